@@ -1,0 +1,75 @@
+"""The errors Podium raises on purpose.
+
+A message states the invariant, the value that broke it, and what to do. Every class carries the exit
+code of the command that ends with it: 2 when the input was wrong, 1 when a step failed.
+"""
+
+from __future__ import annotations
+
+
+class PodiumError(Exception):
+    """Root of every error that Podium raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(PodiumError):
+    """What the user gave cannot be used; nothing was computed from it."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A configuration value is unknown, of the wrong type, or contradicts another."""
+
+
+class DataError(InputError):
+    """A data set breaks its declared schema; the message names file, line and field."""
+
+
+class ModelError(InputError):
+    """A backbone cannot be loaded or does not fit the task."""
+
+
+class StoreError(PodiumError):
+    """The artifact store cannot be read or written."""
+
+
+class DamagedArtifact(StoreError):
+    """Stored bytes do not have the digest they were stored under."""
+
+
+class TrackingError(PodiumError):
+    """The MLflow server or database refused or did not answer after retries."""
+
+
+class StepFailed(PodiumError):
+    """A step of the pipeline ended with an error; the message names its log."""
+
+
+class TrainingError(PodiumError):
+    """A training ended without a result."""
+
+
+class OutOfMemory(TrainingError):
+    """The training ran out of device or host memory."""
+
+
+class NonFiniteLoss(TrainingError):
+    """The loss or a metric became NaN or infinite."""
+
+
+class TrainingKilled(TrainingError):
+    """The training process was ended by a signal."""
+
+
+class TrainingTimeout(TrainingError):
+    """The training did not finish within its time limit and was stopped."""
+
+
+class StudyFailed(PodiumError):
+    """A study ended without a usable trial."""
+
+
+class BenchmarkError(PodiumError):
+    """A measurement could not be taken or cannot support what was asked of it."""

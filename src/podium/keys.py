@@ -1,0 +1,134 @@
+"""Content keys: the one mechanism behind idempotency.
+
+A key is the sha256 of canonical JSON of the typed, resolved inputs that shape a result, plus the digests
+of the artifacts it reads. Paths, times and random ids never enter one. Fields that do not shape results
+carry a `NotKeyed` marker with the reason; a mutation test proves that every other field changes a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+SCHEMA_VERSION = 1
+"""Part of every key: raise it when the meaning of a stored result changes."""
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class NotKeyed:
+    """Marks a config field that does not shape results, with the reason why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """Name of a result: its kind, and the sha256 of the parts that shape it.
+
+    Attributes:
+        kind: what the result is (data, study, trial, refit, selection, benchmark, decision, report).
+        digest: 64 hexadecimal digits.
+        parts: the inputs behind the digest, kept so that `podium explain` can show them.
+    """
+
+    kind: str
+    digest: str
+    parts: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, kind: str, **parts: Any) -> Key:
+        """Build the key of `kind` from its parts.
+
+        Raises:
+            TypeError: a part has no canonical JSON form.
+            ValueError: a part holds NaN or an infinity.
+        """
+        normal = {name: _normalise(value) for name, value in parts.items()}
+        body = {"kind": kind, "schema": SCHEMA_VERSION, "parts": normal}
+        return cls(kind, hashlib.sha256(canonical_json(body)).hexdigest(), normal)
+
+    @property
+    def short(self) -> str:
+        """The first twelve digits, for people."""
+        return self.digest[:12]
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.digest}"
+
+
+def canonical_json(value: Any) -> bytes:
+    """Serialise `value` so that equal values give equal bytes: sorted keys, no spaces, UTF-8, no NaN."""
+    text = json.dumps(_normalise(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def keyed(model: BaseModel) -> dict[str, Any]:
+    """The fields of a config model that shape results, by name, without those marked `NotKeyed`."""
+    return {
+        name: _normalise(getattr(model, name))
+        for name, info in type(model).model_fields.items()
+        if not any(isinstance(mark, NotKeyed) for mark in info.metadata)
+    }
+
+
+def _normalise(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return keyed(value)
+    if isinstance(value, Mapping):
+        return {str(name): _normalise(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_normalise(item) for item in value]
+    if isinstance(value, bool) or value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"a key part must be finite, but got {value}")
+        return 0.0 if value == 0 else value
+    raise TypeError(f"a key part must be JSON-like or a config model, but got {type(value).__name__}: {value!r}")
+
+
+def digest_bytes(data: bytes) -> str:
+    """sha256 of `data` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """sha256 of the bytes of one file, read in chunks."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+def manifest_of(path: Path) -> dict[str, str]:
+    """Digest of every file at or below `path`, by POSIX path relative to it, sorted.
+
+    A single file gives one entry under its own name.
+    """
+    if path.is_file():
+        return {path.name: digest_file(path)}
+    return {file.relative_to(path).as_posix(): digest_file(file) for file in _files(path)}
+
+
+def digest_manifest(manifest: Mapping[str, str]) -> str:
+    """One digest for a tree of files: the sha256 of its manifest."""
+    return digest_bytes(canonical_json(dict(manifest)))
+
+
+def digest_tree(path: Path) -> str:
+    """One digest for all files at or below `path`."""
+    return digest_manifest(manifest_of(path))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    return (file for file in sorted(path.rglob("*")) if file.is_file())

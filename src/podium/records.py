@@ -1,0 +1,318 @@
+"""What one step hands to the next: frozen, typed, JSON both ways, schema-versioned.
+
+A record is small and names its large payloads (data, weights, predictions, raw samples) by the digest
+under which the store keeps them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from podium.config.schema import PodiumConfig, Task
+from podium.errors import InputError
+
+Scalar = bool | int | float | str
+TrialStatus = Literal["running", "succeeded", "failed", "pruned"]
+Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
+
+
+class Frozen(BaseModel):
+    """Base of every value in a record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ArtifactRef(Frozen):
+    """A tree of files in the store, named by the digest of its manifest."""
+
+    name: str
+    digest: str
+    files: int
+    size_bytes: int
+
+
+class Interval(Frozen):
+    """A figure with the bounds of its confidence interval; `method` names how they were found."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    method: str
+
+
+class Record(Frozen):
+    """Base of every step's result.
+
+    Attributes:
+        key: digest of the result's key; empty for a record that is never stored (a run).
+        parents: keys of the results this one was made from, by name: the lineage.
+        artifacts: payloads in the store, by role.
+        mlflow_run_id: the MLflow run that computed this result; null when tracking is off.
+        seconds: wall time the computation took.
+    """
+
+    kind: ClassVar[str]
+
+    schema_version: Literal[1] = 1
+    key: str
+    parents: dict[str, str] = {}
+    artifacts: dict[str, ArtifactRef] = {}
+    mlflow_run_id: str | None = None
+    seconds: float = 0.0
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    def to_json(self) -> str:
+        """JSON text of the record; `from_json` reads it back equal."""
+        return self.model_dump_json(indent=1)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read a record.
+
+        Raises:
+            InputError: the text is not a record of this kind and schema version.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise InputError(f"not a {cls.kind} record of schema version 1: {error}") from error
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a record from a file that `write` made."""
+        return cls.from_json(Path(path).read_bytes())
+
+    def write(self, path: str | Path) -> None:
+        """Write the record as JSON, creating parent directories."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(self.to_json())
+
+
+class RunRecord(Record):
+    """One run of the pipeline: its resolved config and its identities. Never stored or reused."""
+
+    kind: ClassVar[str] = "run"
+    key: str = ""
+    run_id: str
+    config: PodiumConfig
+    tags: dict[str, str] = {}
+
+
+class DataRecord(Record):
+    """A validated, split and fingerprinted data set.
+
+    Artifact `data`: `train/`, `validation/`, `test/` (Hugging Face `datasets` saved to disk; columns
+    `id`, `text` or `tokens`, `label` or `tags` as integers) and `folds.json` (fold number of every row
+    of train followed by validation: trials cross-validate on both).
+    """
+
+    kind: ClassVar[str] = "data"
+    name: str
+    task: Task
+    labels: tuple[str, ...]
+    rows: dict[str, int]
+    label_counts: dict[str, dict[str, int]]
+    folds: int
+    read_rows: int
+    duplicates: int
+    rejected: int
+    rejected_examples: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    sources: dict[str, str]
+
+
+class TrialRecord(Frozen):
+    """One trial: k-fold cross-validation of one set of hyperparameters.
+
+    Attributes:
+        number: 0-based, unique within the study.
+        fold_scores: objective metric of each finished fold, by fold number in text form.
+        score: mean of the fold scores once all folds are done.
+    """
+
+    number: int
+    params: dict[str, Scalar]
+    status: TrialStatus
+    fold_scores: dict[str, float] = {}
+    fold_metrics: dict[str, dict[str, float]] = {}
+    fold_seconds: dict[str, float] = {}
+    score: float | None = None
+    error: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class StudyRecord(Record):
+    """A finished study of one backbone: every trial, and the best one."""
+
+    kind: ClassVar[str] = "study"
+    family: str
+    backbone: str
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    budget: int
+    trials: tuple[TrialRecord, ...]
+    best: int
+
+    @property
+    def best_trial(self) -> TrialRecord:
+        """The trial numbered `best`."""
+        return next(trial for trial in self.trials if trial.number == self.best)
+
+
+class ModelRecord(Record):
+    """A refitted model.
+
+    Artifacts: `model` (safetensors, tokenizer, config, model card) and `predictions` (held-out test rows,
+    written by `podium.evaluation.predictions`).
+    """
+
+    kind: ClassVar[str] = "refit"
+    backbone: str
+    task: Task
+    trial: int
+    params: dict[str, Scalar]
+    labels: tuple[str, ...]
+    parameters: int
+    cv_score: float
+    metric: str
+    metrics: dict[str, Interval]
+    details: dict[str, Any] = {}
+
+
+class LeaderboardEntry(Frozen):
+    """One candidate on held-out data."""
+
+    backbone: str
+    model_key: str
+    model_digest: str
+    trial: int
+    cv_score: float
+    cv_std: float
+    trials: int
+    test: Interval
+    size_mb: float
+    parameters: int
+
+
+class Comparison(Frozen):
+    """Paired bootstrap of `challenger` minus `reference` on the same held-out rows."""
+
+    reference: str
+    challenger: str
+    metric: str
+    difference: Interval
+    p_value: float
+    measurably_worse: bool
+
+
+class SelectionRecord(Record):
+    """Champions per backbone, ranked, with the comparisons behind the ranking."""
+
+    kind: ClassVar[str] = "selection"
+    metric: str
+    leaderboard: tuple[LeaderboardEntry, ...]
+    comparisons: tuple[Comparison, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Quantile(Frozen):
+    """A latency quantile in milliseconds; null bounds where the sample cannot support an interval."""
+
+    q: float
+    value_ms: float
+    low_ms: float
+    high_ms: float
+
+
+class Measurement(Frozen):
+    """What was measured of one deployable variant of one champion.
+
+    Latency is for batch size 1, throughput for `batch_size` rows at a time; both on rows drawn from the
+    data set's own length distribution.
+    """
+
+    backbone: str
+    variant: str
+    model_digest: str
+    latency: tuple[Quantile, ...]
+    latency_samples: int
+    latency_cv: float
+    throughput_per_second: Interval
+    batch_size: int
+    peak_rss_mb: float
+    size_mb: float
+    load_seconds: float
+    unstable: bool
+    notes: tuple[str, ...] = ()
+
+    def quantile_ms(self, q: float) -> float | None:
+        """The latency quantile `q` in milliseconds, or None where the sample did not support it."""
+        return next((item.value_ms for item in self.latency if item.q == q), None)
+
+
+class BenchmarkRecord(Record):
+    """Measurements of the champions on one piece of hardware. Artifact `samples`: raw latencies."""
+
+    kind: ClassVar[str] = "benchmark"
+    hardware: dict[str, str]
+    measurements: tuple[Measurement, ...]
+
+
+class Reason(Frozen):
+    """Why a verdict is what it is: a stable code for machines and a sentence for people."""
+
+    code: str
+    text: str
+
+
+class Incumbent(Frozen):
+    """The model that holds the champion alias now."""
+
+    name: str
+    version: str
+    model_digest: str
+    model_key: str
+    metric: str
+    score: float
+
+
+class DecisionRecord(Record):
+    """Whether the winner replaces the incumbent, and why."""
+
+    kind: ClassVar[str] = "decision"
+    verdict: Verdict
+    winner: str | None
+    winner_variant: str | None = None
+    winner_model_key: str | None = None
+    reasons: tuple[Reason, ...]
+    incumbent: Incumbent | None
+    registered: dict[str, str] = {}
+
+
+class ReportRecord(Record):
+    """The rendered report. Artifact `report`: `report.html`, `report.md`, `metrics.json`."""
+
+    kind: ClassVar[str] = "report"
+    summary: dict[str, Annotated[Any, Field()]]
+
+
+RECORDS: dict[str, type[Record]] = {
+    record.kind: record
+    for record in (
+        RunRecord,
+        DataRecord,
+        StudyRecord,
+        ModelRecord,
+        SelectionRecord,
+        BenchmarkRecord,
+        DecisionRecord,
+        ReportRecord,
+    )
+}
+"""Record classes by kind."""
