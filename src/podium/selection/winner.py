@@ -1,0 +1,165 @@
+"""The winner: not measurably worse than the best, within the declared constraints, and then the cheapest.
+
+There is no weighted or min-max composite score: those let an irrelevant entrant change the order of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from podium.config.schema import ConstraintsConfig, SelectionConfig
+from podium.errors import InputError
+from podium.records import Comparison, LeaderboardEntry, Measurement, Reason
+from podium.selection.champions import rank
+
+WINNER_BEST = "winner-is-best"
+WINNER_AS_GOOD = "winner-not-worse-than-best"
+WINNER_CHEAPEST = "winner-is-cheapest"
+UNSTABLE = "measurement-unstable"
+MEASURABLY_WORSE = "measurably-worse"
+MEASUREMENT_MISSING = "measurement-missing"
+CONSTRAINT_BROKEN = "constraint-broken"
+NO_CANDIDATE = "no-candidate"
+
+UNITS = {"latency_p50_ms": "ms", "latency_p90_ms": "ms", "memory_mb": "MB", "size_mb": "MB"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One deployable variant of a champion, and what speaks against it.
+
+    Attributes:
+        measurement: None when the champion was not benchmarked.
+        cost: in the unit of the declared cost; None when it was not measured.
+        failures: empty for a candidate that may win.
+    """
+
+    entry: LeaderboardEntry
+    measurement: Measurement | None
+    cost: float | None
+    failures: tuple[Reason, ...]
+
+    @property
+    def name(self) -> str:
+        """Backbone and variant, for people."""
+        return f"{self.entry.backbone} ({self.measurement.variant})" if self.measurement else self.entry.backbone
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The winner, or None, with the reasons, and every candidate in order of preference."""
+
+    winner: Candidate | None
+    reasons: tuple[Reason, ...]
+    candidates: tuple[Candidate, ...]
+
+
+def choose(
+    entries: Sequence[LeaderboardEntry],
+    comparisons: Sequence[Comparison],
+    measurements: Sequence[Measurement],
+    config: SelectionConfig,
+) -> Choice:
+    """Choose the winner.
+
+    A constraint whose quantity was not measured is not met. A candidate without a measured cost comes after all with
+    one; equal costs go to the higher test score, then to the smaller model, then by name.
+
+    Args:
+        entries: the leaderboard, in any order.
+        comparisons: of every entry but the best against the best.
+        measurements: of any variants of the entries; those of other models are ignored.
+        config: constraints and cost.
+
+    Raises:
+        InputError: an entry was not compared with the best.
+    """
+    ranked = rank(entries)
+    if not ranked:
+        return Choice(None, (Reason(code=NO_CANDIDATE, text="There is no champion to choose from."),), ())
+    against_best = {item.challenger: item for item in comparisons if item.reference == ranked[0].backbone}
+    candidates = []
+    for entry in ranked:
+        comparison = against_best.get(entry.backbone)
+        if comparison is None and entry is not ranked[0]:
+            raise InputError(
+                f"{entry.backbone} must be compared with {ranked[0].backbone}, but no comparison was given"
+            )
+        candidates += [_candidate(entry, item, comparison, config) for item in _own(entry, measurements)]
+    place = {entry.backbone: number for number, entry in enumerate(ranked)}
+    candidates.sort(key=lambda one: (bool(one.failures), *_preference(one), place[one.entry.backbone], one.name))
+    if candidates[0].failures:
+        reasons = [Reason(code=NO_CANDIDATE, text="No champion is both good enough and within the constraints.")]
+        return Choice(None, (*reasons, *(reason for one in candidates for reason in one.failures)), tuple(candidates))
+    return Choice(candidates[0], _reasons(candidates, ranked[0], config.cost), tuple(candidates))
+
+
+def _own(entry: LeaderboardEntry, measurements: Sequence[Measurement]) -> Sequence[Measurement | None]:
+    identity = (entry.backbone, entry.model_digest)
+    return [item for item in measurements if (item.backbone, item.model_digest) == identity] or [None]
+
+
+def _preference(candidate: Candidate) -> tuple[bool, float]:
+    return candidate.cost is None, candidate.cost or 0.0
+
+
+def _candidate(
+    entry: LeaderboardEntry, measurement: Measurement | None, comparison: Comparison | None, config: SelectionConfig
+) -> Candidate:
+    bare = Candidate(entry, measurement, _quantity(config.cost, entry, measurement), ())
+    failures = []
+    if comparison is not None and comparison.measurably_worse:
+        low, high = comparison.difference.low, comparison.difference.high
+        text = (
+            f"{entry.backbone} is measurably worse than {comparison.reference}: the difference in {comparison.metric} "
+            f"is {comparison.difference.value:+.4f}, between {low:+.4f} and {high:+.4f} "
+            f"at {comparison.difference.confidence:.0%} confidence."
+        )
+        failures.append(Reason(code=MEASURABLY_WORSE, text=text))
+    failures += _broken(bare, config.constraints)
+    return Candidate(entry, measurement, bare.cost, tuple(failures))
+
+
+def _broken(candidate: Candidate, constraints: ConstraintsConfig) -> list[Reason]:
+    reasons = []
+    for name, bound in constraints:
+        if bound is None:
+            continue
+        unit, value = UNITS[name], _quantity(name, candidate.entry, candidate.measurement)
+        if value is None:
+            text = f"{candidate.name} has no measured {name}, so the bound of {bound:g} {unit} is not shown to be met."
+            reasons.append(Reason(code=MEASUREMENT_MISSING, text=text))
+        elif value > bound:
+            text = f"{candidate.name} breaks {name} <= {bound:g} {unit}: it has {value:.4g} {unit}."
+            reasons.append(Reason(code=CONSTRAINT_BROKEN, text=text))
+    return reasons
+
+
+def _quantity(name: str, entry: LeaderboardEntry, measurement: Measurement | None) -> float | None:
+    """A cost or a constrained quantity by its config name; None when it was not measured."""
+    if name == "size_mb":
+        return measurement.size_mb if measurement else entry.size_mb
+    if measurement is None:
+        return None
+    if name == "memory_mb":
+        return measurement.peak_rss_mb
+    return measurement.quantile_ms({"latency_p50_ms": 0.5, "latency_p90_ms": 0.9}[name])
+
+
+def _reasons(candidates: Sequence[Candidate], best: LeaderboardEntry, cost: str) -> tuple[Reason, ...]:
+    winner = candidates[0]
+    able = [one for one in candidates if not one.failures]
+    if winner.entry.backbone == best.backbone:
+        text = f"{best.backbone} has the best test score, {best.test.value:.4f}."
+        reasons = [Reason(code=WINNER_BEST, text=text)]
+    else:
+        text = f"{winner.entry.backbone} is not measurably worse than {best.backbone}, which has the best test score."
+        reasons = [Reason(code=WINNER_AS_GOOD, text=text)]
+    if len(able) > 1 and winner.cost is not None:
+        text = f"{winner.name} is the cheapest of {len(able)} candidates by {cost}: {winner.cost:.4g} {UNITS[cost]}."
+        reasons.append(Reason(code=WINNER_CHEAPEST, text=text))
+    if winner.measurement is not None and winner.measurement.unstable:
+        text = f"The benchmark of {winner.name} was unstable; its cost is not to be trusted to the last digit."
+        reasons.append(Reason(code=UNSTABLE, text=text))
+    return (*reasons, *(reason for one in candidates for reason in one.failures))

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from podium.config.schema import ConstraintsConfig, SelectionConfig
+from podium.errors import InputError
+from podium.selection.winner import (
+    CONSTRAINT_BROKEN,
+    MEASURABLY_WORSE,
+    MEASUREMENT_MISSING,
+    NO_CANDIDATE,
+    UNSTABLE,
+    WINNER_AS_GOOD,
+    WINNER_BEST,
+    WINNER_CHEAPEST,
+    choose,
+)
+
+FREE = SelectionConfig()
+
+
+def codes(choice):
+    return [reason.code for reason in choice.reasons]
+
+
+def bounded(**constraints):
+    return SelectionConfig(constraints=ConstraintsConfig(**constraints))
+
+
+@pytest.fixture
+def two(entry, comparison, measurement):
+    """`best` is slow and not measurably better than `fast`."""
+    entries = [entry("best", 0.92), entry("fast", 0.91)]
+    comparisons = [comparison("fast", "best", -0.01, -0.03, 0.01)]
+    return entries, comparisons, [measurement("best", 30, 40, 900), measurement("fast", 5, 6, 300)]
+
+
+def test_the_cheaper_of_equals_wins(two):
+    choice = choose(*two, FREE)
+    assert choice.winner.entry.backbone == "fast"
+    assert choice.winner.measurement.variant == "eager"
+    assert choice.winner.cost == 5
+    assert codes(choice) == [WINNER_AS_GOOD, WINNER_CHEAPEST]
+
+
+def test_a_measurably_worse_candidate_never_wins(two, comparison):
+    entries, _, measurements = two
+    choice = choose(entries, [comparison("fast", "best", -0.05, -0.07, -0.03)], measurements, FREE)
+    assert choice.winner.entry.backbone == "best"
+    assert codes(choice) == [WINNER_BEST, MEASURABLY_WORSE]
+    assert "-0.0700 and -0.0300 at 95% confidence" in choice.reasons[1].text
+
+
+@pytest.mark.parametrize(
+    ("constraint", "value"), [("latency_p90_ms", "6 ms"), ("memory_mb", "300 MB"), ("size_mb", "17 MB")]
+)
+def test_a_broken_constraint_rules_out_and_says_by_how_much(two, constraint, value):
+    choice = choose(*two, bounded(**{constraint: 1}))
+    assert choice.winner is None
+    assert codes(choice) == [NO_CANDIDATE, CONSTRAINT_BROKEN, CONSTRAINT_BROKEN]
+    assert any("fast (eager)" in reason.text and value in reason.text for reason in choice.reasons)
+
+
+def test_a_bound_that_is_just_met_is_met(two):
+    assert choose(*two, bounded(latency_p90_ms=6)).winner.entry.backbone == "fast"
+
+
+def test_the_best_within_constraints_wins_when_the_cheapest_breaks_them(entry, comparison, measurement):
+    entries = [entry("best", 0.92), entry("fast", 0.91)]
+    measurements = [measurement("best", 30, 40, 300), measurement("fast", 5, 6, 900)]
+    choice = choose(entries, [comparison("fast", "best", -0.01, -0.03, 0.01)], measurements, bounded(memory_mb=500))
+    assert choice.winner.entry.backbone == "best"
+    assert codes(choice) == [WINNER_BEST, CONSTRAINT_BROKEN]
+
+
+def test_what_was_not_measured_does_not_meet_a_constraint(entry, measurement):
+    unsupported = measurement("a", p90=None)
+    choice = choose([entry("a")], [], [unsupported], bounded(latency_p90_ms=100))
+    assert choice.winner is None
+    assert codes(choice) == [NO_CANDIDATE, MEASUREMENT_MISSING]
+    assert "latency_p90_ms" in choice.reasons[1].text
+    assert codes(choose([entry("a")], [], [], bounded(memory_mb=100))) == [NO_CANDIDATE, MEASUREMENT_MISSING]
+
+
+def test_without_constraints_an_unmeasured_champion_comes_last_but_may_win(entry, comparison, measurement):
+    entries, comparisons = [entry("a", 0.92), entry("b", 0.91)], [comparison("b", "a", -0.01, -0.03, 0.01)]
+    assert choose(entries, comparisons, [measurement("b")], FREE).winner.entry.backbone == "b"
+    alone = choose([entry("a")], [], [], FREE)
+    assert alone.winner.entry.backbone == "a"
+    assert alone.winner.measurement is None
+
+
+def test_a_measurement_of_other_weights_does_not_count(entry, measurement):
+    choice = choose([entry("a")], [], [measurement("a", digest="older")], FREE)
+    assert choice.winner.measurement is None
+
+
+def test_variants_compete(entry, measurement):
+    choice = choose([entry("a")], [], [measurement("a"), measurement("a", 3, 4, variant="int8")], FREE)
+    assert choice.winner.measurement.variant == "int8"
+    assert codes(choice) == [WINNER_BEST, WINNER_CHEAPEST]
+
+
+def test_equal_costs_go_to_the_better_score(entry, comparison, measurement):
+    entries, comparisons = [entry("b", 0.92), entry("a", 0.91)], [comparison("a", "b", -0.01, -0.03, 0.01)]
+    assert choose(entries, comparisons, [measurement("a"), measurement("b")], FREE).winner.entry.backbone == "b"
+
+
+@pytest.mark.parametrize(("cost", "winner"), [("memory_mb", "best"), ("latency_p50_ms", "fast")])
+def test_cost_is_the_declared_one(entry, comparison, measurement, cost, winner):
+    entries, comparisons = [entry("best", 0.92), entry("fast", 0.91)], [comparison("fast", "best", -0.01, -0.03, 0.01)]
+    measurements = [measurement("best", 30, 40, 300), measurement("fast", 5, 6, 900)]
+    assert choose(entries, comparisons, measurements, SelectionConfig(cost=cost)).winner.entry.backbone == winner
+
+
+def test_an_unstable_benchmark_is_said(entry, measurement):
+    assert UNSTABLE in codes(choose([entry("a")], [], [measurement("a", unstable=True)], FREE))
+
+
+def test_nobody_to_choose_from():
+    assert codes(choose([], [], [], FREE)) == [NO_CANDIDATE]
+
+
+def test_an_entry_must_have_been_compared(two):
+    entries, _, measurements = two
+    with pytest.raises(InputError, match="fast must be compared with best"):
+        choose(entries, [], measurements, FREE)
+
+
+FIGURES = st.sampled_from([0.80, 0.85, 0.90])
+FIELD = st.lists(st.tuples(FIGURES, st.sampled_from([5.0, 7.0, 9.0]), st.booleans()), min_size=1, max_size=6)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(field=FIELD, data=st.data())
+def test_neither_order_nor_irrelevant_entrants_change_the_winner(entry, comparison, measurement, field, data):
+    """Drawn scores and costs tie often. Whoever is neither best nor winner can leave without any effect."""
+    entries = [entry(f"m{number}", test) for number, (test, _, _) in enumerate(field)]
+    best = min(entries, key=lambda one: (-one.test.value, one.backbone)).backbone
+    comparisons = [
+        comparison(f"m{number}", best, -0.01, -0.03, -0.01 if worse else 0.01)
+        for number, (_, _, worse) in enumerate(field)
+        if f"m{number}" != best
+    ]
+    measurements = [measurement(f"m{number}", p50) for number, (_, p50, _) in enumerate(field)]
+    winner = choose(entries, comparisons, measurements, FREE).winner.entry.backbone
+
+    def shuffled(values):
+        return data.draw(st.permutations(values))
+
+    again = choose(shuffled(entries), shuffled(comparisons), shuffled(measurements), FREE)
+    assert again.winner.entry.backbone == winner
+    assert again.reasons == choose(entries, comparisons, measurements, FREE).reasons
+    kept = [one for one in entries if one.backbone in (best, winner) or data.draw(st.booleans())]
+    assert choose(kept, comparisons, measurements, FREE).winner.entry.backbone == winner
