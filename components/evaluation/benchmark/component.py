@@ -1,0 +1,34 @@
+"""Measure what would be deployed."""
+
+from kfp import dsl
+
+from podium.components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def benchmark(
+    run: dsl.Input[dsl.Artifact],
+    data: dsl.Input[dsl.Dataset],
+    selection: dsl.Input[dsl.Artifact],
+    models: dsl.Input[list[dsl.Model]],
+    measurements: dsl.Output[dsl.Artifact],
+):
+    """Measure latency, throughput and memory of every champion in fresh processes.
+
+    Args:
+        run: The run, from `prepare`.
+        data: The data set, from `prepare`: its rows are the requests.
+        selection: The champions, from `select`.
+        models: All refitted models, from `refit`.
+        measurements: The measurements, each with its interval.
+    """
+    from podium.records import DataRecord, ModelRecord, RunRecord, SelectionRecord
+    from podium.stages.benchmark import benchmark as stage
+
+    record = stage(
+        RunRecord.read(run.path),
+        DataRecord.read(data.path),
+        SelectionRecord.read(selection.path),
+        [ModelRecord.read(item.path) for item in models],
+    )
+    measurements.metadata.update(record.save(measurements.path))

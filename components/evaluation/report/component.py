@@ -1,0 +1,52 @@
+"""Write the report of the run."""
+
+from kfp import dsl
+
+from podium.components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def report(
+    run: dsl.Input[dsl.Artifact],
+    data: dsl.Input[dsl.Dataset],
+    studies: dsl.Input[list[dsl.Artifact]],
+    models: dsl.Input[list[dsl.Model]],
+    selection: dsl.Input[dsl.Artifact],
+    measurements: dsl.Input[dsl.Artifact],
+    decision: dsl.Input[dsl.Artifact],
+    page: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
+    metrics: dsl.Output[dsl.Metrics],
+):
+    """Render one self-contained page, a Markdown summary, and metrics for the KFP UI.
+
+    Args:
+        run: The run, from `prepare`.
+        data: The data set, from `prepare`.
+        studies: All studies, from `hpo`.
+        models: All refitted models, from `refit`.
+        selection: The leaderboard, from `select`.
+        measurements: The measurements, from `benchmark`.
+        decision: The verdict, from `decide`.
+        page: The report as one HTML page.
+        summary: The report in short, as Markdown.
+        metrics: The winner's figures.
+    """
+    from pathlib import Path
+
+    from podium import records
+    from podium.stages.report import report as stage
+
+    rendered = stage(
+        records.RunRecord.read(run.path),
+        records.DataRecord.read(data.path),
+        [records.StudyRecord.read(item.path) for item in studies],
+        [records.ModelRecord.read(item.path) for item in models],
+        records.SelectionRecord.read(selection.path),
+        records.BenchmarkRecord.read(measurements.path),
+        records.DecisionRecord.read(decision.path),
+    )
+    Path(page.path).write_text(rendered.html)
+    Path(summary.path).write_text(rendered.markdown)
+    for name, value in rendered.metrics.items():
+        metrics.log_metric(name, value)

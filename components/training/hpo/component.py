@@ -1,0 +1,24 @@
+"""Search the hyperparameters of one backbone."""
+
+from kfp import dsl
+
+from podium.components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def hpo(
+    backbone: str, run: dsl.Input[dsl.Artifact], data: dsl.Input[dsl.Dataset], study: dsl.Output[dsl.Artifact]
+):
+    """Search the hyperparameters of one backbone by k-fold cross-validation.
+
+    Args:
+        backbone: Name of the backbone in the config.
+        run: The run, from `prepare`.
+        data: The data set, from `prepare`.
+        study: Every trial, and the best one.
+    """
+    from podium.records import DataRecord, RunRecord
+    from podium.stages.hpo import hpo as stage
+
+    record = stage(RunRecord.read(run.path), DataRecord.read(data.path), backbone)
+    study.metadata.update(record.save(study.path))

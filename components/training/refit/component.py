@@ -1,0 +1,27 @@
+"""Train the best trial of a study again on all development data."""
+
+from kfp import dsl
+
+from podium.components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def refit(
+    run: dsl.Input[dsl.Artifact],
+    data: dsl.Input[dsl.Dataset],
+    study: dsl.Input[dsl.Artifact],
+    model: dsl.Output[dsl.Model],
+):
+    """Refit the best trial on train and validation rows, and score it on the held-out test rows.
+
+    Args:
+        run: The run, from `prepare`.
+        data: The data set, from `prepare`.
+        study: The study, from `hpo`.
+        model: The refitted model and its held-out predictions.
+    """
+    from podium.records import DataRecord, RunRecord, StudyRecord
+    from podium.stages.refit import refit as stage
+
+    record = stage(RunRecord.read(run.path), DataRecord.read(data.path), StudyRecord.read(study.path))
+    model.metadata.update(record.save(model.path))

@@ -1,0 +1,113 @@
+"""The run directory: what one local run leaves behind for people.
+
+    runs/<run id>/run.json       what was asked, when, and how it ended
+    runs/<run id>/events.jsonl   progress events of all steps
+    runs/<run id>/kfp.log        what kfp.local itself said
+    runs/<run id>/steps/<step>/  log.txt, status.json, record.json
+    runs/<run id>/report.html    the report
+    runs/latest                  link to the newest run
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from podium.errors import StoreError
+from podium.stages.run_form import RunForm
+
+
+@dataclass(frozen=True)
+class StepStatus:
+    """How a step ended, read back from its status file."""
+
+    step: str
+    status: str
+    seconds: float
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Files of one local run."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, output: Path, form: RunForm, command: str) -> RunDirectory:
+        """Make a new run directory below `output`.
+
+        Raises:
+            StoreError: the directory cannot be written.
+        """
+        run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        path = output / "runs" / run_id
+        try:
+            (path / "steps").mkdir(parents=True)
+        except OSError as error:
+            raise StoreError(f"the output directory must be writable, but got {error}; set output=DIR") from error
+        directory = cls(path)
+        directory._write(status="running", command=command, form=form.model_dump(mode="json"), started_at=_now())
+        latest = path.parent / "latest"
+        latest.unlink(missing_ok=True)
+        latest.symlink_to(run_id)
+        return directory
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run: its start time and six random digits."""
+        return self.path.name
+
+    @property
+    def events(self) -> Path:
+        """The file that every step appends its progress events to."""
+        return self.path / "events.jsonl"
+
+    @property
+    def kfp_log(self) -> Path:
+        """What kfp.local printed."""
+        return self.path / "kfp.log"
+
+    def environment(self) -> dict[str, str]:
+        """Variables that tell the steps where this directory is."""
+        return {"PODIUM_RUN_DIR": str(self.path), "PODIUM_EVENTS": str(self.events), "PODIUM_RUN_ID": self.run_id}
+
+    def steps(self) -> list[StepStatus]:
+        """The steps that have started, in order of start."""
+        found = []
+        for file in self.path.glob("steps/*/status.json"):
+            fields = json.loads(file.read_text())
+            status = StepStatus(file.parent.name, fields["status"], fields.get("seconds", 0.0), fields.get("error"))
+            found.append((fields["started_at"], status))
+        return [status for _, status in sorted(found, key=lambda item: item[0])]
+
+    def log_of(self, step: str) -> Path:
+        """The log of one step."""
+        return self.path / "steps" / step / "log.txt"
+
+    def finish(self, status: str) -> None:
+        """Record how the run ended, and put the report at the top."""
+        report = self.path / "steps" / "report" / "report.html"
+        if report.exists():
+            shutil.copyfile(report, self.path / "report.html")
+        seconds = {step.step: round(step.seconds, 3) for step in self.steps()}
+        self._write(**{**self._read(), "status": status, "finished_at": _now(), "step_seconds": seconds})
+
+    def _read(self) -> dict[str, Any]:
+        fields: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        return fields
+
+    def _write(self, **fields: Any) -> None:
+        temporary = self.path / ".run.json"
+        temporary.write_text(json.dumps(fields, indent=1))
+        os.replace(temporary, self.path / "run.json")
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

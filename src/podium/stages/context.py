@@ -1,0 +1,92 @@
+"""What surrounds a step in its process: its log, its status file, its signals.
+
+The local runner names a run directory in `PODIUM_RUN_DIR`; there a step keeps `steps/<step>/log.txt` and
+`status.json`. Without one (a pod) output stays on the standard streams.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from podium.errors import PodiumError
+from podium.events import ENV_STEP, emit
+
+ENV_RUN_DIR = "PODIUM_RUN_DIR"
+
+
+@contextmanager
+def step_context(step: str) -> Iterator[Path | None]:
+    """Run the body as the step named `step`; yields its directory, or None outside a run directory.
+
+    An exception is written to the status file with its exit code and traceback, then raised again.
+    SIGTERM becomes `SystemExit`, so that a stopped step releases what it holds.
+    """
+    os.environ[ENV_STEP] = step
+    root = os.environ.get(ENV_RUN_DIR)
+    directory = Path(root) / "steps" / step if root else None
+    if directory:
+        directory.mkdir(parents=True, exist_ok=True)
+        _redirect_output(directory / "log.txt")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
+    )
+    signal.signal(signal.SIGTERM, _stop)
+    started = time.time()
+    _write_status(directory, status="running", pid=os.getpid(), started_at=started)
+    emit("step_started", log=str(directory / "log.txt") if directory else None)
+    try:
+        yield directory
+    except BaseException as error:
+        failure = describe(error)
+        _write_status(directory, status="failed", started_at=started, seconds=time.time() - started, error=failure)
+        emit("step_failed", seconds=time.time() - started, error=failure["message"])
+        raise
+    _write_status(directory, status="done", started_at=started, seconds=time.time() - started)
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An exception as JSON: type, message, exit code of the command, traceback."""
+    if isinstance(error, PodiumError):
+        message, code = str(error), error.exit_code
+    elif isinstance(error, (SystemExit, KeyboardInterrupt)):
+        message, code = "stopped by a signal", 130
+    else:
+        message, code = f"{type(error).__name__}: {error}", 1
+    return {
+        "type": type(error).__name__,
+        "message": message,
+        "exit_code": code,
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _write_status(directory: Path | None, **fields: Any) -> None:
+    if directory is None:
+        return
+    temporary = directory / ".status.json"
+    temporary.write_text(json.dumps(fields, indent=1))
+    temporary.replace(directory / "status.json")
+
+
+def _redirect_output(log: Path) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)

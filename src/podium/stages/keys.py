@@ -1,0 +1,164 @@
+"""The key of every step's result: which inputs shape it.
+
+Stages, `--dry-run` and the mutation test all call these, so there is one statement of what a result
+depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from podium.config.schema import PodiumConfig, TrainingConfig
+from podium.keys import Key, digest_bytes
+from podium.records import (
+    BenchmarkRecord,
+    DataRecord,
+    Incumbent,
+    Measurement,
+    ModelRecord,
+    Record,
+    SelectionRecord,
+    StudyRecord,
+)
+
+
+def data_key(config: PodiumConfig, sources: Mapping[str, str]) -> Key:
+    """Key of the prepared data: its source bytes, and how they are read and split."""
+    return Key.of("data", dataset=config.dataset, seed=config.seed, sources=dict(sources))
+
+
+def family_key(config: PodiumConfig, data: DataRecord) -> Key:
+    """Key of a study family: studies of different backbones that share everything else."""
+    return Key.of("family", **_study_parts(config, data))
+
+
+def study_key(config: PodiumConfig, data: DataRecord, backbone: str, backbone_digest: str) -> Key:
+    """Key of a study. Its trial budget is left out, so that a study can be extended."""
+    return Key.of(
+        "study",
+        **_study_parts(config, data),
+        backbone=backbone_digest,
+        trust_remote_code=config.backbones[backbone].trust_remote_code,
+    )
+
+
+def refit_key(
+    config: PodiumConfig, data: DataRecord, study: StudyRecord, backbone_digest: str, training: TrainingConfig
+) -> Key:
+    """Key of a refitted model: data, backbone, the training it ends with, and the trial it comes from."""
+    return Key.of(
+        "refit",
+        data=data.artifacts["data"].digest,
+        backbone=backbone_digest,
+        trust_remote_code=config.backbones[study.backbone].trust_remote_code,
+        training=training,
+        trial={"study": study.key, "number": study.best, "score": study.best_trial.score},
+        metric=study.metric,
+        confidence=config.selection.confidence,
+        resamples=config.selection.resamples,
+        seed=config.seed,
+    )
+
+
+def selection_key(config: PodiumConfig, studies: Sequence[StudyRecord], models: Sequence[ModelRecord]) -> Key:
+    """Key of a selection: the candidates' evidence and how it is compared."""
+    counts = {study.backbone: sum(trial.status == "succeeded" for trial in study.trials) for study in studies}
+    candidates = {
+        model.backbone: {
+            "refit": model.key,
+            "predictions": model.artifacts["predictions"].digest,
+            "model": model.artifacts["model"].digest,
+            "cv_score": model.cv_score,
+            "trials": counts[model.backbone],
+        }
+        for model in models
+    }
+    part = config.selection
+    return Key.of(
+        "selection",
+        candidates=candidates,
+        metric=config.hpo.metric,
+        confidence=part.confidence,
+        resamples=part.resamples,
+        min_trials=part.min_trials,
+        seed=config.seed,
+    )
+
+
+def measurement_key(
+    config: PodiumConfig, data: DataRecord, model: ModelRecord, variant: str, hardware: Mapping[str, str]
+) -> Key:
+    """Key of one measurement: artifact, variant, scenario and hardware."""
+    return Key.of("measurement", **_benchmark_parts(config, data, hardware), **_measured(model), variant=variant)
+
+
+def benchmark_key(
+    config: PodiumConfig, data: DataRecord, models: Sequence[ModelRecord], hardware: Mapping[str, str]
+) -> Key:
+    """Key of the step's result: all measurements of a selection's champions on one piece of hardware."""
+    return Key.of(
+        "benchmark",
+        **_benchmark_parts(config, data, hardware),
+        models={model.backbone: _measured(model) for model in models},
+        variants=config.benchmark.variants,
+    )
+
+
+def decision_key(
+    config: PodiumConfig, selection: SelectionRecord, benchmark: BenchmarkRecord, incumbent: Incumbent | None
+) -> Key:
+    """Key of a decision: the evidence, the policy, and the incumbent it was judged against."""
+    policy = config.selection
+    return Key.of(
+        "decision",
+        selection=selection.key,
+        measurements=[_measured_figures(item) for item in benchmark.measurements],
+        constraints=policy.constraints,
+        cost=policy.cost,
+        promotion=policy.promotion,
+        model_name=config.tracking.model_name,
+        incumbent=incumbent.model_dump() if incumbent else None,
+    )
+
+
+def report_key(records: Sequence[Record]) -> Key:
+    """Key of a report: the content of every result it shows."""
+    return Key.of("report", results={f"{record.kind}/{record.key}": digest_record(record) for record in records})
+
+
+def digest_record(record: Record) -> str:
+    """Digest of a record's content: one key can hold a longer study later."""
+    return digest_bytes(record.to_json().encode())
+
+
+def _study_parts(config: PodiumConfig, data: DataRecord) -> dict[str, Any]:
+    return {
+        "data": data.artifacts["data"].digest,
+        "training": config.training,
+        "hpo": config.hpo,
+        "seed": config.seed,
+    }
+
+
+def _benchmark_parts(config: PodiumConfig, data: DataRecord, hardware: Mapping[str, str]) -> dict[str, Any]:
+    part = config.benchmark
+    return {
+        "data": data.artifacts["data"].digest,
+        "scenario": {
+            "throughput_batch_size": part.throughput_batch_size,
+            "repetitions": part.repetitions,
+            "samples": part.samples,
+            "max_seconds": part.max_seconds,
+        },
+        "hardware": dict(hardware),
+        "seed": config.seed,
+    }
+
+
+def _measured(model: ModelRecord) -> dict[str, Any]:
+    return {"backbone": model.backbone, "model": model.artifacts["model"].digest}
+
+
+def _measured_figures(item: Measurement) -> dict[str, Any]:
+    return item.model_dump(mode="json")

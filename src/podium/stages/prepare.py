@@ -1,0 +1,79 @@
+"""Step `prepare`: resolve the config, open the run, and prepare the data set."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from podium.config.schema import PodiumConfig
+from podium.events import emit
+from podium.records import DataRecord, RunRecord
+from podium.stages.context import step_context
+from podium.stages.keys import data_key
+from podium.stages.run_form import RunForm, resolve_form
+from podium.stages.step import StepRun, run_step
+from podium.tracking import tracker_for
+
+
+def prepare(form: RunForm, kfp_run_id: str = "") -> tuple[RunRecord, DataRecord]:
+    """Compose the config, open (or attach to) the parent run, and prepare the data.
+
+    Every backbone is checked before anything is computed, so that a missing one costs no training.
+
+    Raises:
+        ConfigError, DataError, ModelError: the input cannot be used.
+    """
+    with step_context("prepare") as directory:
+        config = resolve_form(form, Path.cwd()).composed.config
+        check_backbones(config)
+        run = open_run(config, kfp_run_id)
+        return run, prepare_data(run, directory)
+
+
+def check_backbones(config: PodiumConfig) -> None:
+    """Refuse a backbone that is missing, has no safe weights, or does not fit the task.
+
+    Raises:
+        ModelError: names the backbone and what to do.
+    """
+    from podium.training.backbone import check_backbone, locate_backbone
+
+    for backbone in config.backbones.values():
+        check_backbone(locate_backbone(backbone), config.dataset.task)
+
+
+def open_run(config: PodiumConfig, kfp_run_id: str) -> RunRecord:
+    """Start the parent run in MLflow, or attach to the one that the KFP plugin made (`MLFLOW_RUN_ID`)."""
+    run_id = os.environ.get("PODIUM_RUN_ID") or f"{datetime.now():%Y%m%d-%H%M%S}-{kfp_run_id[:8] or os.getpid()}"
+    tags = {"podium.kfp.run_id": kfp_run_id} if kfp_run_id else {}
+    name = f"{config.dataset.name} {run_id}"
+    parent = tracker_for(config.tracking).open_run(
+        name, {"podium.kind": "run", "podium.run_id": run_id, **tags}, os.environ.get("MLFLOW_RUN_ID")
+    )
+    record = RunRecord(run_id=run_id, config=config, tags=tags, mlflow_run_id=parent or None)
+    emit("run_opened", run_id=run_id, mlflow_run_id=parent)
+    return record
+
+
+def prepare_data(run: RunRecord, directory: Path | None) -> DataRecord:
+    """The data set of `run.config`, prepared or reused."""
+    from podium.data.fingerprint import fingerprint
+
+    key = data_key(run.config, fingerprint(run.config.dataset))
+    return run_step(run, key, DataRecord, _compute, parents={}, directory=directory)
+
+
+def _compute(step: StepRun) -> DataRecord:
+    from dataclasses import asdict
+
+    from podium.data.prepare import prepare as prepare_dataset
+
+    with step.store.scratch() as scratch:
+        prepared = prepare_dataset(step.config.dataset, step.config.seed, scratch / "data")
+        artifact = step.store.put_artifact("data", scratch / "data")
+    record = DataRecord(**step.stamp, **asdict(prepared), artifacts={"data": artifact})
+    step.tracker.log_params(step.mlflow_run_id, {"dataset": record.name, "task": record.task, "seed": step.config.seed})
+    step.tracker.log_metrics(step.mlflow_run_id, {f"rows.{name}": count for name, count in record.rows.items()})
+    step.tracker.log_input(step.mlflow_run_id, record, step.config.dataset.path)
+    return record

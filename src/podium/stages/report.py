@@ -1,0 +1,89 @@
+"""Step `report`: one page that shows the answer and the evidence behind it; closes the parent run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from podium.records import (
+    BenchmarkRecord,
+    DataRecord,
+    DecisionRecord,
+    ModelRecord,
+    Record,
+    ReportRecord,
+    RunRecord,
+    SelectionRecord,
+    StudyRecord,
+)
+from podium.report import Rendered, ReportInputs, render
+from podium.stages.context import step_context
+from podium.stages.keys import report_key
+from podium.stages.step import StepRun, open_store, run_step
+from podium.stages.summary import summarise
+from podium.tracking import tracker_for
+
+
+def report(
+    run: RunRecord,
+    data: DataRecord,
+    studies: Sequence[StudyRecord],
+    models: Sequence[ModelRecord],
+    selection: SelectionRecord,
+    benchmark: BenchmarkRecord,
+    decision: DecisionRecord,
+) -> Rendered:
+    """Render the report, or return the stored one, and close the parent run."""
+    inputs = ReportInputs(run, data, tuple(studies), tuple(models), selection, benchmark, decision)
+
+    def compute(step: StepRun) -> ReportRecord:
+        return _compute(step, inputs)
+
+    with step_context("report") as directory:
+        records: list[Record] = [data, *studies, *models, selection, benchmark, decision]
+        parents = {"decision": decision.key, "benchmark": benchmark.key, "selection": selection.key, "data": data.key}
+        key = report_key(records)
+        record = run_step(run, key, ReportRecord, compute, parents=parents, directory=directory)
+        folder = open_store(run.config).fetch(record.artifacts["report"])
+        rendered = _read(folder)
+        if directory:
+            (directory / "report.html").write_text(rendered.html)
+        _close_run(run, records, decision)
+        return rendered
+
+
+def _compute(step: StepRun, inputs: ReportInputs) -> ReportRecord:
+    rendered = render(inputs)
+    with step.store.scratch() as scratch:
+        _write(rendered, scratch / "report")
+        artifact = step.store.put_artifact("report", scratch / "report")
+        for file in sorted((scratch / "report").iterdir()):
+            step.tracker.log_file(step.mlflow_run_id, file, "report")
+    summary = summarise(inputs)
+    return ReportRecord(**step.stamp, summary=summary, artifacts={"report": artifact})
+
+
+def _write(rendered: Rendered, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "report.html").write_text(rendered.html)
+    (folder / "report.md").write_text(rendered.markdown)
+    (folder / "metrics.json").write_text(json.dumps(rendered.metrics))
+
+
+def _read(folder: Path) -> Rendered:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return Rendered((folder / "report.html").read_text(), (folder / "report.md").read_text(), metrics)
+
+
+def _close_run(run: RunRecord, records: Sequence[Record], decision: DecisionRecord) -> None:
+    """Tag the parent run with the key of every result, computed or reused, and end it."""
+    tracker = tracker_for(run.config.tracking)
+    parent = run.mlflow_run_id or ""
+    tags = {f"podium.result.{_title(record)}": record.key for record in records}
+    tracker.set_tags(parent, {**tags, "podium.verdict": decision.verdict, "podium.winner": decision.winner or "none"})
+    tracker.close(parent, "FINISHED")
+
+
+def _title(record: Record) -> str:
+    return f"{record.kind}.{record.backbone}" if isinstance(record, (StudyRecord, ModelRecord)) else record.kind
