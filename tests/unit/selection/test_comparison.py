@@ -11,9 +11,10 @@ BUDGET = {"metric": "accuracy", "confidence": 0.95, "resamples": 500, "seed": 1}
 
 
 def predictions(right: float, seed: int) -> Predictions:
-    truth = np.zeros(400, dtype=int)
-    wrong = (np.random.default_rng(seed).random(400) > right).astype(int)
-    return Predictions("text-classification", ("x", "y"), tuple(map(str, range(400))), truth, wrong)
+    """400 rows of which exactly the share `right` is right, scattered by `seed`."""
+    predicted = np.random.default_rng(seed).permutation(np.arange(400) >= round(400 * right)).astype(int)
+    ids, truth = tuple(map(str, range(400))), np.zeros(400, dtype=int)
+    return Predictions("text-classification", ("x", "y"), ids, truth, predicted)
 
 
 def test_much_worse_is_measurably_worse():
