@@ -168,6 +168,14 @@ class StudyRecord(Record):
         """The trial numbered `best`."""
         return next(trial for trial in self.trials if trial.number == self.best)
 
+    @property
+    def best_score(self) -> float:
+        """Mean score of the best trial's folds."""
+        score = self.best_trial.score
+        if score is None:
+            raise InputError(f"the best trial must have a score, but trial {self.best} of {self.backbone} has none")
+        return score
+
 
 class ModelRecord(Record):
     """A refitted model.

@@ -53,7 +53,7 @@ def refit_key(
         backbone=backbone_digest,
         trust_remote_code=config.backbones[study.backbone].trust_remote_code,
         training=training,
-        trial={"study": study.key, "number": study.best, "score": study.best_trial.score},
+        trial={"study": study.key, "number": study.best, "score": study.best_score},
         metric=study.metric,
         confidence=config.selection.confidence,
         resamples=config.selection.resamples,

@@ -19,28 +19,30 @@ from podium.tracking import tracker_for
 def prepare(form: RunForm, kfp_run_id: str = "") -> tuple[RunRecord, DataRecord]:
     """Compose the config, open (or attach to) the parent run, and prepare the data.
 
-    Every backbone is checked before anything is computed, so that a missing one costs no training.
+    Every backbone is located before anything is computed, so that a missing one costs no training.
 
     Raises:
         ConfigError, DataError, ModelError: the input cannot be used.
     """
     with step_context("prepare") as directory:
         config = resolve_form(form, Path.cwd()).composed.config
-        check_backbones(config)
+        locate_backbones(config)
         run = open_run(config, kfp_run_id)
         return run, prepare_data(run, directory)
 
 
-def check_backbones(config: PodiumConfig) -> None:
-    """Refuse a backbone that is missing, has no safe weights, or does not fit the task.
+def locate_backbones(config: PodiumConfig) -> dict[str, Path]:
+    """The local directory of every backbone, by name.
 
     Raises:
-        ModelError: names the backbone and what to do.
+        ModelError: one is missing or has no safetensors weights; the message names it and what to do.
     """
-    from podium.training.backbone import check_backbone, locate_backbone
+    from podium.training.backbone import check_weights, locate_backbone
 
-    for backbone in config.backbones.values():
-        check_backbone(locate_backbone(backbone), config.dataset.task)
+    found = {name: locate_backbone(backbone) for name, backbone in config.backbones.items()}
+    for path in found.values():
+        check_weights(path)
+    return found
 
 
 def open_run(config: PodiumConfig, kfp_run_id: str) -> RunRecord:

@@ -1,0 +1,27 @@
+import pytest
+from kfp import dsl
+
+from podium.components.evaluation.report.component import report
+
+pytestmark = pytest.mark.integration
+
+
+def test_it_writes_page_summary_and_metrics(in_smoke_folder, run_artifact, handed_over, output, tmp_path) -> None:
+    page, summary = output("page.html"), output("summary.md")
+    metrics = dsl.Metrics(name="metrics", uri=str(tmp_path / "metrics"))
+    report.python_func(
+        run=run_artifact,
+        data=handed_over("prepare"),
+        studies=[handed_over("hpo-bert-tiny")],
+        models=[handed_over("refit-bert-tiny")],
+        selection=handed_over("select"),
+        measurements=handed_over("benchmark"),
+        decision=handed_over("decide"),
+        page=page,
+        summary=summary,
+        metrics=metrics,
+    )
+    html = (tmp_path / "page.html").read_text()
+    assert html.lstrip().lower().startswith("<!doctype html>") and "bert-tiny" in html and "PROMOTE" in html
+    assert "bert-tiny" in (tmp_path / "summary.md").read_text()
+    assert metrics.metadata and all(isinstance(value, (int, float)) for value in metrics.metadata.values())

@@ -1,0 +1,62 @@
+"""Fixtures of all tests: the switch that writes golden files, and one real run of the smoke preset."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regenerate", action="store_true", help="write golden files again instead of comparing")
+
+
+@pytest.fixture(scope="session")
+def regenerate(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--regenerate"))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A `podium` command that ended."""
+
+    folder: Path
+    code: int
+    output: str
+
+    @property
+    def directory(self) -> Path:
+        """Its run directory."""
+        return (self.folder / "podium-out" / "runs" / "latest").resolve()
+
+    def record(self, step: str) -> Path:
+        """The record that a step left."""
+        return self.directory / "steps" / step / "record.json"
+
+
+def podium(folder: Path, *arguments: str, timeout: float = 280) -> Finished:
+    """Run the command in `folder`, as a user would."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PODIUM_", "MLFLOW_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "podium", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Finished(folder, done.returncode, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The smoke preset, run once for all tests that need a whole real run."""
+    finished = podium(tmp_path_factory.mktemp("smoke"), "run", "--preset", "smoke")
+    assert finished.code == 0, finished.output
+    return finished

@@ -1,0 +1,123 @@
+"""Step `benchmark`: what would be deployed, measured in fresh processes on this hardware."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from podium.records import (
+    BenchmarkRecord,
+    DataRecord,
+    Measurement,
+    MeasurementRecord,
+    ModelRecord,
+    RunRecord,
+    SelectionRecord,
+)
+from podium.stages.context import step_context
+from podium.stages.keys import benchmark_key, measurement_key
+from podium.stages.step import StepRun, run_step
+
+
+def benchmark(
+    run: RunRecord, data: DataRecord, selection: SelectionRecord, models: Sequence[ModelRecord]
+) -> BenchmarkRecord:
+    """Measure every variant of every champion; a measurement that exists for this hardware is reused."""
+
+    def compute(step: StepRun) -> BenchmarkRecord:
+        return _compute(step, data, champions, hardware)
+
+    with step_context("benchmark") as directory:
+        champions = champions_of(selection, models)
+        hardware = hardware_of(run)
+        key = benchmark_key(run.config, data, champions, hardware)
+        parents = {f"refit.{model.backbone}": model.key for model in champions}
+        parents["selection"] = selection.key
+        return run_step(run, key, BenchmarkRecord, compute, parents=parents, directory=directory)
+
+
+def champions_of(selection: SelectionRecord, models: Sequence[ModelRecord]) -> list[ModelRecord]:
+    """The models on the leaderboard, in its order."""
+    of_key = {model.key: model for model in models}
+    return [of_key[entry.model_key] for entry in selection.leaderboard]
+
+
+def hardware_of(run: RunRecord) -> dict[str, str]:
+    """The fingerprint of what the benchmark of this run uses."""
+    from podium.benchmarking.hardware import fingerprint
+
+    return fingerprint(run.config.benchmark.device, run.config.benchmark.threads)
+
+
+def _compute(
+    step: StepRun, data: DataRecord, champions: Sequence[ModelRecord], hardware: Mapping[str, str]
+) -> BenchmarkRecord:
+    measured: dict[str, MeasurementRecord] = {}
+    for model in champions:
+        for variant in step.config.benchmark.variants:
+            key = measurement_key(step.config, data, model, variant, hardware)
+            stored = step.store.get(MeasurementRecord, key.digest) if step.config.run_mode == "reuse" else None
+            if stored is None:
+                stored = _measure(step, data, model, variant, key.digest)
+                step.store.put(key, stored)
+            measured[f"{model.backbone}.{variant}"] = stored
+    for name, record in measured.items():
+        step.tracker.log_metrics(step.mlflow_run_id, _figures(name, record.measurement))
+    step.tracker.log_params(step.mlflow_run_id, {f"hardware.{name}": value for name, value in hardware.items()})
+    return BenchmarkRecord(
+        **{**step.stamp, "parents": {**step.parents, **{f"measurement.{n}": r.key for n, r in measured.items()}}},
+        hardware=dict(hardware),
+        measurements=tuple(record.measurement for record in measured.values()),
+        artifacts={f"samples.{name}": record.artifacts["samples"] for name, record in measured.items()},
+    )
+
+
+def _measure(step: StepRun, data: DataRecord, model: ModelRecord, variant: str, key: str) -> MeasurementRecord:
+    from podium.benchmarking.run import benchmark as measure
+
+    with step.store.scratch() as scratch:
+        work = step.directory or scratch
+        measurement, samples = measure(
+            step.store.fetch(model.artifacts["model"]),
+            model.backbone,
+            variant,
+            model.artifacts["model"].digest,
+            _rows(step, data),
+            data.task,
+            step.config.benchmark,
+            work,
+            labels=data.labels,
+            trust_remote_code=step.config.backbones[model.backbone].trust_remote_code,
+        )
+        (scratch / "samples").mkdir()
+        (scratch / "samples" / "samples.json").write_text(json.dumps(samples))
+        artifact = step.store.put_artifact("samples", scratch / "samples")
+    return MeasurementRecord(
+        key=key,
+        parents={"refit": model.key, "data": data.key},
+        mlflow_run_id=step.mlflow_run_id or None,
+        measurement=measurement,
+        artifacts={"samples": artifact},
+    )
+
+
+def _rows(step: StepRun, data: DataRecord) -> list[str] | list[list[str]]:
+    """Held-out rows that mirror the length distribution of the data."""
+    from podium.benchmarking.sampling import sample_rows
+    from podium.data.artifact import DataArtifact
+
+    column = "tokens" if data.task == "ner" else "text"
+    rows = list(DataArtifact(Path(step.store.fetch(data.artifacts["data"]))).test[column])
+    part = step.config.benchmark
+    return sample_rows(rows, part.repetitions * part.samples, step.config.seed)
+
+
+def _figures(name: str, item: Measurement) -> dict[str, float]:
+    latency = {f"{name}.latency_p{entry.q * 100:g}_ms": entry.value_ms for entry in item.latency}
+    return {
+        **latency,
+        f"{name}.throughput_per_second": item.throughput_per_second.value,
+        f"{name}.peak_rss_mb": item.peak_rss_mb,
+        f"{name}.size_mb": item.size_mb,
+    }

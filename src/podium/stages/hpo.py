@@ -1,0 +1,124 @@
+"""Step `hpo`: the study of one backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from podium.config.schema import PodiumConfig
+from podium.hpo.experiment import Experiment
+from podium.hpo.ledger import TrialLedger
+from podium.hpo.progress import Progress
+from podium.hpo.study import best_trial, run_study
+from podium.records import DataRecord, RunRecord, StudyRecord, TrialRecord
+from podium.stages.context import step_context
+from podium.stages.keys import family_key, study_key
+from podium.stages.step import StepRun, open_store, run_step
+
+
+def hpo(run: RunRecord, data: DataRecord, backbone: str) -> StudyRecord:
+    """Search the hyperparameters of one backbone, or go on with the study that exists.
+
+    A stored study with fewer trials than the budget is extended from its ledger; finished trials are never
+    repeated. With `run_mode=force_new` a ledger of its own is begun.
+
+    Raises:
+        ModelError: the backbone does not fit the task.
+        StudyFailed: too many trials failed.
+    """
+    from podium.training.backbone import backbone_digest, locate_backbone
+
+    def compute(step: StepRun) -> StudyRecord:
+        return _compute(step, data, backbone, path, ledger_name)
+
+    def complete(study: StudyRecord) -> bool:
+        return is_complete(study, run.config)
+
+    with step_context(f"hpo-{backbone}") as directory:
+        path = locate_backbone(run.config.backbones[backbone])
+        key = study_key(run.config, data, backbone, backbone_digest(path))
+        ledger_name = _ledger_name(run, key.digest)
+        return run_step(
+            run, key, StudyRecord, compute, parents={"data": data.key}, directory=directory, complete=complete
+        )
+
+
+def is_complete(study: StudyRecord, config: PodiumConfig) -> bool:
+    """Whether a stored study satisfies the goal and budget of this run."""
+    return Progress(experiment_of(config, study.backbone), study.trials).outcome is not None
+
+
+def experiment_of(config: PodiumConfig, backbone: str) -> Experiment:
+    """The neutral description of one backbone's search."""
+    from podium.training.execution.slots import core_count
+
+    return Experiment.from_config(
+        f"{config.dataset.name}-{backbone}", config.hpo, config.hpo.metric, config.seed, core_count()
+    )
+
+
+def _ledger_name(run: RunRecord, key: str) -> str:
+    """Where the study's trials are written: where the stored study left off, or a place of this run's own."""
+    if run.config.run_mode == "force_new":
+        return run.run_id
+    stored = open_store(run.config).get(StudyRecord, key)
+    return stored.ledger if stored else "main"
+
+
+def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_name: str) -> StudyRecord:
+    from podium.hpo.engines.embedded import EmbeddedEngine
+    from podium.hpo.trial import CrossValidationTrial
+    from podium.training.backbone import check_backbone
+    from podium.training.execution.workers import WorkerPool
+    from podium.training.spec import TrainingSpec
+
+    config = step.config
+    trust = config.backbones[backbone].trust_remote_code
+    check_backbone(path, data.task, trust)
+    experiment = experiment_of(config, backbone)
+    ledger = TrialLedger(step.store.documents(f"ledgers/{step.key.digest}/{ledger_name}"))
+    work = step.store.cache(f"trials/{step.key.digest}/{ledger_name}")
+    training = config.training if config.hpo.epochs is None else config.training.model_copy(update={"epochs": config.hpo.epochs})
+    spec = TrainingSpec(
+        task=data.task,
+        labels=data.labels,
+        data=step.store.fetch(data.artifacts["data"]),
+        data_digest=data.artifacts["data"].digest,
+        backbone=path,
+        trust_remote_code=trust,
+        config=training,
+        metric=config.hpo.metric,
+        seed=config.seed,
+        data_fraction=config.hpo.data_fraction,
+        output=work,
+        cache=step.store.cache("tokenised"),
+        context={"backbone": backbone},
+    )
+
+    def track(trial: TrialRecord) -> None:
+        step.tracker.log_trial(step.mlflow_run_id, trial)
+
+    step.tracker.log_params(step.mlflow_run_id, {"backbone": backbone, "metric": config.hpo.metric, **_search(config)})
+    with WorkerPool(experiment.parallel_trials, config.training.threads) as pool:
+        engine = EmbeddedEngine(CrossValidationTrial(spec, data.folds), pool, (step.directory or work) / "trials")
+        trials = run_study(experiment, ledger, engine, track)
+    best = best_trial(trials, experiment.objective.direction)
+    step.tracker.log_metrics(step.mlflow_run_id, {f"best_cv_{config.hpo.metric}": best.score or 0.0})
+    return StudyRecord(
+        **step.stamp,
+        family=family_key(config, data).digest,
+        backbone=backbone,
+        metric=config.hpo.metric,
+        direction=experiment.objective.direction,
+        budget=experiment.max_trials,
+        ledger=ledger_name,
+        trials=trials,
+        best=best.number,
+    )
+
+
+def _search(config: PodiumConfig) -> dict[str, object]:
+    return {
+        "algorithm": config.hpo.algorithm.name,
+        "max_trials": config.hpo.max_trials,
+        **{f"space.{name}": parameter.model_dump_json(exclude_none=True) for name, parameter in config.hpo.space.items()},
+    }

