@@ -1,0 +1,92 @@
+"""How figures are written for people."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from podium.records import Interval
+
+MISSING = "–"
+METRIC_NAMES = {
+    "macro_f1": "macro F1",
+    "f1": "entity F1",
+    "log_loss": "log loss",
+    "token_accuracy": "token accuracy",
+}
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")
+
+
+def metric_name(metric: str) -> str:
+    """Name of a metric in a sentence."""
+    return METRIC_NAMES.get(metric, metric)
+
+
+def score(value: float | None) -> str:
+    """A metric with three decimals."""
+    return MISSING if value is None else f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """A difference of metrics, with its sign."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def bounds(interval: Interval) -> str:
+    """Lower and upper bound of a metric."""
+    return f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def signed_bounds(interval: Interval) -> str:
+    """Lower and upper bound of a difference."""
+    return f"{signed(interval.low)} to {signed(interval.high)}"
+
+
+def figure(value: float | None) -> str:
+    """A quantity with three significant digits and no exponent."""
+    if value is None:
+        return MISSING
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}"
+
+
+def count(value: int) -> str:
+    """A whole number with thousands separators."""
+    return f"{value:,}"
+
+
+def parameter(value: bool | int | float | str | None) -> str:
+    """A hyperparameter."""
+    if value is None:
+        return MISSING
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def p_value(value: float) -> str:
+    """A p-value; small ones as a bound."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """A wall time."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def short(digest: str) -> str:
+    """The first twelve digits of a digest, which `podium explain` accepts."""
+    return digest[:12]
+
+
+def percent(share: float) -> str:
+    """A share as a whole percentage."""
+    return f"{share:.0%}"
+
+
+def without_credentials(text: str) -> str:
+    """The text with user names and passwords taken out of its URIs."""
+    return _CREDENTIALS.sub("***", text)

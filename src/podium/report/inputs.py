@@ -1,0 +1,64 @@
+"""What a report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from podium.records import (
+    BenchmarkRecord,
+    DataRecord,
+    DecisionRecord,
+    LeaderboardEntry,
+    Measurement,
+    ModelRecord,
+    RunRecord,
+    SelectionRecord,
+    StudyRecord,
+)
+from podium.report.environment import versions
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """The records of one run, and what surrounds it.
+
+    Attributes:
+        models: the refits; at least one for every entry of the leaderboard.
+        environment: versions and settings worth knowing, by name.
+        command: the shell command that repeats the run; empty when it is not known.
+    """
+
+    run: RunRecord
+    data: DataRecord
+    studies: tuple[StudyRecord, ...]
+    models: tuple[ModelRecord, ...]
+    selection: SelectionRecord
+    benchmark: BenchmarkRecord
+    decision: DecisionRecord
+    environment: Mapping[str, str] = field(default_factory=versions)
+    command: str = ""
+
+    @property
+    def winner(self) -> LeaderboardEntry | None:
+        """The leaderboard entry of the winner, or None when there is no winner."""
+        name = self.decision.winner
+        return next((entry for entry in self.selection.leaderboard if entry.backbone == name), None)
+
+    def model_of(self, entry: LeaderboardEntry) -> ModelRecord | None:
+        """The refit behind a leaderboard entry."""
+        return next((model for model in self.models if model.backbone == entry.backbone), None)
+
+    def measurements_of(self, entry: LeaderboardEntry) -> list[Measurement]:
+        """The measured variants of a champion."""
+        identity = (entry.backbone, entry.model_digest)
+        return [item for item in self.benchmark.measurements if (item.backbone, item.model_digest) == identity]
+
+    @property
+    def winner_measurement(self) -> Measurement | None:
+        """The measurement of the winning variant, or None when it was not measured."""
+        if self.winner is None:
+            return None
+        found = self.measurements_of(self.winner)
+        chosen = [item for item in found if item.variant == self.decision.winner_variant]
+        return next(iter(chosen or found), None)

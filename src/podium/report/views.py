@@ -1,0 +1,200 @@
+"""What the templates show that the records do not hold as such."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from podium.keys import digest_manifest
+from podium.records import (
+    DataRecord,
+    LeaderboardEntry,
+    Measurement,
+    ModelRecord,
+    Reason,
+    Record,
+    StudyRecord,
+    TrialRecord,
+)
+from podium.report import charts
+from podium.report import format as text
+from podium.report.inputs import ReportInputs
+from podium.selection.decision import CODES
+
+MATRIX_LIMIT = 30
+"""A confusion matrix of more labels is replaced by the most frequent confusions."""
+SHOWN_CONFUSIONS = 10
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A count of a confusion matrix and its share of the row."""
+
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Rows of one label that were given another one."""
+
+    true: str
+    predicted: str
+    count: int
+    of: int
+
+
+@dataclass(frozen=True)
+class ChampionView:
+    """What one champion gets right and wrong; `scores` are rows of precision, recall, F1 and support by name."""
+
+    entry: LeaderboardEntry
+    model: ModelRecord | None
+    measurements: Sequence[Measurement]
+    is_winner: bool
+    labels: Sequence[str]
+    matrix: Sequence[tuple[str, Sequence[Cell]]]
+    confusions: Sequence[Confusion]
+    scores: Mapping[str, Mapping[str, float]]
+    scores_of: str
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """The history of one study."""
+
+    study: StudyRecord
+    chart: charts.HistoryChart
+    trials: Sequence[TrialRecord]
+    params: Sequence[str]
+    folds: Sequence[str]
+    finished: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the lineage."""
+
+    name: str
+    record: Record
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything a report shows."""
+
+    given: ReportInputs
+    title: str
+    reasons: Sequence[Reason]
+    winner: LeaderboardEntry | None
+    measurement: Measurement | None
+    champions: Sequence[ChampionView]
+    studies: Sequence[StudyView]
+    leaderboard_chart: charts.RangeChart | None
+    comparison_chart: charts.RangeChart | None
+    latency_chart: charts.RangeChart | None
+    sources: Sequence[tuple[str, str]]
+    sources_digest: str
+    splits: Sequence[str]
+    label_rows: Sequence[tuple[str, Sequence[int]]]
+    steps: Sequence[Step]
+    key_names: Mapping[str, str]
+    seconds: float
+    config: str
+    command: str
+
+
+def view_of(given: ReportInputs) -> View:
+    """Arrange the records of a run for the templates."""
+    entries, measurements = given.selection.leaderboard, given.benchmark.measurements
+    steps = _steps(given)
+    splits = tuple(given.data.rows)
+    return View(
+        given=given,
+        title=f"{given.data.name}: which model do I ship?",
+        reasons=sorted(given.decision.reasons, key=lambda reason: reason.code not in CODES),
+        winner=given.winner,
+        measurement=given.winner_measurement,
+        champions=[_champion(entry, given) for entry in entries],
+        studies=[_study(study) for study in given.studies],
+        leaderboard_chart=charts.leaderboard_chart(entries, given.selection.metric) if entries else None,
+        comparison_chart=charts.comparison_chart(given.selection.comparisons) if given.selection.comparisons else None,
+        latency_chart=charts.latency_chart(measurements) if measurements else None,
+        sources=[(text.without_credentials(name), digest) for name, digest in sorted(given.data.sources.items())],
+        sources_digest=digest_manifest(given.data.sources),
+        splits=splits,
+        label_rows=_label_rows(given.data, splits),
+        steps=steps,
+        key_names={step.record.key: step.name for step in steps if step.record.key},
+        seconds=sum(step.record.seconds for step in steps),
+        config=text.without_credentials(yaml.safe_dump(given.run.config.model_dump(mode="json"), sort_keys=False)),
+        command=text.without_credentials(given.command),
+    )
+
+
+def _champion(entry: LeaderboardEntry, given: ReportInputs) -> ChampionView:
+    model = given.model_of(entry)
+    details: Mapping[str, Any] = model.details if model else {}
+    labels, confusion = details.get("labels", []), details.get("confusion", [])
+    of_entities = "per_entity" in details
+    return ChampionView(
+        entry=entry,
+        model=model,
+        measurements=given.measurements_of(entry),
+        is_winner=entry is given.winner,
+        labels=labels,
+        matrix=_matrix(labels, confusion) if len(labels) <= MATRIX_LIMIT else (),
+        confusions=_confusions(labels, confusion),
+        scores=details.get("per_entity" if of_entities else "per_label", {}),
+        scores_of="Entity" if of_entities else "Label",
+    )
+
+
+def _matrix(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[tuple[str, list[Cell]]]:
+    return [
+        (label, [Cell(count, count / (sum(row) or 1)) for count in row])
+        for label, row in zip(labels, confusion, strict=True)
+    ]
+
+
+def _confusions(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[Confusion]:
+    found = [
+        Confusion(labels[true], labels[predicted], count, sum(row))
+        for true, row in enumerate(confusion)
+        for predicted, count in enumerate(row)
+        if count and true != predicted
+    ]
+    found.sort(key=lambda one: (-one.count, one.true, one.predicted))
+    return found[:SHOWN_CONFUSIONS]
+
+
+def _study(study: StudyRecord) -> StudyView:
+    trials = sorted(study.trials, key=lambda trial: trial.number)
+    return StudyView(
+        study=study,
+        chart=charts.history_chart(study),
+        trials=trials,
+        params=sorted({name for trial in trials for name in trial.params}),
+        folds=sorted({fold for trial in trials for fold in trial.fold_scores}, key=lambda fold: (len(fold), fold)),
+        finished=sum(trial.status == "succeeded" for trial in trials),
+    )
+
+
+def _label_rows(data: DataRecord, splits: Sequence[str]) -> list[tuple[str, list[int]]]:
+    named = sorted({label for counts in data.label_counts.values() for label in counts})
+    order = [label for label in data.labels if label in named] + [label for label in named if label not in data.labels]
+    return [(label, [data.label_counts.get(split, {}).get(label, 0) for split in splits]) for label in order]
+
+
+def _steps(given: ReportInputs) -> list[Step]:
+    return [
+        Step("prepare", given.data),
+        *(Step(f"hpo {study.backbone}", study) for study in given.studies),
+        *(Step(f"refit {model.backbone}", model) for model in given.models),
+        Step("select", given.selection),
+        Step("benchmark", given.benchmark),
+        Step("decide", given.decision),
+    ]
