@@ -1,0 +1,112 @@
+"""What is kept in memory of every row: about 50 bytes, whatever the length of its text."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from podium.config.schema import Task
+from podium.data.rows import place
+from podium.data.sources import ROLES, Role
+from podium.data.validation import DIGEST_BYTES, ValidRow
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+MAX_TYPES = 63
+"""Entity types told apart when sentences are stratified; rarer spellings beyond share the last one."""
+
+
+@dataclass
+class RowIndex:
+    """Small facts of every valid row, in the order read.
+
+    Attributes:
+        vocabulary: number of every label (or tag), in order of first appearance.
+        types: number of every entity type, in order of first appearance (NER).
+    """
+
+    task: Task
+    vocabulary: dict[str, int] = field(default_factory=dict)
+    types: dict[str, int] = field(default_factory=dict)
+    _files: dict[str, int] = field(default_factory=dict)
+    _units: dict[str, str] = field(default_factory=dict)
+    _file: array[int] = field(default_factory=lambda: array("l"))
+    _line: array[int] = field(default_factory=lambda: array("q"))
+    _role: array[int] = field(default_factory=lambda: array("b"))
+    _target: array[int] = field(default_factory=lambda: array("Q"))
+    _entities: array[int] = field(default_factory=lambda: array("Q"))
+    _digests: bytearray = field(default_factory=bytearray)
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def add(self, row: ValidRow, role: Role, unit: str) -> None:
+        """Take in one valid row."""
+        number = self._files.setdefault(row.file, len(self._files))
+        if number == len(self._units):
+            self._units[row.file] = unit
+        self._file.append(number)
+        self._line.append(row.line)
+        self._role.append(ROLES.index(role))
+        self._digests += row.digest
+        if self.task == "ner":
+            self._target.append(int.from_bytes(blake2b("\0".join(row.target).encode(), digest_size=8).digest(), "big"))
+            self._entities.append(self._entity_bits(row.target))
+        else:
+            self._target.append(self.number_of(row.target))
+
+    def number_of(self, label: str) -> int:
+        """Provisional number of a label or tag."""
+        return self.vocabulary.setdefault(label, len(self.vocabulary))
+
+    def _entity_bits(self, tags: Sequence[str]) -> int:
+        bits = 0
+        for tag in set(tags):
+            if len(tag) > 2:
+                bits |= 1 << min(self.types.setdefault(tag[2:], len(self.types)), MAX_TYPES - 1)
+        return bits
+
+    @property
+    def roles(self) -> npt.NDArray[np.int8]:
+        """Position in `ROLES` of every row's declared role."""
+        return np.frombuffer(self._role, dtype=np.int8) if len(self) else np.zeros(0, np.int8)
+
+    @property
+    def targets(self) -> npt.NDArray[np.uint64]:
+        """A number per row that is equal for equal targets: the label's number, or a hash of the tags."""
+        return np.frombuffer(self._target, dtype=np.uint64) if len(self) else np.zeros(0, np.uint64)
+
+    @property
+    def entities(self) -> npt.NDArray[np.uint64]:
+        """Bit set per sentence of the entity types in it (NER)."""
+        return np.frombuffer(self._entities, dtype=np.uint64) if len(self) else np.zeros(0, np.uint64)
+
+    @property
+    def digests(self) -> npt.NDArray[np.uint64]:
+        """Content digests as two numbers per row: shape (rows, 2)."""
+        return np.frombuffer(self._digests, dtype=">u8").astype(np.uint64).reshape(-1, DIGEST_BYTES // 8)
+
+    def groups(self) -> Ints:
+        """Number of every row's content: rows share it exactly when they are duplicates of each other."""
+        digests = self.digests
+        if not len(digests):
+            return np.zeros(0, np.int64)
+        order = np.lexsort((digests[:, 1], digests[:, 0]))
+        ordered = digests[order]
+        new = np.ones(len(order), dtype=np.bool_)
+        new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+        groups = np.empty(len(order), dtype=np.int64)
+        groups[order] = np.cumsum(new) - 1
+        return groups
+
+    def places(self, rows: Sequence[int]) -> list[str]:
+        """Names of rows for people: file and line."""
+        names = list(self._files)
+        found = [(names[self._file[row]], self._line[row]) for row in rows]
+        return [place(name, line, self._units[name]) for name, line in found]

@@ -1,0 +1,135 @@
+"""Text lines of a file with bounded memory: a line longer than the limit is skipped, never held."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from podium.config.schema import DatasetConfig
+from podium.data.rows import BadRow
+from podium.errors import DataError
+
+FALLBACK = "fallback"
+"""Name under which rows decoded with the fallback encoding are counted."""
+
+_CHUNK = 1 << 16
+
+
+def check_encodings(config: DatasetConfig) -> None:
+    """Make sure that Python knows the declared encodings.
+
+    Raises:
+        DataError: an encoding is unknown.
+    """
+    for field in ("encoding", "fallback_encoding"):
+        name = getattr(config, field)
+        if name is None:
+            continue
+        try:
+            codecs.lookup(name)
+        except LookupError:
+            raise DataError(
+                f"dataset.{field} must be an encoding that Python knows, but got {name!r}; common ones are utf-8, "
+                "cp1252, latin-1, utf-16, shift_jis, gb18030"
+            ) from None
+
+
+class Decoder:
+    """Decodes one row at a time: the declared encoding first, then the fallback, which is counted."""
+
+    def __init__(self, encoding: str, fallback: str | None, notes: Counter[str]) -> None:
+        self._encoding = encoding
+        self._fallback = fallback
+        self._notes = notes
+
+    def decode(self, data: bytes) -> str:
+        """Decode `data`.
+
+        Raises:
+            UnicodeDecodeError: neither encoding fits.
+        """
+        try:
+            return data.decode(self._encoding)
+        except UnicodeDecodeError as error:
+            if self._fallback is None:
+                raise
+            try:
+                text = data.decode(self._fallback)
+            except UnicodeDecodeError:
+                raise error from None
+        self._notes[FALLBACK] += 1
+        return text
+
+
+def undecodable(error: UnicodeDecodeError) -> str:
+    """Say which byte broke which encoding, and what to do."""
+    byte = error.object[error.start]
+    return (
+        f"byte 0x{byte:02x} at offset {error.start} is not {error.encoding}; set dataset.encoding, or "
+        "dataset.fallback_encoding for files that mix encodings"
+    )
+
+
+def too_long(config: DatasetConfig) -> str:
+    """Say that a row exceeds the limit, and what to do."""
+    return f"is longer than dataset.max_row_bytes={config.max_row_bytes}; shorten the row or raise the limit"
+
+
+def text_lines(path: Path, name: str, config: DatasetConfig, notes: Counter[str]) -> Iterator[tuple[int, str] | BadRow]:
+    """Yield `(number, line)` with its line end, or a `BadRow` for a line that is too long or undecodable.
+
+    At most `max_row_bytes` of the file are held at a time. A byte order mark is removed.
+
+    Raises:
+        DataError: the file cannot be opened, or is not in a multi-byte encoding such as UTF-16 at all.
+    """
+    try:
+        with path.open("rb") as raw:
+            wide = "\n".encode(config.encoding) != b"\n"
+            stream = cast(BinaryIO, io.BufferedReader(_Utf8(raw, config.encoding))) if wide else raw
+            decoder = Decoder("utf-8" if wide else config.encoding, config.fallback_encoding, notes)
+            for number, data in _bounded_lines(stream, config.max_row_bytes):
+                if data is None:
+                    yield BadRow(name, number, None, too_long(config))
+                    continue
+                try:
+                    text = decoder.decode(data)
+                except UnicodeDecodeError as error:
+                    yield BadRow(name, number, None, undecodable(error))
+                    continue
+                yield number, text.removeprefix("\ufeff") if number == 1 else text
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is not {config.encoding}: {error.reason}; set dataset.encoding") from error
+    except OSError as error:
+        raise DataError(f"{name} cannot be read: {error}") from error
+
+
+def _bounded_lines(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes | None]]:
+    number = 0
+    while data := stream.readline(limit + 1):
+        number += 1
+        if len(data) > limit and not data.endswith(b"\n"):
+            while (rest := stream.readline(_CHUNK)) and not rest.endswith(b"\n"):
+                pass
+            yield number, None
+        else:
+            yield number, data
+
+
+class _Utf8(io.RawIOBase):
+    """A stream in an encoding whose line ends are not the byte 0x0a, as UTF-8 bytes."""
+
+    def __init__(self, raw: BinaryIO, encoding: str) -> None:
+        self._text = io.TextIOWrapper(raw, encoding, newline="")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._text.read(max(1, len(buffer) // 4)).encode()
+        buffer[: len(data)] = data
+        return len(data)

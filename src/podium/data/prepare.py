@@ -1,0 +1,141 @@
+"""Prepares a data set: reads, checks, deduplicates, splits, and writes the `data` artifact.
+
+Two passes with bounded memory. The first streams the sources into one Arrow file and keeps some 50 bytes per row;
+splits and folds are computed from those; the second streams the Arrow file into one file per split.
+"""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from podium.config.schema import DatasetConfig, Task
+from podium.data.artifact import SPLITS
+from podium.data.duplicates import Kept, keep_rows
+from podium.data.fingerprint import fingerprint
+from podium.data.lines import FALLBACK, check_encodings
+from podium.data.partition import Partition, partition
+from podium.data.sources import Source, resolve_sources
+from podium.data.staging import REWRITTEN, Staged, stage
+from podium.data.tags import entity_types, tag_list
+from podium.data.writing import write_artifact
+from podium.errors import DataError, StoreError
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """What `prepare` found; the fields have the meaning they have in `DataRecord`.
+
+    `read_rows` counts every row met, and `duplicates` every row dropped because its content occurs elsewhere; what is
+    neither kept, rejected nor a duplicate was left out by `max_rows`. `label_counts` counts rows per label, or tokens
+    per tag, by split.
+    """
+
+    name: str
+    task: Task
+    labels: tuple[str, ...]
+    rows: dict[str, int]
+    label_counts: dict[str, dict[str, int]]
+    folds: int
+    read_rows: int
+    duplicates: int
+    rejected: int
+    rejected_examples: tuple[str, ...]
+    warnings: tuple[str, ...]
+    sources: dict[str, str]
+
+
+def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
+    """Prepare the data set of `config` and write its artifact tree into the directory `output`.
+
+    The result depends on the bytes of the sources, the config and the seed only.
+
+    Raises:
+        DataError: the data cannot be used; the message says where and what to do.
+        StoreError: the disk is full.
+    """
+    check_encodings(config)
+    sources = resolve_sources(config)
+    output.mkdir(parents=True, exist_ok=True)
+    with _disk_space(output), tempfile.TemporaryDirectory(prefix=".rows-", dir=output) as scratch:
+        staged = stage(sources, config, Path(scratch) / "rows.arrow")
+        _check_rows(staged, config)
+        groups = staged.index.groups()
+        kept = keep_rows(staged.index, groups, config.deduplicate)
+        parts = partition(staged.index, groups, kept.rows, config, seed)
+        labels = _labels(staged, parts, config.task)
+        counts = write_artifact(staged, parts, labels, output)
+    return PreparedData(
+        name=config.name,
+        task=config.task,
+        labels=labels,
+        rows={split: len(getattr(parts, split)) for split in SPLITS},
+        label_counts=counts,
+        folds=config.folds,
+        read_rows=staged.read,
+        duplicates=kept.dropped,
+        rejected=staged.rejected,
+        rejected_examples=tuple(staged.examples),
+        warnings=_warnings(sources, staged, kept, parts, config),
+        sources=fingerprint(config),
+    )
+
+
+def _check_rows(staged: Staged, config: DatasetConfig) -> None:
+    if not staged.read:
+        raise DataError(f"a data set must have rows, but dataset.path={config.path} has none")
+    if not (staged.index.roles == 0).any():
+        first = f"; the first: {staged.examples[0]}" if staged.examples else ""
+        raise DataError(
+            f"a data set must have rows to train on, but of {staged.read} rows read {staged.rejected} are bad and no "
+            f"train row is left{first}"
+        )
+
+
+def _labels(staged: Staged, parts: Partition, task: Task) -> tuple[str, ...]:
+    """Labels that occur in the splits, sorted; for NER all tags of the types that occur."""
+    index = staged.index
+    if task == "ner":
+        return tag_list(entity_types(index.vocabulary))
+    rows = np.concatenate([parts.train, parts.validation, parts.test])
+    present = set(np.unique(index.targets[rows]).tolist())
+    return tuple(sorted(label for label, number in index.vocabulary.items() if number in present))
+
+
+def _warnings(
+    sources: tuple[Source, ...], staged: Staged, kept: Kept, parts: Partition, config: DatasetConfig
+) -> tuple[str, ...]:
+    found = []
+    if staged.rejected:
+        found.append(f"{staged.rejected} of {staged.read} rows break the schema and were dropped")
+    if staged.notes[FALLBACK]:
+        found.append(
+            f"{staged.notes[FALLBACK]} rows are not {config.encoding} and were read as {config.fallback_encoding}"
+        )
+    if staged.notes[REWRITTEN]:
+        found.append(f"{staged.notes[REWRITTEN]} tags began an entity with I- and were rewritten to B- (BIO1 to BIO2)")
+    ignored = [name for source in sources for name in source.ignored]
+    if ignored:
+        more = ", …" if len(ignored) > 3 else ""
+        found.append(f"{len(ignored)} files beside the data were ignored: {', '.join(ignored[:3])}{more}")
+    return (*found, *kept.warnings, *parts.warnings)
+
+
+@contextmanager
+def _disk_space(output: Path) -> Iterator[None]:
+    """Turn a full disk into an error that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StoreError(
+            f"preparing needs about twice the size of the data set below {output}, but the disk is full; free space or "
+            "choose another output or store"
+        ) from error

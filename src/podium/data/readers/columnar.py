@@ -1,0 +1,92 @@
+"""Parquet files and folders saved by Hugging Face `datasets`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from podium.data.readers.base import Reader, register
+from podium.data.rows import BadRow, Row
+from podium.errors import DataError
+
+_BATCH_ROWS = 256
+
+
+@register("parquet")
+class Parquet(Reader):
+    """Apache Parquet: rows are read in small batches, and only the columns asked for."""
+
+    unit = "row"
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
+        """Yield one row per record; the number counts rows within its file."""
+        for file in self.source.files:
+            with _parquet(file.path, file.name) as parquet:
+                names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
+                number = 0
+                for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names):
+                    for values in batch.to_pylist():
+                        number += 1
+                        yield Row(file.name, number, values)
+
+    def columns(self) -> tuple[str, ...]:
+        """The names in the schema of the files."""
+        names: dict[str, None] = {}
+        for file in self.source.files:
+            with _parquet(file.path, file.name) as parquet:
+                names |= dict.fromkeys(parquet.schema_arrow.names)
+        return tuple(names)
+
+
+def _parquet(path: Path, name: str) -> Any:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{name} must be a Parquet file, but cannot be read as one: {error}") from error
+
+
+@register("datasets")
+class SavedDataset(Reader):
+    """A folder that `datasets.Dataset.save_to_disk` wrote, memory-mapped; class numbers become class names."""
+
+    unit = "row"
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
+        """Yield one row per record."""
+        data = self._load()
+        names = [name for name in data.column_names if columns is None or name in columns]
+        translate = {name: _class_names(data.features[name]) for name in names}
+        display = self.source.prefix + (self.source.split or Path(self.source.location).name)
+        number = 0
+        for batch in data.select_columns(names).with_format("arrow").iter(batch_size=_BATCH_ROWS):
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(display, number, {name: translate[name](value) for name, value in values.items()})
+
+    def columns(self) -> tuple[str, ...]:
+        """The names of the features."""
+        return tuple(self._load().column_names)
+
+    def _load(self) -> Any:
+        import datasets
+
+        root = Path(self.source.location)
+        try:
+            return datasets.load_from_disk(str(root if self.source.split is None else root / self.source.split))
+        except Exception as error:
+            raise DataError(f"{root} must be a folder that `datasets` saved, but cannot be loaded: {error}") from error
+
+
+def _class_names(feature: Any) -> Callable[[Any], Any]:
+    """How values of a feature are translated: class numbers to names, -1 (no label, by convention) to None."""
+    if hasattr(feature, "int2str"):
+        return lambda value: None if value is None or value < 0 else feature.int2str(value)
+    inner = getattr(feature, "feature", None)
+    if inner is not None and hasattr(inner, "int2str"):
+        one = _class_names(inner)
+        return lambda values: None if values is None else [one(value) for value in values]
+    return lambda value: value

@@ -1,0 +1,96 @@
+"""CoNLL: one token per line with its columns, a blank line between sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import ClassVar
+
+from podium.config.schema import Task
+from podium.data.lines import text_lines, too_long
+from podium.data.readers.base import Reader, register
+from podium.data.rows import BadRow, Row
+from podium.data.sources import SourceFile
+
+DOCUMENT_START = "-DOCSTART-"
+"""First column of a line that separates documents in CoNLL-2003 (Tjong Kim Sang and De Meulder, 2003)."""
+
+
+@register("conll")
+class Conll(Reader):
+    """The first column of a line is the token, the last one its tag; tabs or spaces separate them."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"ner"})
+    fixed_columns = ("tokens", "tags")
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
+        """Yield one row per sentence, numbered by the line of its first token."""
+        self.notes.clear()
+        for file in self.source.files:
+            yield from self._sentences(file)
+
+    def _sentences(self, file: SourceFile) -> Iterator[Row | BadRow]:
+        sentence = _Sentence(file.name, self.config.max_row_bytes, too_long(self.config))
+        for item in text_lines(file.path, file.name, self.config, self.notes):
+            if isinstance(item, BadRow):
+                sentence.reject(item)
+                continue
+            number, line = item
+            columns = _columns(line)
+            if columns and columns[0] != DOCUMENT_START:
+                sentence.add(number, columns, len(line))
+            elif (row := sentence.finish()) is not None:
+                yield row
+        if (row := sentence.finish()) is not None:
+            yield row
+
+
+def _columns(line: str) -> list[str]:
+    """Split at tabs if there are any, else at spaces; other white space may be part of a token."""
+    line = line.strip(" \t\r\n")
+    return [column for part in line.split("\t" if "\t" in line else " ") if (column := part.strip(" "))]
+
+
+class _Sentence:
+    """The sentence being read."""
+
+    def __init__(self, name: str, limit: int, too_long: str) -> None:
+        self._name = name
+        self._limit = limit
+        self._too_long = too_long
+        self._clear()
+
+    def _clear(self) -> None:
+        self._first = 0
+        self._size = 0
+        self._tokens: list[str] = []
+        self._tags: list[str] = []
+        self._bad: BadRow | None = None
+
+    def add(self, number: int, columns: list[str], size: int) -> None:
+        """Take one line; the first thing wrong with a sentence is what it is rejected for."""
+        self._first = self._first or number
+        self._size += size
+        if self._bad is not None:
+            return
+        if len(columns) < 2:
+            self.reject(BadRow(self._name, number, "tags", f"must have a token and a tag, but has only {columns[0]!r}"))
+        elif self._size > self._limit:
+            self.reject(
+                BadRow(self._name, self._first, None, f"{self._too_long} (or blank lines between sentences miss)")
+            )
+        else:
+            self._tokens.append(columns[0])
+            self._tags.append(columns[-1])
+
+    def reject(self, row: BadRow) -> None:
+        """Mark the sentence as bad and let go of its tokens."""
+        self._bad = self._bad or row
+        self._tokens, self._tags = [], []
+
+    def finish(self) -> Row | BadRow | None:
+        """Hand over the sentence, if any line belonged to it, and begin the next one."""
+        row: Row | BadRow | None = self._bad
+        if row is None and self._tokens:
+            row = Row(self._name, self._first, {"tokens": self._tokens, "tags": self._tags})
+        self._clear()
+        return row

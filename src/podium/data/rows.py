@@ -1,0 +1,39 @@
+"""What readers yield: rows as found, and rows that cannot be read, each with the place it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Row(NamedTuple):
+    """One row as its format gives it, before any check.
+
+    Attributes:
+        file: display name of the source file.
+        line: 1-based line (or row, for formats without lines); 0 when the whole file is the row.
+        values: field values by column name.
+    """
+
+    file: str
+    line: int
+    values: Mapping[str, Any]
+
+
+class BadRow(NamedTuple):
+    """One row that breaks the schema: where, which field (None: the row as a whole), and why."""
+
+    file: str
+    line: int
+    field: str | None
+    reason: str
+    unit: str = "line"
+
+    def __str__(self) -> str:
+        where = place(self.file, self.line, self.unit)
+        return f"{where}: {self.reason}" if self.field is None else f"{where}, field {self.field!r}: {self.reason}"
+
+
+def place(file: str, line: int, unit: str = "line") -> str:
+    """Name a row for people: `reviews.jsonl line 14`, or only the file when it holds one row."""
+    return f"{file} {unit} {line}" if line else file

@@ -1,0 +1,131 @@
+"""Second pass: the staged rows stream into one Arrow file per split.
+
+The layout is what `datasets.Dataset.save_to_disk` writes, so `load_from_disk` memory-maps it. It is written here
+because that library would copy the rows once more and draw fingerprints at random: the same data must give the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from podium.config.schema import Task
+from podium.data.artifact import FOLDS_FILE, SPLITS
+from podium.data.index import Ints, RowIndex
+from podium.data.partition import Partition
+from podium.data.staging import Staged
+
+_DATA_FILE = "data-00000-of-00001.arrow"
+
+
+def write_artifact(
+    staged: Staged, parts: Partition, labels: tuple[str, ...], output: Path
+) -> dict[str, dict[str, int]]:
+    """Write `train/`, `validation/`, `test/` and `folds.json`; return how often each label occurs in each split."""
+    import pyarrow as pa
+
+    task = staged.index.task
+    numbers = _final_numbers(staged.index, labels)
+    schema = _schema(task)
+    counts = {split: np.zeros(len(labels), dtype=np.int64) for split in SPLITS}
+    with ExitStack() as stack:
+        writers = {}
+        for split in SPLITS:
+            (output / split).mkdir(parents=True, exist_ok=True)
+            sink = stack.enter_context(pa.OSFile(str(output / split / _DATA_FILE), "wb"))
+            writers[split] = stack.enter_context(pa.ipc.new_stream(sink, schema))
+        for start, batch in _batches(staged.path):
+            for split in SPLITS:
+                rows: Ints = getattr(parts, split)
+                chosen = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + batch.num_rows)]
+                if len(chosen):
+                    content = batch.take(pa.array(chosen - start))
+                    target, flat = _target(content, chosen, staged.index, numbers)
+                    writers[split].write_batch(pa.record_batch([*content.columns[:2], target], schema=schema))
+                    counts[split] += np.bincount(flat, minlength=len(labels))
+    for split in SPLITS:
+        _describe(output / split, task, _split_digest(staged.index, getattr(parts, split), labels))
+    folds = {"task": task, "labels": labels, "count": int(parts.folds.max()) + 1, "folds": parts.folds.tolist()}
+    (output / FOLDS_FILE).write_text(json.dumps(folds, ensure_ascii=False))
+    return {split: dict(zip(labels, counts[split].tolist(), strict=True)) for split in SPLITS}
+
+
+def _batches(path: Path) -> Iterator[tuple[int, Any]]:
+    """Batches of the staged file with the number of their first row, read one at a time."""
+    import pyarrow as pa
+
+    start = 0
+    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+        for batch in reader:
+            yield start, batch
+            start += batch.num_rows
+
+
+def _final_numbers(index: RowIndex, labels: tuple[str, ...]) -> Ints:
+    """Position in `labels` of every provisional number; -1 for a label that no split has."""
+    position = {label: number for number, label in enumerate(labels)}
+    return np.array([position.get(label, -1) for label in index.vocabulary], dtype=np.int64)
+
+
+def _target(content: Any, rows: Ints, index: RowIndex, numbers: Ints) -> tuple[Any, Ints]:
+    """The target column of some rows, and its numbers in one flat array."""
+    import pyarrow as pa
+
+    if index.task != "ner":
+        flat = numbers[index.targets[rows].astype(np.int64)]
+        return pa.array(flat), flat
+    tags = content.column(2)
+    flat = numbers[tags.flatten().to_numpy()]
+    lengths = tags.value_lengths().to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)), flat
+
+
+def _schema(task: Task) -> Any:
+    import pyarrow as pa
+
+    if task == "ner":
+        return pa.schema([("id", pa.string()), ("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.int64()))])
+    return pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.int64())])
+
+
+def _split_digest(index: RowIndex, rows: Ints, labels: tuple[str, ...]) -> str:
+    hasher = hashlib.sha256(json.dumps(labels).encode())
+    values: tuple[npt.NDArray[np.uint64], ...] = (index.digests[rows], index.targets[rows])
+    for part in values:
+        hasher.update(np.ascontiguousarray(part).tobytes())
+    return hasher.hexdigest()
+
+
+def _describe(directory: Path, task: Task, digest: str) -> None:
+    """Write what `load_from_disk` needs beside the rows."""
+    one = {"_type": "Value"}
+    string, number = {"dtype": "string", **one}, {"dtype": "int64", **one}
+    if task == "ner":
+        features: dict[str, Any] = {
+            "id": string,
+            "tokens": {"feature": string, "_type": "List"},
+            "tags": {"feature": number, "_type": "List"},
+        }
+    else:
+        features = {"id": string, "text": string, "label": number}
+    state: dict[str, Any] = {
+        "_data_files": [{"filename": _DATA_FILE}],
+        "_fingerprint": digest[:16],
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": None,
+    }
+    info = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
+    (directory / "state.json").write_text(json.dumps(state, indent=1))
+    (directory / "dataset_info.json").write_text(json.dumps(info, indent=1))
