@@ -1,0 +1,47 @@
+"""Small mutable JSON documents: what a computation writes down while it runs, such as a trial ledger."""
+
+from __future__ import annotations
+
+from podium.errors import StoreError
+from podium.store.files import Files, check_name
+
+
+class Documents:
+    """Documents under one prefix of a store.
+
+    Each write replaces one document atomically, so a reader, also after a SIGKILL of the writer, sees the
+    old text or the new. Of two writers of one document the last wins: give each writer its own names.
+    """
+
+    def __init__(self, files: Files, prefix: str) -> None:
+        self._files = files
+        self._folder = "/".join(("documents", *(check_name(part, "a document prefix") for part in prefix.split("/"))))
+
+    def put(self, name: str, text: str) -> None:
+        """Create or replace a document.
+
+        Raises:
+            InputError: `name` is not a plain file name.
+            StoreError: the storage failed; the document keeps its old text.
+        """
+        self._files.write(self._path(name), text.encode())
+
+    def get(self, name: str) -> str | None:
+        """Text of a document, or None where there is none.
+
+        Raises:
+            StoreError: the document is not UTF-8 text, or the storage failed.
+        """
+        data = self._files.read(self._path(name))
+        try:
+            return None if data is None else data.decode()
+        except UnicodeDecodeError as error:
+            place = self._files.path(self._path(name))
+            raise StoreError(f"a document must be UTF-8 text, but {place} is damaged ({error}); remove it") from error
+
+    def names(self) -> list[str]:
+        """Names of all documents under the prefix, sorted."""
+        return self._files.names(self._folder)
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{check_name(name, 'a document name')}"

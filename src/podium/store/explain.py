@@ -1,0 +1,64 @@
+"""Why a result has the key it has: the parts behind one key, and what differs between two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from podium.store.store import ArtifactStore
+
+
+def explain_key(store: ArtifactStore, prefix: str) -> str:
+    """The parts of the one stored key that starts with `prefix`, one nested path per line.
+
+    Raises:
+        InputError: no key, or more than one, starts with `prefix`.
+    """
+    kind, digest = store.resolve(prefix)
+    lines = [f"{kind}/{digest}"]
+    lines += [f"  {path}: {_show(value)}" for path, value in _leaves(store.parts(kind, digest))]
+    return "\n".join(lines)
+
+
+def explain_difference(store: ArtifactStore, a: str, b: str) -> str:
+    """Which parts differ between two stored keys given by prefix, each with both values.
+
+    Raises:
+        InputError: no key, or more than one, starts with a prefix.
+    """
+    first, second = store.resolve(a), store.resolve(b)
+    parts = [dict(_leaves(store.parts(*name))) for name in (first, second)]
+    names = ["/".join(name) for name in (first, second)]
+    if first == second:
+        return f"{names[0]} is compared with itself: nothing differs"
+    lines = [f"a: {names[0]}", f"b: {names[1]}"]
+    if first[0] != second[0]:
+        lines.append(f"  the kinds differ: a is {first[0]}, b is {second[0]}")
+    paths = list(dict.fromkeys((*parts[0], *parts[1])))
+    differing = [path for path in paths if _at(parts[0], path) != _at(parts[1], path)]
+    lines += [f"  {path}: a = {_at(parts[0], path)}, b = {_at(parts[1], path)}" for path in differing]
+    if first[0] == second[0] and not differing:
+        lines.append("  all parts are equal: the keys were made under different schema versions")
+    return "\n".join(lines)
+
+
+def _at(parts: dict[str, Any], path: str) -> str:
+    return _show(parts[path]) if path in parts else "(absent)"
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every innermost value with its path; an empty mapping or list counts as innermost."""
+    if isinstance(value, dict) and value:
+        for name in sorted(value):
+            step = name if name.isidentifier() else f"[{_show(name)}]"
+            yield from _leaves(value[name], f"{path}.{step}" if path and step is name else path + step)
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def _show(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

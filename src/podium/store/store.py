@@ -1,0 +1,316 @@
+"""The artifact store: results under their kind and key, payloads under their digest.
+
+A result is one record file that names its artifacts by digest. Artifacts are stored first and the record
+last, each atomically, so a reader sees a whole result or none. Layout below the root:
+
+    records/KIND/DIGEST.json     a record, the parts of its key, and a checksum over both
+    artifacts/DIGEST/            manifest.json and files/ of one payload
+    documents/PREFIX/NAME        small mutable documents
+    leases/KIND/DIGEST/          who computes a result now
+    tmp/, cache/                 local stores only: scratch space, and what can be rebuilt
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, overload
+from uuid import uuid4
+
+from fsspec.implementations.local import LocalFileSystem
+
+from podium.errors import DamagedArtifact, InputError, StoreError
+from podium.keys import Key, canonical_json, digest_bytes, digest_manifest
+from podium.records import RECORDS, ArtifactRef, Record
+from podium.store.artifacts import Artifacts, LocalArtifacts, RemoteArtifacts
+from podium.store.documents import Documents
+from podium.store.files import Files, LocalFiles, check_name, guarded, open_uri
+from podium.store.lease import LeasePlace, hold_lease
+from podium.store.manifest import check_digest, read_source
+from podium.store.workspace import Workspace
+
+R = TypeVar("R", bound=Record)
+
+_PREFIX = re.compile(r"(?:([a-z][a-z_-]*)/)?([0-9a-f]*)")
+_SHOWN = 20
+
+_log = logging.getLogger(__name__)
+
+
+class ArtifactStore:
+    """Results and payloads below one fsspec URI; safe for many processes and threads at once.
+
+    Args:
+        uri: a directory, `file://`, `memory://`, `s3://`, `gs://` or another fsspec URI.
+        heartbeat_seconds: how often the holder of a lease shows that it lives.
+        silence_seconds: how long a holder on another host is silent before it counts as dead.
+
+    Attributes:
+        uri: where the store is; absolute when it is a directory.
+
+    Raises:
+        InputError: no file system is known for the URI, or the two times do not fit.
+        StoreError: the store cannot be written.
+    """
+
+    def __init__(self, uri: str, *, heartbeat_seconds: float = 5.0, silence_seconds: float = 30.0) -> None:
+        if not 0 < 2 * heartbeat_seconds <= silence_seconds:
+            raise InputError(
+                "0 < 2 * heartbeat_seconds <= silence_seconds must hold, but got "
+                f"heartbeat_seconds={heartbeat_seconds}, silence_seconds={silence_seconds}"
+            )
+        self._heartbeat_seconds = heartbeat_seconds
+        self._silence_seconds = silence_seconds
+        self._files: Files
+        self._artifacts: Artifacts
+        fs, root = open_uri(uri)
+        if isinstance(fs, LocalFileSystem):
+            self.uri = root
+            self._local_root = Path(root)
+            self._workspace = Workspace(self._local_root / "tmp")
+            self._files = LocalFiles(self._local_root, self._workspace)
+            self._artifacts = LocalArtifacts(self._local_root / "artifacts", self._workspace)
+        else:
+            self.uri = uri.rstrip("/")
+            self._local_root = _cache_home() / "podium" / digest_bytes(self.uri.encode())[:16]
+            self._workspace = Workspace(self._local_root / "tmp")
+            self._files = Files(fs, root)
+            copies = LocalArtifacts(self._local_root / "artifacts", self._workspace)
+            self._artifacts = RemoteArtifacts(self._files, copies, LocalFiles(self._local_root, self._workspace))
+        self._check_writable()
+
+    def put_artifact(self, name: str, path: Path) -> ArtifactRef:
+        """Store a file or a directory under the digest of its files; storing the same again does nothing.
+
+        Files below `scratch()` of a local store are linked, not copied, and become read-only: finish
+        writing them first.
+
+        Raises:
+            StoreError: `path` holds no file, or something that is neither a file nor a directory, or the store
+                cannot be written; nothing is left half stored.
+        """
+        with guarded("read an artifact", str(path)):
+            manifest = read_source(path)
+            files = [path] if path.is_file() else [path / entry for entry in manifest]
+            size = sum(file.stat().st_size for file in files)
+        digest = digest_manifest(manifest)
+        self._artifacts.put(digest, manifest, path)
+        return ArtifactRef(name=name, digest=digest, files=len(manifest), size_bytes=size)
+
+    def fetch(self, ref: ArtifactRef) -> Path:
+        """Local directory that holds the artifact's files, checked by digest on every call.
+
+        A local store gives its own directory, a remote one a cached copy: read it, never write to it.
+        An artifact made from a single file is a directory that holds that file.
+
+        Raises:
+            DamagedArtifact: the artifact is missing, or a file of it is changed, missing or extra.
+            StoreError: the store cannot be read.
+        """
+        return self._artifacts.verify(check_digest(ref.digest))
+
+    def put(self, key: Key, record: Record) -> None:
+        """Make a result visible under its key, replacing an older one; its artifacts are stored already.
+
+        Raises:
+            StoreError: the record does not belong to the key, names an artifact that is not stored, does not
+                survive JSON, or the store cannot be written. An older record of the key is then still there.
+        """
+        if (record.kind, record.key) != (key.kind, key.digest):
+            raise StoreError(
+                f"a record is stored under its own kind and key, but got {record.kind}/{record.key} "
+                f"for {key}: set `key` of the record from Key.digest"
+            )
+        for role, ref in record.artifacts.items():
+            if not self._artifacts.contains(check_digest(ref.digest)):
+                raise StoreError(
+                    f"the artifacts of a record are stored before it, but {key} names {role}={ref.digest}, "
+                    "which is not in the store: call put_artifact first"
+                )
+        text = record.to_json()
+        if type(record).from_json(text) != record:
+            raise StoreError(
+                f"a record must read back from JSON as it was, but {key} does not: look for a number that is not finite"
+            )
+        body = {"parts": dict(key.parts), "record": json.loads(text)}
+        body["sha256"] = digest_bytes(canonical_json(body))
+        self._files.write(self._record_path(key.kind, key.digest), json.dumps(body, indent=1).encode())
+
+    @overload
+    def get(self, kind_or_type: type[R], digest: str) -> R | None: ...
+    @overload
+    def get(self, kind_or_type: str, digest: str) -> Record | None: ...
+    def get(self, kind_or_type: type[Record] | str, digest: str) -> Record | None:
+        """The result of a key, or None when there is none that is whole.
+
+        Every artifact of it is checked by digest; a remote store downloads what its cache lacks. A damaged
+        result is removed, record and damaged artifacts, with a warning, so that it is computed anew. A
+        whole record that this version of Podium cannot read counts as absent and is left to be replaced.
+
+        Raises:
+            InputError: there is no such kind, or `digest` is not one.
+            StoreError: the store cannot be read.
+        """
+        record_type = _record_type(kind_or_type)
+        path = self._record_path(record_type.kind, digest)
+        data = self._files.read(path)
+        if data is None:
+            return None
+        body = _open_envelope(data)
+        if body is None:
+            _log.warning("the record %s is damaged; it is removed and will be computed anew", self._files.path(path))
+            self._files.remove(path)
+            return None
+        try:
+            record = record_type.from_json(json.dumps(body["record"]))
+        except InputError as error:
+            _log.warning("the record %s cannot be read and will be computed anew: %s", self._files.path(path), error)
+            return None
+        return record if self._is_whole(record, path) else None
+
+    def find(self, prefix: str) -> list[tuple[str, str]]:
+        """Kind and digest of every stored result whose digest starts with `prefix`, sorted.
+
+        `kind/prefix` looks at one kind only.
+
+        Raises:
+            InputError: `prefix` is not made of an optional kind and hexadecimal digits.
+        """
+        match = _PREFIX.fullmatch(prefix.strip().lower())
+        if match is None:
+            raise InputError(
+                f"a key is given by the first digits of its digest, as DIGITS or KIND/DIGITS, but got {prefix!r}"
+            )
+        kind, digits = match.groups()
+        kinds = [kind] if kind else self._files.names("records")
+        found = ((kind, name.removesuffix(".json")) for kind in kinds for name in self._files.names(f"records/{kind}"))
+        return sorted(entry for entry in found if entry[1].startswith(digits))
+
+    def resolve(self, prefix: str) -> tuple[str, str]:
+        """Kind and digest of the one stored result whose digest starts with `prefix`.
+
+        Raises:
+            InputError: no result, or more than one, starts with it; the message lists the candidates.
+        """
+        found = self.find(prefix)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise InputError(
+                f"no result in the store {self.uri} has a key that starts with {prefix!r}; "
+                f"it holds {len(self.find(''))} results"
+            )
+        shown = "".join(f"\n  {kind}/{digest}" for kind, digest in found[:_SHOWN])
+        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise InputError(
+            f"a key prefix must name one result, but {prefix!r} names {len(found)}; give more digits:{shown}{more}"
+        )
+
+    def parts(self, kind: str, digest: str) -> dict[str, Any]:
+        """The inputs behind the key of a stored result.
+
+        Raises:
+            InputError: there is no such result.
+            StoreError: its record is damaged.
+        """
+        path = self._record_path(kind, digest)
+        data = self._files.read(path)
+        if data is None:
+            raise InputError(f"there is no result {kind}/{digest} in the store {self.uri}")
+        body = _open_envelope(data)
+        if body is None:
+            raise StoreError(f"the record {self._files.path(path)} is damaged: run the pipeline again to replace it")
+        parts: dict[str, Any] = body["parts"]
+        return parts
+
+    def lease(self, key: Key) -> AbstractContextManager[None]:
+        """Be the only one to compute the result of `key`; look with `get` again once inside.
+
+        Waits while another process computes it, saying so in the log; a dead or silent one is taken over.
+        Not reentrant: a thread that holds a lease and asks for it again waits for itself.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        folder = f"leases/{check_name(key.kind, 'a kind')}/{check_digest(key.digest)}"
+        title = f"{key.kind}/{key.short}"
+        place = LeasePlace(self._files, folder, title)
+        return hold_lease(place, self._heartbeat_seconds, self._silence_seconds)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty local directory, removed at the end; on the file system of a local store.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        with ExitStack() as stack:
+            with guarded("make a scratch directory", str(self._workspace.root)):
+                path = stack.enter_context(self._workspace.folder())
+            yield path
+
+    def cache(self, name: str) -> Path:
+        """A local directory for what can be rebuilt at any time; it persists, and nothing guards its content.
+
+        Raises:
+            InputError: `name` is not a plain file name.
+            StoreError: it cannot be made.
+        """
+        path = self._local_root / "cache" / check_name(name, "a cache name")
+        with guarded("make a cache directory", str(path)):
+            path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def documents(self, prefix: str) -> Documents:
+        """The mutable documents under `prefix`, one or more plain names joined by `/`."""
+        return Documents(self._files, prefix)
+
+    def _record_path(self, kind: str, digest: str) -> str:
+        return f"records/{check_name(kind, 'a kind')}/{check_digest(digest)}.json"
+
+    def _is_whole(self, record: Record, path: str) -> bool:
+        damaged = []
+        for ref in record.artifacts.values():
+            try:
+                self._artifacts.verify(check_digest(ref.digest))
+            except DamagedArtifact as error:
+                damaged.append(ref.digest)
+                _log.warning("%s; the result %s is removed and will be computed anew", error, self._files.path(path))
+        if damaged:
+            self._files.remove(path)
+        for digest in damaged:
+            self._artifacts.remove(digest)
+        return not damaged
+
+    def _check_writable(self) -> None:
+        probe = f"tmp/probe-{uuid4().hex}"
+        self._files.write(probe, b"")
+        self._files.remove(probe)
+
+
+def _record_type(kind_or_type: type[Record] | str) -> type[Record]:
+    if not isinstance(kind_or_type, str):
+        return kind_or_type
+    if kind_or_type not in RECORDS:
+        raise InputError(f"a kind is one of {', '.join(RECORDS)}, but got {kind_or_type!r}")
+    return RECORDS[kind_or_type]
+
+
+def _open_envelope(data: bytes) -> dict[str, Any] | None:
+    """The content of a record file, or None when its checksum does not hold."""
+    try:
+        body = json.loads(data)
+        checksum = body.pop("sha256")
+        whole = checksum == digest_bytes(canonical_json(body))
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
+    return body if whole else None
+
+
+def _cache_home() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

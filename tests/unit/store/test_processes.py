@@ -1,0 +1,60 @@
+"""Processes that compete for the store, and processes that are killed while they use it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from podium.keys import Key
+from podium.records import ReportRecord
+from podium.store.store import ArtifactStore
+
+
+def test_two_processes_that_need_the_same_result_compute_it_once(tmp_path: Path, spawn) -> None:
+    log = tmp_path / "log"
+    processes = [spawn("compute_once", tmp_path / "store", log) for _ in range(2)]
+    for process in processes:
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0, errors
+    assert len(log.read_text().splitlines()) == 1
+    assert ArtifactStore(str(tmp_path / "store")).find("")
+
+
+def test_the_lease_of_a_killed_process_is_taken_over_quickly(
+    tmp_path: Path, spawn, caplog: pytest.LogCaptureFixture
+) -> None:
+    holder = spawn("hold", tmp_path / "store", tmp_path)
+    assert holder.stdout.readline() == "holding\n"
+    store = ArtifactStore(str(tmp_path / "store"), heartbeat_seconds=5, silence_seconds=300)
+    holder.send_signal(signal.SIGKILL)
+    started = time.monotonic()
+    with store.lease(Key.of("report", work="held")):
+        assert time.monotonic() - started < 5
+    assert f"process {holder.pid}" in caplog.text and "ended without finishing it" in caplog.text
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_results_or_none(tmp_path: Path, spawn) -> None:
+    rng = random.Random(13)
+    payload = tmp_path / "payload"
+    payload.mkdir()
+    for part in range(8):
+        (payload / f"part-{part}").write_bytes(rng.randbytes(200_000))
+    whole = 0
+    for _ in range(10):
+        writer = spawn("write_forever", tmp_path / "store", payload)
+        assert writer.stdout.readline() == "writing\n"
+        time.sleep(rng.uniform(0.0, 0.15))
+        writer.kill()
+        writer.wait()
+        store = ArtifactStore(str(tmp_path / "store"))
+        found = store.find("")
+        assert all(store.get(ReportRecord, digest) is not None for _, digest in found)
+        assert len(found) >= whole
+        whole = len(found)
+    assert whole > 0
+    with store.scratch() as scratch:
+        assert [entry.name for entry in scratch.parent.iterdir()] == [scratch.name]
