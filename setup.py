@@ -10,7 +10,11 @@ setup(
     packages=[
         *find_packages("src"),
         *ROOTS,
-        *(f"{name}.{sub}" for name, root in ROOTS.items() for sub in find_namespace_packages(root, exclude=["tests", *TESTS])),
+        *(
+            f"{name}.{sub}"
+            for name, root in ROOTS.items()
+            for sub in find_namespace_packages(root, exclude=["tests", *TESTS])
+        ),
     ],
     package_data={"podium.config": ["conf/**/*.yaml"], "podium.report": ["*.j2", "*.css"], "": ["*.yaml", "*.md"]},
 )

@@ -76,7 +76,7 @@ def run(
 @config_app.command("show")
 def config_show(overrides: Overrides = None, preset: Preset = "quickstart") -> None:
     """Print the resolved config, and where each value came from."""
-    from podium.config.compose import render_config
+    from podium.config.show import render_config
     from podium.stages.run_form import RunForm, resolve_form
 
     form = RunForm(run_preset=preset, run_overrides=tuple(overrides or ()))
@@ -90,8 +90,8 @@ def explain(
     store: Annotated[str, typer.Option(help="Store to look in.")] = "podium-out/store",
 ) -> None:
     """Print the parts of a key; given two, which part differs."""
-    from podium.store import ArtifactStore
     from podium.store.explain import explain_difference, explain_key
+    from podium.store.store import ArtifactStore
 
     found = ArtifactStore(store)
     typer.echo(explain_difference(found, key, other) if other else explain_key(found, key))
@@ -103,10 +103,12 @@ def lineage(
     tracking_uri: Annotated[str, typer.Option(help="MLflow to ask.")] = "sqlite:///podium-out/mlflow.db",
 ) -> None:
     """Walk from a model back to the digests of its data files, or from data forward to its models."""
+    from podium.config.schema import TrackingConfig
+    from podium.tracking import tracker_for
     from podium.tracking.lineage import lineage as walk
     from podium.tracking.lineage import render
 
-    typer.echo(render(walk(tracking_uri, model)))
+    typer.echo(render(walk(tracker_for(TrackingConfig(uri=tracking_uri)), model)))
 
 
 def main() -> None:

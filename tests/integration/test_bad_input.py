@@ -54,7 +54,14 @@ def test_a_label_in_test_that_train_has_not_seen(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", rows("a", "b"))
     test = write(tmp_path / "test.jsonl", rows("a", "new", count=5))
     code, output = run(
-        tmp_path, "--data", "train.jsonl", "--label-column", "label", "--text-column", "text", f"dataset.test_path={test}"
+        tmp_path,
+        "--data",
+        "train.jsonl",
+        "--label-column",
+        "label",
+        "--text-column",
+        "text",
+        f"dataset.test_path={test}",
     )
     assert code == 2 and "new" in output
 

@@ -6,9 +6,7 @@ from podium.components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def hpo(
-    backbone: str, run: dsl.Input[dsl.Artifact], data: dsl.Input[dsl.Dataset], study: dsl.Output[dsl.Artifact]
-):
+def hpo(backbone: str, run: dsl.Input[dsl.Artifact], data: dsl.Input[dsl.Dataset], study: dsl.Output[dsl.Artifact]):
     """Search the hyperparameters of one backbone by k-fold cross-validation.
 
     Args:

@@ -126,7 +126,9 @@ class State:
 
 def format_params(params: dict[str, Any]) -> str:
     """Hyperparameters on one line."""
-    return " ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items())
+    return " ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items()
+    )
 
 
 class ProgressView:
@@ -178,7 +180,9 @@ class ProgressView:
         line = self._state.apply(event)
         if line and not self._console.is_terminal:
             elapsed = event["time"] - self._started
-            self._console.print(f"[{elapsed:6.1f}s] {event['step']:<18} {line}", highlight=False, markup=False, soft_wrap=True)
+            self._console.print(
+                f"[{elapsed:6.1f}s] {event['step']:<18} {line}", highlight=False, markup=False, soft_wrap=True
+            )
 
     def _render(self) -> RenderableType:
         parts: list[RenderableType] = [self._steps_table()]

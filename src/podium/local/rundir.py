@@ -1,11 +1,11 @@
 """The run directory: what one local run leaves behind for people.
 
-    runs/<run id>/run.json       what was asked, when, and how it ended
-    runs/<run id>/events.jsonl   progress events of all steps
-    runs/<run id>/kfp.log        what kfp.local itself said
-    runs/<run id>/steps/<step>/  log.txt, status.json, record.json
-    runs/<run id>/report.html    the report
-    runs/latest                  link to the newest run
+runs/<run id>/run.json       what was asked, when, and how it ended
+runs/<run id>/events.jsonl   progress events of all steps
+runs/<run id>/kfp.log        what kfp.local itself said
+runs/<run id>/steps/<step>/  log.txt, status.json, record.json
+runs/<run id>/report.html    the report
+runs/latest                  link to the newest run
 """
 
 from __future__ import annotations
@@ -76,7 +76,12 @@ class RunDirectory:
 
     def environment(self) -> dict[str, str]:
         """Variables that tell the steps where this directory is."""
-        return {"PODIUM_RUN_DIR": str(self.path), "PODIUM_EVENTS": str(self.events), "PODIUM_RUN_ID": self.run_id}
+        return {
+            "PODIUM_RUN_DIR": str(self.path),
+            "PODIUM_EVENTS": str(self.events),
+            "PODIUM_RUN_ID": self.run_id,
+            "PODIUM_COMMAND": str(self._read()["command"]),
+        }
 
     def steps(self) -> list[StepStatus]:
         """The steps that have started, in order of start."""

@@ -22,6 +22,7 @@ from podium.stages.context import step_context
 from podium.stages.keys import decision_key
 from podium.stages.step import StepRun, open_store, run_step
 from podium.tracking import tracker_for
+from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION
 
 
 def decide(
@@ -98,7 +99,10 @@ def _against_incumbent(
     config = step.config
     return compare(
         (winner.backbone, Predictions.load(step.store.fetch(new.artifacts["predictions"]))),
-        (f"incumbent {incumbent.name} v{incumbent.version}", Predictions.load(step.store.fetch(old.artifacts["predictions"]))),
+        (
+            f"incumbent {incumbent.name} v{incumbent.version}",
+            Predictions.load(step.store.fetch(old.artifacts["predictions"])),
+        ),
         metric=config.hpo.metric,
         confidence=config.selection.confidence,
         resamples=config.selection.resamples,
@@ -108,9 +112,10 @@ def _against_incumbent(
 
 def _register(step: StepRun, model: ModelRecord, verdict: str) -> dict[str, str]:
     """Put the winner into the registry: `champion` on PROMOTE, else `challenger`. Empty when tracking is off."""
-    alias = "champion" if verdict == "PROMOTE" else "challenger"
+    alias = CHAMPION if verdict == "PROMOTE" else CHALLENGER
     path = step.store.fetch(model.artifacts["model"])
     name = model_name(step.run)
-    tags = {"podium.decision": step.key.digest}
-    version = step.tracker.promote(name, model.mlflow_run_id or step.mlflow_run_id, path, model, alias, tags)
+    tags = {TAG_DECISION: step.key.digest}
+    run_id = model.mlflow_run_id or step.mlflow_run_id
+    version = step.tracker.promote(name, run_id, path, model, alias=alias, tags=tags)
     return {"name": name, "version": version, "alias": alias} if version else {}

@@ -49,10 +49,10 @@ def is_complete(study: StudyRecord, config: PodiumConfig) -> bool:
 
 def experiment_of(config: PodiumConfig, backbone: str) -> Experiment:
     """The neutral description of one backbone's search."""
-    from podium.training.execution.slots import core_count
+    from podium.training.execution.slots import cores
 
     return Experiment.from_config(
-        f"{config.dataset.name}-{backbone}", config.hpo, config.hpo.metric, config.seed, core_count()
+        f"{config.dataset.name}-{backbone}", config.hpo, config.hpo.metric, config.seed, cores()
     )
 
 
@@ -77,7 +77,11 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
     experiment = experiment_of(config, backbone)
     ledger = TrialLedger(step.store.documents(f"ledgers/{step.key.digest}/{ledger_name}"))
     work = step.store.cache(f"trials/{step.key.digest}/{ledger_name}")
-    training = config.training if config.hpo.epochs is None else config.training.model_copy(update={"epochs": config.hpo.epochs})
+    training = (
+        config.training
+        if config.hpo.epochs is None
+        else config.training.model_copy(update={"epochs": config.hpo.epochs})
+    )
     spec = TrainingSpec(
         task=data.task,
         labels=data.labels,
@@ -120,5 +124,8 @@ def _search(config: PodiumConfig) -> dict[str, object]:
     return {
         "algorithm": config.hpo.algorithm.name,
         "max_trials": config.hpo.max_trials,
-        **{f"space.{name}": parameter.model_dump_json(exclude_none=True) for name, parameter in config.hpo.space.items()},
+        **{
+            f"space.{name}": parameter.model_dump_json(exclude_none=True)
+            for name, parameter in config.hpo.space.items()
+        },
     }

@@ -23,8 +23,8 @@ from podium.stages.hpo import is_complete
 from podium.stages.prepare import locate_backbones
 from podium.stages.refit import refit_training
 from podium.stages.step import open_store
-from podium.store import ArtifactStore
 from podium.store.explain import differences
+from podium.store.store import ArtifactStore
 from podium.training.backbone import backbone_digest
 
 R = TypeVar("R", bound=Record)
@@ -67,10 +67,13 @@ class _Planner:
         studies: list[StudyRecord] = []
         for backbone, path in locate_backbones(self._config).items():
             digest = backbone_digest(path)
-            study = self._study(data, backbone, digest) if data else self._unknown(f"hpo-{backbone}", "prepare")
-            model = self._model(data, study, digest) if data and study else self._unknown(f"refit-{backbone}", "hpo")
-            studies += [study] if study else []
-            models += [model] if model else []
+            if data and (study := self._study(data, backbone, digest)):
+                studies.append(study)
+                if model := self._model(data, study, digest):
+                    models.append(model)
+            elif not data:
+                self._unknown(f"hpo-{backbone}", "prepare")
+                self._unknown(f"refit-{backbone}", f"hpo-{backbone}")
         if data and len(models) == len(self._config.backbones):
             self._judge(data, studies, models)
         else:
@@ -81,13 +84,13 @@ class _Planner:
     def _data(self) -> DataRecord | None:
         from podium.data.fingerprint import fingerprint
 
-        return self._look(
-            "prepare", keys.data_key(self._config, fingerprint(self._config.dataset)), DataRecord
-        )
+        return self._look("prepare", keys.data_key(self._config, fingerprint(self._config.dataset)), DataRecord)
 
     def _study(self, data: DataRecord, backbone: str, digest: str) -> StudyRecord | None:
         key = keys.study_key(self._config, data, backbone, digest)
-        found = self._look(f"hpo-{backbone}", key, StudyRecord, self._config.hpo.max_trials)
+        found = self._look(f"hpo-{backbone}", key, StudyRecord)
+        if found is None:
+            self._unknown(f"refit-{backbone}", f"hpo-{backbone}")
         return found
 
     def _model(self, data: DataRecord, study: StudyRecord, digest: str) -> ModelRecord | None:
@@ -108,7 +111,7 @@ class _Planner:
             reason = "depends on the registry's champion at that moment" if needs else "depends on benchmark"
             self._steps.append(PlannedStep(step, "run", "", reason))
 
-    def _look(self, step: str, key: Key, record_type: type[R], budget: int | None = None) -> R | None:
+    def _look(self, step: str, key: Key, record_type: type[R]) -> R | None:
         if self._config.run_mode == "force_new":
             self._steps.append(PlannedStep(step, "run", key.digest, "run_mode=force_new"))
             return None
@@ -116,9 +119,9 @@ class _Planner:
         if found is None:
             self._steps.append(PlannedStep(step, "run", key.digest, self._why_missing(key)))
             return None
-        if isinstance(found, StudyRecord) and budget and not is_complete(found, self._config):
-            ended = len(found.trials)
-            reason = f"the stored study has {ended} of {budget} trials; it would be extended"
+        if isinstance(found, StudyRecord) and not is_complete(found, self._config):
+            budget = self._config.hpo.max_trials
+            reason = f"the stored study has {len(found.trials)} of {budget} trials; it would be extended"
             self._steps.append(PlannedStep(step, "run", key.digest, reason))
             return None
         self._steps.append(PlannedStep(step, "reuse", key.digest, f"stored {found.created_at:%Y-%m-%d %H:%M}"))
@@ -132,7 +135,7 @@ class _Planner:
         nearest: list[str] | None = None
         for _, digest in self._store.find(f"{key.kind}/"):
             parts: Mapping[str, Any] = self._store.parts(key.kind, digest)
-            changed = differences(parts, key.parts)
+            changed = [f"{path}: {old} → {new}" for path, old, new in differences(parts, key.parts)]
             if nearest is None or len(changed) < len(nearest):
                 nearest = changed
         if nearest is None:

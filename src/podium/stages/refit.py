@@ -53,7 +53,6 @@ def _compute(
     step: StepRun, data: DataRecord, study: StudyRecord, backbone: Path, training: TrainingConfig
 ) -> ModelRecord:
     from podium.training.execution.launch import run_training
-    from podium.training.execution.slots import core_slots
     from podium.training.spec import TrainingSpec
 
     config = step.config
@@ -72,8 +71,7 @@ def _compute(
         cache=step.store.cache("tokenised"),
         context={"backbone": study.backbone},
     )
-    with core_slots(training.threads):
-        result = run_training(spec, log=(step.directory or work) / "training.log")
+    result = run_training(spec, log=(step.directory or work) / "training.log")
     predictions = Predictions.load(work / "predictions")
     metrics = _intervals(config, predictions, study.metric)
     record = ModelRecord(
@@ -101,9 +99,7 @@ def _compute(
 def _intervals(config: PodiumConfig, predictions: Predictions, metric: str) -> dict[str, Interval]:
     part = config.selection
     names = sorted({metric, *all_metrics(predictions)})
-    return {
-        name: bootstrap_interval(predictions, name, part.confidence, part.resamples, config.seed) for name in names
-    }
+    return {name: bootstrap_interval(predictions, name, part.confidence, part.resamples, config.seed) for name in names}
 
 
 def count_parameters(model: Path) -> int:

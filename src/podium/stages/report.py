@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from podium.records import (
     StudyRecord,
 )
 from podium.report import Rendered, ReportInputs, render
+from podium.report.render import HTML_FILE, MARKDOWN_FILE, METRICS_FILE
 from podium.stages.context import step_context
 from podium.stages.keys import report_key
 from podium.stages.step import StepRun, open_store, run_step
@@ -35,7 +37,8 @@ def report(
     decision: DecisionRecord,
 ) -> Rendered:
     """Render the report, or return the stored one, and close the parent run."""
-    inputs = ReportInputs(run, data, tuple(studies), tuple(models), selection, benchmark, decision)
+    command = os.environ.get("PODIUM_COMMAND", "")
+    inputs = ReportInputs(run, data, tuple(studies), tuple(models), selection, benchmark, decision, command=command)
 
     def compute(step: StepRun) -> ReportRecord:
         return _compute(step, inputs)
@@ -48,7 +51,7 @@ def report(
         folder = open_store(run.config).fetch(record.artifacts["report"])
         rendered = _read(folder)
         if directory:
-            (directory / "report.html").write_text(rendered.html)
+            (directory / HTML_FILE).write_text(rendered.html)
         _close_run(run, records, decision)
         return rendered
 
@@ -56,7 +59,7 @@ def report(
 def _compute(step: StepRun, inputs: ReportInputs) -> ReportRecord:
     rendered = render(inputs)
     with step.store.scratch() as scratch:
-        _write(rendered, scratch / "report")
+        rendered.save(scratch / "report")
         artifact = step.store.put_artifact("report", scratch / "report")
         for file in sorted((scratch / "report").iterdir()):
             step.tracker.log_file(step.mlflow_run_id, file, "report")
@@ -64,16 +67,9 @@ def _compute(step: StepRun, inputs: ReportInputs) -> ReportRecord:
     return ReportRecord(**step.stamp, summary=summary, artifacts={"report": artifact})
 
 
-def _write(rendered: Rendered, folder: Path) -> None:
-    folder.mkdir()
-    (folder / "report.html").write_text(rendered.html)
-    (folder / "report.md").write_text(rendered.markdown)
-    (folder / "metrics.json").write_text(json.dumps(rendered.metrics))
-
-
 def _read(folder: Path) -> Rendered:
-    metrics = json.loads((folder / "metrics.json").read_text())
-    return Rendered((folder / "report.html").read_text(), (folder / "report.md").read_text(), metrics)
+    metrics = json.loads((folder / METRICS_FILE).read_text())
+    return Rendered((folder / HTML_FILE).read_text(), (folder / MARKDOWN_FILE).read_text(), metrics)
 
 
 def _close_run(run: RunRecord, records: Sequence[Record], decision: DecisionRecord) -> None:

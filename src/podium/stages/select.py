@@ -49,6 +49,4 @@ def _compute(step: StepRun, studies: Sequence[StudyRecord], models: Sequence[Mod
         seed=step.config.seed,
     )
     step.tracker.log_metrics(step.mlflow_run_id, {f"{item.backbone}.test_{metric}": item.test.value for item in ranked})
-    return SelectionRecord(
-        **step.stamp, metric=metric, leaderboard=ranked, comparisons=comparisons, warnings=warnings
-    )
+    return SelectionRecord(**step.stamp, metric=metric, leaderboard=ranked, comparisons=comparisons, warnings=warnings)

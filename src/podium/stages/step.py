@@ -14,7 +14,7 @@ from podium.config.schema import PodiumConfig
 from podium.events import ENV_STEP, emit
 from podium.keys import Key
 from podium.records import Record, RunRecord
-from podium.store import ArtifactStore
+from podium.store.store import ArtifactStore
 from podium.tracking import Tracker, tracker_for
 
 R = TypeVar("R", bound=Record)

@@ -11,8 +11,7 @@ from podium.report import ReportInputs
 def summarise(inputs: ReportInputs) -> dict[str, Any]:
     """The winner, its score, its latency and the verdict: figures for machines, and `lines` for people."""
     decision, selection = inputs.decision, inputs.selection
-    entry = next((item for item in selection.leaderboard if item.backbone == decision.winner), None)
-    measured = next((item for item in inputs.benchmark.measurements if item.backbone == decision.winner), None)
+    entry, measured = inputs.winner, inputs.winner_measurement
     lines = {
         "Winner": f"{decision.winner} (trial {entry.trial} of its study)" if entry else "none",
         "Verdict": "\n".join([decision.verdict, *(f"- {reason.text}" for reason in decision.reasons)]),
@@ -42,7 +41,6 @@ def latency_text(measured: Measurement) -> str:
     """Latency quantiles and throughput on one line."""
     quantiles = ", ".join(f"p{item.q * 100:g} {item.value_ms:.1f} ms" for item in measured.latency)
     rate = measured.throughput_per_second
-    return (
-        f"{quantiles} at batch 1; {rate.value:.0f} rows/s at batch {measured.batch_size} ({measured.variant})"
-        + ("; unstable: see the report" if measured.unstable else "")
+    return f"{quantiles} at batch 1; {rate.value:.0f} rows/s at batch {measured.batch_size} ({measured.variant})" + (
+        "; unstable: see the report" if measured.unstable else ""
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from podium.store.store import ArtifactStore
@@ -28,19 +28,24 @@ def explain_difference(store: ArtifactStore, a: str, b: str) -> str:
         InputError: no key, or more than one, starts with a prefix.
     """
     first, second = store.resolve(a), store.resolve(b)
-    parts = [dict(_leaves(store.parts(*name))) for name in (first, second)]
     names = ["/".join(name) for name in (first, second)]
     if first == second:
         return f"{names[0]} is compared with itself: nothing differs"
     lines = [f"a: {names[0]}", f"b: {names[1]}"]
     if first[0] != second[0]:
         lines.append(f"  the kinds differ: a is {first[0]}, b is {second[0]}")
-    paths = list(dict.fromkeys((*parts[0], *parts[1])))
-    differing = [path for path in paths if _at(parts[0], path) != _at(parts[1], path)]
-    lines += [f"  {path}: a = {_at(parts[0], path)}, b = {_at(parts[1], path)}" for path in differing]
+    differing = differences(store.parts(*first), store.parts(*second))
+    lines += [f"  {path}: a = {a}, b = {b}" for path, a, b in differing]
     if first[0] == second[0] and not differing:
         lines.append("  all parts are equal: the keys were made under different schema versions")
     return "\n".join(lines)
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The nested paths at which the parts of two keys differ, each with both values as text."""
+    first, second = dict(_leaves(a)), dict(_leaves(b))
+    paths = dict.fromkeys((*first, *second))
+    return [(path, _at(first, path), _at(second, path)) for path in paths if _at(first, path) != _at(second, path)]
 
 
 def _at(parts: dict[str, Any], path: str) -> str:
@@ -49,7 +54,7 @@ def _at(parts: dict[str, Any], path: str) -> str:
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every innermost value with its path; an empty mapping or list counts as innermost."""
-    if isinstance(value, dict) and value:
+    if isinstance(value, Mapping) and value:
         for name in sorted(value):
             step = name if name.isidentifier() else f"[{_show(name)}]"
             yield from _leaves(value[name], f"{path}.{step}" if path and step is name else path + step)

@@ -25,7 +25,12 @@ def load(folder: Path):
 
 def readme(folder: Path, metadata: dict, doc: str, parameters: dict[str, str]) -> str:
     parsed = parse(doc)
-    lines = [f"# {metadata['name']}", "", f"Stability: {metadata['stability']}. Last verified: {metadata['lastVerified']:%Y-%m-%d}.", ""]
+    lines = [
+        f"# {metadata['name']}",
+        "",
+        f"Stability: {metadata['stability']}. Last verified: {metadata['lastVerified']:%Y-%m-%d}.",
+        "",
+    ]
     lines += [parsed.description or "", "", "| parameter | type | meaning |", "| --- | --- | --- |"]
     meanings = {item.arg_name: " ".join((item.description or "").split()) for item in parsed.params}
     lines += [f"| `{name}` | `{kind}` | {meanings[name]} |" for name, kind in parameters.items()]
@@ -91,5 +96,7 @@ def test_pipeline_parameters_are_the_run_form() -> None:
 def test_every_task_leaves_caching_to_podium() -> None:
     spec = yaml.safe_load(COMPILED.read_text())
     dags = [spec["root"], *spec["components"].values()]
-    tasks = [task for dag in dags if "dag" in dag for task in dag["dag"]["tasks"].values() if "iterator" not in str(task)]
+    tasks = [
+        task for dag in dags if "dag" in dag for task in dag["dag"]["tasks"].values() if "iterator" not in str(task)
+    ]
     assert tasks and all("enableCache" not in task.get("cachingOptions", {}) for task in tasks)
