@@ -44,7 +44,7 @@ def bootstrap_interval(predictions: Predictions, metric: str, confidence: float,
     return _interval(value, values, confidence, METHOD)
 
 
-def paired_difference(  # noqa: PLR0917
+def paired_difference(
     a: Predictions, b: Predictions, metric: str, confidence: float, resamples: int, seed: int
 ) -> tuple[Interval, float]:
     """The metric of `a` minus that of `b` with its interval, and the two-sided p-value of no difference.

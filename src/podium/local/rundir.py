@@ -11,7 +11,6 @@ runs/latest                  link to the newest run
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -111,7 +110,7 @@ class RunDirectory:
     def _write(self, **fields: Any) -> None:
         temporary = self.path / ".run.json"
         temporary.write_text(json.dumps(fields, indent=1))
-        os.replace(temporary, self.path / "run.json")
+        temporary.replace(self.path / "run.json")
 
 
 def _now() -> str:

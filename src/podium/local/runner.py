@@ -31,16 +31,19 @@ def run_pipeline(form: RunForm, directory: RunDirectory) -> None:
         StepFailed: a step failed; the message is the step's own, with the path of its log.
         KeyboardInterrupt: the run was stopped; every child has ended.
     """
-    with _stopping_children(), _environment(directory), directory.kfp_log.open("a", buffering=1) as log:
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            try:
-                _run(form, directory)
-                failed = False
-            except KeyboardInterrupt:
-                raise
-            except Exception:
-                traceback.print_exc(file=log)
-                failed = True
+    failed = False
+    with (
+        _stopping_children(),
+        _environment(directory),
+        directory.kfp_log.open("a", buffering=1) as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        try:
+            _run(form, directory)
+        except Exception:
+            traceback.print_exc(file=log)
+            failed = True
     if failed:
         directory.finish("failed")
         raise _failure(directory)
