@@ -1,0 +1,100 @@
+"""How calls are timed: the scenarios of a measurement, independent of what is called.
+
+All times are wall time in nanoseconds from `time.perf_counter_ns`, with the garbage collector switched off while
+timing, so that a collection caused by earlier allocations is not charged to one call.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+from podium.benchmarking.sampling import Row
+
+Call = Callable[[list[Row]], Any]
+"""Predicts a batch; returns only when the result is on the host."""
+
+_WINDOW = 8
+_TOLERANCE = 0.05
+_LEAST_BATCHES = 2
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Times of the calls made before measuring, and whether they settled."""
+
+    times_ns: list[int]
+    settled: bool
+
+
+def warm_up(call: Call, row: Row, seconds: float) -> WarmUp:
+    """Call with one row until steady: the medians of the last two windows of 8 calls differ by at most 5 %.
+
+    One and the same row, so that differences in length are not mistaken for warming. Ends after `seconds` at the
+    latest, but not before one call.
+    """
+    end = time.perf_counter_ns() + int(seconds * _NS)
+    times: list[int] = []
+    with _quiet():
+        while True:
+            times.append(_timed(call, [row]))
+            if len(times) >= 2 * _WINDOW:
+                before = statistics.median(times[-2 * _WINDOW : -_WINDOW])
+                if abs(statistics.median(times[-_WINDOW:]) - before) <= _TOLERANCE * before:
+                    return WarmUp(times, settled=True)
+            if time.perf_counter_ns() >= end:
+                return WarmUp(times, settled=False)
+
+
+def single_stream(call: Call, rows: Sequence[Row], seconds: float) -> list[int]:
+    """Latency of one row after another, batch size 1. Stops after `seconds`, but not before one row."""
+    end = time.perf_counter_ns() + int(seconds * _NS)
+    times: list[int] = []
+    with _quiet():
+        for row in rows:
+            times.append(_timed(call, [row]))
+            if time.perf_counter_ns() >= end:
+                break
+    return times
+
+
+def offline(call: Call, rows: Sequence[Row], batch_size: int, seconds: float) -> list[int]:
+    """Times of full batches of rows in the order given, over and over, for `seconds`.
+
+    A batch before them is not timed: it makes room for the larger activations. At least two batches are timed.
+    """
+    endless = cycle(rows)
+    call(list(islice(endless, batch_size)))
+    end = time.perf_counter_ns() + int(seconds * _NS)
+    times: list[int] = []
+    with _quiet():
+        while len(times) < _LEAST_BATCHES or time.perf_counter_ns() < end:
+            times.append(_timed(call, list(islice(endless, batch_size))))
+    return times
+
+
+def _timed(call: Call, batch: list[Row]) -> int:
+    start = time.perf_counter_ns()
+    call(batch)
+    return time.perf_counter_ns() - start
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Collect garbage now, and none until the end of the block. What is alive then is never looked at again."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,179 @@
+"""What a sample of timings supports, and nothing beyond: pure functions.
+
+A quantile is reported only where at least `TAIL` samples are expected on either side of it, so p50 needs
+20 samples, p90 needs 100, p95 needs 200 and p99 needs 1000. With fewer, one outlier more or less decides it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from podium.errors import BenchmarkError
+from podium.records import Interval, Quantile
+
+TAIL = 10
+"""Samples that must be expected beyond a quantile, on the thinner side, before it is reported."""
+
+STABLE_CV = 0.05
+"""Largest coefficient of variation between repetitions of a stable measurement."""
+
+_NS_PER_MS = 1e6
+_BOOTSTRAP_RESAMPLES = 2000
+
+
+def samples_needed(q: float) -> int:
+    """Fewest samples that support the quantile `q`: the smallest n with `n * min(q, 1 - q) >= TAIL`.
+
+    Raises:
+        BenchmarkError: q is not strictly between 0 and 1.
+    """
+    if not 0 < q < 1:
+        raise BenchmarkError(f"0 < q < 1 must hold for a quantile, but got q={q}")
+    return math.ceil(round(TAIL / min(q, 1 - q), 6))
+
+
+def supported(quantiles: Sequence[float], samples: int) -> tuple[float, ...]:
+    """Those of `quantiles` that `samples` samples support."""
+    return tuple(q for q in quantiles if samples >= samples_needed(q))
+
+
+def latency_quantile(samples_ns: Sequence[int], q: float, confidence: float) -> Quantile:
+    """A quantile of latencies with a distribution-free confidence interval.
+
+    The estimate is median-unbiased (Hyndman & Fan 1996, "Sample quantiles in statistical packages", definition
+    8). The bounds are order statistics: the number of samples below the true quantile is binomial(n, q) whatever
+    the distribution, so the ranks are that binomial's quantiles (David & Nagaraja 2003, "Order Statistics",
+    section 7.1; Le Boudec 2010, "Performance Evaluation of Computer and Communication Systems", theorem 2.1).
+    Coverage is at least `confidence` for independent samples.
+
+    Args:
+        samples_ns: latencies in nanoseconds.
+
+    Raises:
+        BenchmarkError: the samples do not support this quantile, or this confidence for it.
+    """
+    from scipy.stats import binom
+
+    count, needed = len(samples_ns), samples_needed(q)
+    if count < needed:
+        raise BenchmarkError(
+            f"a quantile needs {TAIL} samples beyond it: p{100 * q:g} needs {needed}, but got {count}; raise "
+            "benchmark.samples, benchmark.repetitions or benchmark.max_seconds"
+        )
+    tail = _tail(confidence)
+    low, high = int(binom.ppf(tail, count, q)), int(binom.ppf(1 - tail, count, q)) + 1
+    if low < 1 or high > count:
+        raise BenchmarkError(
+            f"{count} samples cannot bound p{100 * q:g} with confidence {confidence}; take more or lower the confidence"
+        )
+    ordered = np.sort(np.asarray(samples_ns, dtype=np.float64)) / _NS_PER_MS
+    return Quantile(
+        q=q,
+        value_ms=float(np.quantile(ordered, q, method="median_unbiased")),
+        low_ms=float(ordered[low - 1]),
+        high_ms=float(ordered[high - 1]),
+    )
+
+
+def mean_interval(values: Sequence[float], confidence: float) -> Interval:
+    """Mean of one non-negative figure per repetition with Student's t interval, cut off at zero.
+
+    Raises:
+        BenchmarkError: fewer than two values, or one that is negative or not finite.
+    """
+    from scipy.stats import t
+
+    numbers = _checked(values, at_least=2)
+    mean, error = float(numbers.mean()), float(numbers.std(ddof=1)) / math.sqrt(len(numbers))
+    margin = float(t.ppf(1 - _tail(confidence), len(numbers) - 1)) * error
+    return Interval(
+        value=mean,
+        low=max(0.0, mean - margin),
+        high=mean + margin,
+        confidence=confidence,
+        method=f"Student t over {len(numbers)} repetitions",
+    )
+
+
+def rate_interval(batch_seconds: Sequence[float], batch_size: int, confidence: float, seed: int = 0) -> Interval:
+    """Rows per second of one repetition, bootstrapped over its batches (percentile method, Efron 1979).
+
+    It holds what varies within a process and misses what varies between processes, so it stands in only where
+    there was one repetition.
+
+    Args:
+        batch_seconds: time of each full batch.
+
+    Raises:
+        BenchmarkError: fewer than two batches, or a time that is negative or not finite.
+    """
+    seconds = _checked(batch_seconds, at_least=2)
+    draws = np.random.default_rng(seed).choice(seconds, size=(_BOOTSTRAP_RESAMPLES, len(seconds)))
+    tail = _tail(confidence)
+    low, high = np.quantile(batch_size / draws.mean(axis=1), [tail, 1 - tail])
+    rate = batch_size / float(seconds.mean())
+    return Interval(
+        value=rate,
+        low=min(rate, float(low)),
+        high=max(rate, float(high)),
+        confidence=confidence,
+        method=f"bootstrap over {len(seconds)} batches of one repetition",
+    )
+
+
+def coefficient_of_variation(values: Sequence[float]) -> float:
+    """Sample standard deviation over mean, without unit; 0 for a single value.
+
+    Raises:
+        BenchmarkError: no values, one that is negative or not finite, or a mean of zero.
+    """
+    numbers = _checked(values, at_least=1)
+    if numbers.mean() == 0:
+        raise BenchmarkError("a coefficient of variation needs a mean above zero, but all values are 0")
+    return float(numbers.std(ddof=1) / numbers.mean()) if len(numbers) > 1 else 0.0
+
+
+def instabilities(medians_ms: Sequence[float], rates: Sequence[float], unsettled: Sequence[int]) -> tuple[str, ...]:
+    """Why a measurement is unstable, one sentence each; empty when it is stable.
+
+    The rule: a measurement is stable when it has at least two repetitions, the coefficient of variation between
+    repetitions of both the median latency and the throughput is at most `STABLE_CV`, and every repetition's
+    warm-up settled.
+
+    Args:
+        medians_ms: median latency of each repetition.
+        rates: throughput of each repetition.
+        unsettled: numbers of the repetitions whose warm-up did not settle.
+    """
+    found = []
+    if len(medians_ms) < 2:
+        found.append("one repetition cannot show whether repetitions agree: set benchmark.repetitions to 3 or more")
+    for name, values in (("median latency", medians_ms), ("throughput", rates)):
+        variation = coefficient_of_variation(values)
+        if variation > STABLE_CV:
+            found.append(
+                f"{name} varies by {variation:.1%} between repetitions, more than {STABLE_CV:.0%}: "
+                "something else was using the machine, or its clock speed changed"
+            )
+    if unsettled:
+        numbers = ", ".join(str(number) for number in unsettled)
+        found.append(f"the warm-up of repetition {numbers} did not settle in its share of benchmark.max_seconds")
+    return tuple(found)
+
+
+def _tail(confidence: float) -> float:
+    if not 0 < confidence < 1:
+        raise BenchmarkError(f"0 < confidence < 1 must hold, but got confidence={confidence}")
+    return (1 - confidence) / 2
+
+
+def _checked(values: Sequence[float], at_least: int) -> np.ndarray:
+    numbers = np.asarray(values, dtype=np.float64)
+    if len(numbers) < at_least:
+        raise BenchmarkError(f"at least {at_least} values are needed, but got {len(numbers)}")
+    if not np.all(np.isfinite(numbers)) or numbers.min() < 0:
+        raise BenchmarkError(f"timings must be finite and not negative, but got {list(values)}")
+    return numbers

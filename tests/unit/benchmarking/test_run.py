@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from podium.benchmarking import run
+from podium.benchmarking.run import benchmark, summarise
+from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
+from podium.config.schema import BenchmarkConfig
+from podium.errors import BenchmarkError, InputError
+from podium.training.execution.slots import core_slots
+
+MS = 1_000_000
+
+
+def repetition(
+    latency_ms: float = 10.0, count: int = 100, batch_ms: float = 100.0, **fields: object
+) -> RepetitionResult:
+    values = {
+        "pid": 1,
+        "load_seconds": 0.5,
+        "warm_up_ns": [MS],
+        "settled": True,
+        "latency_ns": [int(latency_ms * MS) + index for index in range(count)],
+        "tokens": [5] * count,
+        "batch_ns": [100 * MS] * 4,
+        "peak_rss_mb": 300.0,
+        "peak_device_mb": None,
+    }
+    return RepetitionResult.model_validate(values | fields)
+
+
+def summed(*results: RepetitionResult, config: BenchmarkConfig | None = None):
+    return summarise(results, "tiny", "eager", "digest", config or BenchmarkConfig(), size_mb=17.0)
+
+
+def test_the_defaults_support_p90() -> None:
+    found = summed(repetition(10.0), repetition(10.1), repetition(9.9, peak_rss_mb=320.0, load_seconds=0.9))
+    assert [item.q for item in found.latency] == [0.5, 0.9, 0.95]
+    assert found.quantile_ms(0.5) == pytest.approx(10.0, rel=0.01)
+    assert found.latency_samples == 300
+    assert found.latency_cv == pytest.approx(0.01, rel=0.01)
+    assert found.throughput_per_second.value == pytest.approx(320.0)
+    assert found.peak_rss_mb == 320.0
+    assert found.load_seconds == 0.5
+    assert found.size_mb == 17.0
+    assert not found.unstable
+    assert found.notes == ()
+
+
+def test_repetitions_that_disagree_are_flagged() -> None:
+    found = summed(repetition(10.0), repetition(13.0), repetition(10.0))
+    assert found.unstable
+    assert "median latency varies" in found.notes[0]
+
+
+def test_one_repetition_is_flagged_and_has_an_interval_from_its_batches() -> None:
+    found = summed(repetition(batch_ns=[90 * MS, 100 * MS, 110 * MS]), config=BenchmarkConfig(repetitions=1))
+    assert found.unstable
+    assert found.throughput_per_second.low < 320 < found.throughput_per_second.high
+    assert found.throughput_per_second.method == "bootstrap over 3 batches of one repetition"
+
+
+def test_repetitions_cut_short_are_noted_and_unsupported_quantiles_left_out() -> None:
+    found = summed(repetition(count=15), repetition(count=15), repetition(count=100))
+    assert [item.q for item in found.latency] == [0.5, 0.9]
+    assert found.notes == ("2 of 3 repetitions stopped at benchmark.max_seconds=20 with as few as 15 of 100 samples",)
+    assert not found.unstable
+
+
+def test_too_few_samples_for_a_median_are_an_error() -> None:
+    with pytest.raises(BenchmarkError, match=r"a median needs 20 samples, but 3 repetitions took 18 within .*raise it"):
+        summed(*[repetition(count=6)] * 3)
+
+
+@pytest.mark.parametrize(("make", "reason"), [(True, "has no config.json"), (False, "is no directory")])
+def test_what_is_no_model_directory_is_refused_before_any_process(tmp_path: Path, make: bool, reason: str) -> None:
+    path = tmp_path / "model"
+    if make:
+        path.mkdir()
+    with pytest.raises(BenchmarkError, match=reason):
+        benchmark(path, "b", "eager", "d", ["text"], "text-classification", BenchmarkConfig(), tmp_path)
+
+
+def test_no_rows_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(BenchmarkError, match="at least one row"):
+        benchmark(tmp_path, "b", "eager", "d", [], "text-classification", BenchmarkConfig(), tmp_path)
+
+
+def test_more_threads_than_cores_are_refused_before_any_process(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    config = BenchmarkConfig(threads=100_000, device="cpu")
+    with pytest.raises(InputError, match="threads=100000"):
+        benchmark(tmp_path, "b", "eager", "d", ["text"], "text-classification", config, tmp_path)
+
+
+class Recorded:
+    """Stands for `RepetitionProcess`: records what happens to it, and fails in turn `fails`."""
+
+    log: ClassVar[list[str]] = []
+    fails: ClassVar[int | None] = None
+
+    def __init__(self, spec: RepetitionSpec, folder: Path, name: str) -> None:
+        self.name = name
+        self.log.append(f"start {name}")
+
+    def __enter__(self) -> Recorded:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.log.append(f"stop {self.name}")
+
+    def await_ready(self, seconds: float) -> None:
+        self.log.append(f"ready {self.name}")
+
+    def measure(self, seconds: float) -> RepetitionResult:
+        self.log.append(f"measure {self.name}")
+        if self.name == f"repetition-{self.fails}":
+            raise BenchmarkError("broken")
+        return repetition()
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Recorded]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "slots"))
+    fake = type("Fake", (Recorded,), {"log": [], "fails": None})
+    monkeypatch.setattr(run, "RepetitionProcess", fake)
+    (tmp_path / "config.json").write_text("{}")
+    return fake
+
+
+def measure(folder: Path, **fields: object) -> list[float]:
+    config = BenchmarkConfig(device="cpu", **fields)
+    _, samples = benchmark(folder, "b", "eager", "d", ["text"], "text-classification", config, folder)
+    return samples["repetitions"]
+
+
+def test_repetitions_start_side_by_side_and_measure_in_turn(recorded: type[Recorded], tmp_path: Path) -> None:
+    assert len(measure(tmp_path, repetitions=3)) == 3
+    names = [f"repetition-{number}" for number in range(3)]
+    expected = [f"{what} {name}" for what in ("start", "ready", "measure") for name in names]
+    assert recorded.log == expected + [f"stop {name}" for name in reversed(names)]
+
+
+def test_many_repetitions_are_not_all_in_memory_at_once(recorded: type[Recorded], tmp_path: Path) -> None:
+    assert len(measure(tmp_path, repetitions=10)) == 10
+    alive = most = 0
+    for line in recorded.log:
+        alive += {"start": 1, "stop": -1}.get(line.split()[0], 0)
+        most = max(most, alive)
+    assert (alive, most) == (0, 4)
+    assert [line for line in recorded.log if line.startswith("measure")] == [
+        f"measure repetition-{n}" for n in range(10)
+    ]
+
+
+def test_a_failing_repetition_stops_the_others(recorded: type[Recorded], tmp_path: Path) -> None:
+    recorded.fails = 1
+    with pytest.raises(BenchmarkError, match="broken"):
+        measure(tmp_path, repetitions=3)
+    assert "measure repetition-2" not in recorded.log
+    assert recorded.log[-3:] == ["stop repetition-2", "stop repetition-1", "stop repetition-0"]
+
+
+def test_no_training_gets_a_core_meanwhile(
+    recorded: type[Recorded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got_one = threading.Event()
+
+    def train() -> None:
+        with core_slots(1):
+            got_one.set()
+
+    other = threading.Thread(target=train)
+    found = []
+
+    def while_measuring(self: Recorded, seconds: float) -> None:
+        other.start()
+        found.append(got_one.wait(0.3))
+
+    monkeypatch.setattr(recorded, "await_ready", while_measuring)
+    measure(tmp_path, repetitions=1)
+    assert found == [False]
+    assert got_one.wait(30), "the cores are free again afterwards"
+    other.join()

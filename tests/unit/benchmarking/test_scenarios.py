@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+
+import pytest
+
+from podium.benchmarking import scenarios
+from podium.benchmarking.scenarios import offline, single_stream, warm_up
+
+
+class Clock:
+    """Stands for `time.perf_counter_ns`; only calls take time."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    fake = Clock()
+    monkeypatch.setattr(scenarios.time, "perf_counter_ns", fake)
+    return fake
+
+
+def model(clock: Clock, cost: Callable[[int, list], int]) -> tuple[Callable[[list], None], list[list]]:
+    """A model whose call number n takes `cost(n, batch)` ns, and the batches it has seen."""
+    seen: list[list] = []
+
+    def call(batch: list) -> None:
+        clock.now += cost(len(seen), batch)
+        seen.append(batch)
+
+    return call, seen
+
+
+def test_a_steady_model_is_warm_after_two_windows(clock: Clock) -> None:
+    call, _ = model(clock, lambda n, batch: 1000)
+    warm = warm_up(call, "row", 1.0)
+    assert warm.settled
+    assert len(warm.times_ns) == 16
+
+
+def test_warm_up_goes_on_while_calls_get_faster(clock: Clock) -> None:
+    call, _ = model(clock, lambda n, batch: 1000 + max(0, 40 - n) * 200)
+    warm = warm_up(call, "row", 1.0)
+    assert warm.settled
+    assert len(warm.times_ns) > 40
+
+
+def test_one_slow_call_does_not_keep_it_from_settling(clock: Clock) -> None:
+    call, _ = model(clock, lambda n, batch: 50_000 if n == 0 else 1000)
+    assert len(warm_up(call, "row", 1.0).times_ns) == 16
+
+
+def test_warm_up_that_never_settles_is_bounded_and_said_so(clock: Clock) -> None:
+    call, _ = model(clock, lambda n, batch: 1_000_000 * (n + 1))
+    warm = warm_up(call, "row", 0.05)
+    assert not warm.settled
+    assert clock.now < 60_000_000
+
+
+def test_single_stream_times_each_row_alone_and_in_order(clock: Clock) -> None:
+    call, seen = model(clock, lambda n, batch: len(batch[0]))
+    assert single_stream(call, ["a", "bbb", "cc"], 1.0) == [1, 3, 2]
+    assert seen == [["a"], ["bbb"], ["cc"]]
+
+
+def test_single_stream_stops_at_its_bound(clock: Clock) -> None:
+    call, _ = model(clock, lambda n, batch: 400_000_000)
+    assert len(single_stream(call, ["row"] * 100, 1.0)) == 3
+    assert len(single_stream(call, ["row"] * 100, 0.0)) == 1
+
+
+def test_offline_times_full_batches_after_one_that_is_not_timed(clock: Clock) -> None:
+    call, seen = model(clock, lambda n, batch: 900_000_000 if n == 0 else 300_000_000)
+    times = offline(call, ["a", "b", "c"], 2, 1.0)
+    assert times == [300_000_000] * 4
+    assert seen[:3] == [["a", "b"], ["c", "a"], ["b", "c"]]
+
+
+def test_offline_times_two_batches_at_least(clock: Clock) -> None:
+    call, _ = model(clock, lambda n, batch: 5_000_000_000)
+    assert len(offline(call, ["a"], 4, 1.0)) == 2
+
+
+def test_no_garbage_is_collected_while_timing_and_it_is_afterwards() -> None:
+    states = []
+    single_stream(lambda batch: states.append(gc.isenabled()), ["a", "b"], 1.0)
+    assert states == [False, False]
+    assert gc.isenabled()
+
+
+def test_garbage_collection_comes_back_when_a_call_fails() -> None:
+    def fail(batch: list) -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        single_stream(fail, ["a"], 1.0)
+    assert gc.isenabled()
+
+
+def test_times_are_wall_time() -> None:
+    (taken,) = single_stream(lambda batch: time.sleep(0.02), ["a"], 1.0)
+    assert 20_000_000 <= taken < 200_000_000
