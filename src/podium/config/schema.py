@@ -6,9 +6,13 @@ Every field either shapes results, and so is part of the keys built from its sec
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from podium.keys import NotKeyed
 
@@ -23,19 +27,45 @@ METRICS: dict[Task, tuple[str, ...]] = {
 """Metrics a study may maximise, per task; the first one is the default."""
 
 
+NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
+"""What a backbone may be called: its name becomes part of task, run, file and Kubernetes object names."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Marks a text field that `podium.config.compose` resolves against the caller's directory.
+
+    Attributes:
+        hub: text that looks like a hub id, and is no path there, stays as it is.
+    """
+
+    hub: bool = False
+
+
 class Section(BaseModel):
     """Base of every config section: frozen, and it refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_truth_for_numbers(cls, data: Any) -> Any:
+        """Hand `true` on as text where a number is declared, so that it is refused and not taken as 1."""
+        if not isinstance(data, dict):
+            return data
+        return {
+            name: str(value).lower() if isinstance(value, bool) and _is_number(cls, name) else value
+            for name, value in data.items()
+        }
 
 
 class DatasetConfig(Section):
     """Where the labelled data is, what it looks like, and how it is split."""
 
     name: Annotated[str, NotKeyed("a label for people")]
-    path: Annotated[str, NotKeyed("the bytes are keyed by their digest, not by their place")]
-    test_path: Annotated[str | None, NotKeyed("keyed by the digest of its bytes")] = None
-    validation_path: Annotated[str | None, NotKeyed("keyed by the digest of its bytes")] = None
+    path: Annotated[str, Place(), NotKeyed("the bytes are keyed by their digest, not by their place")]
+    test_path: Annotated[str | None, Place(), NotKeyed("keyed by the digest of its bytes")] = None
+    validation_path: Annotated[str | None, Place(), NotKeyed("keyed by the digest of its bytes")] = None
     licence: Annotated[str | None, NotKeyed("shown to people, changes no result")] = None
     task: Task
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "conll", "folder", "sql", "datasets"] = "auto"
@@ -67,7 +97,7 @@ class DatasetConfig(Section):
 class BackboneConfig(Section):
     """A pretrained model that competes: a directory, `pkg:NAME/PATH`, or a hub id."""
 
-    path: Annotated[str, NotKeyed("the weights are keyed by their digest, not by their place")]
+    path: Annotated[str, Place(hub=True), NotKeyed("the weights are keyed by their digest, not by their place")]
     revision: Annotated[str | None, NotKeyed("the weights it resolves to are keyed by their digest")] = None
     licence: Annotated[str | None, NotKeyed("shown to people, changes no result")] = None
     trust_remote_code: bool = False
@@ -142,6 +172,12 @@ class AlgorithmConfig(Section):
     name: Literal["random", "tpe"] = "tpe"
     settings: dict[str, bool | int | float | str] = {}
 
+    @field_validator("settings", mode="after")
+    @classmethod
+    def _whole(cls, settings: dict[str, bool | int | float | str]) -> dict[str, bool | int | float | str]:
+        """Make 10.0 the integer 10: an engine takes both alike, and a key must not depend on how it was written."""
+        return {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in settings.items()}
+
 
 class HpoConfig(Section):
     """The search: space, objective, algorithm and budgets."""
@@ -161,9 +197,11 @@ class HpoConfig(Section):
     def _check(self) -> Self:
         if not self.space:
             raise ValueError("space must name at least one parameter")
-        if self.max_failed_trials >= self.max_trials:
+        if self.epochs is not None and "epochs" in self.space:
+            raise ValueError(f"trials take their epochs from epochs={self.epochs} or from space.epochs; leave out one")
+        if self.max_failed_trials > self.max_trials:
             raise ValueError(
-                "max_failed_trials < max_trials must hold, but got "
+                "max_failed_trials <= max_trials must hold, but got "
                 f"max_failed_trials={self.max_failed_trials}, max_trials={self.max_trials}"
             )
         return self
@@ -218,7 +256,7 @@ class TrackingConfig(Section):
     """Where runs are recorded."""
 
     mode: Literal["mlflow", "off"] = "mlflow"
-    uri: str | None = None
+    uri: Annotated[str | None, Place()] = None
     experiment: str = "podium"
     model_name: str | None = None
 
@@ -228,8 +266,8 @@ class PodiumConfig(Section):
 
     seed: int = 13
     run_mode: Annotated[Literal["reuse", "force_new"], NotKeyed("decides whether to reuse, not what")] = "reuse"
-    output: Annotated[str, NotKeyed("where files are kept does not change them")] = "podium-out"
-    store: Annotated[str | None, NotKeyed("where results are kept does not change them")] = None
+    output: Annotated[str, Place(), NotKeyed("where files are kept does not change them")] = "podium-out"
+    store: Annotated[str | None, Place(), NotKeyed("where results are kept does not change them")] = None
     dataset: DatasetConfig
     backbones: dict[str, BackboneConfig]
     training: TrainingConfig = TrainingConfig()
@@ -237,3 +275,77 @@ class PodiumConfig(Section):
     selection: SelectionConfig = SelectionConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     tracking: Annotated[TrackingConfig, NotKeyed("records results, does not shape them")] = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = [*_backbone_problems(self.backbones), *_metric_problems(self.hpo, self.dataset.task)]
+        space: dict[str, ParameterConfig] = {}
+        for name, parameter in self.hpo.space.items():
+            found, space[name] = _checked_parameter(name, parameter)
+            problems += found
+        if self.selection.min_trials > self.hpo.max_trials:
+            problems.append(
+                "selection.min_trials <= hpo.max_trials must hold, but got "
+                f"selection.min_trials={self.selection.min_trials}, hpo.max_trials={self.hpo.max_trials}"
+            )
+        if problems:
+            raise ValueError("\n".join(problems))
+        metric = self.hpo.metric or METRICS[self.dataset.task][0]
+        object.__setattr__(self, "hpo", self.hpo.model_copy(update={"metric": metric, "space": space}))
+        return self
+
+
+def _backbone_problems(backbones: dict[str, BackboneConfig]) -> Iterator[str]:
+    if not backbones:
+        yield "backbones must name at least one pretrained model; choose model=[...] or set backbones.NAME.path"
+    for name in backbones:
+        if not NAME_PATTERN.fullmatch(name):
+            yield (
+                f"backbones.{name}: a backbone's name has at most 40 lower-case letters, digits and dashes and starts "
+                f"with a letter, but got {name!r}; rename it"
+            )
+
+
+def _metric_problems(hpo: HpoConfig, task: Task) -> Iterator[str]:
+    known = METRICS[task]
+    if hpo.metric and hpo.metric not in known:
+        yield f"hpo.metric must be one of {', '.join(known)} for dataset.task={task}, but got {hpo.metric!r}"
+
+
+def _checked_parameter(name: str, parameter: ParameterConfig) -> tuple[list[str], ParameterConfig]:
+    """Problems of one dimension of the space, and the dimension with its choices in the field's own type."""
+    here = f"hpo.space.{name}"
+    if name not in TUNABLE:
+        near = get_close_matches(name, TUNABLE, 1)
+        hint = f"did you mean hpo.space.{near[0]}?" if near else f"these are {', '.join(TUNABLE)}"
+        return [f"{here}: a space names training fields that can be searched, but got {name!r}; {hint}"], parameter
+    if parameter.type == "categorical":
+        results = [_checked_value(name, choice) for choice in parameter.choices or ()]
+        problems = [f"{here}.choices: {problem}" for problem, _ in results if problem]
+        return problems, parameter.model_copy(update={"choices": tuple(value for _, value in results)})
+    whole = TrainingConfig.model_fields[name].annotation is int
+    if whole and parameter.type == "float":
+        return [f"{here}.type: training.{name} is a whole number, but got type=float; set {here}.type=int"], parameter
+    bounds = (("low", parameter.low), ("high", parameter.high))
+    return [f"{here}.{at}: {problem}" for at, value in bounds if (problem := _checked_value(name, value)[0])], parameter
+
+
+def _checked_value(name: str, value: Any) -> tuple[str | None, Any]:
+    """What is wrong with `value` for the training field `name`, if anything, and the value in that field's type."""
+    try:
+        return None, getattr(TrainingConfig.model_validate({name: value}), name)
+    except ValidationError as error:
+        expected = error.errors()[0]["msg"].removeprefix("Input ")
+        return f"training.{name} {expected[0].lower()}{expected[1:]}, but got {value!r}", value
+
+
+def _is_number(kind: type[BaseModel], name: str) -> bool:
+    field = kind.model_fields.get(name)
+    types = set(_flat(field.annotation)) if field else set()
+    return bool(types & {int, float}) and not types & {bool, str}
+
+
+def _flat(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _flat(part)

@@ -1,0 +1,121 @@
+"""Paths as users write them, and the files they mean.
+
+`resolve` is called once, by `podium.config.compose`; everything after it sees absolute paths, URIs,
+`pkg:NAME/PATH` and hub ids only. `locate` turns what is local among them into a path on this machine.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+from pathlib import Path
+from string import Template
+from urllib.parse import unquote, urlsplit
+
+from podium.errors import ConfigError, InputError
+
+PACKAGE = "pkg:"
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)([^?]+)(.*)", re.DOTALL)
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+
+def is_uri(value: str) -> bool:
+    """Whether `value` starts with a scheme and `://`."""
+    return _URI.match(value) is not None
+
+
+def resolve(value: str, directory: Path, *, hub: bool = False) -> str:
+    """What `value` names, independent of the current directory and environment.
+
+    `$NAME` and `${NAME}` are replaced by environment variables (`$$` is a dollar), a leading `~` by the home
+    directory. URIs and `pkg:NAME/PATH` stay as they are, except that a relative SQLite file
+    (`sqlite:///runs.db`) becomes absolute. Everything else is a path relative to `directory`.
+
+    Args:
+        value: the text a user wrote.
+        directory: where relative paths start.
+        hub: keep `name` and `organisation/name` when no such path exists below `directory`.
+
+    Raises:
+        ConfigError: `value` is empty, names an undefined variable or an unknown user, or is not a
+            well-formed `pkg:` reference.
+    """
+    text = _expand(value)
+    if text.startswith(PACKAGE):
+        _split_package(text)
+        return text
+    if database := _SQLITE.fullmatch(text):
+        scheme, file, query = database.groups()
+        return (
+            text if file == ":memory:" or file.startswith("file:") else f"{scheme}{_absolute(file, directory)}{query}"
+        )
+    if is_uri(text):
+        return text
+    path = _absolute(text, directory)
+    return text if hub and _HUB_ID.fullmatch(text) and not Path(path).exists() else path
+
+
+def locate(value: str) -> Path:
+    """The existing file or directory on this machine that a resolved value names.
+
+    Args:
+        value: an absolute path, a `file://` URI, or `pkg:NAME/PATH`: `PATH` among the files that the installed
+            distribution `NAME` brought. The package is not imported.
+
+    Raises:
+        InputError: the package is not installed, nothing is there, or the value is a URI of another machine.
+    """
+    if value.startswith(PACKAGE):
+        return _locate_packaged(value)
+    if value.startswith("file://"):
+        path = Path(unquote(urlsplit(value).path))
+    elif is_uri(value):
+        raise InputError(f"a path on this machine is needed, but got {value}; copy it here and give its path")
+    else:
+        path = Path(value)
+    if not path.exists():
+        raise InputError(f"{value} does not exist; check the path (relative paths start where podium was called)")
+    return path
+
+
+def _locate_packaged(value: str) -> Path:
+    name, inner = _split_package(value)
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError(f"{value} needs the package {name}, which is not installed; `pip install {name}`") from None
+    path = Path(str(distribution.locate_file(inner)))
+    if not path.exists():
+        raise InputError(f"{value} does not exist: {name} {distribution.version} has no {inner}; check the path")
+    return path
+
+
+def _split_package(value: str) -> tuple[str, str]:
+    name, _, inner = value.removeprefix(PACKAGE).partition("/")
+    if not name or not inner or ".." in inner.split("/") or inner.startswith("/"):
+        raise ConfigError(f"a packaged path is written pkg:NAME/PATH, with PATH inside the package, but got {value!r}")
+    return name, inner
+
+
+def _expand(value: str) -> str:
+    if not value.strip():
+        raise ConfigError(f"a path must not be empty, but got {value!r}")
+    try:
+        return Template(value).substitute(os.environ)
+    except KeyError as error:
+        raise ConfigError(
+            f"the environment variable {error.args[0]} is not defined, but {value!r} names it; "
+            "export it, or write $$ for a dollar"
+        ) from None
+    except ValueError:
+        raise ConfigError(f"a dollar begins $NAME or ${{NAME}}, but got {value!r}; write $$ for a dollar") from None
+
+
+def _absolute(text: str, directory: Path) -> str:
+    try:
+        return os.path.normpath(directory.absolute() / Path(text).expanduser())
+    except RuntimeError:
+        raise ConfigError(f"the home directory in {text!r} cannot be found; write the path in full") from None

@@ -1,0 +1,128 @@
+"""What is wrong with a config, in words: pydantic's findings as sentences that name key, value and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from podium.config.fields import FieldPath, child_of, known_names, schema_paths
+from podium.config.schema import PodiumConfig
+from podium.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
+def nearest(name: str, known: Sequence[str], prefix: str = "") -> str:
+    """`did you mean X?` for the known name closest to `name`, or nothing when none is close."""
+    near = get_close_matches(name, known, 1, cutoff=0.6)
+    return f"did you mean {prefix}{near[0]}?" if near else ""
+
+
+def config_error(problems: Sequence[str]) -> ConfigError:
+    """One error that lists all problems."""
+    if len(problems) == 1:
+        return ConfigError(problems[0])
+    return ConfigError(f"the configuration has {len(problems)} errors:\n" + "\n".join(f"  - {p}" for p in problems))
+
+
+def explain(error: ValidationError, origins: Mapping[FieldPath, str], groups: Sequence[str]) -> list[str]:
+    """One sentence per finding, in schema order, each with the place its value came from.
+
+    Args:
+        error: what pydantic found.
+        origins: where the value at each path was set.
+        groups: names of the config groups, for suggestions.
+    """
+    sentences: dict[tuple[FieldPath, str], list[str]] = {}
+    for finding in error.errors(include_url=False):
+        path, tail = _split(finding["loc"])
+        if (path, tail) not in sentences:
+            sentences[path, tail] = list(_explain(finding, path, tail, origins, groups))
+    return [line for lines in sentences.values() for line in lines]
+
+
+def origin_of(path: FieldPath, origins: Mapping[FieldPath, str]) -> str | None:
+    """Where the value at `path` was set: itself, with an enclosing value, or by its first entry."""
+    for end in range(len(path), 0, -1):
+        if path[:end] in origins:
+            return origins[path[:end]]
+    return next((origin for other, origin in origins.items() if other[: len(path)] == path), None)
+
+
+def unknown_key(path: FieldPath, groups: Sequence[str] = (), place: str = "") -> str:
+    """`unknown key A.B`, with the nearest key that exists; `place` tells where it was given."""
+    parent, name = path[:-1], path[-1]
+    prefix = "".join(f"{part}." for part in parent)
+    siblings = tuple(dict.fromkeys((*known_names(parent), *(groups if not parent else ()))))
+    hint = nearest(name, siblings, prefix)
+    if not hint:
+        elsewhere = {other[-1]: ".".join(other) for other in reversed([*schema_paths()]) if "*" not in other}
+        near = get_close_matches(name, elsewhere, 1, cutoff=0.8)
+        hint = f"did you mean {elsewhere[near[0]]}?" if near else f"known keys are {', '.join(siblings)}"
+    return f"unknown key {prefix}{name}{place}; {hint}"
+
+
+def _split(loc: Sequence[int | str]) -> tuple[FieldPath, str]:
+    """The schema path of a finding, and the index within a list; tags of a union's members are left out."""
+    path: list[str] = []
+    node: Any = PodiumConfig
+    for position, part in enumerate(loc):
+        if not (isinstance(node, (type, dict)) and isinstance(part, str)):
+            return tuple(path), f"[{part}]" if isinstance(part, int) else _tail(loc[position:])
+        path.append(part)
+        node = child_of(node, part)
+    return tuple(path), ""
+
+
+def _tail(rest: Sequence[int | str]) -> str:
+    return f".{rest[0]}" if len(rest) > 1 else ""
+
+
+def _explain(
+    finding: ErrorDetails, path: FieldPath, tail: str, origins: Mapping[FieldPath, str], groups: Sequence[str]
+) -> Iterator[str]:
+    kind, message = finding["type"], finding["msg"]
+    origin = origin_of(path, origins)
+    place = f" ({origin})" if origin else ""
+    name = ".".join(path) + tail
+    if kind == "extra_forbidden":
+        yield unknown_key(path, groups, place)
+    elif kind == "missing":
+        yield f"{name} must be given; set {name}=..."
+    elif kind == "value_error":
+        yield from (f"{name}: {line}" if name else line for line in message.removeprefix("Value error, ").splitlines())
+    elif kind == "literal_error":
+        allowed = finding.get("ctx", {})["expected"]
+        yield f"{name} must be {allowed}, but got {finding['input']!r}{place}"
+    elif len(finding["loc"]) > len(path) + bool(tail):
+        yield f"{name} must be a number, text or true/false, but got {finding['input']!r}{place}"
+    else:
+        expected = _EXPECTED.get(kind) or message.removeprefix("Input should be ").removeprefix("Input should ")
+        hint = _mapping_hint(path, groups) if _EXPECTED.get(kind) == "a mapping" else ""
+        yield f"{name} must be {expected}, but got {finding['input']!r}{place}{hint}"
+
+
+def _mapping_hint(path: FieldPath, groups: Sequence[str]) -> str:
+    if path[0] in groups and len(path) == 1:
+        return f"; to choose an option of the group in a file, write it under `defaults`: `- {path[0]}: OPTION`"
+    if len(path) == 2 and path[0] == "backbones":
+        return f"; set {'.'.join(path)}.path"
+    return ""
