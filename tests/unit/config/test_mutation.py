@@ -1,0 +1,190 @@
+"""Every field of the config either changes what `keyed` sees, or is on the list of excluded fields below."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from podium.config.fields import FieldPath, child_of, node_at
+from podium.config.schema import PodiumConfig
+from podium.keys import Key, NotKeyed, canonical_json, keyed
+
+EXCLUDED = {
+    "backbones.*.licence",
+    "backbones.*.path",
+    "backbones.*.revision",
+    "dataset.licence",
+    "dataset.name",
+    "dataset.path",
+    "dataset.test_path",
+    "dataset.validation_path",
+    "hpo.engine",
+    "hpo.goal",
+    "hpo.max_failed_trials",
+    "hpo.max_trials",
+    "hpo.parallel_trials",
+    "output",
+    "run_mode",
+    "store",
+    "tracking",
+    "training.checkpoints_per_epoch",
+    "training.eval_batch_size",
+    "training.threads",
+    "training.timeout_seconds",
+}
+"""Golden: a field leaves the keys only by an edit here as well."""
+
+ONE_VALUED = {"hpo.engine"}
+"""Fields with a single valid value so far: nothing to mutate them to."""
+
+SPACE = {
+    "learning_rate": {"type": "float", "low": 1e-5, "high": 1e-3, "log": True},
+    "epochs": {"type": "float", "low": 1.0, "high": 4.0, "step": 0.5},
+    "weight_decay": {"type": "float", "low": 0.0, "high": 1.0},
+    "batch_size": {"type": "categorical", "choices": [8, 16]},
+    "max_length": {"type": "int", "low": 16, "high": 64},
+}
+TEXTS = {
+    "seed": 3,
+    "store": "/store",
+    "dataset": {"name": "x", "path": "/x", "task": "text-classification"},
+    "backbones": {"tiny": {"path": "/tiny"}},
+    "hpo": {"space": SPACE, "metric": "", "algorithm": {"settings": {"n": 3}}},
+    "selection": {"promotion": {"force": False, "reason": "why"}},
+}
+TAGS = {
+    **TEXTS,
+    "dataset": {"name": "x", "path": "/x", "task": "ner", "format": "sql", "query": "select 1"},
+    "hpo": {"space": {"dropout": {"type": "float", "low": 0.1, "high": 0.4}}, "epochs": 1.0},
+}
+
+
+def declared(node: Any = PodiumConfig, path: FieldPath = ()) -> Iterator[tuple[FieldPath, FieldInfo]]:
+    """Every field of every section with its declaration, those that hold sections included."""
+    if isinstance(node, dict):
+        yield from declared(node["*"], (*path, "*"))
+    elif isinstance(node, type):
+        for name, field in node.model_fields.items():
+            yield (*path, name), field
+            yield from declared(child_of(node, name), (*path, name))
+
+
+FIELDS = dict(declared())
+LEAVES = [path for path in FIELDS if isinstance(node_at(path), FieldInfo)]
+CONSTANTS = (None, True, False, 1, 2, 9, 64, 5000, 0.25, 1.5, 1e-4, "accuracy", "cp1252", "select 2", "/other", {}, ())
+
+
+def marks(field: FieldInfo) -> list[NotKeyed]:
+    return [mark for mark in field.metadata if isinstance(mark, NotKeyed)]
+
+
+def is_excluded(path: FieldPath) -> bool:
+    return any(marks(FIELDS[path[:end]]) for end in range(1, len(path) + 1) if path[:end] in FIELDS)
+
+
+def literals(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+    else:
+        yield from (value for part in get_args(annotation) for value in literals(part))
+
+
+def candidates(field: FieldInfo, value: Any) -> Iterator[Any]:
+    """Other values that may be valid for a field; validation decides."""
+    yield from literals(field.annotation)
+    if isinstance(value, (int, float)):
+        yield from (value + 1, value * 2, value / 2)
+    if isinstance(value, tuple):
+        yield value + value
+    yield from CONSTANTS
+
+
+def places(tree: Any, path: FieldPath) -> Iterator[FieldPath]:
+    """Concrete paths in a tree of values that a path of the schema stands for."""
+    if not path:
+        yield ()
+        return
+    for name in tree if path[0] == "*" else path[:1]:
+        yield from ((name, *rest) for rest in places(tree[name], path[1:]))
+
+
+def at(tree: Any, path: FieldPath) -> Any:
+    for name in path:
+        tree = tree[name]
+    return tree
+
+
+def mutations(path: FieldPath) -> Iterator[tuple[PodiumConfig, PodiumConfig]]:
+    """Pairs of valid configs that differ in one place that `path` stands for."""
+    for base in (TEXTS, TAGS):
+        before = PodiumConfig.model_validate(base)
+        tree = before.model_dump()
+        tree["hpo"]["metric"] = ""
+        for place in places(tree, path):
+            for value in candidates(FIELDS[path], at(before.model_dump(), place)):
+                changed = copy.deepcopy(tree)
+                at(changed, place[:-1])[place[-1]] = value
+                try:
+                    after = PodiumConfig.model_validate(changed)
+                except ValidationError:
+                    continue
+                if at(after.model_dump(), place) != at(before.model_dump(), place):
+                    yield before, after
+
+
+def changes_key(before: PodiumConfig, after: PodiumConfig) -> bool:
+    same = canonical_json(keyed(before)) == canonical_json(keyed(after))
+    assert same == (Key.of("any", config=before).digest == Key.of("any", config=after).digest)
+    return not same
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=".".join)
+def test_a_field_changes_the_key_unless_it_is_excluded(path: FieldPath) -> None:
+    if ".".join(path) in ONE_VALUED:
+        assert [*literals(FIELDS[path].annotation)] == [at(PodiumConfig.model_validate(TEXTS).model_dump(), path)]
+        return
+    pairs = [*mutations(path)]
+    assert pairs, f"no other valid value was found for {'.'.join(path)}; add one to CONSTANTS"
+    assert [changes_key(*pair) for pair in pairs] == [not is_excluded(path)] * len(pairs)
+
+
+@pytest.mark.parametrize("path", FIELDS, ids=".".join)
+def test_a_section_leaves_out_exactly_its_marked_fields(path: FieldPath) -> None:
+    section = node_at(path[:-1])
+    assert isinstance(section, type)
+    value = section.model_construct(**dict.fromkeys(section.model_fields, 1))
+    assert (path[-1] in keyed(value)) == (not marks(FIELDS[path]))
+
+
+def test_the_excluded_fields_are_frozen() -> None:
+    assert {".".join(path) for path, field in FIELDS.items() if marks(field)} == EXCLUDED
+
+
+def test_every_exclusion_has_one_reason() -> None:
+    found = {".".join(path): marks(field) for path, field in FIELDS.items() if marks(field)}
+    assert all(len(given) == 1 and len(given[0].reason.split()) > 2 for given in found.values()), found
+
+
+def test_entries_of_a_dict_change_the_key() -> None:
+    before = PodiumConfig.model_validate(TEXTS)
+    more = {**TEXTS, "backbones": {"tiny": {"path": "/tiny"}, "other": {"path": "/tiny"}}}
+    assert changes_key(before, PodiumConfig.model_validate(more))
+    fewer = {**TEXTS, "hpo": {"space": {name: SPACE[name] for name in [*SPACE][1:]}}}
+    assert changes_key(before, PodiumConfig.model_validate(fewer))
+
+
+def test_a_value_written_in_another_type_is_the_same_key() -> None:
+    before = PodiumConfig.model_validate(TEXTS)
+    tree = before.model_dump()
+    tree["hpo"]["max_trials"] = 8.0
+    tree["training"]["batch_size"] = 16.0
+    tree["training"]["epochs"] = 2
+    tree["hpo"]["space"]["batch_size"]["choices"] = [8.0, 16.0]
+    tree["hpo"]["space"]["max_length"]["low"] = 16
+    tree["hpo"]["algorithm"]["settings"]["n"] = 3.0
+    assert not changes_key(before, PodiumConfig.model_validate(tree))

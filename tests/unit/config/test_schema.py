@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from podium.config.schema import AlgorithmConfig, HpoConfig, ParameterConfig, PodiumConfig
+
+LEARNING_RATE = {"type": "float", "low": 1e-5, "high": 1e-3, "log": True}
+
+
+def build(**changes: Any) -> PodiumConfig:
+    values: dict[str, Any] = {
+        "dataset": {"name": "x", "path": "/x", "task": "text-classification"},
+        "backbones": {"tiny": {"path": "/tiny"}},
+        "hpo": {"space": {"learning_rate": LEARNING_RATE}},
+    }
+    for name, value in changes.items():
+        values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
+    return PodiumConfig.model_validate(values)
+
+
+def test_the_metric_is_the_first_of_the_task_unless_given() -> None:
+    assert build().hpo.metric == "macro_f1"
+    assert build(dataset={"task": "ner"}).hpo.metric == "f1"
+    assert build(hpo={"metric": "accuracy"}).hpo.metric == "accuracy"
+
+
+def test_choices_take_the_type_of_their_field() -> None:
+    space = {
+        "batch_size": {"type": "categorical", "choices": [8.0, 16]},
+        "learning_rate": {"type": "categorical", "choices": [1, 2.5]},
+        "dropout": {"type": "categorical", "choices": [0, 0.5]},
+    }
+    found = build(hpo={"space": space}).hpo.space
+    assert [type(choice) for choice in found["batch_size"].choices or ()] == [int, int]
+    assert [type(choice) for choice in found["learning_rate"].choices or ()] == [float, float]
+    assert [type(choice) for choice in found["dropout"].choices or ()] == [float, float]
+
+
+def test_whole_settings_are_integers_however_they_were_written() -> None:
+    settings = AlgorithmConfig(settings={"a": 10.0, "b": 10, "c": 1.5, "d": True, "e": "10.0"}).settings
+    assert settings == {"a": 10, "b": 10, "c": 1.5, "d": True, "e": "10.0"}
+    assert [type(value) for value in settings.values()] == [int, int, float, bool, str]
+
+
+def test_validating_a_config_twice_changes_nothing() -> None:
+    config = build()
+    assert PodiumConfig.model_validate(config.model_dump()) == config
+
+
+def space_of(name: str, **parameter: Any) -> dict[str, Any]:
+    return {"hpo": {"space": {name: parameter}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (space_of("lr", type="float", low=1, high=2), "names training fields that can be searched, but got 'lr'"),
+        (space_of("droput", type="float", low=0, high=0.5), "did you mean hpo.space.dropout?"),
+        (space_of("learning_rate", type="float", low=-1, high=1), "training.learning_rate should be greater than 0"),
+        (space_of("dropout", type="float", low=0, high=1), "hpo.space.dropout.high: training.dropout should be less"),
+        (space_of("max_length", type="int", low=4, high=64), "hpo.space.max_length.low"),
+        (space_of("batch_size", type="float", low=8, high=16), "set hpo.space.batch_size.type=int"),
+        (space_of("batch_size", type="categorical", choices=[8, 2.5]), "valid integer"),
+        (space_of("batch_size", type="categorical", choices=[8, "many"]), "but got 'many'"),
+        (space_of("batch_size", type="categorical", choices=[8, True]), "but got True"),
+        (space_of("batch_size", type="categorical", choices=[0]), "should be greater than 0, but got 0"),
+        (space_of("learning_rate", type="float", low=2, high=1), "low <= high must hold, but got low=2.0, high=1.0"),
+        ({"hpo": {"space": {}}}, "space must name at least one parameter"),
+        ({"hpo": {"metric": "f1"}}, "must be one of macro_f1, accuracy for dataset.task=text-classification"),
+        ({"hpo": {"max_trials": 2, "max_failed_trials": 3}}, "max_failed_trials <= max_trials must hold"),
+        ({"hpo": {"max_trials": 3}, "selection": {"min_trials": 4}}, "selection.min_trials <= hpo.max_trials"),
+        ({"backbones": {"My_Model": {"path": "x"}}}, "got 'My_Model'"),
+        ({"backbones": {"a" * 41: {"path": "x"}}}, "at most 40"),
+        ({"backbones": {"1b": {"path": "x"}}}, "starts with a letter"),
+        ({"backbones": {"a/b": {"path": "x"}}}, "got 'a/b'"),
+        ({"dataset": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "leave rows to train on"),
+        ({"dataset": {"format": "sql"}}, "format=sql and query go together"),
+        ({"selection": {"promotion": {"force": True}}}, "states its reason"),
+    ],
+)
+def test_contradictions_are_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        build(**changes)
+    assert says in str(caught.value)
+
+
+def test_contradictions_between_sections_are_all_listed() -> None:
+    with pytest.raises(ValidationError) as caught:
+        build(hpo={"metric": "f1", "max_trials": 3}, selection={"min_trials": 4}, backbones={"A": {"path": "x"}})
+    text = str(caught.value)
+    assert all(part in text for part in ("hpo.metric", "selection.min_trials", "backbones.A"))
+
+
+def test_epochs_of_trials_have_one_source() -> None:
+    epochs = ParameterConfig(type="float", low=1, high=2)
+    HpoConfig(space={"epochs": epochs})
+    with pytest.raises(ValidationError, match="leave out one"):
+        HpoConfig(space={"epochs": epochs}, epochs=1.0)
+
+
+def test_no_backbone_is_refused() -> None:
+    values = build().model_dump()
+    with pytest.raises(ValidationError, match="at least one pretrained model"):
+        PodiumConfig.model_validate({**values, "backbones": {}})
+
+
+def test_a_truth_value_is_no_number() -> None:
+    with pytest.raises(ValidationError, match="valid integer"):
+        build(hpo={"max_trials": True})
+    with pytest.raises(ValidationError, match="valid number"):
+        build(training={"dropout": True})
+
+
+def test_one_trial_is_possible() -> None:
+    assert build(hpo={"max_trials": 1, "max_failed_trials": 1}).hpo.max_trials == 1
