@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from podium.records import Comparison, LeaderboardEntry, Measurement, StudyRecord, TrialRecord
 from podium.report import format as text
@@ -39,8 +40,9 @@ class Axis:
         """An axis that covers `values` (finite) and has at most about `most` ticks at round places."""
         given = [value for value in values if math.isfinite(value)] or [0.0]
         low, high = min(given), max(given)
-        spread = (high - low) or abs(high) or 1.0
-        low, high = (low, high) if high > low else (low - spread / 2, high + spread / 2)
+        size = max(abs(low), abs(high), 1.0)
+        if high - low < 1e-9 * size:
+            low, high = low - 0.05 * size, high + 0.05 * size
         rough = (high - low) / most
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
@@ -99,9 +101,10 @@ class RangeRow:
 
 @dataclass(frozen=True)
 class RangeChart:
-    """Intervals under each other on one axis; `zero` is the place of no difference."""
+    """Intervals under each other on one axis with its unit; `zero` is the place of no difference."""
 
     alt: str
+    unit: str
     legend: tuple[tuple[str, str], ...]
     rows: tuple[RangeRow, ...]
     ticks: tuple[Tick, ...]
@@ -124,7 +127,8 @@ def leaderboard_chart(entries: Sequence[LeaderboardEntry], metric: str) -> Range
     )
     said = "; ".join(f"{one.backbone} {text.score(one.test.value)} ({text.bounds(one.test)})" for one in entries)
     legend = (("first", "held-out test, with interval"), ("hollow", "mean of cross-validation"))
-    return RangeChart(f"{text.metric_name(metric)} on held-out rows: {said}", legend, rows, axis.columns)
+    name = text.metric_name(metric)
+    return RangeChart(f"{name} on held-out rows: {said}", name, legend, rows, axis.columns)
 
 
 def comparison_chart(comparisons: Sequence[Comparison]) -> RangeChart:
@@ -143,7 +147,8 @@ def comparison_chart(comparisons: Sequence[Comparison]) -> RangeChart:
         f"({text.signed_bounds(one.difference)})"
         for one in comparisons
     )
-    return RangeChart(f"Differences on the same rows: {said}", (), rows, axis.columns, axis.x(0.0))
+    name = text.metric_name(comparisons[0].metric)
+    return RangeChart(f"Differences in {name} on the same rows: {said}", name, (), rows, axis.columns, axis.x(0.0))
 
 
 def latency_chart(measurements: Sequence[Measurement]) -> RangeChart:
@@ -159,7 +164,7 @@ def latency_chart(measurements: Sequence[Measurement]) -> RangeChart:
         rows.append(RangeRow(f"{backbone} ({variant})", f"{figures} ms", ranges))
         said.append(f"{backbone} ({variant}) {figures} ms")
     legend = (("first", "median (p50)"), ("second", "90th percentile (p90)"))
-    return RangeChart(f"Latency p50 / p90: {'; '.join(said)}", legend, tuple(rows), axis.columns)
+    return RangeChart(f"Latency p50 / p90: {'; '.join(said)}", "ms", legend, tuple(rows), axis.columns)
 
 
 @dataclass(frozen=True)
@@ -228,16 +233,13 @@ def _mark(trial: TrialRecord, x: float, axis: Axis, best: int) -> TrialMark:
 def _best_so_far(
     trials: Sequence[TrialRecord], places: Sequence[float], axis: Axis, direction: str
 ) -> tuple[Line, ...]:
-    lines: list[Line] = []
-    best: tuple[float, float] | None = None
+    steps: list[tuple[float, float]] = []
     for trial, x in zip(trials, places, strict=True):
         if trial.score is None or trial.status != "succeeded":
             continue
-        better = best is None or (trial.score > best[1] if direction == "maximize" else trial.score < best[1])
-        score = trial.score if best is None or better else best[1]
-        if best is not None:
-            lines.append(Line(best[0], axis.y(best[1]), x, axis.y(best[1])))
-            if better:
-                lines.append(Line(x, axis.y(best[1]), x, axis.y(score)))
-        best = (x, score)
-    return tuple(lines)
+        if not steps or (trial.score > steps[-1][1] if direction == "maximize" else trial.score < steps[-1][1]):
+            steps.append((x, trial.score))
+    ends = [*(x for x, _ in steps[1:]), places[-1]]
+    flat = [Line(x, axis.y(best), end, axis.y(best)) for (x, best), end in zip(steps, ends, strict=False) if end > x]
+    rises = [Line(x, axis.y(old), x, axis.y(new)) for (_, old), (x, new) in pairwise(steps)]
+    return (*flat, *rises)

@@ -11,7 +11,7 @@ MISSING = "–"
 METRIC_NAMES = {
     "macro_f1": "macro F1",
     "f1": "entity F1",
-    "log_loss": "log loss",
+    "log_loss": "log loss (lower is better)",
     "token_accuracy": "token accuracy",
 }
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")
@@ -61,7 +61,9 @@ def parameter(value: bool | int | float | str | None) -> str:
     """A hyperparameter."""
     if value is None:
         return MISSING
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}"
+    return str(value)
 
 
 def p_value(value: float) -> str:

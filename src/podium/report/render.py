@@ -76,7 +76,7 @@ def _markdown(value: Any) -> str:
 
 
 def _metrics(view: View) -> dict[str, float]:
-    """Figures that other tools read: the headline, then score and latency of every champion; unknown ones are left out."""
+    """Figures that other tools read: the headline, and each champion's score and latency; unknown ones are left out."""
     given, winner, measurement = view.given, view.winner, view.measurement
     found: dict[str, float | None] = {
         "promoted": float(given.decision.verdict == "PROMOTE"),

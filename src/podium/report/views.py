@@ -22,11 +22,26 @@ from podium.records import (
 from podium.report import charts
 from podium.report import format as text
 from podium.report.inputs import ReportInputs
-from podium.selection.decision import CODES
+from podium.selection import decision as verdicts
 
 MATRIX_LIMIT = 30
 """A confusion matrix of more labels is replaced by the most frequent confusions."""
 SHOWN_CONFUSIONS = 10
+SHOWN_SOURCES = 10
+BRIEFLY = {
+    verdicts.NO_INCUMBENT: "It is the first model to be promoted here.",
+    verdicts.ALREADY_CHAMPION: "It is the incumbent itself, so nothing changes.",
+    verdicts.FORCED: "Its promotion was forced.",
+    verdicts.BETTER: "It is measurably better than the incumbent.",
+    verdicts.WORSE: "It is measurably worse than the incumbent, which stays.",
+    verdicts.NOT_BETTER: "It is not shown to be better than the incumbent, which stays.",
+    verdicts.GAIN_TOO_SMALL: "It is better than the incumbent, but not by what is asked for, so the incumbent stays.",
+    verdicts.BETTER_BY_SCORE: "It scores better than the incumbent did, on other rows.",
+    verdicts.WORSE_BY_SCORE: "It scores worse than the incumbent did, on other rows; the incumbent stays.",
+    verdicts.GAIN_TOO_SMALL_BY_SCORE: "It gains too little on the incumbent, which stays.",
+    verdicts.NOT_COMPARABLE: "It cannot be compared with the incumbent, which stays.",
+}
+"""The verdict in one sentence, by the code of its reason."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +104,7 @@ class View:
     given: ReportInputs
     title: str
     reasons: Sequence[Reason]
+    briefly: str
     winner: LeaderboardEntry | None
     measurement: Measurement | None
     champions: Sequence[ChampionView]
@@ -96,8 +112,10 @@ class View:
     leaderboard_chart: charts.RangeChart | None
     comparison_chart: charts.RangeChart | None
     latency_chart: charts.RangeChart | None
+    notes: Mapping[str, Sequence[str]]
     sources: Sequence[tuple[str, str]]
     sources_digest: str
+    shown_sources: int
     splits: Sequence[str]
     label_rows: Sequence[tuple[str, Sequence[int]]]
     steps: Sequence[Step]
@@ -111,11 +129,13 @@ def view_of(given: ReportInputs) -> View:
     """Arrange the records of a run for the templates."""
     entries, measurements = given.selection.leaderboard, given.benchmark.measurements
     steps = _steps(given)
+    reasons = sorted(given.decision.reasons, key=lambda reason: reason.code not in BRIEFLY)
     splits = tuple(given.data.rows)
     return View(
         given=given,
         title=f"{given.data.name}: which model do I ship?",
-        reasons=sorted(given.decision.reasons, key=lambda reason: reason.code not in CODES),
+        reasons=reasons,
+        briefly=next((BRIEFLY[reason.code] for reason in reasons if reason.code in BRIEFLY), ""),
         winner=given.winner,
         measurement=given.winner_measurement,
         champions=[_champion(entry, given) for entry in entries],
@@ -123,8 +143,10 @@ def view_of(given: ReportInputs) -> View:
         leaderboard_chart=charts.leaderboard_chart(entries, given.selection.metric) if entries else None,
         comparison_chart=charts.comparison_chart(given.selection.comparisons) if given.selection.comparisons else None,
         latency_chart=charts.latency_chart(measurements) if measurements else None,
+        notes=_notes(measurements),
         sources=[(text.without_credentials(name), digest) for name, digest in sorted(given.data.sources.items())],
         sources_digest=digest_manifest(given.data.sources),
+        shown_sources=SHOWN_SOURCES,
         splits=splits,
         label_rows=_label_rows(given.data, splits),
         steps=steps,
@@ -181,6 +203,15 @@ def _study(study: StudyRecord) -> StudyView:
         folds=sorted({fold for trial in trials for fold in trial.fold_scores}, key=lambda fold: (len(fold), fold)),
         finished=sum(trial.status == "succeeded" for trial in trials),
     )
+
+
+def _notes(measurements: Sequence[Measurement]) -> dict[str, list[str]]:
+    """Notes of the benchmark, each with the variants it is about."""
+    found: dict[str, list[str]] = {}
+    for one in measurements:
+        for note in one.notes:
+            found.setdefault(note, []).append(f"{one.backbone} ({one.variant})")
+    return found
 
 
 def _label_rows(data: DataRecord, splits: Sequence[str]) -> list[tuple[str, list[int]]]:

@@ -18,24 +18,6 @@ WORSE_BY_SCORE = "worse-by-score"
 GAIN_TOO_SMALL_BY_SCORE = "gain-too-small-by-score"
 NOT_COMPARABLE = "not-comparable"
 
-CODES = frozenset(
-    (
-        NO_WINNER,
-        NO_INCUMBENT,
-        ALREADY_CHAMPION,
-        FORCED,
-        BETTER,
-        WORSE,
-        NOT_BETTER,
-        GAIN_TOO_SMALL,
-        BETTER_BY_SCORE,
-        WORSE_BY_SCORE,
-        GAIN_TOO_SMALL_BY_SCORE,
-        NOT_COMPARABLE,
-    )
-)
-"""Codes of the reasons for a verdict, which tell them from the reasons for a winner."""
-
 Decision = tuple[Verdict, tuple[Reason, ...]]
 
 

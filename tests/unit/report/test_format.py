@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from podium.report import format as text
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(None, "–"), (0.0, "0"), (0.01234, "0.0123"), (8.126, "8.13"), (81.26, "81.3"), (812.6, "813"), (1234.5, "1,234")],
+)
+def test_figures_have_three_digits(value, written):
+    assert text.figure(value) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(3.21e-5, "3.21e-05"), (0.01, "0.01"), (0.0, "0"), (16, "16"), (True, "True"), ("relu", "relu"), (None, "–")],
+)
+def test_parameters(value, written):
+    assert text.parameter(value) == written
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"), [(3.14, "3.1 s"), (59.96, "60.0 s"), (75, "1 min 15 s"), (3725, "1 h 02 min")]
+)
+def test_durations(seconds, written):
+    assert text.duration(seconds) == written
+
+
+def test_signs_and_small_probabilities():
+    assert text.signed(-0.0123) == "−0.012"
+    assert text.signed(0.0123) == "+0.012"
+    assert text.p_value(0.0004) == "< 0.001"
+    assert text.p_value(0.04) == "0.040"
