@@ -1,0 +1,70 @@
+"""What every engine promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from podium.hpo.experiment import Experiment
+from podium.hpo.ledger import Claim, TrialLedger
+from podium.records import Scalar, TrialRecord
+
+OnTrial = Callable[[TrialRecord], None]
+"""Told of a trial that ended."""
+
+
+class TrialFunction(Protocol):
+    """What one trial does, for engines that execute Python: it can be sent to another process."""
+
+    @property
+    def event_fields(self) -> Mapping[str, Scalar]:
+        """What the event of a trial's start says besides its number and params, such as its backbone."""
+
+    def __call__(self, claim: Claim, ledger: TrialLedger) -> float:
+        """Execute the claimed trial, reporting its folds to the ledger, and return its score.
+
+        Raises:
+            TrainingError: this trial failed; the study goes on.
+            PodiumError: any other one would fail every trial alike; the study stops.
+        """
+
+
+class Engine(ABC):
+    """Runs the trials of an experiment somewhere, until the study is over.
+
+    What a trial executes and where is given to the constructor of the concrete engine; `run` is told only what
+    to search. An instance may run several studies, one after another.
+
+    Ownership: the caller holds the study's lease, so that no other engine runs it. While `run` runs, it alone
+    begins, takes over and ends trials of the ledger; the ledger is the only thing it leaves behind. When it
+    returns or raises, nothing it started still runs.
+
+    Threads: `run` is called from one thread, and `on_trial` is called from that thread, once for every trial that
+    ends during the call, in the order in which they end, after the ledger holds the result.
+
+    Budget: at most `parallel_trials` run at once, and a trial that ends is replaced at once while the budget lasts.
+    Succeeded, failed and pruned trials use up `max_trials`. The study is over when `Progress.outcome` says so;
+    trials that still run then are stopped and stay `running` in the ledger.
+
+    Resume: trials found `running` in the ledger are continued first, with their number, params and finished folds.
+    Trials that ended are never executed again; they are what the search learns from. A new trial takes the lowest
+    number that the ledger does not hold. With a larger budget the same study continues.
+
+    Suggestions: they follow from the experiment's seed, the trial's number and, for algorithms that learn, the
+    trials known at that moment; random search gives a number the same params whatever happened before.
+
+    Errors: a trial that raises a TrainingError or an exception Podium does not know, dies, or ends with a score
+    that is not finite, becomes a failed trial with that reason. Any other PodiumError (bad input, a store that
+    cannot be written) and an exception of `on_trial` stop the study and are raised; the trials they interrupt
+    stay `running`. Too many failures are an outcome, not an error of the engine.
+
+    Events: the engine emits `trial_started` (number, params, attempt and what else it knows) for every trial it starts.
+
+    Cancel: KeyboardInterrupt and SystemExit (which SIGTERM becomes) stop what runs and are raised again. After
+    those, as after SIGKILL, `run` with the same ledger continues the study.
+    """
+
+    @abstractmethod
+    def run(self, experiment: Experiment, ledger: TrialLedger, on_trial: OnTrial) -> None:
+        """Run trials until the study is over; returns at once if it already is."""

@@ -1,0 +1,253 @@
+"""The trial ledger: the truth of a study, in small JSON documents, one for each attempt at a trial.
+
+Every document is replaced as a whole, so that a process may be killed at any moment and the ledger still
+holds each trial either as it was or as it became. Who writes what:
+
+- One process at a time runs a study (it holds the lease of the study's key). It begins trials, takes over
+  those a dead process left running, and ends them.
+- The worker that executes a trial reports its folds. Taking a trial over opens a new document, so a worker
+  that outlives the process that started it writes where nobody reads any more.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from podium.errors import NonFiniteLoss, StoreError, StudyFailed
+from podium.hpo.space import Params
+from podium.keys import canonical_json, digest_bytes
+from podium.records import Frozen, TrialRecord
+from podium.store.owner import Owner
+
+_NAME = re.compile(r"trial-(\d{6,})\.(\d+)\.json")
+
+_log = logging.getLogger(__name__)
+
+
+class Documents(Protocol):
+    """Small texts by name, each replaced atomically; `ArtifactStore.documents` gives one."""
+
+    def put(self, name: str, text: str) -> None:
+        """Create or replace a document."""
+
+    def get(self, name: str) -> str | None:
+        """Text of a document, or None where there is none."""
+
+    def names(self) -> list[str]:
+        """Names of all documents."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to execute a trial and to write its results.
+
+    Attributes:
+        record: the trial as it was when claimed; its `fold_scores` need not be computed again.
+        attempt: 1 for the first execution, one more each time the trial was taken over.
+    """
+
+    record: TrialRecord
+    attempt: int
+
+    @property
+    def number(self) -> int:
+        """Number of the trial."""
+        return self.record.number
+
+    @property
+    def params(self) -> Params:
+        """Parameters of the trial."""
+        return self.record.params
+
+
+class _Document(Frozen):
+    owner: Owner
+    attempt: int
+    trial: TrialRecord
+
+
+class TrialLedger:
+    """Trials of one study, in documents that belong to nothing else.
+
+    Instances hold no state besides the documents and the owner, and can be sent to another process when
+    the documents can; there they keep writing for the same owner. Methods raise StoreError when the
+    storage fails.
+    """
+
+    def __init__(self, documents: Documents, owner: Owner | None = None) -> None:
+        self._documents = documents
+        self._owner = owner or Owner.current()
+
+    def begin(self, number: int, params: Params) -> Claim:
+        """Enter a new trial as running.
+
+        Raises:
+            ValueError: the number is negative, or already names a trial: numbers are never used twice.
+        """
+        if number < 0:
+            raise ValueError(f"number >= 0 must hold, but got {number}")
+        document, attempts = self._newest(number)
+        if document is not None:
+            raise ValueError(f"a trial number is used once, but trial {number} is already in the ledger")
+        record = TrialRecord(number=number, params=params, status="running", started_at=datetime.now(UTC))
+        return self._claim(record, attempts + 1)
+
+    def take_over(self, number: int) -> Claim:
+        """Continue a trial that a dead process left running: same number and params, finished folds kept.
+
+        Raises:
+            ValueError: there is no such running trial.
+            StudyFailed: the process that runs it is alive on this machine.
+        """
+        document, attempts = self._newest(number)
+        if document is None or document.trial.status != "running":
+            raise ValueError(f"only a running trial can be taken over, but trial {number} is not running")
+        owner = document.owner
+        if owner.host == self._owner.host and owner.pid != self._owner.pid and not owner.is_dead():
+            raise StudyFailed(
+                f"a study is run by one process at a time, but trial {number} is being run by {owner}; "
+                "wait until it has ended, or stop it, and run the same command again"
+            )
+        return self._claim(document.trial, attempts + 1)
+
+    def fold_finished(
+        self, claim: Claim, fold: int, score: float, metrics: Mapping[str, float], seconds: float
+    ) -> TrialRecord:
+        """Keep the result of one fold; it survives whatever happens next.
+
+        Args:
+            claim: of the trial, from `begin` or `take_over`.
+            fold: its number.
+            score: the objective metric of the fold.
+            metrics: all metrics of the fold.
+            seconds: wall time the fold took.
+
+        Raises:
+            NonFiniteLoss: the score or a metric is NaN or infinite; nothing was written.
+            StudyFailed: the trial has ended or was taken over by another process; this one should stop.
+        """
+        for name, value in {"score": score, **metrics}.items():
+            if not math.isfinite(value):
+                raise NonFiniteLoss(f"{name} must be finite, but fold {fold} of trial {claim.number} gave {value}")
+        old = self._held(claim)
+        return self._write(
+            claim,
+            old.model_copy(
+                update={
+                    "fold_scores": {**old.fold_scores, str(fold): score},
+                    "fold_metrics": {**old.fold_metrics, str(fold): dict(metrics)},
+                    "fold_seconds": {**old.fold_seconds, str(fold): seconds},
+                }
+            ),
+        )
+
+    def finish(self, claim: Claim, score: float) -> TrialRecord:
+        """End a trial as succeeded.
+
+        Raises:
+            NonFiniteLoss: the score is NaN or infinite; nothing was written.
+            StudyFailed: see `fold_finished`.
+        """
+        if not math.isfinite(score):
+            raise NonFiniteLoss(f"the score of a trial must be finite, but trial {claim.number} gave {score}")
+        return self._end(claim, status="succeeded", score=score)
+
+    def fail(self, claim: Claim, error: str) -> TrialRecord:
+        """End a trial as failed, with the reason; the folds it finished stay on record.
+
+        Raises:
+            StudyFailed: see `fold_finished`.
+        """
+        return self._end(claim, status="failed", error=error)
+
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """Every trial, by number. A damaged document is reported as a warning and counts as never written."""
+        attempts: dict[int, list[int]] = {}
+        for name in self._documents.names():
+            if match := _NAME.fullmatch(name):
+                attempts.setdefault(int(match[1]), []).append(int(match[2]))
+        newest = (self._first(number, sorted(attempts[number], reverse=True)) for number in sorted(attempts))
+        return tuple(document.trial for document in newest if document is not None)
+
+    def finished(self) -> tuple[TrialRecord, ...]:
+        """The trials that ended, whether they succeeded or failed, by number."""
+        return tuple(trial for trial in self.trials() if trial.status != "running")
+
+    def _claim(self, record: TrialRecord, attempt: int) -> Claim:
+        claim = Claim(record, attempt)
+        self._write(claim, record)
+        return claim
+
+    def _held(self, claim: Claim) -> TrialRecord:
+        if self._text(claim.number, claim.attempt + 1) is not None:
+            raise StudyFailed(
+                f"only the newest attempt at a trial may write, but trial {claim.number} was taken over from attempt "
+                f"{claim.attempt} by another process"
+            )
+        document = self._read(claim.number, claim.attempt)
+        record = claim.record if document is None else document.trial
+        if record.status != "running":
+            raise StudyFailed(f"a trial that ended is not changed, but trial {claim.number} has {record.status}")
+        return record
+
+    def _end(self, claim: Claim, **changes: Any) -> TrialRecord:
+        return self._write(claim, self._held(claim).model_copy(update={**changes, "finished_at": datetime.now(UTC)}))
+
+    def _write(self, claim: Claim, record: TrialRecord) -> TrialRecord:
+        document = _Document(owner=self._owner, attempt=claim.attempt, trial=record)
+        body = document.model_dump(mode="json")
+        text = json.dumps({"digest": digest_bytes(canonical_json(body)), **body}, indent=1)
+        self._documents.put(_name(claim.number, claim.attempt), text)
+        return record
+
+    def _newest(self, number: int) -> tuple[_Document | None, int]:
+        """The newest readable document of a trial, and how many attempts at it there were."""
+        attempts = 0
+        while self._text(number, attempts + 1) is not None:
+            attempts += 1
+        return self._first(number, range(attempts, 0, -1)), attempts
+
+    def _first(self, number: int, attempts: Iterable[int]) -> _Document | None:
+        return next((found for attempt in attempts if (found := self._read(number, attempt)) is not None), None)
+
+    def _read(self, number: int, attempt: int) -> _Document | None:
+        text = self._text(number, attempt)
+        try:
+            return None if text is None else _parse(text, number, attempt)
+        except ValueError as error:
+            name = _name(number, attempt)
+            _log.warning("trial %d counts as not finished: its document %s is damaged: %s", number, name, error)
+            return None
+
+    def _text(self, number: int, attempt: int) -> str | None:
+        """Text of a document; None where there is none, and empty where its bytes are no text."""
+        try:
+            return self._documents.get(_name(number, attempt))
+        except StoreError as error:
+            if isinstance(error.__cause__, UnicodeDecodeError):
+                return ""
+            raise
+
+
+def _parse(text: str, number: int, attempt: int) -> _Document:
+    body = json.loads(text)
+    if not isinstance(body, dict):
+        raise ValueError("it must hold a JSON object")
+    digest = body.pop("digest", None)
+    if digest != digest_bytes(canonical_json(body)):
+        raise ValueError("its content does not have the digest it was written with")
+    document = _Document.model_validate_json(json.dumps(body))
+    if (document.trial.number, document.attempt) != (number, attempt):
+        raise ValueError(f"it holds attempt {document.attempt} at trial {document.trial.number}")
+    return document
+
+
+def _name(number: int, attempt: int) -> str:
+    return f"trial-{number:06d}.{attempt}.json"

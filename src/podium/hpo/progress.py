@@ -1,0 +1,49 @@
+"""Where a study stands: the rules by which it ends, the same for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from podium.hpo.experiment import Experiment
+from podium.records import TrialRecord
+
+Outcome = Literal["goal", "failures", "budget"]
+
+
+class Progress:
+    """Counts the trials of a study as they end, each once, and says when the study is over.
+
+    Attributes:
+        ended: trials that succeeded, failed or were pruned: all of them use up the budget.
+        failed: those that failed.
+        goal_reached: whether a succeeded trial meets the goal.
+    """
+
+    def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
+        self._experiment = experiment
+        self.ended = 0
+        self.failed = 0
+        self.goal_reached = False
+        for trial in trials:
+            self.add(trial)
+
+    def add(self, trial: TrialRecord) -> None:
+        """Count a trial; one that is still running counts for nothing."""
+        self.ended += trial.status != "running"
+        self.failed += trial.status == "failed"
+        if trial.status == "succeeded" and trial.score is not None:
+            self.goal_reached |= self._experiment.objective.reached(trial.score)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Why the study is over, or None while it goes on.
+
+        The order is Katib's (`UpdateExperimentStatusCondition`): a goal that was reached counts even if too many
+        trials failed, and too many failures count even if the budget is used up.
+        """
+        if self.goal_reached:
+            return "goal"
+        if self.failed > self._experiment.max_failed_trials:
+            return "failures"
+        return "budget" if self.ended >= self._experiment.max_trials else None

@@ -1,0 +1,205 @@
+"""The search space, in terms of no engine: what a trial may be given.
+
+Parameters are kept in order of their names, so that two descriptions that differ only in order are the
+same space and lead every engine to the same suggestions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from podium.config.schema import ParameterConfig
+from podium.errors import ConfigError
+from podium.records import Scalar
+
+Params = dict[str, Scalar]
+"""Values of one trial, by parameter name."""
+
+_TOLERANCE = 1e-9
+"""How far off a bound (relative to it) or a grid point (in steps) a float may lie: what rounding can do to it."""
+
+
+class Parameter(Protocol):
+    """One dimension of a space: immutable, hashable, comparable."""
+
+    def normalise(self, value: Scalar) -> Scalar:
+        """The same value in the declared type, so that equal values have one form.
+
+        Raises:
+            ValueError: the value is not of the declared type or lies outside the dimension.
+        """
+
+
+@dataclass(frozen=True)
+class FloatParameter:
+    """A real number in `[low, high]`, on a grid `low + k * step` where a step is given."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise ConfigError(f"low and high must be finite, but got low={self.low}, high={self.high}")
+        _check_range(self.low, self.high, self.log, self.step)
+
+    @property
+    def top(self) -> float:
+        """The largest value that can be reached: `high`, or the last point of the grid at or below it."""
+        return self.high if self.step is None else self._point(math.floor(self._steps(self.high)))
+
+    def normalise(self, value: Scalar) -> float:
+        """See `Parameter`; a value within rounding of a bound or grid point becomes it."""
+        if isinstance(value, (bool, str)):
+            raise ValueError(f"a number is expected, but got {value!r}")
+        number = float(value)
+        if not self.low - _TOLERANCE * abs(self.low) <= number <= self.top + _TOLERANCE * abs(self.top):
+            raise ValueError(f"low <= value <= high must hold, but got {number} with low={self.low}, high={self.top}")
+        if self.step is None:
+            return min(max(number, self.low), self.high)
+        steps = float(self._steps(number))
+        if abs(steps - round(steps)) > _TOLERANCE * max(1.0, abs(steps)):
+            raise ValueError(f"low + k * step must hold, but got {number} with low={self.low}, step={self.step}")
+        return self._point(round(steps))
+
+    def _steps(self, value: float) -> Decimal:
+        return (Decimal(str(value)) - Decimal(str(self.low))) / Decimal(str(self.step))
+
+    def _point(self, steps: int) -> float:
+        return float(Decimal(str(self.low)) + steps * Decimal(str(self.step)))
+
+
+@dataclass(frozen=True)
+class IntParameter:
+    """A whole number in `[low, high]`, on a grid `low + k * step`."""
+
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        _check_range(self.low, self.high, self.log, None if self.step == 1 else self.step)
+
+    @property
+    def top(self) -> int:
+        """The largest value that can be reached."""
+        return self.low + (self.high - self.low) // self.step * self.step
+
+    def normalise(self, value: Scalar) -> int:
+        """See `Parameter`; 8.0 becomes 8."""
+        if isinstance(value, (bool, str)) or not math.isfinite(value) or value != int(value):
+            raise ValueError(f"a whole number is expected, but got {value!r}")
+        number = int(value)
+        if not self.low <= number <= self.high:
+            raise ValueError(f"low <= value <= high must hold, but got {number} with low={self.low}, high={self.high}")
+        if (number - self.low) % self.step:
+            raise ValueError(f"low + k * step must hold, but got {number} with low={self.low}, step={self.step}")
+        return number
+
+
+@dataclass(frozen=True)
+class CategoricalParameter:
+    """One of the listed choices; their order carries no meaning for the search."""
+
+    choices: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        if not self.choices:
+            raise ConfigError("a categorical parameter must have at least one choice, but got none")
+        seen: list[Scalar] = []
+        for choice in self.choices:
+            if any(_same(choice, other) for other in seen):
+                raise ConfigError(f"choices must differ, but {choice!r} is listed twice in {list(self.choices)}")
+            seen.append(choice)
+
+    def normalise(self, value: Scalar) -> Scalar:
+        """See `Parameter`; 8.0 becomes the choice 8, and True never becomes 1."""
+        for choice in self.choices:
+            if _same(choice, value):
+                return choice
+        raise ValueError(f"one of {list(self.choices)} is expected, but got {value!r}")
+
+
+@dataclass(frozen=True)
+class Space:
+    """The parameters of a search, in order of their names."""
+
+    parameters: tuple[tuple[str, Parameter], ...]
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.parameters]
+        if not names:
+            raise ConfigError("a search space must name at least one parameter, but it is empty; fill hpo.space")
+        if len(set(names)) != len(names):
+            raise ConfigError(f"parameter names must differ, but got {names}")
+        object.__setattr__(self, "parameters", tuple(sorted(self.parameters, key=lambda item: item[0])))
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Parameter]) -> Space:
+        """A space from parameters by name."""
+        return cls(tuple(parameters.items()))
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, ParameterConfig]) -> Space:
+        """The space that `hpo.space` describes.
+
+        Raises:
+            ConfigError: a parameter contradicts itself; the message names it.
+        """
+        return cls.of({name: _from_config(name, parameter) for name, parameter in config.items()})
+
+    def normalise(self, params: Mapping[str, Scalar]) -> Params:
+        """`params` in the declared types, in order of the space.
+
+        Raises:
+            ConfigError: a parameter is missing, unknown, of the wrong type or outside its range.
+        """
+        expected = [name for name, _ in self.parameters]
+        if set(params) != set(expected):
+            raise ConfigError(
+                f"a trial has exactly the parameters of its space, {expected}, but got {sorted(params)}; "
+                "are these parameters of another study?"
+            )
+        normal: Params = {}
+        for name, parameter in self.parameters:
+            try:
+                normal[name] = parameter.normalise(params[name])
+            except ValueError as error:
+                raise ConfigError(f"parameter {name!r}: {error}") from error
+        return normal
+
+
+def _from_config(name: str, config: ParameterConfig) -> Parameter:
+    try:
+        if config.choices is not None:
+            return CategoricalParameter(config.choices)
+        if config.low is None or config.high is None:
+            raise ConfigError(f"low and high must be given, but got low={config.low}, high={config.high}")
+        if config.type == "int":
+            return IntParameter(int(config.low), int(config.high), config.log, int(config.step or 1))
+        return FloatParameter(config.low, config.high, config.log, config.step)
+    except ConfigError as error:
+        raise ConfigError(f"hpo.space.{name}: {error}") from error
+
+
+def _check_range(low: float, high: float, log: bool, step: float | None) -> None:
+    if low > high:
+        raise ConfigError(f"low <= high must hold, but got low={low}, high={high}")
+    if log and low <= 0:
+        raise ConfigError(f"low > 0 must hold on a log scale, but got low={low}")
+    if log and step is not None:
+        raise ConfigError(f"a log scale has no step, but got step={step}; leave out one of them")
+    if step is not None and step <= 0:
+        raise ConfigError(f"step > 0 must hold, but got step={step}")
+
+
+def _same(left: Scalar, right: Scalar) -> bool:
+    if isinstance(left, (bool, str)) or isinstance(right, (bool, str)):
+        return type(left) is type(right) and left == right
+    return left == right

@@ -1,0 +1,119 @@
+"""A study from its first trial to its best one, whichever engine runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from podium.errors import ConfigError, StudyFailed
+from podium.events import emit
+from podium.hpo.engines.base import Engine, OnTrial
+from podium.hpo.experiment import Direction, Experiment
+from podium.hpo.ledger import TrialLedger
+from podium.hpo.progress import Progress
+from podium.records import TrialRecord
+
+_NAMED_ERRORS = 5
+"""Failed trials whose errors a message names; the ledger has all."""
+
+
+def run_study(
+    experiment: Experiment, ledger: TrialLedger, engine: Engine, on_trial: OnTrial | None = None
+) -> tuple[TrialRecord, ...]:
+    """Run or resume a study until its goal or budget is reached.
+
+    A study that is already over starts nothing. The caller holds the study's lease. Emits `trial_finished` (number,
+    params, status, score, error, metric, best score so far, whether it was found) for every trial that ended.
+
+    Args:
+        experiment: what to search.
+        ledger: of this study; trials it holds are kept and count.
+        engine: runs the trials that are missing.
+        on_trial: called with every trial that ended: first those found in the ledger, so that a consumer killed
+            between a trial and its call catches up, then each new one as it ends. It must bear repetition.
+
+    Returns:
+        The trials that ended, by number. At least one succeeded.
+
+    Raises:
+        StudyFailed: more than `max_failed_trials` failed, or none succeeded; the message names their errors.
+        ConfigError: the ledger holds a trial that lies outside the space: it belongs to another study.
+    """
+    told = _Told(experiment, on_trial)
+    found = ledger.trials()
+    for trial in found:
+        try:
+            experiment.space.normalise(trial.params)
+        except ConfigError as error:
+            raise ConfigError(
+                f"trial {trial.number} of the ledger does not belong to study {experiment.name}: {error}"
+            ) from error
+        if trial.status != "running":
+            told.found(trial)
+    if Progress(experiment, found).outcome is None:
+        engine.run(experiment, ledger, told.ended)
+    trials = ledger.finished()
+    progress = Progress(experiment, trials)
+    if progress.outcome == "failures":
+        raise StudyFailed(
+            f"study {experiment.name}: at most max_failed_trials={experiment.max_failed_trials} trials may fail, but "
+            f"{progress.failed} of {progress.ended} did: {_errors(trials)}. Correct the cause and run with "
+            "run_mode=force_new, or raise hpo.max_failed_trials to go on from here"
+        )
+    best_trial(trials, experiment.objective.direction)
+    return trials
+
+
+def best_trial(trials: Sequence[TrialRecord], direction: Direction) -> TrialRecord:
+    """The succeeded trial with the best score; of equals the one with the lowest number.
+
+    Raises:
+        StudyFailed: no trial succeeded; the message names the errors.
+    """
+    scores = [(trial.score, trial) for trial in trials if trial.status == "succeeded" and trial.score is not None]
+    if not scores:
+        raise StudyFailed(
+            f"a study needs at least one succeeded trial, but none of {len(trials)} did: {_errors(trials)}"
+        )
+    sign = -1.0 if direction == "maximize" else 1.0
+    return min(scores, key=lambda item: (sign * item[0], item[1].number))[1]
+
+
+def _errors(trials: Sequence[TrialRecord]) -> str:
+    failed = [f"trial {trial.number}: {trial.error}" for trial in trials if trial.status == "failed"]
+    more = [f"and {len(failed) - _NAMED_ERRORS} more"] if len(failed) > _NAMED_ERRORS else []
+    return "; ".join(failed[:_NAMED_ERRORS] + more) or "no trial failed either"
+
+
+class _Told:
+    """Tells of trials that ended: the listener, and whoever follows the progress events."""
+
+    def __init__(self, experiment: Experiment, on_trial: OnTrial | None) -> None:
+        self._objective = experiment.objective
+        self._on_trial = on_trial
+        self._best: float | None = None
+
+    def found(self, trial: TrialRecord) -> None:
+        """Tell of a trial that ended in an earlier session; its start is told here, since nobody else does."""
+        emit("trial_started", number=trial.number, params=trial.params, found=True)
+        self._tell(trial, found=True)
+
+    def ended(self, trial: TrialRecord) -> None:
+        """Tell of a trial that ended just now."""
+        self._tell(trial, found=False)
+
+    def _tell(self, trial: TrialRecord, found: bool) -> None:
+        if trial.score is not None and (self._best is None or self._objective.better(trial.score, self._best)):
+            self._best = trial.score
+        emit(
+            "trial_finished",
+            number=trial.number,
+            params=trial.params,
+            status=trial.status,
+            score=trial.score,
+            error=trial.error,
+            metric=self._objective.metric,
+            best=self._best,
+            found=found,
+        )
+        if self._on_trial is not None:
+            self._on_trial(trial)

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from podium.errors import StoreError, TrainingKilled
+from podium.hpo.engines.base import Engine, TrialFunction
+from podium.hpo.engines.embedded import EmbeddedEngine, _Sampler
+from podium.hpo.experiment import Algorithm, Experiment
+from podium.hpo.ledger import Claim, TrialLedger
+from podium.hpo.space import Space
+from podium.hpo.study import best_trial, run_study
+from podium.records import TrialRecord
+
+from ..conformance import EngineContract
+from ..support import ForkPool, InlinePool, Trial, experiment, file_ledger, score_of
+from ..test_space import spaces
+
+TPE = Algorithm("tpe", {"n_startup_trials": 3})
+
+
+class TestInWorkers(EngineContract):
+    def engine(self, trial: TrialFunction, tmp_path: Path) -> Engine:
+        return EmbeddedEngine(trial, ForkPool(), tmp_path / "logs")
+
+
+def ended(number: int, params: dict[str, Any], **fields: Any) -> TrialRecord:
+    values: dict[str, Any] = {"status": "succeeded", "score": score_of(params), **fields}
+    return TrialRecord(number=number, params=params, **values)
+
+
+def history(count: int, algorithm: Algorithm = TPE, **changes: Any) -> list[TrialRecord]:
+    sampler = _Sampler(experiment(algorithm=algorithm, **changes), ())
+    trials = []
+    for number in range(count):
+        trials.append(ended(number, sampler.suggest(number)))
+        sampler.tell(trials[-1])
+    return trials
+
+
+class TestSuggestions:
+    @given(space=spaces, seed=st.integers(), algorithm=st.sampled_from(["random", "tpe"]))
+    @settings(max_examples=40, deadline=None)
+    def test_they_lie_inside_any_space(self, space: Space, seed: int, algorithm: str) -> None:
+        chosen = Algorithm(algorithm, {"n_startup_trials": 2} if algorithm == "tpe" else {})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            sampler = _Sampler(experiment(space=space, seed=seed, algorithm=chosen), ())
+            for number in range(4):
+                params = sampler.suggest(number)
+                assert space.normalise(params) == params
+                sampler.tell(TrialRecord(number=number, params=params, status="succeeded", score=float(number)))
+
+    def test_random_gives_a_number_the_same_params_whatever_happened_before(self) -> None:
+        straight = [trial.params for trial in history(6, Algorithm("random"))]
+        sampler = _Sampler(experiment(), [ended(9, straight[5])])
+        assert [sampler.suggest(number) for number in (4, 0, 2)] == [straight[4], straight[0], straight[2]]
+        assert len({json.dumps(params) for params in straight}) == 6
+
+    @pytest.mark.parametrize("count", [2, 5, 12, 30])
+    def test_tpe_depends_only_on_the_trials_it_was_given(self, count: int) -> None:
+        live, trials, order = _Sampler(experiment(algorithm=TPE), ()), [], random.Random(count)
+        while len(trials) < count:
+            batch = [ended(number, live.suggest(number)) for number in range(len(trials), min(len(trials) + 4, count))]
+            for trial in order.sample(batch, len(batch)):
+                live.tell(trial)
+            trials += batch
+        rebuilt = _Sampler(experiment(algorithm=TPE), trials)
+        assert live.suggest(count) == rebuilt.suggest(count)
+
+    def test_tpe_learns(self) -> None:
+        late = [trial.score or 0.0 for trial in history(60)[30:]]
+        blind = [trial.score or 0.0 for trial in history(60, Algorithm("random"))[30:]]
+        assert sum(late) / len(late) > sum(blind) / len(blind) + 0.1
+
+    def test_tpe_keeps_away_from_running_trials(self) -> None:
+        trials = history(20)
+        sampler = _Sampler(experiment(algorithm=TPE), trials)
+        first = sampler.suggest(20)
+        alone = _Sampler(experiment(algorithm=TPE, seed=13), trials).suggest(21)
+        assert sampler.suggest(21) != alone
+        again = _Sampler(experiment(algorithm=TPE), [*trials, TrialRecord(number=20, params=first, status="running")])
+        assert again.suggest(21) == _after(trials, first)
+
+    def test_failed_trials_teach_nothing(self) -> None:
+        trials = history(8)
+        failed = ended(8, trials[0].params, status="failed", score=None, error="OutOfMemory: full")
+        assert _Sampler(experiment(algorithm=TPE), [*trials, failed]).suggest(9) == _Sampler(
+            experiment(algorithm=TPE), trials
+        ).suggest(9)
+
+
+def _after(trials: list[TrialRecord], running: dict[str, Any]) -> dict[str, Any]:
+    sampler = _Sampler(experiment(algorithm=TPE), trials)
+    assert sampler.suggest(20) == running
+    return sampler.suggest(21)
+
+
+class Kills:
+    """Ends its own worker."""
+
+    event_fields: ClassVar[dict[str, Any]] = {}
+
+    def __call__(self, claim: Claim, ledger: TrialLedger) -> float:
+        if claim.number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0.5
+
+
+def test_a_worker_that_dies_is_a_failed_trial(tmp_path: Path) -> None:
+    trials = run_study(
+        experiment(max_trials=4), file_ledger(tmp_path), EmbeddedEngine(Kills(), ForkPool(), tmp_path / "logs")
+    )
+    assert [trial.status for trial in trials] == ["succeeded", "failed", "succeeded", "succeeded"]
+    assert str(trials[1].error).startswith(TrainingKilled.__name__)
+
+
+def test_a_store_that_fails_stops_the_study_and_loses_nothing(tmp_path: Path) -> None:
+    ledger, trial = file_ledger(tmp_path), Trial(tmp_path / "executed", errors={2: StoreError("the disk is full")})
+    with pytest.raises(StoreError, match="the disk is full"):
+        run_study(experiment(parallel_trials=1), ledger, EmbeddedEngine(trial, InlinePool(), tmp_path / "logs"))
+    assert [record.status for record in ledger.trials()] == ["succeeded", "succeeded", "running"]
+    after = Trial(tmp_path / "after")
+    trials = run_study(experiment(), ledger, EmbeddedEngine(after, InlinePool(), tmp_path / "logs"))
+    assert len(trials) == 6
+    assert after.executions() == dict.fromkeys(range(2, 6), 1)
+
+
+def test_a_goal_stops_trials_that_still_run(tmp_path: Path) -> None:
+    from podium.hpo.experiment import Objective
+
+    class Uneven(Trial):
+        def __call__(self, claim: Claim, ledger: TrialLedger) -> float:
+            if claim.number:
+                self._note("trials", f"{claim.number} {claim.attempt} {os.getpid()}")
+                time.sleep(60)
+            return 1.0
+
+    trial, ledger = Uneven(tmp_path / "executed"), file_ledger(tmp_path)
+    aim = experiment(objective=Objective("score", "maximize", 1.0), parallel_trials=3)
+    trials = run_study(aim, ledger, EmbeddedEngine(trial, ForkPool(), tmp_path / "logs"))
+    assert [record.number for record in trials] == [0]
+    assert not any(psutil.pid_exists(pid) for pid in trial.pids())
+    assert {record.number: record.status for record in ledger.trials()} == {0: "succeeded", 1: "running", 2: "running"}
+
+
+Fork = Callable[[Callable[[], None]], Any]
+
+
+@pytest.fixture
+def fork() -> Iterator[Fork]:
+    """Run a function in a process forked from this one, as the head of a process group of its own."""
+    started: list[Any] = []
+
+    def start(function: Callable[[], None]) -> Any:
+        def body() -> None:
+            os.setpgid(0, 0)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            with Path(os.devnull).open("w") as sys.stderr:
+                function()
+
+        process = multiprocessing.get_context("fork").Process(target=body)
+        process.start()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.join()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_study_stops_its_workers_and_can_be_resumed(tmp_path: Path, fork: Fork, number: int) -> None:
+    slow = Trial(tmp_path / "executed", seconds=60.0)
+    study = fork(lambda: _run(experiment(), tmp_path, slow))
+    _wait(lambda: len(slow.pids()) == 2)
+    os.kill(study.pid, number)
+    study.join(10)
+    assert study.exitcode == (128 + signal.SIGTERM if number == signal.SIGTERM else 1)
+    assert not any(psutil.pid_exists(pid) for pid in slow.pids())
+    ledger = file_ledger(tmp_path)
+    assert [record.status for record in ledger.trials()] == ["running", "running"]
+    quick = Trial(tmp_path / "executed")
+    trials = run_study(experiment(), ledger, EmbeddedEngine(quick, ForkPool(), tmp_path / "logs"))
+    assert [record.status for record in trials] == ["succeeded"] * 6
+    assert quick.attempts(0) == [1, 2]
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm("random"), TPE], ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_study_killed_again_and_again_ends_as_if_undisturbed(
+    tmp_path: Path, fork: Fork, algorithm: Algorithm, seed: int
+) -> None:
+    """Workers outlive the killed study for some milliseconds and go on writing: the worst case."""
+    chance = random.Random(seed)
+    study = experiment(max_trials=24, algorithm=algorithm)
+    trial = Trial(tmp_path / "executed", folds=3, seconds=0.003)
+    ledger = file_ledger(tmp_path)
+    seen: dict[int, TrialRecord] = {}
+    executed: dict[int, int] = {}
+    for _ in range(8):
+        process = fork(lambda: _run(study, tmp_path, trial))
+        begun = sum(trial.executions().values()) + chance.randint(0, 5)
+        _wait(lambda begun=begun: sum(trial.executions().values()) >= begun or len(ledger.finished()) == 24)
+        time.sleep(chance.uniform(0.0, 0.03))
+        process.kill()
+        process.join()
+        now = {record.number: record for record in ledger.finished()}
+        assert {number: now[number] for number in seen} == seen
+        seen = now
+        executed = {number: trial.executions()[number] for number in seen}
+    assert len(seen) > 3
+    trials = run_study(study, ledger, EmbeddedEngine(trial, ForkPool(), tmp_path / "logs"))
+    assert [record.number for record in trials] == list(range(24))
+    assert {record.status for record in trials} == {"succeeded"}
+    assert {record.number: record for record in trials if record.number in seen} == seen
+    assert {number: trial.executions()[number] for number in seen} == executed
+    assert all(set(record.fold_scores) == {"0", "1", "2"} for record in trials)
+    total = sum(trial.executions().values())
+    assert run_study(study, ledger, EmbeddedEngine(trial, ForkPool(), tmp_path / "logs")) == trials
+    assert sum(trial.executions().values()) == total
+    if algorithm.name == "random":
+        other = Trial(tmp_path / "other" / "executed", folds=3)
+        undisturbed = run_study(
+            study, file_ledger(tmp_path / "other"), EmbeddedEngine(other, ForkPool(), tmp_path / "l")
+        )
+        assert [(t.params, t.score, t.fold_scores) for t in trials] == [
+            (t.params, t.score, t.fold_scores) for t in undisturbed
+        ]
+        assert best_trial(trials, "maximize").number == best_trial(undisturbed, "maximize").number
+
+
+def _run(study: Experiment, directory: Path, trial: Trial) -> None:
+    run_study(study, file_ledger(directory), EmbeddedEngine(trial, ForkPool(), directory / "logs"))
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
