@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
@@ -47,10 +46,7 @@ def memory_uri() -> str:
 
 
 @pytest.fixture
-def s3_uri(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if any(find_spec(name) is None for name in ("s3fs", "moto", "boto3")):
-        pytest.skip("needs s3fs and moto[server]")
-    s3_endpoint: str = request.getfixturevalue("s3_endpoint")
+def s3_uri(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")

@@ -66,12 +66,13 @@ def test_scratch_files_are_linked_and_others_copied(tmp_path: Path) -> None:
         (scratch / "own").write_text("own")
         (scratch / "link").hardlink_to(shared)
         (scratch / "symlink").symlink_to(shared)
+        (scratch / "alias").symlink_to(scratch / "own")
         path = store.fetch(store.put_artifact("mixed", scratch))
         assert (path / "own").samefile(scratch / "own")
         assert not (path / "link").samefile(shared)
         assert not (path / "symlink").is_symlink()
     assert {file.name: file.read_text() for file in path.iterdir()} == {
-        "own": "own", "link": "shared", "symlink": "shared"
+        "own": "own", "alias": "own", "link": "shared", "symlink": "shared"
     }  # fmt: skip
     assert shared.stat().st_mode & 0o200
 

@@ -58,3 +58,21 @@ def test_a_writer_killed_at_any_moment_leaves_whole_results_or_none(tmp_path: Pa
     assert whole > 0
     with store.scratch() as scratch:
         assert [entry.name for entry in scratch.parent.iterdir()] == [scratch.name]
+
+
+def test_a_reader_never_sees_half_of_a_replaced_document(tmp_path: Path, spawn) -> None:
+    writer = spawn("rewrite_forever", tmp_path / "store", tmp_path)
+    assert writer.stdout.readline() == "writing\n"
+    documents = ArtifactStore(str(tmp_path / "store")).documents("ledger")
+    seen: set[str] = set()
+    deadline = time.monotonic() + 20
+    while len(seen) < 5 and time.monotonic() < deadline:
+        text = documents.get("trial") or ""
+        assert text == text[:1] * 500_000
+        seen.add(text[0])
+    writer.kill()
+    writer.wait()
+    text = documents.get("trial") or ""
+    assert text == text[:1] * 500_000
+    assert documents.names() == ["trial"]
+    assert len(seen) >= 5

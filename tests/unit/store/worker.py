@@ -42,6 +42,16 @@ def write_forever(store: ArtifactStore, payload: Path) -> None:
         store.put(key, ReportRecord(key=key.digest, summary={"number": number}, artifacts={"payload": ref}))
 
 
+def rewrite_forever(store: ArtifactStore, _: Path) -> None:
+    """Replace one document until killed, by one letter repeated."""
+    documents = store.documents("ledger")
+    documents.put("trial", "a" * 500_000)
+    print("writing", flush=True)
+    while True:
+        for letter in "abcdefgh":
+            documents.put("trial", letter * 500_000)
+
+
 if __name__ == "__main__":
-    commands = {command.__name__: command for command in (compute_once, hold, write_forever)}
+    commands = {command.__name__: command for command in (compute_once, hold, write_forever, rewrite_forever)}
     commands[sys.argv[1]](ArtifactStore(sys.argv[2], heartbeat_seconds=0.1, silence_seconds=20.0), Path(sys.argv[3]))
