@@ -70,7 +70,7 @@ def run(
         return
     from podium.local.run import run_locally
 
-    run_locally(form, config, Console(), shlex.join(["podium", *sys.argv[1:]]))
+    run_locally(form, config, Console(file=sys.stdout), shlex.join(["podium", *sys.argv[1:]]))
 
 
 @config_app.command("show")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from podium.config.schema import PodiumConfig
 from podium.local.progress import ProgressView
@@ -14,6 +14,7 @@ from podium.local.rundir import RunDirectory
 from podium.local.runner import run_pipeline
 from podium.records import ReportRecord
 from podium.stages.run_form import RunForm
+from podium.tracking import redact
 
 
 def run_locally(form: RunForm, config: PodiumConfig, console: Console, command: str) -> None:
@@ -36,15 +37,16 @@ def run_locally(form: RunForm, config: PodiumConfig, console: Console, command: 
 
 
 def _print_summary(summary: dict[str, Any], directory: RunDirectory, config: PodiumConfig, console: Console) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in summary["lines"].items():
-        table.add_row(name, text)
-    table.add_row("Report", f"{directory.path / 'report.html'}  (open it in a browser)")
+    lines = dict(summary["lines"])
+    lines["Report"] = f"{directory.path / 'report.html'}  (open it in a browser)"
     if config.tracking.mode == "mlflow":
-        table.add_row("MLflow", f"{config.tracking.uri}\nmlflow ui --backend-store-uri {config.tracking.uri}")
-    table.add_row("Store", str(config.store))
-    table.add_row("Logs", str(directory.path / "steps"))
+        uri = redact(config.tracking.uri or "")
+        lines["MLflow"] = f"{uri}\nopen it with: mlflow ui --backend-store-uri {uri}"
+    lines["Store"] = str(config.store)
+    lines["Logs"] = str(directory.path / "steps")
     console.print()
-    console.print(table)
+    for name, text in lines.items():
+        first, *rest = text.splitlines()
+        console.print(f"[bold]{name:<9}[/bold]{escape(first)}", highlight=False, soft_wrap=True)
+        for line in rest:
+            console.print(f"{'':<9}{escape(line)}", highlight=False, soft_wrap=True)

@@ -76,7 +76,7 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
     check_backbone(path, data.task, trust)
     experiment = experiment_of(config, backbone)
     ledger = TrialLedger(step.store.documents(f"ledgers/{step.key.digest}/{ledger_name}"))
-    work = step.store.cache(f"trials/{step.key.digest}/{ledger_name}")
+    work = step.store.cache(f"trials-{step.key.digest}-{ledger_name}")
     training = (
         config.training
         if config.hpo.epochs is None

@@ -32,7 +32,7 @@ def refit(run: RunRecord, data: DataRecord, study: StudyRecord) -> ModelRecord:
         backbone = locate_backbone(run.config.backbones[study.backbone])
         training = refit_training(run.config, study)
         key = refit_key(run.config, data, study, backbone_digest(backbone), training)
-        parents = {"data": data.key, "study": study.key, "trial": f"{study.key}/{study.best}"}
+        parents = {"data": data.key, "study": study.key}
         return run_step(run, key, ModelRecord, compute, parents=parents, directory=directory)
 
 
@@ -56,7 +56,7 @@ def _compute(
     from podium.training.spec import TrainingSpec
 
     config = step.config
-    work = step.store.cache(f"refit/{step.key.digest}")
+    work = step.store.cache(f"refit-{step.key.digest}")
     spec = TrainingSpec(
         task=data.task,
         labels=data.labels,

@@ -29,7 +29,7 @@ def test_groups_and_options_are_frozen() -> None:
         "dataset": ("bbc-news", "conll2003", "custom", "movie-reviews"),
         "hpo": ("classification", "ner"),
         "model": ("bert-tiny", "minilm"),
-        "preset": ("conll", "full", "quickstart", "smoke"),
+        "preset": ("conll", "full", "quickstart", "smoke", "smoke-ner"),
         "selection": ("standard",),
         "tracking": ("mlflow", "off"),
         "training": ("short", "standard"),
