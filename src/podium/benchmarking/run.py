@@ -42,7 +42,7 @@ _NS_PER_S = 1e9
 _MB = 1e6
 
 
-def benchmark(  # noqa: PLR0917
+def benchmark(
     model_dir: Path,
     backbone: str,
     variant: str,
@@ -114,7 +114,7 @@ def benchmark(  # noqa: PLR0917
     return measurement, samples
 
 
-def summarise(  # noqa: PLR0917
+def summarise(
     results: Sequence[RepetitionResult],
     backbone: str,
     variant: str,
