@@ -120,7 +120,7 @@ def test_each_repetition_is_reported(measured: tuple[Any, dict[str, Any], list[d
 
 
 def test_latency_agrees_with_a_bare_timing_loop(
-    measured: tuple[Measurement, Any, Any], model_dir: Path, rows: list[str]
+    measured: tuple[Any, dict[str, Any], Any], model_dir: Path, rows: list[str]
 ) -> None:
     script = """
 import json, sys, time, torch
@@ -134,7 +134,7 @@ with torch.inference_mode():
         start = time.perf_counter()
         model(**tokenizer([row], truncation=True, return_tensors="pt")).logits.argmax(-1).tolist()
         times.append(time.perf_counter() - start)
-print(sorted(times[20:])[len(rows) // 2] * 1000)
+print(json.dumps(times[20:]))
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     answer = subprocess.run(
@@ -145,8 +145,10 @@ print(sorted(times[20:])[len(rows) // 2] * 1000)
         check=True,
         env=environment,
     )
-    bare = float(answer.stdout.split()[-1])
-    assert measured[0].latency[0].value_ms == pytest.approx(bare, rel=0.5)
+    bare = np.quantile(json.loads(answer.stdout.splitlines()[-1]), 0.1) * 1e9
+    latencies = [time_ns for item in measured[1]["repetitions"] for time_ns in item["latency_ns"]]
+    # A low quantile, because whatever else uses the machine only ever adds time.
+    assert np.quantile(latencies, 0.1) == pytest.approx(bare, rel=0.4)
 
 
 def spec(model_dir: Path, folder: Path, **fields: Any) -> RepetitionSpec:
