@@ -34,9 +34,7 @@ def keep_rows(index: RowIndex, groups: Ints, deduplicate: bool) -> Kept:
     for role, count in zip(ROLES, np.bincount(index.roles[leaked], minlength=len(ROLES)), strict=True):
         if count:
             held_out = "test" if role == "validation" else "validation or test"
-            warnings.append(
-                f"{count} {role} rows were removed because the same content is in the fixed {held_out} rows"
-            )
+            warnings.append(f"{role} rows removed because the same content is in the fixed {held_out} rows: {count}")
     rows = np.flatnonzero(~leaked)
     warnings += _conflicts(index, groups, rows, deduplicate)
     if deduplicate:
@@ -65,8 +63,8 @@ def _conflicts(index: RowIndex, groups: Ints, rows: Ints, deduplicate: bool) -> 
     what = "tags" if index.task == "ner" else "labels"
     outcome = "the first of each was kept" if deduplicate else "all were kept, which puts a ceiling on every score"
     return [
-        f"{contents} contents of {len(unique)} occur with different {what} ({int(differs.sum())} rows disagree with "
-        f"the first); {outcome}. For example {'; '.join(examples)}"
+        f"contents that occur with different {what}: {contents} of {len(unique)} (rows that disagree with the first: "
+        f"{int(differs.sum())}); {outcome}. For example {'; '.join(examples)}"
     ]
 
 

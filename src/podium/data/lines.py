@@ -102,8 +102,8 @@ def text_lines(path: Path, name: str, config: DatasetConfig, notes: Counter[str]
                     yield BadRow(name, number, None, undecodable(error))
                     continue
                 yield number, text.removeprefix("\ufeff") if number == 1 else text
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not {config.encoding}: {error.reason}; set dataset.encoding") from error
+    except UnicodeError as error:
+        raise DataError(f"{name} is not {config.encoding}: {error}; set dataset.encoding") from error
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error}") from error
 

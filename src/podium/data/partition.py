@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +38,10 @@ def partition(index: RowIndex, groups: Ints, rows: Ints, config: DatasetConfig, 
 
 
 class _Partitioner:
-    """The rows in play as aligned arrays; `self.role` says where each belongs now."""
+    """The rows in play as aligned arrays; `self.role` says where each belongs now.
+
+    Strata are numbered in name order and not as they were met, so that the order of rows changes nothing.
+    """
 
     def __init__(self, index: RowIndex, groups: Ints, rows: Ints, config: DatasetConfig, seed: int) -> None:
         self.index = index
@@ -57,10 +59,13 @@ class _Partitioner:
         self.role = self.index.roles[rows].astype(np.int64)
         self.digests = self.index.digests[rows]
         if self.ner:
-            types = min(len(self.index.types), MAX_TYPES)
-            self.strata, self.size = rarest_type(self.index.entities[rows], types), types + 1
+            self.names = list(self.index.types)[:MAX_TYPES]
+            self.strata, self.size = rarest_type(self.index.entities[rows], self.names), len(self.names) + 1
         else:
-            self.strata, self.size = self.index.targets[rows].astype(np.int64), len(self.index.vocabulary)
+            self.names = sorted(self.index.vocabulary)
+            position = {name: number for number, name in enumerate(self.names)}
+            order = np.array([position[name] for name in self.index.vocabulary], dtype=np.int64)
+            self.strata, self.size = order[self.index.targets[rows].astype(np.int64)], len(self.names)
 
     def run(self) -> Partition:
         if not len(self.rows):
@@ -124,7 +129,7 @@ class _Partitioner:
         if len(present) < 2:
             raise DataError(
                 f"a classification data set must have at least two classes, but all {len(self.rows)} rows have the "
-                f"label {self._names()[int(present[0])]!r}; check dataset.label_column ({self.config.label_column!r})"
+                f"label {self.names[int(present[0])]!r}; check dataset.label_column ({self.config.label_column!r})"
             )
 
     def _check_unseen(self) -> None:
@@ -134,7 +139,7 @@ class _Partitioner:
             unseen = self._present(self.role == number) & ~seen
             if unseen.any():
                 what = "entity types" if self.ner else "labels"
-                names = self._names()
+                names = self.names
                 listed = ", ".join(repr(names[int(one)]) for one in np.flatnonzero(unseen)[:_SHOWN])
                 known = ", ".join(sorted(repr(names[int(one)]) for one in np.flatnonzero(seen))[:_SHOWN])
                 raise DataError(
@@ -159,7 +164,7 @@ class _Partitioner:
             self._check_sentences(counts, need)
             return
         present = np.unique(self.strata)
-        short = {self._names()[int(one)]: int(counts[one]) for one in present if counts[one] < need}
+        short = {self.names[int(one)]: int(counts[one]) for one in present if counts[one] < need}
         if short:
             for_test = "" if self.fixed["test"] else " and 1 to test on"
             raise DataError(
@@ -177,16 +182,13 @@ class _Partitioner:
             )
         sentences = {
             name: int(((self.index.entities[self.rows] >> np.uint64(number)) & np.uint64(1)).sum())
-            for number, name in enumerate(self._names())
+            for number, name in enumerate(self.names)
         }
         short = {name: count for name, count in sentences.items() if 0 < count < need}
         if short:
             self.warnings.append(
                 f"entity types in fewer than {need} sentences cannot be in every fold and split: {_listed(short)}"
             )
-
-    def _names(self) -> Sequence[str]:
-        return list(self.index.types)[: self.size - 1] if self.ner else list(self.index.vocabulary)
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -1,7 +1,8 @@
 """Prepares a data set: reads, checks, deduplicates, splits, and writes the `data` artifact.
 
 Two passes with bounded memory. The first streams the sources into one Arrow file and keeps some 50 bytes per row;
-splits and folds are computed from those; the second streams the Arrow file into one file per split.
+splits and folds are computed from those (200 bytes per row at the peak). The second streams the Arrow file into one
+file per split.
 """
 
 from __future__ import annotations
@@ -113,17 +114,18 @@ def _warnings(
 ) -> tuple[str, ...]:
     found = []
     if staged.rejected:
-        found.append(f"{staged.rejected} of {staged.read} rows break the schema and were dropped")
+        found.append(f"rows that break the schema and were dropped: {staged.rejected} of {staged.read}")
     if staged.notes[FALLBACK]:
-        found.append(
-            f"{staged.notes[FALLBACK]} rows are not {config.encoding} and were read as {config.fallback_encoding}"
-        )
+        encodings = f"not {config.encoding} and were read as {config.fallback_encoding}"
+        found.append(f"rows that are {encodings}: {staged.notes[FALLBACK]}")
     if staged.notes[REWRITTEN]:
-        found.append(f"{staged.notes[REWRITTEN]} tags began an entity with I- and were rewritten to B- (BIO1 to BIO2)")
+        found.append(
+            f"tags that began an entity with I- and were rewritten to B- (BIO1 to BIO2): {staged.notes[REWRITTEN]}"
+        )
     ignored = [name for source in sources for name in source.ignored]
     if ignored:
         more = ", …" if len(ignored) > 3 else ""
-        found.append(f"{len(ignored)} files beside the data were ignored: {', '.join(ignored[:3])}{more}")
+        found.append(f"files beside the data that were ignored: {len(ignored)} ({', '.join(ignored[:3])}{more})")
     return (*found, *kept.warnings, *parts.warnings)
 
 

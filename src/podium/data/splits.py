@@ -7,6 +7,7 @@ neither on the order of rows nor on the version of a library, and duplicates, wh
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -85,15 +86,18 @@ def group_counts(strata: Ints, groups: Ints, size: int) -> Ints:
     return np.bincount(strata[first], minlength=size).astype(np.int64)
 
 
-def rarest_type(entities: npt.NDArray[np.uint64], types: int) -> Ints:
-    """Stratum of every sentence: 1 + number of the rarest entity type in it, or 0 when it has none.
+def rarest_type(entities: npt.NDArray[np.uint64], names: Sequence[str]) -> Ints:
+    """Stratum of every sentence: 1 + position, in name order, of the rarest entity type in it; 0 when it has none.
+
+    Bit `n` of a sentence's `entities` stands for the type `names[n]`.
 
     After Sechidis, Tsoumakas and Vlahavas (2011): what is rarest is what a split most easily gets wrong.
     """
-    present = [int(_with_type(entities, number).sum()) for number in range(types)]
+    present = [int(_with_type(entities, number).sum()) for number in range(len(names))]
+    position = {name: number for number, name in enumerate(sorted(names), start=1)}
     strata = np.zeros(len(entities), dtype=np.int64)
-    for number in sorted(range(types), key=lambda one: (-present[one], one)):
-        strata[_with_type(entities, number)] = number + 1
+    for number in sorted(range(len(names)), key=lambda one: (-present[one], names[one])):
+        strata[_with_type(entities, number)] = position[names[number]]
     return strata
 
 

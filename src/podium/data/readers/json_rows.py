@@ -7,12 +7,13 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from podium.data.lines import text_lines, too_long
+from podium.data.lines import Decoder, text_lines, too_long, undecodable
 from podium.data.readers.base import Reader, register
 from podium.data.rows import BadRow, Row
 from podium.data.sources import SourceFile
 from podium.errors import DataError
 
+_ESCAPED = re.compile("[\udc80-\udcff]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -32,9 +33,9 @@ class JsonLines(Reader):
 
     def _row(self, name: str, number: int, line: str) -> Row | BadRow:
         try:
-            value = json.loads(line)
+            value = json.loads(line.rstrip("\r\n"))
         except json.JSONDecodeError as error:
-            return BadRow(name, number, None, f"is not JSON: {error.msg} at column {error.colno}")
+            return BadRow(name, number, None, f"is not JSON: {error.msg} (column {error.colno})")
         except (ValueError, RecursionError) as error:
             return BadRow(name, number, None, f"is not JSON: {error}")
         return _object(name, number, value)
@@ -52,10 +53,23 @@ class JsonArray(Reader):
         """
         self.notes.clear()
         for file in self.source.files:
-            for number, value in self._elements(file):
-                yield _object(file.name, number, value)
+            for number, value, text in self._elements(file):
+                if text.isascii() or not _ESCAPED.search(text):
+                    yield _object(file.name, number, value)
+                else:
+                    yield self._decoded(file.name, number, text)
 
-    def _elements(self, file: SourceFile) -> Iterator[tuple[int, Any]]:
+    def _decoded(self, name: str, number: int, text: str) -> Row | BadRow:
+        """Read once more an element with bytes that the declared encoding does not know."""
+        decoder = Decoder(self.config.encoding, self.config.fallback_encoding, self.notes)
+        try:
+            return _object(
+                name, number, json.loads(decoder.decode(text.encode(self.config.encoding, "surrogateescape")))
+            )
+        except UnicodeDecodeError as error:
+            return BadRow(name, number, None, undecodable(error))
+
+    def _elements(self, file: SourceFile) -> Iterator[tuple[int, Any, str]]:
         window = _Window(self._text(file), file.name, self.config.max_row_bytes, too_long(self.config))
         first = window.next_character()
         if first == "":
@@ -70,7 +84,8 @@ class JsonArray(Reader):
             return
         while True:
             window.next_character()
-            yield window.line, window.element()
+            number = window.line
+            yield (number, *window.element())
             following = window.next_character()
             if following == "]":
                 return
@@ -82,11 +97,11 @@ class JsonArray(Reader):
 
     def _text(self, file: SourceFile) -> Iterator[str]:
         try:
-            with file.path.open(encoding=self.config.encoding, newline="") as stream:
+            with file.path.open(encoding=self.config.encoding, errors="surrogateescape", newline="") as stream:
                 while chunk := stream.read(1 << 16):
                     yield chunk
-        except UnicodeDecodeError as error:
-            raise DataError(f"{file.name} is not {error.encoding}: {error.reason}; set dataset.encoding") from error
+        except UnicodeError as error:
+            raise DataError(f"{file.name} is not {self.config.encoding}: {error}; set dataset.encoding") from error
         except OSError as error:
             raise DataError(f"{file.name} cannot be read: {error}") from error
 
@@ -122,8 +137,8 @@ class _Window:
         """Pass one character."""
         self._at += 1
 
-    def element(self) -> Any:
-        """Parse the element that starts here, reading on as far as it goes."""
+    def element(self) -> tuple[Any, str]:
+        """Parse the element that starts here, reading on as far as it goes; its value and its text."""
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
@@ -133,9 +148,10 @@ class _Window:
                 raise DataError(f"{self._name} line {self.line}: is not JSON: {error}") from error
             else:
                 if end < len(self._text):
-                    self.line += self._text.count("\n", self._at, end)
+                    text = self._text[self._at : end]
+                    self.line += text.count("\n")
                     self._at = end
-                    return value
+                    return value, text
                 problem = "the array must end with ']'"
             if len(self._text) - self._at > self._limit:
                 raise DataError(f"{self._name} line {self.line}: {self._too_long} (or broken: {problem})")

@@ -69,6 +69,6 @@ def _result(location: str, query: str) -> Iterator[Any]:
         with engine.connect().execution_options(stream_results=True, yield_per=_BATCH_ROWS) as connection:
             yield connection.execute(text(query))
     except SQLAlchemyError as error:
-        raise DataError(f"dataset.query must run on {shown}, but it fails: {error}") from error
+        raise DataError(f"dataset.query must run on {shown}, but it fails: {str(error).splitlines()[0]}") from error
     finally:
         engine.dispose()

@@ -1,0 +1,159 @@
+"""Every reader against the contract."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from podium.config.schema import DatasetConfig
+from podium.data.readers import READERS
+from podium.data.rows import Row
+
+from .conformance import ReaderContract, read
+from .conftest import write_jsonl
+
+
+class TestJsonLines(ReaderContract):
+    format = "jsonl"
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"path": str(write_jsonl(folder / "rows.jsonl", rows))}
+
+
+class TestJsonLinesForNer(TestJsonLines):
+    task = "ner"
+
+
+class TestJsonArray(ReaderContract):
+    format = "json"
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        (folder / "rows.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
+        return {"path": str(folder / "rows.json")}
+
+
+class TestCsv(ReaderContract):
+    format = "csv"
+    delimiter = ","
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        path = folder / f"rows.{self.format}"
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, ["text", "label"], delimiter=self.delimiter)
+            writer.writeheader()
+            writer.writerows(rows)
+        return {"path": str(path)}
+
+
+class TestTsv(TestCsv):
+    format = "tsv"
+    delimiter = "\t"
+
+
+class TestParquet(ReaderContract):
+    format = "parquet"
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        pa.parquet.write_table(pa.Table.from_pylist(rows), folder / "rows.parquet")
+        return {"path": str(folder / "rows.parquet")}
+
+
+class TestParquetForNer(TestParquet):
+    task = "ner"
+
+
+class TestConll(ReaderContract):
+    format = "conll"
+    task = "ner"
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        path = folder / "rows.conll"
+        sentences = ("\n".join(map(" ".join, zip(row["tokens"], row["tags"], strict=True))) for row in rows)
+        path.write_text("\n\n".join(sentences), encoding="utf-8")
+        return {"path": str(path)}
+
+
+class TestFolder(ReaderContract):
+    format = "folder"
+    order = False
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        for number, row in enumerate(rows):
+            (folder / row["label"]).mkdir(exist_ok=True)
+            (folder / row["label"] / f"{number:03}.txt").write_text(row["text"], encoding="utf-8")
+        return {"path": str(folder)}
+
+
+class TestSql(ReaderContract):
+    format = "sql"
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        with sqlite3.connect(folder / "rows.db") as connection:
+            connection.execute("CREATE TABLE reviews (text TEXT, label TEXT)")
+            connection.executemany("INSERT INTO reviews VALUES (:text, :label)", rows)
+        connection.close()
+        return {"path": f"sqlite:///{folder / 'rows.db'}", "query": "SELECT text, label FROM reviews ORDER BY rowid"}
+
+
+class TestSavedDataset(ReaderContract):
+    format = "datasets"
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        from datasets import Dataset
+
+        Dataset.from_list(rows).save_to_disk(folder / "saved")
+        return {"path": str(folder / "saved")}
+
+
+class TestSavedDatasetForNer(ReaderContract):
+    """Class numbers become class names."""
+
+    format = "datasets"
+    task = "ner"
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        from datasets import ClassLabel, Dataset, Features, List, Value
+
+        names = sorted({tag for row in rows for tag in row["tags"]})
+        features = Features({"tokens": List(Value("string")), "tags": List(ClassLabel(names=names))})
+        Dataset.from_list(rows, features=features).save_to_disk(folder / "saved")
+        return {"path": str(folder / "saved")}
+
+
+def test_every_format_is_tested_against_the_contract() -> None:
+    tested = {one.format for one in globals().values() if isinstance(one, type) and hasattr(one, "format")}
+    assert tested == set(READERS)
+
+
+def test_a_saved_dataset_dict_brings_its_own_splits(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["no", "yes"])})
+    splits = {
+        name: Dataset.from_dict({"text": [f"{name} {n}" for n in range(3)], "label": [0, 1, -1]}, features=features)
+        for name in ("train", "validation", "test")
+    }
+    DatasetDict(splits).save_to_disk(tmp_path / "saved")
+    from podium.data.readers import open_reader
+    from podium.data.sources import resolve_sources
+
+    config = DatasetConfig(name="x", path=str(tmp_path / "saved"), task="text-classification")
+    sources = resolve_sources(config)
+    assert [source.role for source in sources] == ["train", "validation", "test"]
+    for source in sources:
+        labels = [row.values["label"] for row in open_reader(source, config).rows() if isinstance(row, Row)]
+        assert labels == ["no", "yes", None]
+
+
+def test_shards_of_a_directory_are_read_in_name_order(tmp_path: Path) -> None:
+    for name in ("part-2", "part-1"):
+        write_jsonl(tmp_path / f"{name}.jsonl", [{"text": name, "label": "a"}])
+    (tmp_path / ".hidden.jsonl").write_text("not read")
+    config = DatasetConfig(name="x", path=str(tmp_path), task="text-classification")
+    assert [row.file for row in read(config)] == ["part-1.jsonl", "part-2.jsonl"]
