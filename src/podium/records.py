@@ -96,14 +96,35 @@ class Record(Frozen):
         return metadata | {f"podium_artifact_{role}": ref.digest for role, ref in self.artifacts.items()}
 
 
+class Incumbent(Frozen):
+    """The model that holds the champion alias now, and the key of the decision that put it there."""
+
+    name: str
+    version: str
+    model_digest: str
+    model_key: str
+    metric: str
+    score: float
+    decision_key: str = ""
+
+
 class RunRecord(Record):
-    """One run of the pipeline: its resolved config and its identities. Never stored or reused."""
+    """One run of the pipeline: its resolved config, its identities, and the champion it began with.
+
+    Never stored or reused.
+    """
 
     kind: ClassVar[str] = "run"
     key: str = ""
     run_id: str
     config: PodiumConfig
+    incumbent: Incumbent | None = None
     tags: dict[str, str] = {}
+
+    @property
+    def model_name(self) -> str:
+        """Name under which the winner is registered."""
+        return self.config.tracking.model_name or self.config.dataset.name
 
 
 class DataRecord(Record):
@@ -288,18 +309,6 @@ class Reason(Frozen):
 
     code: str
     text: str
-
-
-class Incumbent(Frozen):
-    """The model that holds the champion alias now, and the key of the decision that put it there."""
-
-    name: str
-    version: str
-    model_digest: str
-    model_key: str
-    metric: str
-    score: float
-    decision_key: str = ""
 
 
 class DecisionRecord(Record):

@@ -46,7 +46,7 @@ def report(
         records.BenchmarkRecord.read(measurements.path),
         records.DecisionRecord.read(decision.path),
     )
-    Path(page.path).write_text(rendered.html)
-    Path(summary.path).write_text(rendered.markdown)
+    Path(page.path).write_text(rendered.html, encoding="utf-8")
+    Path(summary.path).write_text(rendered.markdown, encoding="utf-8")
     for name, value in rendered.metrics.items():
         metrics.log_metric(name, value)

@@ -91,6 +91,11 @@ class RunDirectory:
             found.append((fields["started_at"], status))
         return [status for _, status in sorted(found, key=lambda item: item[0])]
 
+    def result_tags(self) -> dict[str, str]:
+        """Tags of the parent run: the key of every step's result, computed or reused."""
+        records = sorted(self.path.glob("steps/*/record.json"))
+        return {f"podium.result.{file.parent.name}": json.loads(file.read_text())["key"] for file in records}
+
     def log_of(self, step: str) -> Path:
         """The log of one step."""
         return self.path / "steps" / step / "log.txt"

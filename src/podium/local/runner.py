@@ -45,7 +45,6 @@ def run_pipeline(form: RunForm, directory: RunDirectory) -> None:
             traceback.print_exc(file=log)
             failed = True
     if failed:
-        directory.finish("failed")
         raise _failure(directory)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from podium.errors import StepFailed
 from podium.evaluation.predictions import Predictions
 from podium.records import (
     BenchmarkRecord,
@@ -21,7 +22,6 @@ from podium.selection.winner import choose
 from podium.stages.context import step_context
 from podium.stages.keys import decision_key
 from podium.stages.step import StepRun, open_store, run_step
-from podium.tracking import tracker_for
 from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION
 
 
@@ -44,20 +44,15 @@ def decide(
 
 
 def judged_against(run: RunRecord, selection: SelectionRecord, benchmark: BenchmarkRecord) -> Incumbent | None:
-    """The incumbent of this decision: the registry's champion, or the one that champion was itself judged against
-    when it won on this very evidence."""
-    incumbent = tracker_for(run.config.tracking).incumbent(model_name(run))
+    """The incumbent of this decision: the champion the run began with, or the one that champion was itself judged
+    against when it won on this very evidence."""
+    incumbent = run.incumbent
     if incumbent is None or not incumbent.decision_key:
         return incumbent
     earlier = open_store(run.config).get(DecisionRecord, incumbent.decision_key)
     if earlier and decision_key(run.config, selection, benchmark, earlier.incumbent).digest == earlier.key:
         return earlier.incumbent
     return incumbent
-
-
-def model_name(run: RunRecord) -> str:
-    """Name under which the winner is registered."""
-    return run.config.tracking.model_name or run.config.dataset.name
 
 
 def _compute(
@@ -112,9 +107,14 @@ def _against_incumbent(
 
 def _register(step: StepRun, model: ModelRecord, verdict: str) -> dict[str, str]:
     """Put the winner into the registry: `champion` on PROMOTE, else `challenger`. Empty when tracking is off."""
+    name = step.run.model_name
+    if verdict == "PROMOTE" and step.tracker.incumbent(name) != step.run.incumbent:
+        raise StepFailed(
+            f"the champion of {name} must be the one this run began with, but another run moved it meanwhile; run the "
+            "same command again to be judged against the new champion"
+        )
     alias = CHAMPION if verdict == "PROMOTE" else CHALLENGER
     path = step.store.fetch(model.artifacts["model"])
-    name = model_name(step.run)
     tags = {TAG_DECISION: step.key.digest}
     run_id = model.mlflow_run_id or step.mlflow_run_id
     version = step.tracker.promote(name, run_id, path, model, alias=alias, tags=tags)

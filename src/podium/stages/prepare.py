@@ -14,6 +14,7 @@ from podium.stages.keys import data_key
 from podium.stages.run_form import RunForm, resolve_form
 from podium.stages.step import StepRun, run_step
 from podium.tracking import tracker_for
+from podium.tracking.base import TAG_KIND
 
 
 def prepare(form: RunForm, kfp_run_id: str = "") -> tuple[RunRecord, DataRecord]:
@@ -50,12 +51,11 @@ def open_run(config: PodiumConfig, kfp_run_id: str) -> RunRecord:
     run_id = os.environ.get("PODIUM_RUN_ID") or f"{datetime.now():%Y%m%d-%H%M%S}-{kfp_run_id[:8] or os.getpid()}"
     tags = {"podium.kfp.run_id": kfp_run_id} if kfp_run_id else {}
     name = f"{config.dataset.name} {run_id}"
-    parent = tracker_for(config.tracking).open_run(
-        name, {"podium.kind": "run", "podium.run_id": run_id, **tags}, os.environ.get("MLFLOW_RUN_ID")
-    )
+    tracker = tracker_for(config.tracking)
+    parent = tracker.open_run(name, {TAG_KIND: "run", "podium.run_id": run_id, **tags}, os.environ.get("MLFLOW_RUN_ID"))
+    emit("run_opened", mlflow_run_id=parent)
     record = RunRecord(run_id=run_id, config=config, tags=tags, mlflow_run_id=parent or None)
-    emit("run_opened", run_id=run_id, mlflow_run_id=parent)
-    return record
+    return record.model_copy(update={"incumbent": tracker.incumbent(record.model_name)})
 
 
 def prepare_data(run: RunRecord, directory: Path | None) -> DataRecord:

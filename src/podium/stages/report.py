@@ -36,7 +36,10 @@ def report(
     benchmark: BenchmarkRecord,
     decision: DecisionRecord,
 ) -> Rendered:
-    """Render the report, or return the stored one, and close the parent run."""
+    """Render the report, or return the stored one.
+
+    In a pod this is the last step, so it ends the parent run too; on a laptop the local runner does.
+    """
     command = os.environ.get("PODIUM_COMMAND", "")
     inputs = ReportInputs(run, data, tuple(studies), tuple(models), selection, benchmark, decision, command=command)
 
@@ -51,8 +54,9 @@ def report(
         folder = open_store(run.config).fetch(record.artifacts["report"])
         rendered = _read(folder)
         if directory:
-            (directory / HTML_FILE).write_text(rendered.html)
-        _close_run(run, records, decision)
+            (directory / HTML_FILE).write_text(rendered.html, encoding="utf-8")
+        else:
+            close_run(run, [*records, record])
         return rendered
 
 
@@ -68,18 +72,25 @@ def _compute(step: StepRun, inputs: ReportInputs) -> ReportRecord:
 
 
 def _read(folder: Path) -> Rendered:
-    metrics = json.loads((folder / METRICS_FILE).read_text())
-    return Rendered((folder / HTML_FILE).read_text(), (folder / MARKDOWN_FILE).read_text(), metrics)
+    page, summary, figures = (
+        (folder / name).read_text(encoding="utf-8") for name in (HTML_FILE, MARKDOWN_FILE, METRICS_FILE)
+    )
+    return Rendered(page, summary, json.loads(figures))
 
 
-def _close_run(run: RunRecord, records: Sequence[Record], decision: DecisionRecord) -> None:
+def close_run(run: RunRecord, records: Sequence[Record]) -> None:
     """Tag the parent run with the key of every result, computed or reused, and end it."""
     tracker = tracker_for(run.config.tracking)
     parent = run.mlflow_run_id or ""
-    tags = {f"podium.result.{_title(record)}": record.key for record in records}
-    tracker.set_tags(parent, {**tags, "podium.verdict": decision.verdict, "podium.winner": decision.winner or "none"})
+    tags = {f"podium.result.{step_name(record)}": record.key for record in records}
+    tracker.set_tags(parent, tags)
     tracker.close(parent, "FINISHED")
 
 
-def _title(record: Record) -> str:
-    return f"{record.kind}.{record.backbone}" if isinstance(record, (StudyRecord, ModelRecord)) else record.kind
+_STEPS = {"data": "prepare", "selection": "select", "decision": "decide", "study": "hpo"}
+
+
+def step_name(record: Record) -> str:
+    """Name of the step that made a record."""
+    name = _STEPS.get(record.kind, record.kind)
+    return f"{name}-{record.backbone}" if isinstance(record, (StudyRecord, ModelRecord)) else name
