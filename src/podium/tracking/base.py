@@ -1,0 +1,208 @@
+"""The contract of a tracker, and what it hands back when asked for lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from podium.records import DataRecord, Incumbent, ModelRecord, TrialRecord
+
+TAG_KIND = "podium.kind"
+"""Kind of result a run computes: run, data, study, trial, fold, refit, selection, benchmark, decision, report."""
+TAG_KEY = "podium.key"
+"""Full digest of the key of the result that a run computes."""
+TAG_PARENT = "podium.parent."
+"""Prefix of the tags that hold the keys of what a result was made from, by name."""
+TAG_TRIAL = "podium.trial"
+"""Number of the trial that a trial or fold run is, or that a refit was made from."""
+TAG_DECISION = "podium.decision"
+"""On a model version: key of the decision that registered it."""
+TAG_MODEL_KEY = "podium.model.key"
+"""On a model version and a logged model: key of the refit."""
+TAG_MODEL_DIGEST = "podium.model.digest"
+"""On a model version, a logged model and a refit run: digest of the model's files in the store."""
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+PREVIOUS = "previous"
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class TrackedInput:
+    """A data set that a run read.
+
+    Attributes:
+        digest: the first 36 digits of the data key: MLflow keeps no more.
+        profile: what `log_input` wrote: rows, labels, and the digests of the source files, or the name of the
+            run's file that lists them.
+    """
+
+    name: str
+    digest: str
+    source: str
+    profile: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run as the tracker keeps it. `tags` holds every tag, `metrics` the last value of each."""
+
+    run_id: str
+    name: str
+    status: str
+    started_ms: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    inputs: tuple[TrackedInput, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrackedModel:
+    """A registered model version; `run_id` is the run it came from."""
+
+    name: str
+    version: str
+    run_id: str
+    aliases: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Tracker(Protocol):
+    """Records the runs of a pipeline, its models and its lineage.
+
+    Threads: every method may be called from any thread; there is no active run. A tracker is not carried over a
+    fork: make one in each process. Making one is cheap and touches nothing; the first call connects.
+
+    Ownership: a run belongs to whoever opened it and stays open until `close`. A run that something else made
+    (the MLflow plugin of Kubeflow Pipelines) can be attached to, and is left for its maker to close.
+
+    Retries: a call that fails for a passing reason is repeated for a bounded time. Every method may be called
+    again with the same arguments after a failure: nothing is recorded twice.
+
+    Secrets: credentials inside a URI are taken out of every tag, parameter and message. Files are logged as they
+    are; use `redact` on text that may hold a URI.
+
+    Raises (every method): `TrackingError` naming the URI, what was being done, and what to do.
+    """
+
+    @property
+    def uri(self) -> str:
+        """Where runs are recorded, without credentials; `off` when they are not."""
+        ...
+
+    def open_run(self, name: str, tags: Mapping[str, str], run_id: str | None = None) -> str:
+        """Open the parent run of one pipeline run, and return its id.
+
+        With `run_id`, attach instead: `run_id` may be the pipeline's run or any run nested in it (Kubeflow's plugin
+        names the task's own run in `MLFLOW_RUN_ID`); the outermost run is used and given the tags.
+        """
+        ...
+
+    def open_step(self, parent: str, name: str, tags: Mapping[str, str], run_id: str | None = None) -> str:
+        """Open a run nested in `parent`, in the parent's experiment; with `run_id`, attach to that one instead."""
+        ...
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Record parameters; nested mappings become dotted names, long values are cut and kept whole as a file.
+
+        A parameter is written once: another value under the same name raises.
+        """
+        ...
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Record figures at `step`."""
+        ...
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags, replacing those of the same name; long values are cut and kept whole as a file."""
+        ...
+
+    def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
+        """Attach a file, or all files of a directory, below `folder` of the run's artifacts."""
+        ...
+
+    def log_input(self, run_id: str, data: DataRecord, source: str) -> None:
+        """Record that the run read `data`, which came from `source`: name, digest, rows, labels, file digests."""
+        ...
+
+    def log_trial(self, step_run_id: str, trial: TrialRecord) -> None:
+        """Record a trial as a run nested in the study's step, and each of its folds nested in that.
+
+        A trial is recorded once, where it ran: logged again under the same step it is brought up to date; one that
+        an earlier step of the same study finished is left there, and this step is tagged `podium.continues`; one
+        that an earlier step left unfinished is taken over.
+        """
+        ...
+
+    def log_model(self, run_id: str, model: ModelRecord, uri: str) -> str:
+        """Record a refitted model as a logged model of its run, and return the id of that.
+
+        Metadata only: the weights stay in the store at `uri`. Its scores become metrics of the run and the model.
+        """
+        ...
+
+    def close(self, run_id: str, status: RunStatus) -> None:
+        """End a run. One that was attached to stays open."""
+        ...
+
+    def incumbent(self, model_name: str) -> Incumbent | None:
+        """The version that holds the alias `champion`, or None when there is none.
+
+        Raises:
+            TrackingError: the champion was not registered by Podium, so nothing can be compared with it.
+        """
+        ...
+
+    def promote(
+        self,
+        model_name: str,
+        run_id: str,
+        path: Path,
+        model: ModelRecord,
+        *,
+        alias: str = CHAMPION,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Register the model at `path` and give it `alias`; returns the version, empty when tracking is off.
+
+        The version loads with `mlflow.transformers` and `mlflow.pyfunc`; its `model/` holds the very files of `path`.
+        A version that already holds this model is used again. The alias moves last, so that a reader finds the old
+        champion or the whole new one; the old champion is then `previous`. A champion is no longer `challenger`.
+
+        Args:
+            run_id: the run the version belongs to: the refit's.
+            tags: further tags of the version.
+        """
+        ...
+
+    def run(self, run_id: str) -> TrackedRun | None:
+        """One run, or None when there is none of that id."""
+        ...
+
+    def runs(self, tags: Mapping[str, str]) -> list[TrackedRun]:
+        """Runs of all experiments that carry every one of these tags, latest first.
+
+        A value ending in `*` matches by prefix.
+        """
+        ...
+
+    def steps(self) -> list[TrackedRun]:
+        """Every run that computed a keyed result, latest first; trials and folds are left out."""
+        ...
+
+    def registered(self, model_name: str, selector: str = CHAMPION) -> TrackedModel | None:
+        """A version of a registered model, by alias or number; None when there is none."""
+        ...
+
+    def versions(self, model_key: str) -> list[TrackedModel]:
+        """Every registered version made from the refit with this key."""
+        ...
+
+    def read_text(self, run_id: str, file: str) -> str | None:
+        """A text file of a run's artifacts, or None when it is not there."""
+        ...

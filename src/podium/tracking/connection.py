@@ -1,0 +1,237 @@
+"""One connection to MLflow: made at first use, silent, and patient for a bounded time."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from podium.errors import PodiumError, TrackingError
+from podium.tracking.text import redact
+
+R = TypeVar("R")
+
+PATIENCE_SECONDS = 30.0
+"""How long a call is repeated; its last attempt may still take `REQUEST_SECONDS` (20 s on a locked sqlite file)."""
+REQUEST_SECONDS = 15
+"""How long MLflow waits for an answer; the environment variable `MLFLOW_HTTP_REQUEST_TIMEOUT` overrides it."""
+
+_SQLITE = "sqlite:///"
+_FIRST_DELAY, _LONGEST_DELAY = 0.25, 4.0
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_importing = threading.Lock()
+
+
+class Connection:
+    """The client of one MLflow server or database, and the retries around every call to it.
+
+    Args:
+        uri: sqlite:///PATH, http(s)://HOST, or another database URI. It may hold credentials.
+        experiment: name of the experiment that new parent runs go to; made at first use.
+        patience: seconds for which a call that fails for a passing reason is repeated. Once one has waited in vain, the
+            next ones are tried only once, until one succeeds: a step that fails for want of a server ends soon.
+    """
+
+    def __init__(self, uri: str, experiment: str, patience: float = PATIENCE_SECONDS) -> None:
+        self._uri = uri
+        self._experiment = experiment
+        self._patience = patience
+        self._unreachable = False
+        self._client: Any = None
+        self._connecting = threading.Lock()
+        self._experiment_ids: dict[str, str] = {}
+
+    @property
+    def uri(self) -> str:
+        """Where runs are recorded, without credentials."""
+        return redact(self._uri)
+
+    def _call(self, doing: str, action: Callable[[Any], R], done: Callable[[Any], R | None] | None = None) -> R:
+        """Run `action(client)`, again while it fails for a passing reason and patience lasts.
+
+        Args:
+            doing: what is being done, for the error message.
+            done: what an earlier attempt left behind although its answer was lost, or None; asked before repeating an
+                action that would record something twice.
+
+        Raises:
+            TrackingError: MLflow refused, or did not answer in time.
+        """
+        started = time.monotonic()
+        patience = 0.0 if self._unreachable else self._patience
+        delay, attempts = _FIRST_DELAY, 0
+        while True:
+            attempts += 1
+            try:
+                client = self._connect()
+                found = done(client) if done and attempts > 1 else None
+                result = action(client) if found is None else found
+            except PodiumError:
+                raise
+            except Exception as error:
+                waited = time.monotonic() - started
+                if not self._is_passing(error):
+                    raise self._refused(doing, error) from None
+                if waited + delay > patience:
+                    self._unreachable = True
+                    raise self._silent(doing, error, attempts, waited) from None
+            else:
+                self._unreachable = False
+                return result
+            time.sleep(delay * random.uniform(0.75, 1.0))
+            delay = min(delay * 2, _LONGEST_DELAY)
+
+    def _connect(self) -> Any:
+        with self._connecting:
+            if self._client is None:
+                client_type = load_mlflow().MlflowClient
+                alone = _one_at_a_time(self._database) if self._uri.startswith(_SQLITE) else nullcontext()
+                with _without_collection(), alone:
+                    if not self._uri.startswith("http"):
+                        _leave_retries_to_us()
+                    self._client = client_type(self._uri, registry_uri=self._uri)
+            return self._client
+
+    @property
+    def _database(self) -> Path:
+        return Path(self._uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
+
+    def _experiment_id(self, client: Any) -> str:
+        """Id of the configured experiment, made if need be; artifacts of a sqlite file are kept beside it."""
+        if self._experiment not in self._experiment_ids:
+            found = client.get_experiment_by_name(self._experiment)
+            if found is None:
+                local = self._uri.startswith(_SQLITE)
+                location = (self._database.parent / "mlflow-artifacts").as_uri() if local else None
+                try:
+                    return self._remember(client.create_experiment(self._experiment, location))
+                except load_mlflow().MlflowException as error:
+                    if error_code(error) != "RESOURCE_ALREADY_EXISTS":
+                        raise
+                    found = client.get_experiment_by_name(self._experiment)
+            if found.lifecycle_stage != "active":
+                raise TrackingError(
+                    f"experiment {self._experiment!r} at {self.uri} must be active, but it is deleted; restore it "
+                    f"(mlflow experiments restore --experiment-id {found.experiment_id}) or name another one: "
+                    "tracking.experiment=NAME"
+                )
+            self._remember(found.experiment_id)
+        return self._experiment_ids[self._experiment]
+
+    def _remember(self, experiment_id: str) -> str:
+        self._experiment_ids[self._experiment] = experiment_id
+        return experiment_id
+
+    def _is_passing(self, error: Exception) -> bool:
+        """Whether the same call may succeed later: no answer, 408, 429, 5xx, or a locked or absent database."""
+        from mlflow.exceptions import MlflowException
+        from requests import HTTPError, RequestException  # type: ignore[import-untyped]
+        from sqlalchemy.exc import OperationalError
+
+        if self._uri.startswith(_SQLITE):
+            return "database is locked" in str(error) or "database table is locked" in str(error)
+        if not self._uri.startswith("http") and isinstance(error, MlflowException):
+            return bool(error.error_code == "TEMPORARILY_UNAVAILABLE")
+        if isinstance(error, MlflowException):
+            return error.get_http_status_code() in _PASSING
+        if isinstance(error, HTTPError):
+            return error.response is not None and error.response.status_code in _PASSING
+        return isinstance(error, (RequestException, OperationalError))
+
+    def _refused(self, doing: str, error: Exception) -> TrackingError:
+        advice = "Check tracking.uri, or set tracking.mode=off to run without tracking."
+        if error_code(error) in {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}:
+            advice = (
+                "Give credentials in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+            )
+        return TrackingError(f"MLflow at {self.uri} refused while {redact(doing)}: {_cause(error)}. {advice}")
+
+    def _silent(self, doing: str, error: Exception, attempts: int, waited: float) -> TrackingError:
+        return TrackingError(
+            f"MLflow at {self.uri} did not answer while {redact(doing)}: {attempts} attempts in {waited:.0f} s, the "
+            f"last ended with {_cause(error)}. Start the server and run the same command again (what is finished is "
+            "reused), or set tracking.mode=off to run without tracking."
+        )
+
+
+def load_mlflow() -> Any:
+    """The mlflow module, imported so that it prints nothing, calls no one, and leaves retries to `Connection`."""
+    with _importing:
+        return _import_mlflow()
+
+
+def error_code(error: Exception) -> str:
+    """MLflow's name for the reason of a failure, such as RESOURCE_DOES_NOT_EXIST; empty for other errors."""
+    return str(getattr(error, "error_code", ""))
+
+
+def or_none(get: Callable[[], R]) -> R | None:
+    """What `get` asks MLflow for, or None when there is no such thing."""
+    try:
+        return get()
+    except load_mlflow().MlflowException as error:
+        if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def _cause(error: Exception) -> str:
+    text = " ".join(redact(str(error)).split())
+    return f"{type(error).__name__}: {text[:600]}"
+
+
+@contextmanager
+def _one_at_a_time(database: Path) -> Iterator[None]:
+    """Hold a lock beside `database`: MLflow's creation of its tables breaks when two processes start it at once."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f"{database.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@cache
+def _import_mlflow() -> Any:
+    os.environ.update(
+        MLFLOW_CONFIGURE_LOGGING="false",
+        MLFLOW_DISABLE_TELEMETRY="true",
+        MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
+        GIT_PYTHON_REFRESH="quiet",
+    )
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_SECONDS))
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+    with _without_collection():
+        import mlflow
+    return mlflow
+
+
+def _leave_retries_to_us() -> None:
+    """MLflow repeats the first connection to a database ten times, for 100 s in all, and offers no setting for it."""
+    import mlflow.store.db.utils
+
+    mlflow.store.db.utils.MAX_RETRY_COUNT = 1
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep the garbage collector off imported modules: it halves what importing mlflow and leaving it behind cost."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()

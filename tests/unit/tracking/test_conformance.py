@@ -1,0 +1,103 @@
+"""Every tracker that needs no server, against the contract."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from podium.config.schema import TrackingConfig
+from podium.errors import TrackingError
+from podium.tracking import Tracker, tracker_for
+from tests.unit.tracking import conformance
+from tests.unit.tracking.conformance import Conformance, RecordingConformance
+from tests.unit.tracking.support import model_record
+
+weights = conformance.weights
+
+
+class TestSqlite(RecordingConformance):
+    @pytest.fixture(scope="class")
+    def uri(self, tmp_path_factory: pytest.TempPathFactory) -> str:
+        return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/a dir/mlflow.db"
+
+    def test_everything_lies_beside_the_database(self, tracker: Tracker, uri: str) -> None:
+        run = tracker.open_run("run", {"podium.note": "x" * 9000})
+        folder = Path(uri.removeprefix("sqlite:///")).parent
+        (kept,) = (folder / "mlflow-artifacts").rglob(f"{run}/artifacts/full/tags/podium.note.txt")
+        assert kept.read_text() == "x" * 9000
+        assert not (Path.cwd() / "mlruns").exists()
+
+    def test_a_deleted_experiment_is_refused(self, tracker: Tracker, uri: str) -> None:
+        from mlflow import MlflowClient
+
+        run = tracker.open_run("run", {})
+        client = MlflowClient(uri)
+        experiment = client.get_experiment(client.get_run(run).info.experiment_id)
+        client.delete_experiment(experiment.experiment_id)
+        again = tracker_for(TrackingConfig(uri=uri, experiment=experiment.name))
+        with pytest.raises(TrackingError, match=r"must be active, but it is deleted; restore it"):
+            again.open_run("run", {})
+
+    def test_the_tags_and_limits_are_those_of_this_mlflow(self) -> None:
+        from mlflow.utils import mlflow_tags, validation
+
+        from podium.tracking import runs, text
+
+        assert text.MAX_PARAM == validation.MAX_PARAM_VAL_LENGTH
+        assert text.MAX_TAG == validation.MAX_TAG_VAL_LENGTH
+        assert text.MAX_NAME == validation.MAX_ENTITY_KEY_LENGTH
+        assert text.MAX_DATASET_DIGEST == validation.MAX_DATASET_DIGEST_SIZE
+        assert runs.PARENT_RUN == mlflow_tags.MLFLOW_PARENT_RUN_ID
+
+    def test_a_file_that_is_no_database_is_refused_at_once(self, tmp_path: Path) -> None:
+        (tmp_path / "mlflow.db").write_text("this is no database, but it is long enough to be read as one" * 40)
+        with pytest.raises(
+            TrackingError, match=r"refused while opening run .*file is not a database.*tracking\.mode=off"
+        ):
+            tracker_for(TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db")).open_run("run", {})
+
+    def test_a_place_that_cannot_be_made_is_refused_at_once(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(TrackingError, match="refused while opening run"):
+            tracker_for(TrackingConfig(uri=f"sqlite:///{tmp_path}/file/mlflow.db")).open_run("run", {})
+
+    def test_a_locked_database_is_waited_for(self, tracker: Tracker, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = tracker.open_run("run", {})
+        tracker._connect()
+        calls: list[int] = []
+        real = tracker._client.log_batch
+
+        def locked_twice(*args: object, **named: object) -> None:
+            calls.append(1)
+            if len(calls) < 3:
+                raise sqlite3.OperationalError("database is locked")
+            real(*args, **named)
+
+        monkeypatch.setattr(tracker._client, "log_batch", locked_twice)
+        tracker.log_metrics(run, {"a": 1.0})
+        found = tracker.run(run)
+        assert len(calls) == 3 and found is not None and found.metrics == {"a": 1.0}
+
+
+class TestOff(Conformance):
+    @pytest.fixture
+    def uri(self) -> str:
+        return "off"
+
+    @pytest.fixture
+    def tracker(self) -> Tracker:
+        return tracker_for(TrackingConfig(mode="off"))
+
+    def test_ids_are_empty_and_nothing_is_registered(self, tracker: Tracker, tmp_path: Path) -> None:
+        assert tracker.open_run("run", {}) == tracker.open_step("", "step", {}) == ""
+        assert tracker.log_model("", model_record(), "x") == ""
+        assert tracker.promote("news", "", tmp_path, model_record()) == ""
+        assert tracker.incumbent("news") is None
+
+    def test_lineage_says_that_there_is_none(self, tracker: Tracker) -> None:
+        from podium.tracking.lineage import lineage
+
+        with pytest.raises(TrackingError, match=r"tracking\.mode=off keeps no lineage"):
+            lineage(tracker, "news")
