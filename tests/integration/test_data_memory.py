@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.integration
 
 FILE_MB = 30
-BOUND_MB = 20
+BOUND_MB = 26
 SCRIPT = """
 import resource, sys
 from pathlib import Path

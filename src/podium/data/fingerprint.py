@@ -10,6 +10,7 @@ from podium.config.schema import DatasetConfig
 from podium.data.readers import Reader, open_reader
 from podium.data.rows import Row
 from podium.data.sources import Source, resolve_sources
+from podium.errors import DataError
 from podium.keys import digest_file
 
 
@@ -28,7 +29,10 @@ def fingerprint(config: DatasetConfig) -> dict[str, str]:
 def _digests(source: Source, config: DatasetConfig) -> list[tuple[str, str]]:
     if source.format == "sql":
         return [(f"{source.prefix}query", _result_digest(open_reader(source, config)))]
-    return [(file.name, digest_file(file.path)) for file in source.files]
+    try:
+        return [(file.name, digest_file(file.path)) for file in source.files]
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions") from error
 
 
 def _result_digest(reader: Reader) -> str:

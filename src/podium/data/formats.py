@@ -40,9 +40,12 @@ def infer_format(path: Path, task: Task | None = None) -> str:
     """Name the format of a file or directory.
 
     Raises:
-        DataError: the format is none that Podium reads, or a directory mixes formats.
+        DataError: the format is none that Podium reads, a directory mixes formats, or the path cannot be read.
     """
-    return _of_directory(path, task) if path.is_dir() else _of_file(path, task)
+    try:
+        return _of_directory(path, task) if path.is_dir() else _of_file(path, task)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
 
 
 def _of_file(path: Path, task: Task | None) -> str:

@@ -71,10 +71,11 @@ class _Partitioner:
         if not len(self.rows):
             raise DataError("a data set must have rows, but none is left to train on")
         self._check_classes()
+        self._check_unseen()
         if self.config.max_rows is not None and self.config.max_rows < len(self.rows):
             self._sample(self.config.max_rows)
             self._check_classes()
-        self._check_unseen()
+            self._check_unseen()
         self._check_sizes()
         if not self.fixed["test"]:
             self._carve("test", self.config.test_fraction, self.config.folds)

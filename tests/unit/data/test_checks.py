@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from podium.data.fingerprint import fingerprint
 from podium.errors import DataError
 
-from .conftest import labelled, write_jsonl
+from .conftest import Configure, labelled, write_jsonl
 
 Prepare = Callable[..., Any]
 
@@ -129,6 +131,19 @@ def test_a_missing_column_lists_those_there_are(tmp_path: Path, prepared: Prepar
     )
     found, _ = prepared(tmp_path / name, text_column="Text", label_column="labels")
     assert found.labels == ("a", "b")
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rows").write_text("x")
+    path = write_jsonl(tmp_path / "rows.jsonl", labelled(a=9, b=9))
+
+    def forbidden(self: Path, *arguments: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    for unreadable in (tmp_path / "rows", path):
+        with pytest.raises(DataError, match="cannot be read: Permission denied; check its permissions"):
+            fingerprint(configure(unreadable))
 
 
 def test_an_unknown_format(tmp_path: Path, prepared: Prepare) -> None:
