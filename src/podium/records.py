@@ -121,11 +121,6 @@ class RunRecord(Record):
     incumbent: Incumbent | None = None
     tags: dict[str, str] = {}
 
-    @property
-    def model_name(self) -> str:
-        """Name under which the winner is registered."""
-        return self.config.tracking.model_name or self.config.dataset.name
-
 
 class DataRecord(Record):
     """A validated, split and fingerprinted data set.

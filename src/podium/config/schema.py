@@ -276,6 +276,11 @@ class PodiumConfig(Section):
     benchmark: BenchmarkConfig = BenchmarkConfig()
     tracking: Annotated[TrackingConfig, NotKeyed("records results, does not shape them")] = TrackingConfig()
 
+    @property
+    def model_name(self) -> str:
+        """Name under which the winner is registered."""
+        return self.tracking.model_name or self.dataset.name
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         problems = [*_backbone_problems(self.backbones), *_metric_problems(self.hpo, self.dataset.task)]

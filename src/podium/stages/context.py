@@ -6,6 +6,7 @@ The local runner names a run directory in `PODIUM_RUN_DIR`; there a step keeps `
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -61,6 +62,8 @@ def describe(error: BaseException) -> dict[str, Any]:
         message, code = str(error), error.exit_code
     elif isinstance(error, (SystemExit, KeyboardInterrupt)):
         message, code = "stopped by a signal", 130
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message, code = f"the disk is full ({error}); free some space and run the same command again", 1
     else:
         message, code = f"{type(error).__name__}: {error}", 1
     return {

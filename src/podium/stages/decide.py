@@ -107,7 +107,7 @@ def _against_incumbent(
 
 def _register(step: StepRun, model: ModelRecord, verdict: str) -> dict[str, str]:
     """Put the winner into the registry: `champion` on PROMOTE, else `challenger`. Empty when tracking is off."""
-    name = step.run.model_name
+    name = step.config.model_name
     if verdict == "PROMOTE" and step.tracker.incumbent(name) != step.run.incumbent:
         raise StepFailed(
             f"the champion of {name} must be the one this run began with, but another run moved it meanwhile; run the "

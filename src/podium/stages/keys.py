@@ -117,7 +117,7 @@ def decision_key(
         constraints=policy.constraints,
         cost=policy.cost,
         promotion=policy.promotion,
-        model_name=config.tracking.model_name,
+        model_name=config.model_name,
         incumbent=incumbent.model_dump() if incumbent else None,
     )
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from podium.config.schema import PodiumConfig
+from podium.errors import DataError
 from podium.events import emit
 from podium.records import DataRecord, RunRecord
 from podium.stages.context import step_context
@@ -55,7 +56,7 @@ def open_run(config: PodiumConfig, kfp_run_id: str) -> RunRecord:
     parent = tracker.open_run(name, {TAG_KIND: "run", "podium.run_id": run_id, **tags}, os.environ.get("MLFLOW_RUN_ID"))
     emit("run_opened", mlflow_run_id=parent)
     record = RunRecord(run_id=run_id, config=config, tags=tags, mlflow_run_id=parent or None)
-    return record.model_copy(update={"incumbent": tracker.incumbent(record.model_name)})
+    return record.model_copy(update={"incumbent": tracker.incumbent(config.model_name)})
 
 
 def prepare_data(run: RunRecord, directory: Path | None) -> DataRecord:
@@ -73,6 +74,8 @@ def _compute(step: StepRun) -> DataRecord:
 
     with step.store.scratch() as scratch:
         prepared = prepare_dataset(step.config.dataset, step.config.seed, scratch / "data")
+        if prepared.sources != step.key.parts["sources"]:
+            raise DataError(f"{step.config.dataset.path} changed while it was read; run the same command again")
         artifact = step.store.put_artifact("data", scratch / "data")
     record = DataRecord(**step.stamp, **asdict(prepared), artifacts={"data": artifact})
     step.tracker.log_params(step.mlflow_run_id, {"dataset": record.name, "task": record.task, "seed": step.config.seed})
