@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 import time
 import uuid
@@ -13,6 +14,7 @@ import pytest
 from podium.config.schema import TrackingConfig
 from podium.errors import TrackingError
 from podium.tracking import tracker_for
+from podium.tracking.connection import PATIENCE_SECONDS, REQUEST_SECONDS
 from podium.tracking.mlflow_tracker import MlflowTracker
 from tests.unit.tracking import conformance
 from tests.unit.tracking.conformance import RecordingConformance
@@ -115,6 +117,19 @@ def test_a_server_that_was_never_there_is_told_in_time() -> None:
     tracker._patience = 1.0
     with pytest.raises(TrackingError, match=r"did not answer while opening run 'run': .* attempts in"):
         tracker.open_run("run", {})
+
+
+def test_a_server_that_accepts_and_never_answers_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        began = time.monotonic()
+        with pytest.raises(TrackingError, match="did not answer while opening run"):
+            MlflowTracker(f"http://127.0.0.1:{mute.getsockname()[1]}", "podium", patience=1.0).open_run("run", {})
+    assert time.monotonic() - began < 10.0
+
+
+def test_the_longest_wait_is_under_a_minute() -> None:
+    assert PATIENCE_SECONDS + 20 <= 60 and PATIENCE_SECONDS + 2 * REQUEST_SECONDS <= 60
 
 
 def test_a_lost_answer_does_not_make_a_second_run(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
