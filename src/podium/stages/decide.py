@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from podium.errors import StepFailed
 from podium.evaluation.predictions import Predictions
@@ -40,7 +40,19 @@ def decide(
         incumbent = judged_against(run, selection, benchmark)
         key = decision_key(run.config, selection, benchmark, incumbent)
         parents = {"selection": selection.key, "benchmark": benchmark.key}
-        return run_step(run, key, DecisionRecord, compute, parents=parents, directory=directory)
+        return run_step(
+            run, key, DecisionRecord, compute, parents=parents, directory=directory, complete=still_holds(run)
+        )
+
+
+def still_holds(run: RunRecord) -> Callable[[DecisionRecord], bool]:
+    """Whether a stored decision is still in force: a promotion that the registry has lost is carried out again."""
+
+    def complete(decision: DecisionRecord) -> bool:
+        promoted = decision.verdict == "PROMOTE" and bool(decision.registered)
+        return not promoted or (run.incumbent is not None and run.incumbent.decision_key == decision.key)
+
+    return complete
 
 
 def judged_against(run: RunRecord, selection: SelectionRecord, benchmark: BenchmarkRecord) -> Incumbent | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from podium.config.schema import PodiumConfig
+from podium.errors import TrackingError
 from podium.events import ENV_STEP, emit
 from podium.keys import Key
 from podium.records import Record, RunRecord
@@ -126,21 +127,31 @@ def _compute(
 ) -> R:
     tracker = tracker_for(run.config.tracking)
     name = os.environ.get(ENV_STEP, key.kind)
-    tracked = tracker.open_step(run.mlflow_run_id or "", name, step_tags(run, key, parents))
+    # In a pod the MLflow plugin of Kubeflow Pipelines has already made a run for this task.
+    given = os.environ.get("MLFLOW_RUN_ID") if "KFP_POD_NAME" in os.environ else None
+    tracked = tracker.open_step(run.mlflow_run_id or "", name, step_tags(run, key, parents), given)
     step = StepRun(run, store, tracker, tracked, key, parents, directory)
     started = time.monotonic()
     _log.info("computing %s", key)
     try:
         record = compute(step)
     except BaseException as error:
-        tracker.set_tags(tracked, {"podium.error": str(error)[:500]})
-        tracker.close(tracked, "FAILED" if isinstance(error, Exception) else "KILLED")
+        _track_failure(tracker, tracked, error)
         raise
     record = record.model_copy(update={"seconds": time.monotonic() - started})
     tracker.log_metrics(tracked, {"seconds": record.seconds})
     tracker.set_tags(tracked, {f"podium.artifact.{role}": ref.digest for role, ref in record.artifacts.items()})
     tracker.close(tracked, "FINISHED")
     return record
+
+
+def _track_failure(tracker: Tracker, tracked: str, error: BaseException) -> None:
+    """End the step's run without hiding why the step ended."""
+    try:
+        tracker.set_tags(tracked, {"podium.error": str(error)})
+        tracker.close(tracked, "FAILED" if isinstance(error, Exception) else "KILLED")
+    except TrackingError as unheard:
+        _log.warning("the step's run could not be ended in MLflow: %s", unheard)
 
 
 def step_tags(run: RunRecord, key: Key, parents: Mapping[str, str]) -> dict[str, str]:
