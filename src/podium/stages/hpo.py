@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from podium.config.schema import PodiumConfig
@@ -105,6 +106,7 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
     with WorkerPool(experiment.parallel_trials, config.training.threads) as pool:
         engine = EmbeddedEngine(CrossValidationTrial(spec, data.folds), pool, (step.directory or work) / "trials")
         trials = run_study(experiment, ledger, engine, track)
+    shutil.rmtree(work)
     best = best_trial(trials, experiment.objective.direction)
     step.tracker.log_metrics(step.mlflow_run_id, {f"best_cv_{config.hpo.metric}": best.score or 0.0})
     return StudyRecord(
