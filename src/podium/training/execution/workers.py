@@ -1,0 +1,235 @@
+"""Workers that start in milliseconds: forks of a server that has the heavy libraries loaded."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from multiprocessing import connection, forkserver, spawn, util
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from podium.errors import TrainingTimeout
+from podium.training.execution.environment import MAIN_FILE, MAIN_NAME, training_environment
+from podium.training.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
+from podium.training.execution.slots import core_slots
+
+_PRELOAD = "podium.training.execution.preload"
+_server_lock = threading.Lock()
+
+
+class Job:
+    """One function call in a worker process of its own, made by `WorkerPool.submit`. To be used from one thread."""
+
+    def __init__(self, process: ForkServerProcess, answer: Connection, log: Path, kills: int) -> None:
+        self._process = process
+        self._answer = answer
+        self._log = log
+        self._kills = kills
+        self._outcome: dict[str, Any] | None = None
+        self.pid = process.pid
+        self.sentinel = process.sentinel
+
+    def poll(self) -> bool:
+        """Whether it has ended."""
+        self._receive(0)
+        return self._outcome is not None
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """The function's result.
+
+        Raises:
+            PodiumError: what the function raised; an exception that is not Podium's comes as TrainingError.
+            OutOfMemory, TrainingKilled: a signal ended the worker.
+            TrainingTimeout: `timeout` seconds passed; the worker has been killed.
+        """
+        self._receive(timeout)
+        if self._outcome is None:
+            self.kill()
+            raise TrainingTimeout(f"a job must end within {timeout} s, but was killed after that\n{excerpt(self._log)}")
+        if "error" in self._outcome:
+            raise rebuild(self._outcome["error"], self._log)
+        if "exit_code" in self._outcome:
+            raise death(self._outcome["exit_code"], self._log, self._kills)
+        return self._outcome["result"]
+
+    def kill(self) -> None:
+        """End it and its children with SIGKILL; no effect on one that has ended."""
+        if self._outcome is None:
+            _kill(self._process)
+            self._receive(None)
+
+    def _receive(self, timeout: float | None) -> None:
+        if self._outcome is not None or not connection.wait([self._answer, self.sentinel], timeout):
+            return
+        try:
+            self._outcome = self._answer.recv() if self._answer.poll() else None
+        except EOFError:
+            self._outcome = None
+        if self._outcome is not None:
+            # It has said all there is to say; what is left of it and its children is in the way.
+            _kill(self._process)
+        self._process.join()
+        if self._outcome is None:
+            self._outcome = {"exit_code": self._process.exitcode}
+        self._answer.close()
+        self._process.close()
+
+
+class WorkerPool:
+    """Runs functions in forks of a server with torch, transformers and the training modules loaded.
+
+    Every job gets a fresh fork, so none sees what another left behind, and holds as many machine-wide core slots as it
+    has threads while it runs. Jobs end with this process, even when it is killed, and with the pool.
+    """
+
+    def __init__(self, size: int, threads: int = 1) -> None:
+        """Start the server in the background; the first job waits for its imports.
+
+        Args:
+            size: most jobs at a time; `submit` waits for one to end.
+            threads: threads of every numeric library in a job.
+        """
+        self._size = size
+        self._threads = threads
+        self._jobs: list[Job] = []
+        self._context = multiprocessing.get_context("forkserver")
+        self._close_at_exit = util.Finalize(self, _kill_all, args=(self._jobs,), exitpriority=10)
+        _start_server(threads)
+
+    def submit(self, function: Callable[..., Any], *args: Any, log: Path) -> Job:
+        """Call `function(*args)` in a new worker; its standard output and error are appended to `log`.
+
+        Function, arguments and result travel pickled. The job has this process's environment and working directory.
+
+        Raises:
+            ValueError: the function belongs to the main module, which a worker does not have.
+        """
+        if getattr(function, "__module__", None) == "__main__":
+            raise ValueError(f"a job's function must be importable, but {function!r} belongs to the main module")
+        while len(self.running()) >= self._size:
+            self.wait_any(self._jobs)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        receiver, sender = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=_run_job,
+            args=(sender, function, args, log, training_environment(self._threads), self._threads),
+        )
+        kills = out_of_memory_kills()
+        process.start()
+        sender.close()
+        job = Job(process, receiver, log, kills)
+        self._jobs.append(job)
+        return job
+
+    def running(self) -> list[Job]:
+        """The jobs that have not ended, in the order they were submitted."""
+        self._jobs[:] = [job for job in self._jobs if not job.poll()]
+        return list(self._jobs)
+
+    @staticmethod
+    def wait_any(jobs: Sequence[Job], timeout: float | None = None) -> list[Job]:
+        """Wait until at least one of `jobs` has ended, or `timeout` seconds have passed; returns those that have."""
+        ended = [job for job in jobs if job.poll()]
+        if not ended and jobs:
+            watched = [end for job in jobs for end in (job.sentinel, job._answer)]
+            connection.wait(watched, timeout)
+            ended = [job for job in jobs if job.poll()]
+        return ended
+
+    def close(self) -> None:
+        """Kill the jobs that still run."""
+        _kill_all(self._jobs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _start_server(threads: int) -> None:
+    """Start the fork server, one per process, with the environment that its libraries read when they are loaded."""
+    with _server_lock:
+        forkserver.set_forkserver_preload([_PRELOAD])
+        before = dict(os.environ)
+        os.environ.update({**training_environment(threads), **_main_module()})
+        try:
+            forkserver.ensure_running()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _main_module() -> dict[str, str]:
+    """How `multiprocessing` will name this process's main module to its workers."""
+    told = spawn.get_preparation_data("worker")
+    names = {MAIN_NAME: told.get("init_main_from_name"), MAIN_FILE: told.get("init_main_from_path")}
+    return {variable: value for variable, value in names.items() if value}
+
+
+def _kill(process: ForkServerProcess) -> None:
+    if process.pid is None or not process.is_alive():
+        return
+    for end in (os.killpg, os.kill):
+        with suppress(ProcessLookupError):
+            end(process.pid, signal.SIGKILL)
+
+
+def _kill_all(jobs: Iterable[Job]) -> None:
+    for job in list(jobs):
+        job.kill()
+
+
+def _run_job(
+    answer: Connection,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    log: Path,
+    environment: dict[str, str],
+    threads: int,
+) -> None:
+    os.setsid()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    _redirect_output(log)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        import torch
+
+        torch.set_num_threads(threads)
+        with core_slots(threads):
+            outcome = {"result": function(*args)}
+    except BaseException as error:
+        traceback.print_exc()
+        outcome = {"error": describe(error)}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    answer.send(outcome)
+    answer.close()
+
+
+def _die_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os.killpg(0, signal.SIGKILL)
+
+
+def _redirect_output(log: Path) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    os.close(descriptor)

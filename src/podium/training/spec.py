@@ -1,0 +1,118 @@
+"""What one training is told, and what it answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from podium.config.schema import METRICS, Section, Task, TrainingConfig
+from podium.errors import ConfigError
+from podium.keys import Key
+
+Scalar = bool | int | float | str
+
+RESULT_FILE = "result.json"
+"""What a training process leaves in its output directory: {"result": ...} or {"error": ...}."""
+
+
+class TrainingSpec(Section):
+    """One training: a fold of a cross-validation, or the refit on everything but the test rows.
+
+    Attributes:
+        task: decides head, tokenisation and metrics.
+        labels: class names, or tags for `ner`, in the order of the model's outputs.
+        data: directory of the `data` artifact.
+        data_digest: digest of that artifact, the name its tokenised form is cached under; computed when empty.
+        backbone: directory of the pretrained model (see `podium.training.backbone.locate_backbone`).
+        metric: what early stopping watches and progress shows; higher is better.
+        fold: train on the other folds and score this one; None: train on all of development, predict the test rows.
+        data_fraction: share of the training rows to use, at least one row per class.
+        output: directory of this training alone; holds its checkpoints, and after a refit `model` and `predictions`.
+        cache: directory of tokenised data, shared by any number of processes.
+        context: fields added to every progress event (trial number, backbone name).
+    """
+
+    task: Task
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    data: Path
+    data_digest: str = ""
+    backbone: Path
+    trust_remote_code: bool = False
+    config: TrainingConfig
+    metric: str
+    seed: int
+    fold: Annotated[int, Field(ge=0)] | None = None
+    data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    output: Path
+    cache: Path
+    context: dict[str, Scalar] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.metric not in METRICS[self.task]:
+            known = ", ".join(METRICS[self.task])
+            raise ValueError(f"metric must be one of {known} for {self.task}, but got {self.metric!r}")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels must be unique, but got {self.labels}")
+        return self
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a spec from a JSON file.
+
+        Raises:
+            ConfigError: the file is missing or is not a spec.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ConfigError(f"a training spec must be a readable file, but got {path}: {error.strerror}") from error
+        except ValidationError as error:
+            raise ConfigError(f"{path} must hold a training spec, but: {error}") from error
+
+    def fingerprint(self, data_digest: str, backbone_digest: str) -> str:
+        """Digest of everything that shapes the weights: a checkpoint is resumed only under the same one."""
+        parts = {
+            "task": self.task,
+            "labels": self.labels,
+            "data": data_digest,
+            "backbone": backbone_digest,
+            "trust_remote_code": self.trust_remote_code,
+            "config": self.config,
+            "metric": self.metric,
+            "seed": self.seed,
+            "fold": self.fold,
+            "data_fraction": self.data_fraction,
+        }
+        return Key.of("training", **parts).digest
+
+
+class TrainingResult(Section):
+    """What a training achieved.
+
+    Attributes:
+        metrics: of the held-out fold, or of the test rows after a refit. With early stopping those of the best
+            evaluation, otherwise those of the last.
+        epoch: the (fractional) epoch those metrics were measured at.
+        steps: optimiser steps up to that point.
+        seconds: wall time of this process's share; a resumed training counts from its resumption.
+        samples_per_second: training examples per second of the training loop, evaluations included.
+        threads: torch threads used.
+    """
+
+    metrics: dict[str, float]
+    epoch: float
+    steps: int
+    seconds: float
+    samples_per_second: float
+    threads: int
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON so that a reader sees the whole file or none."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, ensure_ascii=False))
+    partial.replace(path)

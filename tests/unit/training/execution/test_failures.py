@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from podium import errors
+from podium.errors import OutOfMemory, TrainingError, TrainingKilled
+from podium.training.execution import failures
+from podium.training.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    file = tmp_path / "log.txt"
+    file.write_text("".join(f"line {number}\n" for number in range(40)))
+    return file
+
+
+@pytest.mark.parametrize("name", ["NonFiniteLoss", "OutOfMemory", "TrainingTimeout", "StoreError"])
+def test_errors_travel_with_their_type_and_name_the_log(name: str, log: Path) -> None:
+    kind = getattr(errors, name)
+    again = rebuild(describe(kind("what went wrong")), log)
+    assert type(again) is kind and str(again) == f"what went wrong\nlog: {log}"
+
+
+@pytest.mark.parametrize("name", ["ConfigError", "DataError", "ModelError"])
+def test_input_errors_stand_for_themselves(name: str, log: Path) -> None:
+    again = rebuild(describe(getattr(errors, name)("what is wrong")), log)
+    assert type(again).__name__ == name and str(again) == "what is wrong" and again.exit_code == 2
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), SystemExit(3)])
+def test_foreign_errors_become_training_errors_with_the_end_of_the_log(error: BaseException, log: Path) -> None:
+    again = rebuild(describe(error), log)
+    assert type(again) is TrainingError and type(error).__name__ in str(again)
+    assert "| line 39" in str(again) and "line 24\n" not in str(again) and str(log) in str(again)
+
+
+def test_exit_code_without_result(log: Path) -> None:
+    error = death(3, log, 0)
+    assert type(error) is TrainingError and "exit code 3" in str(error) and "| line 39" in str(error)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT])
+def test_signals(number: signal.Signals, log: Path) -> None:
+    error = death(-number, log, 0)
+    assert isinstance(error, TrainingKilled) and number.name in str(error) and str(log) in str(error)
+
+
+def test_kill_with_and_without_evidence_of_the_memory_killer(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "out_of_memory_kills", lambda: 4)
+    killed = death(-signal.SIGKILL, log, 4)
+    assert isinstance(killed, TrainingKilled) and "out-of-memory killer" in str(killed)
+    starved = death(-signal.SIGKILL, log, 3)
+    assert isinstance(starved, OutOfMemory) and "training.batch_size" in str(starved)
+
+
+def test_kill_counters_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert out_of_memory_kills() >= 0
+    events = tmp_path / "memory.events"
+    monkeypatch.setattr(failures, "_memory_events", lambda: events)
+    without = out_of_memory_kills()
+    events.write_text("low 0\noom 7\noom_kill 2\noom_group_kill 9\n")
+    assert out_of_memory_kills() == without + 2
+
+
+def test_missing_log_is_said(tmp_path: Path) -> None:
+    assert "cannot be read" in excerpt(tmp_path / "none.txt")
