@@ -1,0 +1,77 @@
+"""The model card that a refitted model carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from podium.keys import keyed
+from podium.training.spec import TrainingSpec
+
+_PIPELINES = {"text-classification": "text-classification", "ner": "token-classification"}
+
+
+def write_card(
+    directory: Path,
+    spec: TrainingSpec,
+    *,
+    data_digest: str,
+    backbone_digest: str,
+    rows: Mapping[str, int],
+    parameters: int,
+    metrics: Mapping[str, float],
+) -> None:
+    """Write `README.md`, a Hugging Face model card, into the directory of a model.
+
+    It holds no path and no time, so that the same training gives the same bytes.
+    """
+    head = {
+        "library_name": "transformers",
+        "pipeline_tag": _PIPELINES[spec.task],
+        "tags": ["podium"],
+        "metrics": sorted(metrics),
+    }
+    settings = {**keyed(spec.config), "seed": spec.seed, "data_fraction": spec.data_fraction}
+    text = f"""---
+{yaml.safe_dump(head, sort_keys=False).strip()}
+---
+
+# {_PIPELINES[spec.task].capitalize()} model
+
+Fine-tuned by Podium: {parameters:,} parameters, weights as safetensors.
+
+## Data
+
+{_table("what", "value", {**{f"{name} rows": f"{count:,}" for name, count in rows.items()}, "digest": data_digest})}
+
+Labels: {", ".join(f"`{label}`" for label in spec.labels)}
+
+## Results
+
+On the held-out test rows:
+
+{_table("metric", "value", {name: f"{value:.4f}" for name, value in metrics.items()})}
+
+## Training
+
+Backbone digest: `{backbone_digest}`
+
+{_table("setting", "value", {name: json.dumps(value) for name, value in settings.items()})}
+
+## Use
+
+```python
+from transformers import pipeline
+
+model = pipeline("{_PIPELINES[spec.task]}", model="DIRECTORY")
+```
+"""
+    (directory / "README.md").write_text(text)
+
+
+def _table(left: str, right: str, rows: Mapping[str, str]) -> str:
+    lines = [f"| {left} | {right} |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
+    return "\n".join(lines)

@@ -1,0 +1,379 @@
+"""The one entry point of training: `train(spec)`, or `python -m podium.training.train --spec FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import torch
+import transformers
+from datasets import Dataset
+from numpy.typing import NDArray
+from transformers import (
+    DataCollatorForTokenClassification,
+    DataCollatorWithPadding,
+    EvalPrediction,
+    TrainingArguments,
+    set_seed,
+)
+
+from podium.data.artifact import DataArtifact
+from podium.errors import ConfigError, DataError, NonFiniteLoss, OutOfMemory, PodiumError
+from podium.evaluation.metrics import all_metrics
+from podium.evaluation.predictions import Predictions
+from podium.keys import digest_tree
+from podium.training.backbone import backbone_digest, load_tokenizer, tokenizer_digest
+from podium.training.card import write_card
+from podium.training.checkpoints import Checkpoints
+from podium.training.execution.environment import WATCH_PARENT
+from podium.training.execution.failures import describe
+from podium.training.heldout import HeldOut
+from podium.training.model import check_length, load_model
+from podium.training.spec import RESULT_FILE, TrainingResult, TrainingSpec, write_json
+from podium.training.tokenization import IGNORED, tokenised
+from podium.training.trainer import Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
+
+
+def train(spec: TrainingSpec) -> TrainingResult:
+    """Run one training in this process, resuming it from its newest checkpoint when there is one.
+
+    A fold leaves nothing behind but its result; a refit leaves `{output}/model` and `{output}/predictions`. Sets the
+    number of torch threads and all global seeds of this process.
+
+    Raises:
+        ConfigError: a setting does not fit the backbone or the device.
+        DataError: the data does not fit the spec.
+        ModelError: the backbone does not fit the task.
+        NonFiniteLoss: the loss or a metric became NaN or infinite.
+        OutOfMemory: host or device memory ran out.
+        TrainingTimeout: `config.timeout_seconds` passed.
+    """
+    with _quiet(), _memory_errors(spec):
+        torch.set_num_threads(spec.config.threads)
+        set_seed(spec.seed)
+        return _Training(spec, started=time.monotonic()).run()
+
+
+class _Training:
+    """One training, from its spec to its result."""
+
+    def __init__(self, spec: TrainingSpec, started: float) -> None:
+        self.spec, self.started = spec, started
+        self.artifact = DataArtifact(spec.data)
+        if (self.artifact.task, tuple(self.artifact.labels)) != (spec.task, spec.labels):
+            raise DataError(
+                f"the data must have the task and labels of the training ({spec.task}: {', '.join(spec.labels)}), "
+                f"but {spec.data} has {self.artifact.task}: {', '.join(self.artifact.labels)}"
+            )
+        self.data_digest = spec.data_digest or digest_tree(spec.data)
+        self.backbone_digest = backbone_digest(spec.backbone)
+        self.tokenizer = load_tokenizer(spec.backbone, spec.task, spec.trust_remote_code)
+        self.model = load_model(
+            spec.backbone,
+            spec.task,
+            spec.labels,
+            self.tokenizer,
+            dropout=spec.config.dropout,
+            trust_remote_code=spec.trust_remote_code,
+        )
+        check_length(self.model, self.tokenizer, spec.config.max_length)
+        try:
+            self.train_tokens, self.held = self._data()
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise DataError(f"{spec.data} must be a whole data artifact, but: {error}; prepare it anew") from error
+
+    def run(self) -> TrainingResult:
+        spec = self.spec
+        checkpoints = Checkpoints(spec.output / "checkpoints", spec.fingerprint(self.data_digest, self.backbone_digest))
+        trainer = self._trainer(checkpoints)
+        resumed = checkpoints.newest()
+        begun = time.monotonic()
+        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
+        seconds = time.monotonic() - begun
+        evaluation = self._refitted(trainer) if spec.fold is None else self._best(trainer)
+        checkpoints.clear()
+        return TrainingResult(
+            metrics=evaluation.metrics,
+            epoch=evaluation.epoch,
+            steps=evaluation.step,
+            seconds=time.monotonic() - self.started,
+            samples_per_second=trainer.samples / seconds,
+            threads=spec.config.threads,
+        )
+
+    def _data(self) -> tuple[Dataset, HeldOut]:
+        spec, artifact = self.spec, self.artifact
+        development = artifact.development
+        tokens = self._tokenised("development", development)
+        if spec.fold is None:
+            rows = np.arange(len(development))
+            test = artifact.test
+            held = HeldOut.of(spec.task, spec.labels, test, self._tokenised("test", test), np.arange(len(test)))
+        else:
+            rows, held_rows = artifact.fold(spec.fold)
+            held = HeldOut.of(spec.task, spec.labels, development, tokens, held_rows)
+        classes = np.asarray(development["label"])[rows] if spec.task == "text-classification" else None
+        return tokens.select(sample_rows(rows, classes, spec.data_fraction, spec.seed)), held
+
+    def _tokenised(self, split: str, dataset: Dataset) -> Dataset:
+        spec = self.spec
+        if len(dataset) == 0:
+            raise DataError(f"the {split} rows must not be empty, but those of {spec.data} are")
+        return tokenised(
+            dataset,
+            tokenizer=self.tokenizer,
+            tokenizer_digest=tokenizer_digest(spec.backbone),
+            data_digest=self.data_digest,
+            split=split,
+            task=spec.task,
+            max_length=spec.config.max_length,
+            cache=spec.cache,
+        )
+
+    def _trainer(self, checkpoints: Checkpoints) -> PodiumTrainer:
+        spec, config = self.spec, self.spec.config
+        batches = math.ceil(len(self.train_tokens) / config.batch_size)
+        refit = spec.fold is None
+        schedule = Schedule(
+            epoch_steps=math.ceil(batches / config.gradient_accumulation),
+            evaluations=0 if refit else config.evaluations_per_epoch,
+            checkpoints=config.checkpoints_per_epoch,
+            metric=spec.metric,
+            patience=None if refit else config.early_stopping_patience,
+            deadline=None if config.timeout_seconds is None else self.started + config.timeout_seconds,
+            fields={**spec.context, **({} if spec.fold is None else {"fold": spec.fold})},
+        )
+        text = spec.task == "text-classification"
+        trainer = PodiumTrainer(
+            lengths=list(self.train_tokens["length"]),
+            checkpoints=checkpoints,
+            model=self.model,
+            args=_arguments(spec),
+            data_collator=(DataCollatorWithPadding if text else DataCollatorForTokenClassification)(self.tokenizer),
+            train_dataset=self.train_tokens,
+            eval_dataset=self.held.tokens,
+            processing_class=self.tokenizer,
+            compute_loss_func=loss_function(self._class_weights(), config.label_smoothing),
+            compute_metrics=None if refit else self._score,
+            preprocess_logits_for_metrics=_probabilities if text else _best_labels,
+            callbacks=[schedule],
+        )
+        schedule.trainer = trainer
+        return trainer
+
+    def _class_weights(self) -> torch.Tensor | None:
+        """scikit-learn's balanced weights, rows / (classes * rows of the class); 1 for a class that never occurs."""
+        if self.spec.config.class_weights == "none":
+            return None
+        values = np.concatenate([np.atleast_1d(labels) for labels in self.train_tokens["labels"]])
+        counts = np.bincount(values[values != IGNORED], minlength=len(self.spec.labels))
+        present = counts > 0
+        weights = np.ones(len(counts))
+        weights[present] = counts.sum() / (present.sum() * counts[present])
+        return torch.tensor(weights, dtype=torch.float32)
+
+    def _score(self, output: EvalPrediction) -> dict[str, float]:
+        return _metrics(self.held.predictions(output.predictions, output.label_ids))
+
+    def _best(self, trainer: PodiumTrainer) -> Evaluation:
+        history = evaluations_of(trainer.state)
+        if self.spec.config.early_stopping_patience is None:
+            return history[-1]
+        return max(history, key=lambda evaluation: evaluation.metrics[self.spec.metric])
+
+    def _refitted(self, trainer: PodiumTrainer) -> Evaluation:
+        output = trainer.predict(self.held.tokens)
+        predictions = self.held.predictions(output.predictions, output.label_ids)
+        metrics = _metrics(predictions)
+        target, partial = self.spec.output / "model", self.spec.output / ".model"
+        for folder in (target, partial):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.model.save_pretrained(partial, save_original_format=False)
+        # A fresh one: use leaves traces in a tokenizer, which would tell a resumed training from an undisturbed one.
+        tokenizer = load_tokenizer(self.spec.backbone, self.spec.task, self.spec.trust_remote_code)
+        tokenizer.model_max_length = self.spec.config.max_length
+        tokenizer.save_pretrained(partial)
+        write_card(
+            partial,
+            self.spec,
+            data_digest=self.data_digest,
+            backbone_digest=self.backbone_digest,
+            rows={"train": len(self.train_tokens), "test": len(self.held)},
+            parameters=self.model.num_parameters(),
+            metrics=metrics,
+        )
+        partial.rename(target)
+        predictions.save(self.spec.output / "predictions")
+        return Evaluation(trainer.state.epoch, trainer.state.global_step, metrics)
+
+
+def sample_rows(
+    rows: NDArray[np.int64], classes: NDArray[np.int64] | None, fraction: float, seed: int
+) -> NDArray[np.int64]:
+    """A random share of `rows`, in ascending order: `fraction` of each class, rounded up.
+
+    Args:
+        rows: row numbers.
+        classes: class of each of those rows; None draws without regard to classes.
+    """
+    if fraction == 1.0:
+        return np.sort(rows)
+    groups = np.zeros(len(rows), dtype=np.int64) if classes is None else classes
+    shuffled = np.random.default_rng(seed).permutation(len(rows))
+    kept: list[NDArray[np.int64]] = []
+    for group in np.unique(groups):
+        members = shuffled[groups[shuffled] == group]
+        kept.append(members[: math.ceil(fraction * len(members))])
+    return np.sort(rows[np.concatenate(kept)])
+
+
+def _arguments(spec: TrainingSpec) -> TrainingArguments:
+    config = spec.config
+    arguments = TrainingArguments(
+        output_dir=str(spec.output),
+        num_train_epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.eval_batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        weight_decay=config.weight_decay,
+        warmup_steps=config.warmup_ratio,
+        seed=spec.seed,
+        eval_strategy="no",
+        save_strategy="no",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        log_level="error",
+        dataloader_pin_memory=torch.cuda.is_available(),
+        **_precision(config.precision),
+    )
+    # Several visible GPUs would silently multiply the batch size through DataParallel.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+def _precision(wanted: str) -> dict[str, bool]:
+    """Trainer flags of a precision; `auto` is bf16, or else fp16, on a GPU, and fp32 elsewhere.
+
+    Raises:
+        ConfigError: the device cannot train in it.
+    """
+    gpu = torch.cuda.is_available()
+    bf16 = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    if wanted == "auto":
+        wanted = "bf16" if bf16 else "fp16" if gpu else "fp32"
+    if (wanted == "fp16" and not gpu) or (wanted == "bf16" and gpu and not bf16):
+        raise ConfigError(f"training.precision={wanted} needs a GPU that has it; set training.precision=auto")
+    return {"bf16": wanted == "bf16", "fp16": wanted == "fp16"}
+
+
+def _probabilities(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+    return torch.softmax(_finite(logits).double(), dim=-1)
+
+
+def _best_labels(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+    return _finite(logits).argmax(dim=-1)
+
+
+def _finite(logits: Any) -> torch.Tensor:
+    values: torch.Tensor = logits[0] if isinstance(logits, tuple) else logits
+    if not torch.isfinite(values).all():
+        raise NonFiniteLoss(
+            "the model's outputs must stay finite, but some are NaN or infinite on held-out rows; "
+            "lower training.learning_rate, or set training.precision=fp32"
+        )
+    return values.float()
+
+
+def _metrics(predictions: Predictions) -> dict[str, float]:
+    metrics = all_metrics(predictions)
+    odd = {name: value for name, value in metrics.items() if not math.isfinite(value)}
+    if odd:
+        raise NonFiniteLoss(f"every metric must be finite, but got {odd}; lower training.learning_rate")
+    return metrics
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep progress bars and load reports of the libraries out of captured logs."""
+    verbosity = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def _memory_errors(spec: TrainingSpec) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not (
+            "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+        ):
+            raise
+        config = spec.config
+        raise OutOfMemory(
+            f"a training must fit into memory, but {str(error).splitlines()[0] if text else 'it ran out'}; "
+            f"lower training.batch_size (now {config.batch_size}; training.gradient_accumulation makes up for it) "
+            f"or training.max_length (now {config.max_length})"
+        ) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the training of a spec file; leave its result or its error in `{output}/result.json`.
+
+    Returns the exit code: 0 done, 1 failed, 2 wrong input.
+    """
+    parser = argparse.ArgumentParser(prog="python -m podium.training.train", description="Run one training.")
+    parser.add_argument("--spec", type=Path, required=True, help="JSON file of a TrainingSpec")
+    path = parser.parse_args(arguments).spec
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    if os.environ.get(WATCH_PARENT):
+        threading.Thread(target=_die_with_parent, daemon=True).start()
+    output: Path | None = None
+    try:
+        spec = TrainingSpec.read(path)
+        output = spec.output
+        output.mkdir(parents=True, exist_ok=True)
+        result = train(spec)
+    except Exception as error:
+        traceback.print_exc()
+        if output is not None:
+            write_json(output / RESULT_FILE, {"error": describe(error)})
+        return error.exit_code if isinstance(error, PodiumError) else 1
+    write_json(output / RESULT_FILE, {"result": result.model_dump()})
+    print(result.model_dump_json(), flush=True)
+    return 0
+
+
+def _die_with_parent() -> None:
+    """Wait until the launcher, which holds the other end of our standard input, is gone; then end this group."""
+    while os.read(0, 1024):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

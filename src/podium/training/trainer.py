@@ -1,0 +1,248 @@
+"""The transformers Trainer with what Podium asks beyond it: exact resumption, finite losses, one loss function."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch.nn import functional
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import get_length_grouped_indices
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from podium.errors import NonFiniteLoss, TrainingTimeout
+from podium.events import emit
+from podium.training.checkpoints import Checkpoints
+from podium.training.spec import Scalar
+from podium.training.tokenization import IGNORED
+
+_BOOKKEEPING = {
+    "eval_loss",
+    "eval_runtime",
+    "eval_samples_per_second",
+    "eval_steps_per_second",
+    "eval_model_preparation_time",
+}
+"""What transformers adds to the metrics of an evaluation."""
+
+
+class EpochSampler(Sampler[int]):  # type: ignore[misc]
+    """Batches of similar length, in an order that depends on seed and epoch alone.
+
+    transformers' `LengthGroupedSampler` draws from the global generator, whose state in the middle of an epoch differs
+    between a resumed and an undisturbed training.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        """Args: token count of every row; rows per optimiser step; seed of the order."""
+        self._lengths = list(lengths)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader before an epoch is iterated."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed((self._seed << 20) % (1 << 62) + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch_size, generator=generator))
+
+
+class PodiumTrainer(Trainer):  # type: ignore[misc]
+    """Trainer whose interrupted and resumed training ends bit for bit like an undisturbed one.
+
+    The training set needs a `length` column; evaluation sets are read in their own order.
+    """
+
+    def __init__(self, *, lengths: Sequence[int], checkpoints: Checkpoints, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.remove_callback(PrinterCallback)
+        self._lengths = lengths
+        self._checkpoints = checkpoints
+        self.recent_losses: list[float] = []
+        self.samples = 0
+        """Training rows seen by this process."""
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """One forward and backward pass; NonFiniteLoss as soon as the loss is NaN or infinite."""
+        self.samples += len(inputs["labels"])
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise NonFiniteLoss(
+                f"the loss must stay finite, but it became {value} at step {self.state.global_step + 1} of "
+                f"{self.state.max_steps} (learning rate {self.args.learning_rate:g}); "
+                "lower training.learning_rate, or set training.precision=fp32"
+            )
+        self.recent_losses.append(value)
+        return loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
+        rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return EpochSampler(self._lengths, rows, self.args.seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
+        return SequentialSampler(eval_dataset)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._checkpoints.partial)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # save_pretrained writes the names of the original checkpoint (BERT's `LayerNorm.gamma`), which transformers'
+        # own _load_from_checkpoint does not find in the model and silently leaves untrained.
+        directory = Path(output_dir or self.args.output_dir)
+        directory.mkdir(parents=True, exist_ok=True)
+        save_model(self.model, str(directory / SAFE_WEIGHTS_NAME))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_model(model or self.model, Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME, strict=True)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with self._checkpoints.writing(self.state.global_step):
+            super()._save_checkpoint(model, trial)
+
+
+class Schedule(TrainerCallback):  # type: ignore[misc]
+    """When to evaluate, checkpoint and stop; tells progress as it goes.
+
+    Evaluations and checkpoints are spread evenly over each epoch of `epoch_steps` optimiser steps. What it decides
+    depends only on the step and on the evaluations in the trainer's history, both of which a checkpoint holds.
+    """
+
+    def __init__(
+        self,
+        *,
+        epoch_steps: int,
+        evaluations: int,
+        checkpoints: int,
+        metric: str,
+        patience: int | None,
+        deadline: float | None,
+        fields: dict[str, Scalar],
+    ) -> None:
+        """Args: evaluations and checkpoints per epoch (0 evaluations: never); deadline on `time.monotonic()`."""
+        self._epoch_steps = epoch_steps
+        self._evaluations = evaluations
+        self._checkpoints = checkpoints
+        self._metric = metric
+        self._patience = patience
+        self._deadline = deadline
+        self._started = time.monotonic()
+        self._fields = fields
+        self.trainer: PodiumTrainer | None = None
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Decide what follows this step."""
+        step, last = state.global_step, state.global_step >= state.max_steps
+        if self._deadline is not None and not last and time.monotonic() > self._deadline:
+            raise TrainingTimeout(
+                f"the training must end within {self._deadline - self._started:.0f} s, but was at step {step} of "
+                f"{state.max_steps}; raise training.timeout_seconds, or train less"
+            )
+        if self._evaluations and (last or self._due(step, self._evaluations)):
+            control.should_evaluate = True
+        elif not self._evaluations and (last or self._due(step, 1)):
+            self._tell(state, score=None)
+        # A finished training leaves nothing to resume.
+        control.should_save = not last and self._due(step, self._checkpoints)
+        return control
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Tell the score, and stop a training that no longer improves."""
+        history = evaluations_of(state)
+        self._tell(state, score=history[-1].metrics[self._metric])
+        if self._patience is not None and stalled([entry.metrics[self._metric] for entry in history], self._patience):
+            control.should_training_stop = True
+            control.should_save = False
+        return control
+
+    def _due(self, step: int, per_epoch: int) -> bool:
+        return step * per_epoch // self._epoch_steps > (step - 1) * per_epoch // self._epoch_steps
+
+    def _tell(self, state: TrainerState, score: float | None) -> None:
+        recent = self.trainer.recent_losses if self.trainer else []
+        loss = sum(recent) / len(recent) if recent else None
+        recent.clear()
+        emit(
+            "epoch",
+            **self._fields,
+            epoch=round(state.epoch, 4),
+            step=state.global_step,
+            steps=state.max_steps,
+            loss=loss,
+            metric=self._metric,
+            score=score,
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics measured on held-out rows at some point of a training."""
+
+    epoch: float
+    step: int
+    metrics: dict[str, float]
+
+
+def evaluations_of(state: TrainerState) -> list[Evaluation]:
+    """The evaluations of a training so far, those before an interruption included."""
+    return [
+        Evaluation(
+            epoch=entry["epoch"],
+            step=entry["step"],
+            metrics={
+                name.removeprefix("eval_"): value
+                for name, value in entry.items()
+                if name.startswith("eval_") and name not in _BOOKKEEPING
+            },
+        )
+        for entry in state.log_history
+        if "eval_loss" in entry
+    ]
+
+
+def stalled(scores: Sequence[float], patience: int) -> bool:
+    """Whether none of the last `patience` scores is above the best of those before."""
+    return len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
+
+
+def loss_function(weights: torch.Tensor | None, smoothing: float) -> Callable[..., torch.Tensor]:
+    """Cross-entropy over the labelled positions of a whole optimiser step, for `Trainer(compute_loss_func=...)`.
+
+    Args:
+        weights: (labels,) class weights; None weighs all alike.
+        smoothing: label smoothing of Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
+
+    The sum is divided by the number of labelled positions, so gradient accumulation equals one large batch; with
+    balanced weights (mean 1 over the training rows) that is the weighted mean in expectation.
+    """
+
+    def compute(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        logits = outputs["logits"]
+        total = functional.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]).float(),
+            labels.reshape(-1),
+            weight=None if weights is None else weights.to(logits.device),
+            label_smoothing=smoothing,
+            ignore_index=IGNORED,
+            reduction="sum",
+        )
+        count = (labels != IGNORED).sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
+        return total / count.to(total.device).clamp(min=1)
+
+    return compute
