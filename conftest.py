@@ -1,9 +1,10 @@
 """Fixtures of all tests: the switch that writes golden files, and one real run of the smoke preset."""
 
 import os
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ class Finished:
     @property
     def directory(self) -> Path:
         """Its run directory."""
-        return (self.folder / "podium-out" / "runs" / "latest").resolve()
+        return self.folder / "podium-out" / "runs" / self.output.split("Run ", 1)[1].split(":", 1)[0]
 
     def record(self, step: str) -> Path:
         """The record that a step left."""
@@ -60,3 +61,10 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     finished = podium(tmp_path_factory.mktemp("smoke"), "run", "--preset", "smoke")
     assert finished.code == 0, finished.output
     return finished
+
+
+@pytest.fixture
+def smoke_copy(smoke_run: Finished, tmp_path: Path) -> Finished:
+    """The smoke run in a folder of its own, for a test that changes what is stored."""
+    shutil.copytree(smoke_run.folder, tmp_path / "copy", symlinks=True)
+    return replace(smoke_run, folder=tmp_path / "copy")

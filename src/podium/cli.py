@@ -70,7 +70,11 @@ def run(
         return
     from podium.local.run import run_locally
 
-    run_locally(form, config, Console(file=sys.stdout), shlex.join(["podium", *sys.argv[1:]]))
+    try:
+        run_locally(form, config, Console(file=sys.stdout), shlex.join(["podium", *sys.argv[1:]]))
+    except KeyboardInterrupt:
+        typer.echo("stopped; run the same command again to go on from what is stored", err=True)
+        raise typer.Exit(130) from None
 
 
 @config_app.command("show")
@@ -118,6 +122,3 @@ def main() -> None:
     except PodiumError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("stopped; run the same command again to go on from what is stored", err=True)
-        sys.exit(130)

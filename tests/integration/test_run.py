@@ -90,14 +90,14 @@ def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> N
     ],
 )
 def test_changing_one_field_recomputes_what_is_downstream(
-    smoke_run: Finished, override: str, recomputed: set[str]
+    smoke_copy: Finished, override: str, recomputed: set[str]
 ) -> None:
-    changed = podium(smoke_run.folder, "run", "--preset", "smoke", override)
+    changed = podium(smoke_copy.folder, "run", "--preset", "smoke", override)
     assert changed.code == 0, changed.output
     computed = {step for step, ended in how(changed).items() if ended == "computed"}
     # An extended study may crown another trial; then everything after it is new.
     if override.startswith("hpo.max_trials"):
-        before = StudyRecord.read(smoke_run.record("hpo-bert-tiny"))
+        before = StudyRecord.read(smoke_copy.record("hpo-bert-tiny"))
         after = StudyRecord.read(changed.record("hpo-bert-tiny"))
         assert after.trials[: len(before.trials)] == before.trials and len(after.trials) == 3
         recomputed = set(STEPS[1:]) if after.best != before.best else recomputed

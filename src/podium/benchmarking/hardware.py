@@ -6,15 +6,12 @@ files and package metadata only; torch is imported only on a machine that has a 
 
 from __future__ import annotations
 
-import math
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
 
-import psutil
-
 from podium.errors import InputError
+from podium.machine import available_cores, kernel_text, memory_bytes
 
 EAGER_PRECISION = "fp32"
 """The precision in which the eager variant is loaded and measured."""
@@ -47,7 +44,7 @@ def fingerprint(device: str, threads: int | None) -> dict[str, str]:
         "cpu": _cpu_model(),
         "cpu_features": " ".join(_cpu_features()),
         "cores": str(available_cores()),
-        "memory_gib": str(round(_memory_bytes() / _GIB)),
+        "memory_gib": str(round(memory_bytes() / _GIB)),
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in _PACKAGES},
@@ -93,53 +90,8 @@ def resolve_threads(threads: int | None) -> int:
     return threads
 
 
-def available_cores() -> int:
-    """Cores this process may use: the CPU affinity, lowered by a cgroup CPU quota (rounded up)."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_cores()
-    return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
-
-
-def _cgroup_cores(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float | None:
-    """Smallest CPU quota in cores on the way from this process's cgroup to the root; None without one.
-
-    Source: Linux Documentation/admin-guide/cgroup-v2.rst, "cpu.max"; scheduler/sched-bwc.rst for version 1.
-    """
-    quotas = []
-    for folder in _cgroup_folders(root, membership, "cpu"):
-        limit = _words(folder / "cpu.max")
-        if not limit:
-            limit = _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
-        if len(limit) == 2 and limit[0] not in ("max", "-1"):
-            quotas.append(int(limit[0]) / int(limit[1]))
-    return min(quotas, default=None)
-
-
-def _memory_bytes() -> int:
-    """Memory this process may use: the machine's, lowered by a cgroup limit."""
-    limits = [psutil.virtual_memory().total]
-    for folder in _cgroup_folders(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"), "memory"):
-        limit = _words(folder / "memory.max") or _words(folder / "memory.limit_in_bytes")
-        if limit and limit[0] != "max":
-            limits.append(int(limit[0]))
-    return min(limits)
-
-
-def _cgroup_folders(root: Path, membership: Path, controller: str) -> list[Path]:
-    """Folders with this process's limits for `controller`, innermost first; cgroup version 2 and version 1."""
-    folders = []
-    for line in _text(membership).splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        base = root / controller if controllers else root
-        inner = base / path.lstrip("/")
-        folders += [folder for folder in (inner, *inner.parents) if folder == base or base in folder.parents]
-    return folders
-
-
 def _cpu_model() -> str:
-    for line in _text(Path("/proc/cpuinfo")).splitlines():
+    for line in kernel_text(Path("/proc/cpuinfo")).splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "model name":
             return value.strip()
@@ -148,7 +100,7 @@ def _cpu_model() -> str:
 
 def _cpu_features() -> list[str]:
     """The instruction sets that choose between compute kernels, as far as Linux lists them."""
-    for line in _text(Path("/proc/cpuinfo")).splitlines():
+    for line in kernel_text(Path("/proc/cpuinfo")).splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("flags", "Features"):
             present = set(value.split())
@@ -171,22 +123,10 @@ def _gpu_facts() -> dict[str, str]:
     import torch
 
     properties = torch.cuda.get_device_properties(0)
-    driver = _text(Path("/sys/module/nvidia/version")).strip() or "unknown"
+    driver = kernel_text(Path("/sys/module/nvidia/version")).strip() or "unknown"
     return {
         "gpu": properties.name,
         "gpu_memory_gib": str(round(properties.total_memory / _GIB)),
         "driver": driver,
         "cuda": str(torch.version.cuda or torch.version.hip),
     }
-
-
-def _words(path: Path) -> list[str]:
-    return _text(path).split()
-
-
-def _text(path: Path) -> str:
-    """Content of a kernel file, empty where this system does not have it."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

