@@ -104,7 +104,11 @@ class BackboneConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How one model is trained. A study may search any field named in `TUNABLE`."""
+    """How one model is trained. A study may search any field named in `TUNABLE`.
+
+    `evaluations_per_epoch` unset: once with early stopping, otherwise only at the end. `threads` unset: one in a
+    trial, since as many trials run as there are cores, and all cores in a refit.
+    """
 
     epochs: Annotated[float, Field(gt=0)] = 2.0
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
@@ -118,10 +122,10 @@ class TrainingConfig(Section):
     class_weights: Literal["none", "balanced"] = "none"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     early_stopping_patience: Positive | None = None
-    evaluations_per_epoch: Positive = 1
+    evaluations_per_epoch: Positive | None = None
     eval_batch_size: Annotated[Positive, NotKeyed("batching of evaluation does not change predictions")] = 64
     checkpoints_per_epoch: Annotated[Positive, NotKeyed("a resumed training ends with the same weights")] = 2
-    threads: Annotated[Positive, NotKeyed("only the order of floating-point sums depends on it")] = 1
+    threads: Annotated[Positive | None, NotKeyed("only the order of floating-point sums depends on it")] = None
     timeout_seconds: Annotated[Positive | None, NotKeyed("bounds the time of a training, not its result")] = None
 
 

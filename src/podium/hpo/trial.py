@@ -65,7 +65,7 @@ class CrossValidationTrial:
             ledger.fold_finished(claim, fold, scores[fold], metrics, result.seconds)
 
         try:
-            with core_slots(spec.config.threads):
+            with core_slots(spec.threads):
                 cross_validate(spec, self.folds, set(scores), keep)
         except TrainingError:
             shutil.rmtree(output, ignore_errors=True)

@@ -93,6 +93,7 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
         metric=config.hpo.metric,
         seed=config.seed,
         data_fraction=config.hpo.data_fraction,
+        threads=config.training.threads or 1,
         output=work,
         cache=step.store.cache("tokenised"),
         context={"backbone": backbone},
@@ -102,7 +103,7 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
         step.tracker.log_trial(step.mlflow_run_id, trial)
 
     step.tracker.log_params(step.mlflow_run_id, {"backbone": backbone, "metric": config.hpo.metric, **_search(config)})
-    with WorkerPool(experiment.parallel_trials, config.training.threads) as pool:
+    with WorkerPool(experiment.parallel_trials, spec.threads) as pool:
         engine = EmbeddedEngine(CrossValidationTrial(spec, data.folds), pool, (step.directory or work) / "trials")
         trials = run_study(experiment, ledger, engine, track)
     shutil.rmtree(work)

@@ -11,6 +11,7 @@ from podium.config.schema import PodiumConfig, TrainingConfig
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import all_metrics, details
 from podium.evaluation.predictions import Predictions
+from podium.machine import available_cores
 from podium.records import DataRecord, Interval, ModelRecord, RunRecord, StudyRecord
 from podium.stages.context import step_context
 from podium.stages.keys import refit_key
@@ -67,6 +68,7 @@ def _compute(
         config=training,
         metric=study.metric,
         seed=config.seed,
+        threads=training.threads or available_cores(),
         output=work,
         cache=step.store.cache("tokenised"),
         context={"backbone": study.backbone},

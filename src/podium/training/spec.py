@@ -30,6 +30,7 @@ class TrainingSpec(Section):
         metric: what early stopping watches and progress shows; higher is better.
         fold: train on the other folds and score this one; None: train on all of development, predict the test rows.
         data_fraction: share of the training rows to use, at least one row per class.
+        threads: compute threads; only the order of floating-point sums depends on them.
         output: directory of this training alone; holds its checkpoints, and after a refit `model` and `predictions`.
         cache: directory of tokenised data, shared by any number of processes.
         context: fields added to every progress event (trial number, backbone name).
@@ -46,6 +47,7 @@ class TrainingSpec(Section):
     seed: int
     fold: Annotated[int, Field(ge=0)] | None = None
     data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    threads: Annotated[int, Field(ge=1)] = 1
     output: Path
     cache: Path
     context: dict[str, Scalar] = Field(default_factory=dict)

@@ -32,6 +32,7 @@ from transformers import (
     set_seed,
 )
 
+from podium.config.schema import TrainingConfig
 from podium.data.artifact import DataArtifact
 from podium.errors import ConfigError, DataError, NonFiniteLoss, OutOfMemory, PodiumError
 from podium.evaluation.metrics import all_metrics
@@ -64,7 +65,7 @@ def train(spec: TrainingSpec) -> TrainingResult:
         TrainingTimeout: `config.timeout_seconds` passed.
     """
     with _quiet(), _memory_errors(spec):
-        torch.set_num_threads(spec.config.threads)
+        torch.set_num_threads(spec.threads)
         set_seed(spec.seed)
         return _Training(spec, started=time.monotonic()).run()
 
@@ -113,7 +114,7 @@ class _Training:
             steps=evaluation.step,
             seconds=time.monotonic() - self.started,
             samples_per_second=trainer.samples / seconds,
-            threads=spec.config.threads,
+            threads=spec.threads,
         )
 
     def _data(self) -> tuple[Dataset, HeldOut]:
@@ -151,7 +152,7 @@ class _Training:
         refit = spec.fold is None
         schedule = Schedule(
             epoch_steps=math.ceil(batches / config.gradient_accumulation),
-            evaluations=0 if refit else config.evaluations_per_epoch,
+            evaluations=0 if refit else _evaluations(config),
             checkpoints=config.checkpoints_per_epoch,
             metric=spec.metric,
             patience=None if refit else config.early_stopping_patience,
@@ -240,6 +241,11 @@ def sample_rows(
         members = shuffled[groups[shuffled] == group]
         kept.append(members[: math.ceil(fraction * len(members))])
     return np.sort(rows[np.concatenate(kept)])
+
+
+def _evaluations(config: TrainingConfig) -> int | None:
+    """Evaluations per epoch of a fold: early stopping needs them, a score at the end is enough otherwise."""
+    return config.evaluations_per_epoch or (None if config.early_stopping_patience is None else 1)
 
 
 def _arguments(spec: TrainingSpec) -> TrainingArguments:

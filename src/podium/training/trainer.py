@@ -124,14 +124,16 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         self,
         *,
         epoch_steps: int,
-        evaluations: int,
+        evaluations: int | None,
         checkpoints: int,
         metric: str,
         patience: int | None,
         deadline: float | None,
         fields: dict[str, Scalar],
     ) -> None:
-        """Args: evaluations and checkpoints per epoch (0 evaluations: never); deadline on `time.monotonic()`."""
+        """Args: evaluations and checkpoints per epoch (evaluations None: at the end; 0: never); deadline on
+        `time.monotonic()`.
+        """
         self._epoch_steps = epoch_steps
         self._evaluations = evaluations
         self._checkpoints = checkpoints
@@ -152,9 +154,9 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
                 f"the training must end within {self._deadline - self._started:.0f} s, but was at step {step} of "
                 f"{state.max_steps}; raise training.timeout_seconds, or train less"
             )
-        if self._evaluations and (last or self._due(step, self._evaluations)):
+        if self._evaluates(step, last):
             control.should_evaluate = True
-        elif not self._evaluations and (last or self._due(step, 1)):
+        elif last or self._due(step, 1):
             self._tell(state, score=None)
         # A finished training leaves nothing to resume.
         control.should_save = not last and self._due(step, self._checkpoints)
@@ -170,6 +172,11 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
             control.should_save = False
         return control
+
+    def _evaluates(self, step: int, last: bool) -> bool:
+        if self._evaluations is None:
+            return last
+        return bool(self._evaluations) and (last or self._due(step, self._evaluations))
 
     def _due(self, step: int, per_epoch: int) -> bool:
         return step * per_epoch // self._epoch_steps > (step - 1) * per_epoch // self._epoch_steps

@@ -99,6 +99,7 @@ def decisions(subject: Schedule, steps: int) -> tuple[list[int], list[int]]:
 def test_evaluations_and_checkpoints_are_spread_over_epochs() -> None:
     assert decisions(schedule(), 25) == ([10, 20, 25], [5, 10, 15, 20])
     assert decisions(schedule(evaluations=3), 10) == ([4, 7, 10], [5])
+    assert decisions(schedule(evaluations=None), 10) == ([10], [5])
     assert decisions(schedule(evaluations=0, checkpoints=1), 20) == ([], [10])
     assert decisions(schedule(evaluations=100, checkpoints=100), 3) == ([1, 2, 3], [1, 2])
 

@@ -1,15 +1,17 @@
 import pytest
 
+from podium.components.data_processing.prepare.component import prepare
 from podium.components.deployment.decide.component import decide
 from podium.records import DecisionRecord
 
 pytestmark = pytest.mark.integration
 
 
-def test_it_hands_over_the_verdict(in_smoke_folder, run_artifact, handed_over, output) -> None:
-    decision = output("decision")
+def test_it_hands_over_the_decision_that_still_stands(in_smoke_folder, handed_over, output) -> None:
+    run, decision = output("run"), output("decision")
+    prepare.python_func(run=run, data=output("data"), run_preset="smoke")
     decide.python_func(
-        run=run_artifact,
+        run=run,
         selection=handed_over("select"),
         measurements=handed_over("benchmark"),
         models=[handed_over("refit-bert-tiny")],

@@ -51,8 +51,8 @@ def run_training(spec: TrainingSpec, log: Path, environment: Mapping[str, str] |
     spec_file, result_file = spec.output / "spec.json", spec.output / RESULT_FILE
     write_json(spec_file, spec.model_dump(mode="json"))
     result_file.unlink(missing_ok=True)
-    variables = {**training_environment(spec.config.threads, spec.seed), WATCH_PARENT: "1", **(environment or {})}
-    with core_slots(spec.config.threads), _sigterm_unwinds():
+    variables = {**training_environment(spec.threads, spec.seed), WATCH_PARENT: "1", **(environment or {})}
+    with core_slots(spec.threads), _sigterm_unwinds():
         exit_code, kills = _run(command(spec_file), log, variables, spec.config.timeout_seconds)
     if not result_file.is_file():
         raise death(exit_code, log, kills)

@@ -50,7 +50,7 @@ def behave(monkeypatch: pytest.MonkeyPatch) -> Behave:
 def test_result_comes_back_and_output_goes_to_the_log(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
     behave(
         "print('to the log', os.environ['OMP_NUM_THREADS'], os.environ['EXTRA'], os.getpgid(0) == os.getpid())\n"
-        f"answer({{'result': {{**{RESULT!r}, 'threads': spec['config']['threads']}}}})"
+        f"answer({{'result': {{**{RESULT!r}, 'threads': spec['threads']}}}})"
     )
     log = tmp_path / "logs" / "log.txt"
     result = run_training(spec, log, {"EXTRA": "given"})
