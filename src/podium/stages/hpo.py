@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from podium.config.schema import PodiumConfig
 from podium.hpo.experiment import Experiment
@@ -15,6 +16,9 @@ from podium.records import DataRecord, RunRecord, StudyRecord, TrialRecord
 from podium.stages.context import step_context
 from podium.stages.keys import family_key, study_key
 from podium.stages.step import StepRun, open_store, run_step
+
+if TYPE_CHECKING:
+    from podium.training.spec import TrainingSpec
 
 
 def hpo(run: RunRecord, data: DataRecord, backbone: str) -> StudyRecord:
@@ -69,47 +73,26 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
     from podium.hpo.trial import CrossValidationTrial
     from podium.training.backbone import check_backbone
     from podium.training.execution.workers import WorkerPool
-    from podium.training.spec import TrainingSpec
 
     config = step.config
-    trust = config.backbones[backbone].trust_remote_code
-    check_backbone(path, data.task, trust)
     experiment = experiment_of(config, backbone)
     ledger = TrialLedger(step.store.documents(f"ledgers/{step.key.digest}/{ledger_name}"))
     work = step.store.cache(f"trials-{step.key.digest}-{ledger_name}")
-    training = (
-        config.training
-        if config.hpo.epochs is None
-        else config.training.model_copy(update={"epochs": config.hpo.epochs})
-    )
-    spec = TrainingSpec(
-        task=data.task,
-        labels=data.labels,
-        data=step.store.fetch(data.artifacts["data"]),
-        data_digest=data.artifacts["data"].digest,
-        backbone=path,
-        trust_remote_code=trust,
-        config=training,
-        metric=config.hpo.metric,
-        seed=config.seed,
-        data_fraction=config.hpo.data_fraction,
-        threads=config.training.threads or 1,
-        output=work,
-        cache=step.store.cache("tokenised"),
-        context={"backbone": backbone},
-    )
+    logs = (step.directory or work) / "trials"
+    spec = _spec(step, data, backbone, path, work)
 
     def track(trial: TrialRecord) -> None:
         step.tracker.log_trial(step.mlflow_run_id, trial)
 
     step.tracker.log_params(step.mlflow_run_id, {"backbone": backbone, "metric": config.hpo.metric, **_search(config)})
     with WorkerPool(experiment.parallel_trials, spec.threads) as pool:
-        engine = EmbeddedEngine(CrossValidationTrial(spec, data.folds), pool, (step.directory or work) / "trials")
+        # In a worker, which has the libraries loaded; loading them here as well would cost seconds.
+        pool.submit(check_backbone, path, data.task, spec.trust_remote_code, log=logs / "backbone.txt").wait()
+        engine = EmbeddedEngine(CrossValidationTrial(spec, data.folds), pool, logs)
         trials = run_study(experiment, ledger, engine, track)
     shutil.rmtree(work)
     best = best_trial(trials, experiment.objective.direction)
-    step.tracker.log_metrics(step.mlflow_run_id, {f"best_cv_{config.hpo.metric}": best.score or 0.0})
-    return StudyRecord(
+    study = StudyRecord(
         **step.stamp,
         family=family_key(config, data).digest,
         backbone=backbone,
@@ -119,6 +102,32 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
         ledger=ledger_name,
         trials=trials,
         best=best.number,
+    )
+    step.tracker.log_metrics(step.mlflow_run_id, {f"best_cv_{study.metric}": study.best_score})
+    return study
+
+
+def _spec(step: StepRun, data: DataRecord, backbone: str, path: Path, work: Path) -> TrainingSpec:
+    """What every trial trains, but for its params."""
+    from podium.training.spec import TrainingSpec
+
+    config = step.config
+    budget = {} if config.hpo.epochs is None else {"epochs": config.hpo.epochs}
+    return TrainingSpec(
+        task=data.task,
+        labels=data.labels,
+        data=step.store.fetch(data.artifacts["data"]),
+        data_digest=data.artifacts["data"].digest,
+        backbone=path,
+        trust_remote_code=config.backbones[backbone].trust_remote_code,
+        config=config.training.model_copy(update=budget),
+        metric=config.hpo.metric,
+        seed=config.seed,
+        data_fraction=config.hpo.data_fraction,
+        threads=config.training.threads or 1,
+        output=work,
+        cache=step.store.cache("tokenised"),
+        context={"backbone": backbone},
     )
 
 
