@@ -2,7 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: help setup run test test-slow lint types contracts unit integration golden bench clean
@@ -25,7 +25,7 @@ run: setup  ## Run the main job: BBC news, two backbones, to a proven champion
 	$(BIN)/podium run
 
 test: setup lint types contracts  ## Lint, types, contracts, all tests but the slow ones
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m "not slow" --durations=15
 
 unit: setup  ## Unit tests only
 	$(BIN)/python -m pytest -q -m "not integration and not slow"
@@ -36,14 +36,14 @@ integration: setup  ## Tests with real processes, servers, models and a browser
 test-slow: setup  ## The suites that take longer
 	$(BIN)/python -m pytest -q -m slow
 
-lint:
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types:
+types: setup
 	$(BIN)/mypy
 
-contracts:
+contracts: setup
 	$(BIN)/lint-imports
 
 golden: setup  ## Write the compiled pipeline and the component READMEs again
