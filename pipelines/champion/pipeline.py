@@ -14,6 +14,7 @@ from podium.components.training.refit.component import refit
 @dsl.pipeline(name="champion", description="Given a labelled data set, which model do I ship?")
 def champion(
     run_preset: str = "quickstart",
+    run_config: str = "",
     run_mode: str = "",
     run_overrides: list[str] = [],  # noqa: B006  (KFP reads the default from the signature)
     run_store: str = "",
@@ -29,6 +30,7 @@ def champion(
 
     Args:
         run_preset: Preset to start from.
+        run_config: YAML file of config values, applied over the preset.
         run_mode: `reuse` (default: reuse what exists) or `force_new`.
         run_overrides: Further config values, each `group.key=value`.
         run_store: URI of the artifact store.
@@ -42,6 +44,7 @@ def champion(
     """
     prepared = prepare(
         run_preset=run_preset,
+        run_config=run_config,
         run_mode=run_mode,
         run_overrides=run_overrides,
         run_store=run_store,

@@ -33,13 +33,16 @@ LabelColumn = Annotated[str, typer.Option(help="Column of the label; inferred wh
 Backbones = Annotated[
     list[str] | None, typer.Option("--backbone", help="A model that competes: path or hub id; repeatable.")
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of config values.", metavar="FILE")]
+ConfigFile = Annotated[
+    str, typer.Option("--config", help="YAML file of config values, applied over the preset.", metavar="FILE")
+]
 
 
 @app.command()
 def run(
     overrides: Overrides = None,
     preset: Preset = "quickstart",
+    config_file: ConfigFile = "",
     data: Data = "",
     task: Task = "",
     text_column: TextColumn = "",
@@ -52,6 +55,7 @@ def run(
 
     form = RunForm(
         run_preset=preset,
+        run_config=config_file,
         run_overrides=tuple(overrides or ()),
         data_path=data,
         data_task=task,
@@ -78,12 +82,12 @@ def run(
 
 
 @config_app.command("show")
-def config_show(overrides: Overrides = None, preset: Preset = "quickstart") -> None:
+def config_show(overrides: Overrides = None, preset: Preset = "quickstart", config_file: ConfigFile = "") -> None:
     """Print the resolved config, and where each value came from."""
     from podium.config.show import render_config
     from podium.stages.run_form import RunForm, resolve_form
 
-    form = RunForm(run_preset=preset, run_overrides=tuple(overrides or ()))
+    form = RunForm(run_preset=preset, run_config=config_file, run_overrides=tuple(overrides or ()))
     typer.echo(render_config(resolve_form(form, Path.cwd()).composed))
 
 

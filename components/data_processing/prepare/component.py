@@ -10,6 +10,7 @@ def prepare(
     run: dsl.Output[dsl.Artifact],
     data: dsl.Output[dsl.Dataset],
     run_preset: str = "quickstart",
+    run_config: str = "",
     run_mode: str = "",
     run_overrides: list[str] = [],  # noqa: B006  (KFP reads the default from the signature)
     run_store: str = "",
@@ -28,6 +29,7 @@ def prepare(
         run: The run: its resolved config and identities.
         data: The prepared data set: splits, folds, fingerprint.
         run_preset: Preset to start from.
+        run_config: YAML file of config values, applied over the preset.
         run_mode: `reuse` (default: reuse what exists) or `force_new`.
         run_overrides: Further config values, each `group.key=value`.
         run_store: URI of the artifact store.
@@ -48,6 +50,7 @@ def prepare(
 
     form = RunForm(
         run_preset=run_preset,
+        run_config=run_config,
         run_mode=run_mode,
         run_overrides=tuple(run_overrides),
         run_store=run_store,

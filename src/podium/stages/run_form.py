@@ -18,6 +18,7 @@ class RunForm(Section):
     """What a user asks for."""
 
     run_preset: str = "quickstart"
+    run_config: str = ""
     run_mode: str = ""
     run_overrides: tuple[str, ...] = ()
     run_store: str = ""
@@ -53,8 +54,11 @@ def resolve_form(form: RunForm, directory: Path) -> Resolved:
         ConfigError: a value is unknown or contradicts another.
         InputError: the data or a backbone is missing, or its columns cannot be inferred.
     """
+    files = [locate(resolve(form.run_config, directory))] if form.run_config else []
+    default = RunForm.model_fields["run_preset"].default
     chosen = any(override.startswith("preset=") for override in form.run_overrides)
-    overrides = [] if chosen else [f"preset={form.run_preset}"]
+    # The default preset is left to composition, so that a file may choose another.
+    overrides = [] if chosen or form.run_preset == default else [f"preset={form.run_preset}"]
     inferred: tuple[str, ...] = ()
     if form.data_path:
         from podium.data.infer import infer
@@ -66,4 +70,4 @@ def resolve_form(form: RunForm, directory: Path) -> Resolved:
     if form.model_backbones:
         overrides += backbone_overrides(form.model_backbones)
     overrides += [f"{key}={value}" for name, key in _FIELDS.items() if (value := getattr(form, name))]
-    return Resolved(compose([*overrides, *form.run_overrides], directory), inferred)
+    return Resolved(compose([*overrides, *form.run_overrides], directory, files), inferred)
