@@ -34,10 +34,14 @@ def family_key(config: PodiumConfig, data: DataRecord) -> Key:
 
 
 def study_key(config: PodiumConfig, data: DataRecord, backbone: str, backbone_digest: str) -> Key:
-    """Key of a study. Its trial budget is left out, so that a study can be extended."""
+    """Key of a study. Its trial budget is left out, so that a study can be extended.
+
+    The backbone's name is in it, since the results of the study carry that name.
+    """
     return Key.of(
         "study",
         **_study_parts(config, data),
+        name=backbone,
         backbone=backbone_digest,
         trust_remote_code=config.backbones[backbone].trust_remote_code,
     )

@@ -122,6 +122,13 @@ def test_the_family_leaves_out_the_backbone_and_the_study_its_budget() -> None:
     assert step_keys(more) == step_keys(CONFIG)
 
 
+def test_a_backbone_under_another_name_has_a_study_of_its_own() -> None:
+    """The record of a study carries the name, and every step after it looks the backbone up by that name."""
+    name = INPUTS.studies[0].backbone
+    renamed = CONFIG.model_copy(update={"backbones": {"renamed": CONFIG.backbones[name]}})
+    assert keys.study_key(renamed, INPUTS.data, "renamed", "digest").digest != step_keys(CONFIG)["study"]
+
+
 def test_a_refit_follows_the_best_trial_and_not_the_length_of_the_study() -> None:
     study = INPUTS.studies[0]
     longer = study.model_copy(update={"trials": (*study.trials, study.trials[0].model_copy(update={"number": 99}))})
