@@ -53,9 +53,9 @@ class RunDirectory:
             raise StoreError(f"the output directory must be writable, but got {error}; set output=DIR") from error
         directory = cls(path)
         directory._write(status="running", command=command, form=form.model_dump(mode="json"), started_at=_now())
-        latest = path.parent / "latest"
-        latest.unlink(missing_ok=True)
-        latest.symlink_to(run_id)
+        link = path / ".latest"
+        link.symlink_to(run_id)
+        link.replace(path.parent / "latest")
         return directory
 
     @property

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ def test_a_run_directory_says_what_was_asked_and_how_it_ended(tmp_path: Path) ->
     assert run["step_seconds"] == {"prepare": 2.5}
     assert directory.result_tags() == {"podium.result.prepare": "k" * 64}
     assert (tmp_path / "out" / "runs" / "latest").resolve() == directory.path
+
+
+def test_runs_that_begin_at_once_do_not_trip_over_each_other(tmp_path: Path) -> None:
+    def begin(number: int) -> RunDirectory:
+        return RunDirectory.create(tmp_path, RunForm(), str(number))
+
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(begin, range(200)))
+    assert (tmp_path / "runs" / "latest").resolve() in {directory.path for directory in made}
 
 
 def test_latest_moves_to_the_newest_run(tmp_path: Path) -> None:
