@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from podium.errors import PodiumError
+from podium.errors import PodiumError, is_disk_full
 
 app = typer.Typer(
     name="podium",
@@ -126,3 +126,12 @@ def main() -> None:
     except PodiumError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        typer.echo(
+            f"error: the disk is full ({error}); free some space, or choose another place with output=DIR, and run the "
+            "same command again: what is stored is kept",
+            err=True,
+        )
+        sys.exit(1)

@@ -6,6 +6,8 @@ code of the command that ends with it: 2 when the input was wrong, 1 when a step
 
 from __future__ import annotations
 
+import errno
+
 
 class PodiumError(Exception):
     """Root of every error that Podium raises on purpose."""
@@ -73,3 +75,17 @@ class StudyFailed(PodiumError):
 
 class BenchmarkError(PodiumError):
     """A measurement could not be taken or cannot support what was asked of it."""
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that a disk or a quota is full.
+
+    Libraries written in Rust and C++ (safetensors, Arrow) say so in their message only.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if not isinstance(error, PodiumError) and "no space left on device" in str(error).lower():
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -6,7 +6,6 @@ The local runner names a run directory in `PODIUM_RUN_DIR`; there a step keeps `
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from podium.errors import PodiumError
+from podium.errors import PodiumError, is_disk_full
 from podium.events import ENV_STEP, emit
 
 ENV_RUN_DIR = "PODIUM_RUN_DIR"
@@ -62,7 +61,7 @@ def describe(error: BaseException) -> dict[str, Any]:
         message, code = str(error), error.exit_code
     elif isinstance(error, (SystemExit, KeyboardInterrupt)):
         message, code = "stopped by a signal", 130
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    elif is_disk_full(error):
         message, code = f"the disk is full ({error}); free some space and run the same command again", 1
     else:
         message, code = f"{type(error).__name__}: {error}", 1

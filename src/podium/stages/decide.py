@@ -22,6 +22,7 @@ from podium.selection.winner import choose
 from podium.stages.context import step_context
 from podium.stages.keys import decision_key
 from podium.stages.step import StepRun, open_store, run_step
+from podium.tracking import tracker_for
 from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION
 
 
@@ -46,13 +47,21 @@ def decide(
 
 
 def still_holds(run: RunRecord) -> Callable[[DecisionRecord], bool]:
-    """Whether a stored decision is still in force: a promotion that the registry has lost is carried out again."""
+    """Whether a stored decision is still in force: a promotion that the registry has lost is carried out again.
+
+    The champion is looked up anew where the run began with another one: a run beside this one may have promoted it.
+    """
 
     def complete(decision: DecisionRecord) -> bool:
-        promoted = decision.verdict == "PROMOTE" and bool(decision.registered)
-        return not promoted or (run.incumbent is not None and run.incumbent.decision_key == decision.key)
+        if decision.verdict != "PROMOTE" or not decision.registered or _put_in_place(decision, run.incumbent):
+            return True
+        return _put_in_place(decision, tracker_for(run.config.tracking).incumbent(run.config.model_name))
 
     return complete
+
+
+def _put_in_place(decision: DecisionRecord, incumbent: Incumbent | None) -> bool:
+    return incumbent is not None and incumbent.decision_key == decision.key
 
 
 def judged_against(run: RunRecord, selection: SelectionRecord, benchmark: BenchmarkRecord) -> Incumbent | None:

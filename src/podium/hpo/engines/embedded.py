@@ -9,13 +9,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from podium.errors import PodiumError, TrainingError
 from podium.events import emit
@@ -25,6 +21,7 @@ from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.progress import Progress
 from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Params
 from podium.records import TrialRecord
+from podium.training.execution.signals import sigterm_unwinds
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +79,7 @@ class EmbeddedEngine(Engine):
         upcoming = self._claims(ledger, sampler, trials)
         running: dict[Job, Claim] = {}
         try:
-            with _sigterm_raises():
+            with sigterm_unwinds():
                 while progress.outcome is None:
                     while len(running) < min(experiment.parallel_trials, experiment.max_trials - progress.ended):
                         claim = next(upcoming)
@@ -195,21 +192,3 @@ def _distribution(parameter: Parameter) -> Any:
 def _seed(seed: int, number: int) -> int:
     """32 bits from the seed of the study and the number of the trial, the same on every machine."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit, so that workers are stopped; a handler the program set is left alone."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _exit)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _exit(signum: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + signum)

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Mapping
 from pathlib import Path
 
 from podium import errors
-from podium.errors import InputError, OutOfMemory, PodiumError, TrainingError, TrainingKilled
+from podium.errors import (
+    InputError,
+    OutOfMemory,
+    PodiumError,
+    StoreError,
+    TrainingError,
+    TrainingKilled,
+    is_disk_full,
+)
 
 _TAIL_LINES = 15
+_FULL_BYTES = 64 << 10
+_DISK_FULL = (
+    "a training must be able to write its files, but the disk is full ({}); free some space and run the same command "
+    "again: what is finished or checkpointed is kept"
+)
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """An exception as JSON that `rebuild` understands."""
+    """An exception as JSON that `rebuild` understands.
+
+    A full disk becomes a StoreError whatever the library made of it: the training is not to blame, and can go on once
+    there is room.
+    """
+    if is_disk_full(error) and not isinstance(error, StoreError):
+        return {
+            "type": StoreError.__name__,
+            "message": _DISK_FULL.format(error),
+        }
     return {"type": type(error).__name__, "message": str(error)}
 
 
@@ -37,6 +60,8 @@ def death(exit_code: int, log: Path, kills_before: int) -> PodiumError:
         exit_code: negative for a signal.
         kills_before: `out_of_memory_kills()` when the process started.
     """
+    if _is_disk_full(log):
+        return StoreError(_DISK_FULL.format("it could not say how it ended"))
     if exit_code >= 0:
         return TrainingError(f"the training ended with exit code {exit_code} and no result\n{excerpt(log)}")
     name = signal_name(-exit_code)
@@ -51,6 +76,14 @@ def death(exit_code: int, log: Path, kills_before: int) -> PodiumError:
         "the training was ended by SIGKILL: by hand, or by an out-of-memory killer that left no trace here\n"
         f"{excerpt(log)}"
     )
+
+
+def _is_disk_full(log: Path) -> bool:
+    """Whether there is no room left where a training writes its log, and so could not write why it ended."""
+    try:
+        return shutil.disk_usage(log.parent).free < _FULL_BYTES
+    except OSError:
+        return False
 
 
 def signal_name(number: int) -> str:

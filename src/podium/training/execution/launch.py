@@ -7,15 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 from podium.errors import TrainingTimeout
 from podium.training.execution.environment import WATCH_PARENT, training_environment
 from podium.training.execution.failures import death, excerpt, out_of_memory_kills, rebuild
+from podium.training.execution.signals import sigterm_unwinds
 from podium.training.execution.slots import core_slots
 from podium.training.spec import RESULT_FILE, TrainingResult, TrainingSpec, write_json
 
@@ -52,7 +51,7 @@ def run_training(spec: TrainingSpec, log: Path, environment: Mapping[str, str] |
     write_json(spec_file, spec.model_dump(mode="json"))
     result_file.unlink(missing_ok=True)
     variables = {**training_environment(spec.threads, spec.seed), WATCH_PARENT: "1", **(environment or {})}
-    with core_slots(spec.threads), _sigterm_unwinds():
+    with core_slots(spec.threads), sigterm_unwinds():
         exit_code, kills = _run(command(spec_file), log, variables, spec.config.timeout_seconds)
     if not result_file.is_file():
         raise death(exit_code, log, kills)
@@ -81,21 +80,3 @@ def _run(arguments: list[str], log: Path, variables: dict[str, str], limit: floa
         process.wait()
         if process.stdin:
             process.stdin.close()
-
-
-@contextmanager
-def _sigterm_unwinds() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit meanwhile, where nobody else handles it, so that the training is stopped too."""
-    free = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if not free:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _exit)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

@@ -213,10 +213,13 @@ def _run_job(
         with core_slots(threads):
             outcome = {"result": function(*args)}
     except BaseException as error:
-        traceback.print_exc()
         outcome = {"error": describe(error)}
-    sys.stdout.flush()
-    sys.stderr.flush()
+        # The log may lie on a full disk; the answer must be given all the same.
+        with suppress(OSError):
+            traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     answer.send(outcome)
     answer.close()
 
