@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import errno
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from podium import errors
-from podium.errors import OutOfMemory, TrainingError, TrainingKilled
+from podium.errors import OutOfMemory, StoreError, TrainingError, TrainingKilled
 from podium.training.execution import failures
 from podium.training.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
 
@@ -29,6 +31,31 @@ def test_errors_travel_with_their_type_and_name_the_log(name: str, log: Path) ->
 def test_input_errors_stand_for_themselves(name: str, log: Path) -> None:
     again = rebuild(describe(getattr(errors, name)("what is wrong")), log)
     assert type(again).__name__ == name and str(again) == "what is wrong" and again.exit_code == 2
+
+
+def caused(by: BaseException) -> BaseException:
+    error = RuntimeError("writing failed")
+    error.__cause__ = by
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        caused(OSError(errno.EDQUOT, "Disk quota exceeded")),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_no_fault_of_the_training(error: BaseException, log: Path) -> None:
+    again = rebuild(describe(error), log)
+    assert type(again) is StoreError and "disk is full" in str(again) and "run the same command again" in str(again)
+
+
+def test_a_process_that_found_no_room_to_say_why_it_ended(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(death(1, log, 0)) is TrainingError
+    monkeypatch.setattr(failures.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    assert type(death(1, log, 0)) is StoreError
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), SystemExit(3)])

@@ -1,0 +1,51 @@
+"""When a stored decision is still in force."""
+
+from __future__ import annotations
+
+import pytest
+
+from podium.records import Incumbent
+from podium.stages import decide
+from podium.stages.decide import still_holds
+from tests.unit.report.samples import sample
+
+INPUTS = sample()
+PROMOTED = INPUTS.decision.model_copy(
+    update={"verdict": "PROMOTE", "registered": {"name": "m", "version": "1", "alias": "champion"}}
+)
+
+
+class Registry:
+    def __init__(self, incumbent: Incumbent | None) -> None:
+        self._incumbent = incumbent
+
+    def incumbent(self, _: str) -> Incumbent | None:
+        return self._incumbent
+
+
+def champion(decision_key: str) -> Incumbent:
+    return Incumbent(
+        name="m", version="1", model_digest="d", model_key="k", metric="macro_f1", score=0.5, decision_key=decision_key
+    )
+
+
+@pytest.mark.parametrize(
+    ("began_with", "now", "holds"),
+    [
+        (champion(PROMOTED.key), None, True),
+        (None, champion(PROMOTED.key), True),
+        (None, None, False),
+        (None, champion("another"), False),
+    ],
+    ids=["in place", "put in place by a run beside this one", "lost by the registry", "replaced"],
+)
+def test_a_promotion_holds_while_its_champion_is_in_place(
+    began_with: Incumbent | None, now: Incumbent | None, holds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decide, "tracker_for", lambda _: Registry(now))
+    run = INPUTS.run.model_copy(update={"incumbent": began_with})
+    assert still_holds(run)(PROMOTED) is holds
+
+
+def test_a_decision_that_promoted_nothing_always_holds() -> None:
+    assert still_holds(INPUTS.run)(PROMOTED.model_copy(update={"verdict": "HOLD"}))
