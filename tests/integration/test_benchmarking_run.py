@@ -296,3 +296,12 @@ def _children() -> list[psutil.Process]:
 def _no_worker_is_left() -> Iterator[None]:
     yield
     assert not _children()
+
+
+def test_a_machine_too_slow_for_max_seconds_still_gives_a_median(
+    model_dir: Path, rows: list[str], tmp_path: Path
+) -> None:
+    hurried = CONFIG.model_copy(update={"repetitions": 1, "max_seconds": 0.01})
+    found, _ = benchmark(model_dir, "tiny", "eager", "d" * 64, rows, "text-classification", hurried, tmp_path)
+    assert found.latency_samples == 20 and [item.q for item in found.latency] == [0.5]
+    assert any("stopped at benchmark.max_seconds=0.01" in note for note in found.notes) and found.unstable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 from collections.abc import Sequence
@@ -57,10 +58,12 @@ def benchmark(
 ) -> tuple[Measurement, dict[str, Any]]:
     """Measure latency, throughput, memory and load time of one variant of one model.
 
-    Each repetition is a fresh process that measures `config.samples` of the rows; see `podium.benchmarking.worker` for
-    the scenarios. Latency quantiles are over the samples of all repetitions together, the throughput interval over
-    repetitions. Peak memory is the largest of the repetitions, load time their median; MB are 10^6 bytes. All core
-    slots of this machine are held meanwhile, so that no training of another step disturbs the measurement.
+    Each repetition is a fresh process that measures `config.samples` of the rows; see `podium.benchmarking.worker`
+    for the scenarios. Latency quantiles are over the samples of all repetitions together, the throughput interval
+    over repetitions. On a machine so slow or busy that `config.max_seconds` would cut a repetition short of that, as
+    many samples are taken as a median needs, and the measurement says that it was cut short. Peak memory is the
+    largest of the repetitions, load time their median; MB are 10^6 bytes. All core slots of this machine are held
+    meanwhile, so that no training of another step disturbs the measurement.
 
     Args:
         model_dir: a saved sequence or token classifier with its tokenizer; where it truncates is the tokenizer's
@@ -75,8 +78,7 @@ def benchmark(
 
     Raises:
         InputError: the device is not there, or has fewer cores than `config.threads`.
-        BenchmarkError: the directory holds no such model, a repetition failed (with the end of its log), or too few
-            samples were taken within `config.max_seconds` for a median.
+        BenchmarkError: the directory holds no such model, or a repetition failed (with the end of its log).
     """
     _check_model(model_dir)
     if not rows:
@@ -95,6 +97,7 @@ def benchmark(
             rows=hand,
             batch_size=config.throughput_batch_size,
             max_seconds=config.max_seconds,
+            least_rows=math.ceil(samples_needed(0.5) / config.repetitions),
             output=folder / f"repetition-{number}.result.json",
         )
         for number, hand in enumerate(deal(rows, config.repetitions, config.samples))

@@ -53,14 +53,14 @@ def warm_up(call: Call, row: Row, seconds: float) -> WarmUp:
                 return WarmUp(times, settled=False)
 
 
-def single_stream(call: Call, rows: Sequence[Row], seconds: float) -> list[int]:
-    """Latency of one row after another, batch size 1. Stops after `seconds`, but not before one row."""
+def single_stream(call: Call, rows: Sequence[Row], seconds: float, least: int = 1) -> list[int]:
+    """Latency of one row after another, batch size 1. Stops after `seconds`, but not before `least` rows."""
     end = time.perf_counter_ns() + int(seconds * _NS)
     times: list[int] = []
     with _quiet():
         for row in rows:
             times.append(_timed(call, [row]))
-            if time.perf_counter_ns() >= end:
+            if len(times) >= least and time.perf_counter_ns() >= end:
                 break
     return times
 

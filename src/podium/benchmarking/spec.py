@@ -25,6 +25,7 @@ class RepetitionSpec(Message):
         device: `cpu` or `cuda`, resolved.
         rows: what is predicted: each row once for latency, then again in batches for throughput.
         max_seconds: bound on the time spent measuring, without start and load.
+        least_rows: how many rows are timed for latency even where that takes longer.
         output: where the worker writes its `RepetitionResult` or `RepetitionFailure`.
     """
 
@@ -38,6 +39,7 @@ class RepetitionSpec(Message):
     rows: list[Row]
     batch_size: int
     max_seconds: float
+    least_rows: int = 1
     output: Path
 
 

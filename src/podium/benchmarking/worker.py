@@ -81,7 +81,7 @@ def measure(spec: RepetitionSpec, await_turn: Callable[[], None] | None = None) 
     warm = scenarios.warm_up(predictor, middle, _WARM_UP_SHARE * spec.max_seconds)
     reserved = _OFFLINE_SHARE * spec.max_seconds
     left = spec.max_seconds - reserved - (time.perf_counter() - started)
-    latency = scenarios.single_stream(predictor, spec.rows, left)
+    latency = scenarios.single_stream(predictor, spec.rows, left, spec.least_rows)
     batches = scenarios.offline(predictor, spec.rows, spec.batch_size, min(_OFFLINE_SECONDS, reserved))
     return RepetitionResult(
         pid=os.getpid(),

@@ -74,6 +74,8 @@ def test_single_stream_stops_at_its_bound(clock: Clock) -> None:
     call, _ = model(clock, lambda n, batch: 400_000_000)
     assert len(single_stream(call, ["row"] * 100, 1.0)) == 3
     assert len(single_stream(call, ["row"] * 100, 0.0)) == 1
+    assert len(single_stream(call, ["row"] * 100, 1.0, least=20)) == 20
+    assert len(single_stream(call, ["row"] * 5, 1.0, least=20)) == 5
 
 
 def test_offline_times_full_batches_after_one_that_is_not_timed(clock: Clock) -> None:
