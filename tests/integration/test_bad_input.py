@@ -1,6 +1,8 @@
 """Bad input as a user would meet it: one clear message, the right exit code, nothing lost."""
 
 import json
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,18 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
     finished = podium(folder, "run", "--preset", "smoke", *arguments, timeout=120)
     assert "Traceback" not in finished.output, finished.output
     return finished.code, finished.output
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that holds the prepared data, and no checkpoints of two trainings."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=45m", "tmpfs", str(disk)], check=False)
+    if made.returncode != 0:
+        pytest.skip("needs the right to mount a file system")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -90,6 +104,23 @@ def test_a_backbone_without_weights(tmp_path: Path) -> None:
     assert code == 2 and "safetensors" in output
 
 
+def test_a_tokenizer_that_does_not_fit(tmp_path: Path) -> None:
+    """One with more entries than the model has embeddings: training would look up rows that are not there."""
+    from podium.config.paths import locate
+
+    source = locate(TINY)
+    model = tmp_path / "model"
+    model.mkdir()
+    for file in source.iterdir():
+        if file.name in {"config.json", "model.safetensors"}:
+            (model / file.name).symlink_to(file)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(40_000))]
+    (model / "vocab.txt").write_text("\n".join(words) + "\n")
+    (model / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    code, output = run(tmp_path, "--backbone", "./model")
+    assert code == 2 and "tokenizer" in output and "40005" in output.replace(",", ""), output
+
+
 def test_a_space_with_low_above_high(tmp_path: Path) -> None:
     code, output = run(tmp_path, "hpo.space.learning_rate.low=1", "hpo.space.learning_rate.high=0.1")
     assert code == 2 and "low <= high must hold, but got low=1.0, high=0.1" in output
@@ -104,6 +135,25 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
     code, output = run(tmp_path, "output=file/out")
     assert code == 1 and "file/out" in output
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    code, output = run(tmp_path, "store=file/store")
+    assert code == 1 and "file/store" in output and "store=DIRECTORY" in output
+
+
+def test_a_full_disk_loses_nothing_and_blames_no_trial(tmp_path: Path, tiny_disk: Path) -> None:
+    code, output = run(tmp_path, f"output={tiny_disk}", "tracking.mode=off")
+    assert code == 1 and "full" in output and "run the same command again" in output, output
+    kept = {file.name for file in tiny_disk.glob("store/records/data/*.json")}
+    ledger = [json.loads(file.read_text()) for file in tiny_disk.glob("store/documents/ledgers/*/*/trial-*.json")]
+    assert kept and ledger and all(entry["trial"]["status"] == "running" for entry in ledger)
+    subprocess.run(["mount", "-o", "remount,size=500m", str(tiny_disk)], check=True)
+    code, output = run(tmp_path, f"output={tiny_disk}", "tracking.mode=off")
+    assert code == 0 and "PROMOTE" in output, output
+    assert "prepare            reused" in output
+    assert kept == {file.name for file in tiny_disk.glob("store/records/data/*.json")}
 
 
 def test_an_mlflow_server_that_is_down(tmp_path: Path) -> None:
