@@ -169,6 +169,18 @@ def test_stopping_ends_every_child_and_the_next_run_goes_on(tmp_path: Path, how_
     assert how(again)["prepare"] == "reused"
 
 
+def test_two_runs_at_once_do_the_work_once_and_give_the_same_answer(tmp_path: Path) -> None:
+    outputs = [process.communicate(timeout=280)[0] for process in (start(tmp_path), start(tmp_path))]
+    runs = [Finished(tmp_path, 0, output) for output in outputs]
+    for run in runs:
+        assert "PROMOTE" in run.output, run.output
+        assert json.loads((run.directory / "run.json").read_text())["status"] == "done"
+    first, second = map(how, runs)
+    for step in STEPS:
+        assert sorted((first[step], second[step])) == ["computed", "reused"], step
+        assert runs[0].record(step).read_bytes() == runs[1].record(step).read_bytes()
+
+
 def test_a_failing_step_shows_its_own_error_and_log(tmp_path: Path) -> None:
     finished = podium(
         tmp_path, "run", "--preset", "smoke", "hpo.space={learning_rate:{type:float,low:1e25,high:1e30}}",
