@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from podium.errors import PodiumError, is_disk_full
+from podium.errors import InputError, PodiumError, is_disk_full
 
 app = typer.Typer(
     name="podium",
@@ -26,7 +26,7 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[GROUP.KEY=VALUE]...", help="Config values, e.g. hpo.max_trials=20.")
 ]
 Preset = Annotated[str, typer.Option(help="Preset to start from.")]
-Data = Annotated[str, typer.Option(help="Your own data: a file, a folder, or a URI.", metavar="PATH")]
+Data = Annotated[str, typer.Option(help="Your own data: a file or a folder.", metavar="PATH")]
 Task = Annotated[str, typer.Option(help="text-classification or ner; inferred when left out.")]
 TextColumn = Annotated[str, typer.Option(help="Column of the text; inferred when left out.")]
 LabelColumn = Annotated[str, typer.Option(help="Column of the label; inferred when left out.")]
@@ -51,6 +51,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what would be reused.")] = False,
 ) -> None:
     """Take a labelled data set to a proven champion, on this machine."""
+    from podium.benchmarking.hardware import fingerprint
     from podium.stages.run_form import RunForm, resolve_form
 
     form = RunForm(
@@ -67,6 +68,8 @@ def run(
     for line in resolved.inferred:
         typer.echo(line)
     config = resolved.composed.config
+    # A device or thread count that this machine lacks is told before anything is trained.
+    fingerprint(config.benchmark.device, config.benchmark.threads)
     if dry_run:
         from podium.stages.plan import plan, render_plan
 
@@ -101,6 +104,7 @@ def explain(
     from podium.store.explain import explain_difference, explain_key
     from podium.store.store import ArtifactStore
 
+    _must_exist(store, "--store")
     found = ArtifactStore(store)
     typer.echo(explain_difference(found, key, other) if other else explain_key(found, key))
 
@@ -116,7 +120,14 @@ def lineage(
     from podium.tracking.lineage import lineage as walk
     from podium.tracking.lineage import render
 
+    _must_exist(tracking_uri.removeprefix("sqlite:///"), "--tracking-uri")
     typer.echo(render(walk(tracker_for(TrackingConfig(uri=tracking_uri)), model)))
+
+
+def _must_exist(place: str, option: str) -> None:
+    """Refuse to look into a local place that is not there, rather than make an empty one."""
+    if "://" not in place and not Path(place).exists():
+        raise InputError(f"{place} does not exist; run `podium run` first, or name another place with {option}")
 
 
 def main() -> None:

@@ -159,3 +159,19 @@ def test_a_full_disk_loses_nothing_and_blames_no_trial(tmp_path: Path, tiny_disk
 def test_an_mlflow_server_that_is_down(tmp_path: Path) -> None:
     code, output = run(tmp_path, "tracking.uri=http://127.0.0.1:9")
     assert code == 1 and "127.0.0.1:9" in output and "tracking.mode=off" in output
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    code, output = run(tmp_path, "benchmark.device=cuda", "--dry-run")
+    if Path("/dev/nvidia0").exists():
+        pytest.skip("this machine has a GPU")
+    assert code == 2 and "benchmark.device=cpu" in output
+
+
+def test_inference_reads_a_file_as_its_declared_encoding(tmp_path: Path) -> None:
+    lines = "".join(f"caf\u00e9 number {i},{'a' if i % 2 else 'b'}\n" for i in range(80))
+    (tmp_path / "latin.csv").write_text("text,label\n" + lines, encoding="cp1252")
+    code, output = run(tmp_path, "--data", "latin.csv", "--dry-run")
+    assert code == 2 and "encoding" in output
+    code, output = run(tmp_path, "--data", "latin.csv", "--dry-run", "dataset.encoding=cp1252")
+    assert code == 0, output

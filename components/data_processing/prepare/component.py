@@ -34,7 +34,7 @@ def prepare(
         run_overrides: Further config values, each `group.key=value`.
         run_store: URI of the artifact store.
         run_tracking_uri: URI of the MLflow server.
-        data_path: Data of your own: a file, a folder, or a URI; its format and columns are inferred.
+        data_path: Data of your own, a file or a folder that the step can read; its format and columns are inferred.
         data_task: `text-classification` or `ner`; inferred when empty.
         data_text_column: Column of the text; inferred when empty.
         data_label_column: Column of the label; inferred when empty.

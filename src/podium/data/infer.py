@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -68,7 +68,11 @@ class _Column:
 
 
 def infer(
-    path: Path, task: str | None = None, text_column: str | None = None, label_column: str | None = None
+    path: Path,
+    task: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    declared: Mapping[str, str] | None = None,
 ) -> Inferred:
     """Infer what is not given from the extension and the first rows.
 
@@ -77,6 +81,7 @@ def infer(
         task: `text-classification` or `ner`; None to infer it.
         text_column: column of the text or the tokens; None to infer it.
         label_column: column of the label or the tags; None to infer it.
+        declared: `format`, `encoding` and `fallback_encoding` where the user has set them.
 
     Raises:
         InputError: the columns are ambiguous or missing; the message lists them and the flag to use.
@@ -91,8 +96,9 @@ def infer(
     paths = _split_files(path) or {"path": path}
     if "path" not in paths:
         raise DataError(f"--data names a directory with splits but no train file: {path}; add it, or name one file")
-    kind = infer_format(paths["path"], given)
-    reader = _reader(path, paths["path"], kind, given)
+    declared = dict(declared or {})
+    kind = declared.pop("format", None) or infer_format(paths["path"], given)
+    reader = _reader(path, paths["path"], kind, given, declared)
     if reader.fixed_columns is not None:
         if text_column or label_column:
             raise InputError(f"--text-column and --label-column are for formats with columns, but {path} is {kind}")
@@ -147,8 +153,10 @@ def _split_files(path: Path) -> dict[str, Path]:
     return {name: found[name] for name in ("path", "validation_path", "test_path") if name in found}
 
 
-def _reader(path: Path, main: Path, kind: str, task: Task | None) -> Reader:
-    config = DatasetConfig(name=path.name, path=str(main), task=task or "text-classification", format=cast(Any, kind))
+def _reader(path: Path, main: Path, kind: str, task: Task | None, encodings: Mapping[str, str]) -> Reader:
+    config = DatasetConfig(
+        name=path.name, path=str(main), task=task or "text-classification", format=cast(Any, kind), **encodings
+    )
     source = resolve_sources(config)[0]
     return READERS[source.format](source, config)
 

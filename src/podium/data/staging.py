@@ -125,7 +125,7 @@ def _column(field: str, columns: Sequence[str], reader: Reader, config: DatasetC
     source = reader.source.files[0].name if reader.source.files else "the query's result"
     hint = f"; did you mean {nearest!r}?" if nearest else ""
     raise DataError(
-        f"dataset.{field} must name a column, but {source} has no {wanted!r}{hint} Its columns: {', '.join(columns)}. "
+        f"dataset.{field} must name a column, but {source} has no {wanted!r}{hint or '.'} Its columns: {', '.join(columns)}. "
         f"Set dataset.{field}=NAME"
     )
 

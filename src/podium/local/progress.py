@@ -78,7 +78,7 @@ class State:
     def _on_step_failed(self, event: dict[str, Any]) -> str:
         step = self.steps[event["step"]]
         step.outcome, step.seconds = "failed", event["seconds"]
-        return f"failed after {event['seconds']:.1f} s: {event['error']}"
+        return f"failed after {event['seconds']:.1f} s"
 
     def _on_step_waiting(self, event: dict[str, Any]) -> str:
         return f"waiting for {event['owner']}, which computes the same result"
@@ -178,7 +178,7 @@ class ProgressView:
 
     def _take(self, event: dict[str, Any]) -> None:
         line = self._state.apply(event)
-        if line and not self._console.is_terminal:
+        if line and not event.get("found") and not self._console.is_terminal:
             elapsed = event["time"] - self._started
             self._console.print(
                 f"[{elapsed:6.1f}s] {event['step']:<18} {line}", highlight=False, markup=False, soft_wrap=True

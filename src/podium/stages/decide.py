@@ -106,7 +106,7 @@ def _against_incumbent(
     step: StepRun, winner: LeaderboardEntry | None, incumbent: Incumbent | None, models: Sequence[ModelRecord]
 ) -> Comparison | None:
     """Winner minus incumbent on the same held-out rows; None where the incumbent has no predictions for them."""
-    if winner is None or incumbent is None or incumbent.model_key == winner.model_key:
+    if winner is None or incumbent is None or incumbent.model_digest == winner.model_digest:
         return None
     old = step.store.get(ModelRecord, incumbent.model_key)
     new = next(model for model in models if model.key == winner.model_key)
@@ -129,7 +129,7 @@ def _against_incumbent(
 def _register(step: StepRun, model: ModelRecord, verdict: str) -> dict[str, str]:
     """Put the winner into the registry: `champion` on PROMOTE, else `challenger`. Empty when tracking is off."""
     name = step.config.model_name
-    if (incumbent := step.run.incumbent) and incumbent.model_key == model.key:
+    if (incumbent := step.run.incumbent) and incumbent.model_digest == model.artifacts["model"].digest:
         return {"name": name, "version": incumbent.version, "alias": CHAMPION}
     if verdict == "PROMOTE" and step.tracker.incumbent(name) != step.run.incumbent:
         raise StepFailed(

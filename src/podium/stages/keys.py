@@ -59,8 +59,6 @@ def refit_key(
         training=training,
         trial={"study": study.key, "number": study.best, "score": study.best_score},
         metric=study.metric,
-        confidence=config.selection.confidence,
-        resamples=config.selection.resamples,
         seed=config.seed,
     )
 

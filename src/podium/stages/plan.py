@@ -32,10 +32,14 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One step of a dry run; `key` is empty where it depends on a result that does not exist yet."""
+    """One step of a dry run.
+
+    `key` is empty where it depends on a result that does not exist yet; a step is `open` where it depends on what
+    the registry holds at that moment.
+    """
 
     step: str
-    action: Literal["reuse", "run"]
+    action: Literal["reuse", "run", "open"]
     key: str
     reason: str
 
@@ -49,8 +53,8 @@ def render_plan(steps: list[PlannedStep]) -> str:
     """A plan as text, one line per step."""
     width = max(len(step.step) for step in steps)
     lines = [f"{step.step:<{width}}  {step.action:<5}  {step.key[:12]:<12}  {step.reason}" for step in steps]
-    reused = sum(step.action == "reuse" for step in steps)
-    return "\n".join([*lines, f"{len(steps) - reused} of {len(steps)} steps would run; nothing was computed"])
+    running = sum(step.action == "run" for step in steps)
+    return "\n".join([*lines, f"{running} of {len(steps)} steps would run; nothing was computed"])
 
 
 class _Planner:
@@ -109,7 +113,7 @@ class _Planner:
         # The registry may have changed since; asking it is not worth loading MLflow for a dry run.
         for step, needs in (("decide", measured), ("report", measured)):
             reason = "depends on the registry's champion at that moment" if needs else "depends on benchmark"
-            self._steps.append(PlannedStep(step, "run", "", reason))
+            self._steps.append(PlannedStep(step, "open" if needs else "run", "", reason))
 
     def _look(self, step: str, key: Key, record_type: type[R]) -> R | None:
         if self._config.run_mode == "force_new":

@@ -17,6 +17,9 @@ from podium.stages.context import step_context
 from podium.stages.keys import refit_key
 from podium.stages.step import StepRun, run_step
 
+CONFIDENCE, RESAMPLES = 0.95, 2000
+"""Of the intervals in a model's record: fixed, since a setting of the selection must not train a model again."""
+
 
 def refit(run: RunRecord, data: DataRecord, study: StudyRecord) -> ModelRecord:
     """Refit the best trial on train and validation rows under the protocol of the trial.
@@ -99,9 +102,8 @@ def _compute(
 
 
 def _intervals(config: PodiumConfig, predictions: Predictions, metric: str) -> dict[str, Interval]:
-    part = config.selection
     names = sorted({metric, *all_metrics(predictions)})
-    return {name: bootstrap_interval(predictions, name, part.confidence, part.resamples, config.seed) for name in names}
+    return {name: bootstrap_interval(predictions, name, CONFIDENCE, RESAMPLES, config.seed) for name in names}
 
 
 def count_parameters(model: Path) -> int:

@@ -6,6 +6,7 @@ preset has it. Everything else goes through `run_overrides`, in the command line
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,9 @@ class RunForm(Section):
     data_label_column: str = ""
     model_backbones: tuple[str, ...] = ()
     hpo_max_trials: int = 0
+
+
+_READING = ("dataset.format", "dataset.encoding", "dataset.fallback_encoding")
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,19 @@ def resolve_form(form: RunForm, directory: Path) -> Resolved:
         from podium.data.infer import infer
 
         path = locate(resolve(form.data_path, directory))
-        found = infer(path, form.data_task or None, form.data_text_column or None, form.data_label_column or None)
+        declared = _declared(form.run_overrides)
+        found = infer(
+            path, form.data_task or None, form.data_text_column or None, form.data_label_column or None, declared
+        )
         overrides += found.overrides
         inferred = tuple(found.lines)
     if form.model_backbones:
         overrides += backbone_overrides(form.model_backbones)
     overrides += [f"{key}={value}" for name, key in _FIELDS.items() if (value := getattr(form, name))]
     return Resolved(compose([*overrides, *form.run_overrides], directory, files), inferred)
+
+
+def _declared(overrides: Iterable[str]) -> dict[str, str]:
+    """What the overrides say of how the data is to be read, which inference needs to look at it."""
+    pairs = (override.partition("=") for override in overrides)
+    return {key.removeprefix("dataset."): value for key, _, value in pairs if key in _READING}

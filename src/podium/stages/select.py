@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from podium.errors import StudyFailed
+from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.predictions import Predictions
-from podium.records import ModelRecord, RunRecord, SelectionRecord, StudyRecord
+from podium.records import Interval, ModelRecord, RunRecord, SelectionRecord, StudyRecord
 from podium.selection.champions import leaderboard
 from podium.selection.comparison import compare_with_best
 from podium.stages.context import step_context
@@ -40,6 +41,9 @@ def _compute(step: StepRun, studies: Sequence[StudyRecord], models: Sequence[Mod
     predictions = {
         model.backbone: Predictions.load(step.store.fetch(model.artifacts["predictions"])) for model in models
     }
+    ranked = tuple(
+        entry.model_copy(update={"test": _interval(step, predictions[entry.backbone], metric)}) for entry in ranked
+    )
     comparisons = compare_with_best(
         ranked,
         predictions,
@@ -50,3 +54,9 @@ def _compute(step: StepRun, studies: Sequence[StudyRecord], models: Sequence[Mod
     )
     step.tracker.log_metrics(step.mlflow_run_id, {f"{item.backbone}.test_{metric}": item.test.value for item in ranked})
     return SelectionRecord(**step.stamp, metric=metric, leaderboard=ranked, comparisons=comparisons, warnings=warnings)
+
+
+def _interval(step: StepRun, predictions: Predictions, metric: str) -> Interval:
+    """The test score with the interval that the selection is configured for."""
+    config = step.config.selection
+    return bootstrap_interval(predictions, metric, config.confidence, config.resamples, step.config.seed)

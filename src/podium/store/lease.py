@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from podium.errors import StoreError
+from podium.events import emit
 from podium.store.files import Files
 from podium.store.owner import Owner
 
@@ -108,6 +109,7 @@ def _acquire(place: LeasePlace, owner: Owner, poll_seconds: float, silence_secon
             announced = generation
             holder = state.owner if state else "another process"
             _log.warning("waiting for %s: %s is computing it", place.title, holder)
+            emit("step_waiting", owner=str(holder))
         time.sleep(poll_seconds)
 
 

@@ -103,7 +103,7 @@ def test_a_field_changes_a_key_exactly_when_it_is_keyed(path: tuple[str, ...]) -
         ("dataset.test_fraction", {"data"}),
         ("hpo.data_fraction", {"family", "study"}),
         ("training.weight_decay", {"family", "study", "refit"}),
-        ("selection.resamples", {"refit", "selection"}),
+        ("selection.resamples", {"selection"}),
         ("selection.min_trials", {"selection"}),
         ("selection.cost", {"decision"}),
         ("benchmark.samples", {"measurement", "benchmark"}),

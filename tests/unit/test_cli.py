@@ -1,0 +1,33 @@
+"""The command line surface, frozen: a change here is a change for every user."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from podium.cli import app
+from podium.errors import InputError
+
+SURFACE = {
+    "run": {"--preset", "--data", "--task", "--text-column", "--label-column", "--backbone", "--config", "--dry-run"},
+    "explain": {"--store"},
+    "lineage": {"--tracking-uri"},
+    "config show": {"--preset", "--config"},
+}
+
+
+@pytest.mark.parametrize("command", SURFACE)
+def test_the_options_of_every_command_are_frozen(command: str) -> None:
+    output = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, [*command.split(), "--help"]).output
+    found = {word.strip(",│") for word in output.split() if word.startswith("--")} - {"--help"}
+    assert found == SURFACE[command]
+
+
+@pytest.mark.parametrize("arguments", [["explain", "refit/00"], ["lineage", "model"]])
+def test_looking_into_a_place_that_is_not_there_makes_nothing(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, InputError) and "podium run" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
