@@ -123,9 +123,9 @@ def _column(field: str, columns: Sequence[str], reader: Reader, config: DatasetC
     near = get_close_matches(wanted.lower(), [name.lower() for name in columns], n=1, cutoff=0.5)
     nearest = next((name for name in columns if near and name.lower() == near[0]), None)
     source = reader.source.files[0].name if reader.source.files else "the query's result"
-    hint = f"; did you mean {nearest!r}?" if nearest else ""
+    hint = f"; did you mean {nearest!r}?" if nearest else "."
     raise DataError(
-        f"dataset.{field} must name a column, but {source} has no {wanted!r}{hint or '.'} Its columns: {', '.join(columns)}. "
+        f"dataset.{field} must name a column, but {source} has no {wanted!r}{hint} Its columns: {', '.join(columns)}. "
         f"Set dataset.{field}=NAME"
     )
 
