@@ -37,7 +37,7 @@ class Axis:
 
     @classmethod
     def over(cls, values: Iterable[float], most: int = 5) -> Axis:
-        """An axis that covers `values` (finite) and has at most about `most` ticks at round places."""
+        """An axis that covers `values` (finite) to a billionth of a tick, with about `most` ticks at round places."""
         given = [value for value in values if math.isfinite(value)] or [0.0]
         low, high = min(given), max(given)
         size = max(abs(low), abs(high), 1.0)

@@ -17,4 +17,5 @@ def test_it_hands_over_the_leaderboard(in_smoke_folder, run_artifact, handed_ove
     record = SelectionRecord.read(selection.path)
     model = ModelRecord.read(in_smoke_folder.record("refit-bert-tiny"))
     assert [entry.model_key for entry in record.leaderboard] == [model.key]
-    assert record.leaderboard[0].test == model.metrics[record.metric]
+    assert record.leaderboard[0].test.value == model.metrics[record.metric].value
+    assert record.leaderboard[0].test.low <= record.leaderboard[0].test.value <= record.leaderboard[0].test.high
