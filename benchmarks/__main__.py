@@ -10,7 +10,7 @@ for command in (
     ["quickstart.py"],
     ["trial_start.py"],
     ["training_throughput.py", "bbc"],
-    ["training_throughput.py", "reviews"],
+    ["training_throughput.py", "reviews", "--rows", "1000", "--max-length", "128"],
 ):
     print(f"== {' '.join(command)}", flush=True)
     subprocess.run([sys.executable, str(HERE / command[0]), *command[1:]], check=True)
