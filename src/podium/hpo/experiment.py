@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from podium.config.schema import HpoConfig
 from podium.errors import ConfigError
-from podium.hpo.space import Space
-from podium.records import Scalar
+from podium.hpo.algorithms import Algorithm, EarlyStopping, hint
+from podium.hpo.space import (
+    CategoricalParameter,
+    DiscreteParameter,
+    FloatParameter,
+    IntParameter,
+    NormalParameter,
+    Space,
+)
 
 Direction = Literal["maximize", "minimize"]
+
+Strategy = Literal["min", "max", "latest"]
+"""Which of the values that a trial reports for a metric is its value."""
+
+ResumePolicy = Literal["Never", "LongRunning", "FromVolume"]
+"""Whether a study that used up its budget can be extended, and on a cluster what is kept for that: nothing, the
+running suggestion service, or its state on a volume."""
+
+_NUMERIC = (FloatParameter, IntParameter, NormalParameter)
 
 
 @dataclass(frozen=True)
@@ -24,17 +39,33 @@ class Objective:
         metric: name of the score, for people and records.
         direction: whether a larger or a smaller score is better.
         goal: a score at which the study ends early; None searches through the whole budget.
+        additional_metrics: other metrics that are collected and decide nothing.
+        strategies: by metric; one that is not named takes the best value: `max` if scores are maximised, else `min`.
     """
 
     metric: str
     direction: Direction = "maximize"
     goal: float | None = None
+    additional_metrics: tuple[str, ...] = ()
+    strategies: Mapping[str, Strategy] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.metric:
+            raise ConfigError("an objective must name its metric, but it is empty")
         if self.direction not in ("maximize", "minimize"):
             raise ConfigError(f"direction must be 'maximize' or 'minimize', but got {self.direction!r}")
         if self.goal is not None and not math.isfinite(self.goal):
             raise ConfigError(f"goal must be finite, but got {self.goal}; leave it out to use the whole budget")
+        metrics = (self.metric, *self.additional_metrics)
+        if len(set(metrics)) != len(metrics) or "" in metrics:
+            raise ConfigError(f"metrics must have different names that are not empty, but got {list(metrics)}")
+        for name, strategy in self.strategies.items():
+            if name not in metrics:
+                raise ConfigError(f"a strategy is for a metric of the objective, but got {name!r}{hint(name, metrics)}")
+            if strategy not in get_args(Strategy):
+                raise ConfigError(f"the strategy of a metric must be min, max or latest, but got {name}: {strategy!r}")
+        best: Strategy = "max" if self.direction == "maximize" else "min"
+        object.__setattr__(self, "strategies", {name: self.strategies.get(name, best) for name in metrics})
 
     def better(self, score: float, other: float) -> bool:
         """Whether `score` is strictly better than `other`."""
@@ -43,68 +74,6 @@ class Objective:
     def reached(self, score: float) -> bool:
         """Whether `score` meets the goal."""
         return self.goal is not None and not self.better(self.goal, score)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting of an algorithm: its type and, for a number, its smallest value."""
-
-    type: type[bool] | type[int]
-    minimum: int | None = None
-
-    def check(self, value: Scalar) -> Scalar:
-        """`value` in the declared type.
-
-        Raises:
-            ValueError: the value is of another type or too small.
-        """
-        if self.type is bool:
-            if not isinstance(value, bool):
-                raise ValueError(f"true or false is expected, but got {value!r}")
-            return value
-        if isinstance(value, (bool, str)) or not math.isfinite(value) or value != int(value):
-            raise ValueError(f"a whole number is expected, but got {value!r}")
-        if self.minimum is not None and value < self.minimum:
-            raise ValueError(f"value >= {self.minimum} must hold, but got {value!r}")
-        return int(value)
-
-
-ALGORITHMS: dict[str, dict[str, Setting]] = {
-    "random": {},
-    "tpe": {
-        "n_startup_trials": Setting(int, 0),
-        "n_ei_candidates": Setting(int, 1),
-        "multivariate": Setting(bool),
-        "constant_liar": Setting(bool),
-    },
-}
-"""Settings by algorithm, with the meaning and the defaults that Optuna's sampler of that name gives them."""
-
-
-@dataclass(frozen=True)
-class Algorithm:
-    """How the next trial is chosen.
-
-    Raises:
-        ConfigError: no such algorithm, no such setting of it, or a value it does not take.
-    """
-
-    name: str = "random"
-    settings: Mapping[str, Scalar] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.name not in ALGORITHMS:
-            raise ConfigError(f"no algorithm {self.name!r}{_nearest(self.name, ALGORITHMS)}")
-        known = ALGORITHMS[self.name]
-        checked: dict[str, Scalar] = {}
-        for name, value in sorted(self.settings.items()):
-            if name not in known:
-                raise ConfigError(f"algorithm {self.name!r} has no setting {name!r}{_nearest(name, known)}")
-            try:
-                checked[name] = known[name].check(value)
-            except ValueError as error:
-                raise ConfigError(f"setting {name!r} of algorithm {self.name!r}: {error}") from error
-        object.__setattr__(self, "settings", checked)
 
 
 @dataclass(frozen=True)
@@ -117,6 +86,11 @@ class Experiment:
         parallel_trials: trials that run at once.
         max_failed_trials: failed trials that are put up with; one more ends the study with an error.
         seed: source of every suggestion: the same seed and results lead to the same trials.
+        early_stopping: when a trial is stopped before its end; None: never.
+        resume_policy: whether a study that used up its budget can be extended; Podium's ledger always can be.
+
+    Raises:
+        ConfigError: a budget is too small, or the algorithm cannot search this space with these budgets.
     """
 
     name: str
@@ -127,12 +101,64 @@ class Experiment:
     parallel_trials: int
     max_failed_trials: int
     seed: int
+    early_stopping: EarlyStopping | None = None
+    resume_policy: ResumePolicy = "FromVolume"
 
     def __post_init__(self) -> None:
         for name, least in (("max_trials", 1), ("parallel_trials", 1), ("max_failed_trials", 0)):
             value = getattr(self, name)
             if value < least:
                 raise ConfigError(f"{name} >= {least} must hold, but got {name}={value}")
+        if self.resume_policy not in get_args(ResumePolicy):
+            raise ConfigError(
+                f"resume_policy must be one of {', '.join(get_args(ResumePolicy))}, but got {self.resume_policy!r}"
+            )
+        match self.algorithm.name:
+            case "grid":
+                self._check_grid()
+            case "cmaes":
+                self._check_cmaes()
+            case "hyperband":
+                self._check_hyperband()
+
+    def _check_grid(self) -> None:
+        combinations = 1
+        for name, parameter in self.space.parameters:
+            match parameter:
+                case CategoricalParameter(choices=values) | DiscreteParameter(values=values):
+                    combinations *= len(values)
+                case IntParameter(log=False):
+                    combinations *= (parameter.top - parameter.low) // parameter.step + 1
+                case FloatParameter(step=float() as step):
+                    combinations *= round((parameter.top - parameter.low) / step) + 1
+                case _:
+                    raise ConfigError(f"algorithm 'grid' needs a uniform scale and a step, but {name!r} is {parameter}")
+        if self.max_trials > combinations:
+            raise ConfigError(
+                f"algorithm 'grid' has max_trials <= {combinations}, the combinations of its space, "
+                f"but got max_trials={self.max_trials}"
+            )
+
+    def _check_cmaes(self) -> None:
+        numeric = [name for name, parameter in self.space.parameters if isinstance(parameter, _NUMERIC)]
+        if len(numeric) < 2:
+            raise ConfigError(f"algorithm 'cmaes' needs two float or int parameters or more, but got {numeric}")
+
+    def _check_hyperband(self) -> None:
+        settings = self.algorithm.settings
+        resource, most, eta = settings["resource_name"], float(settings["r_l"]), int(settings.get("eta", 3))
+        numeric = [name for name, parameter in self.space.parameters if isinstance(parameter, _NUMERIC)]
+        if resource not in numeric:
+            raise ConfigError(
+                f"resource_name of algorithm 'hyperband' names a float or int parameter, but got {resource!r}"
+                f"{hint(str(resource), numeric)}"
+            )
+        bracket = eta ** int(math.log(most) / math.log(eta))
+        if self.parallel_trials < bracket:
+            raise ConfigError(
+                f"algorithm 'hyperband' with r_l={most:g} and eta={eta} runs its largest bracket at once: "
+                f"parallel_trials >= {bracket} must hold, but got parallel_trials={self.parallel_trials}"
+            )
 
     @classmethod
     def from_config(cls, name: str, config: HpoConfig, metric: str, seed: int, cores: int) -> Experiment:
@@ -162,11 +188,3 @@ class Experiment:
             max_failed_trials=config.max_failed_trials,
             seed=seed,
         )
-
-
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    if not known:
-        return "; it takes no settings"
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    listed = ", ".join(sorted(known))
-    return f"; did you mean {close[0]!r}? Known: {listed}" if close else f"; known: {listed}"

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from statistics import NormalDist
 from typing import Protocol
 
 from podium.config.schema import ParameterConfig
@@ -124,6 +125,93 @@ class CategoricalParameter:
             if _same(choice, value):
                 return choice
         raise ValueError(f"one of {list(self.choices)} is expected, but got {value!r}")
+
+
+@dataclass(frozen=True)
+class DiscreteParameter:
+    """One of the listed numbers, in the order given."""
+
+    values: tuple[int | float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ConfigError("a discrete parameter must have at least one value, but got none")
+        wrong = [value for value in self.values if isinstance(value, (bool, str)) or not math.isfinite(value)]
+        if wrong:
+            raise ConfigError(f"the values of a discrete parameter must be finite numbers, but got {wrong}")
+        if len(set(self.values)) != len(self.values):
+            raise ConfigError(f"values must differ, but got {list(self.values)}")
+
+    def normalise(self, value: Scalar) -> int | float:
+        """See `Parameter`; 8.0 becomes the value 8."""
+        for known in self.values:
+            if _same(known, value):
+                return known
+        raise ValueError(f"one of {list(self.values)} is expected, but got {value!r}")
+
+
+_NORMAL = NormalDist()
+_BELOW = _NORMAL.cdf(-3)
+_WITHIN = _NORMAL.cdf(3) - _BELOW
+
+
+@dataclass(frozen=True)
+class NormalParameter:
+    """A number in `[low, high]` that is normal, or whose logarithm is (`log`), truncated to that range.
+
+    Mean and deviation are Katib's: the middle of the range and a sixth of its width, on the scale that is normal,
+    so that the range is three deviations either side. Where a step is given or the number is whole, it is rounded
+    to the grid `low + k * step` after it was drawn.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ConfigError(f"low < high must hold for a normal parameter, but got low={self.low}, high={self.high}")
+        if self.log and self.low <= 0:
+            raise ConfigError(f"low > 0 must hold on a log scale, but got low={self.low}")
+        for value in (self.low, self.high, self.step):
+            if self.whole and value is not None and value != int(value):
+                raise ConfigError(f"a whole parameter must have whole low, high and step, but got {value}")
+        FloatParameter(self.low, self.high, step=self.step)
+        for name in ("low", "high", "step"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, int(value) if self.whole and value is not None else value)
+
+    @property
+    def grid(self) -> FloatParameter | IntParameter:
+        """The values it may have, without their distribution."""
+        if self.whole:
+            return IntParameter(int(self.low), int(self.high), step=int(self.step or 1))
+        return FloatParameter(float(self.low), float(self.high), step=self.step)
+
+    def normalise(self, value: Scalar) -> int | float:
+        """See `Parameter`; a value within rounding of a bound or grid point becomes it."""
+        return self.grid.normalise(value)
+
+    def quantile(self, share: float) -> int | float:
+        """The value that a draw lies below with probability `share`, in [0, 1], rounded to the grid."""
+        low, width = self._scale(self.low), self._scale(self.high) - self._scale(self.low)
+        drawn = low + width / 2 + width / 6 * _NORMAL.inv_cdf(_BELOW + min(max(share, 0.0), 1.0) * _WITHIN)
+        grid = self.grid
+        value = min(max(math.exp(drawn) if self.log else drawn, grid.low), grid.top)
+        if grid.step is None:
+            return value
+        return grid.normalise(grid.low + round((value - grid.low) / grid.step) * grid.step)
+
+    def share(self, value: float) -> float:
+        """The probability, in [0, 1], that a draw lies below `value`; the inverse of `quantile` but for rounding."""
+        low, width = self._scale(self.low), self._scale(self.high) - self._scale(self.low)
+        deviations = (self._scale(value) - low - width / 2) / (width / 6)
+        return min(max((_NORMAL.cdf(deviations) - _BELOW) / _WITHIN, 0.0), 1.0)
+
+    def _scale(self, value: float) -> float:
+        return math.log(value) if self.log else value
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from podium.errors import PodiumError, TrainingError
+from podium.errors import ConfigError, PodiumError, TrainingError
 from podium.events import emit
 from podium.hpo.engines.base import Engine, OnTrial, TrialFunction
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.progress import Progress
-from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Params
-from podium.records import TrialRecord
+from podium.hpo.space import (
+    CategoricalParameter,
+    DiscreteParameter,
+    FloatParameter,
+    IntParameter,
+    NormalParameter,
+    Parameter,
+    Params,
+)
+from podium.records import Scalar, TrialRecord
 from podium.training.execution.signals import sigterm_unwinds
 
 _log = logging.getLogger(__name__)
+
+_SEARCHED = ("random", "tpe", "multivariate-tpe")
+"""Algorithms this engine has."""
 
 
 class Job(Protocol):
@@ -55,6 +66,9 @@ class EmbeddedEngine(Engine):
     Suggestions come from Optuna's RandomSampler and TPESampler, seeded anew for every trial. TPE sees trials in
     the order of their numbers, with running ones as a constant liar, so that what it suggests depends on
     which trials have ended at that moment and not on how often the study was interrupted.
+
+    A normal parameter is searched as its quantile, uniform in [0, 1], so that its distribution is what random
+    search draws from and what TPE starts from. A discrete parameter is searched as a categorical one.
     """
 
     def __init__(self, trial: TrialFunction, pool: Pool[Any], logs: Path) -> None:
@@ -71,6 +85,11 @@ class EmbeddedEngine(Engine):
 
     def run(self, experiment: Experiment, ledger: TrialLedger, on_trial: OnTrial) -> None:
         """See `Engine`."""
+        if experiment.early_stopping is not None:
+            raise ConfigError(
+                f"the embedded engine lets every trial run to its end, but got early stopping by "
+                f"{experiment.early_stopping.name!r}; leave it out"
+            )
         trials = ledger.trials()
         progress = Progress(experiment, trials)
         if progress.outcome is not None:
@@ -135,36 +154,59 @@ class _Sampler:
     def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord]) -> None:
         import optuna
 
+        if experiment.algorithm.name not in _SEARCHED:
+            raise ConfigError(
+                f"the embedded engine searches with {', '.join(_SEARCHED)}, but got {experiment.algorithm.name!r}"
+            )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._experiment = experiment
         self._distributions = {name: _distribution(parameter) for name, parameter in experiment.space.parameters}
         self._study = optuna.create_study(direction=experiment.objective.direction)
         self._own: dict[int, int] = {}
         for trial in trials:
-            self._own[trial.number] = len(self._own)
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    state=optuna.trial.TrialState.RUNNING,
-                    params=experiment.space.normalise(trial.params),
-                    distributions=self._distributions,
-                )
-            )
+            self._add(trial.number, experiment.space.normalise(trial.params))
             if trial.status != "running":
                 self.tell(trial)
 
     def suggest(self, number: int) -> Params:
         """Params of a new trial, known to be running from now on."""
         from optuna.samplers import RandomSampler, TPESampler
+        from optuna.trial import TrialState
 
         algorithm = self._experiment.algorithm
         seed = _seed(self._experiment.seed, number)
-        if algorithm.name == "random":
-            self._study.sampler = RandomSampler(seed=seed)
-        else:
-            self._study.sampler = TPESampler(seed=seed, **algorithm.settings)
+        match algorithm.name:
+            case "random":
+                self._study.sampler = RandomSampler(seed=seed)
+            case "tpe":
+                self._study.sampler = TPESampler(seed=seed, **algorithm.settings)
+            case "multivariate-tpe":
+                self._study.sampler = TPESampler(seed=seed, multivariate=True, **algorithm.settings)
         trial = self._study.ask(self._distributions)
-        self._own[number] = trial.number
-        return self._experiment.space.normalise(trial.params)
+        space = self._experiment.space
+        params = space.normalise({name: _value(parameter, trial.params[name]) for name, parameter in space.parameters})
+        if any(isinstance(parameter, NormalParameter) for _, parameter in space.parameters):
+            # Learn from the value, as a resumed study does, and not from the quantile it was rounded from.
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            self._add(number, params)
+        else:
+            self._own[number] = trial.number
+        return params
+
+    def _add(self, number: int, params: Params) -> None:
+        """Make a trial known as running."""
+        import optuna
+
+        self._own[number] = len(self._study.get_trials(deepcopy=False))
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                params={
+                    name: _searched(parameter, params[name]) for name, parameter in self._experiment.space.parameters
+                },
+                distributions=self._distributions,
+            )
+        )
 
     def tell(self, record: TrialRecord) -> None:
         """Learn how a suggested or rebuilt trial ended."""
@@ -184,9 +226,23 @@ def _distribution(parameter: Parameter) -> Any:
             return FloatDistribution(parameter.low, parameter.top, log=parameter.log, step=parameter.step)
         case IntParameter():
             return IntDistribution(parameter.low, parameter.top, log=parameter.log, step=parameter.step)
+        case NormalParameter():
+            return FloatDistribution(0.0, 1.0)
         case CategoricalParameter():
             return CategoricalDistribution(parameter.choices)
-    raise TypeError(f"the embedded engine searches float, int and categorical parameters, but got {parameter!r}")
+        case DiscreteParameter():
+            return CategoricalDistribution(parameter.values)
+    raise TypeError(f"the embedded engine does not know parameters such as {parameter!r}")
+
+
+def _searched(parameter: Parameter, value: Scalar) -> Scalar:
+    """What Optuna sees of a value."""
+    return parameter.share(float(value)) if isinstance(parameter, NormalParameter) else value
+
+
+def _value(parameter: Parameter, searched: Scalar) -> Scalar:
+    """The value of what Optuna suggests."""
+    return parameter.quantile(float(searched)) if isinstance(parameter, NormalParameter) else searched
 
 
 def _seed(seed: int, number: int) -> int:
