@@ -116,16 +116,17 @@ def algorithm_to_katib(experiment: Experiment) -> Any:
     return models.V1beta1AlgorithmSpec(
         algorithm_name=algorithm.name,
         algorithm_settings=[
-            models.V1beta1AlgorithmSetting(name=_name(algorithm.name, name), value=to_text(value))
+            models.V1beta1AlgorithmSetting(name=_spelling(algorithm, name), value=to_text(value))
             for name, value in settings.items()
         ]
         or None,
     )
 
 
-def _name(algorithm: str, setting: str) -> str:
-    """A setting as the suggestion service that Katib installs for the algorithm spells it."""
-    return "n_EI_candidates" if (algorithm, setting) == ("tpe", "n_ei_candidates") else setting
+def _spelling(algorithm: Algorithm, setting: str) -> str:
+    """A setting as the suggestion service spells it that takes all of them: for tpe hyperopt's, else Optuna's."""
+    hyperopt = algorithm.name == "tpe" and "n_startup_trials" not in algorithm.settings
+    return "n_EI_candidates" if hyperopt and setting == "n_ei_candidates" else setting
 
 
 def stopping_to_katib(stopping: EarlyStopping) -> Any:
