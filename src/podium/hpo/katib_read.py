@@ -15,8 +15,8 @@ from podium.errors import ConfigError
 from podium.hpo.algorithms import hint
 
 _INDEX = re.compile(r"\[\d+\]")
-_WHOLE = re.compile(r"[+-]?\d+")
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class _Loader(yaml.SafeLoader):

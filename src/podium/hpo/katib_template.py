@@ -102,7 +102,7 @@ class TrialTemplate:
                 )
         self._check_parameters(parameters, f"{path}.trialParameters")
         declared = {parameter.name for parameter in self.parameters}
-        for name in _PLACEHOLDER.findall(json.dumps(self.trial_spec)):
+        for name in _PLACEHOLDER.findall(json.dumps(self.trial_spec, ensure_ascii=False)):
             if name not in declared:
                 raise ConfigError(
                     f"{path}.trialSpec: ${{trialParameters.{name}}} is not among the trialParameters"
@@ -138,7 +138,7 @@ class TrialTemplate:
     def _check_parameters(self, parameters: Collection[str], path: str) -> None:
         names: set[str] = set()
         references: set[str] = set()
-        text = json.dumps(self.trial_spec)
+        text = json.dumps(self.trial_spec, ensure_ascii=False)
         for index, parameter in enumerate(self.parameters):
             here = f"{path}[{index}]"
             if not parameter.name or "{" in parameter.name or "}" in parameter.name:

@@ -42,7 +42,7 @@ _REFUSED = {
 }
 _REFUSED_COLLECTORS = {
     kind: f"a collector of kind {kind} {_NOT_HERE}; use StdOut or File"
-    for kind in ("TensorFlowEvent", "PrometheusMetric", "Custom", "Push", "None")
+    for kind in ("TensorFlowEvent", "PrometheusMetric", "Custom", "Push")
 }
 
 

@@ -17,12 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podium.errors import StoreError, TrainingKilled
+from podium.errors import ConfigError, StoreError, TrainingKilled
+from podium.hpo.algorithms import Algorithm, EarlyStopping
 from podium.hpo.engines.base import Engine, TrialFunction
 from podium.hpo.engines.embedded import EmbeddedEngine, _Sampler
-from podium.hpo.experiment import Algorithm, Experiment
+from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.space import Space
+from podium.hpo.space import DiscreteParameter, FloatParameter, NormalParameter, Space
 from podium.hpo.study import best_trial, run_study
 from podium.records import TrialRecord
 
@@ -31,6 +32,15 @@ from ..support import ForkPool, InlinePool, Trial, experiment, file_ledger, scor
 from ..test_space import spaces
 
 TPE = Algorithm("tpe", {"n_startup_trials": 3})
+
+NORMAL = Space.of(
+    {
+        "rate": NormalParameter(1e-4, 1e-2, log=True),
+        "size": NormalParameter(8, 64, step=8, whole=True),
+        "shift": NormalParameter(-1.0, 1.0),
+        "dropout": DiscreteParameter((0, 0.1, 0.5)),
+    }
+)
 
 
 class TestInWorkers(EngineContract):
@@ -53,6 +63,36 @@ def history(count: int, algorithm: Algorithm = TPE, **changes: Any) -> list[Tria
 
 
 class TestSuggestions:
+    @pytest.mark.parametrize("algorithm", [TPE, Algorithm("multivariate-tpe", {"n_startup_trials": 3})])
+    @pytest.mark.parametrize("count", [2, 5, 9])
+    def test_a_resumed_study_over_normal_parameters_goes_on_as_if_undisturbed(
+        self, algorithm: Algorithm, count: int
+    ) -> None:
+        study = experiment(space=NORMAL, algorithm=algorithm)
+        running, trials = _Sampler(study, ()), []
+        for number in range(12):
+            params = running.suggest(number)
+            assert NORMAL.normalise(params) == params
+            score = float(params["dropout"]) - abs(float(params["shift"]) - 0.3)
+            trials.append(TrialRecord(number=number, params=params, status="succeeded", score=score))
+            running.tell(trials[-1])
+        resumed = _Sampler(study, trials[:count])
+        for trial in trials[count:]:
+            assert resumed.suggest(trial.number) == trial.params
+            resumed.tell(trial)
+
+    def test_random_draws_normal_values(self) -> None:
+        sampler = _Sampler(experiment(space=Space.of({"a": NormalParameter(0.0, 6.0)})), ())
+        drawn = [float(sampler.suggest(number)["a"]) for number in range(400)]
+        assert abs(sum(drawn) / 400 - 3.0) < 0.2
+        assert 0.6 < sum(2.0 < value < 4.0 for value in drawn) / 400 < 0.76
+
+    @pytest.mark.parametrize("name", ["cmaes", "sobol", "bayesianoptimization"])
+    def test_algorithms_it_does_not_have_are_refused(self, name: str) -> None:
+        space = Space.of({"a": FloatParameter(0.0, 1.0), "b": FloatParameter(0.0, 1.0)})
+        with pytest.raises(ConfigError, match=f"searches with random, tpe, multivariate-tpe, but got '{name}'"):
+            _Sampler(experiment(space=space, algorithm=Algorithm(name)), ())
+
     @given(space=spaces, seed=st.integers(), algorithm=st.sampled_from(["random", "tpe"]))
     @settings(max_examples=40, deadline=None)
     def test_they_lie_inside_any_space(self, space: Space, seed: int, algorithm: str) -> None:
@@ -138,6 +178,17 @@ def test_a_store_that_fails_stops_the_study_and_loses_nothing(tmp_path: Path) ->
     trials = run_study(experiment(), ledger, EmbeddedEngine(after, InlinePool(), tmp_path / "logs"))
     assert len(trials) == 6
     assert after.executions() == dict.fromkeys(range(2, 6), 1)
+
+
+def test_early_stopping_is_refused(tmp_path: Path) -> None:
+    trial = Trial(tmp_path / "executed")
+    with pytest.raises(ConfigError, match="run to its end, but got early stopping by 'medianstop'"):
+        run_study(
+            experiment(early_stopping=EarlyStopping()),
+            file_ledger(tmp_path),
+            EmbeddedEngine(trial, InlinePool(), tmp_path / "logs"),
+        )
+    assert trial.executions() == {}
 
 
 def test_a_goal_stops_trials_that_still_run(tmp_path: Path) -> None:
