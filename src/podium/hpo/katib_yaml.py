@@ -1,6 +1,6 @@
 """Katib Experiments (v1beta1) as Podium's neutral experiment, both ways.
 
-Defaulting and validation follow `experiment_defaults.go` and the validating webhook of Katib 0.19, and are stricter
+Defaulting and validation follow `experiment_defaults.go` and the validating webhook of Katib, and are stricter
 where Katib ignores what it was given; docs/katib.md lists every difference.
 """
 
