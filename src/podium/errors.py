@@ -69,6 +69,14 @@ class TrainingTimeout(TrainingError):
     """The training did not finish within its time limit and was stopped."""
 
 
+class TrialPruned(TrainingError):
+    """A trial was stopped early, because others did better at the same point."""
+
+
+class MetricsUnavailable(TrainingError):
+    """A trial ended without a usable value of its objective."""
+
+
 class StudyFailed(PodiumError):
     """A study ended without a usable trial."""
 

@@ -6,6 +6,7 @@ under which the store keeps them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -145,25 +146,94 @@ class DataRecord(Record):
     sources: dict[str, str]
 
 
+class Report(Frozen):
+    """One value of the objective that a trial reported before it ended.
+
+    Attributes:
+        value: finite; of a cross-validated trial the mean over the folds done so far, the one under way included.
+        fold: during which it was reported; null for a trial without folds.
+        epoch: (fractional) epoch of that fold; null at the end of a fold and without epochs.
+    """
+
+    value: float
+    fold: int | None = None
+    epoch: float | None = None
+
+
+class Observed(Frozen):
+    """What a trial reported for one metric over its whole run, in Katib's terms."""
+
+    min: float
+    max: float
+    latest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Summary of at least one value, in the order of their reports."""
+        return cls(min=min(values), max=max(values), latest=values[-1])
+
+
+class StoppingRule(Frozen):
+    """When a trial is stopped before its end; fixed when the trial begins.
+
+    Attributes:
+        algorithm: the early stopping algorithm that made the rule.
+        direction: of the objective.
+        compared: `best`: the best value so far; `latest`: the value reported last.
+        thresholds: by number of the report, counted from 1; a trial that is worse than one of them is stopped.
+    """
+
+    algorithm: str
+    direction: Literal["maximize", "minimize"]
+    compared: Literal["best", "latest"]
+    thresholds: dict[int, float]
+
+    def stops(self, reports: Sequence[Report]) -> bool:
+        """Whether a trial with these reports is stopped at the last one."""
+        threshold = self.thresholds.get(len(reports))
+        if threshold is None:
+            return False
+        sign = 1.0 if self.direction == "maximize" else -1.0
+        values = [sign * report.value for report in reports]
+        return (max(values) if self.compared == "best" else values[-1]) < sign * threshold
+
+
 class TrialRecord(Frozen):
-    """One trial: k-fold cross-validation of one set of hyperparameters.
+    """One trial: k-fold cross-validation of one set of hyperparameters, or one run of a command.
 
     Attributes:
         number: 0-based, unique within the study.
+        status: `pruned` is what Katib calls early stopped.
+        labels: what the search algorithm must remember of its suggestion, such as the generation of an evolution.
+        rule: when the trial is stopped early; null: never.
+        reports: values of the objective on the way, in order.
         fold_scores: objective metric of each finished fold, by fold number in text form.
-        score: mean of the fold scores once all folds are done.
+        score: the objective of a trial that succeeded: the mean over its folds. Of a pruned one its last value, if any.
+        metrics: every metric that was collected, the objective among them, by name.
+        reason: of a trial that failed or was pruned: a stable word for machines, the name of the error's class.
+        error: the same for people.
     """
 
     number: int
     params: dict[str, Scalar]
     status: TrialStatus
+    labels: dict[str, Scalar] = {}
+    rule: StoppingRule | None = None
+    reports: tuple[Report, ...] = ()
     fold_scores: dict[str, float] = {}
     fold_metrics: dict[str, dict[str, float]] = {}
     fold_seconds: dict[str, float] = {}
     score: float | None = None
+    metrics: dict[str, Observed] = {}
+    reason: str | None = None
     error: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether its rule stops it at its last report."""
+        return self.rule is not None and self.rule.stops(self.reports)
 
 
 class StudyRecord(Record):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from podium.config.paths import locate
-from podium.config.schema import DatasetConfig, HpoConfig, ParameterConfig, TrainingConfig
+from podium.config.schema import DatasetConfig, TrainingConfig
+from podium.config.search import HpoConfig, ParameterConfig
 from podium.data.prepare import prepare
 from podium.events import ENV_FILE
 from podium.hpo.engines.base import Engine, TrialFunction

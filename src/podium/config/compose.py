@@ -21,7 +21,8 @@ from podium.config.files import ConfigFile, read_file
 from podium.config.overrides import Assignment, backbone_overrides, parse_overrides
 from podium.config.paths import PACKAGE, is_uri, resolve
 from podium.config.problems import config_error, explain, nearest, origin_of
-from podium.config.schema import Place, PodiumConfig
+from podium.config.schema import PodiumConfig
+from podium.config.section import Place
 from podium.errors import ConfigError
 
 __all__ = ["COMMAND_LINE", "SCHEMA_DEFAULT", "Composed", "backbone_overrides", "compose", "group_options"]

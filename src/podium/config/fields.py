@@ -10,7 +10,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from podium.config.schema import TUNABLE, PodiumConfig, Section
+from podium.config.schema import TUNABLE, PodiumConfig
+from podium.config.section import Section
 
 FieldPath = tuple[str, ...]
 Node = type[Section] | FieldInfo | dict[str, type[Section]] | None

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from podium.config.search import HpoConfig, ParameterConfig
+from podium.config.section import Fraction, Place, Positive, Section
 from podium.keys import NotKeyed
 
 Task = Literal["text-classification", "ner"]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[int, Field(gt=0)]
 
 METRICS: dict[Task, tuple[str, ...]] = {
     "text-classification": ("macro_f1", "accuracy"),
@@ -29,34 +28,6 @@ METRICS: dict[Task, tuple[str, ...]] = {
 
 NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 """What a backbone may be called: its name becomes part of task, run, file and Kubernetes object names."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Marks a text field that `podium.config.compose` resolves against the caller's directory.
-
-    Attributes:
-        hub: text that looks like a hub id, and is no path there, stays as it is.
-    """
-
-    hub: bool = False
-
-
-class Section(BaseModel):
-    """Base of every config section: frozen, and it refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_truth_for_numbers(cls, data: Any) -> Any:
-        """Hand `true` on as text where a number is declared, so that it is refused and not taken as 1."""
-        if not isinstance(data, dict):
-            return data
-        return {
-            name: str(value).lower() if isinstance(value, bool) and _is_number(cls, name) else value
-            for name, value in data.items()
-        }
 
 
 class DatasetConfig(Section):
@@ -141,74 +112,6 @@ TUNABLE = (
     "max_length",
 )
 """Training fields that a search space may name."""
-
-
-class ParameterConfig(Section):
-    """One dimension of the search space."""
-
-    type: Literal["float", "int", "categorical"]
-    low: float | None = None
-    high: float | None = None
-    step: Annotated[float, Field(gt=0)] | None = None
-    log: bool = False
-    choices: tuple[bool | int | float | str, ...] | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.type == "categorical":
-            if not self.choices or (self.low, self.high, self.step) != (None, None, None):
-                raise ValueError("a categorical parameter has choices, and no low, high or step")
-            return self
-        if self.choices is not None or self.low is None or self.high is None:
-            raise ValueError(f"a parameter of type {self.type} has low and high, and no choices")
-        if self.low > self.high:
-            raise ValueError(f"low <= high must hold, but got low={self.low}, high={self.high}")
-        if self.log and (self.low <= 0 or self.step is not None):
-            raise ValueError(f"a log scale needs low > 0 and no step, but got low={self.low}, step={self.step}")
-        if self.type == "int" and any(v is not None and v != int(v) for v in (self.low, self.high, self.step)):
-            raise ValueError("an int parameter has whole low, high and step")
-        return self
-
-
-class AlgorithmConfig(Section):
-    """How the next trial is chosen. Settings are checked by the engine that knows them."""
-
-    name: Literal["random", "tpe"] = "tpe"
-    settings: dict[str, bool | int | float | str] = {}
-
-    @field_validator("settings", mode="after")
-    @classmethod
-    def _whole(cls, settings: dict[str, bool | int | float | str]) -> dict[str, bool | int | float | str]:
-        """Make 10.0 the integer 10: an engine takes both alike, and a key must not depend on how it was written."""
-        return {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in settings.items()}
-
-
-class HpoConfig(Section):
-    """The search: space, objective, algorithm and budgets."""
-
-    engine: Annotated[Literal["embedded"], NotKeyed("engines give the same trials the same meaning")] = "embedded"
-    algorithm: AlgorithmConfig = AlgorithmConfig()
-    metric: str = ""
-    goal: Annotated[float | None, NotKeyed("ends a study sooner, as a budget does")] = None
-    space: dict[str, ParameterConfig]
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    max_trials: Annotated[Positive, NotKeyed("a budget: a study can be extended")] = 8
-    max_failed_trials: Annotated[int, Field(ge=0), NotKeyed("a budget: it bounds a study, not a trial")] = 3
-    parallel_trials: Annotated[Positive | None, NotKeyed("how many run at once; null: as many as the cores")] = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.space:
-            raise ValueError("space must name at least one parameter")
-        if self.epochs is not None and "epochs" in self.space:
-            raise ValueError(f"trials take their epochs from epochs={self.epochs} or from space.epochs; leave out one")
-        if self.max_failed_trials > self.max_trials:
-            raise ValueError(
-                "max_failed_trials <= max_trials must hold, but got "
-                f"max_failed_trials={self.max_failed_trials}, max_trials={self.max_trials}"
-            )
-        return self
 
 
 class ConstraintsConfig(Section):
@@ -346,15 +249,3 @@ def _checked_value(name: str, value: Any) -> tuple[str | None, Any]:
     except ValidationError as error:
         expected = error.errors()[0]["msg"].removeprefix("Input ")
         return f"training.{name} {expected[0].lower()}{expected[1:]}, but got {value!r}", value
-
-
-def _is_number(kind: type[BaseModel], name: str) -> bool:
-    field = kind.model_fields.get(name)
-    types = set(_flat(field.annotation)) if field else set()
-    return bool(types & {int, float}) and not types & {bool, str}
-
-
-def _flat(annotation: Any) -> Iterator[Any]:
-    yield annotation
-    for part in get_args(annotation):
-        yield from _flat(part)

@@ -85,12 +85,15 @@ ALGORITHMS: dict[str, dict[str, Setting]] = {
 The seed is no setting: it belongs to the experiment.
 """
 
-EARLY_STOPPING: dict[str, dict[str, Setting]] = {
-    "medianstop": {"min_trials_required": Setting(int, 1), "start_step": Setting(int, 1)},
-}
-"""Settings by early stopping algorithm."""
+_MEDIAN = {"min_trials_required": Setting(int, 1), "start_step": Setting(int, 1)}
 
-_MEDIANSTOP_DEFAULTS: dict[str, Scalar] = {"min_trials_required": 3, "start_step": 4}
+EARLY_STOPPING: dict[str, dict[str, Setting]] = {"medianstop": _MEDIAN, "median": _MEDIAN}
+"""Settings by early stopping algorithm: `medianstop` is Katib's, `median` Podium's own; see `podium.hpo.stopping`."""
+
+_STOPPING_DEFAULTS: dict[str, dict[str, Scalar]] = {
+    "medianstop": {"min_trials_required": 3, "start_step": 4},
+    "median": {"min_trials_required": 3, "start_step": 1},
+}
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,8 @@ class Algorithm:
 class EarlyStopping:
     """When a trial that does worse than the others is stopped.
 
-    `medianstop`: `min_trials_required` succeeded trials (default 3) are needed before any is stopped, and a trial is
-    judged from its `start_step`-th reported value on (default 4).
+    Both rules need `min_trials_required` succeeded trials (default 3) before they stop any. `medianstop` judges a
+    trial at its `start_step`-th reported value (default 4), `median` from that one on (default 1).
 
     Raises:
         ConfigError: no such algorithm, no such setting of it, or a value it does not take.
@@ -124,7 +127,7 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         settings = _checked(self.name, self.settings, EARLY_STOPPING)
-        object.__setattr__(self, "settings", {**_MEDIANSTOP_DEFAULTS, **settings})
+        object.__setattr__(self, "settings", {**_STOPPING_DEFAULTS[self.name], **settings})
 
 
 def hint(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from podium.config.schema import HpoConfig
+from podium.config.search import HpoConfig
 from podium.errors import ConfigError
 from podium.hpo.algorithms import Algorithm, EarlyStopping, hint
 from podium.hpo.space import (
@@ -178,6 +178,11 @@ class Experiment:
             algorithm = Algorithm(config.algorithm.name, config.algorithm.settings)
         except ConfigError as error:
             raise ConfigError(f"hpo.algorithm: {error}") from error
+        try:
+            chosen = config.early_stopping
+            stopping = None if chosen.name == "none" else EarlyStopping(chosen.name, chosen.settings)
+        except ConfigError as error:
+            raise ConfigError(f"hpo.early_stopping: {error}") from error
         return cls(
             name=name,
             space=Space.from_config(config.space),
@@ -187,4 +192,5 @@ class Experiment:
             parallel_trials=min(config.parallel_trials or max(1, cores), config.max_trials),
             max_failed_trials=config.max_failed_trials,
             seed=seed,
+            early_stopping=stopping,
         )

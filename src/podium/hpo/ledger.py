@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from podium.errors import NonFiniteLoss, StoreError, StudyFailed
+from podium.errors import NonFiniteLoss, StoreError, StudyFailed, TrialPruned
 from podium.hpo.space import Params
 from podium.keys import canonical_json, digest_bytes
-from podium.records import Frozen, TrialRecord
+from podium.records import Frozen, Observed, Report, Scalar, StoppingRule, TrialRecord
 from podium.store.owner import Owner
 
 _NAME = re.compile(r"trial-(\d{6,})\.(\d+)\.json")
@@ -85,8 +85,20 @@ class TrialLedger:
         self._documents = documents
         self._owner = owner or Owner.current()
 
-    def begin(self, number: int, params: Params) -> Claim:
+    def begin(
+        self,
+        number: int,
+        params: Params,
+        labels: Mapping[str, Scalar] | None = None,
+        rule: StoppingRule | None = None,
+    ) -> Claim:
         """Enter a new trial as running.
+
+        Args:
+            number: of the trial.
+            params: of the trial.
+            labels: what the search algorithm must remember of it.
+            rule: when it is stopped early.
 
         Raises:
             ValueError: the number is negative, or already names a trial: numbers are never used twice.
@@ -96,11 +108,20 @@ class TrialLedger:
         document, attempts = self._newest(number)
         if document is not None:
             raise ValueError(f"a trial number is used once, but trial {number} is already in the ledger")
-        record = TrialRecord(number=number, params=params, status="running", started_at=datetime.now(UTC))
+        record = TrialRecord(
+            number=number,
+            params=params,
+            status="running",
+            labels=dict(labels or {}),
+            rule=rule,
+            started_at=datetime.now(UTC),
+        )
         return self._claim(record, attempts + 1)
 
     def take_over(self, number: int) -> Claim:
-        """Continue a trial that a dead process left running: same number and params, finished folds kept.
+        """Continue a trial that a dead process left running: same number, params and rule, finished folds kept.
+
+        Reports of what has to be done again are dropped.
 
         Raises:
             ValueError: there is no such running trial.
@@ -115,7 +136,22 @@ class TrialLedger:
                 f"a study is run by one process at a time, but trial {number} is being run by {owner}; "
                 "wait until it has ended, or stop it, and run the same command again"
             )
-        return self._claim(document.trial, attempts + 1)
+        trial = document.trial
+        kept = tuple(report for report in trial.reports if str(report.fold) in trial.fold_scores)
+        return self._claim(trial.model_copy(update={"reports": kept}), attempts + 1)
+
+    def report(self, claim: Claim, *reports: Report) -> TrialRecord:
+        """Keep values of the objective that a trial reported on its way; `should_stop` of the result is the answer.
+
+        Raises:
+            NonFiniteLoss: a value is NaN or infinite; nothing was written.
+            StudyFailed: see `fold_finished`.
+        """
+        for report in reports:
+            if not math.isfinite(report.value):
+                raise NonFiniteLoss(f"a report must be finite, but trial {claim.number} reported {report.value}")
+        old = self._held(claim)
+        return self._write(claim, old.model_copy(update={"reports": (*old.reports, *reports)}))
 
     def fold_finished(
         self, claim: Claim, fold: int, score: float, metrics: Mapping[str, float], seconds: float
@@ -148,8 +184,13 @@ class TrialLedger:
             ),
         )
 
-    def finish(self, claim: Claim, score: float) -> TrialRecord:
+    def finish(self, claim: Claim, score: float, metrics: Mapping[str, Observed] | None = None) -> TrialRecord:
         """End a trial as succeeded.
+
+        Args:
+            claim: of the trial.
+            score: its objective.
+            metrics: every metric that was collected, by name.
 
         Raises:
             NonFiniteLoss: the score is NaN or infinite; nothing was written.
@@ -157,15 +198,36 @@ class TrialLedger:
         """
         if not math.isfinite(score):
             raise NonFiniteLoss(f"the score of a trial must be finite, but trial {claim.number} gave {score}")
-        return self._end(claim, status="succeeded", score=score)
+        return self._end(claim, status="succeeded", score=score, metrics=dict(metrics or {}))
 
-    def fail(self, claim: Claim, error: str) -> TrialRecord:
-        """End a trial as failed, with the reason; the folds it finished stay on record.
+    def fail(self, claim: Claim, reason: str, error: str) -> TrialRecord:
+        """End a trial as failed; the folds it finished stay on record.
+
+        Args:
+            claim: of the trial.
+            reason: a stable word for machines.
+            error: what happened, for people.
 
         Raises:
             StudyFailed: see `fold_finished`.
         """
-        return self._end(claim, status="failed", error=error)
+        return self._end(claim, status="failed", reason=reason, error=error)
+
+    def prune(self, claim: Claim, error: str, metrics: Mapping[str, Observed] | None = None) -> TrialRecord:
+        """End a trial as stopped early; the score is its last report, where it made one.
+
+        Raises:
+            StudyFailed: see `fold_finished`.
+        """
+        reports = self._held(claim).reports
+        return self._end(
+            claim,
+            status="pruned",
+            score=reports[-1].value if reports else None,
+            metrics=dict(metrics or {}),
+            reason=TrialPruned.__name__,
+            error=error,
+        )
 
     def trials(self) -> tuple[TrialRecord, ...]:
         """Every trial, by number. A damaged document is reported as a warning and counts as never written."""

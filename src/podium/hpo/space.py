@@ -13,7 +13,7 @@ from decimal import Decimal
 from statistics import NormalDist
 from typing import Protocol
 
-from podium.config.schema import ParameterConfig
+from podium.config.search import ParameterConfig
 from podium.errors import ConfigError
 from podium.records import Scalar
 
@@ -265,10 +265,14 @@ class Space:
 
 def _from_config(name: str, config: ParameterConfig) -> Parameter:
     try:
+        if config.type == "discrete":
+            return DiscreteParameter(tuple(v for v in config.choices or () if not isinstance(v, (bool, str))))
         if config.choices is not None:
             return CategoricalParameter(config.choices)
         if config.low is None or config.high is None:
             raise ConfigError(f"low and high must be given, but got low={config.low}, high={config.high}")
+        if config.distribution == "normal":
+            return NormalParameter(config.low, config.high, config.log, config.step, whole=config.type == "int")
         if config.type == "int":
             return IntParameter(int(config.low), int(config.high), config.log, int(config.step or 1))
         return FloatParameter(config.low, config.high, config.log, config.step)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from podium.config.schema import TrainingConfig
 from podium.errors import ConfigError, TrainingError
+from podium.hpo.engines.base import TrialResult
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.records import Scalar
 
@@ -39,8 +40,8 @@ class CrossValidationTrial:
         """See `TrialFunction`."""
         return {**self.spec.context, "folds": self.folds}
 
-    def __call__(self, claim: Claim, ledger: TrialLedger) -> float:
-        """Mean score over all folds.
+    def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
+        """The mean score over all folds.
 
         Raises:
             InputError, TrainingError: see `podium.training.train.train`.
@@ -71,7 +72,7 @@ class CrossValidationTrial:
             shutil.rmtree(output, ignore_errors=True)
             raise
         shutil.rmtree(output, ignore_errors=True)
-        return fmean(scores[fold] for fold in range(self.folds))
+        return TrialResult(fmean(scores[fold] for fold in range(self.folds)))
 
 
 def training_with(training: TrainingConfig, params: Mapping[str, Scalar]) -> TrainingConfig:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from podium.config.compose import Composed, backbone_overrides, compose
 from podium.config.paths import locate, resolve
-from podium.config.schema import Section
+from podium.config.section import Section
 
 
 class RunForm(Section):

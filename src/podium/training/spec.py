@@ -8,7 +8,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from podium.config.schema import METRICS, Section, Task, TrainingConfig
+from podium.config.schema import METRICS, Task, TrainingConfig
+from podium.config.section import Section
 from podium.errors import ConfigError
 from podium.keys import Key
 

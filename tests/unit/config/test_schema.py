@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from podium.config.schema import AlgorithmConfig, HpoConfig, ParameterConfig, PodiumConfig
+from podium.config.schema import PodiumConfig
+from podium.config.search import AlgorithmConfig, HpoConfig, ParameterConfig
 
 LEARNING_RATE = {"type": "float", "low": 1e-5, "high": 1e-3, "log": True}
 

@@ -256,7 +256,7 @@ class LedgerContract(ABC):
     def test_a_failed_trial_keeps_its_reason_and_folds(self, ledger: TrialLedger) -> None:
         claim = ledger.begin(3, PARAMS)
         ledger.fold_finished(claim, 0, 0.5, {}, 2.0)
-        record = ledger.fail(claim, "OutOfMemory: full")
+        record = ledger.fail(claim, "OutOfMemory", "OutOfMemory: full")
         assert (record.status, record.error, record.score) == ("failed", "OutOfMemory: full", None)
         assert record.fold_scores == {"0": 0.5}
         assert ledger.finished() == (record,)
@@ -267,7 +267,7 @@ class LedgerContract(ABC):
         assert [record.number for record in ledger.trials()] == [0, 2, 10, 1_234_567]
 
     def test_a_number_is_used_once(self, ledger: TrialLedger) -> None:
-        ledger.fail(ledger.begin(0, PARAMS), "full")
+        ledger.fail(ledger.begin(0, PARAMS), "OutOfMemory", "full")
         ledger.begin(1, PARAMS)
         for number in (0, 1):
             with pytest.raises(ValueError, match=f"trial {number} is already in the ledger"):
@@ -311,7 +311,7 @@ class LedgerContract(ABC):
         with pytest.raises(StudyFailed, match="trial 0 has succeeded"):
             ledger.fold_finished(claim, 0, 0.5, {}, 1.0)
         with pytest.raises(StudyFailed, match="trial 0 has succeeded"):
-            ledger.fail(claim, "too late")
+            ledger.fail(claim, "OutOfMemory", "too late")
         assert ledger.trials() == (record,)
 
     def test_figures_that_are_not_finite_are_refused(self, ledger: TrialLedger) -> None:

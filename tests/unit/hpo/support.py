@@ -14,8 +14,9 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from podium.config.schema import ParameterConfig
+from podium.config.search import ParameterConfig
 from podium.errors import TrainingKilled
+from podium.hpo.engines.base import TrialResult
 from podium.hpo.experiment import Algorithm, Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.space import Space
@@ -74,7 +75,7 @@ class Trial:
     def event_fields(self) -> Mapping[str, Any]:
         return {"backbone": "synthetic", "folds": self.folds}
 
-    def __call__(self, claim: Claim, ledger: TrialLedger) -> float:
+    def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
         self._note("trials", f"{claim.number} {claim.attempt} {os.getpid()}")
         if claim.number in self.errors:
             raise self.errors[claim.number]
@@ -85,7 +86,7 @@ class Trial:
             time.sleep(self.seconds)
             ledger.fold_finished(claim, fold, score_of(claim.params), {"accuracy": 0.5}, self.seconds)
             self._note("folds", f"{claim.number} {fold}")
-        return score
+        return TrialResult(score)
 
     def executions(self) -> Counter[int]:
         """How often each trial was executed."""

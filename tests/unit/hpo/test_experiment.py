@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from podium.config.schema import AlgorithmConfig, HpoConfig, ParameterConfig
+from podium.config.search import AlgorithmConfig, HpoConfig, ParameterConfig
 from podium.errors import ConfigError
 from podium.hpo.algorithms import ALGORITHMS, Algorithm
 from podium.hpo.experiment import Experiment, Objective

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.config.schema import ParameterConfig
+from podium.config.search import ParameterConfig
 from podium.errors import ConfigError
 from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Space
 

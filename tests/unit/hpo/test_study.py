@@ -34,7 +34,7 @@ def test_a_ledger_of_another_study_is_refused(tmp_path: Path) -> None:
 def test_a_long_list_of_errors_is_cut(tmp_path: Path) -> None:
     ledger = file_ledger(tmp_path)
     for number in range(9):
-        ledger.fail(ledger.begin(number, PARAMS), f"OutOfMemory: {number}")
+        ledger.fail(ledger.begin(number, PARAMS), "OutOfMemory", f"OutOfMemory: {number}")
     with pytest.raises(StudyFailed, match="trial 4: OutOfMemory: 4; and 4 more") as error:
         run_study(experiment(max_trials=20), ledger, Refuses())
     assert "trial 5" not in str(error.value)

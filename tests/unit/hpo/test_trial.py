@@ -71,7 +71,7 @@ def test_params_reach_the_training_and_folds_the_ledger(
 ) -> None:
     trainings = use(Trainings({0: 0.5, 1: 0.6, 2: 0.7}), monkeypatch)
     ledger = file_ledger(tmp_path)
-    assert trial(ledger.begin(4, PARAMS), ledger) == pytest.approx(0.6)
+    assert trial(ledger.begin(4, PARAMS), ledger).score == pytest.approx(0.6)
     (spec,) = trainings.specs
     assert spec.config == TrainingConfig(epochs=3, learning_rate=5e-4, batch_size=8)
     assert spec.context == {"backbone": "tiny", "number": 4}
@@ -90,7 +90,7 @@ def test_a_continued_trial_runs_the_folds_it_lacks(
     ledger = file_ledger(tmp_path)
     ledger.fold_finished(ledger.begin(0, PARAMS), 1, 0.9, {}, 1.0)
     trainings = use(Trainings({0: 0.5, 2: 0.7}), monkeypatch)
-    assert trial(ledger.take_over(0), ledger) == pytest.approx(0.7)
+    assert trial(ledger.take_over(0), ledger).score == pytest.approx(0.7)
     assert trainings.run == [0, 2]
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from podium.config.schema import BackboneConfig, DatasetConfig, HpoConfig, ParameterConfig, PodiumConfig, Task
+from podium.config.schema import BackboneConfig, DatasetConfig, PodiumConfig, Task
+from podium.config.search import HpoConfig, ParameterConfig
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import all_metrics, details
 from podium.evaluation.predictions import Predictions

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.records import Scalar, TrialRecord
+from podium.records import Observed, Scalar, TrialRecord
 
 OnTrial = Callable[[TrialRecord], None]
 """Told of a trial that ended."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a trial ended that did not fail.
+
+    Attributes:
+        score: its objective; of a pruned trial the ledger keeps the last report instead.
+        metrics: every metric that was collected, by name.
+        pruned: why it was stopped early; None for a trial that succeeded.
+    """
+
+    score: float
+    metrics: Mapping[str, Observed] = field(default_factory=dict)
+    pruned: str | None = None
 
 
 class TrialFunction(Protocol):
@@ -21,8 +37,10 @@ class TrialFunction(Protocol):
     def event_fields(self) -> Mapping[str, Scalar]:
         """What the event of a trial's start says besides its number and params, such as its backbone."""
 
-    def __call__(self, claim: Claim, ledger: TrialLedger) -> float:
-        """Execute the claimed trial, reporting its folds to the ledger, and return its score.
+    def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
+        """Execute the claimed trial, reporting to the ledger on the way, and return how it ended.
+
+        It stops itself early once `should_stop` of the record that `TrialLedger.report` returns is true.
 
         Raises:
             TrainingError: this trial failed; the study goes on.
@@ -58,6 +76,8 @@ class Engine(ABC):
     that is not finite, becomes a failed trial with that reason. Any other PodiumError (bad input, a store that
     cannot be written) and an exception of `on_trial` stop the study and are raised; the trials they interrupt
     stay `running`. Too many failures are an outcome, not an error of the engine.
+
+    Early stopping: a trial begins under the rule that `Stopper` makes of the trials that ended before it.
 
     Events: the engine emits `trial_started` (number, params, attempt and what else it knows) for every trial it starts.
 

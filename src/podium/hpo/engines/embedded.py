@@ -6,35 +6,24 @@ no second truth that could disagree with the ledger or be damaged by a kill.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from podium.errors import ConfigError, PodiumError, TrainingError
+from podium.errors import PodiumError, TrainingError
 from podium.events import emit
-from podium.hpo.engines.base import Engine, OnTrial, TrialFunction
+from podium.hpo.engines.base import Engine, OnTrial, TrialFunction, TrialResult
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.progress import Progress
-from podium.hpo.space import (
-    CategoricalParameter,
-    DiscreteParameter,
-    FloatParameter,
-    IntParameter,
-    NormalParameter,
-    Parameter,
-    Params,
-)
-from podium.records import Scalar, TrialRecord
+from podium.hpo.stopping import Stopper
+from podium.hpo.suggest import Suggester, suggester_for
+from podium.records import TrialRecord
 from podium.training.execution.signals import sigterm_unwinds
 
 _log = logging.getLogger(__name__)
-
-_SEARCHED = ("random", "tpe", "multivariate-tpe")
-"""Algorithms this engine has."""
 
 
 class Job(Protocol):
@@ -85,42 +74,51 @@ class EmbeddedEngine(Engine):
 
     def run(self, experiment: Experiment, ledger: TrialLedger, on_trial: OnTrial) -> None:
         """See `Engine`."""
-        if experiment.early_stopping is not None:
-            raise ConfigError(
-                f"the embedded engine lets every trial run to its end, but got early stopping by "
-                f"{experiment.early_stopping.name!r}; leave it out"
-            )
         trials = ledger.trials()
         progress = Progress(experiment, trials)
         if progress.outcome is not None:
             return
-        sampler = _Sampler(experiment, trials)
-        upcoming = self._claims(ledger, sampler, trials)
+        suggester = suggester_for(experiment, trials)
+        stopper = Stopper(experiment, trials)
+        upcoming = self._claims(ledger, suggester, stopper, trials)
         running: dict[Job, Claim] = {}
         try:
             with sigterm_unwinds():
                 while progress.outcome is None:
                     while len(running) < min(experiment.parallel_trials, experiment.max_trials - progress.ended):
                         claim = next(upcoming)
+                        if claim is None:
+                            break
                         running[self._start(claim, ledger)] = claim
+                    if not running:
+                        return
                     for job in self._pool.wait_any(list(running)):
                         record = self._end(job, running.pop(job), ledger)
                         progress.add(record)
-                        sampler.tell(record)
+                        suggester.tell(record)
+                        stopper.add(record)
                         on_trial(record)
         finally:
             for job in running:
                 job.kill()
 
-    def _claims(self, ledger: TrialLedger, sampler: _Sampler, trials: Iterable[TrialRecord]) -> Iterator[Claim]:
-        """Trials to execute, endlessly: those left running, then new ones under the lowest free numbers."""
+    def _claims(
+        self, ledger: TrialLedger, suggester: Suggester, stopper: Stopper, trials: Iterable[TrialRecord]
+    ) -> Iterator[Claim | None]:
+        """Trials to execute, endlessly: those left running, then new ones under the lowest free numbers.
+
+        None while the algorithm suggests nothing.
+        """
         taken = {trial.number: trial for trial in trials}
         for number, trial in taken.items():
             if trial.status == "running":
                 yield ledger.take_over(number)
         for number in itertools.count():
-            if number not in taken:
-                yield ledger.begin(number, sampler.suggest(number))
+            if number in taken:
+                continue
+            while (suggestion := suggester.suggest(number)) is None:
+                yield None
+            yield ledger.begin(number, suggestion.params, suggestion.labels, stopper.rule())
 
     def _start(self, claim: Claim, ledger: TrialLedger) -> Job:
         fields = {**self._trial.event_fields, "number": claim.number, "params": claim.params, "attempt": claim.attempt}
@@ -130,7 +128,10 @@ class EmbeddedEngine(Engine):
 
     def _end(self, job: Job, claim: Claim, ledger: TrialLedger) -> TrialRecord:
         try:
-            return ledger.finish(claim, float(job.wait()))
+            result: TrialResult = job.wait()
+            if result.pruned is not None:
+                return ledger.prune(claim, result.pruned, result.metrics)
+            return ledger.finish(claim, result.score, result.metrics)
         except PodiumError as error:
             if not isinstance(error, TrainingError):
                 raise
@@ -140,111 +141,10 @@ class EmbeddedEngine(Engine):
 
     def _fail(self, claim: Claim, ledger: TrialLedger, error: Exception) -> TrialRecord:
         headline = str(error).partition("\n")[0]
-        reason = f"{type(error).__name__}: {headline} (log: {self._log_of(claim)})"
-        _log.warning("trial %d failed: %s", claim.number, reason)
-        return ledger.fail(claim, reason)
+        reason = type(error).__name__
+        text = f"{reason}: {headline} (log: {self._log_of(claim)})"
+        _log.warning("trial %d failed: %s", claim.number, text)
+        return ledger.fail(claim, reason, text)
 
     def _log_of(self, claim: Claim) -> Path:
         return self._logs / f"trial-{claim.number:06d}.log"
-
-
-class _Sampler:
-    """Suggests params; a pure function of experiment, trial number and the trials told so far."""
-
-    def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord]) -> None:
-        import optuna
-
-        if experiment.algorithm.name not in _SEARCHED:
-            raise ConfigError(
-                f"the embedded engine searches with {', '.join(_SEARCHED)}, but got {experiment.algorithm.name!r}"
-            )
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._experiment = experiment
-        self._distributions = {name: _distribution(parameter) for name, parameter in experiment.space.parameters}
-        self._study = optuna.create_study(direction=experiment.objective.direction)
-        self._own: dict[int, int] = {}
-        for trial in trials:
-            self._add(trial.number, experiment.space.normalise(trial.params))
-            if trial.status != "running":
-                self.tell(trial)
-
-    def suggest(self, number: int) -> Params:
-        """Params of a new trial, known to be running from now on."""
-        from optuna.samplers import RandomSampler, TPESampler
-        from optuna.trial import TrialState
-
-        algorithm = self._experiment.algorithm
-        seed = _seed(self._experiment.seed, number)
-        match algorithm.name:
-            case "random":
-                self._study.sampler = RandomSampler(seed=seed)
-            case "tpe":
-                self._study.sampler = TPESampler(seed=seed, **algorithm.settings)
-            case "multivariate-tpe":
-                self._study.sampler = TPESampler(seed=seed, multivariate=True, **algorithm.settings)
-        trial = self._study.ask(self._distributions)
-        space = self._experiment.space
-        params = space.normalise({name: _value(parameter, trial.params[name]) for name, parameter in space.parameters})
-        if any(isinstance(parameter, NormalParameter) for _, parameter in space.parameters):
-            # Learn from the value, as a resumed study does, and not from the quantile it was rounded from.
-            self._study.tell(trial.number, state=TrialState.FAIL)
-            self._add(number, params)
-        else:
-            self._own[number] = trial.number
-        return params
-
-    def _add(self, number: int, params: Params) -> None:
-        """Make a trial known as running."""
-        import optuna
-
-        self._own[number] = len(self._study.get_trials(deepcopy=False))
-        self._study.add_trial(
-            optuna.trial.create_trial(
-                state=optuna.trial.TrialState.RUNNING,
-                params={
-                    name: _searched(parameter, params[name]) for name, parameter in self._experiment.space.parameters
-                },
-                distributions=self._distributions,
-            )
-        )
-
-    def tell(self, record: TrialRecord) -> None:
-        """Learn how a suggested or rebuilt trial ended."""
-        from optuna.trial import TrialState
-
-        if record.status == "succeeded":
-            self._study.tell(self._own[record.number], record.score)
-        else:
-            self._study.tell(self._own[record.number], state=TrialState.FAIL)
-
-
-def _distribution(parameter: Parameter) -> Any:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    match parameter:
-        case FloatParameter():
-            return FloatDistribution(parameter.low, parameter.top, log=parameter.log, step=parameter.step)
-        case IntParameter():
-            return IntDistribution(parameter.low, parameter.top, log=parameter.log, step=parameter.step)
-        case NormalParameter():
-            return FloatDistribution(0.0, 1.0)
-        case CategoricalParameter():
-            return CategoricalDistribution(parameter.choices)
-        case DiscreteParameter():
-            return CategoricalDistribution(parameter.values)
-    raise TypeError(f"the embedded engine does not know parameters such as {parameter!r}")
-
-
-def _searched(parameter: Parameter, value: Scalar) -> Scalar:
-    """What Optuna sees of a value."""
-    return parameter.share(float(value)) if isinstance(parameter, NormalParameter) else value
-
-
-def _value(parameter: Parameter, searched: Scalar) -> Scalar:
-    """The value of what Optuna suggests."""
-    return parameter.quantile(float(searched)) if isinstance(parameter, NormalParameter) else searched
-
-
-def _seed(seed: int, number: int) -> int:
-    """32 bits from the seed of the study and the number of the trial, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")

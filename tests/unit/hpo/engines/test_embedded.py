@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.errors import ConfigError, StoreError, TrainingKilled
-from podium.hpo.algorithms import Algorithm, EarlyStopping
-from podium.hpo.engines.base import Engine, TrialFunction
-from podium.hpo.engines.embedded import EmbeddedEngine, _Sampler
+from podium.hpo.algorithms import Algorithm
+from podium.hpo.engines.base import Engine, TrialFunction, TrialResult
+from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.space import DiscreteParameter, FloatParameter, NormalParameter, Space
 from podium.hpo.study import best_trial, run_study
+from podium.hpo.suggest.optuna_sampler import OptunaSampler
 from podium.records import TrialRecord
 
 from ..conformance import EngineContract
@@ -54,10 +55,10 @@ def ended(number: int, params: dict[str, Any], **fields: Any) -> TrialRecord:
 
 
 def history(count: int, algorithm: Algorithm = TPE, **changes: Any) -> list[TrialRecord]:
-    sampler = _Sampler(experiment(algorithm=algorithm, **changes), ())
+    sampler = OptunaSampler(experiment(algorithm=algorithm, **changes), ())
     trials = []
     for number in range(count):
-        trials.append(ended(number, sampler.suggest(number)))
+        trials.append(ended(number, sampler.suggest(number).params))
         sampler.tell(trials[-1])
     return trials
 
@@ -69,21 +70,21 @@ class TestSuggestions:
         self, algorithm: Algorithm, count: int
     ) -> None:
         study = experiment(space=NORMAL, algorithm=algorithm)
-        running, trials = _Sampler(study, ()), []
+        running, trials = OptunaSampler(study, ()), []
         for number in range(12):
-            params = running.suggest(number)
+            params = running.suggest(number).params
             assert NORMAL.normalise(params) == params
             score = float(params["dropout"]) - abs(float(params["shift"]) - 0.3)
             trials.append(TrialRecord(number=number, params=params, status="succeeded", score=score))
             running.tell(trials[-1])
-        resumed = _Sampler(study, trials[:count])
+        resumed = OptunaSampler(study, trials[:count])
         for trial in trials[count:]:
-            assert resumed.suggest(trial.number) == trial.params
+            assert resumed.suggest(trial.number).params == trial.params
             resumed.tell(trial)
 
     def test_random_draws_normal_values(self) -> None:
-        sampler = _Sampler(experiment(space=Space.of({"a": NormalParameter(0.0, 6.0)})), ())
-        drawn = [float(sampler.suggest(number)["a"]) for number in range(400)]
+        sampler = OptunaSampler(experiment(space=Space.of({"a": NormalParameter(0.0, 6.0)})), ())
+        drawn = [float(sampler.suggest(number).params["a"]) for number in range(400)]
         assert abs(sum(drawn) / 400 - 3.0) < 0.2
         assert 0.6 < sum(2.0 < value < 4.0 for value in drawn) / 400 < 0.76
 
@@ -91,7 +92,7 @@ class TestSuggestions:
     def test_algorithms_it_does_not_have_are_refused(self, name: str) -> None:
         space = Space.of({"a": FloatParameter(0.0, 1.0), "b": FloatParameter(0.0, 1.0)})
         with pytest.raises(ConfigError, match=f"searches with random, tpe, multivariate-tpe, but got '{name}'"):
-            _Sampler(experiment(space=space, algorithm=Algorithm(name)), ())
+            OptunaSampler(experiment(space=space, algorithm=Algorithm(name)), ())
 
     @given(space=spaces, seed=st.integers(), algorithm=st.sampled_from(["random", "tpe"]))
     @settings(max_examples=40, deadline=None)
@@ -99,28 +100,30 @@ class TestSuggestions:
         chosen = Algorithm(algorithm, {"n_startup_trials": 2} if algorithm == "tpe" else {})
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            sampler = _Sampler(experiment(space=space, seed=seed, algorithm=chosen), ())
+            sampler = OptunaSampler(experiment(space=space, seed=seed, algorithm=chosen), ())
             for number in range(4):
-                params = sampler.suggest(number)
+                params = sampler.suggest(number).params
                 assert space.normalise(params) == params
                 sampler.tell(TrialRecord(number=number, params=params, status="succeeded", score=float(number)))
 
     def test_random_gives_a_number_the_same_params_whatever_happened_before(self) -> None:
         straight = [trial.params for trial in history(6, Algorithm("random"))]
-        sampler = _Sampler(experiment(), [ended(9, straight[5])])
-        assert [sampler.suggest(number) for number in (4, 0, 2)] == [straight[4], straight[0], straight[2]]
+        sampler = OptunaSampler(experiment(), [ended(9, straight[5])])
+        assert [sampler.suggest(number).params for number in (4, 0, 2)] == [straight[4], straight[0], straight[2]]
         assert len({json.dumps(params) for params in straight}) == 6
 
     @pytest.mark.parametrize("count", [2, 5, 12, 30])
     def test_tpe_depends_only_on_the_trials_it_was_given(self, count: int) -> None:
-        live, trials, order = _Sampler(experiment(algorithm=TPE), ()), [], random.Random(count)
+        live, trials, order = OptunaSampler(experiment(algorithm=TPE), ()), [], random.Random(count)
         while len(trials) < count:
-            batch = [ended(number, live.suggest(number)) for number in range(len(trials), min(len(trials) + 4, count))]
+            batch = [
+                ended(number, live.suggest(number).params) for number in range(len(trials), min(len(trials) + 4, count))
+            ]
             for trial in order.sample(batch, len(batch)):
                 live.tell(trial)
             trials += batch
-        rebuilt = _Sampler(experiment(algorithm=TPE), trials)
-        assert live.suggest(count) == rebuilt.suggest(count)
+        rebuilt = OptunaSampler(experiment(algorithm=TPE), trials)
+        assert live.suggest(count).params == rebuilt.suggest(count).params
 
     def test_tpe_learns(self) -> None:
         late = [trial.score or 0.0 for trial in history(60)[30:]]
@@ -129,25 +132,27 @@ class TestSuggestions:
 
     def test_tpe_keeps_away_from_running_trials(self) -> None:
         trials = history(20)
-        sampler = _Sampler(experiment(algorithm=TPE), trials)
-        first = sampler.suggest(20)
-        alone = _Sampler(experiment(algorithm=TPE, seed=13), trials).suggest(21)
-        assert sampler.suggest(21) != alone
-        again = _Sampler(experiment(algorithm=TPE), [*trials, TrialRecord(number=20, params=first, status="running")])
-        assert again.suggest(21) == _after(trials, first)
+        sampler = OptunaSampler(experiment(algorithm=TPE), trials)
+        first = sampler.suggest(20).params
+        alone = OptunaSampler(experiment(algorithm=TPE, seed=13), trials).suggest(21)
+        assert sampler.suggest(21).params != alone
+        again = OptunaSampler(
+            experiment(algorithm=TPE), [*trials, TrialRecord(number=20, params=first, status="running")]
+        )
+        assert again.suggest(21).params == _after(trials, first)
 
     def test_failed_trials_teach_nothing(self) -> None:
         trials = history(8)
         failed = ended(8, trials[0].params, status="failed", score=None, error="OutOfMemory: full")
-        assert _Sampler(experiment(algorithm=TPE), [*trials, failed]).suggest(9) == _Sampler(
+        assert OptunaSampler(experiment(algorithm=TPE), [*trials, failed]).suggest(9) == OptunaSampler(
             experiment(algorithm=TPE), trials
         ).suggest(9)
 
 
 def _after(trials: list[TrialRecord], running: dict[str, Any]) -> dict[str, Any]:
-    sampler = _Sampler(experiment(algorithm=TPE), trials)
-    assert sampler.suggest(20) == running
-    return sampler.suggest(21)
+    sampler = OptunaSampler(experiment(algorithm=TPE), trials)
+    assert sampler.suggest(20).params == running
+    return sampler.suggest(21).params
 
 
 class Kills:
@@ -155,10 +160,10 @@ class Kills:
 
     event_fields: ClassVar[dict[str, Any]] = {}
 
-    def __call__(self, claim: Claim, ledger: TrialLedger) -> float:
+    def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
         if claim.number == 1:
             os.kill(os.getpid(), signal.SIGKILL)
-        return 0.5
+        return TrialResult(0.5)
 
 
 def test_a_worker_that_dies_is_a_failed_trial(tmp_path: Path) -> None:
@@ -180,26 +185,15 @@ def test_a_store_that_fails_stops_the_study_and_loses_nothing(tmp_path: Path) ->
     assert after.executions() == dict.fromkeys(range(2, 6), 1)
 
 
-def test_early_stopping_is_refused(tmp_path: Path) -> None:
-    trial = Trial(tmp_path / "executed")
-    with pytest.raises(ConfigError, match="run to its end, but got early stopping by 'medianstop'"):
-        run_study(
-            experiment(early_stopping=EarlyStopping()),
-            file_ledger(tmp_path),
-            EmbeddedEngine(trial, InlinePool(), tmp_path / "logs"),
-        )
-    assert trial.executions() == {}
-
-
 def test_a_goal_stops_trials_that_still_run(tmp_path: Path) -> None:
     from podium.hpo.experiment import Objective
 
     class Uneven(Trial):
-        def __call__(self, claim: Claim, ledger: TrialLedger) -> float:
+        def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
             if claim.number:
                 self._note("trials", f"{claim.number} {claim.attempt} {os.getpid()}")
                 time.sleep(60)
-            return 1.0
+            return TrialResult(1.0)
 
     trial, ledger = Uneven(tmp_path / "executed"), file_ledger(tmp_path)
     aim = experiment(objective=Objective("score", "maximize", 1.0), parallel_trials=3)

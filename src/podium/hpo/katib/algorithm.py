@@ -8,8 +8,8 @@ from typing import Any
 from podium.errors import ConfigError
 from podium.hpo.algorithms import ALGORITHMS, EARLY_STOPPING, Algorithm, EarlyStopping, Setting, hint
 from podium.hpo.experiment import Experiment
-from podium.hpo.katib_read import at, number, one_of, required, whole_number
-from podium.hpo.katib_space import to_text
+from podium.hpo.katib.read import at, number, one_of, required, whole_number
+from podium.hpo.katib.space import to_text
 from podium.records import Scalar
 
 NAS = "neural architecture search has no counterpart here: a study searches parameters"
@@ -28,6 +28,7 @@ _REFUSED_SETTINGS = {
     },
 }
 _SEED = "random_state"
+MEDIAN_STOP = "medianstop"
 _UNSEEDED = ("sobol", "hyperband")
 
 
@@ -62,7 +63,7 @@ def stopping_from_katib(spec: Any) -> EarlyStopping | None:
     if spec is None:
         return None
     path = "spec.earlyStopping"
-    name = one_of(spec.algorithm_name, EARLY_STOPPING, f"{path}.algorithmName")
+    name = one_of(spec.algorithm_name, [MEDIAN_STOP], f"{path}.algorithmName")
     return EarlyStopping(
         name, _settings(name, spec.algorithm_settings, EARLY_STOPPING[name], f"{path}.algorithmSettings")
     )
@@ -130,8 +131,15 @@ def _spelling(algorithm: Algorithm, setting: str) -> str:
 
 
 def stopping_to_katib(stopping: EarlyStopping) -> Any:
-    """The `V1beta1EarlyStoppingSpec` of a rule."""
+    """The `V1beta1EarlyStoppingSpec` of a rule.
+
+    Raises:
+        ConfigError: Katib lacks the rule.
+    """
     from kubeflow_katib_api import models
+
+    if stopping.name != MEDIAN_STOP:
+        raise ConfigError(f"spec.earlyStopping: Katib has no rule {stopping.name!r}; use {MEDIAN_STOP!r}")
 
     return models.V1beta1EarlyStoppingSpec(
         algorithm_name=stopping.name,

@@ -15,16 +15,16 @@ from typing import Any, cast, get_args
 from podium.errors import ConfigError
 from podium.hpo.algorithms import hint
 from podium.hpo.experiment import Experiment, Objective, ResumePolicy, Strategy
-from podium.hpo.katib_algorithm import (
+from podium.hpo.katib.algorithm import (
     NAS,
     algorithm_from_katib,
     algorithm_to_katib,
     stopping_from_katib,
     stopping_to_katib,
 )
-from podium.hpo.katib_read import at, check_fields, load, one_of, required
-from podium.hpo.katib_space import space_from_katib, space_to_katib
-from podium.hpo.katib_template import MetricsCollector, TrialParameter, TrialTemplate
+from podium.hpo.katib.read import at, check_fields, load, one_of, required
+from podium.hpo.katib.space import space_from_katib, space_to_katib
+from podium.hpo.katib.template import MetricsCollector, TrialParameter, TrialTemplate
 
 API_VERSION = "kubeflow.org/v1beta1"
 KIND = "Experiment"

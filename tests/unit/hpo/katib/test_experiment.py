@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from podium.errors import ConfigError
 from podium.hpo.algorithms import Algorithm, EarlyStopping
 from podium.hpo.experiment import Objective
-from podium.hpo.katib_space import from_text, space_from_katib, space_to_katib, to_text
-from podium.hpo.katib_template import MetricsCollector, TrialParameter, TrialTemplate
-from podium.hpo.katib_yaml import KatibExperiment, from_katib, to_katib
+from podium.hpo.katib.experiment import KatibExperiment, from_katib, to_katib
+from podium.hpo.katib.space import from_text, space_from_katib, space_to_katib, to_text
+from podium.hpo.katib.template import MetricsCollector, TrialParameter, TrialTemplate
 from podium.hpo.space import (
     CategoricalParameter,
     DiscreteParameter,
@@ -27,14 +27,14 @@ from podium.hpo.space import (
     Space,
 )
 
-from .support import experiment
+from ..support import experiment
 
-FILES = sorted((Path(__file__).parent / "katib").glob("*.yaml"))
+FILES = sorted((Path(__file__).parent / "examples").glob("*.yaml"))
 Edit = Callable[[Any], Any]
 
 
 def text(name: str) -> str:
-    return (Path(__file__).parent / "katib" / f"{name}.yaml").read_text()
+    return (Path(__file__).parent / "examples" / f"{name}.yaml").read_text()
 
 
 def document(name: str = "random") -> Any:

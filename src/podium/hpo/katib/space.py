@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from podium.errors import ConfigError
-from podium.hpo.katib_read import at, number, one_of, required, whole_number
+from podium.hpo.katib.read import at, number, one_of, required, whole_number
 from podium.hpo.space import (
     CategoricalParameter,
     DiscreteParameter,

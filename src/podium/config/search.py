@@ -1,0 +1,106 @@
+"""The `hpo` section: what is searched, how, for how long, and where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from podium.config.section import Positive, Section
+from podium.keys import NotKeyed
+
+Value = bool | int | float | str
+
+
+class ParameterConfig(Section):
+    """One dimension of the search space.
+
+    `when` makes it conditional: it is searched only where each parameter named there has one of the values listed.
+    """
+
+    type: Literal["float", "int", "categorical", "discrete"]
+    low: float | None = None
+    high: float | None = None
+    step: Annotated[float, Field(gt=0)] | None = None
+    log: bool = False
+    distribution: Literal["uniform", "normal"] = "uniform"
+    choices: tuple[Value, ...] | None = None
+    when: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.type in ("categorical", "discrete"):
+            if not self.choices or (self.low, self.high, self.step) != (None, None, None):
+                raise ValueError(f"a {self.type} parameter has choices, and no low, high or step")
+            if self.log or self.distribution != "uniform":
+                raise ValueError(f"a {self.type} parameter has neither a log scale nor a distribution")
+            if self.type == "discrete" and any(isinstance(choice, (bool, str)) for choice in self.choices):
+                raise ValueError(f"the choices of a discrete parameter are numbers, but got {list(self.choices)}")
+            return self
+        if self.choices is not None or self.low is None or self.high is None:
+            raise ValueError(f"a parameter of type {self.type} has low and high, and no choices")
+        if self.low > self.high:
+            raise ValueError(f"low <= high must hold, but got low={self.low}, high={self.high}")
+        if self.log and (self.low <= 0 or (self.step is not None and self.distribution == "uniform")):
+            raise ValueError(f"a log scale needs low > 0 and no step, but got low={self.low}, step={self.step}")
+        if self.type == "int" and any(v is not None and v != int(v) for v in (self.low, self.high, self.step)):
+            raise ValueError("an int parameter has whole low, high and step")
+        return self
+
+
+def _whole(settings: dict[str, Value]) -> dict[str, Value]:
+    """Make 10.0 the integer 10: both are taken alike, and a key must not depend on how it was written."""
+    return {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in settings.items()}
+
+
+Settings = Annotated[dict[str, Value], AfterValidator(_whole)]
+
+
+class AlgorithmConfig(Section):
+    """How the next trial is chosen. Settings are checked by the room that knows them, `podium.hpo.algorithms`."""
+
+    name: Literal[
+        "random", "grid", "tpe", "multivariate-tpe", "bayesianoptimization", "cmaes", "sobol", "hyperband"
+    ] = "tpe"
+    settings: Settings = Field(default_factory=dict)
+
+
+class EarlyStoppingConfig(Section):
+    """When a trial that does worse than the others is stopped: `median` is Podium's rule, `medianstop` Katib's."""
+
+    name: Literal["none", "median", "medianstop"] = "none"
+    settings: Settings = Field(default_factory=dict)
+
+
+class HpoConfig(Section):
+    """The search: space, objective, algorithm and budgets."""
+
+    engine: Annotated[Literal["embedded", "katib"], NotKeyed("engines give the same trials the same meaning")] = (
+        "embedded"
+    )
+    algorithm: AlgorithmConfig = AlgorithmConfig()
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    metric: str = ""
+    goal: Annotated[float | None, NotKeyed("ends a study sooner, as a budget does")] = None
+    space: dict[str, ParameterConfig]
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    fold_models: Literal["none", "best"] = "none"
+    warm_start: tuple[str, ...] = ()
+    max_trials: Annotated[Positive, NotKeyed("a budget: a study can be extended")] = 8
+    max_failed_trials: Annotated[int, Field(ge=0), NotKeyed("a budget: it bounds a study, not a trial")] = 3
+    parallel_trials: Annotated[Positive | None, NotKeyed("how many run at once; null: as many as the cores")] = None
+    parallel_folds: Annotated[Positive, NotKeyed("how many folds of a trial run at once; each is its own")] = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.space:
+            raise ValueError("space must name at least one parameter")
+        if self.epochs is not None and "epochs" in self.space:
+            raise ValueError(f"trials take their epochs from epochs={self.epochs} or from space.epochs; leave out one")
+        if self.max_failed_trials > self.max_trials:
+            raise ValueError(
+                "max_failed_trials <= max_trials must hold, but got "
+                f"max_failed_trials={self.max_failed_trials}, max_trials={self.max_trials}"
+            )
+        return self

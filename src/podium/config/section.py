@@ -1,0 +1,52 @@
+"""The base of every config section, and what its fields may be marked with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Marks a text field that `podium.config.compose` resolves against the caller's directory.
+
+    Attributes:
+        hub: text that looks like a hub id, and is no path there, stays as it is.
+    """
+
+    hub: bool = False
+
+
+class Section(BaseModel):
+    """Base of every config section: frozen, and it refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_truth_for_numbers(cls, data: Any) -> Any:
+        """Hand `true` on as text where a number is declared, so that it is refused and not taken as 1."""
+        if not isinstance(data, dict):
+            return data
+        return {
+            name: str(value).lower() if isinstance(value, bool) and _is_number(cls, name) else value
+            for name, value in data.items()
+        }
+
+
+def _is_number(kind: type[BaseModel], name: str) -> bool:
+    field = kind.model_fields.get(name)
+    types = set(_flat(field.annotation)) if field else set()
+    return bool(types & {int, float}) and not types & {bool, str}
+
+
+def _flat(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _flat(part)
