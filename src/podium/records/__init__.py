@@ -1,0 +1,86 @@
+"""What one step hands to the next: frozen, typed, JSON both ways, schema-versioned.
+
+A record is small and names its large payloads (data, weights, predictions, raw samples) by the digest
+under which the store keeps them.
+"""
+
+from podium.records.base import (
+    ArtifactRef,
+    Frozen,
+    Interval,
+    Record,
+    Scalar,
+)
+from podium.records.choice import (
+    BenchmarkRecord,
+    Comparison,
+    DecisionRecord,
+    LeaderboardEntry,
+    Measurement,
+    MeasurementRecord,
+    Quantile,
+    Reason,
+    ReportRecord,
+    SelectionRecord,
+    Verdict,
+)
+from podium.records.inputs import (
+    DataRecord,
+    Incumbent,
+    ModelRecord,
+    RunRecord,
+    StudyRecord,
+)
+from podium.records.trials import (
+    Observed,
+    Report,
+    StoppingRule,
+    TrialRecord,
+    TrialStatus,
+)
+
+__all__ = [
+    "RECORDS",
+    "ArtifactRef",
+    "BenchmarkRecord",
+    "Comparison",
+    "DataRecord",
+    "DecisionRecord",
+    "Frozen",
+    "Incumbent",
+    "Interval",
+    "LeaderboardEntry",
+    "Measurement",
+    "MeasurementRecord",
+    "ModelRecord",
+    "Observed",
+    "Quantile",
+    "Reason",
+    "Record",
+    "Report",
+    "ReportRecord",
+    "RunRecord",
+    "Scalar",
+    "SelectionRecord",
+    "StoppingRule",
+    "StudyRecord",
+    "TrialRecord",
+    "TrialStatus",
+    "Verdict",
+]
+
+RECORDS: dict[str, type[Record]] = {
+    record.kind: record
+    for record in (
+        RunRecord,
+        DataRecord,
+        StudyRecord,
+        ModelRecord,
+        SelectionRecord,
+        MeasurementRecord,
+        BenchmarkRecord,
+        DecisionRecord,
+        ReportRecord,
+    )
+}
+"""Record classes by kind."""

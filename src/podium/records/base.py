@@ -1,0 +1,89 @@
+"""What every record and every value in one has in common."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from podium.errors import InputError
+
+Scalar = bool | int | float | str
+
+
+class Frozen(BaseModel):
+    """Base of every value in a record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ArtifactRef(Frozen):
+    """A tree of files in the store, named by the digest of its manifest."""
+
+    name: str
+    digest: str
+    files: int
+    size_bytes: int
+
+
+class Interval(Frozen):
+    """A figure with the bounds of its confidence interval; `method` names how they were found."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    method: str
+
+
+class Record(Frozen):
+    """Base of every step's result.
+
+    Attributes:
+        key: digest of the result's key; empty for a record that is never stored (a run).
+        parents: keys of the results this one was made from, by name: the lineage.
+        artifacts: payloads in the store, by role.
+        mlflow_run_id: the MLflow run that computed this result; null when tracking is off.
+        seconds: wall time the computation took.
+    """
+
+    kind: ClassVar[str]
+
+    schema_version: Literal[1] = 1
+    key: str
+    parents: dict[str, str] = {}
+    artifacts: dict[str, ArtifactRef] = {}
+    mlflow_run_id: str | None = None
+    seconds: float = 0.0
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    def to_json(self) -> str:
+        """JSON text of the record; `from_json` reads it back equal."""
+        return self.model_dump_json(indent=1)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read a record.
+
+        Raises:
+            InputError: the text is not a record of this kind and schema version.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise InputError(f"not a {cls.kind} record of schema version 1: {error}") from error
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a record from a file that `write` made."""
+        return cls.from_json(Path(path).read_bytes())
+
+    def save(self, path: str | Path) -> dict[str, str]:
+        """Write the record as JSON, and return what its KFP artifact's metadata carries: the lineage."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(self.to_json())
+        metadata = {"podium_kind": self.kind, "podium_key": self.key, "mlflow_run_id": self.mlflow_run_id or ""}
+        metadata |= {f"podium_parent_{name}": digest for name, digest in self.parents.items()}
+        return metadata | {f"podium_artifact_{role}": ref.digest for role, ref in self.artifacts.items()}

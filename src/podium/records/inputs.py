@@ -1,0 +1,106 @@
+"""The run, and what it makes before anything is chosen: data, studies, models."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from podium.config.schema import PodiumConfig, Task
+from podium.errors import InputError
+from podium.records.base import Frozen, Interval, Record, Scalar
+from podium.records.trials import TrialRecord
+
+
+class Incumbent(Frozen):
+    """The model that holds the champion alias now, and the key of the decision that put it there."""
+
+    name: str
+    version: str
+    model_digest: str
+    model_key: str
+    metric: str
+    score: float
+    decision_key: str = ""
+
+
+class RunRecord(Record):
+    """One run of the pipeline: its resolved config, its identities, and the champion it began with.
+
+    Never stored or reused.
+    """
+
+    kind: ClassVar[str] = "run"
+    key: str = ""
+    run_id: str
+    config: PodiumConfig
+    incumbent: Incumbent | None = None
+    tags: dict[str, str] = {}
+
+
+class DataRecord(Record):
+    """A validated, split and fingerprinted data set.
+
+    Artifact `data`: `train/`, `validation/`, `test/` (Hugging Face `datasets` saved to disk; columns
+    `id`, `text` or `tokens`, `label` or `tags` as integers) and `folds.json` (fold number of every row
+    of train followed by validation: trials cross-validate on both).
+    """
+
+    kind: ClassVar[str] = "data"
+    name: str
+    task: Task
+    labels: tuple[str, ...]
+    rows: dict[str, int]
+    label_counts: dict[str, dict[str, int]]
+    folds: int
+    read_rows: int
+    duplicates: int
+    rejected: int
+    rejected_examples: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    sources: dict[str, str]
+
+
+class StudyRecord(Record):
+    """A finished study of one backbone: every trial, and the best one; `ledger` names where it is continued."""
+
+    kind: ClassVar[str] = "study"
+    family: str
+    backbone: str
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    budget: int
+    ledger: str = "main"
+    trials: tuple[TrialRecord, ...]
+    best: int
+
+    @property
+    def best_trial(self) -> TrialRecord:
+        """The trial numbered `best`."""
+        return next(trial for trial in self.trials if trial.number == self.best)
+
+    @property
+    def best_score(self) -> float:
+        """Mean score of the best trial's folds."""
+        score = self.best_trial.score
+        if score is None:
+            raise InputError(f"the best trial must have a score, but trial {self.best} of {self.backbone} has none")
+        return score
+
+
+class ModelRecord(Record):
+    """A refitted model.
+
+    Artifacts: `model` (safetensors, tokenizer, config, model card) and `predictions` (held-out test rows,
+    written by `podium.evaluation.predictions`).
+    """
+
+    kind: ClassVar[str] = "refit"
+    backbone: str
+    task: Task
+    trial: int
+    params: dict[str, Scalar]
+    labels: tuple[str, ...]
+    parameters: int
+    cv_score: float
+    metric: str
+    metrics: dict[str, Interval]
+    details: dict[str, Any] = {}
