@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from podium.config.cluster import ClusterConfig
 from podium.config.search import HpoConfig, ParameterConfig
 from podium.config.section import Fraction, Place, Positive, Section
 from podium.keys import NotKeyed
@@ -182,6 +183,7 @@ class PodiumConfig(Section):
     selection: SelectionConfig = SelectionConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     tracking: Annotated[TrackingConfig, NotKeyed("records results, does not shape them")] = TrackingConfig()
+    cluster: Annotated[ClusterConfig, NotKeyed("where trials run does not change them")] = ClusterConfig()
 
     @property
     def model_name(self) -> str:
@@ -200,6 +202,8 @@ class PodiumConfig(Section):
                 "selection.min_trials <= hpo.max_trials must hold, but got "
                 f"selection.min_trials={self.selection.min_trials}, hpo.max_trials={self.hpo.max_trials}"
             )
+        if self.hpo.engine == "katib" and self.cluster.image is None:
+            problems.append("hpo.engine=katib runs trials in pods, which need an image: set cluster.image")
         if problems:
             raise ValueError("\n".join(problems))
         metric = self.hpo.metric or METRICS[self.dataset.task][0]

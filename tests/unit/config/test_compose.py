@@ -26,6 +26,7 @@ Compose = Callable[..., Composed]
 def test_groups_and_options_are_frozen() -> None:
     assert group_options() == {
         "benchmark": ("quick", "standard"),
+        "cluster": ("cpu", "gpu", "none"),
         "dataset": ("bbc-news", "conll2003", "custom", "movie-reviews"),
         "hpo": ("classification", "ner"),
         "model": ("bert-tiny", "minilm"),

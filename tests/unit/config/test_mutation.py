@@ -18,6 +18,7 @@ EXCLUDED = {
     "backbones.*.licence",
     "backbones.*.path",
     "backbones.*.revision",
+    "cluster",
     "dataset.licence",
     "dataset.name",
     "dataset.path",
@@ -54,6 +55,14 @@ TEXTS = {
     "backbones": {"tiny": {"path": "/tiny"}},
     "hpo": {"space": SPACE, "metric": "", "algorithm": {"settings": {"n": 3}}},
     "selection": {"promotion": {"force": False, "reason": "why"}},
+    "cluster": {
+        "image": "podium:1",
+        "pools": {"cpu": {}, "accuracy": {}},
+        "trial_pool": "cpu",
+        "runtime": "torch-distributed",
+        "volume_claim": "shared",
+        "volume_path": "/shared",
+    },
 }
 TAGS = {
     **TEXTS,
@@ -75,7 +84,7 @@ def declared(node: Any = PodiumConfig, path: FieldPath = ()) -> Iterator[tuple[F
 FIELDS = dict(declared())
 LEAVES = [path for path in FIELDS if isinstance(node_at(path), FieldInfo)]
 CONSTANTS = (None, True, False, 1, 2, 9, 64, 5000, 0.25, 1.5, 1e-4, "accuracy", "cp1252", "select 2", "/other", {}, ())
-CONSTANTS += (("abc",), {"n": 2}, {"max_length": (16,)})
+CONSTANTS += (("abc",), {"n": 2}, {"max_length": (16,)}, {"disk": "ssd"}, "500m")
 
 
 def marks(field: FieldInfo) -> list[NotKeyed]:
