@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from podium.errors import InputError, PodiumError, is_disk_full
+from podium.cli_hpo import app as hpo_app
+from podium.cli_hpo import must_exist
+from podium.errors import PodiumError, is_disk_full
 
 app = typer.Typer(
     name="podium",
@@ -21,6 +23,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(hpo_app, name="hpo")
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[GROUP.KEY=VALUE]...", help="Config values, e.g. hpo.max_trials=20.")
@@ -104,7 +107,7 @@ def explain(
     from podium.store.explain import explain_difference, explain_key
     from podium.store.store import ArtifactStore
 
-    _must_exist(store, "--store")
+    must_exist(store, "--store")
     found = ArtifactStore(store)
     typer.echo(explain_difference(found, key, other) if other else explain_key(found, key))
 
@@ -120,14 +123,8 @@ def lineage(
     from podium.tracking.lineage import lineage as walk
     from podium.tracking.lineage import render
 
-    _must_exist(tracking_uri.removeprefix("sqlite:///"), "--tracking-uri")
+    must_exist(tracking_uri.removeprefix("sqlite:///"), "--tracking-uri")
     typer.echo(render(walk(tracker_for(TrackingConfig(uri=tracking_uri)), model)))
-
-
-def _must_exist(place: str, option: str) -> None:
-    """Refuse to look into a local place that is not there, rather than make an empty one."""
-    if "://" not in place and not Path(place).exists():
-        raise InputError(f"{place} does not exist; run `podium run` first, or name another place with {option}")
 
 
 def main() -> None:

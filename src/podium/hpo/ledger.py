@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -25,6 +25,9 @@ from podium.hpo.space import Params
 from podium.keys import canonical_json, digest_bytes
 from podium.records import Frozen, Observed, Report, Scalar, StoppingRule, TrialRecord
 from podium.store.owner import Owner
+
+DESCRIPTION = "study.json"
+"""The document that says which study the trials beside it belong to."""
 
 _NAME = re.compile(r"trial-(\d{6,})\.(\d+)\.json")
 
@@ -84,6 +87,15 @@ class TrialLedger:
     def __init__(self, documents: Documents, owner: Owner | None = None) -> None:
         self._documents = documents
         self._owner = owner or Owner.current()
+
+    def describe(self, text: str) -> None:
+        """Keep what the study says of itself, beside its trials; nothing is written where that has not changed."""
+        if self.description() != text:
+            self._documents.put(DESCRIPTION, text)
+
+    def description(self) -> str | None:
+        """What `describe` kept, or None."""
+        return self._documents.get(DESCRIPTION)
 
     def begin(
         self,
@@ -154,7 +166,13 @@ class TrialLedger:
         return self._write(claim, old.model_copy(update={"reports": (*old.reports, *reports)}))
 
     def fold_finished(
-        self, claim: Claim, fold: int, score: float, metrics: Mapping[str, float], seconds: float
+        self,
+        claim: Claim,
+        fold: int,
+        score: float,
+        metrics: Mapping[str, float],
+        seconds: float,
+        reports: Sequence[Report] = (),
     ) -> TrialRecord:
         """Keep the result of one fold; it survives whatever happens next.
 
@@ -164,12 +182,14 @@ class TrialLedger:
             score: the objective metric of the fold.
             metrics: all metrics of the fold.
             seconds: wall time the fold took.
+            reports: values of the objective that its end lets the trial report.
 
         Raises:
             NonFiniteLoss: the score or a metric is NaN or infinite; nothing was written.
             StudyFailed: the trial has ended or was taken over by another process; this one should stop.
         """
-        for name, value in {"score": score, **metrics}.items():
+        values = {"score": score, **metrics, **{f"report {report.progress}": report.value for report in reports}}
+        for name, value in values.items():
             if not math.isfinite(value):
                 raise NonFiniteLoss(f"{name} must be finite, but fold {fold} of trial {claim.number} gave {value}")
         old = self._held(claim)
@@ -180,6 +200,7 @@ class TrialLedger:
                     "fold_scores": {**old.fold_scores, str(fold): score},
                     "fold_metrics": {**old.fold_metrics, str(fold): dict(metrics)},
                     "fold_seconds": {**old.fold_seconds, str(fold): seconds},
+                    "reports": (*old.reports, *reports),
                 }
             ),
         )
@@ -237,6 +258,11 @@ class TrialLedger:
                 attempts.setdefault(int(match[1]), []).append(int(match[2]))
         newest = (self._first(number, sorted(attempts[number], reverse=True)) for number in sorted(attempts))
         return tuple(document.trial for document in newest if document is not None)
+
+    def owner(self, number: int) -> Owner | None:
+        """The process that began or took over a trial, or None where the ledger does not hold it."""
+        document, _ = self._newest(number)
+        return None if document is None else document.owner
 
     def finished(self) -> tuple[TrialRecord, ...]:
         """The trials that ended, whether they succeeded or failed, by number."""

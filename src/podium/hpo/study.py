@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from podium.errors import ConfigError, StudyFailed
 from podium.events import emit
+from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.engines.base import Engine, OnTrial
 from podium.hpo.experiment import Direction, Experiment
 from podium.hpo.ledger import TrialLedger
@@ -17,7 +18,11 @@ _NAMED_ERRORS = 5
 
 
 def run_study(
-    experiment: Experiment, ledger: TrialLedger, engine: Engine, on_trial: OnTrial | None = None
+    experiment: Experiment,
+    ledger: TrialLedger,
+    engine: Engine,
+    on_trial: OnTrial | None = None,
+    about: StudyAbout | None = None,
 ) -> tuple[TrialRecord, ...]:
     """Run or resume a study until its goal or budget is reached.
 
@@ -30,6 +35,7 @@ def run_study(
         engine: runs the trials that are missing.
         on_trial: called with every trial that ended: first those found in the ledger, so that a consumer killed
             between a trial and its call catches up, then each new one as it ends. It must bear repetition.
+        about: where the study comes from; with the experiment it becomes the ledger's description of the study.
 
     Returns:
         The trials that ended, by number. At least one succeeded.
@@ -49,6 +55,7 @@ def run_study(
             ) from error
         if trial.status != "running":
             told.found(trial)
+    ledger.describe(StudyDescription(experiment, about or StudyAbout()).to_json())
     if Progress(experiment, found).outcome is None:
         engine.run(experiment, ledger, told.ended)
     trials = ledger.finished()

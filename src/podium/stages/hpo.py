@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium.config.schema import PodiumConfig
+from podium.hpo.description import StudyAbout
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
+from podium.hpo.studies import LEDGERS
 from podium.hpo.study import best_trial, run_study
 from podium.machine import available_cores
 from podium.records import DataRecord, RunRecord, StudyRecord, TrialRecord
@@ -76,7 +78,7 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
 
     config = step.config
     experiment = experiment_of(config, backbone)
-    ledger = TrialLedger(step.store.documents(f"ledgers/{step.key.digest}/{ledger_name}"))
+    ledger = TrialLedger(step.store.documents(f"{LEDGERS}/{step.key.digest}/{ledger_name}"))
     work = step.store.cache(f"trials-{step.key.digest}-{ledger_name}")
     logs = (step.directory or work) / "trials"
     spec = _spec(step, data, backbone, path, work)
@@ -89,12 +91,13 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
         # In a worker, which has the libraries loaded; loading them here as well would cost seconds.
         pool.submit(check_backbone, path, data.task, spec.trust_remote_code, log=logs / "backbone.txt").wait()
         engine = EmbeddedEngine(CrossValidationTrial(spec, data.folds), pool, logs)
-        trials = run_study(experiment, ledger, engine, track)
+        about = StudyAbout(engine=config.hpo.engine, backbone=backbone, family=family_key(config, data).digest)
+        trials = run_study(experiment, ledger, engine, track, about)
     shutil.rmtree(work)
     best = best_trial(trials, experiment.objective.direction)
     study = StudyRecord(
         **step.stamp,
-        family=family_key(config, data).digest,
+        family=about.family,
         backbone=backbone,
         metric=config.hpo.metric,
         direction=experiment.objective.direction,

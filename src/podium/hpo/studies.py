@@ -1,0 +1,161 @@
+"""The studies of a store: which there are, how each stands, and how one is found by a few letters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from podium.errors import InputError
+from podium.hpo.description import StudyDescription
+from podium.hpo.experiment import Experiment
+from podium.hpo.ledger import DESCRIPTION, TrialLedger
+from podium.hpo.progress import Progress
+from podium.hpo.study import best_trial
+from podium.records import TrialRecord
+from podium.store.store import ArtifactStore
+
+LEDGERS = "ledgers"
+"""Prefix of the documents of all ledgers: below it, `KEY/NAME` of the ledger."""
+
+State = Literal["running", "stopped", "finished", "goal reached", "failed"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study as its ledger holds it now.
+
+    Attributes:
+        key: the study key of the pipeline, or `katib-NAMESPACE.NAME` of one read from a Katib file.
+        ledger: name of its ledger: `main`, or the run that began anew under the same key.
+        description: what it searches, and where it comes from.
+        trials: by number.
+        owners: processes that run its running trials and may be alive.
+    """
+
+    key: str
+    ledger: str
+    description: StudyDescription
+    trials: tuple[TrialRecord, ...] = ()
+    owners: tuple[str, ...] = ()
+    counts: Counter[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counts", Counter(trial.status for trial in self.trials))
+
+    @property
+    def experiment(self) -> Experiment:
+        """What it searches."""
+        return self.description.experiment
+
+    @property
+    def name(self) -> str:
+        """Its name, for people; several studies may share one."""
+        return self.experiment.name
+
+    @property
+    def place(self) -> str:
+        """What names this study and no other."""
+        return f"{self.key}/{self.ledger}"
+
+    @property
+    def state(self) -> State:
+        """How it stands.
+
+        `stopped`: it is not over, and no process that may be alive runs a trial of it. `failed`: it ended
+        without a best trial, or with more failures than it puts up with.
+        """
+        outcome = Progress(self.experiment, self.trials).outcome
+        if self.owners:
+            return "running"
+        if outcome is None:
+            return "stopped"
+        if outcome == "failures" or not self.counts["succeeded"]:
+            return "failed"
+        return "goal reached" if outcome == "goal" else "finished"
+
+    @property
+    def best(self) -> TrialRecord:
+        """Its best trial.
+
+        Raises:
+            StudyFailed: no trial succeeded.
+        """
+        return best_trial(self.trials, self.experiment.objective.direction)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its first trial began."""
+        return min((trial.started_at for trial in self.trials if trial.started_at), default=None)
+
+
+def list_studies(store: ArtifactStore) -> tuple[list[Study], list[str]]:
+    """Every study of a store, the one that began last first, and the places of ledgers that say nothing of theirs."""
+    places = _places(store)
+    studies = [study for place in places if (study := _open(store, place)) is not None]
+    opened = {study.place for study in studies}
+    studies.sort(key=lambda study: (study.started_at is None, study.started_at, study.place), reverse=True)
+    return studies, [place for place in places if place not in opened]
+
+
+def find_study(store: ArtifactStore, text: str) -> Study:
+    """The one study whose name is `text`, or whose key (`KEY/LEDGER` where it has several ledgers) starts with it.
+
+    Raises:
+        InputError: no study is meant, or several are; the message lists them. Or its ledger was written by a
+            version of Podium that did not describe studies.
+    """
+    places = _places(store)
+    meant = [place for place in places if place.startswith(text)] if text else []
+    if len(meant) == 1:
+        study = _open(store, meant[0])
+        if study is None:
+            raise InputError(
+                f"the ledger {meant[0]} has no {DESCRIPTION}: an older version of Podium wrote it. Run the study again "
+                "with a larger hpo.max_trials; its trials are kept and it is described"
+            )
+        return study
+    studies = [study for place in meant or places if (study := _open(store, place)) is not None]
+    found = studies if meant else [study for study in studies if study.name == text]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"one study must be meant, but {text!r} means {len(found)}; give one of these keys:{_listed(found)}"
+        )
+    known = f"; it holds:{_listed(studies)}" if studies else ", which holds none"
+    raise InputError(f"no study in the store {store.uri} has the name {text!r} or a key that starts with it{known}")
+
+
+def _places(store: ArtifactStore) -> list[str]:
+    keys = store.documents(LEDGERS).names()
+    return [f"{key}/{ledger}" for key in keys for ledger in store.documents(f"{LEDGERS}/{key}").names()]
+
+
+def _open(store: ArtifactStore, place: str) -> Study | None:
+    """The study at a place, or None where it is not described."""
+    ledger = TrialLedger(store.documents(f"{LEDGERS}/{place}"))
+    text = ledger.description()
+    if text is None:
+        return None
+    try:
+        description = StudyDescription.from_json(text)
+    except InputError as error:
+        raise InputError(f"{LEDGERS}/{place}/{DESCRIPTION}: {error}") from error
+    trials = ledger.trials()
+    running = (ledger.owner(trial.number) for trial in trials if trial.status == "running")
+    alive = {str(owner) for owner in running if owner is not None and not owner.is_dead()}
+    key, name = place.split("/")
+    return Study(key, name, description, trials, tuple(sorted(alive)))
+
+
+def _listed(studies: Sequence[Study]) -> str:
+    several = Counter(study.key for study in studies)
+    lines = [
+        f"\n  {study.place if several[study.key] > 1 else study.key}  {study.name}, {study.state}, "
+        f"{len(study.trials)} trials"
+        for study in studies
+    ]
+    return "".join(lines)

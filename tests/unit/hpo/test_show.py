@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from podium.errors import StudyFailed
+from podium.hpo.description import StudyAbout, StudyDescription
+from podium.hpo.experiment import Objective
+from podium.hpo.show import age, best_facts, best_text, importance_text, studies_table, study_text
+from podium.hpo.space import Condition, Space
+from podium.hpo.studies import Study
+from podium.records import Observed, TrialRecord
+from tests.unit.report.samples import WHEN
+
+from .conformance import PARAMS
+from .support import SPACE, experiment
+
+
+def trial(number: int, score: float | None = None, status: Any = "succeeded", **changes: Any) -> TrialRecord:
+    return TrialRecord(number=number, params=PARAMS, status=status, score=score, started_at=WHEN, **changes)
+
+
+FOLDED = trial(
+    1,
+    0.75,
+    fold_scores={"0": 0.7, "1": 0.8},
+    fold_metrics={"0": {"accuracy": 0.5, "epoch": 2.0}, "1": {"accuracy": 0.7}},
+)
+TRIALS = (trial(0, 0.25), FOLDED, trial(2, status="failed"), trial(3, 0.9, "pruned"), trial(4, status="running"))
+
+
+def study(*trials: TrialRecord, about: StudyAbout | None = None, key: str = "ab" * 32, **changes: Any) -> Study:
+    return Study(key, "main", StudyDescription(experiment(**changes), about or StudyAbout(backbone="tiny")), trials)
+
+
+def test_the_table_has_one_line_for_every_study() -> None:
+    katib = study(about=StudyAbout(source="e.yaml"), key="katib-default.e", name="e")
+    lines = studies_table([study(*TRIALS), katib], ["cd/main"], WHEN + timedelta(hours=3)).splitlines()
+    assert lines[0].split()[:4] == ["KEY", "NAME", "BACKBONE", "ENGINE"]
+    assert " ".join(lines[1].split()) == "abababababab synthetic tiny embedded 4/6 2 1 1 1 0.7500 stopped 3 h"
+    assert " ".join(lines[2].split()) == "katib-default.e e - embedded 0/6 0 0 0 0 - stopped -"
+    assert lines[3].startswith("cd/main: an older version")
+    assert "no studies yet" in studies_table([], [])
+
+
+@pytest.mark.parametrize(
+    ("direction", "order"), [("maximize", ["1", "0", "2", "3", "4"]), ("minimize", ["0", "1", "2", "3", "4"])]
+)
+def test_one_study_ranks_its_trials_in_its_direction(direction: Any, order: list[str]) -> None:
+    text = study_text(study(*TRIALS, objective=Objective("score", direction, 0.5)))
+    assert f"{direction} score, goal 0.5000" in text
+    rows = text.split("TRIAL  STATUS")[1].splitlines()[1:]
+    assert [row.split()[0] for row in rows] == order
+    assert [row.split()[1] for row in rows][2:] == ["failed", "pruned", "running"]
+
+
+def test_one_study_says_what_it_searches() -> None:
+    text = study_text(study(space=Space(SPACE.parameters, (Condition("epochs", "batch_size", (8, 16)),))))
+    searched = [line.split(maxsplit=1) for line in text.split("SEARCHED\n")[1].splitlines()[:4]]
+    assert searched == [
+        ["batch_size", "8 | 16 | 32"],
+        ["epochs", "int 1 to 8" + " " * 25 + "where batch_size is 8 or 16"],
+        ["learning_rate", "float 1e-05 to 0.1 on a log scale"],
+        ["warmup_ratio", "float 0 to 0.5 in steps of 0.1"],
+    ]
+
+
+def test_a_long_leaderboard_is_cut() -> None:
+    text = study_text(study(*(trial(number, 0.5) for number in range(30)), max_trials=30))
+    assert text.endswith("and 20 more; `podium hpo export abababababab` has all")
+
+
+def test_the_best_trial_comes_with_overrides_that_train_with_it() -> None:
+    facts = best_facts(study(*TRIALS))
+    assert (facts["trial"], facts["score"], facts["params"]) == (1, 0.75, PARAMS)
+    assert facts["spread"] == pytest.approx(0.0707107)
+    assert facts["metrics"] == {"accuracy": pytest.approx(0.6), "epoch": 2.0}
+    assert "training.learning_rate=0.001" in facts["overrides"]
+    text = best_text(facts)
+    assert "trial 1, the best of 5: score 0.7500 (folds 0.7000, 0.8000; standard deviation 0.0707)" in text
+    assert text.splitlines()[-1] == " ".join(facts["overrides"])
+
+
+def test_params_of_a_katib_file_are_no_training_fields() -> None:
+    metrics = {"score": Observed(min=0.1, max=0.5, latest=0.4)}
+    facts = best_facts(study(trial(0, 0.5, metrics=metrics), about=StudyAbout(source="e.yaml")))
+    assert "overrides" not in facts and facts["spread"] is None
+    assert facts["metrics"] == {"score": 0.4}
+    assert "training." not in best_text(facts)
+
+
+def test_a_study_without_a_succeeded_trial_has_no_best() -> None:
+    with pytest.raises(StudyFailed, match=r"study synthetic \(abababababab, stopped\) has no best trial: .*none of 0"):
+        best_facts(study())
+
+
+def test_importance_is_ranked() -> None:
+    lines = importance_text(study(*TRIALS), {"epochs": 0.25, "learning_rate": 0.75}).splitlines()
+    assert "score over 2 trials" in lines[0]
+    assert [line.split()[:2] for line in lines[2:]] == [["learning_rate", "75.0%"], ["epochs", "25.0%"]]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(-1, "0 s"), (59, "59 s"), (61, "1 min"), (7200, "2 h"), (1e6, "11 d")])
+def test_ages_have_one_unit(seconds: float, text: str) -> None:
+    assert age(timedelta(seconds=seconds)) == text
