@@ -86,7 +86,7 @@ class HpoConfig(Section):
     epochs: Annotated[float, Field(gt=0)] | None = None
     data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     fold_models: Literal["none", "best"] = "none"
-    warm_start: tuple[str, ...] = ()
+    warm_start: Annotated[tuple[str, ...], NotKeyed("the trials of the studies it names are in the key instead")] = ()
     max_trials: Annotated[Positive, NotKeyed("a budget: a study can be extended")] = 8
     max_failed_trials: Annotated[int, Field(ge=0), NotKeyed("a budget: it bounds a study, not a trial")] = 3
     parallel_trials: Annotated[Positive | None, NotKeyed("how many run at once; null: as many as the cores")] = None
@@ -98,6 +98,8 @@ class HpoConfig(Section):
             raise ValueError("space must name at least one parameter")
         if self.epochs is not None and "epochs" in self.space:
             raise ValueError(f"trials take their epochs from epochs={self.epochs} or from space.epochs; leave out one")
+        if self.warm_start and self.engine == "katib":
+            raise ValueError("Katib knows no trials of another study; leave out warm_start, or set engine=embedded")
         if self.max_failed_trials > self.max_trials:
             raise ValueError(
                 "max_failed_trials <= max_trials must hold, but got "

@@ -16,11 +16,15 @@ from podium.hpo.study import best_trial, run_study
 from podium.machine import available_cores
 from podium.records import DataRecord, RunRecord, StudyRecord, TrialRecord
 from podium.stages.context import step_context
-from podium.stages.keys import family_key, study_key
+from podium.stages.keys import Prior, family_key, study_key
 from podium.stages.step import StepRun, open_store, run_step
+from podium.stages.warm_start import prior_trials
 
 if TYPE_CHECKING:
     from podium.training.spec import TrainingSpec
+
+MAIN = "main"
+"""The ledger of a study, but for one that was begun anew."""
 
 
 def hpo(run: RunRecord, data: DataRecord, backbone: str) -> StudyRecord:
@@ -36,18 +40,18 @@ def hpo(run: RunRecord, data: DataRecord, backbone: str) -> StudyRecord:
     from podium.training.backbone import backbone_digest, locate_backbone
 
     def compute(step: StepRun) -> StudyRecord:
-        return _compute(step, data, backbone, path, ledger_name)
+        return _compute(step, data, backbone, path, ledger_name, prior)
 
     def complete(study: StudyRecord) -> bool:
         return is_complete(study, run.config)
 
     with step_context(f"hpo-{backbone}") as directory:
         path = locate_backbone(run.config.backbones[backbone])
-        key = study_key(run.config, data, backbone, backbone_digest(path))
+        prior = prior_trials(open_store(run.config), run.config, data)
+        key = study_key(run.config, data, backbone, backbone_digest(path), prior)
+        parents = {"data": data.key, **{f"warm_start_{number}": study for number, study in enumerate(prior, start=1)}}
         ledger_name = _ledger_name(run, key.digest)
-        return run_step(
-            run, key, StudyRecord, compute, parents={"data": data.key}, directory=directory, complete=complete
-        )
+        return run_step(run, key, StudyRecord, compute, parents=parents, directory=directory, complete=complete)
 
 
 def is_complete(study: StudyRecord, config: PodiumConfig) -> bool:
@@ -67,10 +71,10 @@ def _ledger_name(run: RunRecord, key: str) -> str:
     if run.config.run_mode == "force_new":
         return run.run_id
     stored = open_store(run.config).get(StudyRecord, key)
-    return stored.ledger if stored else "main"
+    return stored.ledger if stored else MAIN
 
 
-def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_name: str) -> StudyRecord:
+def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_name: str, prior: Prior) -> StudyRecord:
     from podium.hpo.engines.embedded import EmbeddedEngine
     from podium.hpo.trial import CrossValidationTrial
     from podium.training.backbone import check_backbone
@@ -90,7 +94,8 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
     with WorkerPool(experiment.parallel_trials, spec.threads) as pool:
         # In a worker, which has the libraries loaded; loading them here as well would cost seconds.
         pool.submit(check_backbone, path, data.task, spec.trust_remote_code, log=logs / "backbone.txt").wait()
-        engine = EmbeddedEngine(CrossValidationTrial(spec, data.folds), pool, logs)
+        known = tuple(trial for trials in prior.values() for trial in trials)
+        engine = EmbeddedEngine(CrossValidationTrial(spec, data.folds), pool, logs, known)
         about = StudyAbout(engine=config.hpo.engine, backbone=backbone, family=family_key(config, data).digest)
         trials = run_study(experiment, ledger, engine, track, about)
     shutil.rmtree(work)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from podium.config.schema import PodiumConfig, TrainingConfig
-from podium.keys import Key, digest_bytes
+from podium.keys import Key, canonical_json, digest_bytes
 from podium.records import (
     BenchmarkRecord,
     DataRecord,
@@ -20,6 +20,7 @@ from podium.records import (
     Record,
     SelectionRecord,
     StudyRecord,
+    TrialRecord,
 )
 
 
@@ -33,10 +34,17 @@ def family_key(config: PodiumConfig, data: DataRecord) -> Key:
     return Key.of("family", **_study_parts(config, data))
 
 
-def study_key(config: PodiumConfig, data: DataRecord, backbone: str, backbone_digest: str) -> Key:
+Prior = Mapping[str, Sequence[TrialRecord]]
+"""Trials that a search learns from before its own, by key of their study."""
+
+
+def study_key(
+    config: PodiumConfig, data: DataRecord, backbone: str, backbone_digest: str, prior: Prior | None = None
+) -> Key:
     """Key of a study. Its trial budget is left out, so that a study can be extended.
 
-    The backbone's name is in it, since the results of the study carry that name.
+    The backbone's name is in it, since the results of the study carry that name. Of a warm start it holds what the
+    search can learn from: params and scores of the trials that succeeded.
     """
     return Key.of(
         "study",
@@ -44,6 +52,7 @@ def study_key(config: PodiumConfig, data: DataRecord, backbone: str, backbone_di
         name=backbone,
         backbone=backbone_digest,
         trust_remote_code=config.backbones[backbone].trust_remote_code,
+        warm_start={study: _learnt(trials) for study, trials in (prior or {}).items()},
     )
 
 
@@ -132,6 +141,11 @@ def report_key(records: Sequence[Record]) -> Key:
 def digest_record(record: Record) -> str:
     """Digest of a record's content: one key can hold a longer study later."""
     return digest_bytes(record.to_json().encode())
+
+
+def _learnt(trials: Sequence[TrialRecord]) -> str:
+    learnt = [{"params": trial.params, "score": trial.score} for trial in trials if trial.status == "succeeded"]
+    return digest_bytes(canonical_json(learnt))
 
 
 def _study_parts(config: PodiumConfig, data: DataRecord) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from podium.config.schema import PodiumConfig
+from podium.hpo.ledger import TrialLedger
+from podium.hpo.progress import Progress
+from podium.hpo.studies import LEDGERS
 from podium.keys import Key
 from podium.records import (
     BenchmarkRecord,
@@ -19,10 +22,11 @@ from podium.records import (
 )
 from podium.stages import keys
 from podium.stages.benchmark import champions_of, hardware_of
-from podium.stages.hpo import is_complete
+from podium.stages.hpo import MAIN, experiment_of, is_complete
 from podium.stages.prepare import locate_backbones
 from podium.stages.refit import refit_training
 from podium.stages.step import open_store
+from podium.stages.warm_start import prior_trials
 from podium.store.explain import differences
 from podium.store.store import ArtifactStore
 from podium.training.backbone import backbone_digest
@@ -91,7 +95,8 @@ class _Planner:
         return self._look("prepare", keys.data_key(self._config, fingerprint(self._config.dataset)), DataRecord)
 
     def _study(self, data: DataRecord, backbone: str, digest: str) -> StudyRecord | None:
-        key = keys.study_key(self._config, data, backbone, digest)
+        prior = prior_trials(self._store, self._config, data)
+        key = keys.study_key(self._config, data, backbone, digest, prior)
         found = self._look(f"hpo-{backbone}", key, StudyRecord)
         if found is None:
             self._unknown(f"refit-{backbone}", f"hpo-{backbone}")
@@ -121,18 +126,34 @@ class _Planner:
             return None
         found = self._store.get(record_type, key.digest)
         if found is None:
-            self._steps.append(PlannedStep(step, "run", key.digest, self._why_missing(key)))
+            reason = self._why_unfinished(step, key) if record_type is StudyRecord else None
+            self._steps.append(PlannedStep(step, "run", key.digest, reason or self._why_missing(key)))
             return None
         if isinstance(found, StudyRecord) and not is_complete(found, self._config):
-            budget = self._config.hpo.max_trials
-            reason = f"the stored study has {len(found.trials)} of {budget} trials; it would be extended"
-            self._steps.append(PlannedStep(step, "run", key.digest, reason))
+            reason = self._why_unfinished(step, key, found.ledger)
+            self._steps.append(
+                PlannedStep(step, "run", key.digest, reason or "its trials are lost; it would begin anew")
+            )
             return None
         self._steps.append(PlannedStep(step, "reuse", key.digest, f"stored {found.created_at:%Y-%m-%d %H:%M}"))
         return found
 
     def _unknown(self, step: str, needs: str) -> None:
         self._steps.append(PlannedStep(step, "run", "", f"depends on the result of {needs}"))
+
+    def _why_unfinished(self, step: str, key: Key, ledger: str = MAIN) -> str | None:
+        """Where a study goes on that was stopped, failed, or has a larger budget now; None where it has no trials."""
+        trials = TrialLedger(self._store.documents(f"{LEDGERS}/{key.digest}/{ledger}")).trials()
+        if not trials:
+            return None
+        progress = Progress(experiment_of(self._config, step.removeprefix("hpo-")), trials)
+        left = len(trials) - progress.ended
+        done = f"its ledger has {progress.ended} of {self._config.hpo.max_trials} trials" + (
+            f" and {left} that were cut off" if left else ""
+        )
+        if progress.outcome == "failures":
+            return f"{done}, and {progress.failed} failed; it would fail again unless hpo.max_failed_trials is raised"
+        return f"{done}; it would go on from there"
 
     def _why_missing(self, key: Key) -> str:
         """What differs from the nearest stored result of the same kind."""

@@ -30,6 +30,7 @@ EXCLUDED = {
     "hpo.max_trials",
     "hpo.parallel_folds",
     "hpo.parallel_trials",
+    "hpo.warm_start",
     "output",
     "run_mode",
     "store",

@@ -71,6 +71,7 @@ def space_of(name: str, **parameter: Any) -> dict[str, Any]:
         (space_of("learning_rate", type="float", low=2, high=1), "low <= high must hold, but got low=2.0, high=1.0"),
         ({"hpo": {"space": {}}}, "space must name at least one parameter"),
         ({"hpo": {"metric": "f1"}}, "must be one of macro_f1, accuracy for dataset.task=text-classification"),
+        ({"hpo": {"engine": "katib", "warm_start": ["abc"]}}, "Katib knows no trials of another study"),
         ({"hpo": {"max_trials": 2, "max_failed_trials": 3}}, "max_failed_trials <= max_trials must hold"),
         ({"hpo": {"max_trials": 3}, "selection": {"min_trials": 4}}, "selection.min_trials <= hpo.max_trials"),
         ({"backbones": {"My_Model": {"path": "x"}}}, "got 'My_Model'"),

@@ -60,17 +60,19 @@ class EmbeddedEngine(Engine):
     search draws from and what TPE starts from. A discrete parameter is searched as a categorical one.
     """
 
-    def __init__(self, trial: TrialFunction, pool: Pool[Any], logs: Path) -> None:
+    def __init__(self, trial: TrialFunction, pool: Pool[Any], logs: Path, prior: Sequence[TrialRecord] = ()) -> None:
         """Make an engine.
 
         Args:
             trial: what every trial executes.
             pool: where; it belongs to the caller and stays open. It should have as many workers as trials run at once.
             logs: directory that gets one log per trial.
+            prior: trials of other studies that the search learns from before its own; they count for nothing else.
         """
         self._trial = trial
         self._pool = pool
         self._logs = logs
+        self._prior = prior
 
     def run(self, experiment: Experiment, ledger: TrialLedger, on_trial: OnTrial) -> None:
         """See `Engine`."""
@@ -78,7 +80,7 @@ class EmbeddedEngine(Engine):
         progress = Progress(experiment, trials)
         if progress.outcome is not None:
             return
-        suggester = suggester_for(experiment, trials)
+        suggester = suggester_for(experiment, trials, self._prior)
         stopper = Stopper(experiment, trials)
         upcoming = self._claims(ledger, suggester, stopper, trials)
         running: dict[Job, Claim] = {}
@@ -123,7 +125,7 @@ class EmbeddedEngine(Engine):
     def _start(self, claim: Claim, ledger: TrialLedger) -> Job:
         fields = {**self._trial.event_fields, "number": claim.number, "params": claim.params, "attempt": claim.attempt}
         emit("trial_started", **fields)
-        job: Job = self._pool.submit(self._trial, claim, ledger, log=self._log_of(claim))
+        job: Job = self._pool.submit(self._trial, claim, ledger, log=log_of(self._logs, claim.number))
         return job
 
     def _end(self, job: Job, claim: Claim, ledger: TrialLedger) -> TrialRecord:
@@ -142,9 +144,11 @@ class EmbeddedEngine(Engine):
     def _fail(self, claim: Claim, ledger: TrialLedger, error: Exception) -> TrialRecord:
         headline = str(error).partition("\n")[0]
         reason = type(error).__name__
-        text = f"{reason}: {headline} (log: {self._log_of(claim)})"
+        text = f"{reason}: {headline} (log: {log_of(self._logs, claim.number)})"
         _log.warning("trial %d failed: %s", claim.number, text)
         return ledger.fail(claim, reason, text)
 
-    def _log_of(self, claim: Claim) -> Path:
-        return self._logs / f"trial-{claim.number:06d}.log"
+
+def log_of(logs: Path, number: int) -> Path:
+    """The log of a trial below the engine's directory of logs."""
+    return logs / f"trial-{number:06d}.log"
