@@ -12,7 +12,9 @@ import yaml
 
 from podium.errors import InputError
 from podium.hpo.description import experiment_to_json
+from podium.hpo.experiment import Objective
 from podium.hpo.studies import Study
+from podium.hpo.study import collected
 from podium.records import TrialRecord
 
 Format = Literal["csv", "json", "parquet", "katib"]
@@ -31,29 +33,29 @@ def export_study(study: Study, form: Format) -> bytes:
     """
     match form:
         case "csv":
-            return _csv(trial_rows(study.trials)).encode()
+            return _csv(trial_rows(study)).encode()
         case "parquet":
-            return _parquet(trial_rows(study.trials))
+            return _parquet(trial_rows(study))
         case "json":
             return (json.dumps(_document(study), indent=1) + "\n").encode()
         case "katib":
             return _katib(study).encode()
 
 
-def trial_rows(trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
+def trial_rows(study: Study) -> list[dict[str, Any]]:
     """One flat row per trial, all with the same columns; what a trial lacks is None."""
-    rows = [_row(trial) for trial in trials]
+    rows = [_row(trial, study.experiment.objective) for trial in study.trials]
     names = dict.fromkeys(name for row in rows for name in row)
     columns = [*_FIRST, *sorted((name for name in names if name not in _FIRST), key=_column_order)]
     return [{name: row.get(name) for name in columns} for row in rows]
 
 
-def _row(trial: TrialRecord) -> dict[str, Any]:
+def _row(trial: TrialRecord, objective: Objective) -> dict[str, Any]:
     started, finished = trial.started_at, trial.finished_at
     row: dict[str, Any] = {"number": trial.number, "status": trial.status, "score": trial.score}
     row |= {f"param.{name}": value for name, value in trial.params.items()}
     row |= {f"fold.{fold}": score for fold, score in trial.fold_scores.items()}
-    row |= {f"metric.{name}": observed.latest for name, observed in trial.metrics.items()}
+    row |= {f"metric.{name}": value for name, value in collected(trial, objective).items()}
     for fold, metrics in trial.fold_metrics.items():
         row |= {f"fold.{fold}.{name}": value for name, value in metrics.items()}
     row |= {f"label.{name}": value for name, value in trial.labels.items()}

@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from podium.errors import StudyFailed
+from podium.hpo.experiment import Objective
 from podium.hpo.space import CategoricalParameter, DiscreteParameter, Parameter
 from podium.hpo.studies import Study
+from podium.hpo.study import collected
 from podium.records import TrialRecord
 
 _SHOWN = 10
@@ -41,10 +43,11 @@ def _study_row(study: Study, now: datetime) -> tuple[str, ...]:
         about.backbone or "-",
         about.engine,
         f"{ended}/{study.experiment.max_trials}",
-        *(str(counts[status]) for status in ("succeeded", "failed", "pruned", "running")),
+        *(str(counts[status]) for status in ("succeeded", "failed", "pruned")),
+        str(counts["running"] if study.owners else 0),
         number(_best_score(study)),
         study.state,
-        age(now - study.started_at) if study.started_at else "-",
+        span((now - study.started_at).total_seconds()) if study.started_at else "-",
     )
 
 
@@ -61,7 +64,8 @@ def study_text(study: Study) -> str:
         "algorithm": f"{experiment.algorithm.name}{_settings(experiment.algorithm.settings)}, seed {experiment.seed}",
         "stopping": "none" if stopping is None else f"{stopping.name}{_settings(stopping.settings)}",
         "state": f"{study.state}: {len(study.trials) - counts['running']} of {experiment.max_trials} trials ended, "
-        + ", ".join(f"{counts[status]} {status}" for status in ("succeeded", "failed", "pruned", "running")),
+        + ", ".join(f"{counts[status]} {status}" for status in ("succeeded", "failed", "pruned"))
+        + f", {counts['running']} {'running' if study.owners else 'cut off'}",
     }
     lines = [f"{name:<10} {text}" for name, text in facts.items()]
     searched = [
@@ -92,7 +96,8 @@ def _leaderboard(study: Study) -> str:
 def _trial_row(trial: TrialRecord, study: Study) -> tuple[str, ...]:
     params = (trial.params.get(name) for name, _ in study.experiment.space.parameters)
     folds = str(len(trial.fold_scores)) if trial.fold_scores else "-"
-    return (str(trial.number), trial.status, number(trial.score), folds, *(value_text(value) for value in params))
+    status = "cut off" if trial.status == "running" and not study.owners else trial.status
+    return (str(trial.number), status, number(trial.score), folds, *(value_text(value) for value in params))
 
 
 def best_facts(study: Study) -> dict[str, Any]:
@@ -121,7 +126,7 @@ def best_facts(study: Study) -> dict[str, Any]:
         "score": best.score,
         "fold_scores": dict(best.fold_scores),
         "spread": statistics.stdev(folds) if len(folds) > 1 else None,
-        "metrics": _metrics(best),
+        "metrics": _metrics(best, objective),
         "params": dict(best.params),
     }
     if study.description.about.backbone:
@@ -152,10 +157,10 @@ def best_text(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _metrics(trial: TrialRecord) -> dict[str, float]:
-    """What was collected: the latest value of each metric, or its mean over the folds."""
+def _metrics(trial: TrialRecord, objective: Objective) -> dict[str, float]:
+    """What was collected, or else the mean over the folds."""
     if trial.metrics:
-        return {name: observed.latest for name, observed in trial.metrics.items()}
+        return collected(trial, objective)
     names = dict.fromkeys(name for metrics in trial.fold_metrics.values() for name in metrics)
     return {
         name: statistics.fmean(metrics[name] for metrics in trial.fold_metrics.values() if name in metrics)
@@ -207,13 +212,12 @@ def value_text(value: Any, digits: int = 4) -> str:
     return (repr(value) if digits >= 17 else f"{value:.{digits}g}") if isinstance(value, float) else str(value)
 
 
-def age(passed: Any) -> str:
-    """A time span in its largest unit."""
-    seconds = max(0.0, passed.total_seconds())
+def span(seconds: float) -> str:
+    """A time span in its largest unit, rounded down."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{math.floor(seconds / size)} {unit}"
-    return f"{math.floor(seconds)} s"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{math.floor(seconds)} s"
 
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:

@@ -8,7 +8,7 @@ from podium.errors import ConfigError, StudyFailed
 from podium.events import emit
 from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.engines.base import Engine, OnTrial
-from podium.hpo.experiment import Direction, Experiment
+from podium.hpo.experiment import Direction, Experiment, Objective
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
 from podium.records import TrialRecord
@@ -26,8 +26,9 @@ def run_study(
 ) -> tuple[TrialRecord, ...]:
     """Run or resume a study until its goal or budget is reached.
 
-    A study that is already over starts nothing. The caller holds the study's lease. Emits `trial_finished` (number,
-    params, status, score, error, metric, best score so far, whether it was found) for every trial that ended.
+    A study that is already over starts nothing. The caller holds the study's lease. Emits `study_started` (name,
+    objective, budget, how many trials were found ended) and, for every trial that ended, `trial_finished` (number,
+    params, status, score, error, metric, metrics, best score so far, whether it was found).
 
     Args:
         experiment: what to search.
@@ -46,6 +47,7 @@ def run_study(
     """
     told = _Told(experiment, on_trial)
     found = ledger.trials()
+    told.started(sum(trial.status != "running" for trial in found))
     for trial in found:
         try:
             experiment.space.normalise(trial.params)
@@ -85,6 +87,11 @@ def best_trial(trials: Sequence[TrialRecord], direction: Direction) -> TrialReco
     return min(scores, key=lambda item: (sign * item[0], item[1].number))[1]
 
 
+def collected(trial: TrialRecord, objective: Objective) -> dict[str, float]:
+    """One value of every metric that a trial collected: by the objective's strategy, the latest of all others."""
+    return {name: getattr(seen, objective.strategies.get(name, "latest")) for name, seen in trial.metrics.items()}
+
+
 def _errors(trials: Sequence[TrialRecord]) -> str:
     failed = [f"trial {trial.number}: {trial.error}" for trial in trials if trial.status == "failed"]
     more = [f"and {len(failed) - _NAMED_ERRORS} more"] if len(failed) > _NAMED_ERRORS else []
@@ -95,9 +102,24 @@ class _Told:
     """Tells of trials that ended: the listener, and whoever follows the progress events."""
 
     def __init__(self, experiment: Experiment, on_trial: OnTrial | None) -> None:
+        self._experiment = experiment
         self._objective = experiment.objective
         self._on_trial = on_trial
         self._best: float | None = None
+
+    def started(self, found: int) -> None:
+        """Tell what is searched, and how many trials had ended before."""
+        objective = self._objective
+        emit(
+            "study_started",
+            name=self._experiment.name,
+            metric=objective.metric,
+            direction=objective.direction,
+            goal=objective.goal,
+            additional_metrics=objective.additional_metrics,
+            max_trials=self._experiment.max_trials,
+            found=found,
+        )
 
     def found(self, trial: TrialRecord) -> None:
         """Tell of a trial that ended in an earlier session; its start is told here, since nobody else does."""
@@ -109,7 +131,11 @@ class _Told:
         self._tell(trial, found=False)
 
     def _tell(self, trial: TrialRecord, found: bool) -> None:
-        if trial.score is not None and (self._best is None or self._objective.better(trial.score, self._best)):
+        if (
+            trial.status == "succeeded"
+            and trial.score is not None
+            and (self._best is None or self._objective.better(trial.score, self._best))
+        ):
             self._best = trial.score
         emit(
             "trial_finished",
@@ -119,6 +145,7 @@ class _Told:
             score=trial.score,
             error=trial.error,
             metric=self._objective.metric,
+            metrics=collected(trial, self._objective),
             best=self._best,
             found=found,
         )

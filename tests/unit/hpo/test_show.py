@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,14 +9,15 @@ import pytest
 from podium.errors import StudyFailed
 from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.experiment import Objective
-from podium.hpo.show import age, best_facts, best_text, importance_text, studies_table, study_text
+from podium.hpo.show import best_facts, best_text, importance_text, span, studies_table, study_text
 from podium.hpo.space import Condition, Space
 from podium.hpo.studies import Study
 from podium.records import Observed, TrialRecord
-from tests.unit.report.samples import WHEN
 
 from .conformance import PARAMS
 from .support import SPACE, experiment
+
+WHEN = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 
 
 def trial(number: int, score: float | None = None, status: Any = "succeeded", **changes: Any) -> TrialRecord:
@@ -39,7 +41,7 @@ def test_the_table_has_one_line_for_every_study() -> None:
     katib = study(about=StudyAbout(source="e.yaml"), key="katib-default.e", name="e")
     lines = studies_table([study(*TRIALS), katib], ["cd/main"], WHEN + timedelta(hours=3)).splitlines()
     assert lines[0].split()[:4] == ["KEY", "NAME", "BACKBONE", "ENGINE"]
-    assert " ".join(lines[1].split()) == "abababababab synthetic tiny embedded 4/6 2 1 1 1 0.7500 stopped 3 h"
+    assert " ".join(lines[1].split()) == "abababababab synthetic tiny embedded 4/6 2 1 1 0 0.7500 stopped 3 h"
     assert " ".join(lines[2].split()) == "katib-default.e e - embedded 0/6 0 0 0 0 - stopped -"
     assert lines[3].startswith("cd/main: an older version")
     assert "no studies yet" in studies_table([], [])
@@ -49,7 +51,10 @@ def test_the_table_has_one_line_for_every_study() -> None:
     ("direction", "order"), [("maximize", ["1", "0", "2", "3", "4"]), ("minimize", ["0", "1", "2", "3", "4"])]
 )
 def test_one_study_ranks_its_trials_in_its_direction(direction: Any, order: list[str]) -> None:
-    text = study_text(study(*TRIALS, objective=Objective("score", direction, 0.5)))
+    found = study(*TRIALS, objective=Objective("score", direction, 0.5))
+    assert "1 pruned, 1 cut off\n" in study_text(found)
+    text = study_text(replace(found, owners=("process 7 on here",)))
+    assert "state      running: 4 of 6 trials ended, 2 succeeded, 1 failed, 1 pruned, 1 running" in text
     assert f"{direction} score, goal 0.5000" in text
     rows = text.split("TRIAL  STATUS")[1].splitlines()[1:]
     assert [row.split()[0] for row in rows] == order
@@ -84,10 +89,10 @@ def test_the_best_trial_comes_with_overrides_that_train_with_it() -> None:
 
 
 def test_params_of_a_katib_file_are_no_training_fields() -> None:
-    metrics = {"score": Observed(min=0.1, max=0.5, latest=0.4)}
+    metrics = {"score": Observed(min=0.1, max=0.5, latest=0.4), "loss": Observed(min=0.2, max=0.9, latest=0.3)}
     facts = best_facts(study(trial(0, 0.5, metrics=metrics), about=StudyAbout(source="e.yaml")))
     assert "overrides" not in facts and facts["spread"] is None
-    assert facts["metrics"] == {"score": 0.4}
+    assert facts["metrics"] == {"score": 0.5, "loss": 0.3}
     assert "training." not in best_text(facts)
 
 
@@ -102,6 +107,8 @@ def test_importance_is_ranked() -> None:
     assert [line.split()[:2] for line in lines[2:]] == [["learning_rate", "75.0%"], ["epochs", "25.0%"]]
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(-1, "0 s"), (59, "59 s"), (61, "1 min"), (7200, "2 h"), (1e6, "11 d")])
-def test_ages_have_one_unit(seconds: float, text: str) -> None:
-    assert age(timedelta(seconds=seconds)) == text
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (5.25, "5.2 s"), (59.9, "59 s"), (61, "1 min"), (7200, "2 h"), (1e6, "11 d")]
+)
+def test_time_spans_have_one_unit(seconds: float, text: str) -> None:
+    assert span(seconds) == text

@@ -6,16 +6,36 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from podium.local.progress import ProgressView, State
+from podium.local.progress import ProgressView, leaderboard
+from podium.local.state import State
+
+
+def ended(
+    step: str, number: int, score: float | None, status: str = "succeeded", error: str = "", **metrics: float
+) -> dict[str, Any]:
+    event = {"event": "trial_finished", "step": step, "number": number, "score": score, "status": status}
+    return {**event, "error": error or None, "metrics": metrics}
+
 
 EVENTS: list[dict[str, Any]] = [
     {"event": "step_started", "step": "hpo-tiny", "log": "x"},
+    {
+        "event": "study_started",
+        "step": "hpo-tiny",
+        "name": "reviews-tiny",
+        "metric": "macro_f1",
+        "direction": "maximize",
+        "goal": None,
+        "additional_metrics": [],
+        "max_trials": 4,
+        "found": 0,
+    },
     {"event": "trial_started", "step": "hpo-tiny", "number": 0, "params": {"learning_rate": 1e-4}, "folds": 2},
     {"event": "trial_started", "step": "hpo-tiny", "number": 1, "params": {"learning_rate": 2e-4}, "folds": 2},
     {"event": "fold_finished", "step": "hpo-tiny", "number": 0, "fold": 0, "score": 0.5},
     {"event": "fold_finished", "step": "hpo-tiny", "number": 0, "fold": 1, "score": 0.7},
-    {"event": "trial_finished", "step": "hpo-tiny", "number": 0, "score": 0.6},
-    {"event": "trial_finished", "step": "hpo-tiny", "number": 1, "score": None, "error": "loss became NaN"},
+    ended("hpo-tiny", 0, 0.6),
+    ended("hpo-tiny", 1, None, "failed", "loss became NaN"),
     {"event": "something_new", "step": "hpo-tiny"},
     {"event": "step_started", "step": "select", "log": "y"},
     {"event": "step_failed", "step": "select", "seconds": 0.5, "error": "no champion"},
@@ -42,7 +62,7 @@ def test_without_a_terminal_every_event_of_note_is_a_line(tmp_path: Path) -> Non
     assert "trial 0 fold 1: 0.7000" in text
     assert "trial 0 done: 0.6000  (best is trial 0: 0.6000)" in text
     assert "trial 1 failed: loss became NaN" in text
-    assert text.splitlines()[-1].endswith("computed in 10.0 s  (key aaaaaaaaaaaa)")
+    assert text.splitlines()[-1].endswith("computed in 11.0 s  (key aaaaaaaaaaaa)")
     assert "failed after 0.5 s" in text
     assert "\x1b" not in text
 
@@ -53,12 +73,56 @@ def test_on_a_terminal_the_last_view_shows_every_step_and_its_outcome(tmp_path: 
 
 
 def test_the_leaderboard_ranks_finished_trials_and_shows_running_ones() -> None:
+    text = drawn(EVENTS[:7], now=8.0)
+    assert rows(text) == ["0 0.6000 4.0 s learning_rate=0.0001", "1 running 5.0 s learning_rate=0.0002"]
+    assert text.endswith("1 of 4 trials ended: 1 succeeded, 0 failed, 0 pruned; about 21 s left")
+
+
+@pytest.mark.parametrize(("direction", "order"), [("maximize", ["1", "2", "3"]), ("minimize", ["2", "1", "3"])])
+def test_the_leaderboard_knows_the_direction_and_never_ranks_a_pruned_trial(direction: str, order: list[str]) -> None:
+    """A study of a Katib file: no step, no folds, an additional metric."""
+    started = {
+        **EVENTS[1],
+        "step": "",
+        "direction": direction,
+        "additional_metrics": ["loss"],
+        "goal": 0.55,
+        "found": 1,
+    }
+    trials = [{"event": "trial_started", "step": "", "number": number, "params": {"x": number}} for number in (1, 2, 3)]
+    ends = [ended("", 1, 0.6, loss=0.25), ended("", 2, 0.5, loss=1e-5), ended("", 3, 0.9, "pruned", "below")]
+    text = drawn([started, *trials, *ends], now=9.0)
+    assert [row.split()[0] for row in rows(text)] == order
+    assert "1 0.6000 0.2500 3.0 s x=1" in rows(text) and "2 0.5000 1e-05 3.0 s x=2" in rows(text)
+    assert rows(text)[-1] == "3 pruned at 0.9000 - 3.0 s x=3"
+    assert text.startswith("reviews-tiny: leading trials")
+    assert text.endswith("the goal of 0.5500 is reached")
+
+
+def test_a_pruned_trial_and_a_resumed_study_are_lines(tmp_path: Path) -> None:
     state = State()
-    for event in EVENTS[:6]:
+    lines = [
         state.apply({"time": 0.0, **event})
-    best = state.best("hpo-tiny")
-    assert best is not None and (best.number, best.score) == (0, 0.6)
-    assert not state.trials["hpo-tiny", 1].ended
+        for event in ({**EVENTS[1], "found": 3}, EVENTS[2], ended("hpo-tiny", 0, 0.5, "pruned", "0.5 is below 0.6"))
+    ]
+    assert lines[0] == "goes on after 3 of 4 trials"
+    assert lines[2] == "trial 0 pruned: 0.5 is below 0.6"
+
+
+def drawn(events: list[dict[str, Any]], now: float) -> str:
+    """The leaderboard after events that came a second apart."""
+    state = State()
+    for second, event in enumerate(events):
+        state.apply({"time": float(second), **event})
+    (study,) = state.running_studies()
+    stream = io.StringIO()
+    Console(file=stream, width=160).print(leaderboard(study, now))
+    return "\n".join(line.rstrip() for line in stream.getvalue().strip().splitlines())
+
+
+def rows(text: str) -> list[str]:
+    """The rows of a leaderboard, without the bars that stand for folds."""
+    return [" ".join(part for part in line.split() if set(part) != {"━"}) for line in text.splitlines()[2:-1]]
 
 
 def test_a_line_cut_in_two_by_a_slow_writer_is_taken_whole(tmp_path: Path) -> None:
