@@ -65,6 +65,10 @@ class TrainingKilled(TrainingError):
     """The training process was ended by a signal."""
 
 
+class WorkerKilled(TrainingKilled):
+    """The process was ended from outside, which says nothing about what it computed: the same may well succeed."""
+
+
 class TrainingTimeout(TrainingError):
     """The training did not finish within its time limit and was stopped."""
 
@@ -79,6 +83,18 @@ class MetricsUnavailable(TrainingError):
 
 class StudyFailed(PodiumError):
     """A study ended without a usable trial."""
+
+
+class ClusterError(PodiumError):
+    """A cluster refused a request, did not answer, or could not do what it was told.
+
+    Attributes:
+        status: HTTP status of the answer; None where there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class BenchmarkError(PodiumError):

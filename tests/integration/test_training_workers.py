@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from podium.errors import NonFiniteLoss, TrainingError, TrainingKilled, TrainingTimeout
+from podium.errors import NonFiniteLoss, TrainingError, TrainingKilled, TrainingTimeout, WorkerKilled
 from podium.training.execution.workers import Job, WorkerPool
 
 pytestmark = pytest.mark.integration
@@ -39,6 +40,15 @@ def gone(pids: list[int], seconds: float) -> bool:
     while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not any(alive(pid) for pid in pids)
+
+
+def session(leader: int) -> list[int]:
+    """Living processes of a session."""
+    found = []
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            found += [pid] if os.getsid(pid) == leader and alive(pid) else []
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +100,11 @@ def test_errors_come_back_typed(pool: WorkerPool, tmp_path: Path) -> None:
         pool.submit(operator.truediv, 1, 0, log=log).wait(30)
     job = pool.submit(time.sleep, 60, log=log)
     os.kill(job.pid, signal.SIGKILL)
-    with pytest.raises(TrainingKilled, match="SIGKILL"):
+    with pytest.raises(WorkerKilled, match="SIGKILL"):
         job.wait(30)
+    with pytest.raises(TrainingKilled, match="SIGSEGV") as crash:
+        pool.submit(eval, "__import__('os').kill(__import__('os').getpid(), 11)", log=log).wait(30)
+    assert not isinstance(crash.value, WorkerKilled)
     job = pool.submit(time.sleep, 60, log=log)
     with pytest.raises(TrainingTimeout, match="must end within"):
         job.wait(0.2)
@@ -132,10 +145,49 @@ def test_children_of_a_job_end_with_it(pool: WorkerPool, tmp_path: Path) -> None
     assert gone([child], 5)
 
 
+def test_children_of_a_killed_job_end_with_it(pool: WorkerPool, tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    job = pool.submit(os.system, "echo $$; exec sleep 600", log=log)
+    deadline = time.monotonic() + 30
+    while not log.exists() or not log.read_text().strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(job.pid, signal.SIGKILL)
+    with pytest.raises(WorkerKilled):
+        job.wait(30)
+    assert gone([int(log.read_text())], 5)
+
+
+def test_a_killed_server_takes_its_jobs_along_and_is_replaced(pool: WorkerPool, tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    job = pool.submit(time.sleep, 600, log=log)
+    server = psutil.Process(job.pid).ppid()
+    assert server != os.getpid()
+    os.kill(server, signal.SIGKILL)
+    with pytest.raises(WorkerKilled):
+        job.wait(30)
+    assert gone([job.pid, server], 1)
+    threads = pool.submit(eval, "(__import__('os').getppid(), __import__('torch').get_num_threads())", log=log)
+    replacement, count = threads.wait(120)
+    assert replacement != server and count == 1
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
 def test_close_ends_the_jobs(tmp_path: Path) -> None:
     with WorkerPool(1) as other:
         job: Job = other.submit(time.sleep, 600, log=tmp_path / "log.txt")
     assert gone([job.pid], 5)
+
+
+def test_a_server_that_still_imports_ends_with_its_parent(tmp_path: Path) -> None:
+    code = "import os; from podium.training.execution.workers import WorkerPool; WorkerPool(1); os.kill(os.getpid(), 9)"
+    parent = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    parent.wait()
+
+    deadline = time.monotonic() + 4
+    while left := session(parent.pid):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def test_killing_the_parent_leaves_no_orphan(tmp_path: Path) -> None:

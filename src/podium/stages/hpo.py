@@ -78,7 +78,7 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
     from podium.hpo.engines.embedded import EmbeddedEngine
     from podium.hpo.trial import CrossValidationTrial
     from podium.training.backbone import check_backbone
-    from podium.training.execution.workers import WorkerPool
+    from podium.training.execution.workers import TRAINING, WorkerPool
 
     config = step.config
     experiment = experiment_of(config, backbone)
@@ -91,7 +91,8 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
         step.tracker.log_trial(step.mlflow_run_id, trial)
 
     step.tracker.log_params(step.mlflow_run_id, {"backbone": backbone, "metric": config.hpo.metric, **_search(config)})
-    with WorkerPool(experiment.parallel_trials, spec.threads) as pool:
+    preload = (TRAINING, CrossValidationTrial.__module__, "podium.store.store")
+    with WorkerPool(experiment.parallel_trials, spec.threads, preload) as pool:
         # In a worker, which has the libraries loaded; loading them here as well would cost seconds.
         pool.submit(check_backbone, path, data.task, spec.trust_remote_code, log=logs / "backbone.txt").wait()
         known = tuple(trial for trials in prior.values() for trial in trials)

@@ -9,7 +9,10 @@ WATCH_PARENT = "PODIUM_WATCH_PARENT"
 
 MAIN_NAME = "PODIUM_MAIN_NAME"
 MAIN_FILE = "PODIUM_MAIN_FILE"
-"""Tell the fork server which main module its clients run (see `preload`)."""
+"""Tell the fork server which main module its clients run (see `main_module`)."""
+
+SERVER_PARENT = "PODIUM_SERVER_PARENT"
+"""Tells the fork server which process it ends with (see `orphan`)."""
 
 _THREADS = (
     "OMP_NUM_THREADS",

@@ -15,11 +15,14 @@ from podium.errors import (
     StoreError,
     TrainingError,
     TrainingKilled,
+    WorkerKilled,
     is_disk_full,
 )
 
 _TAIL_LINES = 15
 _FULL_BYTES = 64 << 10
+_OTHERS_SIGNALS = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+"""What ends a process from outside; other signals are crashes of its own."""
 _DISK_FULL = (
     "a training must be able to write its files, but the disk is full ({}); free some space and run the same command "
     "again: what is finished or checkpointed is kept"
@@ -40,24 +43,25 @@ def describe(error: BaseException) -> dict[str, str]:
     return {"type": type(error).__name__, "message": str(error)}
 
 
-def rebuild(failure: Mapping[str, str], log: Path) -> PodiumError:
+def rebuild(failure: Mapping[str, str], log: Path | None) -> PodiumError:
     """The typed error that a training described; one that Podium did not raise becomes a TrainingError.
 
-    Input errors stand for themselves; the others name the log.
+    Input errors stand for themselves; the others name the log, if the training had one of its own.
     """
     kind = getattr(errors, failure["type"], None)
     if isinstance(kind, type) and issubclass(kind, InputError):
         return kind(failure["message"])
     if isinstance(kind, type) and issubclass(kind, PodiumError):
-        return kind(f"{failure['message']}\nlog: {log}")
+        return kind(failure["message"] if log is None else f"{failure['message']}\nlog: {log}")
     return TrainingError(f"the training failed with {failure['type']}: {failure['message']}\n{excerpt(log)}")
 
 
-def death(exit_code: int, log: Path, kills_before: int) -> PodiumError:
+def death(exit_code: int, log: Path | None, kills_before: int) -> PodiumError:
     """The error of a process that ended without saying why.
 
     Args:
         exit_code: negative for a signal.
+        log: of the process; None when its parent's is its own.
         kills_before: `out_of_memory_kills()` when the process started.
     """
     if _is_disk_full(log):
@@ -66,22 +70,23 @@ def death(exit_code: int, log: Path, kills_before: int) -> PodiumError:
         return TrainingError(f"the training ended with exit code {exit_code} and no result\n{excerpt(log)}")
     name = signal_name(-exit_code)
     if -exit_code != signal.SIGKILL:
-        return TrainingKilled(f"the training was ended by {name}\n{excerpt(log)}")
+        kind = WorkerKilled if -exit_code in _OTHERS_SIGNALS else TrainingKilled
+        return kind(f"the training was ended by {name}\n{excerpt(log)}")
     if out_of_memory_kills() > kills_before:
         return OutOfMemory(
             "a training must fit into memory, but the kernel's out-of-memory killer ended it; lower "
             f"training.batch_size, training.max_length or hpo.parallel_trials\n{excerpt(log)}"
         )
-    return TrainingKilled(
+    return WorkerKilled(
         "the training was ended by SIGKILL: by hand, or by an out-of-memory killer that left no trace here\n"
         f"{excerpt(log)}"
     )
 
 
-def _is_disk_full(log: Path) -> bool:
+def _is_disk_full(log: Path | None) -> bool:
     """Whether there is no room left where a training writes its log, and so could not write why it ended."""
     try:
-        return shutil.disk_usage(log.parent).free < _FULL_BYTES
+        return log is not None and shutil.disk_usage(log.parent).free < _FULL_BYTES
     except OSError:
         return False
 
@@ -94,8 +99,10 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def excerpt(log: Path) -> str:
+def excerpt(log: Path | None) -> str:
     """The last lines of a log and its path."""
+    if log is None:
+        return ""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError as error:

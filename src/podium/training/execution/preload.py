@@ -2,33 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
-from importlib.machinery import ModuleSpec
-
 import seqeval.metrics  # noqa: F401
 import sklearn.metrics  # noqa: F401
 
 import podium.training.cross_validation
 import podium.training.execution.workers
 import podium.training.train  # noqa: F401
-from podium.training.execution.environment import MAIN_FILE, MAIN_NAME
-
-
-def _adopt_main() -> None:
-    """Pass for the parent's main module, which `multiprocessing` would otherwise import again in every worker.
-
-    Functions of a main module cannot be jobs; a step's main (kfp's executor, a test runner) can take seconds to import.
-    """
-    main = sys.modules["__main__"]
-    if name := os.environ.get(MAIN_NAME):
-        main.__spec__ = ModuleSpec(name, None)
-    if file := os.environ.get(MAIN_FILE):
-        main.__file__ = file
-
-
-_adopt_main()
-# Objects as old as the server are left out of the workers' garbage collections, which would copy their pages.
-gc.collect()
-gc.freeze()

@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import connection, forkserver, spawn, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -18,11 +18,26 @@ from types import TracebackType
 from typing import Any, Self
 
 from podium.errors import TrainingTimeout
-from podium.training.execution.environment import MAIN_FILE, MAIN_NAME, training_environment
+from podium.training.execution.environment import MAIN_FILE, MAIN_NAME, SERVER_PARENT, training_environment
 from podium.training.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
 from podium.training.execution.slots import core_slots
 
-_PRELOAD = "podium.training.execution.preload"
+TRAINING = "podium.training.execution.preload"
+"""The module that loads torch, transformers and the training modules."""
+
+_FIRST, _LAST = "podium.training.execution.orphan", "podium.training.execution.main_module"
+_HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""Put what the server loads into huge pages, where the kernel gives them: their table is quick to copy in a fork."""
+
+_GONE_SECONDS = 5.0
+"""How long a killed worker may take to be gone."""
+
+_STARTS = 3
+"""How often a worker is started before the error counts: somebody may kill the server."""
+
+_SERVER_DIED = 255
+"""Exit code that `multiprocessing` gives a worker whose server died before it could say how the worker ended."""
+
 _server_lock = threading.Lock()
 
 
@@ -35,6 +50,7 @@ class Job:
         self._log = log
         self._kills = kills
         self._outcome: dict[str, Any] | None = None
+        assert process.pid is not None
         self.pid = process.pid
         self.sentinel = process.sentinel
 
@@ -48,7 +64,7 @@ class Job:
 
         Raises:
             PodiumError: what the function raised; an exception that is not Podium's comes as TrainingError.
-            OutOfMemory, TrainingKilled: a signal ended the worker.
+            OutOfMemory, TrainingKilled: a signal ended the worker; WorkerKilled if it came from outside.
             TrainingTimeout: `timeout` seconds passed; the worker has been killed.
         """
         self._receive(timeout)
@@ -64,46 +80,68 @@ class Job:
     def kill(self) -> None:
         """End it and its children with SIGKILL; no effect on one that has ended."""
         if self._outcome is None:
-            _kill(self._process)
+            self._kill()
             self._receive(None)
 
     def _receive(self, timeout: float | None) -> None:
         if self._outcome is not None or not connection.wait([self._answer, self.sentinel], timeout):
             return
-        try:
+        with suppress(EOFError, OSError):
             self._outcome = self._answer.recv() if self._answer.poll() else None
-        except EOFError:
-            self._outcome = None
-        if self._outcome is not None:
-            # It has said all there is to say; what is left of it and its children is in the way.
-            _kill(self._process)
+        # What is left of it is in the way: itself once it has said all there is to say, and its children.
+        self._kill()
         self._process.join()
         if self._outcome is None:
-            self._outcome = {"exit_code": self._process.exitcode}
+            code = self._process.exitcode
+            self._outcome = {"exit_code": -signal.SIGKILL if code == _SERVER_DIED else code}
         self._answer.close()
         self._process.close()
 
+    def _kill(self) -> None:
+        """End what is left of the worker and its children.
+
+        Whether it lives is told by its end of the pipe: `multiprocessing` takes it for dead when its server is.
+        """
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        if not self._hung_up(0):
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self._hung_up(_GONE_SECONDS)
+
+    def _hung_up(self, timeout: float) -> bool:
+        """Whether the worker's end of the pipe has been closed, as it is with the worker."""
+        with suppress(EOFError, OSError):
+            while self._answer.poll(timeout):
+                self._answer.recv_bytes()
+            return False
+        return True
+
 
 class WorkerPool:
-    """Runs functions in forks of a server with torch, transformers and the training modules loaded.
+    """Runs functions in forks of a server that has loaded torch, transformers and the training modules (see `preload`).
 
     Every job gets a fresh fork, so none sees what another left behind, and holds as many machine-wide core slots as it
     has threads while it runs. Jobs end with this process, even when it is killed, and with the pool.
     """
 
-    def __init__(self, size: int, threads: int = 1) -> None:
+    def __init__(self, size: int, threads: int | None = 1, preload: Sequence[str] = (TRAINING,)) -> None:
         """Start the server in the background; the first job waits for its imports.
 
         Args:
             size: most jobs at a time; `submit` waits for one to end.
-            threads: threads of every numeric library in a job.
+            threads: threads of every numeric library in a job. None is for jobs that only start other programs: they
+                keep this process's environment, take no core slots and have no torch.
+            preload: modules that the server imports, so that no job has to. A process has one server, and its first
+                pool decides.
         """
         self._size = size
         self._threads = threads
+        self._preload = preload
         self._jobs: list[Job] = []
         self._context = multiprocessing.get_context("forkserver")
         self._close_at_exit = util.Finalize(self, _kill_all, args=(self._jobs,), exitpriority=10)
-        _start_server(threads)
+        _start_server(threads, preload)
 
     def submit(self, function: Callable[..., Any], *args: Any, log: Path) -> Job:
         """Call `function(*args)` in a new worker; its standard output and error are appended to `log`.
@@ -121,14 +159,25 @@ class WorkerPool:
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=_run_job,
-            args=(sender, function, args, log, training_environment(self._threads), self._threads),
+            args=(sender, function, args, log, _environment(self._threads), self._threads),
         )
         kills = out_of_memory_kills()
-        process.start()
+        self._start(process)
         sender.close()
         job = Job(process, receiver, log, kills)
         self._jobs.append(job)
         return job
+
+    def _start(self, process: ForkServerProcess) -> None:
+        for left in reversed(range(_STARTS)):
+            # Starts another one when somebody killed it.
+            _start_server(self._threads, self._preload)
+            try:
+                process.start()
+                return
+            except (EOFError, OSError):
+                if not left:
+                    raise
 
     def running(self) -> list[Job]:
         """The jobs that have not ended, in the order they were submitted."""
@@ -158,17 +207,25 @@ class WorkerPool:
         self.close()
 
 
-def _start_server(threads: int) -> None:
-    """Start the fork server, one per process, with the environment that its libraries read when they are loaded."""
+def _environment(threads: int | None) -> dict[str, str]:
+    return dict(os.environ) if threads is None else training_environment(threads)
+
+
+def _start_server(threads: int | None, preload: Sequence[str]) -> None:
+    """Have the fork server, one per process, run with the environment that its libraries read when they are loaded."""
     with _server_lock:
-        forkserver.set_forkserver_preload([_PRELOAD])
-        before = dict(os.environ)
-        os.environ.update({**training_environment(threads), **_main_module()})
+        forkserver.set_forkserver_preload([_FIRST, *preload, _LAST])
+        wanted = {**_environment(threads), **_main_module(), **_HUGE_PAGES, SERVER_PARENT: str(os.getpid())}
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
         try:
             forkserver.ensure_running()
         finally:
-            os.environ.clear()
-            os.environ.update(before)
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def _main_module() -> dict[str, str]:
@@ -176,14 +233,6 @@ def _main_module() -> dict[str, str]:
     told = spawn.get_preparation_data("worker")
     names = {MAIN_NAME: told.get("init_main_from_name"), MAIN_FILE: told.get("init_main_from_path")}
     return {variable: value for variable, value in names.items() if value}
-
-
-def _kill(process: ForkServerProcess) -> None:
-    if process.pid is None or not process.is_alive():
-        return
-    for end in (os.killpg, os.kill):
-        with suppress(ProcessLookupError):
-            end(process.pid, signal.SIGKILL)
 
 
 def _kill_all(jobs: Iterable[Job]) -> None:
@@ -197,7 +246,7 @@ def _run_job(
     args: tuple[Any, ...],
     log: Path,
     environment: dict[str, str],
-    threads: int,
+    threads: int | None,
 ) -> None:
     os.setsid()
     parent = multiprocessing.parent_process()
@@ -207,10 +256,7 @@ def _run_job(
     os.environ.clear()
     os.environ.update(environment)
     try:
-        import torch
-
-        torch.set_num_threads(threads)
-        with core_slots(threads):
+        with _cores(threads):
             outcome = {"result": function(*args)}
     except BaseException as error:
         outcome = {"error": describe(error)}
@@ -222,6 +268,19 @@ def _run_job(
             stream.flush()
     answer.send(outcome)
     answer.close()
+
+
+@contextmanager
+def _cores(threads: int | None) -> Iterator[None]:
+    """Use so many cores, which this waits for; None waits for none."""
+    if threads is None:
+        yield
+        return
+    import torch
+
+    torch.set_num_threads(threads)
+    with core_slots(threads):
+        yield
 
 
 def _die_with(sentinel: int) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from podium import errors
-from podium.errors import OutOfMemory, StoreError, TrainingError, TrainingKilled
+from podium.errors import OutOfMemory, StoreError, TrainingError, TrainingKilled, WorkerKilled
 from podium.training.execution import failures
 from podium.training.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
 
@@ -73,13 +73,14 @@ def test_exit_code_without_result(log: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT])
 def test_signals(number: signal.Signals, log: Path) -> None:
     error = death(-number, log, 0)
-    assert isinstance(error, TrainingKilled) and number.name in str(error) and str(log) in str(error)
+    assert type(error) is (WorkerKilled if number is signal.SIGTERM else TrainingKilled)
+    assert number.name in str(error) and str(log) in str(error)
 
 
 def test_kill_with_and_without_evidence_of_the_memory_killer(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures, "out_of_memory_kills", lambda: 4)
     killed = death(-signal.SIGKILL, log, 4)
-    assert isinstance(killed, TrainingKilled) and "out-of-memory killer" in str(killed)
+    assert type(killed) is WorkerKilled and "out-of-memory killer" in str(killed)
     starved = death(-signal.SIGKILL, log, 3)
     assert isinstance(starved, OutOfMemory) and "training.batch_size" in str(starved)
 

@@ -1,0 +1,53 @@
+"""Trials without a model, importable in workers: what is left of a study's time when training costs nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from podium.hpo.algorithms import Algorithm
+from podium.hpo.engines.base import TrialResult
+from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.ledger import Claim, TrialLedger
+from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter, Space
+from podium.records import Scalar
+
+SPACE = Space.of(
+    {
+        "learning_rate": FloatParameter(1e-5, 1e-1, log=True),
+        "dropout": FloatParameter(0.0, 0.5),
+        "epochs": IntParameter(1, 8),
+        "batch_size": CategoricalParameter((8, 16, 32)),
+    }
+)
+
+
+def score(params: Mapping[str, Scalar]) -> float:
+    """A smooth objective with its maximum inside the space."""
+    rate, dropout, epochs = (float(params[name]) for name in ("learning_rate", "dropout", "epochs"))
+    return 1.0 - abs(rate - 1e-3) - (dropout - 0.2) ** 2 - abs(epochs - 4) / 10 - float(params["batch_size"]) / 1000
+
+
+def compute(seconds: float) -> None:
+    """Keep one core busy for that much of its time, however long that takes."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        sum(range(1000))
+
+
+@dataclass(frozen=True)
+class SyntheticTrial:
+    """One trial that takes `seconds` of processor time."""
+
+    seconds: float = 0.0
+    event_fields: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
+        compute(self.seconds)
+        return TrialResult(score(claim.params))
+
+
+def experiment(algorithm: str, trials: int, parallel: int) -> Experiment:
+    """The search over the synthetic objective."""
+    return Experiment("synthetic", SPACE, Objective("score"), Algorithm(algorithm), trials, parallel, 0, 13)
