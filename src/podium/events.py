@@ -22,7 +22,8 @@ def emit(event: str, **fields: Any) -> None:
     """Report `event` with JSON-like fields; one short write, so lines of several processes never mix."""
     path = os.environ.get(ENV_FILE)
     if path is None:
-        _log.info("%s %s", event, " ".join(f"{name}={value}" for name, value in fields.items()))
+        # As JSON: Katib's collector would take `name=value` of a pod's log for metrics.
+        _log.info("%s %s", event, json.dumps(fields, ensure_ascii=False, default=str))
         return
     line = {"time": time.time(), "step": os.environ.get(ENV_STEP, ""), "event": event, **fields}
     data = (json.dumps(line, ensure_ascii=False) + "\n").encode()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
-from statistics import fmean, median
+from collections.abc import Iterable, Sequence
+from math import ceil
+from statistics import fmean
+from typing import Any
 
 from podium.hpo.experiment import Experiment
-from podium.records import StoppingRule, TrialRecord
+from podium.records import Report, StoppingRule, TrialRecord
+
+_Course = Sequence[tuple[float, float]]
+"""Points of a trial, in order, and the values it reported there."""
 
 
 class Stopper:
@@ -16,15 +21,18 @@ class Stopper:
     `medianstop` is Katib's rule (`pkg/earlystopping/v1beta1/medianstop`): the threshold is the *mean*, over succeeded
     trials, of the mean of each one's first `start_step` reports; a trial is judged once, at its `start_step`-th report,
     by its best value so far. `median` is the median stopping rule of Golovin et al., "Google Vizier" (KDD 2017),
-    section 3.2.2, with the values at the same report in place of running averages: from the `start_step`-th report on,
-    a trial whose last value is worse than the median of what succeeded trials reported at that point is stopped.
+    section 3.2.2, with the values at the same point in place of running averages: from the `start_step`-th report on,
+    a trial whose last value is worse than the median of what succeeded trials had reported by that point is stopped.
+    The point is the share of the same fold's training (see `Report.progress`), so that trials of more epochs or smaller
+    batches are compared with others at the same share; without folds it is the number of the report.
     """
 
     def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
         self._chosen = experiment.early_stopping
         self._direction = experiment.objective.direction
         self._means: list[float] = []
-        self._at: dict[int, list[float]] = {}
+        self._courses: list[_Course] = []
+        self._at: dict[float, list[float]] = {}
         for trial in trials:
             self.add(trial)
 
@@ -36,8 +44,13 @@ class Stopper:
         if self._chosen.name == "medianstop":
             self._means.append(fmean(values[: self._start]))
             return
-        for number, value in enumerate(values, start=1):
-            insort(self._at.setdefault(number, []), value)
+        course = [(_point(report, number), report.value) for number, report in enumerate(trial.reports, start=1)]
+        for point in {point for point, _ in course} - self._at.keys():
+            self._at[point] = sorted(v for other in self._courses if (v := _reached(other, point)) is not None)
+        self._courses.append(course)
+        for point, known in self._at.items():
+            if (value := _reached(course, point)) is not None:
+                insort(known, value)
 
     def rule(self) -> StoppingRule | None:
         """The rule for a trial that begins now; None lets it run to its end."""
@@ -45,19 +58,33 @@ class Stopper:
             return None
         required = int(self._chosen.settings["min_trials_required"])
         if self._chosen.name == "medianstop":
-            found = {self._start: fmean(self._means)} if len(self._means) >= required else {}
-        else:
-            found = {
-                number: median(values)
-                for number, values in sorted(self._at.items())
-                if number >= self._start and len(values) >= required
-            }
+            if len(self._means) < required:
+                return None
+            return self._rule(compared="best", thresholds={self._start: fmean(self._means)})
+        found = {point: _median(values) for point, values in sorted(self._at.items()) if len(values) >= required}
         if not found:
             return None
-        compared = "best" if self._chosen.name == "medianstop" else "latest"
-        return StoppingRule(algorithm=self._chosen.name, direction=self._direction, compared=compared, thresholds=found)
+        return self._rule(compared="latest", point="progress", start_step=self._start, thresholds=found)
+
+    def _rule(self, **parts: Any) -> StoppingRule:
+        assert self._chosen is not None
+        return StoppingRule(algorithm=self._chosen.name, direction=self._direction, **parts)
 
     @property
     def _start(self) -> int:
         assert self._chosen is not None
         return int(self._chosen.settings["start_step"])
+
+
+def _point(report: Report, number: int) -> float:
+    return float(number) if report.progress is None else report.progress
+
+
+def _reached(course: _Course, point: float) -> float | None:
+    """The value that was reported last at or before a point, within the same fold."""
+    return next((value for at, value in reversed(course) if at <= point and ceil(at) == ceil(point)), None)
+
+
+def _median(ordered: Sequence[float]) -> float:
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

@@ -51,7 +51,7 @@ Labels: {", ".join(f"`{label}`" for label in spec.labels)}
 
 ## Results
 
-On the held-out test rows:
+On {"the held-out test rows" if spec.fold is None else f"the rows of fold {spec.fold}, held out of the training"}:
 
 {_table("metric", "value", {name: f"{value:.4f}" for name, value in metrics.items()})}
 

@@ -30,9 +30,10 @@ class TrainingSpec(Section):
         backbone: directory of the pretrained model (see `podium.training.backbone.locate_backbone`).
         metric: what early stopping watches and progress shows; higher is better.
         fold: train on the other folds and score this one; None: train on all of development, predict the test rows.
+        keep_model: leave `{output}/model` after a fold too, with the weights that its score was measured with.
         data_fraction: share of the training rows to use, at least one row per class.
         threads: compute threads; only the order of floating-point sums depends on them.
-        output: directory of this training alone; holds its checkpoints, and after a refit `model` and `predictions`.
+        output: directory of this training alone; holds its checkpoints, `model` and `predictions`.
         cache: directory of tokenised data, shared by any number of processes.
         context: fields added to every progress event (trial number, backbone name).
     """
@@ -47,6 +48,7 @@ class TrainingSpec(Section):
     metric: str
     seed: int
     fold: Annotated[int, Field(ge=0)] | None = None
+    keep_model: bool = False
     data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     threads: Annotated[int, Field(ge=1)] = 1
     output: Path

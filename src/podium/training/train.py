@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,20 @@ from podium.training.spec import RESULT_FILE, TrainingResult, TrainingSpec, writ
 from podium.training.tokenization import IGNORED, tokenised
 from podium.training.trainer import Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
 
+OnEvaluation = Callable[[Evaluation, float], None]
 
-def train(spec: TrainingSpec) -> TrainingResult:
+
+def train(spec: TrainingSpec, on_evaluation: OnEvaluation | None = None) -> TrainingResult:
     """Run one training in this process, resuming it from its newest checkpoint when there is one.
 
-    A fold leaves nothing behind but its result; a refit leaves `{output}/model` and `{output}/predictions`. Sets the
-    number of torch threads and all global seeds of this process.
+    A fold leaves nothing behind but its result, and `{output}/model` where the spec keeps it; a refit leaves that and
+    `{output}/predictions`. Sets the number of torch threads and all global seeds of this process.
+
+    Args:
+        spec: the training.
+        on_evaluation: told of every evaluation of a fold before its end: the result, were this the end, and the share
+            of the training done, between 0 and 1. A resumed training tells those from before its interruption again.
+            What it raises ends the training.
 
     Raises:
         ConfigError: a setting does not fit the backbone or the device.
@@ -67,14 +76,14 @@ def train(spec: TrainingSpec) -> TrainingResult:
     with _quiet(), _memory_errors(spec):
         torch.set_num_threads(spec.threads)
         set_seed(spec.seed)
-        return _Training(spec, started=time.monotonic()).run()
+        return _Training(spec, time.monotonic(), on_evaluation).run()
 
 
 class _Training:
     """One training, from its spec to its result."""
 
-    def __init__(self, spec: TrainingSpec, started: float) -> None:
-        self.spec, self.started = spec, started
+    def __init__(self, spec: TrainingSpec, started: float, on_evaluation: OnEvaluation | None) -> None:
+        self.spec, self.started, self.on_evaluation = spec, started, on_evaluation
         self.artifact = DataArtifact(spec.data)
         if (self.artifact.task, tuple(self.artifact.labels)) != (spec.task, spec.labels):
             raise DataError(
@@ -106,7 +115,7 @@ class _Training:
         begun = time.monotonic()
         trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
         seconds = time.monotonic() - begun
-        evaluation = self._refitted(trainer) if spec.fold is None else self._best(trainer)
+        evaluation = self._refitted(trainer) if spec.fold is None else self._best(evaluations_of(trainer.state))
         checkpoints.clear()
         return TrainingResult(
             metrics=evaluation.metrics,
@@ -158,6 +167,7 @@ class _Training:
             patience=None if refit else config.early_stopping_patience,
             deadline=None if config.timeout_seconds is None else self.started + config.timeout_seconds,
             fields={**spec.context, **({} if spec.fold is None else {"fold": spec.fold})},
+            on_evaluation=self._evaluated,
         )
         text = spec.task == "text-classification"
         trainer = PodiumTrainer(
@@ -191,16 +201,31 @@ class _Training:
     def _score(self, output: EvalPrediction) -> dict[str, float]:
         return _metrics(self.held.predictions(output.predictions, output.label_ids))
 
-    def _best(self, trainer: PodiumTrainer) -> Evaluation:
-        history = evaluations_of(trainer.state)
+    def _best(self, history: Sequence[Evaluation]) -> Evaluation:
+        """The evaluation that counts: with early stopping the best one, otherwise the last."""
         if self.spec.config.early_stopping_patience is None:
             return history[-1]
         return max(history, key=lambda evaluation: evaluation.metrics[self.spec.metric])
+
+    def _evaluated(self, history: Sequence[Evaluation], share: float, fresh: bool) -> None:
+        """Keep the weights of the evaluation that counts, and tell of it."""
+        best = self._best(history)
+        counts = share == 1 if self.spec.config.early_stopping_patience is None else best is history[-1]
+        if self.spec.keep_model and fresh and counts:
+            self._save_model({"train": len(self.train_tokens), "held-out": len(self.held)}, best.metrics)
+        if self.on_evaluation is not None and share < 1:
+            self.on_evaluation(replace(history[-1], metrics=best.metrics), share)
 
     def _refitted(self, trainer: PodiumTrainer) -> Evaluation:
         output = trainer.predict(self.held.tokens)
         predictions = self.held.predictions(output.predictions, output.label_ids)
         metrics = _metrics(predictions)
+        self._save_model({"train": len(self.train_tokens), "test": len(self.held)}, metrics)
+        predictions.save(self.spec.output / "predictions")
+        return Evaluation(trainer.state.epoch, trainer.state.global_step, metrics)
+
+    def _save_model(self, rows: Mapping[str, int], metrics: Mapping[str, float]) -> None:
+        """Write `{output}/model`: weights as they are, tokenizer, config and card."""
         target, partial = self.spec.output / "model", self.spec.output / ".model"
         for folder in (target, partial):
             shutil.rmtree(folder, ignore_errors=True)
@@ -214,13 +239,11 @@ class _Training:
             self.spec,
             data_digest=self.data_digest,
             backbone_digest=self.backbone_digest,
-            rows={"train": len(self.train_tokens), "test": len(self.held)},
+            rows=rows,
             parameters=self.model.num_parameters(),
             metrics=metrics,
         )
         partial.rename(target)
-        predictions.save(self.spec.output / "predictions")
-        return Evaluation(trainer.state.epoch, trainer.state.global_step, metrics)
 
 
 def sample_rows(

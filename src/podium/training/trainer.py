@@ -88,6 +88,12 @@ class PodiumTrainer(Trainer):  # type: ignore[misc]
         self.recent_losses.append(value)
         return loss
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Leaves the random state as it was: how often a training is evaluated does not change its weights."""
+        with torch.random.fork_rng(devices=[]):
+            metrics: dict[str, float] = super().evaluate(*args, **kwargs)
+        return metrics
+
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
         return EpochSampler(self._lengths, rows, self.args.seed)
@@ -130,9 +136,11 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         patience: int | None,
         deadline: float | None,
         fields: dict[str, Scalar],
+        on_evaluation: Callable[[list[Evaluation], float, bool], None] | None = None,
     ) -> None:
         """Args: evaluations and checkpoints per epoch (evaluations None: at the end; 0: never); deadline on
-        `time.monotonic()`.
+        `time.monotonic()`; what is told of every evaluation: all of them so far, the share of the training done, and
+        whether the weights are those that were just evaluated, and not those of a checkpoint made since.
         """
         self._epoch_steps = epoch_steps
         self._evaluations = evaluations
@@ -142,7 +150,16 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         self._deadline = deadline
         self._started = time.monotonic()
         self._fields = fields
+        self._on_evaluation = on_evaluation
         self.trainer: PodiumTrainer | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Report the evaluations that a resumed training made before it was interrupted."""
+        history = evaluations_of(state)
+        for count in range(1, len(history) + 1):
+            self._report(history[:count], state, fresh=False)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -168,10 +185,15 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         """Tell the score, and stop a training that no longer improves."""
         history = evaluations_of(state)
         self._tell(state, score=history[-1].metrics[self._metric])
+        self._report(history, state, fresh=True)
         if self._patience is not None and stalled([entry.metrics[self._metric] for entry in history], self._patience):
             control.should_training_stop = True
             control.should_save = False
         return control
+
+    def _report(self, history: list[Evaluation], state: TrainerState, fresh: bool) -> None:
+        if self._on_evaluation is not None:
+            self._on_evaluation(history, history[-1].step / state.max_steps, fresh)
 
     def _evaluates(self, step: int, last: bool) -> bool:
         if self._evaluations is None:

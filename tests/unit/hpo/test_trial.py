@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
 from podium.config.schema import TrainingConfig
 from podium.errors import ConfigError, NonFiniteLoss, OutOfMemory, StoreError
+from podium.hpo.ledger import Claim
 from podium.hpo.trial import CrossValidationTrial, training_with
+from podium.records import Observed, Report, StoppingRule
 from podium.training.spec import TrainingResult, TrainingSpec
+from podium.training.trainer import Evaluation
 
 from .support import file_ledger
 
@@ -22,24 +29,37 @@ def fold_result(score: float) -> TrainingResult:
 
 
 class Trainings:
-    """Stands in for the folds' trainings: remembers what it was asked for, and fails where told to."""
+    """Stands in for the folds' trainings: remembers what it was asked for, and fails where told to.
 
-    def __init__(self, scores: dict[int, float], error: Exception | None = None) -> None:
-        self.scores, self.error = scores, error
+    Every fold has one evaluation half-way, a tenth below its score, when the spec evaluates epochs. `order` is that in
+    which folds end.
+    """
+
+    def __init__(self, scores: dict[int, float], error: Exception | None = None, order: Sequence[int] = ()) -> None:
+        self.scores, self.error, self.order = scores, error, order
         self.specs: list[TrainingSpec] = []
         self.run: list[int] = []
 
     def __call__(
-        self, spec: TrainingSpec, folds: int, done: Collection[int], on_fold: Callable[[int, TrainingResult], None]
+        self,
+        spec: TrainingSpec,
+        folds: int,
+        done: Collection[int],
+        on_fold: Callable[[int, TrainingResult], None],
+        on_evaluation: Callable[[int, Evaluation, float], None],
+        at_once: int,
     ) -> None:
         self.specs.append(spec)
-        spec.output.mkdir(parents=True)
-        for fold in range(folds):
+        spec.output.mkdir(parents=True, exist_ok=True)
+        for fold in self.order or range(folds):
             if fold in done:
                 continue
             if fold not in self.scores:
                 assert self.error is not None
                 raise self.error
+            if spec.config.evaluations_per_epoch is not None:
+                half = fold_result(round(self.scores[fold] - 0.1, 6)).metrics
+                on_evaluation(fold, Evaluation(epoch=1.5, step=5, metrics=half), 0.5)
             self.run.append(fold)
             on_fold(fold, fold_result(self.scores[fold]))
 
@@ -114,6 +134,190 @@ def test_an_interrupted_trial_keeps_its_checkpoints(
     with pytest.raises(StoreError, match="the disk is full"):
         trial(ledger.begin(0, PARAMS), ledger)
     assert trainings.specs[0].output.exists()
+
+
+def median(thresholds: Mapping[float, float]) -> StoppingRule:
+    return StoppingRule(
+        algorithm="median", direction="maximize", compared="latest", point="progress", thresholds=dict(thresholds)
+    )
+
+
+ALL_REPORTS = (
+    Report(value=0.4, fold=0, epoch=1.5, progress=0.5),
+    Report(value=0.5, fold=0, progress=1.0),
+    Report(value=0.5, fold=1, epoch=1.5, progress=1.5),
+    Report(value=0.55, fold=1, progress=2.0),
+    Report(value=fmean([0.5, 0.6, 0.6]), fold=2, epoch=1.5, progress=2.5),
+    Report(value=fmean([0.5, 0.6, 0.7]), fold=2, progress=3.0),
+)
+SCORES = {0: 0.5, 1: 0.6, 2: 0.7}
+
+
+def test_evaluations_and_ends_of_folds_are_reported_as_running_means(
+    trial: CrossValidationTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = use(Trainings(SCORES), monkeypatch)
+    ledger = file_ledger(tmp_path)
+    claim = ledger.begin(0, PARAMS)
+    result = replace(trial, early_stopping=True)(claim, ledger)
+    assert trainings.specs[0].config.evaluations_per_epoch == 1
+    assert ledger.trials()[0].reports == ALL_REPORTS
+    assert result.metrics == {
+        "macro_f1": Observed.of([fmean([0.5, 0.6, 0.7])]),
+        "accuracy": Observed.of([fmean([0.5 + 0.01, 0.6 + 0.01, 0.7 + 0.01])]),
+    }
+    assert ledger.finish(claim, result.score, result.metrics).metrics["macro_f1"].latest == result.score
+
+
+def test_without_early_stopping_no_evaluation_is_added(
+    trial: CrossValidationTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = use(Trainings(SCORES), monkeypatch)
+    ledger = file_ledger(tmp_path)
+    trial(ledger.begin(0, PARAMS), ledger)
+    assert trainings.specs[0].config.evaluations_per_epoch is None
+    assert ledger.trials()[0].reports == tuple(report for report in ALL_REPORTS if report.epoch is None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "ran", "value", "why"),
+    [
+        (median({0.5: 0.45}), [], 0.4, "macro_f1 0.4000 is below 0.4500, which median asks for at epoch 1.5 of fold 0"),
+        (median({1.0: 0.51}), [0], 0.5, "macro_f1 0.5000 is below 0.5100, which median asks for at the end of fold 0"),
+        (median({1.25: 0.51}), [0], 0.5, "at epoch 1.5 of fold 1 (report 3)"),
+        (
+            StoppingRule(algorithm="medianstop", direction="maximize", compared="best", thresholds={4: 0.56}),
+            [0, 1],
+            0.55,
+            "macro_f1 0.5500 is below 0.5600, which medianstop asks for at the end of fold 1 (report 4)",
+        ),
+    ],
+)
+def test_a_trial_that_does_worse_stops_itself(
+    trial: CrossValidationTrial,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rule: StoppingRule,
+    ran: list[int],
+    value: float,
+    why: str,
+) -> None:
+    trainings = use(Trainings(SCORES), monkeypatch)
+    ledger = file_ledger(tmp_path)
+    claim = ledger.begin(0, PARAMS, rule=rule)
+    result = replace(trial, early_stopping=True)(claim, ledger)
+    assert result.pruned is not None and why in result.pruned
+    assert trainings.run == ran
+    assert not trainings.specs[0].output.exists()
+    record = ledger.prune(claim, result.pruned, result.metrics)
+    assert record.score == result.score == result.metrics["macro_f1"].latest == value
+    assert record.should_stop
+
+
+@pytest.mark.parametrize("rule", [median({3.0: 0.9, 2.75: 0.9}), median({0.75: 0.1, 1.5: 0.5})])
+def test_a_trial_that_keeps_up_or_is_done_succeeds(
+    trial: CrossValidationTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: StoppingRule
+) -> None:
+    use(Trainings(SCORES), monkeypatch)
+    ledger = file_ledger(tmp_path)
+    result = replace(trial, early_stopping=True)(ledger.begin(0, PARAMS, rule=rule), ledger)
+    assert (result.pruned, result.score) == (None, pytest.approx(0.6))
+
+
+@pytest.mark.parametrize("done", [1, 2])
+def test_a_trial_killed_on_its_way_reports_the_same_when_it_is_continued(
+    trial: CrossValidationTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    ledger, stopping = file_ledger(tmp_path), replace(trial, early_stopping=True)
+    use(Trainings(dict(list(SCORES.items())[:done]), StoreError("killed")), monkeypatch)
+    with pytest.raises(StoreError):
+        stopping(ledger.begin(0, PARAMS), ledger)
+    ledger.report(Claim(ledger.trials()[0], 1), Report(value=0.3, fold=done, epoch=0.5, progress=done + 0.25))
+    trainings = use(Trainings(SCORES), monkeypatch)
+    stopping(ledger.take_over(0), ledger)
+    assert trainings.run == list(range(done, 3))
+    assert ledger.trials()[0].reports == ALL_REPORTS
+
+
+def test_a_trial_killed_before_its_stop_was_written_stops_at_once(
+    trial: CrossValidationTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = file_ledger(tmp_path)
+    claim = ledger.begin(0, PARAMS, rule=median({1.0: 0.51}))
+    metrics = fold_result(0.5).metrics
+    ledger.fold_finished(claim, 0, 0.5, metrics, 2.0, [Report(value=0.5, fold=0, progress=1.0)])
+    trainings = use(Trainings({}), monkeypatch)
+    result = trial(ledger.take_over(0), ledger)
+    assert result.pruned is not None and "at the end of fold 0" in result.pruned
+    assert (result.score, result.metrics["accuracy"].latest, trainings.specs) == (0.5, 0.51, [])
+
+
+def test_folds_that_end_in_any_order_are_reported_in_theirs(
+    trial: CrossValidationTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = use(Trainings(SCORES, order=[2, 0, 1]), monkeypatch)
+    ledger = file_ledger(tmp_path)
+    parallel = replace(trial, early_stopping=True, parallel_folds=3)
+    assert parallel(ledger.begin(0, PARAMS), ledger).score == pytest.approx(0.6)
+    assert trainings.specs[0].config.evaluations_per_epoch is None, "nobody would hear of them"
+    assert ledger.trials()[0].reports == tuple(report for report in ALL_REPORTS if report.epoch is None)
+
+
+def test_a_rule_is_applied_to_each_of_several_reports(
+    trial: CrossValidationTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = use(Trainings(SCORES, order=[1, 0, 2]), monkeypatch)
+    ledger = file_ledger(tmp_path)
+    result = replace(trial, parallel_folds=2)(ledger.begin(0, PARAMS, rule=median({1.0: 0.51, 2.0: 0.1})), ledger)
+    assert trainings.run == [1, 0]
+    assert result.pruned is not None and "at the end of fold 0 (report 1)" in result.pruned
+
+
+KATIB_FILTER = re.compile(r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)")
+
+
+def collected(text: str, metric: str) -> list[float]:
+    """What Katib's collector reads with its default filter, `pkg/metricscollector/v1beta1/common/const.go`."""
+    lines = [line for line in text.splitlines() if metric in line]
+    for line in lines:
+        datetime.fromisoformat(line.split(" ")[0])
+    return [float(m[2]) for line in lines for m in KATIB_FILTER.finditer(line) if m[1] == metric]
+
+
+@pytest.mark.parametrize(("early_stopping", "values"), [(False, [0.6]), (True, [r.value for r in ALL_REPORTS])])
+def test_katibs_collector_reads_what_the_trial_reported(
+    trial: CrossValidationTrial,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    early_stopping: bool,
+    values: list[float],
+) -> None:
+    use(Trainings(SCORES), monkeypatch)
+    ledger = file_ledger(tmp_path)
+    result = replace(trial, early_stopping=early_stopping)(ledger.begin(0, PARAMS), ledger)
+    printed = "".join(capfd.readouterr())
+    assert collected(printed, "macro_f1") == pytest.approx(values)
+    assert collected(printed, "macro_f1")[-1] == result.score, "in full"
+    assert len(collected(printed, "accuracy")) == len(values)
+
+
+def test_a_pruned_trial_prints_its_last_report_once(
+    trial: CrossValidationTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    use(Trainings(SCORES), monkeypatch)
+    ledger = file_ledger(tmp_path)
+    replace(trial, early_stopping=True)(ledger.begin(0, PARAMS, rule=median({1.0: 0.51})), ledger)
+    assert collected(capfd.readouterr().out, "macro_f1") == [0.4, 0.5]
+
+
+def test_epochs_may_be_the_resource_of_hyperband(
+    trial: CrossValidationTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = use(Trainings(SCORES), monkeypatch)
+    ledger = file_ledger(tmp_path)
+    trial(ledger.begin(0, {"epochs": 9, "learning_rate": 1e-3}), ledger)
+    assert trainings.specs[0].config.epochs == 9.0
 
 
 def test_it_can_be_sent_to_a_worker(trial: CrossValidationTrial) -> None:

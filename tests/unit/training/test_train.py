@@ -12,14 +12,22 @@ import torch
 
 from podium import events
 from podium.data.artifact import DataArtifact
-from podium.errors import ConfigError, DataError, ModelError, NonFiniteLoss, OutOfMemory, TrainingTimeout
+from podium.errors import (
+    ConfigError,
+    DataError,
+    ModelError,
+    NonFiniteLoss,
+    OutOfMemory,
+    TrainingTimeout,
+    TrialPruned,
+)
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.training import train as module
 from podium.training.cross_validation import cross_validate
 from podium.training.spec import RESULT_FILE, TrainingResult, TrainingSpec
 from podium.training.train import main, sample_rows, train
-from podium.training.trainer import PodiumTrainer
+from podium.training.trainer import Evaluation, PodiumTrainer
 
 SpecMaker = Callable[..., TrainingSpec]
 FAST = {"learning_rate": 1e-3, "epochs": 3}
@@ -170,13 +178,77 @@ def test_without_early_stopping_the_last_evaluation_counts(
     assert train(text_spec(epochs=1, evaluations_per_epoch=2)).metrics == {"accuracy": 0.1}
 
 
+Told = list[tuple[float, float, dict[str, float]]]
+
+
+def listener(told: Told) -> Callable[[Evaluation, float], None]:
+    return lambda evaluation, share: told.append((evaluation.epoch, share, evaluation.metrics))
+
+
+def test_evaluations_are_told_and_change_nothing(text_spec: SpecMaker) -> None:
+    told: Told = []
+    often = train(text_spec(epochs=1, evaluations_per_epoch=3), listener(told))
+    assert often.metrics == train(text_spec(epochs=1)).metrics
+    assert [(epoch, share) for epoch, share, _ in told] == [(0.4, 0.4), (0.7, 0.7)]
+    assert told[1][2] != often.metrics and set(told[1][2]) == set(often.metrics)
+
+
+def test_evaluations_from_before_an_interruption_are_told_again(
+    text_spec: SpecMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: Told = []
+    spec = text_spec(epochs=1, evaluations_per_epoch=5)
+    undisturbed = train(spec, listener(whole))
+    train_but_die_before_step(spec, 8, monkeypatch)
+    resumed: Told = []
+    assert train(spec, listener(resumed)).metrics == undisturbed.metrics
+    assert resumed == whole and len(whole) == 4
+
+
+def test_with_early_stopping_the_best_evaluation_so_far_is_told(
+    text_spec: SpecMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.2, 0.9, 0.1, 0.4])
+    monkeypatch.setattr(module, "all_metrics", lambda _: {"accuracy": next(scores)})
+    told: Told = []
+    train(text_spec(epochs=1, evaluations_per_epoch=4, early_stopping_patience=3), listener(told))
+    assert [metrics["accuracy"] for _, _, metrics in told] == [0.2, 0.9, 0.9]
+
+
+def test_what_a_listener_raises_ends_the_training(text_spec: SpecMaker) -> None:
+    def stop(evaluation: Evaluation, share: float) -> None:
+        raise TrialPruned("at half-time")
+
+    with pytest.raises(TrialPruned, match="at half-time"):
+        train(text_spec(epochs=1, evaluations_per_epoch=2), stop)
+
+
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_fold_may_leave_the_model_that_was_scored(text_spec: SpecMaker, bbc: Path, patience: int | None) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    training = {"learning_rate": 3e-3, "evaluations_per_epoch": 2, "early_stopping_patience": patience}
+    spec = text_spec(epochs=3, **training).model_copy(update={"keep_model": True})
+    result = train(spec)
+    assert [path.name for path in spec.output.iterdir()] == ["model"]
+    model = AutoModelForSequenceClassification.from_pretrained(spec.output / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(spec.output / "model")
+    artifact = DataArtifact(bbc)
+    rows = artifact.development.select(artifact.fold(0)[1])
+    batch = tokenizer(rows["text"][:], truncation=True, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        found = model(**batch).logits.argmax(-1).numpy()
+    assert (found == np.asarray(rows["label"])).mean() == pytest.approx(result.metrics["accuracy"])
+    assert "held out of the training" in (spec.output / "model" / "README.md").read_text()
+
+
 def test_class_weights_are_balanced_over_the_training_rows(text_spec: SpecMaker, ner_spec: SpecMaker) -> None:
     def weights(spec: TrainingSpec) -> torch.Tensor | None:
-        return module._Training(spec, 0.0)._class_weights()
+        return module._Training(spec, 0.0, None)._class_weights()
 
     assert weights(text_spec()) is None
     assert weights(text_spec(class_weights="balanced")) == pytest.approx(np.ones(5))
-    training = module._Training(ner_spec(class_weights="balanced"), 0.0)
+    training = module._Training(ner_spec(class_weights="balanced"), 0.0, None)
     found = training._class_weights()
     labels = np.concatenate([np.array(row) for row in training.train_tokens["labels"]])
     assert found is not None and found[0] < 1 < found[1], "O is by far the most frequent tag"
@@ -279,8 +351,9 @@ def test_wrong_input(text_spec: SpecMaker, bbc: Path, tmp_path: Path) -> None:
 def test_cross_validation_runs_what_is_not_done(text_spec: SpecMaker, told: Callable[[], list[dict[str, Any]]]) -> None:
     spec = text_spec(fold=None, epochs=0.5).model_copy(update={"context": {"trial": 1}})
     reported: list[tuple[int, TrainingResult]] = []
-    results = cross_validate(spec, 2, {0: 0.5}, lambda fold, result: reported.append((fold, result)))
-    assert results == dict(reported) and list(results) == [1]
+    cross_validate(spec, 2, {0: 0.5}, lambda fold, result: reported.append((fold, result)))
+    results = dict(reported)
+    assert list(results) == [1]
     assert results[1].metrics == train(text_spec(fold=1, epochs=0.5)).metrics
     assert not list(spec.output.glob("fold-*"))
     started, finished = (
@@ -288,6 +361,27 @@ def test_cross_validation_runs_what_is_not_done(text_spec: SpecMaker, told: Call
     )
     assert [(line["fold"], line["trial"]) for line in started] == [(1, 1)]
     assert [(line["fold"], line["score"]) for line in finished] == [(1, results[1].metrics["accuracy"])]
+
+
+def test_folds_at_once_give_what_one_after_another_do(text_spec: SpecMaker) -> None:
+    spec = text_spec(fold=None, epochs=0.5, evaluations_per_epoch=4)
+    results: dict[int, dict[int, TrainingResult]] = {1: {}, 2: {}}
+    told: list[int] = []
+    for at_once, found in results.items():
+        cross_validate(spec, 2, {}, found.__setitem__, lambda fold, *_: told.append(fold), at_once)
+    assert {fold: result.metrics for fold, result in results[2].items()} == {
+        fold: result.metrics for fold, result in results[1].items()
+    }
+    assert told == [0, 1], "folds in other processes tell nothing before their end"
+    assert not list(spec.output.glob("fold-*"))
+
+
+def test_cross_validation_keeps_models(text_spec: SpecMaker) -> None:
+    spec = text_spec(fold=None, epochs=0.1).model_copy(update={"keep_model": True})
+    cross_validate(spec, 2, {}, lambda *_: None)
+    kept = [path.relative_to(spec.output).as_posix() for path in spec.output.glob("**/model.safetensors")]
+    assert sorted(kept) == ["models/fold-0/model.safetensors", "models/fold-1/model.safetensors"]
+    assert [path.name for path in spec.output.iterdir()] == ["models"]
 
 
 def test_cross_validation_ends_with_what_the_callback_raises(text_spec: SpecMaker) -> None:

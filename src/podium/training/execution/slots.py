@@ -18,7 +18,8 @@ from pathlib import Path
 from podium.machine import available_cores
 
 _POLL_SECONDS = 0.02
-_held: ContextVar[int] = ContextVar("held_slots", default=0)
+_held: ContextVar[list[int]] = ContextVar("held_slots")
+"""Descriptors of the locked slots."""
 
 
 @contextmanager
@@ -27,19 +28,28 @@ def core_slots(wanted: int = 1) -> Iterator[int]:
 
     Yields the number held. Inside another `core_slots` of the same context it yields at once what is held already.
     """
-    held = _held.get()
+    held = _held.get([])
     if held:
-        yield held
+        yield len(held)
         return
     total = available_cores()
     descriptors = _acquire(min(wanted, total), total)
-    token = _held.set(len(descriptors))
+    token = _held.set(descriptors)
     try:
         yield len(descriptors)
     finally:
         _held.reset(token)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        _release(descriptors)
+
+
+def release_slots() -> None:
+    """Give back what this context holds before it ends: the rest of it only waits for others that need the cores."""
+    _release(_held.get([]))
+
+
+def _release(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def _acquire(wanted: int, total: int) -> list[int]:

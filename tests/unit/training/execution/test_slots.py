@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from podium.training.execution import slots
-from podium.training.execution.slots import core_slots, slots_directory
+from podium.training.execution.slots import core_slots, release_slots, slots_directory
 
 HOLDER = """
 import sys, time
@@ -93,3 +93,15 @@ def test_released_when_the_body_fails() -> None:
 
 def test_directory_is_for_this_user_alone() -> None:
     assert slots_directory().stat().st_mode & 0o777 == 0o700
+
+
+def test_slots_can_be_given_back_before_the_end() -> None:
+    with core_slots(2):
+        assert not try_to_hold(1, 0.2)
+        release_slots()
+        assert try_to_hold(2, 5)
+        with core_slots(1) as held:
+            assert held == 1, "what was given back is taken anew"
+        release_slots()
+    release_slots()
+    assert try_to_hold(2, 5)
