@@ -32,6 +32,13 @@ class BestFormat(StrEnum):
     yaml = "yaml"
 
 
+class RunFormat(StrEnum):
+    """How an experiment is written when it has ended."""
+
+    text = "text"
+    yaml = "yaml"
+
+
 class ExportFormat(StrEnum):
     """How a study is written."""
 
@@ -39,6 +46,37 @@ class ExportFormat(StrEnum):
     json = "json"
     parquet = "parquet"
     katib = "katib"
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="A Katib Experiment (kubeflow.org/v1beta1) in YAML or JSON.")],
+    directory: Annotated[Path, typer.Option(help="Where the store, the status and the logs lie.")] = Path("podium-out"),
+    output: Annotated[
+        RunFormat, typer.Option("--output", "-o", help="yaml: print the Experiment with its status in the end.")
+    ] = RunFormat.text,
+    seed: Annotated[int, typer.Option(help="Seed of the search where the file gives no random_state.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, beside what there is under this name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what would be reused.")] = False,
+) -> None:
+    """Run a Katib Experiment on this machine; run the same file again to go on with it."""
+    from rich.console import Console
+
+    from podium.hpo.katib.files import to_yaml
+    from podium.local.katib import plan_katib, read_experiment, run_katib
+
+    katib = read_experiment(file, seed)
+    if dry_run:
+        typer.echo(plan_katib(file, katib, directory, fresh))
+        return
+    console = Console(file=sys.stdout if output is RunFormat.text else sys.stderr)
+    try:
+        resource = run_katib(file, katib, directory, fresh, console)
+    except KeyboardInterrupt:
+        typer.echo("stopped; run the same command again to go on from what is stored", err=True)
+        raise typer.Exit(130) from None
+    if output is RunFormat.yaml:
+        typer.echo(to_yaml(resource), nl=False)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from podium.hpo.space import (
     NormalParameter,
     Space,
 )
+from podium.records import Observed
 
 Direction = Literal["maximize", "minimize"]
 
@@ -70,6 +71,11 @@ class Objective:
     def better(self, score: float, other: float) -> bool:
         """Whether `score` is strictly better than `other`."""
         return score > other if self.direction == "maximize" else score < other
+
+    def value(self, observed: Mapping[str, Observed]) -> float:
+        """The objective of a trial for which this was observed: by its strategy the least, greatest or last value."""
+        value: float = getattr(observed[self.metric], self.strategies[self.metric])
+        return value
 
     def reached(self, score: float) -> bool:
         """Whether `score` meets the goal."""

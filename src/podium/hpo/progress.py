@@ -17,7 +17,7 @@ class Progress:
     Attributes:
         ended: trials that succeeded, failed or were pruned: all of them use up the budget.
         failed: those that failed.
-        goal_reached: whether a succeeded trial meets the goal.
+        goal_reached: whether a succeeded trial meets the goal, or, as in Katib, a pruned one with metrics.
     """
 
     def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
@@ -32,8 +32,11 @@ class Progress:
         """Count a trial; one that is still running counts for nothing."""
         self.ended += trial.status != "running"
         self.failed += trial.status == "failed"
-        if trial.status == "succeeded" and trial.score is not None:
-            self.goal_reached |= self._experiment.objective.reached(trial.score)
+        objective = self._experiment.objective
+        score = trial.score if trial.status == "succeeded" else None
+        if trial.status == "pruned" and objective.metric in trial.metrics:
+            score = objective.value(trial.metrics)
+        self.goal_reached |= score is not None and objective.reached(score)
 
     @property
     def outcome(self) -> Outcome | None:

@@ -12,12 +12,15 @@ from typing import Any, Literal
 from podium.errors import ConfigError
 from podium.hpo.algorithms import hint
 
-_PLACEHOLDER = re.compile(r"\$\{trialParameters\.(.+?)\}")
+PLACEHOLDER = re.compile(r"\$\{trialParameters\.(.+?)\}")
 _METADATA = re.compile(r"\$\{trialSpec\.(.+?)\}")
 _INDEXED = re.compile(r"(.+)\[(.+)]")
 _PLAIN_KEYS = ("Name", "Namespace", "Kind", "APIVersion")
 _ONLY_PYTHON = re.compile(r"\(\?(?:<?[=!]|[>#(]|P=)|\\[1-9]|[*+?}]\+")
 """Parts of a regular expression that Go's RE2 lacks: look-around, atomic and conditional groups, back references."""
+
+_ONLY_GO = re.compile(r"\[\^?\[:\^?[a-z]+:\]")
+"""A class that RE2 knows by name, and Python takes for its letters."""
 
 _COMPLETE = 'status.conditions.#(type=="Complete")#|#(status=="True")#'
 _FAILED = 'status.conditions.#(type=="Failed")#|#(status=="True")#'
@@ -102,7 +105,7 @@ class TrialTemplate:
                 )
         self._check_parameters(parameters, f"{path}.trialParameters")
         declared = {parameter.name for parameter in self.parameters}
-        for name in _PLACEHOLDER.findall(json.dumps(self.trial_spec, ensure_ascii=False)):
+        for name in PLACEHOLDER.findall(json.dumps(self.trial_spec, ensure_ascii=False)):
             if name not in declared:
                 raise ConfigError(
                     f"{path}.trialSpec: ${{trialParameters.{name}}} is not among the trialParameters"
@@ -157,19 +160,25 @@ class TrialTemplate:
                 raise ConfigError(f"{here}.name: ${{trialParameters.{parameter.name}}} must be in the trialSpec")
 
     def _check_metadata(self, reference: str, parameters: Collection[str], path: str) -> None:
-        match = _METADATA.fullmatch(reference)
-        if match is None:
+        if _METADATA.fullmatch(reference) is None:
             raise ConfigError(f"{path}: {reference!r} is no parameter of the space{hint(reference, parameters)}")
-        key = match[1]
-        indexed = _INDEXED.fullmatch(key)
-        if key in _PLAIN_KEYS:
+        key, index = metadata_reference(reference)
+        if index is None and key in _PLAIN_KEYS:
             return
-        if indexed is None or indexed[1] not in ("Labels", "Annotations"):
+        if index is None or key not in ("Labels", "Annotations"):
             keys = (*_PLAIN_KEYS, "Labels[...]", "Annotations[...]")
             raise ConfigError(f"{path}: a trial has no metadata {key!r}{hint(key, keys)}")
-        held = (self.trial_spec.get("metadata") or {}).get(indexed[1].lower()) or {}
-        if indexed[2] not in held:
-            raise ConfigError(f"{path}: trialSpec.metadata.{indexed[1].lower()} must have {indexed[2]!r}")
+        held = (self.trial_spec.get("metadata") or {}).get(key.lower()) or {}
+        if index not in held:
+            raise ConfigError(f"{path}: trialSpec.metadata.{key.lower()} must have {index!r}")
+
+
+def metadata_reference(reference: str) -> tuple[str, str | None]:
+    """Key and index of a reference to metadata: `${trialSpec.Labels[team]}` is `Labels`, `team`."""
+    match = _METADATA.fullmatch(reference)
+    key = match[1] if match else reference
+    indexed = _INDEXED.fullmatch(key)
+    return (indexed[1], indexed[2]) if indexed else (key, None)
 
 
 @dataclass(frozen=True)
@@ -212,6 +221,8 @@ class MetricsCollector:
             except re.error as error:
                 raise ConfigError(f"{where}: {expression!r} is no regular expression: {error}") from error
             bare = re.sub(r"\[\^?\]?[^\]]*\]", "x", re.sub(r"\\[^1-9]", "x", expression))
+            if _ONLY_GO.search(expression):
+                raise ConfigError(f"{where}: {expression!r}: write the characters of a class such as [:alpha:] out")
             if _ONLY_PYTHON.search(bare):
                 raise ConfigError(f"{where}: {expression!r} has a construct that Katib's regular expressions lack")
             if groups < 2:

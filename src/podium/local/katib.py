@@ -1,0 +1,175 @@
+"""A Katib Experiment file run on this machine, from the file to the summary a user reads at the end."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from podium.errors import ConfigError, StudyFailed
+from podium.events import ENV_FILE, ENV_STEP, emit
+from podium.hpo.katib.experiment import KatibExperiment, from_katib, to_katib
+from podium.hpo.katib.files import to_yaml
+from podium.hpo.katib.process import not_honoured, process_of
+from podium.hpo.katib.study import KatibStudy, StudyPlace, check_template
+from podium.hpo.katib.trial import render, trial_name
+from podium.hpo.suggest import suggester_for
+from podium.local.progress import ProgressView
+
+_COUNTS = {
+    "trialsSucceeded": "succeeded",
+    "trialsEarlyStopped": "stopped early",
+    "trialsFailed": "failed",
+    "trialMetricsUnavailable": "without metrics",
+    "trialsKilled": "killed",
+}
+
+
+def read_experiment(file: Path, seed: int) -> KatibExperiment:
+    """The experiment in a file.
+
+    Raises:
+        ConfigError: it cannot be read or run here; the message names file and field.
+    """
+    try:
+        return from_katib(file.read_text(), seed)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: a file with a Katib Experiment is expected, but got {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, console: Console) -> dict[str, Any]:
+    """Run or resume the study of an experiment, draw its progress, and print how it ended.
+
+    Returns:
+        The Experiment with its status.
+
+    Raises:
+        ConfigError: see `KatibStudy`.
+        StudyFailed: the experiment failed, or no trial gave a value of the objective.
+    """
+    name = katib.experiment.name
+    with _located(file):
+        check_template(katib)
+    place = StudyPlace.of(katib, directory.absolute(), fresh)
+    with place.store.lease(place.key), _located(file):
+        study = KatibStudy(katib, place)
+        console.print(f"Experiment {name}: {_found(study)}", highlight=False, soft_wrap=True)
+        for note in not_honoured(katib):
+            console.print(f"  not honoured: {note}", highlight=False, markup=False, soft_wrap=True)
+        with _events(place, name), ProgressView(place.files.events, console):
+            resource = _run(study, file)
+    _print_summary(resource, place, console)
+    _check_end(resource)
+    return resource
+
+
+def _run(study: KatibStudy, file: Path) -> dict[str, Any]:
+    started = monotonic()
+    emit("step_started")
+    try:
+        resource = study.run(str(file))
+    except BaseException as error:
+        emit("step_failed", seconds=monotonic() - started, error=str(error))
+        raise
+    emit("step_finished", how="reused" if study.is_over else "computed", key=study.place.key.digest)
+    return resource
+
+
+@contextmanager
+def _located(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+@contextmanager
+def _events(place: StudyPlace, step: str) -> Iterator[None]:
+    """Let this process and its workers report to the study's events file, which begins anew."""
+    place.files.directory.mkdir(parents=True, exist_ok=True)
+    place.files.events.write_text("")
+    before = {name: os.environ.get(name) for name in (ENV_FILE, ENV_STEP)}
+    os.environ.update({ENV_FILE: str(place.files.events), ENV_STEP: step})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _found(study: KatibStudy) -> str:
+    budget = f"{study.katib.experiment.max_trials} trials, {study.katib.experiment.parallel_trials} at once"
+    if not study.found:
+        return budget
+    ended = sum(trial.status != "running" for trial in study.found)
+    return f"{budget}; {ended} are done" + (", nothing is left to do" if study.is_over else "")
+
+
+def _print_summary(resource: Mapping[str, Any], place: StudyPlace, console: Console) -> None:
+    status = resource["status"]
+    end = status["conditions"][-1]
+    counts = [f"{status[count]} {words}" for count, words in _COUNTS.items() if status.get(count)]
+    lines = {"Outcome": f"{end['type']} ({end['reason']}): {end['message']}", "Trials": ", ".join(counts)}
+    if best := status.get("currentOptimalTrial"):
+        values = " ".join(f"{item['name']}={item['value']}" for item in best["parameterAssignments"])
+        lines["Best"] = f"{best['bestTrialName']}: {values}"
+        lines["Metrics"] = "; ".join(
+            f"{metric['name']} min={metric['min']} max={metric['max']} latest={metric['latest']}"
+            for metric in best["observation"]["metrics"]
+        )
+    lines |= {
+        "Status": str(place.files.experiment),
+        "Trials in": str(place.files.trials),
+        "Logs": str(place.files.logs),
+    }
+    console.print()
+    for name, text in lines.items():
+        console.print(f"[bold]{name:<11}[/bold]{escape(text)}", highlight=False, soft_wrap=True)
+
+
+def _check_end(resource: Mapping[str, Any]) -> None:
+    """Raise StudyFailed for an experiment that failed, or succeeded, as Katib calls it, without any result."""
+    status = resource["status"]
+    end = status["conditions"][-1]
+    if end["type"] == "Failed":
+        raise StudyFailed(f"experiment {resource['metadata']['name']}: {end['message']}; see the logs of its trials")
+    if "currentOptimalTrial" not in status:
+        raise StudyFailed(
+            f"experiment {resource['metadata']['name']}: {end['message']}, but no trial gave a value of its objective; "
+            "see the logs of its trials"
+        )
+
+
+def plan_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool) -> str:
+    """What `run_katib` would do, and the experiment with every default spelt out; nothing is written.
+
+    Raises:
+        ConfigError: see `KatibStudy`.
+    """
+    with _located(file):
+        check_template(katib)
+        suggestion = suggester_for(katib.experiment, ()).suggest(0)
+        assert suggestion is not None
+        spec = render(katib, 0, suggestion.params)
+        lines = [to_yaml(to_katib(katib)), f"First trial: {trial_name(katib, 0)}"]
+        process = process_of(katib, spec, None)
+        lines.append(f"  {shlex.join(process.arguments)}")
+        lines += [f"  {name}={value}" for name, value in process.environment.items()]
+        lines += [f"Not honoured: {note}" for note in not_honoured(katib)] or ["Everything is honoured."]
+        if (directory / "store").exists():
+            study = KatibStudy(katib, StudyPlace.of(katib, directory.absolute(), fresh))
+            lines.append(f"Reused: {_found(study)}" if study.found else "Reused: nothing")
+        else:
+            lines.append("Reused: nothing")
+    return "\n".join(lines)
