@@ -46,6 +46,13 @@ class Documents(Protocol):
     def names(self) -> list[str]:
         """Names of all documents."""
 
+    @property
+    def place(self) -> str:
+        """Where they are, for people and as the identity of what they hold."""
+
+    def below(self, name: str) -> Documents:
+        """Documents of their own in a folder beside these."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -53,7 +60,7 @@ class Claim:
 
     Attributes:
         record: the trial as it was when claimed; its `fold_scores` need not be computed again.
-        attempt: 1 for the first execution, one more each time the trial was taken over.
+        attempt: 1 for the first execution, one more each time the trial was taken over or executed again.
     """
 
     record: TrialRecord
@@ -87,6 +94,15 @@ class TrialLedger:
     def __init__(self, documents: Documents, owner: Owner | None = None) -> None:
         self._documents = documents
         self._owner = owner or Owner.current()
+
+    @property
+    def place(self) -> str:
+        """Where it is; two ledgers at one place hold the same study."""
+        return self._documents.place
+
+    def below(self, name: str) -> Documents:
+        """A place for what is written of one trial where it runs, on a machine that is told no more than that."""
+        return self._documents.below(name)
 
     def describe(self, text: str) -> None:
         """Keep what the study says of itself, beside its trials; nothing is written where that has not changed."""
@@ -148,9 +164,16 @@ class TrialLedger:
                 f"a study is run by one process at a time, but trial {number} is being run by {owner}; "
                 "wait until it has ended, or stop it, and run the same command again"
             )
-        trial = document.trial
-        kept = tuple(report for report in trial.reports if str(report.fold) in trial.fold_scores)
-        return self._claim(trial.model_copy(update={"reports": kept}), attempts + 1)
+        return self._claim(_continued(document.trial), attempts + 1)
+
+    def again(self, claim: Claim) -> Claim:
+        """Continue a trial of this process whose worker was killed, as `take_over` does; the kill is counted.
+
+        Raises:
+            StudyFailed: see `fold_finished`.
+        """
+        trial = _continued(self._held(claim))
+        return self._claim(trial.model_copy(update={"kills": trial.kills + 1}), claim.attempt + 1)
 
     def report(self, claim: Claim, *reports: Report) -> TrialRecord:
         """Keep values of the objective that a trial reported on its way; `should_stop` of the result is the answer.
@@ -322,6 +345,12 @@ class TrialLedger:
             if isinstance(error.__cause__, UnicodeDecodeError):
                 return ""
             raise
+
+
+def _continued(trial: TrialRecord) -> TrialRecord:
+    """A trial without the reports of what has to be done again."""
+    kept = tuple(report for report in trial.reports if str(report.fold) in trial.fold_scores)
+    return trial.model_copy(update={"reports": kept})
 
 
 def _parse(text: str, number: int, attempt: int) -> _Document:

@@ -96,6 +96,7 @@ class TrialRecord(Frozen):
         metrics: every metric that was collected, the objective among them, by name.
         reason: of a trial that failed or was pruned: a stable word for machines, the name of the error's class.
         error: the same for people.
+        kills: how often its worker was killed from outside and it was executed again.
     """
 
     number: int
@@ -111,6 +112,7 @@ class TrialRecord(Frozen):
     metrics: dict[str, Observed] = {}
     reason: str | None = None
     error: str | None = None
+    kills: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
 

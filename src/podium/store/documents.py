@@ -17,6 +17,19 @@ class Documents:
         self._files = files
         self._folder = "/".join(("documents", *(check_name(part, "a document prefix") for part in prefix.split("/"))))
 
+    @property
+    def place(self) -> str:
+        """Where they are: path or key of the folder in its file system."""
+        return self._files.path(self._folder)
+
+    def below(self, name: str) -> Documents:
+        """The documents of a prefix below this one.
+
+        Raises:
+            InputError: `name` is not a plain file name.
+        """
+        return Documents(self._files, f"{self._folder.removeprefix('documents/')}/{name}")
+
     def put(self, name: str, text: str) -> None:
         """Create or replace a document.
 

@@ -20,7 +20,7 @@ from podium.hpo.engines.base import Engine, TrialFunction
 from podium.hpo.experiment import Algorithm, Objective
 from podium.hpo.ledger import Documents, TrialLedger
 from podium.hpo.study import best_trial, run_study
-from podium.records import TrialRecord
+from podium.records import Report, TrialRecord
 from podium.store.owner import Owner
 
 from .support import Trial, experiment, file_ledger
@@ -38,8 +38,16 @@ def dead_owner() -> Owner:
 class EngineContract(ABC):
     """Subclasses make an engine; trials reach the ledger through the file system, as from other processes."""
 
+    executions_of_a_damaged_trial = 2
+    """How often a trial is executed whose document was damaged after it had ended: once where its process keeps a
+    result of its own, from which the ledger is restored."""
+
     @abstractmethod
     def engine(self, trial: TrialFunction, tmp_path: Path) -> Engine: ...
+
+    def log_of(self, number: int) -> str:
+        """Part of what the error of a failed trial says of the place of its log."""
+        return f"trial-{number:06d}.log"
 
     @pytest.fixture
     def ledger(self, tmp_path: Path) -> TrialLedger:
@@ -83,7 +91,7 @@ class EngineContract(ABC):
             run_study(budget, ledger, self.engine(trial, tmp_path))
         for number in (1, 2):
             assert f"trial {number}: OutOfMemory: no memory for {number} (log: " in str(error.value)
-            assert f"trial-{number:06d}.log" in str(error.value)
+            assert self.log_of(number) in str(error.value)
         assert sorted(trial.executions()) == [0, 1, 2]
 
     def test_a_failed_study_goes_on_under_a_larger_failure_budget(self, ledger: TrialLedger, tmp_path: Path) -> None:
@@ -212,7 +220,7 @@ class EngineContract(ABC):
         repaired = run_study(experiment(), ledger, self.engine(trial, tmp_path))
         assert [record.params for record in repaired] == [record.params for record in trials]
         assert [record.score for record in repaired] == [record.score for record in trials]
-        assert trial.executions() == {0: 1, 1: 1, 2: 2, 3: 1, 4: 1, 5: 1}
+        assert trial.executions() == {0: 1, 1: 1, 2: self.executions_of_a_damaged_trial, 3: 1, 4: 1, 5: 1}
 
 
 def _moment(time: datetime | None) -> datetime:
@@ -298,6 +306,21 @@ class LedgerContract(ABC):
                 ledger.take_over(0)
             process.kill()
         assert ledger.take_over(0).attempt == 2
+
+    def test_a_killed_trial_is_continued_and_the_kill_counted(self, ledger: TrialLedger) -> None:
+        old = ledger.begin(0, PARAMS)
+        ledger.fold_finished(old, 0, 0.5, {}, 1.0)
+        ledger.report(old, Report(value=0.5, fold=0), Report(value=0.7, fold=1))
+        again = ledger.again(old)
+        assert (again.number, again.params, again.attempt, again.record.kills) == (0, PARAMS, 2, 1)
+        assert again.record.fold_scores == {"0": 0.5}
+        assert again.record.reports == (Report(value=0.5, fold=0),)
+        with pytest.raises(StudyFailed, match="trial 0 was taken over"):
+            ledger.report(old, Report(value=0.1, fold=1))
+        record = ledger.finish(again, 0.6)
+        assert ledger.trials() == (record,) and record.kills == 1
+        with pytest.raises(StudyFailed, match="trial 0 has succeeded"):
+            ledger.again(again)
 
     def test_only_a_running_trial_is_taken_over(self, ledger: TrialLedger) -> None:
         ledger.finish(ledger.begin(0, PARAMS), 0.5)

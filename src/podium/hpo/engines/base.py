@@ -15,6 +15,10 @@ OnTrial = Callable[[TrialRecord], None]
 """Told of a trial that ended."""
 
 
+MAX_KILLS = 2
+"""How often a trial is executed again because its worker was killed from outside."""
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """How a trial ended that did not fail.
@@ -71,6 +75,11 @@ class Engine(ABC):
 
     Suggestions: they follow from the experiment's seed, the trial's number and, for algorithms that learn, the
     trials known at that moment; random search gives a number the same params whatever happened before.
+
+    Kills: a trial whose process is killed from outside while the engine lives (WorkerKilled: preemption, an operator,
+    somebody else's memory) says nothing about its params. It is executed again at once, under its number, as another
+    attempt that keeps its finished folds, at most `MAX_KILLS` times; the ledger counts them. A crash of its own and a
+    kill that the kernel counted as out of memory are failures.
 
     Errors: a trial that raises a TrainingError or an exception Podium does not know, dies, or ends with a score
     that is not finite, becomes a failed trial with that reason. Any other PodiumError (bad input, a store that

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from podium.errors import PodiumError, TrainingError
+from podium.errors import PodiumError, TrainingError, WorkerKilled
 from podium.events import emit
-from podium.hpo.engines.base import Engine, OnTrial, TrialFunction, TrialResult
+from podium.hpo.engines.base import MAX_KILLS, Engine, OnTrial, TrialFunction, TrialResult
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.progress import Progress
@@ -95,7 +95,12 @@ class EmbeddedEngine(Engine):
                     if not running:
                         return
                     for job in self._pool.wait_any(list(running)):
-                        record = self._end(job, running.pop(job), ledger)
+                        claim = running.pop(job)
+                        record = self._end(job, claim, ledger)
+                        if record is None:
+                            again = ledger.again(claim)
+                            running[self._start(again, ledger)] = again
+                            continue
                         progress.add(record)
                         suggester.tell(record)
                         stopper.add(record)
@@ -128,12 +133,18 @@ class EmbeddedEngine(Engine):
         job: Job = self._pool.submit(self._trial, claim, ledger, log=log_of(self._logs, claim.number))
         return job
 
-    def _end(self, job: Job, claim: Claim, ledger: TrialLedger) -> TrialRecord:
+    def _end(self, job: Job, claim: Claim, ledger: TrialLedger) -> TrialRecord | None:
+        """The trial as it ended; None where its worker was killed and it is to be executed again."""
         try:
             result: TrialResult = job.wait()
             if result.pruned is not None:
                 return ledger.prune(claim, result.pruned, result.metrics)
             return ledger.finish(claim, result.score, result.metrics)
+        except WorkerKilled as error:
+            if claim.record.kills >= MAX_KILLS:
+                return self._fail(claim, ledger, error)
+            _log.warning("trial %d is executed again: %s", claim.number, error)
+            return None
         except PodiumError as error:
             if not isinstance(error, TrainingError):
                 raise

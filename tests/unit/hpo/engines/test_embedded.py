@@ -9,24 +9,25 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podium.errors import ConfigError, StoreError, TrainingKilled
+from podium.errors import ConfigError, OutOfMemory, StoreError, TrainingKilled, WorkerKilled
 from podium.hpo.algorithms import Algorithm
-from podium.hpo.engines.base import Engine, TrialFunction, TrialResult
+from podium.hpo.engines.base import MAX_KILLS, Engine, TrialFunction, TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.space import DiscreteParameter, FloatParameter, NormalParameter, Space
 from podium.hpo.study import best_trial, run_study
 from podium.hpo.suggest.optuna_sampler import OptunaSampler
-from podium.records import TrialRecord
+from podium.records import Report, TrialRecord
 
 from ..conformance import EngineContract
 from ..support import ForkPool, InlinePool, Trial, experiment, file_ledger, score_of
@@ -155,23 +156,56 @@ def _after(trials: list[TrialRecord], running: dict[str, Any]) -> dict[str, Any]
     return sampler.suggest(21).params
 
 
-class Kills:
-    """Ends its own worker."""
+@dataclass(frozen=True)
+class Killed(Trial):
+    """Trial 1 ends its own worker after its first fold, in its first `kills` attempts."""
 
-    event_fields: ClassVar[dict[str, Any]] = {}
+    kills: int = 0
 
     def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
-        if claim.number == 1:
+        if claim.number == 1 and claim.attempt <= self.kills:
+            self._note("trials", f"{claim.number} {claim.attempt} {os.getpid()}")
+            if claim.attempt == 1:
+                ledger.fold_finished(claim, 0, 0.125, {}, 1.0)
+            ledger.report(claim, Report(value=0.5, fold=1))
             os.kill(os.getpid(), signal.SIGKILL)
-        return TrialResult(0.5)
+        return super().__call__(claim, ledger)
 
 
-def test_a_worker_that_dies_is_a_failed_trial(tmp_path: Path) -> None:
-    trials = run_study(
-        experiment(max_trials=4), file_ledger(tmp_path), EmbeddedEngine(Kills(), ForkPool(), tmp_path / "logs")
+@pytest.mark.parametrize("algorithm", [Algorithm("random"), TPE], ids=lambda algorithm: algorithm.name)
+def test_a_trial_whose_worker_is_killed_is_executed_again(tmp_path: Path, algorithm: Algorithm) -> None:
+    study = experiment(max_trials=5, parallel_trials=1, max_failed_trials=0, algorithm=algorithm)
+    trial = Killed(tmp_path / "executed", kills=MAX_KILLS)
+    told: list[TrialRecord] = []
+    trials = run_study(study, file_ledger(tmp_path), EmbeddedEngine(trial, ForkPool(), tmp_path / "logs"), told.append)
+    assert [record.status for record in trials] == ["succeeded"] * 5
+    assert [record.number for record in told] == list(range(5))
+    assert trial.attempts(1) == [1, 2, 3]
+    assert [record.kills for record in trials] == [0, 2, 0, 0, 0]
+    assert trials[1].fold_scores["0"] == 0.125 and trials[1].reports == ()
+    undisturbed = run_study(
+        study, file_ledger(tmp_path / "b"), EmbeddedEngine(Trial(tmp_path / "c"), ForkPool(), tmp_path / "logs")
     )
-    assert [trial.status for trial in trials] == ["succeeded", "failed", "succeeded", "succeeded"]
-    assert str(trials[1].error).startswith(TrainingKilled.__name__)
+    assert [record.params for record in undisturbed] == [record.params for record in trials]
+
+
+def test_a_worker_that_is_killed_every_time_is_a_failed_trial(tmp_path: Path) -> None:
+    trial = Killed(tmp_path / "executed", kills=99)
+    engine = EmbeddedEngine(trial, ForkPool(), tmp_path / "logs")
+    trials = run_study(experiment(max_trials=4), file_ledger(tmp_path), engine)
+    assert [record.status for record in trials] == ["succeeded", "failed", "succeeded", "succeeded"]
+    assert trials[1].reason == WorkerKilled.__name__ and trials[1].kills == MAX_KILLS
+    assert trial.attempts(1) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("error", [OutOfMemory("killed by the kernel"), TrainingKilled("ended by SIGSEGV")])
+def test_a_crash_is_not_repeated(tmp_path: Path, error: Exception) -> None:
+    trial = Trial(tmp_path / "executed", errors={1: error})
+    trials = run_study(
+        experiment(max_trials=3), file_ledger(tmp_path), EmbeddedEngine(trial, ForkPool(), tmp_path / "logs")
+    )
+    assert trials[1].status == "failed" and trials[1].kills == 0
+    assert trial.attempts(1) == [1]
 
 
 def test_a_store_that_fails_stops_the_study_and_loses_nothing(tmp_path: Path) -> None:
