@@ -100,6 +100,11 @@ class HpoConfig(Section):
             raise ValueError(f"trials take their epochs from epochs={self.epochs} or from space.epochs; leave out one")
         if self.warm_start and self.engine == "katib":
             raise ValueError("Katib knows no trials of another study; leave out warm_start, or set engine=embedded")
+        if self.fold_models == "best" and self.engine != "embedded":
+            raise ValueError(
+                f"fold_models=best needs engine=embedded, whose trials leave their models on this machine, but got "
+                f"engine={self.engine}; set fold_models=none"
+            )
         if self.max_failed_trials > self.max_trials:
             raise ValueError(
                 "max_failed_trials <= max_trials must hold, but got "

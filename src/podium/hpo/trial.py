@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from podium.config.schema import TrainingConfig
-from podium.errors import ConfigError, TrainingError, TrialPruned
+from podium.errors import ConfigError, TrainingError, TrialPruned, WorkerKilled
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.metric_line import metric_line
@@ -57,7 +57,7 @@ class CrossValidationTrial:
         """
         from podium.training.cross_validation import cross_validate
 
-        spec = self._spec(claim)
+        spec = self.training_of(claim.number, claim.params)
         course = _Course(claim, ledger, spec.metric, self.folds, printed=self.early_stopping)
         try:
             course.judge(claim.record)
@@ -67,6 +67,9 @@ class CrossValidationTrial:
         except TrialPruned as stopped:
             shutil.rmtree(spec.output, ignore_errors=True)
             return course.result(pruned=str(stopped))
+        except WorkerKilled:
+            # A fold's process; the trial may be continued from its checkpoints.
+            raise
         except TrainingError:
             shutil.rmtree(spec.output, ignore_errors=True)
             raise
@@ -74,15 +77,20 @@ class CrossValidationTrial:
             shutil.rmtree(spec.output, ignore_errors=True)
         return course.result()
 
-    def _spec(self, claim: Claim) -> TrainingSpec:
-        config = training_with(self.spec.config, claim.params)
+    def training_of(self, number: int, params: Mapping[str, Scalar]) -> TrainingSpec:
+        """What the folds of a trial train, but for their numbers.
+
+        Raises:
+            ConfigError: see `training_with`.
+        """
+        config = training_with(self.spec.config, params)
         if self.early_stopping and self.parallel_folds == 1 and config.evaluations_per_epoch is None:
             config = config.model_copy(update={"evaluations_per_epoch": 1})
         return self.spec.model_copy(
             update={
                 "config": config,
-                "output": self.spec.output / f"trial-{claim.number:06d}",
-                "context": {**self.spec.context, "number": claim.number},
+                "output": self.spec.output / f"trial-{number:06d}",
+                "context": {**self.spec.context, "number": number},
             }
         )
 

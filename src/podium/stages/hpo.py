@@ -14,13 +14,15 @@ from podium.hpo.progress import Progress
 from podium.hpo.studies import LEDGERS
 from podium.hpo.study import best_trial, run_study
 from podium.machine import available_cores
-from podium.records import DataRecord, RunRecord, StudyRecord, TrialRecord
+from podium.records import ArtifactRef, DataRecord, RunRecord, StudyRecord, TrialRecord
 from podium.stages.context import step_context
 from podium.stages.keys import Prior, family_key, study_key
 from podium.stages.step import StepRun, open_store, run_step
 from podium.stages.warm_start import prior_trials
 
 if TYPE_CHECKING:
+    from podium.hpo.trial import CrossValidationTrial
+    from podium.training.execution.workers import WorkerPool
     from podium.training.spec import TrainingSpec
 
 MAIN = "main"
@@ -76,6 +78,7 @@ def _ledger_name(run: RunRecord, key: str) -> str:
 
 def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_name: str, prior: Prior) -> StudyRecord:
     from podium.hpo.engines.embedded import EmbeddedEngine
+    from podium.hpo.fold_models import BestFoldModels
     from podium.hpo.trial import CrossValidationTrial
     from podium.training.backbone import check_backbone
     from podium.training.execution.workers import TRAINING, WorkerPool
@@ -87,8 +90,13 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
     logs = (step.directory or work) / "trials"
     spec = _spec(step, data, backbone, path, work)
 
-    def track(trial: TrialRecord) -> None:
-        step.tracker.log_trial(step.mlflow_run_id, trial)
+    trial = CrossValidationTrial(spec, data.folds, config.hpo.early_stopping.name != "none", config.hpo.parallel_folds)
+    models = BestFoldModels(trial, experiment.objective.direction)
+
+    def track(record: TrialRecord) -> None:
+        step.tracker.log_trial(step.mlflow_run_id, record)
+        if spec.keep_model:
+            models.ended(record)
 
     step.tracker.log_params(step.mlflow_run_id, {"backbone": backbone, "metric": config.hpo.metric, **_search(config)})
     preload = (TRAINING, CrossValidationTrial.__module__, "podium.store.store")
@@ -96,11 +104,12 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
         # In a worker, which has the libraries loaded; loading them here as well would cost seconds.
         pool.submit(check_backbone, path, data.task, spec.trust_remote_code, log=logs / "backbone.txt").wait()
         known = tuple(trial for trials in prior.values() for trial in trials)
-        engine = EmbeddedEngine(CrossValidationTrial(spec, data.folds), pool, logs, known)
+        engine = EmbeddedEngine(trial, pool, logs, known)
         about = StudyAbout(engine=config.hpo.engine, backbone=backbone, family=family_key(config, data).digest)
         trials = run_study(experiment, ledger, engine, track, about)
+        best = best_trial(trials, experiment.objective.direction)
+        artifacts = _fold_models(step, trial, best, ledger_name, pool, logs) if spec.keep_model else {}
     shutil.rmtree(work)
-    best = best_trial(trials, experiment.objective.direction)
     study = StudyRecord(
         **step.stamp,
         family=about.family,
@@ -111,9 +120,23 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
         ledger=ledger_name,
         trials=trials,
         best=best.number,
+        artifacts=artifacts,
     )
     step.tracker.log_metrics(step.mlflow_run_id, {f"best_cv_{study.metric}": study.best_score})
     return study
+
+
+def _fold_models(
+    step: StepRun, trial: CrossValidationTrial, best: TrialRecord, ledger_name: str, pool: WorkerPool, logs: Path
+) -> dict[str, ArtifactRef]:
+    """The artifact of the best trial's fold models: that of the stored study where it has the same best trial."""
+    from podium.hpo.fold_models import fold_models_of
+
+    stored = step.store.get(StudyRecord, step.key.digest)
+    if stored is not None and (stored.ledger, stored.best) == (ledger_name, best.number):
+        return stored.artifacts
+    models = pool.submit(fold_models_of, trial, best, log=logs / "fold_models.txt").wait()
+    return {"fold_models": step.store.put_artifact("fold_models", models)}
 
 
 def _spec(step: StepRun, data: DataRecord, backbone: str, path: Path, work: Path) -> TrainingSpec:
@@ -132,6 +155,7 @@ def _spec(step: StepRun, data: DataRecord, backbone: str, path: Path, work: Path
         config=config.training.model_copy(update=budget),
         metric=config.hpo.metric,
         seed=config.seed,
+        keep_model=config.hpo.fold_models == "best",
         data_fraction=config.hpo.data_fraction,
         threads=config.training.threads or 1,
         output=work,

@@ -63,13 +63,18 @@ class Trials(Runs):
             if existing.data.tags.get(PARENT_RUN) != step_run_id:
                 self.set_tags(run_id, {PARENT_RUN: step_run_id})
         self._record_folds(run_id, self._folds(existing) if existing else {}, tags, trial)
-        scores = [m for f, s in trial.fold_scores.items() for m in self._metrics({"fold_score": s}, int(f), ended)]
-        figures = {"seconds": sum(trial.fold_seconds.values())} | (
-            {} if trial.score is None else {"score": trial.score}
-        )
-        state = {"podium.trial.status": trial.status} | ({"podium.error": trial.error} if trial.error else {})
+        course = [m for f, s in trial.fold_scores.items() for m in self._metrics({"fold_score": s}, int(f), ended)]
+        for step, report in enumerate(trial.reports, start=1):
+            course += self._metrics({"running_score": report.value}, step, ended)
+        figures = {"seconds": sum(trial.fold_seconds.values())}
+        figures |= {f"mean_{name}": observed.latest for name, observed in trial.metrics.items()}
+        figures |= {} if trial.score is None else {"score": trial.score}
+        state: dict[str, str] = {"podium.trial.status": trial.status}
+        state |= {f"podium.label.{name}": str(value) for name, value in trial.labels.items()}
+        state |= {"podium.reason": trial.reason} if trial.reason else {}
+        state |= {"podium.error": trial.error} if trial.error else {}
         params = [(key, str(value)) for key, value in trial.params.items()]
-        self._log(run_id, params, [*scores, *self._metrics(figures, at_ms=ended)], [*state.items(), (CONTENT, content)])
+        self._log(run_id, params, [*course, *self._metrics(figures, at_ms=ended)], [*state.items(), (CONTENT, content)])
         if status := _STATUS[trial.status]:
             self._end(run_id, status, ended)
 

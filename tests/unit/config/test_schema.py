@@ -73,6 +73,7 @@ def space_of(name: str, **parameter: Any) -> dict[str, Any]:
         ({"hpo": {"metric": "f1"}}, "must be one of macro_f1, accuracy for dataset.task=text-classification"),
         ({"hpo": {"engine": "katib", "warm_start": ["abc"]}}, "Katib knows no trials of another study"),
         ({"hpo": {"max_trials": 2, "max_failed_trials": 3}}, "max_failed_trials <= max_trials must hold"),
+        ({"hpo": {"fold_models": "best", "engine": "katib"}}, "fold_models=best needs engine=embedded"),
         ({"hpo": {"max_trials": 3}, "selection": {"min_trials": 4}}, "selection.min_trials <= hpo.max_trials"),
         ({"backbones": {"My_Model": {"path": "x"}}}, "got 'My_Model'"),
         ({"backbones": {"a" * 41: {"path": "x"}}}, "at most 40"),

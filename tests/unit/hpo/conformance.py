@@ -20,7 +20,7 @@ from podium.hpo.engines.base import Engine, TrialFunction
 from podium.hpo.experiment import Algorithm, Objective
 from podium.hpo.ledger import Documents, TrialLedger
 from podium.hpo.study import best_trial, run_study
-from podium.records import Report, TrialRecord
+from podium.records import Observed, Report, StoppingRule, TrialRecord
 from podium.store.owner import Owner
 
 from .support import Trial, experiment, file_ledger
@@ -268,6 +268,46 @@ class LedgerContract(ABC):
         assert (record.status, record.error, record.score) == ("failed", "OutOfMemory: full", None)
         assert record.fold_scores == {"0": 0.5}
         assert ledger.finished() == (record,)
+
+    def test_a_trial_reports_until_its_rule_stops_it(self, ledger: TrialLedger) -> None:
+        rule = StoppingRule(
+            algorithm="median",
+            direction="maximize",
+            compared="latest",
+            point="progress",
+            thresholds={0.5: 0.3, 1.0: 0.4, 1.5: 0.6},
+        )
+        claim = ledger.begin(0, PARAMS, {"bracket": 2}, rule)
+        assert (claim.record.rule, claim.record.labels) == (rule, {"bracket": 2})
+        first, end, last = (
+            Report(value=0.3, fold=0, epoch=1.0, progress=0.5),
+            Report(value=0.5, fold=0, progress=1.0),
+            Report(value=0.55, fold=1, epoch=1.0, progress=1.5),
+        )
+        assert not ledger.report(claim, first).should_stop
+        record = ledger.fold_finished(claim, 0, 0.5, {"accuracy": 0.6}, 2.0, [end])
+        assert (record.reports, record.should_stop) == ((first, end), False)
+        assert ledger.report(claim, last).should_stop
+        metrics = {"score": Observed.of([0.55])}
+        pruned = ledger.prune(claim, "score 0.55 is below 0.6", metrics)
+        assert (pruned.status, pruned.score, pruned.metrics) == ("pruned", 0.55, metrics)
+        assert (pruned.reason, pruned.error) == ("TrialPruned", "score 0.55 is below 0.6")
+        assert pruned.reports == (first, end, last)
+        assert ledger.finished() == (pruned,)
+        with pytest.raises(StudyFailed, match="trial 0 has pruned"):
+            ledger.report(claim, last)
+
+    def test_a_trial_that_never_reported_has_no_score_when_it_is_pruned(self, ledger: TrialLedger) -> None:
+        assert ledger.prune(ledger.begin(0, PARAMS), "stopped").score is None
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_reports_that_are_not_finite_are_refused(self, ledger: TrialLedger, value: float) -> None:
+        claim = ledger.begin(0, PARAMS)
+        with pytest.raises(NonFiniteLoss, match=f"a report must be finite, but trial 0 reported {value}"):
+            ledger.report(claim, Report(value=0.5), Report(value=value))
+        with pytest.raises(NonFiniteLoss, match=f"must be finite, but fold 0 of trial 0 gave {value}"):
+            ledger.fold_finished(claim, 0, 0.5, {}, 1.0, [Report(value=value, fold=0, progress=1.0)])
+        assert ledger.trials() == (claim.record,)
 
     def test_trials_come_by_number(self, ledger: TrialLedger) -> None:
         for number in (10, 2, 1_234_567, 0):

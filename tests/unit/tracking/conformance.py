@@ -11,6 +11,8 @@ import pytest
 
 from podium.config.schema import TrackingConfig
 from podium.errors import InputError, TrackingError
+from podium.keys import digest_tree
+from podium.records import ModelRecord, Observed, Report
 from podium.tracking import Tracker, tracker_for
 from podium.tracking.base import TAG_KEY, TAG_KIND, TAG_PARENT, TAG_TRIAL
 from podium.tracking.lineage import lineage, render
@@ -38,6 +40,12 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.mkdir()
     (path / "config.json").write_text("{}")
     return path
+
+
+def held(tracker: Tracker, name: str) -> dict[str, str]:
+    """The version that holds each alias."""
+    found = {alias: tracker.registered(name, alias) for alias in ("champion", "previous", "challenger")}
+    return {alias: item.version for alias, item in found.items() if item}
 
 
 class Conformance:
@@ -216,6 +224,32 @@ class RecordingConformance(Conformance):
         assert (trial.status, trial.tags["podium.error"]) == (ends, "loss is nan")
         assert trial.tags["podium.trial.status"] == status
 
+    def test_a_pruned_trial_keeps_what_it_reported(self, tracker: Tracker, study: tuple[str, str]) -> None:
+        reports = [Report(value=0.25, fold=0, epoch=1.0, progress=0.5), Report(value=0.5, fold=0, progress=1.0)]
+        pruned = trial_record(
+            0,
+            folds=1,
+            status="pruned",
+            score=0.5,
+            reports=reports,
+            metrics={"macro_f1": Observed.of([0.5]), "accuracy": Observed.of([0.625])},
+            labels={"bracket": 2},
+            reason="TrialPruned",
+            error="macro_f1 0.5 is below 0.6",
+        )
+        tracker.log_trial(study[0], pruned)
+        (run,) = tracker.runs({TAG_KIND: "trial", f"{TAG_PARENT}study": study[1]})
+        assert (run.status, run.tags["podium.reason"]) == ("KILLED", "TrialPruned")
+        assert run.tags["podium.label.bracket"] == "2"
+        assert (run.metrics["running_score"], run.metrics["mean_accuracy"], run.metrics["score"]) == (0.5, 0.625, 0.5)
+        assert self.history(tracker, run.run_id, "running_score") == [(1, 0.25), (2, 0.5)]
+
+    def history(self, tracker: Tracker, run_id: str, metric: str) -> list[tuple[int, float]]:
+        from mlflow import MlflowClient
+
+        found = MlflowClient(tracker.uri).get_metric_history(run_id, metric)
+        return sorted((item.step, item.value) for item in found)
+
     def test_a_study_logs_in_seconds(self, tracker: Tracker, study: tuple[str, str]) -> None:
         began = time.monotonic()
         for number in range(self.trials):
@@ -279,11 +313,8 @@ class RecordingConformance(Conformance):
         assert found.data.tags["podium.trial"] == "1"
 
     def test_promotion_moves_the_alias_and_keeps_the_previous(self, tracker: Tracker, weights: Path) -> None:
-        name = f"news-{fresh()[:8]}"
-        models = [model_record(fresh(), fresh()) for _ in range(3)]
-        steps = [tracker.open_step(tracker.open_run("run", {}), "refit", keyed("refit", model.key)) for model in models]
-        decision = fresh()
-        first = tracker.promote(name, steps[0], weights, models[0], tags={"podium.decision": decision})
+        name, models, (first, second, third) = self.three_versions(tracker, weights)
+        decision = models[0].key[::-1]
         incumbent = tracker.incumbent(name)
         assert incumbent is not None
         assert incumbent.model_dump() == {
@@ -295,30 +326,67 @@ class RecordingConformance(Conformance):
             "score": 0.875,
             "decision_key": decision,
         }
-        second = tracker.promote(name, steps[1], weights, models[1], alias="challenger")
+        tracker.set_challenger(name, second)
         assert tracker.incumbent(name) == incumbent
-        assert tracker.promote(name, steps[1], weights, models[1]) == second
-        third = tracker.promote(name, steps[2], weights, models[2], alias="challenger")
-        held = {alias: tracker.registered(name, alias) for alias in ("champion", "previous", "challenger")}
-        assert {alias: item.version for alias, item in held.items() if item} == {
-            "champion": second,
-            "previous": first,
-            "challenger": third,
-        }
+        tracker.move_champion(name, second, how="decided", by="a@b", reason="better")
+        assert held(tracker, name) == {"champion": second, "previous": first}
+        tracker.set_challenger(name, third)
+        assert held(tracker, name) == {"champion": second, "previous": first, "challenger": third}
         assert [item.version for item in tracker.versions(models[1].key)] == [second]
 
-    def test_promoting_the_champion_again_changes_nothing(self, tracker: Tracker, weights: Path) -> None:
-        name, model = f"news-{fresh()[:8]}", model_record(fresh())
-        step = tracker.open_run("run", {})
-        versions = [tracker.promote(name, step, weights, model) for _ in range(2)]
-        assert versions == ["1", "1"]
-        assert tracker.registered(name, "previous") is None
+    def test_a_model_is_registered_once(self, tracker: Tracker, weights: Path) -> None:
+        name, models, versions = self.three_versions(tracker, weights)
+        assert tracker.register(name, tracker.open_run("again", {}), weights, models[1]) == versions[1]
+
+    def test_moving_to_the_champion_changes_nothing(self, tracker: Tracker, weights: Path) -> None:
+        name, _, (first, *_) = self.three_versions(tracker, weights)
+        tracker.move_champion(name, first, how="forced", by="a@b", reason="again")
+        assert len(tracker.moves(name)) == 1
+        assert held(tracker, name) == {"champion": first}
+
+    def test_every_move_is_kept_with_who_and_why(self, tracker: Tracker, weights: Path) -> None:
+        name, models, (first, second, _) = self.three_versions(tracker, weights)
+        tracker.move_champion(name, second, how="forced", by="me@host", reason="the review, § 4: <ok>")
+        tracker.move_champion(name, first, how="rollback", by="you@host", reason="it answers too slowly")
+        decision = models[0].key[::-1]
+        assert [(m.how, m.before, m.after, m.by, m.reason, m.decision, m.state) for m in tracker.moves(name)] == [
+            ("decided", "", first, "run", "the first", decision, "done"),
+            ("forced", first, second, "me@host", "the review, § 4: <ok>", "", "done"),
+            ("rollback", second, first, "you@host", "it answers too slowly", "", "done"),
+        ]
+        assert [move.after_model for move in tracker.moves(name)] == [
+            models[place].artifacts["model"].digest for place in (0, 1, 0)
+        ]
+        assert held(tracker, name) == {"champion": first, "previous": second}
+
+    def test_a_registered_model_comes_back_byte_for_byte(self, tracker: Tracker, weights: Path, tmp_path: Path) -> None:
+        name, _, (_, second, _) = self.three_versions(tracker, weights)
+        found = tracker.download_model(name, second, tmp_path / "downloaded")
+        assert digest_tree(found) == digest_tree(weights)
+
+    @staticmethod
+    def three_versions(tracker: Tracker, weights: Path) -> tuple[str, list[ModelRecord], list[str]]:
+        """A registered model, what its versions were made from, and their numbers; the first is the champion."""
+        name = f"news-{fresh()[:8]}"
+        run, models = tracker.open_run("run", {}), [model_record(fresh(), fresh()) for _ in range(3)]
+        tags = {"podium.decision": models[0].key[::-1]}
+        versions = [
+            tracker.register(
+                name, tracker.open_step(run, "refit", keyed("refit", model.key)), weights, model, tags=tags
+            )
+            for model in models
+        ]
+        tracker.move_champion(
+            name, versions[0], how="decided", by="run", reason="the first", decision=tags["podium.decision"]
+        )
+        return name, models, versions
 
     def test_a_model_whose_run_is_not_recorded_here_is_registered_all_the_same(
         self, tracker: Tracker, weights: Path
     ) -> None:
         name, model = f"news-{fresh()[:8]}", model_record(fresh())
-        tracker.promote(name, "0123456789abcdef" * 2, weights, model)
+        version = tracker.register(name, "0123456789abcdef" * 2, weights, model)
+        tracker.move_champion(name, version, how="decided", by="a@b", reason="the first")
         text = render(lineage(tracker, name))
         assert f"MISSING: no run at {tracker.uri} has podium.key = {model.key}" in text
 
@@ -404,7 +472,8 @@ class RecordingConformance(Conformance):
         tracker.log_model(refit, model, "file:///store")
         name = f"news-{fresh()[:8]}"
         decided = tracker.open_step(run, "decide", keyed("decision", decision, selection=fresh()))
-        tracker.promote(name, refit, weights, model, tags={"podium.decision": decision})
+        version = tracker.register(name, refit, weights, model, tags={"podium.decision": decision})
+        tracker.move_champion(name, version, how="decided", by="run", reason="the first", decision=decision)
         tracker.set_tags(decided, {"podium.verdict": "PROMOTE"})
         for each in (prepared, searched, refit, decided, run):
             tracker.close(each, "FINISHED")
