@@ -95,8 +95,8 @@ def status(
         if study:
             found = find_study(opened, study)
             return study_text(found), found.state == "running"
-        studies, undescribed = list_studies(opened)
-        return studies_table(studies, undescribed), any(one.state == "running" for one in studies)
+        studies, problems = list_studies(opened)
+        return studies_table(studies, problems), any(one.state == "running" for one in studies)
 
     text, running = drawn()
     if not watch:

@@ -21,17 +21,14 @@ _SHORT = 12
 """Digits of a key that people read, which every command accepts."""
 
 
-def studies_table(studies: Sequence[Study], undescribed: Sequence[str], now: datetime | None = None) -> str:
-    """All studies, one line each; `now` is what ages are counted to."""
-    if not studies and not undescribed:
+def studies_table(studies: Sequence[Study], problems: Sequence[str], now: datetime | None = None) -> str:
+    """All studies, one line each, and what is wrong with others; `now` is what ages are counted to."""
+    if not studies and not problems:
         return "no studies yet; `podium run` and `podium hpo run` make them"
     head = ("KEY", "NAME", "BACKBONE", "ENGINE", "TRIALS", "OK", "FAILED", "PRUNED", "RUNNING", "BEST", "STATE", "AGE")
     rows = [head, *(_study_row(study, now or datetime.now(UTC)) for study in studies)]
     lines = [table(rows, right=range(4, 10))] if studies else []
-    lines += [
-        f"{place}: an older version of Podium wrote it, and it does not say what it searches" for place in undescribed
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *problems])
 
 
 def _study_row(study: Study, now: datetime) -> tuple[str, ...]:

@@ -92,12 +92,10 @@ class Study:
 
 
 def list_studies(store: ArtifactStore) -> tuple[list[Study], list[str]]:
-    """Every study of a store, the one that began last first, and the places of ledgers that say nothing of theirs."""
-    places = _places(store)
-    studies = [study for place in places if (study := _open(store, place)) is not None]
-    opened = {study.place for study in studies}
+    """Every study of a store, the one that began last first, and what is wrong with ledgers that cannot be told."""
+    studies, problems = _open_all(store, _places(store))
     studies.sort(key=lambda study: (study.started_at is None, study.started_at, study.place), reverse=True)
-    return studies, [place for place in places if place not in opened]
+    return studies, problems
 
 
 def find_study(store: ArtifactStore, text: str) -> Study:
@@ -110,14 +108,8 @@ def find_study(store: ArtifactStore, text: str) -> Study:
     places = _places(store)
     meant = [place for place in places if place.startswith(text)] if text else []
     if len(meant) == 1:
-        study = _open(store, meant[0])
-        if study is None:
-            raise InputError(
-                f"the ledger {meant[0]} has no {DESCRIPTION}: an older version of Podium wrote it. Run the study again "
-                "with a larger hpo.max_trials; its trials are kept and it is described"
-            )
-        return study
-    studies = [study for place in meant or places if (study := _open(store, place)) is not None]
+        return _open(store, meant[0])
+    studies, _ = _open_all(store, meant or places)
     found = studies if meant else [study for study in studies if study.name == text]
     if len(found) == 1:
         return found[0]
@@ -134,12 +126,30 @@ def _places(store: ArtifactStore) -> list[str]:
     return [f"{key}/{ledger}" for key in keys for ledger in store.documents(f"{LEDGERS}/{key}").names()]
 
 
-def _open(store: ArtifactStore, place: str) -> Study | None:
-    """The study at a place, or None where it is not described."""
+def _open_all(store: ArtifactStore, places: Sequence[str]) -> tuple[list[Study], list[str]]:
+    """The studies at these places, and the errors of those that cannot be opened."""
+    studies, problems = [], []
+    for place in places:
+        try:
+            studies.append(_open(store, place))
+        except InputError as error:
+            problems.append(str(error))
+    return studies, problems
+
+
+def _open(store: ArtifactStore, place: str) -> Study:
+    """The study at a place.
+
+    Raises:
+        InputError: it is not described, or not as this version of Podium does it.
+    """
     ledger = TrialLedger(store.documents(f"{LEDGERS}/{place}"))
     text = ledger.description()
     if text is None:
-        return None
+        raise InputError(
+            f"{LEDGERS}/{place} has no {DESCRIPTION}: an older version of Podium wrote it. Run the study again with a "
+            "larger hpo.max_trials; its trials are kept and it is described"
+        )
     try:
         description = StudyDescription.from_json(text)
     except InputError as error:

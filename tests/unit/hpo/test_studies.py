@@ -59,9 +59,9 @@ def test_states_follow_the_trials_and_who_runs_them(store: ArtifactStore) -> Non
                 ledger.fail(ledger.begin(number, PARAMS), "OutOfMemory", "full")
             else:
                 succeed(ledger, number, score)
-    studies, undescribed = list_studies(store)
+    studies, problems = list_studies(store)
     assert {one.key: one.state for one in studies} == {key: state for key, (state, _, _) in cases.items()}
-    assert undescribed == []
+    assert problems == []
 
 
 def test_a_study_runs_as_long_as_who_runs_it_may_be_alive(store: ArtifactStore) -> None:
@@ -104,13 +104,18 @@ def test_an_ambiguous_name_lists_what_it_may_mean(store: ArtifactStore) -> None:
 
 def test_a_ledger_without_description_is_told_of(store: ArtifactStore) -> None:
     succeed(TrialLedger(store.documents(f"{LEDGERS}/{KEY}/main")), 0, 0.5)
-    assert list_studies(store) == ([], [f"{KEY}/main"])
-    with pytest.raises(InputError, match=r"has no study\.json: an older version of Podium wrote it"):
+    with pytest.raises(
+        InputError, match=r"3ddbbc.*/main has no study\.json: an older version of Podium wrote it"
+    ) as error:
         find_study(store, "3dd")
+    assert list_studies(store) == ([], [str(error.value)])
 
 
-def test_a_damaged_description_is_named(store: ArtifactStore) -> None:
+def test_a_damaged_description_is_named_and_hides_no_other_study(store: ArtifactStore) -> None:
     study(store, "aa").describe("{")
+    study(store, "bb")
+    studies, (problem,) = list_studies(store)
+    assert [one.key for one in studies] == ["bb"] and "ledgers/aa/main/study.json" in problem
     with pytest.raises(InputError, match=r"ledgers/aa/main/study\.json: the description of a study is damaged"):
         find_study(store, "aa")
 
