@@ -60,6 +60,12 @@ class ClusterConfig(Section):
                 f"trials of several nodes need the name of a ClusterTrainingRuntime, but got trial_nodes="
                 f"{self.trial_nodes} and runtime=null; set cluster.runtime, such as torch-distributed"
             )
+        if self.trial_nodes > 1 and (self.secrets or self.pool.priority_class):
+            raise ValueError(
+                "a TrainJob takes neither secrets nor a priority class, but got trial_nodes="
+                f"{self.trial_nodes}, secrets={list(self.secrets)}, priority_class={self.pool.priority_class}; put "
+                "them into the runtime"
+            )
         if (self.volume_claim is None) != (self.volume_path is None):
             raise ValueError(
                 "volume_claim and volume_path go together, but got "

@@ -1,0 +1,64 @@
+"""The pods of a study's trials: why they failed, why they do not start, where their output is."""
+
+from __future__ import annotations
+
+import logging
+
+from podium.cluster.client import Cluster
+from podium.cluster.failures import failure, obstacle
+from podium.cluster.resources import JOB, POD, TRAIN_JOB, Kind, Manifest
+from podium.errors import ClusterError, StudyFailed, TrainingError
+from podium.hpo.katib.template import TrialTemplate
+
+_LABELS = {JOB.name: "batch.kubernetes.io/job-name", TRAIN_JOB.name: "jobset.sigs.k8s.io/jobset-name"}
+"""Label of a pod that names the Job or TrainJob it belongs to."""
+
+_log = logging.getLogger(__name__)
+
+
+class TrialPods:
+    """Pods of trials that are made from one template.
+
+    Attributes:
+        kind: of what a trial is on the cluster.
+    """
+
+    def __init__(self, cluster: Cluster, template: TrialTemplate, start_seconds: float) -> None:
+        """Look after the pods of a template, which may take `start_seconds` to start."""
+        self._cluster = cluster
+        self._container = template.primary_container
+        self._start_seconds = start_seconds
+        self.kind: Kind = TRAIN_JOB if template.kind[1] == TRAIN_JOB.name else JOB
+
+    def failure(self, owner: Manifest, name: str) -> TrainingError:
+        """Why a trial failed, from its pods and what owns them."""
+        try:
+            pods, _ = self._cluster.find(POD, f"{_LABELS[self.kind.name]}={name}")
+            return failure(self._cluster, pods, owner, self._container)
+        except ClusterError as error:
+            if error.status != 403:
+                raise
+            return TrainingError(f"its pods may not be read: {error}")
+
+    def log_of(self, name: str) -> str:
+        """The command that shows the output of a trial."""
+        return f"kubectl logs -n {self._cluster.namespace} -l {_LABELS[self.kind.name]}={name} --all-containers"
+
+    def check(self, selector: str) -> None:
+        """Look for pods that do not start.
+
+        Raises:
+            StudyFailed: one never can, or has had its time.
+        """
+        for pod in self._cluster.find(POD, selector)[0]:
+            found = obstacle(pod)
+            if found is None:
+                continue
+            title = f"Pod {self._cluster.namespace}/{found.pod}"
+            if found.lasting or found.seconds > self._start_seconds:
+                raise StudyFailed(
+                    f"{title} must start within cluster.start_seconds={self._start_seconds:g}, but after "
+                    f"{found.seconds:.0f} s: {found.reason}: {found.message}; correct image, secrets or node pool in "
+                    "the section cluster, and run the same command again"
+                )
+            _log.info("%s does not start yet: %s: %s", title, found.reason, found.message)

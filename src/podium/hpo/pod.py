@@ -1,0 +1,210 @@
+"""Entry point of a trial's container: `python -m podium.hpo.pod --learning_rate=0.0003 --batch_size=16`.
+
+Params come as arguments `--name=value`, or as variables `KUBEFLOW_TRAINER_OPT_<NAME>`, which is how the OptimizationJob
+of Kubeflow Trainer hands them on (kubeflow/trainer KEP-3562): the name in capitals, `-` as `_`. What is trained, and on
+what, is a document in the study's ledger, named by variables: the command line of a Katib trial passes through a shell
+unquoted and holds nothing but names and numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from podium.config.schema import BackboneConfig
+from podium.config.search import ParameterConfig
+from podium.errors import ConfigError, InputError, ModelError, PodiumError
+from podium.hpo.algorithms import hint
+from podium.hpo.engines.base import TrialResult
+from podium.hpo.katib.assignment import assigned
+from podium.hpo.ledger import Claim, Documents, TrialLedger
+from podium.hpo.metric_line import metric_line
+from podium.hpo.remote import RemoteTrial
+from podium.hpo.space import Params, Space
+from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
+from podium.store.store import ArtifactStore
+from podium.training.execution.signals import sigterm_unwinds
+
+STORE_VARIABLE = "PODIUM_STORE"
+LEDGER_VARIABLE = "PODIUM_LEDGER"
+NAME_VARIABLE = "PODIUM_TRIAL"
+OPTION_PREFIX = "KUBEFLOW_TRAINER_OPT_"
+
+_TASK = "pod.json"
+_LOCAL = ("data", "backbone", "output", "cache")
+"""Fields of a training that are paths of the machine it runs on."""
+
+_log = logging.getLogger(__name__)
+
+
+class PodTask(Frozen):
+    """What every trial of a study does in its pod, but for its params.
+
+    Attributes:
+        space: the section `hpo.space`.
+        training: a TrainingSpec without its paths.
+        data: the data set, in the store.
+        backbone: where the pretrained model is, in the pod or on the hub.
+        backbone_digest: of the model that the study is about.
+        trial: further fields of a CrossValidationTrial.
+    """
+
+    space: dict[str, ParameterConfig]
+    training: dict[str, Any]
+    data: ArtifactRef
+    backbone: BackboneConfig
+    backbone_digest: str
+    trial: dict[str, Any]
+
+    @classmethod
+    def of(cls, trial: Any, space: Mapping[str, ParameterConfig], data: ArtifactRef, backbone: BackboneConfig) -> Self:
+        """The task that does what `trial`, a CrossValidationTrial of this machine, does."""
+        from podium.training.backbone import backbone_digest
+
+        return cls(
+            space=dict(space),
+            training=trial.spec.model_dump(mode="json", exclude=set(_LOCAL)),
+            data=data,
+            backbone=backbone,
+            backbone_digest=backbone_digest(trial.spec.backbone),
+            trial={name: value for name, value in vars(trial).items() if name != "spec"},
+        )
+
+    @classmethod
+    def read(cls, documents: Documents) -> Self:
+        """Read what `write` wrote.
+
+        Raises:
+            ConfigError: there is nothing, or something that this version does not understand.
+        """
+        text = documents.get(_TASK)
+        if text is None:
+            raise ConfigError(f"{documents.place} must hold {_TASK}, which the engine writes, but does not")
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise ConfigError(
+                f"{_TASK} in {documents.place} cannot be read; are image and engine of one version? {error}"
+            ) from error
+
+    def write(self, documents: Documents) -> None:
+        """Put it where the pods of the study find it."""
+        documents.put(_TASK, self.model_dump_json(indent=1))
+
+
+@dataclass(frozen=True)
+class PodTrial:
+    """Fetches data and backbone, and cross-validates. See `TrialFunction`."""
+
+    task: PodTask
+    store: ArtifactStore
+
+    @property
+    def event_fields(self) -> Mapping[str, Scalar]:
+        """See `TrialFunction`."""
+        return {}
+
+    def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
+        """See `CrossValidationTrial`.
+
+        Raises:
+            ModelError: the backbone found here is not the one of the study.
+        """
+        from podium.hpo.trial import CrossValidationTrial
+        from podium.training.execution.environment import training_environment
+        from podium.training.spec import TrainingSpec
+
+        output = self.store.cache("trial")
+        spec = TrainingSpec.model_validate(
+            {
+                **self.task.training,
+                "data": self.store.fetch(self.task.data),
+                "backbone": self._backbone(),
+                "output": output,
+                "cache": self.store.cache("tokenised"),
+            }
+        )
+        os.environ.update(training_environment(spec.threads, spec.seed))
+        import torch
+
+        torch.set_num_threads(spec.threads)
+        return CrossValidationTrial(spec, **self.task.trial)(claim, ledger)
+
+    def _backbone(self) -> Path:
+        from podium.training.backbone import backbone_digest, locate_backbone
+
+        path = locate_backbone(self.task.backbone)
+        found = backbone_digest(path)
+        if found != self.task.backbone_digest:
+            raise ModelError(
+                f"a trial must train the backbone of its study, {self.task.backbone_digest[:12]}, but "
+                f"{self.task.backbone.path} leads to {found[:12]} in this pod; put the same files into the image, or "
+                "name a hub id with a revision"
+            )
+        return path
+
+
+def params_given(arguments: Sequence[str], environment: Mapping[str, str], space: Space) -> Params:
+    """The params of a trial from command line and environment; an argument counts more than a variable.
+
+    Raises:
+        ConfigError: an argument is none, or a parameter is missing, unknown or outside its range.
+    """
+    names = [name for name, _ in space.parameters]
+    variables = {OPTION_PREFIX + name.upper().replace("-", "_"): name for name in names}
+    texts = {name: environment[variable] for variable, name in variables.items() if variable in environment}
+    for argument in arguments:
+        name, equals, text = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not equals:
+            raise ConfigError(f"an argument is a parameter of the space, as --name=value, but got {argument!r}")
+        if name not in names:
+            raise ConfigError(f"--{name} must be a parameter of the space, but is not{hint(name, names)}")
+        texts[name] = text
+    return assigned(space, texts)
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord:
+    """Run the trial that arguments and environment describe, and leave its result in its documents.
+
+    Raises:
+        PodiumError: see `RemoteTrial.execute`; a variable is missing, or the store cannot be used.
+    """
+    name = environment.get(NAME_VARIABLE) or environment.get("KATIB_TRIAL_NAME", "")
+    uri, ledger = environment.get(STORE_VARIABLE, ""), environment.get(LEDGER_VARIABLE, "")
+    for variable, value in ((NAME_VARIABLE, name), (STORE_VARIABLE, uri), (LEDGER_VARIABLE, ledger)):
+        if not value:
+            raise InputError(f"the variable {variable} must be set, as the engine that starts trials does, but is not")
+    store = ArtifactStore(uri)
+    documents = store.documents(ledger)
+    task = PodTask.read(documents)
+    params = params_given(arguments, environment, Space.from_config(task.space))
+    with sigterm_unwinds():
+        return RemoteTrial(documents.below(name)).execute(PodTrial(task, store), params)
+
+
+def main() -> int:
+    """Exit code of the container: 0 for a trial with a score, 1 for one that failed, 2 for bad input."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        record = run(sys.argv[1:], os.environ)
+    except PodiumError as error:
+        _log.error("%s: %s", type(error).__name__, error)
+        return error.exit_code
+    if record.status == "failed":
+        _log.error("the trial failed: %s", record.error)
+        return 1
+    if record.score is not None and record.metrics:
+        # Said again, because the output of a pod that was started a second time is all that its collector sees.
+        print(metric_line({name: observed.latest for name, observed in record.metrics.items()}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

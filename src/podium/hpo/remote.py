@@ -1,0 +1,103 @@
+"""A trial on another machine: what its process writes down there, and what the engine reads of it.
+
+Both sides see the documents of one trial and nothing else. The process keeps a ledger of that single trial in them, and
+the error that ends the whole study, where it met one. The engine merges what it finds into the ledger of the study;
+neither waits for the other, so that each may be killed and replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from podium.errors import PodiumError, TrainingError
+from podium.hpo.engines.base import TrialFunction, TrialResult
+from podium.hpo.ledger import Claim, Documents, TrialLedger
+from podium.hpo.space import Params
+from podium.records import TrialRecord
+from podium.store.owner import Owner
+from podium.training.execution.failures import describe, rebuild
+
+_ERROR = "error.json"
+_NOBODY = Owner(host="engine", pid=0, started=0.0)
+"""Owns what the engine begins for a process that is yet to start: any process may take it over."""
+
+
+class RemoteTrial:
+    """The documents of one trial. Methods raise StoreError when the storage fails."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    @property
+    def record(self) -> TrialRecord | None:
+        """The trial as its process left it; None before it began."""
+        return next(iter(TrialLedger(self._documents).trials()), None)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the trial came to an end of its own, success or failure."""
+        record = self.record
+        return record is not None and record.status != "running"
+
+    @property
+    def error(self) -> PodiumError | None:
+        """What would end every trial alike, as the process met it."""
+        described: Mapping[str, str] = json.loads(self._documents.get(_ERROR) or "{}")
+        return rebuild(described, None) if described else None
+
+    def prepare(self, trial: TrialRecord) -> None:
+        """Hand a trial of the study's ledger to a process that is to continue it: nothing it has done is lost."""
+        self._documents.put(_ERROR, "{}")
+        if self.record is not None:
+            return
+        ledger = TrialLedger(self._documents, _NOBODY)
+        copy(trial, ledger.begin(trial.number, trial.params, trial.labels, trial.rule), ledger)
+
+    def execute(self, trial: TrialFunction, params: Params, number: int = 0) -> TrialRecord:
+        """Execute the trial in this process, or go on with what an earlier process left; a trial that ended stays.
+
+        Args:
+            trial: what to do.
+            params: of the trial; one that was begun keeps those it has.
+            number: of the trial, where it is known here.
+
+        Raises:
+            PodiumError: it would end every trial alike; the engine finds it as `error`.
+            StudyFailed: another process on this machine executes the trial.
+        """
+        ledger, found = TrialLedger(self._documents), self.record
+        if found is not None and found.status != "running":
+            return found
+        claim = ledger.begin(number, params) if found is None else ledger.take_over(found.number)
+        try:
+            return _settled(trial, claim, ledger)
+        except PodiumError as error:
+            self._documents.put(_ERROR, json.dumps(describe(error)))
+            raise
+
+
+def copy(trial: TrialRecord, claim: Claim, ledger: TrialLedger) -> TrialRecord:
+    """Enter what `trial` has beyond the claimed record, with whose reports it began."""
+    record = claim.record
+    if fresh := trial.reports[len(record.reports) :]:
+        record = ledger.report(claim, *fresh)
+    for fold, score in trial.fold_scores.items():
+        if fold not in record.fold_scores:
+            seconds = trial.fold_seconds.get(fold, 0.0)
+            record = ledger.fold_finished(claim, int(fold), score, trial.fold_metrics.get(fold, {}), seconds)
+    return record
+
+
+def _settled(trial: TrialFunction, claim: Claim, ledger: TrialLedger) -> TrialRecord:
+    try:
+        result: TrialResult = trial(claim, ledger)
+        if result.pruned is not None:
+            return ledger.prune(claim, result.pruned, result.metrics)
+        return ledger.finish(claim, result.score, result.metrics)
+    except PodiumError as error:
+        if not isinstance(error, TrainingError):
+            raise
+        return ledger.fail(claim, type(error).__name__, f"{type(error).__name__}: {error}")
+    except Exception as error:
+        return ledger.fail(claim, type(error).__name__, f"{type(error).__name__}: {error}")

@@ -1,0 +1,367 @@
+"""A small Kubernetes API over real HTTP: enough of its behaviour to test a client against, faults included.
+
+Objects live in memory. What is imitated is what a client can see: resource versions, 404, 409, 410 inside a watch,
+Status bodies, label selectors, merge patches, chunked watches with bookmarks, finalisation of owned objects.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+Manifest = dict[str, Any]
+Id = tuple[str, str, str]
+"""Plural, namespace and name of an object."""
+
+_PATH = re.compile(
+    r"/(?:api/v1|apis/(?P<group>[^/]+)/[^/]+)(?:/namespaces/(?P<ns>[^/]+))?(?:/(?P<plural>[a-z]+))?"
+    r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>log|status))?"
+)
+KINDS = {
+    "namespaces": "Namespace",
+    "pods": "Pod",
+    "events": "Event",
+    "jobs": "Job",
+    "trainjobs": "TrainJob",
+    "experiments": "Experiment",
+    "suggestions": "Suggestion",
+    "trials": "Trial",
+}
+
+
+class Refused(Exception):
+    """An answer that is no success."""
+
+    def __init__(self, code: int, reason: str, message: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            "reason": reason,
+            "details": dict(details or {}),
+            "code": code,
+        }
+        self.code = code
+
+
+@dataclass
+class Fault:
+    """What happens to the next requests that it fits.
+
+    Attributes:
+        method: of the request; `WATCH` for a watch.
+        path: part of it.
+        code: of the answer; 0: the connection is closed without one; -1: after the request was carried out.
+        times: how many requests.
+        headers: of the answer.
+    """
+
+    method: str
+    path: str
+    code: int
+    times: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ApiServer:
+    """The server; use as a context manager. All methods may be called from any thread.
+
+    Attributes:
+        requests: method, path and query of everything that was asked.
+        checks: called with the new and the old object (None: it is being created) before it is kept; they may raise.
+        logs: text by pod and container.
+    """
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition(threading.RLock())
+        self.objects: dict[Id, Manifest] = {}
+        self.requests: list[tuple[str, str, str]] = []
+        self.faults: list[Fault] = []
+        self.checks: dict[str, Callable[[Manifest, Manifest | None], None]] = {}
+        self.logs: dict[tuple[str, str], str] = {}
+        self.uninstalled: set[str] = set()
+        self._versions = itertools.count(1)
+        self._history: list[tuple[int, str, Id, Manifest]] = []
+        self._oldest = 0
+        self._watches: set[socket.socket] = set()
+        self._http = _Http(("127.0.0.1", 0), _Handler)
+        self._http.api = self
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self) -> ApiServer:
+        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop_watches()
+        self._http.shutdown()
+        self._http.server_close()
+
+    def get(self, plural: str, namespace: str, name: str) -> Manifest:
+        with self.changed:
+            try:
+                return self.objects[plural, namespace, name]
+            except KeyError:
+                raise Refused(404, "NotFound", f'{plural} "{name}" not found', {"name": name, "kind": plural}) from None
+
+    def list(self, plural: str, namespace: str, selector: str = "") -> list[Manifest]:
+        with self.changed:
+            return [
+                item
+                for (kind, where, _), item in sorted(self.objects.items())
+                if kind == plural and where == namespace and _fits(item, selector)
+            ]
+
+    def create(self, plural: str, namespace: str, manifest: Mapping[str, Any]) -> Manifest:
+        with self.changed:
+            made = json.loads(json.dumps(manifest))
+            name = made["metadata"]["name"]
+            if (plural, namespace, name) in self.objects:
+                raise Refused(409, "AlreadyExists", f'{plural} "{name}" already exists', {"name": name, "kind": plural})
+            if plural in self.checks:
+                self.checks[plural](made, None)
+            made["metadata"] |= {
+                "namespace": namespace,
+                "uid": str(uuid.uuid4()),
+                "creationTimestamp": _now(),
+                "generation": 1,
+            }
+            self._keep("ADDED", (plural, namespace, name), made)
+            return made
+
+    def update(self, plural: str, namespace: str, name: str, change: Callable[[Manifest], None]) -> Manifest:
+        """Change an object as a controller does."""
+        with self.changed:
+            new = json.loads(json.dumps(self.get(plural, namespace, name)))
+            change(new)
+            self._keep("MODIFIED", (plural, namespace, name), new)
+            return new
+
+    def patch(self, plural: str, namespace: str, name: str, changes: Mapping[str, Any]) -> Manifest:
+        with self.changed:
+            old = self.get(plural, namespace, name)
+            new = _merged(json.loads(json.dumps(old)), changes)
+            if plural in self.checks:
+                self.checks[plural](new, old)
+            self._keep("MODIFIED", (plural, namespace, name), new)
+            return new
+
+    def delete(self, plural: str, namespace: str, name: str) -> None:
+        """Delete an object after what it owns."""
+        with self.changed:
+            found = self.get(plural, namespace, name)
+            uid = found["metadata"]["uid"]
+            for (kind, where, other), item in list(self.objects.items()):
+                owners = {owner["uid"] for owner in item["metadata"].get("ownerReferences") or ()}
+                if uid in owners and (kind, where, other) in self.objects:
+                    self.delete(kind, where, other)
+            del self.objects[plural, namespace, name]
+            self._keep("DELETED", (plural, namespace, name), json.loads(json.dumps(found)))
+
+    def forget_history(self) -> None:
+        """Compact: no watch can be resumed from before now."""
+        with self.changed:
+            self._history.clear()
+            self._oldest = next(self._versions)
+        self.drop_watches()
+
+    def drop_watches(self) -> None:
+        """Cut every watch off, as a restarting API server does."""
+        with self.changed:
+            for connection in self._watches:
+                connection.shutdown(socket.SHUT_RDWR)
+            self.changed.notify_all()
+
+    def version(self) -> int:
+        return next(self._versions)
+
+    def _keep(self, event: str, key: Id, manifest: Manifest) -> None:
+        version = next(self._versions)
+        manifest["metadata"]["resourceVersion"] = str(version)
+        if event != "DELETED":
+            self.objects[key] = manifest
+        self._history.append((version, event, key, json.loads(json.dumps(manifest))))
+        self.changed.notify_all()
+
+    def events(self, plural: str, namespace: str, since: int, selector: str, seconds: float) -> Iterator[Manifest]:
+        """Events of a watch until its time is over; a list of all objects first where `since` is 0."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with self.changed:
+                if since < self._oldest:
+                    status = Refused(410, "Expired", f"too old resource version: {since} ({self._oldest})").status
+                    yield {"type": "ERROR", "object": status}
+                    return
+                fresh = [entry for entry in self._history[-2000:] if entry[0] > since]
+                if not fresh:
+                    self.changed.wait(max(0.0, min(0.2, deadline - time.monotonic())))
+            for version, event, (kind, where, _), manifest in fresh:
+                since = version
+                if kind == plural and where == namespace and _fits(manifest, selector):
+                    yield {"type": event, "object": manifest}
+            if time.monotonic() >= deadline:
+                bookmark = {"kind": KINDS[plural], "metadata": {"resourceVersion": str(since)}}
+                yield {"type": "BOOKMARK", "object": bookmark}
+                return
+
+    def fault(self, method: str, path: str) -> Fault | None:
+        with self.changed:
+            for fault in self.faults:
+                if fault.times > 0 and fault.method == method and fault.path in path:
+                    fault.times -= 1
+                    return fault
+        return None
+
+    @contextmanager
+    def watched(self, connection: socket.socket) -> Iterator[None]:
+        with self.changed:
+            self._watches.add(connection)
+        try:
+            yield
+        finally:
+            with self.changed:
+                self._watches.discard(connection)
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    api: ApiServer
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that closed its connection is none of the server's business."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Http
+    # Headers and body go out as one packet; else each answer waits for a delayed acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def _handle(self) -> None:
+        api, url = self.server.api, urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else {}
+        watch = query.get("watch") == "true"
+        api.requests.append((self.command, url.path, url.query))
+        fault = api.fault("WATCH" if watch else self.command, url.path)
+        try:
+            if fault is not None and fault.code > 0:
+                raise Refused(fault.code, "Injected", f"injected answer {fault.code}")
+            if fault is not None and fault.code == 0:
+                return self._cut()
+            match = _PATH.fullmatch(url.path)
+            if match is None or (plural := match["plural"] or "namespaces") in api.uninstalled or plural not in KINDS:
+                return self._send(404, "404 page not found\n", content="text/plain")
+            namespace = "" if plural == "namespaces" else match["ns"]
+            name = match["ns"] if plural == "namespaces" else match["name"]
+            if watch:
+                return self._watch(plural, namespace, query)
+            answer = self._answer(plural, namespace, name, match["sub"], query, body)
+            if fault is not None:
+                return self._cut()
+            self._send(201 if self.command == "POST" else 200, answer)
+        except Refused as refused:
+            self._send(refused.code, refused.status, headers=fault.headers if fault else {})
+        return None
+
+    do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815
+
+    def _answer(
+        self, plural: str, namespace: str, name: str | None, sub: str | None, query: Mapping[str, str], body: Manifest
+    ) -> Manifest | str:
+        api = self.server.api
+        if self.command == "POST":
+            return api.create(plural, namespace, body)
+        if name is None:
+            with api.changed:
+                items = api.list(plural, namespace, query.get("labelSelector", ""))
+                return {"kind": "List", "metadata": {"resourceVersion": str(api.version())}, "items": items}
+        if sub == "log":
+            api.get(plural, namespace, name)
+            lines = api.logs.get((name, query.get("container", "")), "").splitlines()
+            return "\n".join(lines[-int(query.get("tailLines", "1000")) :])
+        if self.command == "PATCH":
+            assert self.headers["Content-Type"] == "application/merge-patch+json"
+            return api.patch(plural, namespace, name, body)
+        if self.command == "DELETE":
+            assert body["propagationPolicy"] == "Foreground"
+            found = api.get(plural, namespace, name)
+            api.delete(plural, namespace, name)
+            return found
+        return api.get(plural, namespace, name)
+
+    def _watch(self, plural: str, namespace: str, query: Mapping[str, str]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.flush()
+        api, seconds = self.server.api, float(query["timeoutSeconds"])
+        with api.watched(self.connection):
+            try:
+                since, selector = int(query["resourceVersion"]), query.get("labelSelector", "")
+                for event in api.events(plural, namespace, since, selector, seconds):
+                    line = json.dumps(event).encode() + b"\n"
+                    # Two chunks, so that a reader must put lines together.
+                    for part in (line[:7], line[7:]):
+                        self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+                    self.wfile.flush()
+                self.wfile.write(b"0\r\n\r\n")
+            except OSError:
+                self.close_connection = True
+
+    def _send(
+        self, code: int, answer: Manifest | str, content: str = "application/json", headers: Mapping[str, str] = {}
+    ) -> None:
+        data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+        self.send_response(code)
+        for name, value in {"Content-Type": content, "Content-Length": str(len(data)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _fits(manifest: Manifest, selector: str) -> bool:
+    labels = manifest["metadata"].get("labels") or {}
+    return all(
+        labels.get(name) == value for name, _, value in (part.partition("=") for part in selector.split(",") if part)
+    )
+
+
+def _merged(target: Any, changes: Any) -> Any:
+    if not isinstance(changes, dict) or not isinstance(target, dict):
+        return changes
+    for name, value in changes.items():
+        if value is None:
+            target.pop(name, None)
+        else:
+            target[name] = _merged(target.get(name), value) if isinstance(value, dict) else value
+    return target
