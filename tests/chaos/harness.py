@@ -24,7 +24,7 @@ from .study import Journal, Settings, ledger_of
 
 ROOT = Path(__file__).parents[2]
 MARK = "PODIUM_CHAOS"
-_STUDY = "import sys; from pathlib import Path; from tests.chaos.study import main; main(Path(sys.argv[1]))"
+STUDY = "import sys; from pathlib import Path; from tests.chaos.study import main; main(Path(sys.argv[1]))"
 GONE_SECONDS = 2.0
 TARGETS = ("engine", "group", "worker", "server")
 """What is killed: the engine alone, its whole process group, one worker, or the fork server."""
@@ -78,7 +78,7 @@ class Disturbed:
     inside_writes: int = 0
 
     def __post_init__(self) -> None:
-        self.directory.mkdir(parents=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "settings.json").write_text(json.dumps(asdict(self.settings)))
         self.journal = Journal(self.directory / "journal.txt")
         self.ledger = ledger_of(self.directory)
@@ -89,7 +89,7 @@ class Disturbed:
     def run(self, targets: list[str]) -> tuple[TrialRecord, ...]:
         """Kill the targets one after another, then let the study come to its end; targets may be left over."""
         while True:
-            engine = Marked([sys.executable, "-c", _STUDY, str(self.directory)], self.directory)
+            engine = Marked([sys.executable, "-c", STUDY, str(self.directory)], self.directory)
             try:
                 while targets and self._reach_moment(engine):
                     target = targets.pop(0)
@@ -102,7 +102,7 @@ class Disturbed:
                     os.killpg(engine.process.pid, signal.SIGKILL)
                 engine.process.wait()
             engine.assert_gone()
-            self._look()
+            self.look()
             if ended != -signal.SIGKILL:
                 assert ended == 0, (self.directory / "output.txt").read_text()[-4000:]
                 return self.ledger.finished()
@@ -152,7 +152,7 @@ class Disturbed:
             return [worker.pid if target == "worker" else worker.ppid() for worker in workers]
         return []
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """What had ended stays as it was and is not executed again; a finished fold is computed once."""
         trials = self.ledger.trials()
         begun, folds = self.journal.count("begin"), self.journal.count("fold")
