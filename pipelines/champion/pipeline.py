@@ -1,4 +1,4 @@
-"""The graph of Podium: prepare, search and refit per backbone, select, benchmark, decide, report."""
+"""The graph of Podium: prepare, baselines, search and refit per backbone, select, benchmark, decide, report."""
 
 from kfp import dsl
 
@@ -7,6 +7,7 @@ from podium.components.deployment.decide.component import decide
 from podium.components.evaluation.benchmark.component import benchmark
 from podium.components.evaluation.report.component import report
 from podium.components.evaluation.select.component import select
+from podium.components.training.baseline.component import baseline
 from podium.components.training.hpo.component import hpo
 from podium.components.training.refit.component import refit
 
@@ -58,6 +59,7 @@ def champion(
         kfp_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )
     run, data = prepared.outputs["run"], prepared.outputs["data"]
+    beside = baseline(run=run, data=data)
     with dsl.ParallelFor(prepared.outputs["Output"], name="backbones") as backbone:
         searched = hpo(backbone=backbone, run=run, data=data)
         refitted = refit(run=run, data=data, study=searched.outputs["study"])
@@ -69,10 +71,11 @@ def champion(
     def models() -> dsl.Collected:
         return dsl.Collected(refitted.outputs["model"])
 
-    selected = select(run=run, studies=studies(), models=models())
+    selected = select(run=run, baselines=beside.outputs["baselines"], studies=studies(), models=models())
     measured = benchmark(run=run, data=data, selection=selected.outputs["selection"], models=models())
     decided = decide(
         run=run,
+        data=data,
         selection=selected.outputs["selection"],
         measurements=measured.outputs["measurements"],
         models=models(),
@@ -87,5 +90,5 @@ def champion(
         decision=decided.outputs["decision"],
     )
     # Podium decides what is reused, by content; KFP's cache would hand over another run's identities.
-    for task in (prepared, searched, refitted, selected, measured, decided, reported):
+    for task in (prepared, beside, searched, refitted, selected, measured, decided, reported):
         task.set_caching_options(False)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from podium.cli_hpo import app as hpo_app
 from podium.cli_hpo import must_exist
+from podium.cli_promote import history, promote, replay, rollback
 from podium.errors import PodiumError, is_disk_full
 
 app = typer.Typer(
@@ -24,6 +25,8 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(hpo_app, name="hpo")
+for command in (promote, rollback, history, replay):
+    app.command()(command)
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[GROUP.KEY=VALUE]...", help="Config values, e.g. hpo.max_trials=20.")

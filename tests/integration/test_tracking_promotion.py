@@ -16,7 +16,6 @@ from podium.keys import digest_tree
 from podium.records import ArtifactRef
 from podium.tracking import tracker_for
 from podium.tracking.base import TAG_KEY, TAG_KIND
-from podium.tracking.mlflow_tracker import MlflowTracker
 from tests.unit.tracking.support import model_record
 
 pytestmark = pytest.mark.integration
@@ -72,7 +71,8 @@ def test_promoted_models_load_back_and_predict(tmp_path: Path, capfd: pytest.Cap
         step = tracker.open_step(run, "refit", {TAG_KEY: model.key, TAG_KIND: "refit"})
         model_id = tracker.log_model(step, model, "store")
         capfd.readouterr()
-        tracker.promote(task, step, weights, model)
+        registered = tracker.register(task, step, weights, model)
+        tracker.move_champion(task, registered, how="decided", by="run", reason="the first")
         assert capfd.readouterr() == ("", "")
         incumbent, version = tracker.incumbent(task), tracker.registered(task)
         assert incumbent is not None and incumbent.model_digest == digests[task]
@@ -95,31 +95,3 @@ def test_promoted_models_load_back_and_predict(tmp_path: Path, capfd: pytest.Cap
     assert any(f"'label': '{label}'" in classified for label in LABELS["text-classification"])
     assert (entities, tags) == ("[]", "['O,O,O,O', 'O,O']")
     assert len(ast.literal_eval(classes)) == 2
-
-
-def test_a_promotion_cut_short_leaves_the_old_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.unit.tracking.conformance import fake_package
-
-    monkeypatch.setattr("podium.tracking.registry.describe_model", fake_package)
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    (weights / "config.json").write_text("{}")
-    tracker = MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db", "podium")
-    run = tracker.open_run("run", {})
-    tracker.promote("news", run, weights, model_record("a" * 64, "1" * 64))
-    before = tracker.incumbent("news")
-    new = model_record("b" * 64, "2" * 64)
-    client = tracker._connect()
-    for point in ("log_model_artifacts", "create_model_version", "set_registered_model_alias"):
-        with monkeypatch.context() as cut:
-            cut.setattr(client, point, _killed)
-            with pytest.raises(KeyboardInterrupt):
-                tracker.promote("news", run, weights, new)
-        assert tracker.incumbent("news") == before
-    assert tracker.promote("news", run, weights, new) == "2"
-    after = tracker.incumbent("news")
-    assert after is not None and after.model_key == "b" * 64
-
-
-def _killed(*arguments: object, **named: object) -> None:
-    raise KeyboardInterrupt

@@ -8,6 +8,7 @@ from podium.components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def decide(
     run: dsl.Input[dsl.Artifact],
+    data: dsl.Input[dsl.Dataset],
     selection: dsl.Input[dsl.Artifact],
     measurements: dsl.Input[dsl.Artifact],
     models: dsl.Input[list[dsl.Model]],
@@ -17,16 +18,18 @@ def decide(
 
     Args:
         run: The run, from `prepare`.
+        data: The data set, from `prepare`.
         selection: The champions, from `select`.
         measurements: The measurements, from `benchmark`.
         models: All refitted models, from `refit`.
         decision: PROMOTE, HOLD or REJECT, with reasons.
     """
-    from podium.records import BenchmarkRecord, ModelRecord, RunRecord, SelectionRecord
+    from podium.records import BenchmarkRecord, DataRecord, ModelRecord, RunRecord, SelectionRecord
     from podium.stages.decide import decide as stage
 
     record = stage(
         RunRecord.read(run.path),
+        DataRecord.read(data.path),
         SelectionRecord.read(selection.path),
         BenchmarkRecord.read(measurements.path),
         [ModelRecord.read(item.path) for item in models],

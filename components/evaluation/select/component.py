@@ -8,23 +8,26 @@ from podium.components.image import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def select(
     run: dsl.Input[dsl.Artifact],
+    baselines: dsl.Input[dsl.Artifact],
     studies: dsl.Input[list[dsl.Artifact]],
     models: dsl.Input[list[dsl.Model]],
     selection: dsl.Output[dsl.Artifact],
 ):
-    """Choose the champion of each backbone and compare them on the same held-out rows.
+    """Choose the champion of each backbone, and compare champions and baselines on the same held-out rows.
 
     Args:
         run: The run, from `prepare`.
+        baselines: The baselines, from `baseline`.
         studies: All studies, from `hpo`.
         models: All refitted models, from `refit`.
         selection: The leaderboard and the comparisons behind it.
     """
-    from podium.records import ModelRecord, RunRecord, StudyRecord
+    from podium.records import BaselineRecord, ModelRecord, RunRecord, StudyRecord
     from podium.stages.select import select as stage
 
     record = stage(
         RunRecord.read(run.path),
+        BaselineRecord.read(baselines.path),
         [StudyRecord.read(item.path) for item in studies],
         [ModelRecord.read(item.path) for item in models],
     )

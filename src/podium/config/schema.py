@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from podium.config.cluster import ClusterConfig
 from podium.config.search import HpoConfig, ParameterConfig
 from podium.config.section import Fraction, Place, Positive, Section
+from podium.config.selection import BaselineConfig, SelectionConfig, selection_problems
 from podium.keys import NotKeyed
 
 Task = Literal["text-classification", "ner"]
@@ -115,39 +116,6 @@ TUNABLE = (
 """Training fields that a search space may name."""
 
 
-class ConstraintsConfig(Section):
-    """Bounds that a winner must meet; null means unbounded."""
-
-    latency_p90_ms: Annotated[float, Field(gt=0)] | None = None
-    memory_mb: Annotated[float, Field(gt=0)] | None = None
-    size_mb: Annotated[float, Field(gt=0)] | None = None
-
-
-class PromotionConfig(Section):
-    """When the winner replaces the incumbent."""
-
-    min_gain: Annotated[float, Field(ge=0)] = 0.0
-    force: bool = False
-    reason: str | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.force and not self.reason:
-            raise ValueError("a forced promotion states its reason: set selection.promotion.reason")
-        return self
-
-
-class SelectionConfig(Section):
-    """How champions are compared and the winner is chosen."""
-
-    confidence: Fraction = 0.95
-    resamples: Annotated[int, Field(ge=100)] = 2000
-    min_trials: Positive = 1
-    cost: Literal["latency_p50_ms", "size_mb", "memory_mb"] = "latency_p50_ms"
-    constraints: ConstraintsConfig = ConstraintsConfig()
-    promotion: PromotionConfig = PromotionConfig()
-
-
 class BenchmarkConfig(Section):
     """How the champions are measured."""
 
@@ -180,6 +148,7 @@ class PodiumConfig(Section):
     backbones: dict[str, BackboneConfig]
     training: TrainingConfig = TrainingConfig()
     hpo: HpoConfig
+    baseline: BaselineConfig = BaselineConfig()
     selection: SelectionConfig = SelectionConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     tracking: Annotated[TrackingConfig, NotKeyed("records results, does not shape them")] = TrackingConfig()
@@ -197,11 +166,13 @@ class PodiumConfig(Section):
         for name, parameter in self.hpo.space.items():
             found, space[name] = _checked_parameter(name, parameter)
             problems += found
-        if self.selection.min_trials > self.hpo.max_trials:
-            problems.append(
-                "selection.min_trials <= hpo.max_trials must hold, but got "
-                f"selection.min_trials={self.selection.min_trials}, hpo.max_trials={self.hpo.max_trials}"
-            )
+        problems += selection_problems(
+            self.selection,
+            self.baseline,
+            candidates=len(self.backbones),
+            trials=self.hpo.max_trials,
+            samples=self.benchmark.repetitions * self.benchmark.samples,
+        )
         if self.hpo.engine == "katib" and self.cluster.image is None:
             problems.append("hpo.engine=katib runs trials in pods, which need an image: set cluster.image")
         if problems:

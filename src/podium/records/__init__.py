@@ -12,12 +12,16 @@ from podium.records.base import (
     Scalar,
 )
 from podium.records.choice import (
+    BaselineEntry,
     BenchmarkRecord,
     Comparison,
     DecisionRecord,
+    Evidence,
+    FoldTest,
     LeaderboardEntry,
     Measurement,
     MeasurementRecord,
+    ParetoPoint,
     Quantile,
     Reason,
     ReportRecord,
@@ -25,12 +29,15 @@ from podium.records.choice import (
     Verdict,
 )
 from podium.records.inputs import (
+    Baseline,
+    BaselineRecord,
     DataRecord,
     Incumbent,
     ModelRecord,
     RunRecord,
     StudyRecord,
 )
+from podium.records.moves import Move, withdrawn
 from podium.records.trials import (
     Observed,
     Report,
@@ -42,10 +49,15 @@ from podium.records.trials import (
 __all__ = [
     "RECORDS",
     "ArtifactRef",
+    "Baseline",
+    "BaselineEntry",
+    "BaselineRecord",
     "BenchmarkRecord",
     "Comparison",
     "DataRecord",
     "DecisionRecord",
+    "Evidence",
+    "FoldTest",
     "Frozen",
     "Incumbent",
     "Interval",
@@ -53,7 +65,9 @@ __all__ = [
     "Measurement",
     "MeasurementRecord",
     "ModelRecord",
+    "Move",
     "Observed",
+    "ParetoPoint",
     "Quantile",
     "Reason",
     "Record",
@@ -67,6 +81,7 @@ __all__ = [
     "TrialRecord",
     "TrialStatus",
     "Verdict",
+    "withdrawn",
 ]
 
 RECORDS: dict[str, type[Record]] = {
@@ -74,6 +89,7 @@ RECORDS: dict[str, type[Record]] = {
     for record in (
         RunRecord,
         DataRecord,
+        BaselineRecord,
         StudyRecord,
         ModelRecord,
         SelectionRecord,

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from podium.config.selection import SelectionConfig
 from podium.records.base import Frozen, Interval, Record
 from podium.records.inputs import Incumbent
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
 
 
+class FoldTest(Frozen):
+    """Corrected resampled t-test of `challenger` minus `reference` on the scores of the same folds."""
+
+    reference: str
+    challenger: str
+    folds: int
+    difference: Interval
+    p_value: float
+
+
 class LeaderboardEntry(Frozen):
-    """One candidate on held-out data."""
+    """One candidate on held-out data.
+
+    Attributes:
+        cv_score: mean of the best trial's fold scores, `cv_std` their standard deviation.
+        trials: that succeeded.
+        runner_up: the best trial against the second best of its study; null where folds do not tell.
+    """
 
     backbone: str
     model_key: str
@@ -23,26 +40,54 @@ class LeaderboardEntry(Frozen):
     test: Interval
     size_mb: float
     parameters: int
+    runner_up: FoldTest | None = None
 
 
 class Comparison(Frozen):
-    """Paired bootstrap of `challenger` minus `reference` on the same held-out rows."""
+    """Paired bootstrap of `challenger` minus `reference` on the same held-out rows.
+
+    Attributes:
+        difference: with its interval, which looks at this comparison alone, as does
+        p_value: two-sided, of no difference.
+        p_adjusted: Holm's, over the comparisons it was made with; null for one made alone.
+        measurably_worse: by the adjusted p-value, where there is one; as is `measurably_better`.
+    """
 
     reference: str
     challenger: str
     metric: str
     difference: Interval
     p_value: float
+    p_adjusted: float | None = None
     measurably_worse: bool
+    measurably_better: bool = False
+
+
+class BaselineEntry(Frozen):
+    """A baseline's place on the leaderboard: never a candidate."""
+
+    name: str
+    test: Interval
+    seconds: float
 
 
 class SelectionRecord(Record):
-    """Champions per backbone, ranked, with the comparisons behind the ranking."""
+    """Champions per backbone, ranked, with the comparisons behind the ranking.
+
+    Attributes:
+        rows: held-out rows.
+        baselines: best first; `baseline_comparisons` has every champion against each of them.
+        fold_tests: every champion but the best against the best, on the folds that chose them.
+    """
 
     kind: ClassVar[str] = "selection"
     metric: str
+    rows: int = 0
     leaderboard: tuple[LeaderboardEntry, ...]
     comparisons: tuple[Comparison, ...]
+    baselines: tuple[BaselineEntry, ...] = ()
+    baseline_comparisons: tuple[Comparison, ...] = ()
+    fold_tests: tuple[FoldTest, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -59,7 +104,7 @@ class Measurement(Frozen):
     """What was measured of one deployable variant of one champion.
 
     Latency is for batch size 1, throughput for `batch_size` rows at a time; both on rows drawn from the
-    data set's own length distribution.
+    data set's own length distribution. Energy is joules per row, null where it cannot be read.
     """
 
     backbone: str
@@ -73,6 +118,7 @@ class Measurement(Frozen):
     peak_rss_mb: float
     size_mb: float
     load_seconds: float
+    energy_j: float | None = None
     unstable: bool
     notes: tuple[str, ...] = ()
 
@@ -103,8 +149,47 @@ class Reason(Frozen):
     text: str
 
 
+class Evidence(Frozen):
+    """All that a decision is made of: whoever has it can make the decision again.
+
+    Attributes:
+        rows: held-out rows behind every comparison.
+        against_incumbent: winner minus incumbent; null where there is nothing to compare, or
+        not_comparable: says why the incumbent could not be compared.
+        withdrawn: models that were rolled back, by digest, each with a sentence that says by whom and why.
+    """
+
+    metric: str
+    rows: int
+    policy: SelectionConfig
+    leaderboard: tuple[LeaderboardEntry, ...]
+    comparisons: tuple[Comparison, ...]
+    baseline_comparisons: tuple[Comparison, ...]
+    measurements: tuple[Measurement, ...]
+    incumbent: Incumbent | None
+    against_incumbent: Comparison | None = None
+    not_comparable: str = ""
+    withdrawn: dict[str, str] = {}
+
+
+class ParetoPoint(Frozen):
+    """A candidate that no other one beats on both quality and cost."""
+
+    backbone: str
+    variant: str | None
+    score: float
+    cost: float
+
+
 class DecisionRecord(Record):
-    """Whether the winner replaces the incumbent, and why."""
+    """Whether the winner replaces the incumbent, and why.
+
+    Artifact `incumbent_predictions`: the incumbent on these held-out rows, where it had to predict them first.
+
+    Attributes:
+        pareto: the front of test score against each measured cost, cheapest first.
+        evidence: what the verdict follows from, by `podium.selection.decision.judge`.
+    """
 
     kind: ClassVar[str] = "decision"
     verdict: Verdict
@@ -114,6 +199,8 @@ class DecisionRecord(Record):
     reasons: tuple[Reason, ...]
     incumbent: Incumbent | None
     registered: dict[str, str] = {}
+    pareto: dict[str, tuple[ParetoPoint, ...]] = {}
+    evidence: Evidence | None = None
 
 
 class ReportRecord(Record):

@@ -26,6 +26,9 @@ class RunRecord(Record):
     """One run of the pipeline: its resolved config, its identities, and the champion it began with.
 
     Never stored or reused.
+
+    Attributes:
+        withdrawn: models that people rolled back, by digest, each with a sentence that says by whom and why.
     """
 
     kind: ClassVar[str] = "run"
@@ -33,6 +36,7 @@ class RunRecord(Record):
     run_id: str
     config: PodiumConfig
     incumbent: Incumbent | None = None
+    withdrawn: dict[str, str] = {}
     tags: dict[str, str] = {}
 
 
@@ -84,6 +88,22 @@ class StudyRecord(Record):
         if score is None:
             raise InputError(f"the best trial must have a score, but trial {self.best} of {self.backbone} has none")
         return score
+
+
+class Baseline(Frozen):
+    """One baseline on the held-out rows; its predictions are the artifact of its name."""
+
+    name: str
+    metrics: dict[str, Interval]
+    details: dict[str, Any] = {}
+    seconds: float
+
+
+class BaselineRecord(Record):
+    """What fine-tuning must beat. Artifacts: the held-out predictions of each baseline, by its name."""
+
+    kind: ClassVar[str] = "baseline"
+    baselines: tuple[Baseline, ...]
 
 
 class ModelRecord(Record):

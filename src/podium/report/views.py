@@ -36,9 +36,11 @@ BRIEFLY = {
     verdicts.WORSE: "It is measurably worse than the incumbent, which stays.",
     verdicts.NOT_BETTER: "It is not shown to be better than the incumbent, which stays.",
     verdicts.GAIN_TOO_SMALL: "It is better than the incumbent, but not by what is asked for, so the incumbent stays.",
-    verdicts.BETTER_BY_SCORE: "It scores better than the incumbent did, on other rows.",
-    verdicts.WORSE_BY_SCORE: "It scores worse than the incumbent did, on other rows; the incumbent stays.",
-    verdicts.GAIN_TOO_SMALL_BY_SCORE: "It gains too little on the incumbent, which stays.",
+    verdicts.TOO_FEW_ROWS: "There are too few held-out rows to promote anything on.",
+    verdicts.TOO_FEW_TRIALS: "Its search was too short to promote anything on.",
+    verdicts.WORSE_THAN_BASELINE: "It is worse than a baseline.",
+    verdicts.BASELINE_NOT_BEATEN: "It is not shown to beat every baseline.",
+    verdicts.ROLLED_BACK: "It was rolled back before, so it is not promoted again.",
     verdicts.NOT_COMPARABLE: "It cannot be compared with the incumbent, which stays.",
 }
 """The verdict in one sentence, by the code of its reason."""

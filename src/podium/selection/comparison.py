@@ -1,4 +1,8 @@
-"""Is a candidate measurably worse than another on the same held-out rows?"""
+"""Which of two models is measurably better on the same held-out rows?
+
+Several claims at once are held to Holm's procedure (Holm, "A Simple Sequentially Rejective Multiple Test Procedure",
+Scandinavian Journal of Statistics 6, 1979), so that the chance of even one false claim stays below 1 - confidence.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +25,19 @@ def compare(
 ) -> Comparison:
     """Challenger minus reference by paired bootstrap; each is given as its name and its predictions.
 
-    The challenger is measurably worse when the interval of the difference lies wholly below zero.
-
     Raises:
-        InputError: the predictions are not for the same rows, or do not support the metric.
+        InputError: the predictions are not for the same task and rows, or do not support the metric.
     """
     difference, p_value = paired_difference(challenger[1], reference[1], metric, confidence, resamples, seed)
-    return Comparison(
+    found = Comparison(
         reference=reference[0],
         challenger=challenger[0],
         metric=metric,
         difference=difference,
         p_value=p_value,
-        measurably_worse=difference.high < 0,
+        measurably_worse=False,
     )
+    return _judged(found, p_value)
 
 
 def compare_with_best(
@@ -46,15 +49,16 @@ def compare_with_best(
     resamples: int,
     seed: int,
 ) -> tuple[Comparison, ...]:
-    """Every candidate but the first against the first, in the order of `ranked`.
+    """Every candidate but the first against the first, in the order of `ranked`, adjusted for their number.
 
-    Each comparison depends on its two candidates only, so further entrants do not change it.
+    Difference, interval and p-value depend on the two candidates only; the adjusted p-value, and so what is called
+    measurably worse, on all of them.
 
     Args:
         ranked: the leaderboard, best first.
         predictions: held-out predictions by backbone.
         metric: what is compared, larger is better.
-        confidence: coverage of the interval of each difference.
+        confidence: coverage of the interval of each difference, and one minus the level of Holm's procedure.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
@@ -65,7 +69,37 @@ def compare_with_best(
     if missing:
         raise InputError(f"every candidate must have held-out predictions, but {', '.join(missing)} has none")
     candidates = [(entry.backbone, predictions[entry.backbone]) for entry in ranked]
+    return adjusted(
+        [
+            compare(other, candidates[0], metric=metric, confidence=confidence, resamples=resamples, seed=seed)
+            for other in candidates[1:]
+        ]
+    )
+
+
+def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """The same comparisons, made at once: with Holm's p-values, and judged by them."""
+    values = holm([item.p_value for item in comparisons])
     return tuple(
-        compare(other, candidates[0], metric=metric, confidence=confidence, resamples=resamples, seed=seed)
-        for other in candidates[1:]
+        _judged(item.model_copy(update={"p_adjusted": value}), value)
+        for item, value in zip(comparisons, values, strict=True)
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given; equal p-values stay equal."""
+    ascending = sorted(range(len(p_values)), key=lambda number: p_values[number])
+    found = [0.0] * len(p_values)
+    largest = 0.0
+    for place, number in enumerate(ascending):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
+        found[number] = largest
+    return found
+
+
+def _judged(comparison: Comparison, p_value: float) -> Comparison:
+    shown = p_value <= 1 - comparison.difference.confidence
+    value = comparison.difference.value
+    return comparison.model_copy(
+        update={"measurably_worse": shown and value < 0, "measurably_better": shown and value > 0}
     )

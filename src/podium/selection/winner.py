@@ -1,6 +1,13 @@
 """The winner: not measurably worse than the best, within the declared constraints, and then the cheapest.
 
 There is no weighted or min-max composite score: those let an irrelevant entrant change the order of the others.
+
+Candidates within the constraints are tested against the best one by one, the cheapest first, each at the full level, up
+to the first that is not shown to be worse: it wins. That is a fixed-sequence procedure (Maurer, Hothorn and Lehmacher,
+1995; Westfall and Krishen, 2001), which needs no adjustment: the chance of passing over any candidate that is in truth
+as good stays below one minus the confidence, however many there are, as long as cost does not depend on the test rows.
+Holm's adjusted p-values, which judge the leaderboard as a whole, must not decide here: a costlier entrant would raise
+them, and so let a cheap candidate win that would have been passed over without it.
 """
 
 from __future__ import annotations
@@ -8,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from podium.config.schema import ConstraintsConfig, SelectionConfig
+from podium.config.selection import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
 from podium.records import Comparison, LeaderboardEntry, Measurement, Reason
 from podium.selection.champions import rank
@@ -17,12 +24,22 @@ WINNER_BEST = "winner-is-best"
 WINNER_AS_GOOD = "winner-not-worse-than-best"
 WINNER_CHEAPEST = "winner-is-cheapest"
 UNSTABLE = "measurement-unstable"
-MEASURABLY_WORSE = "measurably-worse"
+WORSE_THAN_BEST = "worse-than-best"
 MEASUREMENT_MISSING = "measurement-missing"
 CONSTRAINT_BROKEN = "constraint-broken"
 NO_CANDIDATE = "no-candidate"
 
-UNITS = {"latency_p50_ms": "ms", "latency_p90_ms": "ms", "memory_mb": "MB", "size_mb": "MB"}
+UNITS = {
+    "latency_p50_ms": "ms",
+    "latency_p90_ms": "ms",
+    "latency_p95_ms": "ms",
+    "memory_mb": "MB",
+    "size_mb": "MB",
+    "energy_j": "J",
+}
+"""Quantities that can be bounded, and be a cost, by their names in the config."""
+
+_QUANTILES = {"latency_p50_ms": 0.5, "latency_p90_ms": 0.9, "latency_p95_ms": 0.95}
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,17 @@ class Candidate:
     def name(self) -> str:
         """Backbone and variant, for people."""
         return f"{self.entry.backbone} ({self.measurement.variant})" if self.measurement else self.entry.backbone
+
+    def quantity(self, name: str) -> float | None:
+        """A cost or a constrained quantity by its config name; None when it was not measured."""
+        measured = self.measurement
+        if name == "size_mb":
+            return measured.size_mb if measured else self.entry.size_mb
+        if measured is None:
+            return None
+        if name in _QUANTILES:
+            return measured.quantile_ms(_QUANTILES[name])
+        return measured.peak_rss_mb if name == "memory_mb" else measured.energy_j
 
 
 @dataclass(frozen=True)
@@ -107,18 +135,15 @@ def _preference(candidate: Candidate) -> tuple[bool, float]:
 def _candidate(
     entry: LeaderboardEntry, measurement: Measurement | None, comparison: Comparison | None, config: SelectionConfig
 ) -> Candidate:
-    bare = Candidate(entry, measurement, _quantity(config.cost, entry, measurement), ())
-    failures = []
-    if comparison is not None and comparison.measurably_worse:
-        low, high = comparison.difference.low, comparison.difference.high
+    bare = Candidate(entry, measurement, None, ())
+    failures = _broken(bare, config.constraints)
+    if comparison is not None and (gain := comparison.difference).high < 0:
         text = (
-            f"{entry.backbone} is measurably worse than {comparison.reference}: the difference in {comparison.metric} "
-            f"is {comparison.difference.value:+.4f}, between {low:+.4f} and {high:+.4f} "
-            f"at {comparison.difference.confidence:.0%} confidence."
+            f"{entry.backbone} is worse than {comparison.reference}: the difference in {comparison.metric} "
+            f"is {gain.value:+.4f}, between {gain.low:+.4f} and {gain.high:+.4f} at {gain.confidence:.0%} confidence."
         )
-        failures.append(Reason(code=MEASURABLY_WORSE, text=text))
-    failures += _broken(bare, config.constraints)
-    return Candidate(entry, measurement, bare.cost, tuple(failures))
+        failures.insert(0, Reason(code=WORSE_THAN_BEST, text=text))
+    return Candidate(entry, measurement, bare.quantity(config.cost), tuple(failures))
 
 
 def _broken(candidate: Candidate, constraints: ConstraintsConfig) -> list[Reason]:
@@ -126,7 +151,7 @@ def _broken(candidate: Candidate, constraints: ConstraintsConfig) -> list[Reason
     for name, bound in constraints:
         if bound is None:
             continue
-        unit, value = UNITS[name], _quantity(name, candidate.entry, candidate.measurement)
+        unit, value = UNITS[name], candidate.quantity(name)
         if value is None:
             text = f"{candidate.name} has no measured {name}, so the bound of {bound:g} {unit} is not shown to be met."
             reasons.append(Reason(code=MEASUREMENT_MISSING, text=text))
@@ -136,17 +161,6 @@ def _broken(candidate: Candidate, constraints: ConstraintsConfig) -> list[Reason
     return reasons
 
 
-def _quantity(name: str, entry: LeaderboardEntry, measurement: Measurement | None) -> float | None:
-    """A cost or a constrained quantity by its config name; None when it was not measured."""
-    if name == "size_mb":
-        return measurement.size_mb if measurement else entry.size_mb
-    if measurement is None:
-        return None
-    if name == "memory_mb":
-        return measurement.peak_rss_mb
-    return measurement.quantile_ms({"latency_p50_ms": 0.5, "latency_p90_ms": 0.9}[name])
-
-
 def _reasons(candidates: Sequence[Candidate], best: LeaderboardEntry, cost: str) -> tuple[Reason, ...]:
     winner = candidates[0]
     able = [one for one in candidates if not one.failures]
@@ -154,7 +168,7 @@ def _reasons(candidates: Sequence[Candidate], best: LeaderboardEntry, cost: str)
         text = f"{best.backbone} has the best test score, {best.test.value:.4f}."
         reasons = [Reason(code=WINNER_BEST, text=text)]
     else:
-        text = f"{winner.entry.backbone} is not measurably worse than {best.backbone}, which has the best test score."
+        text = f"{winner.entry.backbone} is not shown to be worse than {best.backbone}, which has the best test score."
         reasons = [Reason(code=WINNER_AS_GOOD, text=text)]
     if len(able) > 1 and winner.cost is not None:
         text = f"{winner.name} is the cheapest of {len(able)} candidates by {cost}: {winner.cost:.4g} {UNITS[cost]}."

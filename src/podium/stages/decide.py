@@ -8,26 +8,34 @@ from podium.errors import StepFailed
 from podium.evaluation.predictions import Predictions
 from podium.records import (
     BenchmarkRecord,
-    Comparison,
+    DataRecord,
     DecisionRecord,
+    Evidence,
     Incumbent,
-    LeaderboardEntry,
     ModelRecord,
     RunRecord,
     SelectionRecord,
 )
 from podium.selection.comparison import compare
-from podium.selection.decision import decide as judge
+from podium.selection.decision import FORCED, Judgement, judge
+from podium.selection.pareto import pareto_fronts
 from podium.selection.winner import choose
 from podium.stages.context import step_context
+from podium.stages.incumbent import IncumbentPredictions, incumbent_predictions
 from podium.stages.keys import decision_key
+from podium.stages.promotion import who
+from podium.stages.select import comparison_budget
 from podium.stages.step import StepRun, open_store, run_step
 from podium.tracking import tracker_for
 from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION
 
 
 def decide(
-    run: RunRecord, selection: SelectionRecord, benchmark: BenchmarkRecord, models: Sequence[ModelRecord]
+    run: RunRecord,
+    data: DataRecord,
+    selection: SelectionRecord,
+    benchmark: BenchmarkRecord,
+    models: Sequence[ModelRecord],
 ) -> DecisionRecord:
     """Choose the winner, judge it against the incumbent, and register it.
 
@@ -35,11 +43,11 @@ def decide(
     """
 
     def compute(step: StepRun) -> DecisionRecord:
-        return _compute(step, selection, benchmark, models, incumbent)
+        return _compute(step, data, selection, benchmark, models, incumbent)
 
     with step_context("decide") as directory:
         incumbent = judged_against(run, selection, benchmark)
-        key = decision_key(run.config, selection, benchmark, incumbent)
+        key = decision_key(run, selection, benchmark, incumbent)
         parents = {"selection": selection.key, "benchmark": benchmark.key}
         return run_step(
             run, key, DecisionRecord, compute, parents=parents, directory=directory, complete=still_holds(run)
@@ -71,74 +79,95 @@ def judged_against(run: RunRecord, selection: SelectionRecord, benchmark: Benchm
     if incumbent is None or not incumbent.decision_key:
         return incumbent
     earlier = open_store(run.config).get(DecisionRecord, incumbent.decision_key)
-    if earlier and decision_key(run.config, selection, benchmark, earlier.incumbent).digest == earlier.key:
-        return earlier.incumbent
-    return incumbent
+    if earlier is None or earlier.verdict != "PROMOTE":
+        return incumbent
+    same = decision_key(run, selection, benchmark, earlier.incumbent).digest == earlier.key
+    return earlier.incumbent if same else incumbent
 
 
 def _compute(
     step: StepRun,
+    data: DataRecord,
     selection: SelectionRecord,
     benchmark: BenchmarkRecord,
     models: Sequence[ModelRecord],
     incumbent: Incumbent | None,
 ) -> DecisionRecord:
-    config = step.config.selection
-    choice = choose(selection.leaderboard, selection.comparisons, benchmark.measurements, config)
-    winner = choice.winner.entry if choice.winner else None
-    comparison = _against_incumbent(step, winner, incumbent, models)
-    verdict, reasons = judge(winner, incumbent, config.promotion, comparison, selection.metric)
-    model = next((item for item in models if winner and item.key == winner.model_key), None)
-    registered = _register(step, model, verdict) if model else {}
+    evidence = Evidence(
+        metric=selection.metric,
+        rows=selection.rows,
+        policy=step.config.selection,
+        leaderboard=selection.leaderboard,
+        comparisons=selection.comparisons,
+        baseline_comparisons=selection.baseline_comparisons,
+        measurements=benchmark.measurements,
+        incumbent=incumbent,
+        withdrawn=step.run.withdrawn,
+    )
+    evidence, seen = _compared_with_incumbent(step, data, models, evidence)
+    found = judge(evidence)
+    winner = found.choice.winner
+    model = next((item for item in models if winner and item.key == winner.entry.model_key), None)
+    registered = _register(step, model, found) if model else {}
     return DecisionRecord(
         **step.stamp,
-        verdict=verdict,
-        winner=winner.backbone if winner else None,
-        winner_variant=choice.winner.measurement.variant if choice.winner and choice.winner.measurement else None,
-        winner_model_key=winner.model_key if winner else None,
-        reasons=(*choice.reasons, *reasons),
+        verdict=found.verdict,
+        winner=winner.entry.backbone if winner else None,
+        winner_variant=winner.measurement.variant if winner and winner.measurement else None,
+        winner_model_key=winner.entry.model_key if winner else None,
+        reasons=found.reasons,
         incumbent=incumbent,
         registered=registered,
+        pareto=pareto_fronts(found.choice.candidates),
+        evidence=evidence,
+        artifacts={"incumbent_predictions": seen.made} if seen and seen.made else {},
     )
 
 
-def _against_incumbent(
-    step: StepRun, winner: LeaderboardEntry | None, incumbent: Incumbent | None, models: Sequence[ModelRecord]
-) -> Comparison | None:
-    """Winner minus incumbent on the same held-out rows; None where the incumbent has no predictions for them."""
-    if winner is None or incumbent is None or incumbent.model_digest == winner.model_digest:
-        return None
-    old = step.store.get(ModelRecord, incumbent.model_key)
-    new = next(model for model in models if model.key == winner.model_key)
-    if old is None or old.parents.get("data") != new.parents.get("data"):
-        return None
-    config = step.config
-    return compare(
-        (winner.backbone, Predictions.load(step.store.fetch(new.artifacts["predictions"]))),
-        (
-            f"incumbent {incumbent.name} v{incumbent.version}",
-            Predictions.load(step.store.fetch(old.artifacts["predictions"])),
-        ),
-        metric=config.hpo.metric,
-        confidence=config.selection.confidence,
-        resamples=config.selection.resamples,
-        seed=config.seed,
+def _compared_with_incumbent(
+    step: StepRun, data: DataRecord, models: Sequence[ModelRecord], evidence: Evidence
+) -> tuple[Evidence, IncumbentPredictions | None]:
+    """The evidence with the winner held against the incumbent on the same rows, or with why it cannot be."""
+    incumbent = evidence.incumbent
+    winner = choose(evidence.leaderboard, evidence.comparisons, evidence.measurements, evidence.policy).winner
+    if winner is None or incumbent is None or incumbent.model_digest == winner.entry.model_digest:
+        return evidence, None
+    seen = incumbent_predictions(step, data, incumbent)
+    if seen.predictions is None:
+        return evidence.model_copy(update={"not_comparable": seen.problem}), seen
+    model = next(item for item in models if item.key == winner.entry.model_key)
+    comparison = compare(
+        (winner.entry.backbone, Predictions.load(step.store.fetch(model.artifacts["predictions"]))),
+        (f"incumbent {incumbent.name} v{incumbent.version}", seen.predictions),
+        **comparison_budget(step),
     )
+    return evidence.model_copy(update={"against_incumbent": comparison}), seen
 
 
-def _register(step: StepRun, model: ModelRecord, verdict: str) -> dict[str, str]:
+def _register(step: StepRun, model: ModelRecord, found: Judgement) -> dict[str, str]:
     """Put the winner into the registry: `champion` on PROMOTE, else `challenger`. Empty when tracking is off."""
     name = step.config.model_name
     if (incumbent := step.run.incumbent) and incumbent.model_digest == model.artifacts["model"].digest:
         return {"name": name, "version": incumbent.version, "alias": CHAMPION}
-    if verdict == "PROMOTE" and step.tracker.incumbent(name) != step.run.incumbent:
+    path = step.store.fetch(model.artifacts["model"])
+    run_id = model.mlflow_run_id or step.mlflow_run_id
+    version = step.tracker.register(name, run_id, path, model, tags={TAG_DECISION: step.key.digest})
+    if not version:
+        return {}
+    if found.verdict != "PROMOTE":
+        step.tracker.set_challenger(name, version)
+        return {"name": name, "version": version, "alias": CHALLENGER}
+    if step.tracker.incumbent(name) != step.run.incumbent:
         raise StepFailed(
             f"the champion of {name} must be the one this run began with, but another run moved it meanwhile; run the "
             "same command again to be judged against the new champion"
         )
-    alias = CHAMPION if verdict == "PROMOTE" else CHALLENGER
-    path = step.store.fetch(model.artifacts["model"])
-    tags = {TAG_DECISION: step.key.digest}
-    run_id = model.mlflow_run_id or step.mlflow_run_id
-    version = step.tracker.promote(name, run_id, path, model, alias=alias, tags=tags)
-    return {"name": name, "version": version, "alias": alias} if version else {}
+    step.tracker.move_champion(
+        name,
+        version,
+        how="forced" if found.decisive.code == FORCED else "decided",
+        by=who(step.run),
+        reason=found.decisive.text,
+        decision=step.key.digest,
+    )
+    return {"name": name, "version": version, "alias": CHAMPION}

@@ -12,12 +12,14 @@ from typing import Any
 from podium.config.schema import PodiumConfig, TrainingConfig
 from podium.keys import Key, canonical_json, digest_bytes
 from podium.records import (
+    BaselineRecord,
     BenchmarkRecord,
     DataRecord,
     Incumbent,
     Measurement,
     ModelRecord,
     Record,
+    RunRecord,
     SelectionRecord,
     StudyRecord,
     TrialRecord,
@@ -27,6 +29,11 @@ from podium.records import (
 def data_key(config: PodiumConfig, sources: Mapping[str, str]) -> Key:
     """Key of the prepared data: its source bytes, and how they are read and split."""
     return Key.of("data", dataset=config.dataset, seed=config.seed, sources=dict(sources))
+
+
+def baseline_key(config: PodiumConfig, data: DataRecord) -> Key:
+    """Key of the baselines: the data and which ones are run."""
+    return Key.of("baseline", data=data.artifacts["data"].digest, baseline=config.baseline, seed=config.seed)
 
 
 def family_key(config: PodiumConfig, data: DataRecord) -> Key:
@@ -72,8 +79,10 @@ def refit_key(
     )
 
 
-def selection_key(config: PodiumConfig, studies: Sequence[StudyRecord], models: Sequence[ModelRecord]) -> Key:
-    """Key of a selection: the candidates' evidence and how it is compared."""
+def selection_key(
+    config: PodiumConfig, baseline: BaselineRecord, studies: Sequence[StudyRecord], models: Sequence[ModelRecord]
+) -> Key:
+    """Key of a selection: the evidence of candidates and baselines, and how it is compared."""
     counts = {study.backbone: sum(trial.status == "succeeded" for trial in study.trials) for study in studies}
     candidates = {
         model.backbone: {
@@ -89,6 +98,7 @@ def selection_key(config: PodiumConfig, studies: Sequence[StudyRecord], models: 
     return Key.of(
         "selection",
         candidates=candidates,
+        baselines={name: predictions.digest for name, predictions in baseline.artifacts.items()},
         metric=config.hpo.metric,
         confidence=part.confidence,
         resamples=part.resamples,
@@ -117,9 +127,10 @@ def benchmark_key(
 
 
 def decision_key(
-    config: PodiumConfig, selection: SelectionRecord, benchmark: BenchmarkRecord, incumbent: Incumbent | None
+    run: RunRecord, selection: SelectionRecord, benchmark: BenchmarkRecord, incumbent: Incumbent | None
 ) -> Key:
-    """Key of a decision: the evidence, the policy, and the incumbent it was judged against."""
+    """Key of a decision: the evidence, the policy, the incumbent it was judged against, and what was rolled back."""
+    config = run.config
     policy = config.selection
     return Key.of(
         "decision",
@@ -130,6 +141,11 @@ def decision_key(
         promotion=policy.promotion,
         model_name=config.model_name,
         incumbent=incumbent.model_dump() if incumbent else None,
+        withdrawn={
+            entry.backbone: run.withdrawn[entry.model_digest]
+            for entry in selection.leaderboard
+            if entry.model_digest in run.withdrawn
+        },
     )
 
 

@@ -12,6 +12,7 @@ from podium.hpo.progress import Progress
 from podium.hpo.studies import LEDGERS
 from podium.keys import Key
 from podium.records import (
+    BaselineRecord,
     BenchmarkRecord,
     DataRecord,
     ModelRecord,
@@ -71,6 +72,7 @@ class _Planner:
     def steps(self) -> list[PlannedStep]:
         """Walk the graph as far as stored results determine the keys."""
         data = self._data()
+        baseline = self._baseline(data)
         models: list[ModelRecord] = []
         studies: list[StudyRecord] = []
         for backbone, path in locate_backbones(self._config).items():
@@ -82,8 +84,8 @@ class _Planner:
             elif not data:
                 self._unknown(f"hpo-{backbone}", "prepare")
                 self._unknown(f"refit-{backbone}", f"hpo-{backbone}")
-        if data and len(models) == len(self._config.backbones):
-            self._judge(data, studies, models)
+        if data and baseline and len(models) == len(self._config.backbones):
+            self._judge(data, baseline, studies, models)
         else:
             for step in ("select", "benchmark", "decide", "report"):
                 self._unknown(step, "the steps before it")
@@ -93,6 +95,12 @@ class _Planner:
         from podium.data.fingerprint import fingerprint
 
         return self._look("prepare", keys.data_key(self._config, fingerprint(self._config.dataset)), DataRecord)
+
+    def _baseline(self, data: DataRecord | None) -> BaselineRecord | None:
+        if data is None:
+            self._unknown("baseline", "prepare")
+            return None
+        return self._look("baseline", keys.baseline_key(self._config, data), BaselineRecord)
 
     def _study(self, data: DataRecord, backbone: str, digest: str) -> StudyRecord | None:
         prior = prior_trials(self._store, self._config, data)
@@ -106,8 +114,10 @@ class _Planner:
         key = keys.refit_key(self._config, data, study, digest, refit_training(self._config, study))
         return self._look(f"refit-{study.backbone}", key, ModelRecord)
 
-    def _judge(self, data: DataRecord, studies: list[StudyRecord], models: list[ModelRecord]) -> None:
-        selection = self._look("select", keys.selection_key(self._config, studies, models), SelectionRecord)
+    def _judge(
+        self, data: DataRecord, baseline: BaselineRecord, studies: list[StudyRecord], models: list[ModelRecord]
+    ) -> None:
+        selection = self._look("select", keys.selection_key(self._config, baseline, studies, models), SelectionRecord)
         measured = None
         if selection:
             champions = champions_of(selection, models)

@@ -9,7 +9,7 @@ from pathlib import Path
 from podium.config.schema import PodiumConfig
 from podium.errors import DataError
 from podium.events import emit
-from podium.records import DataRecord, RunRecord
+from podium.records import DataRecord, RunRecord, withdrawn
 from podium.stages.context import step_context
 from podium.stages.keys import data_key
 from podium.stages.run_form import RunForm, resolve_form
@@ -56,7 +56,8 @@ def open_run(config: PodiumConfig, kfp_run_id: str) -> RunRecord:
     parent = tracker.open_run(name, {TAG_KIND: "run", "podium.run_id": run_id, **tags}, os.environ.get("MLFLOW_RUN_ID"))
     emit("run_opened", mlflow_run_id=parent)
     record = RunRecord(run_id=run_id, config=config, tags=tags, mlflow_run_id=parent or None)
-    return record.model_copy(update={"incumbent": tracker.incumbent(config.model_name)})
+    refused = {digest: move.told() for digest, move in withdrawn(tracker.moves(config.model_name)).items()}
+    return record.model_copy(update={"incumbent": tracker.incumbent(config.model_name), "withdrawn": refused})
 
 
 def prepare_data(run: RunRecord, directory: Path | None) -> DataRecord:

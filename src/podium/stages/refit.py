@@ -78,7 +78,7 @@ def _compute(
     )
     result = run_training(spec, log=(step.directory or work) / "training.log")
     predictions = Predictions.load(work / "predictions")
-    metrics = _intervals(config, predictions, study.metric)
+    metrics = score_intervals(predictions, config.seed)
     record = ModelRecord(
         **step.stamp,
         backbone=study.backbone,
@@ -101,9 +101,10 @@ def _compute(
     return record
 
 
-def _intervals(config: PodiumConfig, predictions: Predictions, metric: str) -> dict[str, Interval]:
-    names = sorted({metric, *all_metrics(predictions)})
-    return {name: bootstrap_interval(predictions, name, CONFIDENCE, RESAMPLES, config.seed) for name in names}
+def score_intervals(predictions: Predictions, seed: int) -> dict[str, Interval]:
+    """Every metric that the predictions support, with its interval."""
+    names = sorted(all_metrics(predictions))
+    return {name: bootstrap_interval(predictions, name, CONFIDENCE, RESAMPLES, seed) for name in names}
 
 
 def count_parameters(model: Path) -> int:

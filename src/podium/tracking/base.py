@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from podium.records import DataRecord, Incumbent, ModelRecord, TrialRecord
+from podium.records import DataRecord, Incumbent, ModelRecord, Move, TrialRecord
+from podium.records.moves import How
 
 TAG_KIND = "podium.kind"
-"""Kind of result a run computes: run, data, study, trial, fold, refit, selection, benchmark, decision, report."""
+"""Kind of result a run computes: run, data, baseline, study, trial, fold, refit, selection, benchmark,
+decision, report."""
 TAG_KEY = "podium.key"
 """Full digest of the key of the result that a run computes."""
 TAG_PARENT = "podium.parent."
@@ -23,6 +25,9 @@ TAG_MODEL_KEY = "podium.model.key"
 """On a model version and a logged model: key of the refit."""
 TAG_MODEL_DIGEST = "podium.model.digest"
 """On a model version, a logged model and a refit run: digest of the model's files in the store."""
+
+MOVE = "podium.move."
+"""On a registered model: prefix of the tags that hold the moves of its champion, in order of time."""
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -158,26 +163,53 @@ class Tracker(Protocol):
         """
         ...
 
-    def promote(
-        self,
-        model_name: str,
-        run_id: str,
-        path: Path,
-        model: ModelRecord,
-        *,
-        alias: str = CHAMPION,
-        tags: Mapping[str, str] | None = None,
+    def register(
+        self, model_name: str, run_id: str, path: Path, model: ModelRecord, *, tags: Mapping[str, str] | None = None
     ) -> str:
-        """Register the model at `path` and give it `alias`; returns the version, empty when tracking is off.
+        """Register the model at `path`; returns the version, empty when tracking is off.
 
         The version loads with `mlflow.transformers` and `mlflow.pyfunc`; its `model/` holds the very files of `path`.
-        A version that already holds this model is used again. The alias moves last, so that a reader finds the old
-        champion or the whole new one; the old champion is then `previous`. A champion is no longer `challenger`.
+        A version that already holds this model is used again.
 
         Args:
             run_id: the run the version belongs to: the refit's.
             tags: further tags of the version.
         """
+        ...
+
+    def download_model(self, model_name: str, version: str, folder: Path) -> Path:
+        """Download the files of a registered model below `folder`; returns their directory."""
+        ...
+
+    def set_challenger(self, model_name: str, version: str) -> None:
+        """Give a version the alias `challenger`."""
+        ...
+
+    def move_champion(
+        self,
+        model_name: str,
+        version: str,
+        *,
+        how: How,
+        by: str,
+        reason: str,
+        decision: str = "",
+    ) -> Move:
+        """Give a version the alias `champion`, and keep who did it and why.
+
+        A reader finds the old champion or the new one at every moment, also when the caller is killed on the way; what
+        is then missing is made up for by the next move or the next look at `moves`. The old champion is then
+        `previous`. A champion is no longer `challenger`. Moving it to the version that has it changes nothing.
+        Two callers at once: the later one wins, and both moves are kept.
+
+        Args:
+            by: `user@host`, or a run.
+            decision: key of the decision that asks for it.
+        """
+        ...
+
+    def moves(self, model_name: str) -> list[Move]:
+        """Every move of the alias `champion`, oldest first."""
         ...
 
     def run(self, run_id: str) -> TrackedRun | None:

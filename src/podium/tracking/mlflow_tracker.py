@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from podium.tracking.aliases import Aliases
 from podium.tracking.queries import Queries
 from podium.tracking.registry import Registry
 from podium.tracking.trials import Trials
 
 
-class MlflowTracker(Trials, Registry, Queries):
+class MlflowTracker(Trials, Registry, Aliases, Queries):
     """Records in a sqlite file, a database, or an MLflow server; see `Tracker` for the contract.
 
     Built on `MlflowClient` alone: no active run, no global tracking URI.

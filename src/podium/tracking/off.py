@@ -9,12 +9,13 @@ from typing import Any, NoReturn
 from typing_extensions import override
 
 from podium.errors import TrackingError
-from podium.records import DataRecord, Incumbent, ModelRecord, TrialRecord
+from podium.records import DataRecord, Incumbent, ModelRecord, Move, TrialRecord
+from podium.records.moves import How
 from podium.tracking.base import CHAMPION, RunStatus, TrackedModel, TrackedRun, Tracker
 
 
 class OffTracker(Tracker):
-    """Ids are empty, there is no incumbent, promotion registers nothing, and lineage raises `TrackingError`."""
+    """Ids are empty, there is no incumbent, nothing is registered or moved, and lineage raises `TrackingError`."""
 
     @property
     @override
@@ -66,17 +67,35 @@ class OffTracker(Tracker):
         return None
 
     @override
-    def promote(
-        self,
-        model_name: str,
-        run_id: str,
-        path: Path,
-        model: ModelRecord,
-        *,
-        alias: str = CHAMPION,
-        tags: Mapping[str, str] | None = None,
+    def register(
+        self, model_name: str, run_id: str, path: Path, model: ModelRecord, *, tags: Mapping[str, str] | None = None
     ) -> str:
         return ""
+
+    @override
+    def download_model(self, model_name: str, version: str, folder: Path) -> Path:
+        _refuse()
+
+    @override
+    def set_challenger(self, model_name: str, version: str) -> None:
+        _refuse()
+
+    @override
+    def move_champion(
+        self,
+        model_name: str,
+        version: str,
+        *,
+        how: How,
+        by: str,
+        reason: str,
+        decision: str = "",
+    ) -> Move:
+        _refuse()
+
+    @override
+    def moves(self, model_name: str) -> list[Move]:
+        return []
 
     @override
     def run(self, run_id: str) -> TrackedRun | None:

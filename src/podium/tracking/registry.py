@@ -12,9 +12,7 @@ from typing import Any
 from podium.errors import TrackingError
 from podium.records import Incumbent, ModelRecord
 from podium.tracking.base import (
-    CHALLENGER,
     CHAMPION,
-    PREVIOUS,
     TAG_DECISION,
     TAG_MODEL_DIGEST,
     TAG_MODEL_KEY,
@@ -73,17 +71,10 @@ class Registry(Runs):
             decision_key=version.tags.get(TAG_DECISION, ""),
         )
 
-    def promote(
-        self,
-        model_name: str,
-        run_id: str,
-        path: Path,
-        model: ModelRecord,
-        *,
-        alias: str = CHAMPION,
-        tags: Mapping[str, str] | None = None,
+    def register(
+        self, model_name: str, run_id: str, path: Path, model: ModelRecord, *, tags: Mapping[str, str] | None = None
     ) -> str:
-        """Register the model at `path`, unless a version holds it already, and give it `alias`.
+        """Register the model at `path`, unless a version holds it already; returns the version.
 
         A run that is not recorded here (the store outlived the database) leaves the version without one.
         """
@@ -91,11 +82,22 @@ class Registry(Runs):
         self._call(f"registering {model_name}", lambda client: _ensure_model(client, model_name))
         version = self._call(f"looking up {model_name}", lambda client: _holding(client, model_name, model))
         if version is None:
-            version = self._register(model_name, run_id, path, model, tags)
-        else:
-            self._tag_version(model_name, version, tags)
-        self._give_alias(model_name, version, alias)
+            return self._register(model_name, run_id, path, model, tags)
+        self._tag_version(model_name, version, tags)
         return version
+
+    def download_model(self, model_name: str, version: str, folder: Path) -> Path:
+        """The files of a registered model, downloaded below `folder`."""
+
+        def download(client: Any) -> str:
+            source = client.get_model_version(model_name, version).source
+            folder.mkdir(parents=True, exist_ok=True)
+            artifacts = load_mlflow().artifacts
+            return str(
+                artifacts.download_artifacts(f"{source}/{WEIGHTS}", dst_path=str(folder), tracking_uri=self._uri)
+            )
+
+        return Path(self._call(f"downloading version {version} of {model_name}", download))
 
     def _register(self, name: str, run_id: str, path: Path, model: ModelRecord, tags: Mapping[str, str]) -> str:
         run = self._call(f"looking up run {run_id}", lambda client: or_none(lambda: client.get_run(run_id)))
@@ -154,18 +156,6 @@ class Registry(Runs):
                 client.set_model_version_tag(name, version, key, value)
 
         self._call(f"tagging version {version} of {name}", tag)
-
-    def _give_alias(self, name: str, version: str, alias: str) -> None:
-        def move(client: Any) -> None:
-            held = {key: str(value) for key, value in client.get_registered_model(name).aliases.items()}
-            if alias == CHAMPION:
-                if held.get(CHAMPION, version) != version:
-                    client.set_registered_model_alias(name, PREVIOUS, held[CHAMPION])
-                if held.get(CHALLENGER) == version:
-                    client.delete_registered_model_alias(name, CHALLENGER)
-            client.set_registered_model_alias(name, alias, version)
-
-        self._call(f"giving the alias {alias} to version {version} of {name}", move)
 
 
 def _tags(model: ModelRecord) -> dict[str, str]:

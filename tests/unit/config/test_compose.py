@@ -25,6 +25,7 @@ Compose = Callable[..., Composed]
 
 def test_groups_and_options_are_frozen() -> None:
     assert group_options() == {
+        "baseline": ("classical", "none"),
         "benchmark": ("quick", "standard"),
         "cluster": ("cpu", "gpu", "none"),
         "dataset": ("bbc-news", "conll2003", "custom", "movie-reviews"),

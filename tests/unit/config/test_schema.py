@@ -82,6 +82,33 @@ def space_of(name: str, **parameter: Any) -> dict[str, Any]:
         ({"dataset": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "leave rows to train on"),
         ({"dataset": {"format": "sql"}}, "format=sql and query go together"),
         ({"selection": {"promotion": {"force": True}}}, "states its reason"),
+        (
+            {"hpo": {"max_trials": 3}, "selection": {"promotion": {"min_trials": 4}}},
+            "selection.promotion.min_trials <= hpo.max_trials",
+        ),
+        ({"baseline": {"kinds": ["linear", "linear"]}}, "each baseline is named once"),
+        (
+            {"baseline": {"kinds": []}, "selection": {"promotion": {"must_beat_baselines": True}}},
+            "must_beat_baselines needs a baseline",
+        ),
+        (
+            {"selection": {"constraints": {"latency_p90_ms": 9, "latency_p95_ms": 8}}},
+            "latency_p90_ms <= latency_p95_ms must hold",
+        ),
+        (
+            {"selection": {"constraints": {"latency_p50_ms": 9, "latency_p95_ms": 8}}},
+            "latency_p50_ms <= latency_p95_ms must hold",
+        ),
+        ({"selection": {"constraints": {"memory_mb": 0}}}, "greater than 0"),
+        (
+            {"selection": {"constraints": {"latency_p95_ms": 8}}, "benchmark": {"repetitions": 1, "samples": 199}},
+            "selection.constraints.latency_p95_ms needs 200 latency samples",
+        ),
+        (
+            {"selection": {"cost": "latency_p95_ms"}, "benchmark": {"repetitions": 1, "samples": 199}},
+            "selection.cost=latency_p95_ms needs 200 latency samples",
+        ),
+        ({"selection": {"confidence": 0.99, "resamples": 100}}, "no p-value can fall below 0.02"),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, Any], says: str) -> None:

@@ -60,3 +60,33 @@ def test_a_missing_metric_is_refused(study, model):
 def test_studies_and_models_must_pair_up(study, model, studies, models, message):
     with pytest.raises(InputError, match=message):
         leaderboard([study(name) for name in studies], [model(name) for name in models], "macro_f1", 1)
+
+
+def test_the_best_trial_is_held_against_its_runner_up(study, model):
+    given = study(scores=(0.7, 0.9, None))
+    first = given.trials[0].model_copy(update={"fold_scores": {"0": 0.71, "1": 0.69}})
+    given = given.model_copy(update={"trials": (first, *given.trials[1:])})
+    (entry,), _ = leaderboard([given], [model()], "macro_f1", 1)
+    assert (entry.runner_up.challenger, entry.runner_up.reference) == ("trial 1", "trial 0")
+    assert entry.runner_up.difference.value == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("change", [{"status": "pruned"}, {"status": "failed"}, {"fold_scores": {"0": 0.99}}])
+def test_a_trial_that_did_not_finish_on_every_fold_is_no_champion(study, model, change):
+    """A single lucky fold must not win."""
+    given = study()
+    trials = tuple(trial.model_copy(update=change) if trial.number == 1 else trial for trial in given.trials)
+    with pytest.raises(InputError, match="finished on all 2 folds"):
+        champion(given.model_copy(update={"trials": trials}), model(), "macro_f1")
+
+
+@pytest.mark.parametrize("change", [{"task": "ner"}, {"labels": ("x", "z")}])
+def test_models_for_other_tasks_or_labels_are_not_compared(study, model, change):
+    models = [model("tiny"), model("mini").model_copy(update=change)]
+    with pytest.raises(InputError, match=r"same task and labels.*mini"):
+        leaderboard([study("tiny"), study("mini")], models, "macro_f1", 1)
+
+
+def test_the_order_of_labels_does_not_matter(study, model):
+    models = [model("tiny"), model("mini").model_copy(update={"labels": ("y", "x")})]
+    assert len(leaderboard([study("tiny"), study("mini")], models, "macro_f1", 1)[0]) == 2

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from podium.errors import InputError
 from podium.evaluation.predictions import Predictions
-from podium.selection.comparison import compare, compare_with_best
+from podium.selection.comparison import adjusted, compare, compare_with_best, holm
 
 BUDGET = {"metric": "accuracy", "confidence": 0.95, "resamples": 500, "seed": 1}
 
@@ -38,13 +40,16 @@ def test_better_is_not_worse():
     assert not compare(("good", predictions(0.9, 1)), ("bad", predictions(0.6, 2)), **BUDGET).measurably_worse
 
 
-def test_further_entrants_do_not_change_a_comparison(entry):
+def test_further_entrants_change_no_more_of_a_comparison_than_the_adjustment(entry):
     given = {"a": predictions(0.9, 1), "b": predictions(0.85, 2), "c": predictions(0.7, 3)}
     ranked = [entry("a", 0.9), entry("b", 0.85), entry("c", 0.7)]
     everything = compare_with_best(ranked, given, **BUDGET)
     assert [item.challenger for item in everything] == ["b", "c"]
     assert {item.reference for item in everything} == {"a"}
-    assert compare_with_best([ranked[0], ranked[2]], given, **BUDGET) == (everything[1],)
+    (alone,) = compare_with_best([ranked[0], ranked[2]], given, **BUDGET)
+    assert alone.p_adjusted == alone.p_value
+    assert everything[1].p_adjusted == 2 * alone.p_value
+    assert alone.model_copy(update={"p_adjusted": everything[1].p_adjusted}) == everything[1]
 
 
 def test_one_candidate_needs_no_comparison(entry):
@@ -54,3 +59,45 @@ def test_one_candidate_needs_no_comparison(entry):
 def test_missing_predictions_are_named(entry):
     with pytest.raises(InputError, match="b has none"):
         compare_with_best([entry("a"), entry("b")], {"a": predictions(0.9, 1)}, **BUDGET)
+
+
+P_VALUES = st.lists(st.floats(1e-6, 1), min_size=1, max_size=8)
+
+
+def test_holm_against_a_worked_example():
+    """Holm, 1979: the smallest of m is multiplied by m, the next by m - 1, and none falls below one before it."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    assert holm([0.6, 0.6]) == [1.0, 1.0]
+
+
+@drawn(P_VALUES, st.data())
+def test_holm_depends_on_no_order_and_lies_between_none_and_bonferroni(values, data):
+    found = dict(zip(values, holm(values), strict=True))
+    again = data.draw(st.permutations(values))
+    assert dict(zip(again, holm(again), strict=True)) == found
+    for value, raised in found.items():
+        assert value <= raised <= min(1.0, len(values) * value)
+
+
+def test_measurably_is_said_by_the_adjusted_p_value(comparison):
+    """Twenty comparisons of which one has p = 0.01: that is what chance alone gives."""
+    lucky = comparison("m0", "best", -0.02, -0.04, -0.001).model_copy(update={"p_value": 0.01})
+    others = [
+        comparison(f"m{number}", "best", -0.01, -0.03, 0.01).model_copy(update={"p_value": 0.5})
+        for number in range(1, 20)
+    ]
+    assert adjusted([lucky])[0].measurably_worse
+    judged = adjusted([lucky, *others])
+    assert judged[0].p_adjusted == pytest.approx(0.2)
+    assert not any(item.measurably_worse or item.measurably_better for item in judged)
+
+
+def test_predictions_of_another_task_or_other_rows_are_refused():
+    one = predictions(0.9, 1)
+    tags = Predictions("ner", ("O",), one.ids, [("O",)] * 400, [("O",)] * 400)
+    with pytest.raises(InputError, match="one task"):
+        compare(("a", one), ("b", tags), **BUDGET)
+    fewer = Predictions(one.task, one.labels, one.ids[:10], one.truth[:10], one.predicted[:10])
+    with pytest.raises(InputError, match="same rows"):
+        compare(("a", one), ("b", fewer), **BUDGET)

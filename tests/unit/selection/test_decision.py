@@ -4,19 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.config.schema import PromotionConfig
-from podium.records import Comparison, Incumbent, Interval, LeaderboardEntry
-from podium.selection.decision import decide
+from podium.config.selection import PromotionConfig, SelectionConfig
+from podium.errors import InputError
+from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Interval, LeaderboardEntry
+from podium.selection.decision import decide, judge, replay
 
 FREE = PromotionConfig()
 
 
-def incumbent(score: float = 0.9, metric: str = "macro_f1", digest: str = "old") -> Incumbent:
-    return Incumbent(name="news", version="3", model_digest=digest, model_key="k", metric=metric, score=score)
+def incumbent(digest: str = "old") -> Incumbent:
+    return Incumbent(name="news", version="3", model_digest=digest, model_key="k", metric="macro_f1", score=0.9)
 
 
-def verdict(winner, holder, policy=FREE, comparison=None):
-    found, reasons = decide(winner, holder, policy, comparison, metric="macro_f1")
+def verdict(winner, holder, policy=FREE, comparison=None, rows=100, **evidence):
+    found, reasons = decide(winner, holder, policy, comparison, rows=rows, **evidence)
     assert all(reason.text for reason in reasons)
     return found, [reason.code for reason in reasons]
 
@@ -38,7 +39,7 @@ def test_the_champion_itself_is_held_even_when_forced(entry):
 
 def test_a_forced_promotion_records_why(entry):
     policy = PromotionConfig(force=True, reason="the old one leaks")
-    found, reasons = decide(entry("a", 0.1), incumbent(), policy, None, metric="macro_f1")
+    found, reasons = decide(entry("a", 0.1), incumbent(), policy, None, rows=100)
     assert (found, reasons[0].code) == ("PROMOTE", "forced")
     assert "the old one leaks" in reasons[0].text
 
@@ -59,42 +60,137 @@ def test_by_interval_on_the_same_rows(entry, comparison, bounds, min_gain, expec
     assert verdict(entry("a"), incumbent(), PromotionConfig(min_gain=min_gain), paired) == expected
 
 
+def test_an_incumbent_that_cannot_be_compared_is_held_with_the_reason(entry):
+    found, (reason,) = decide(entry("a"), incumbent(), FREE, None, rows=100, not_comparable="it has the labels x, y")
+    assert (found, reason.code) == ("HOLD", "not-comparable")
+    assert reason.text == "a cannot be compared with news version 3: it has the labels x, y"
+
+
+def test_a_model_that_was_rolled_back_is_promoted_by_force_alone(entry):
+    told = "version 2 was rolled back by me@host"
+    assert verdict(entry("a"), None, withdrawn=told) == ("HOLD", ["rolled-back"])
+    forced = PromotionConfig(force=True, reason="mended")
+    assert verdict(entry("a"), None, forced, withdrawn=told) == ("PROMOTE", ["forced"])
+
+
 @pytest.mark.parametrize(
-    ("score", "min_gain", "expected"),
+    ("policy", "code"), [({"min_test_rows": 101}, "too-few-rows"), ({"min_trials": 5}, "too-few-trials")]
+)
+def test_too_little_evidence_holds_a_promotion_and_is_told_under_force(entry, policy, code):
+    assert verdict(entry("a"), None, PromotionConfig(**policy)) == ("HOLD", [code, "no-incumbent"])
+    forced = PromotionConfig(**policy, force=True, reason="now")
+    assert verdict(entry("a"), None, forced) == ("PROMOTE", ["forced", code])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "strict", "free"),
     [
-        (0.91, 0.0, ("PROMOTE", ["better-by-score"])),
-        (0.91, 0.05, ("HOLD", ["gain-too-small-by-score"])),
-        (0.90, 0.0, ("HOLD", ["gain-too-small-by-score"])),
-        (0.89, 0.0, ("REJECT", ["worse-by-score"])),
+        ((0.1, 0.2), ("PROMOTE", ["no-incumbent"]), ("PROMOTE", ["no-incumbent"])),
+        (
+            (-0.1, 0.2),
+            ("HOLD", ["baseline-not-beaten", "no-incumbent"]),
+            ("PROMOTE", ["no-incumbent", "baseline-not-beaten"]),
+        ),
+        (
+            (-0.2, -0.1),
+            ("REJECT", ["worse-than-baseline", "no-incumbent"]),
+            ("PROMOTE", ["no-incumbent", "worse-than-baseline"]),
+        ),
     ],
 )
-def test_by_score_when_rows_differ(entry, score, min_gain, expected):
-    assert verdict(entry("a", score), incumbent(), PromotionConfig(min_gain=min_gain)) == expected
+def test_the_baseline_rule(entry, comparison, bounds, strict, free):
+    against = [comparison("a", "linear", sum(bounds) / 2, *bounds)]
+    assert verdict(entry("a"), None, PromotionConfig(must_beat_baselines=True), baselines=against) == strict
+    assert verdict(entry("a"), None, FREE, baselines=against) == free
 
 
-def test_scores_of_different_metrics_are_not_compared(entry):
-    assert verdict(entry("a"), incumbent(metric="accuracy")) == ("HOLD", ["not-comparable"])
+def evidence(entry, comparison, measurement, **changes) -> Evidence:
+    fields = {
+        "metric": "macro_f1",
+        "rows": 100,
+        "policy": SelectionConfig(),
+        "leaderboard": (entry("best", 0.92), entry("fast", 0.91)),
+        "comparisons": (comparison("fast", "best", -0.01, -0.03, 0.01),),
+        "baseline_comparisons": (
+            comparison("fast", "linear", 0.01, -0.03, 0.04),
+            comparison("best", "linear", -0.2, -0.3, -0.1),
+        ),
+        "measurements": (measurement("best", 30), measurement("fast", 5)),
+        "incumbent": incumbent(),
+        "against_incumbent": comparison("fast", "news", 0.03, 0.02, 0.05),
+    }
+    return Evidence(**{**fields, **changes})
 
 
-def test_the_interval_counts_before_the_scores(entry, comparison):
-    paired = comparison("a", "news", 0.03, 0.02, 0.05)
-    assert verdict(entry("a", 0.1), incumbent(0.9), FREE, paired)[0] == "PROMOTE"
+def test_judging_chooses_and_decides_on_what_concerns_the_winner(entry, comparison, measurement):
+    found = judge(evidence(entry, comparison, measurement))
+    assert (found.verdict, found.choice.winner.entry.backbone) == ("PROMOTE", "fast")
+    assert [reason.code for reason in found.reasons] == [
+        "winner-not-worse-than-best",
+        "winner-is-cheapest",
+        "better-than-incumbent",
+        "baseline-not-beaten",
+    ]
+    assert found.decisive.code == "better-than-incumbent"
+    withdrawn = judge(evidence(entry, comparison, measurement, withdrawn={"digest-fast": "it was rolled back"}))
+    assert (withdrawn.verdict, withdrawn.decisive.code) == ("HOLD", "rolled-back")
+
+
+def test_a_record_replays_to_its_own_verdict_and_a_changed_one_is_told(entry, comparison, measurement):
+    given_ = evidence(entry, comparison, measurement)
+    found = judge(given_)
+    record = DecisionRecord(
+        key="d" * 64,
+        verdict=found.verdict,
+        winner="fast",
+        winner_variant="eager",
+        reasons=found.reasons,
+        incumbent=given_.incumbent,
+        evidence=given_,
+    )
+    read = DecisionRecord.from_json(record.to_json())
+    assert replay(read) == (found, [])
+    tampered = read.model_copy(update={"verdict": "HOLD", "winner": "best"})
+    assert replay(tampered)[1] == [
+        "verdict: recorded HOLD, replayed PROMOTE",
+        "winner: recorded best, replayed fast",
+    ]
+    with pytest.raises(InputError, match="keeps no evidence"):
+        replay(read.model_copy(update={"evidence": None}))
 
 
 BOUNDS = st.floats(-0.2, 0.2)
 
 
-@given(values=st.tuples(BOUNDS, BOUNDS, BOUNDS).map(sorted), gain=st.floats(0, 0.1), more=st.floats(0, 0.1))
-def test_asking_for_more_gain_never_promotes_more(values, gain, more):
+SORTED = st.tuples(BOUNDS, BOUNDS, BOUNDS).map(sorted)
+
+
+def paired_with(reference: str, values: list[float]) -> Comparison:
     low, value, high = values
-    paired = Comparison(
-        reference="news",
+    return Comparison(
+        reference=reference,
         challenger="a",
         metric="macro_f1",
         difference=Interval(value=value, low=low, high=high, confidence=0.95, method="m"),
         p_value=0.5,
         measurably_worse=high < 0,
     )
+
+
+POLICY = st.fixed_dictionaries(
+    {
+        "min_gain": st.floats(0, 0.1),
+        "min_test_rows": st.integers(0, 200),
+        "min_trials": st.integers(0, 3),
+        "must_beat_baselines": st.booleans(),
+    }
+)
+
+
+@given(values=SORTED, baseline=SORTED, eased=POLICY, strict=POLICY)
+def test_asking_for_more_never_promotes_more(values, baseline, eased, strict):
+    paired = paired_with("news", values)
+    baselines = [paired_with("linear", baseline)]
     winner = LeaderboardEntry(
         backbone="a",
         model_key="k",
@@ -107,7 +203,10 @@ def test_asking_for_more_gain_never_promotes_more(values, gain, more):
         size_mb=1,
         parameters=1,
     )
-    eased = verdict(winner, incumbent(), PromotionConfig(min_gain=gain), paired)[0]
-    strict = verdict(winner, incumbent(), PromotionConfig(min_gain=gain + more), paired)[0]
-    assert not (strict == "PROMOTE" and eased != "PROMOTE")
-    assert (eased == "REJECT") == (strict == "REJECT")
+    strict = {name: max(value, strict[name]) for name, value in eased.items()}
+
+    def under(policy: dict) -> str:
+        return verdict(winner, incumbent(), PromotionConfig(**policy), paired, baselines=baselines)[0]
+
+    assert not (under(strict) == "PROMOTE" and under(eased) != "PROMOTE")
+    assert under(eased) != "REJECT" or under(strict) == "REJECT"

@@ -4,17 +4,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from podium.config.schema import ConstraintsConfig, SelectionConfig
+from podium.config.selection import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
+from podium.selection.comparison import adjusted
 from podium.selection.winner import (
     CONSTRAINT_BROKEN,
-    MEASURABLY_WORSE,
     MEASUREMENT_MISSING,
     NO_CANDIDATE,
     UNSTABLE,
     WINNER_AS_GOOD,
     WINNER_BEST,
     WINNER_CHEAPEST,
+    WORSE_THAN_BEST,
     choose,
 )
 
@@ -49,12 +50,13 @@ def test_a_measurably_worse_candidate_never_wins(two, comparison):
     entries, _, measurements = two
     choice = choose(entries, [comparison("fast", "best", -0.05, -0.07, -0.03)], measurements, FREE)
     assert choice.winner.entry.backbone == "best"
-    assert codes(choice) == [WINNER_BEST, MEASURABLY_WORSE]
+    assert codes(choice) == [WINNER_BEST, WORSE_THAN_BEST]
     assert "-0.0700 and -0.0300 at 95% confidence" in choice.reasons[1].text
 
 
 @pytest.mark.parametrize(
-    ("constraint", "value"), [("latency_p90_ms", "6 ms"), ("memory_mb", "300 MB"), ("size_mb", "17 MB")]
+    ("constraint", "value"),
+    [("latency_p50_ms", "5 ms"), ("latency_p90_ms", "6 ms"), ("memory_mb", "300 MB"), ("size_mb", "17 MB")],
 )
 def test_a_broken_constraint_rules_out_and_says_by_how_much(two, constraint, value):
     choice = choose(*two, bounded(**{constraint: 1}))
@@ -82,6 +84,20 @@ def test_what_was_not_measured_does_not_meet_a_constraint(entry, measurement):
     assert codes(choice) == [NO_CANDIDATE, MEASUREMENT_MISSING]
     assert "latency_p90_ms" in choice.reasons[1].text
     assert codes(choose([entry("a")], [], [], bounded(memory_mb=100))) == [NO_CANDIDATE, MEASUREMENT_MISSING]
+
+
+@pytest.mark.parametrize("constraint", ["latency_p95_ms", "energy_j"])
+def test_a_bound_on_what_nobody_measured_is_met_by_nobody(two, constraint):
+    choice = choose(*two, bounded(**{constraint: 1e6}))
+    assert codes(choice) == [NO_CANDIDATE, MEASUREMENT_MISSING, MEASUREMENT_MISSING]
+    assert all(constraint in reason.text for reason in choice.reasons[1:])
+
+
+def test_energy_counts_where_it_was_measured(entry, measurement):
+    measured = measurement("a").model_copy(update={"energy_j": 0.5})
+    assert choose([entry("a")], [], [measured], bounded(energy_j=0.5)).winner is not None
+    assert codes(choose([entry("a")], [], [measured], bounded(energy_j=0.4))) == [NO_CANDIDATE, CONSTRAINT_BROKEN]
+    assert choose([entry("a")], [], [measured], SelectionConfig(cost="energy_j")).winner.cost == 0.5
 
 
 def test_without_constraints_an_unmeasured_champion_comes_last_but_may_win(entry, comparison, measurement):
@@ -155,3 +171,54 @@ def test_neither_order_nor_irrelevant_entrants_change_the_winner(entry, comparis
     assert again.reasons == choose(entries, comparisons, measurements, FREE).reasons
     kept = [one for one in entries if one.backbone in (best, winner) or data.draw(st.booleans())]
     assert choose(kept, comparisons, measurements, FREE).winner.entry.backbone == winner
+
+
+def test_holm_would_let_a_costlier_entrant_change_the_winner(entry, comparison, measurement):
+    """Why the choice goes by each comparison alone: `cheap` has p = 0.03, and `dear` is as good as `best`."""
+    cheap = comparison("cheap", "best", -0.02, -0.04, -0.002).model_copy(update={"p_value": 0.03})
+    dear = comparison("dear", "best", -0.001, -0.02, 0.02).model_copy(update={"p_value": 0.9})
+    alone, both = adjusted([cheap]), adjusted([cheap, dear])
+    assert (alone[0].measurably_worse, both[0].measurably_worse) == (True, False)
+    entries = [entry("best", 0.92), entry("cheap", 0.90), entry("dear", 0.919)]
+    measurements = [measurement("best", 20), measurement("cheap", 5), measurement("dear", 50)]
+    for field, comparisons in ((entries[:2], alone), (entries, both)):
+        assert choose(field, comparisons, measurements, FREE).winner.entry.backbone == "best"
+
+
+DRAWN = st.lists(
+    st.tuples(FIGURES, st.sampled_from([5.0, 7.0, 9.0]), st.floats(-0.05, 0.05), st.booleans()), min_size=1, max_size=6
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(field=DRAWN, data=st.data())
+def test_the_choice_is_a_fixed_sequence_that_irrelevant_entrants_do_not_touch(
+    entry, comparison, measurement, field, data
+):
+    """The winner is the first, by cost, that meets the bounds and is not worse than the best by its interval alone."""
+    entries = [entry(f"m{number}", test) for number, (test, *_) in enumerate(field)]
+    best = min(entries, key=lambda one: (-one.test.value, one.backbone)).backbone
+    highs = {f"m{number}": high for number, (_, _, high, _) in enumerate(field)}
+    measurements = [
+        measurement(f"m{number}", p50, memory=900 if big else 100) for number, (_, p50, _, big) in enumerate(field)
+    ]
+    config = SelectionConfig(constraints=ConstraintsConfig(memory_mb=500))
+
+    def chosen(kept):
+        """Judged by Holm among those who are there, as a run would do."""
+        comparisons = [
+            comparison(one.backbone, best, -0.01, -0.06, highs[one.backbone]) for one in kept if one.backbone != best
+        ]
+        choice = choose(kept, adjusted(comparisons), measurements, config)
+        return choice.winner and choice.winner.entry.backbone
+
+    able = [
+        (p50, entries[number])
+        for number, (_, p50, high, big) in enumerate(field)
+        if not big and (f"m{number}" == best or high >= 0)
+    ]
+    winner = chosen(entries)
+    expected = min(able, key=lambda item: (item[0], -item[1].test.value, item[1].backbone), default=None)
+    assert winner == (expected[1].backbone if expected else None)
+    kept = [one for one in entries if one.backbone in (best, winner) or data.draw(st.booleans())]
+    assert chosen(kept) == winner

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from podium.config.schema import PodiumConfig, TrainingConfig
 from podium.keys import NotKeyed
+from podium.records import ArtifactRef, BaselineRecord
 from podium.stages import keys
 from podium.stages.refit import refit_training
 from tests.unit.report.samples import sample
@@ -20,22 +21,29 @@ STUDY = INPUTS.studies[0].model_copy(update={"trials": (_trial,)})
 CONFIG = INPUTS.run.config.model_copy(
     update={"dataset": INPUTS.run.config.dataset.model_copy(update={"query": "select 1"})}
 )
-ORDER = ["data", "family", "study", "refit", "selection", "measurement", "benchmark", "decision"]
+BASELINE = BaselineRecord(
+    key="b" * 64,
+    baselines=(),
+    artifacts={"linear": ArtifactRef(name="predictions", digest="p" * 64, files=1, size_bytes=1)},
+)
+ORDER = ["data", "baseline", "family", "study", "refit", "selection", "measurement", "benchmark", "decision"]
 
 
 def step_keys(config: PodiumConfig) -> dict[str, str]:
     """The key of every step under `config`, with the same upstream results."""
     study, model = STUDY, INPUTS.models[0]
+    run = INPUTS.run.model_copy(update={"config": config})
     hardware = {"cpu": "x", "device": config.benchmark.device, "threads": str(config.benchmark.threads)}
     found = (
         keys.data_key(config, INPUTS.data.sources),
+        keys.baseline_key(config, INPUTS.data),
         keys.family_key(config, INPUTS.data),
         keys.study_key(config, INPUTS.data, study.backbone, "digest"),
         keys.refit_key(config, INPUTS.data, study, "digest", refit_training(config, study)),
-        keys.selection_key(config, INPUTS.studies, INPUTS.models),
+        keys.selection_key(config, BASELINE, INPUTS.studies, INPUTS.models),
         keys.measurement_key(config, INPUTS.data, model, "eager", hardware),
         keys.benchmark_key(config, INPUTS.data, INPUTS.models, hardware),
-        keys.decision_key(config, INPUTS.selection, INPUTS.benchmark, None),
+        keys.decision_key(run, INPUTS.selection, INPUTS.benchmark, None),
     )
     return {key.kind: key.digest for key in found}
 
@@ -106,9 +114,11 @@ def test_a_field_changes_a_key_exactly_when_it_is_keyed(path: tuple[str, ...]) -
         ("selection.resamples", {"selection"}),
         ("selection.min_trials", {"selection"}),
         ("selection.cost", {"decision"}),
+        ("selection.promotion.must_beat_baselines", {"decision"}),
+        ("baseline.kinds", {"baseline"}),
         ("benchmark.samples", {"measurement", "benchmark"}),
         ("benchmark.variants", {"benchmark"}),
-        ("seed", {"data", "family", "study", "refit", "selection", "measurement", "benchmark"}),
+        ("seed", {"data", "baseline", "family", "study", "refit", "selection", "measurement", "benchmark"}),
     ],
 )
 def test_a_field_changes_only_the_steps_it_shapes(path: str, expected: set[str]) -> None:

@@ -370,11 +370,9 @@ class RecordingConformance(Conformance):
         name = f"news-{fresh()[:8]}"
         run, models = tracker.open_run("run", {}), [model_record(fresh(), fresh()) for _ in range(3)]
         tags = {"podium.decision": models[0].key[::-1]}
+        steps = [tracker.open_step(run, "refit", keyed("refit", model.key)) for model in models]
         versions = [
-            tracker.register(
-                name, tracker.open_step(run, "refit", keyed("refit", model.key)), weights, model, tags=tags
-            )
-            for model in models
+            tracker.register(name, step, weights, model, tags=tags) for step, model in zip(steps, models, strict=True)
         ]
         tracker.move_champion(
             name, versions[0], how="decided", by="run", reason="the first", decision=tags["podium.decision"]

@@ -93,7 +93,8 @@ class TestOff(Conformance):
     def test_ids_are_empty_and_nothing_is_registered(self, tracker: Tracker, tmp_path: Path) -> None:
         assert tracker.open_run("run", {}) == tracker.open_step("", "step", {}) == ""
         assert tracker.log_model("", model_record(), "x") == ""
-        assert tracker.promote("news", "", tmp_path, model_record()) == ""
+        assert tracker.register("news", "", tmp_path, model_record()) == ""
+        assert tracker.moves("news") == []
         assert tracker.incumbent("news") is None
 
     def test_lineage_says_that_there_is_none(self, tracker: Tracker) -> None:

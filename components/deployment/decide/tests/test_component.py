@@ -12,6 +12,7 @@ def test_it_hands_over_the_decision_that_still_stands(in_smoke_folder, handed_ov
     prepare.python_func(run=run, data=output("data"), run_preset="smoke")
     decide.python_func(
         run=run,
+        data=handed_over("prepare"),
         selection=handed_over("select"),
         measurements=handed_over("benchmark"),
         models=[handed_over("refit-bert-tiny")],

@@ -1,0 +1,25 @@
+"""Train what fine-tuning must beat."""
+
+from kfp import dsl
+
+from podium.components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def baseline(
+    run: dsl.Input[dsl.Artifact],
+    data: dsl.Input[dsl.Dataset],
+    baselines: dsl.Output[dsl.Artifact],
+):
+    """Train baselines on train and validation rows, and score them on the held-out test rows.
+
+    Args:
+        run: The run, from `prepare`.
+        data: The data set, from `prepare`.
+        baselines: The baselines and their held-out predictions.
+    """
+    from podium.records import DataRecord, RunRecord
+    from podium.stages.baseline import baseline as stage
+
+    record = stage(RunRecord.read(run.path), DataRecord.read(data.path))
+    baselines.metadata.update(record.save(baselines.path))

@@ -1,0 +1,116 @@
+"""The `baseline` and `selection` sections: what a champion is held against, and when it is chosen and promoted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from podium.config.section import Fraction, Positive, Section
+
+Bound = Annotated[float, Field(gt=0)]
+
+QUANTILE_SAMPLES = {"latency_p50_ms": 20, "latency_p90_ms": 100, "latency_p95_ms": 200}
+"""Latency samples below which the benchmark leaves a quantile out: ten are expected beyond it."""
+
+
+class BaselineConfig(Section):
+    """What fine-tuning must beat, trained on the same rows: a majority vote, and a linear model on plain features."""
+
+    kinds: tuple[Literal["majority", "linear"], ...] = ("majority", "linear")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.kinds)) != len(self.kinds):
+            raise ValueError(f"each baseline is named once, but got {', '.join(self.kinds)}")
+        return self
+
+
+class ConstraintsConfig(Section):
+    """Bounds that a winner must meet; null means unbounded. Energy is per row."""
+
+    latency_p50_ms: Bound | None = None
+    latency_p90_ms: Bound | None = None
+    latency_p95_ms: Bound | None = None
+    memory_mb: Bound | None = None
+    size_mb: Bound | None = None
+    energy_j: Bound | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        bounds = [(name, bound) for name in QUANTILE_SAMPLES if (bound := getattr(self, name)) is not None]
+        for (lower, low), (higher, high) in pairwise(bounds):
+            if low > high:
+                raise ValueError(
+                    f"{lower} <= {higher} must hold, since a model that meets {higher}={high:g} meets any larger bound "
+                    f"on {lower}, but got {lower}={low:g}; lower it or leave it out"
+                )
+        return self
+
+
+class PromotionConfig(Section):
+    """When the winner replaces the incumbent."""
+
+    min_gain: Annotated[float, Field(ge=0)] = 0.0
+    min_test_rows: Annotated[int, Field(ge=0)] = 0
+    min_trials: Annotated[int, Field(ge=0)] = 0
+    must_beat_baselines: bool = False
+    force: bool = False
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.force and not self.reason:
+            raise ValueError("a forced promotion states its reason: set selection.promotion.reason")
+        return self
+
+
+class SelectionConfig(Section):
+    """How champions are compared and the winner is chosen."""
+
+    confidence: Fraction = 0.95
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    min_trials: Positive = 1
+    cost: Literal["latency_p50_ms", "latency_p95_ms", "size_mb", "memory_mb", "energy_j"] = "latency_p50_ms"
+    constraints: ConstraintsConfig = ConstraintsConfig()
+    promotion: PromotionConfig = PromotionConfig()
+
+
+def selection_problems(
+    selection: SelectionConfig, baseline: BaselineConfig, *, candidates: int, trials: int, samples: int
+) -> Iterator[str]:
+    """What the rest of the config makes impossible.
+
+    Args:
+        candidates: backbones that compete.
+        trials: that a study may have.
+        samples: latency samples that a benchmark takes at most.
+    """
+    for name, minimum in (
+        ("min_trials", selection.min_trials),
+        ("promotion.min_trials", selection.promotion.min_trials),
+    ):
+        if minimum > trials:
+            yield (
+                f"selection.{name} <= hpo.max_trials must hold, but got selection.{name}={minimum}, "
+                f"hpo.max_trials={trials}"
+            )
+    if selection.promotion.must_beat_baselines and not baseline.kinds:
+        yield "selection.promotion.must_beat_baselines needs a baseline, but baseline.kinds is empty; name one"
+    smallest = max(candidates - 1, 1) * 2 / (selection.resamples + 1)
+    if smallest > 1 - selection.confidence:
+        yield (
+            f"selection.resamples={selection.resamples} cannot show a difference between {candidates} candidates at "
+            f"selection.confidence={selection.confidence:g}, since no p-value can fall below {smallest:.2g}; raise "
+            "resamples or lower confidence"
+        )
+    bounded = {name for name, bound in selection.constraints if bound is not None}
+    for name, needed in QUANTILE_SAMPLES.items():
+        if (name in bounded or name == selection.cost) and samples < needed:
+            where = f"selection.constraints.{name}" if name in bounded else f"selection.cost={name}"
+            yield (
+                f"{where} needs {needed} latency samples, but benchmark.repetitions * benchmark.samples = {samples}; "
+                "raise one of them"
+            )

@@ -1,0 +1,52 @@
+"""Step `baseline`: what fine-tuning must beat, on the same rows. Needs only the data."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from podium.evaluation.metrics import details
+from podium.evaluation.predictions import Predictions
+from podium.records import ArtifactRef, Baseline, BaselineRecord, DataRecord, RunRecord
+from podium.stages.context import step_context
+from podium.stages.keys import baseline_key
+from podium.stages.refit import score_intervals
+from podium.stages.step import StepRun, run_step
+
+
+def baseline(run: RunRecord, data: DataRecord) -> BaselineRecord:
+    """Train the baselines of the config on the development rows, and score the test rows."""
+
+    def compute(step: StepRun) -> BaselineRecord:
+        return _compute(step, data)
+
+    with step_context("baseline") as directory:
+        key = baseline_key(run.config, data)
+        return run_step(run, key, BaselineRecord, compute, parents={"data": data.key}, directory=directory)
+
+
+def _compute(step: StepRun, data: DataRecord) -> BaselineRecord:
+    from podium.baselines.classical import predict
+    from podium.data.artifact import DataArtifact
+    from podium.training.execution.slots import core_slots
+
+    rows = DataArtifact(Path(step.store.fetch(data.artifacts["data"])))
+    found, artifacts = [], {}
+    with core_slots():
+        for kind in step.config.baseline.kinds:
+            started = time.monotonic()
+            predictions = predict(kind, rows, step.config.seed)
+            seconds = time.monotonic() - started
+            metrics = score_intervals(predictions, step.config.seed)
+            found.append(Baseline(name=kind, metrics=metrics, details=details(predictions), seconds=seconds))
+            artifacts[kind] = _keep(step, predictions)
+            step.tracker.log_metrics(
+                step.mlflow_run_id, {f"{kind}.test_{name}": interval.value for name, interval in metrics.items()}
+            )
+    return BaselineRecord(**step.stamp, baselines=tuple(found), artifacts=artifacts)
+
+
+def _keep(step: StepRun, predictions: Predictions) -> ArtifactRef:
+    with step.store.scratch() as scratch:
+        predictions.save(scratch / "predictions")
+        return step.store.put_artifact("predictions", scratch / "predictions")
