@@ -23,7 +23,7 @@ from podium.records import TrialRecord
 from .study import Journal, Settings, ledger_of
 
 ROOT = Path(__file__).parents[2]
-MARK = "PODIUM_CHAOS"
+MARK = "CHAOS_MARK"
 STUDY = "import sys; from pathlib import Path; from tests.chaos.study import main; main(Path(sys.argv[1]))"
 GONE_SECONDS = 2.0
 TARGETS = ("engine", "group", "worker", "server")
@@ -33,12 +33,12 @@ TARGETS = ("engine", "group", "worker", "server")
 class Marked:
     """A command whose processes, however they descend from it, are found again by a mark in their environment."""
 
-    def __init__(self, arguments: list[str], directory: Path) -> None:
+    def __init__(self, arguments: list[str], directory: Path, cwd: Path = ROOT) -> None:
         self._mark = uuid4().hex
         with (directory / "output.txt").open("ab") as output:
             self.process = subprocess.Popen(
                 arguments,
-                cwd=ROOT,
+                cwd=cwd,
                 env={**os.environ, MARK: self._mark},
                 stdout=output,
                 stderr=output,
