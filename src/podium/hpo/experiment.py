@@ -10,14 +10,8 @@ from typing import Literal, get_args
 from podium.config.search import HpoConfig
 from podium.errors import ConfigError
 from podium.hpo.algorithms import Algorithm, EarlyStopping, hint
-from podium.hpo.space import (
-    CategoricalParameter,
-    DiscreteParameter,
-    FloatParameter,
-    IntParameter,
-    NormalParameter,
-    Space,
-)
+from podium.hpo.schedule import Rung, hyperband
+from podium.hpo.space import FloatParameter, IntParameter, NormalParameter, Space
 from podium.records import Observed
 
 Direction = Literal["maximize", "minimize"]
@@ -29,7 +23,11 @@ ResumePolicy = Literal["Never", "LongRunning", "FromVolume"]
 """Whether a study that used up its budget can be extended, and on a cluster what is kept for that: nothing, the
 running suggestion service, or its state on a volume."""
 
-_NUMERIC = (FloatParameter, IntParameter, NormalParameter)
+NUMERIC = (FloatParameter, IntParameter, NormalParameter)
+"""Kinds of parameters whose values lie on a line."""
+
+CONDITIONAL = ("random", "tpe", "multivariate-tpe")
+"""Algorithms that search conditional parameters."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +89,7 @@ class Experiment:
         max_trials: trials that end, whether they succeed or fail, before the study does.
         parallel_trials: trials that run at once.
         max_failed_trials: failed trials that are put up with; one more ends the study with an error.
+        space: what is searched; for hyperband, the range of the resource becomes that of its schedule.
         seed: source of every suggestion: the same seed and results lead to the same trials.
         early_stopping: when a trial is stopped before its end; None: never.
         resume_policy: whether a study that used up its budget can be extended; Podium's ledger always can be.
@@ -119,6 +118,11 @@ class Experiment:
             raise ConfigError(
                 f"resume_policy must be one of {', '.join(get_args(ResumePolicy))}, but got {self.resume_policy!r}"
             )
+        if self.space.conditions and self.algorithm.name not in CONDITIONAL:
+            raise ConfigError(
+                f"only {', '.join(CONDITIONAL)} search conditional parameters, but got algorithm "
+                f"{self.algorithm.name!r} and a condition on {self.space.conditions[0].name!r}"
+            )
         match self.algorithm.name:
             case "grid":
                 self._check_grid()
@@ -127,44 +131,47 @@ class Experiment:
             case "hyperband":
                 self._check_hyperband()
 
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The schedule of hyperband; empty for every other algorithm."""
+        if self.algorithm.name != "hyperband":
+            return ()
+        settings = self.algorithm.settings
+        return hyperband(float(settings["r_l"]), int(settings.get("eta", 3)))
+
+    @property
+    def most_trials(self) -> int | None:
+        """How many trials the algorithm can suggest before its search has come to its end; None: any number."""
+        match self.algorithm.name:
+            case "grid":
+                return math.prod(parameter.cells or 0 for _, parameter in self.space.parameters)
+            case "hyperband":
+                return self.rungs[-1].first + self.rungs[-1].size
+        return None
+
     def _check_grid(self) -> None:
-        combinations = 1
         for name, parameter in self.space.parameters:
-            match parameter:
-                case CategoricalParameter(choices=values) | DiscreteParameter(values=values):
-                    combinations *= len(values)
-                case IntParameter(log=False):
-                    combinations *= (parameter.top - parameter.low) // parameter.step + 1
-                case FloatParameter(step=float() as step):
-                    combinations *= round((parameter.top - parameter.low) / step) + 1
-                case _:
-                    raise ConfigError(f"algorithm 'grid' needs a uniform scale and a step, but {name!r} is {parameter}")
-        if self.max_trials > combinations:
-            raise ConfigError(
-                f"algorithm 'grid' has max_trials <= {combinations}, the combinations of its space, "
-                f"but got max_trials={self.max_trials}"
-            )
+            if parameter.cells is None:
+                raise ConfigError(f"algorithm 'grid' needs a uniform scale and a step, but {name!r} is {parameter}")
 
     def _check_cmaes(self) -> None:
-        numeric = [name for name, parameter in self.space.parameters if isinstance(parameter, _NUMERIC)]
+        numeric = [name for name, parameter in self.space.parameters if isinstance(parameter, NUMERIC)]
         if len(numeric) < 2:
             raise ConfigError(f"algorithm 'cmaes' needs two float or int parameters or more, but got {numeric}")
 
     def _check_hyperband(self) -> None:
-        settings = self.algorithm.settings
-        resource, most, eta = settings["resource_name"], float(settings["r_l"]), int(settings.get("eta", 3))
-        numeric = [name for name, parameter in self.space.parameters if isinstance(parameter, _NUMERIC)]
+        """Find the resource and give it the range that the schedule sets it to, whatever range it was given."""
+        resource = str(self.algorithm.settings["resource_name"])
+        numeric = {name: parameter for name, parameter in self.space.parameters if isinstance(parameter, NUMERIC)}
         if resource not in numeric:
             raise ConfigError(
                 f"resource_name of algorithm 'hyperband' names a float or int parameter, but got {resource!r}"
-                f"{hint(str(resource), numeric)}"
+                f"{hint(resource, numeric)}"
             )
-        bracket = eta ** int(math.log(most) / math.log(eta))
-        if self.parallel_trials < bracket:
-            raise ConfigError(
-                f"algorithm 'hyperband' with r_l={most:g} and eta={eta} runs its largest bracket at once: "
-                f"parallel_trials >= {bracket} must hold, but got parallel_trials={self.parallel_trials}"
-            )
+        low, high = (bound(rung.resource for rung in self.rungs) for bound in (min, max))
+        whole = isinstance(numeric[resource], IntParameter) or getattr(numeric[resource], "whole", False)
+        scheduled = IntParameter(low, high) if whole else FloatParameter(float(low), float(high))
+        object.__setattr__(self, "space", Space.of({**dict(self.space.parameters), resource: scheduled}))
 
     @classmethod
     def from_config(cls, name: str, config: HpoConfig, metric: str, seed: int, cores: int) -> Experiment:

@@ -8,7 +8,8 @@ from typing import Literal
 from podium.hpo.experiment import Experiment
 from podium.records import TrialRecord
 
-Outcome = Literal["goal", "failures", "budget"]
+Outcome = Literal["goal", "failures", "budget", "suggestions"]
+"""What ended a study; `suggestions`: the algorithm has none left, Katib's ExperimentSuggestionEndReached."""
 
 
 class Progress:
@@ -43,10 +44,14 @@ class Progress:
         """Why the study is over, or None while it goes on.
 
         The order is Katib's (`UpdateExperimentStatusCondition`): a goal that was reached counts even if too many
-        trials failed, and too many failures count even if the budget is used up.
+        trials failed, too many failures count even if the budget is used up, and a budget that is used up counts
+        even if the search has come to its end.
         """
         if self.goal_reached:
             return "goal"
         if self.failed > self._experiment.max_failed_trials:
             return "failures"
-        return "budget" if self.ended >= self._experiment.max_trials else None
+        if self.ended >= self._experiment.max_trials:
+            return "budget"
+        most = self._experiment.most_trials
+        return "suggestions" if most is not None and self.ended >= most else None

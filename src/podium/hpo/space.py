@@ -6,219 +6,60 @@ same space and lead every engine to the same suggestions.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from statistics import NormalDist
-from typing import Protocol
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 
 from podium.config.search import ParameterConfig
 from podium.errors import ConfigError
+from podium.hpo.parameters import (
+    CategoricalParameter,
+    DiscreteParameter,
+    FloatParameter,
+    IntParameter,
+    NormalParameter,
+    Parameter,
+    same,
+)
 from podium.records import Scalar
+
+__all__ = [
+    "CategoricalParameter",
+    "Condition",
+    "DiscreteParameter",
+    "FloatParameter",
+    "IntParameter",
+    "NormalParameter",
+    "Parameter",
+    "Params",
+    "Space",
+]
 
 Params = dict[str, Scalar]
 """Values of one trial, by parameter name."""
 
-_TOLERANCE = 1e-9
-"""How far off a bound (relative to it) or a grid point (in steps) a float may lie: what rounding can do to it."""
-
-
-class Parameter(Protocol):
-    """One dimension of a space: immutable, hashable, comparable."""
-
-    def normalise(self, value: Scalar) -> Scalar:
-        """The same value in the declared type, so that equal values have one form.
-
-        Raises:
-            ValueError: the value is not of the declared type or lies outside the dimension.
-        """
-
 
 @dataclass(frozen=True)
-class FloatParameter:
-    """A real number in `[low, high]`, on a grid `low + k * step` where a step is given."""
+class Condition:
+    """`name` is searched only where `parent` is, and has one of `values`."""
 
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high)):
-            raise ConfigError(f"low and high must be finite, but got low={self.low}, high={self.high}")
-        _check_range(self.low, self.high, self.log, self.step)
-
-    @property
-    def top(self) -> float:
-        """The largest value that can be reached: `high`, or the last point of the grid at or below it."""
-        return self.high if self.step is None else self._point(math.floor(self._steps(self.high)))
-
-    def normalise(self, value: Scalar) -> float:
-        """See `Parameter`; a value within rounding of a bound or grid point becomes it."""
-        if isinstance(value, (bool, str)):
-            raise ValueError(f"a number is expected, but got {value!r}")
-        number = float(value)
-        if not self.low - _TOLERANCE * abs(self.low) <= number <= self.top + _TOLERANCE * abs(self.top):
-            raise ValueError(f"low <= value <= high must hold, but got {number} with low={self.low}, high={self.top}")
-        if self.step is None:
-            return min(max(number, self.low), self.high)
-        steps = float(self._steps(number))
-        if abs(steps - round(steps)) > _TOLERANCE * max(1.0, abs(steps)):
-            raise ValueError(f"low + k * step must hold, but got {number} with low={self.low}, step={self.step}")
-        return self._point(round(steps))
-
-    def _steps(self, value: float) -> Decimal:
-        return (Decimal(str(value)) - Decimal(str(self.low))) / Decimal(str(self.step))
-
-    def _point(self, steps: int) -> float:
-        return float(Decimal(str(self.low)) + steps * Decimal(str(self.step)))
-
-
-@dataclass(frozen=True)
-class IntParameter:
-    """A whole number in `[low, high]`, on a grid `low + k * step`."""
-
-    low: int
-    high: int
-    log: bool = False
-    step: int = 1
-
-    def __post_init__(self) -> None:
-        _check_range(self.low, self.high, self.log, None if self.step == 1 else self.step)
-
-    @property
-    def top(self) -> int:
-        """The largest value that can be reached."""
-        return self.low + (self.high - self.low) // self.step * self.step
-
-    def normalise(self, value: Scalar) -> int:
-        """See `Parameter`; 8.0 becomes 8."""
-        if isinstance(value, (bool, str)) or not math.isfinite(value) or value != int(value):
-            raise ValueError(f"a whole number is expected, but got {value!r}")
-        number = int(value)
-        if not self.low <= number <= self.high:
-            raise ValueError(f"low <= value <= high must hold, but got {number} with low={self.low}, high={self.high}")
-        if (number - self.low) % self.step:
-            raise ValueError(f"low + k * step must hold, but got {number} with low={self.low}, step={self.step}")
-        return number
-
-
-@dataclass(frozen=True)
-class CategoricalParameter:
-    """One of the listed choices; their order carries no meaning for the search."""
-
-    choices: tuple[Scalar, ...]
-
-    def __post_init__(self) -> None:
-        if not self.choices:
-            raise ConfigError("a categorical parameter must have at least one choice, but got none")
-        seen: list[Scalar] = []
-        for choice in self.choices:
-            if any(_same(choice, other) for other in seen):
-                raise ConfigError(f"choices must differ, but {choice!r} is listed twice in {list(self.choices)}")
-            seen.append(choice)
-
-    def normalise(self, value: Scalar) -> Scalar:
-        """See `Parameter`; 8.0 becomes the choice 8, and True never becomes 1."""
-        for choice in self.choices:
-            if _same(choice, value):
-                return choice
-        raise ValueError(f"one of {list(self.choices)} is expected, but got {value!r}")
-
-
-@dataclass(frozen=True)
-class DiscreteParameter:
-    """One of the listed numbers, in the order given."""
-
-    values: tuple[int | float, ...]
-
-    def __post_init__(self) -> None:
-        if not self.values:
-            raise ConfigError("a discrete parameter must have at least one value, but got none")
-        wrong = [value for value in self.values if isinstance(value, (bool, str)) or not math.isfinite(value)]
-        if wrong:
-            raise ConfigError(f"the values of a discrete parameter must be finite numbers, but got {wrong}")
-        if len(set(self.values)) != len(self.values):
-            raise ConfigError(f"values must differ, but got {list(self.values)}")
-
-    def normalise(self, value: Scalar) -> int | float:
-        """See `Parameter`; 8.0 becomes the value 8."""
-        for known in self.values:
-            if _same(known, value):
-                return known
-        raise ValueError(f"one of {list(self.values)} is expected, but got {value!r}")
-
-
-_NORMAL = NormalDist()
-_BELOW = _NORMAL.cdf(-3)
-_WITHIN = _NORMAL.cdf(3) - _BELOW
-
-
-@dataclass(frozen=True)
-class NormalParameter:
-    """A number in `[low, high]` that is normal, or whose logarithm is (`log`), truncated to that range.
-
-    Mean and deviation are Katib's: the middle of the range and a sixth of its width, on the scale that is normal,
-    so that the range is three deviations either side. Where a step is given or the number is whole, it is rounded
-    to the grid `low + k * step` after it was drawn.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-    whole: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise ConfigError(f"low < high must hold for a normal parameter, but got low={self.low}, high={self.high}")
-        if self.log and self.low <= 0:
-            raise ConfigError(f"low > 0 must hold on a log scale, but got low={self.low}")
-        for value in (self.low, self.high, self.step):
-            if self.whole and value is not None and value != int(value):
-                raise ConfigError(f"a whole parameter must have whole low, high and step, but got {value}")
-        FloatParameter(self.low, self.high, step=self.step)
-        for name in ("low", "high", "step"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, int(value) if self.whole and value is not None else value)
-
-    @property
-    def grid(self) -> FloatParameter | IntParameter:
-        """The values it may have, without their distribution."""
-        if self.whole:
-            return IntParameter(int(self.low), int(self.high), step=int(self.step or 1))
-        return FloatParameter(float(self.low), float(self.high), step=self.step)
-
-    def normalise(self, value: Scalar) -> int | float:
-        """See `Parameter`; a value within rounding of a bound or grid point becomes it."""
-        return self.grid.normalise(value)
-
-    def quantile(self, share: float) -> int | float:
-        """The value that a draw lies below with probability `share`, in [0, 1], rounded to the grid."""
-        low, width = self._scale(self.low), self._scale(self.high) - self._scale(self.low)
-        drawn = low + width / 2 + width / 6 * _NORMAL.inv_cdf(_BELOW + min(max(share, 0.0), 1.0) * _WITHIN)
-        grid = self.grid
-        value = min(max(math.exp(drawn) if self.log else drawn, grid.low), grid.top)
-        if grid.step is None:
-            return value
-        return grid.normalise(grid.low + round((value - grid.low) / grid.step) * grid.step)
-
-    def share(self, value: float) -> float:
-        """The probability, in [0, 1], that a draw lies below `value`; the inverse of `quantile` but for rounding."""
-        low, width = self._scale(self.low), self._scale(self.high) - self._scale(self.low)
-        deviations = (self._scale(value) - low - width / 2) / (width / 6)
-        return min(max((_NORMAL.cdf(deviations) - _BELOW) / _WITHIN, 0.0), 1.0)
-
-    def _scale(self, value: float) -> float:
-        return math.log(value) if self.log else value
+    name: str
+    parent: str
+    values: tuple[Scalar, ...]
 
 
 @dataclass(frozen=True)
 class Space:
-    """The parameters of a search, in order of their names."""
+    """The parameters of a search, in order of their names, and under which conditions some of them are searched.
+
+    Raises:
+        ConfigError: names are not different, or a condition names an unknown parameter, contradicts another one or
+            lists no value of its parent.
+    """
 
     parameters: tuple[tuple[str, Parameter], ...]
+    conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         names = [name for name, _ in self.parameters]
@@ -227,11 +68,20 @@ class Space:
         if len(set(names)) != len(names):
             raise ConfigError(f"parameter names must differ, but got {names}")
         object.__setattr__(self, "parameters", tuple(sorted(self.parameters, key=lambda item: item[0])))
+        conditions = sorted(
+            (self._checked(condition) for condition in self.conditions), key=lambda c: (c.name, c.parent)
+        )
+        object.__setattr__(self, "conditions", tuple(conditions))
+        try:
+            _ = self.parents_first
+        except CycleError as error:
+            circle = " <- ".join(repr(name) for name in error.args[1])
+            raise ConfigError(f"conditions must not depend on each other, but got {circle}") from error
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Parameter]) -> Space:
+    def of(cls, parameters: Mapping[str, Parameter], conditions: Iterable[Condition] = ()) -> Space:
         """A space from parameters by name."""
-        return cls(tuple(parameters.items()))
+        return cls(tuple(parameters.items()), tuple(conditions))
 
     @classmethod
     def from_config(cls, config: Mapping[str, ParameterConfig]) -> Space:
@@ -240,27 +90,85 @@ class Space:
         Raises:
             ConfigError: a parameter contradicts itself; the message names it.
         """
-        return cls.of({name: _from_config(name, parameter) for name, parameter in config.items()})
+        return cls.of(
+            {name: _from_config(name, parameter) for name, parameter in config.items()},
+            [
+                Condition(name, parent, values)
+                for name, parameter in config.items()
+                for parent, values in parameter.when.items()
+            ],
+        )
+
+    @cached_property
+    def parents_first(self) -> tuple[str, ...]:
+        """The names, each after those its conditions name."""
+        graph = {name: [c.parent for c in self.conditions if c.name == name] for name, _ in self.parameters}
+        return tuple(TopologicalSorter(graph).static_order())
+
+    def active(self, name: str, params: Mapping[str, Scalar]) -> bool:
+        """Whether a parameter is searched, given values of those before it in `parents_first`."""
+        return all(
+            condition.parent in params and any(same(params[condition.parent], value) for value in condition.values)
+            for condition in self.conditions
+            if condition.name == name
+        )
+
+    def at(self, shares: Sequence[float]) -> Params:
+        """The params at a point of the unit cube, one share for each parameter in order; see `Parameter.quantile`."""
+        drawn = {
+            name: parameter.quantile(share) for (name, parameter), share in zip(self.parameters, shares, strict=True)
+        }
+        params: Params = {}
+        for name in self.parents_first:
+            if self.active(name, params):
+                params[name] = drawn[name]
+        return self.normalise(params)
 
     def normalise(self, params: Mapping[str, Scalar]) -> Params:
-        """`params` in the declared types, in order of the space.
+        """`params` in the declared types, in order of the space: exactly those that are active.
 
         Raises:
-            ConfigError: a parameter is missing, unknown, of the wrong type or outside its range.
+            ConfigError: a parameter is missing, unknown, inactive, of the wrong type or outside its range.
         """
-        expected = [name for name, _ in self.parameters]
-        if set(params) != set(expected):
-            raise ConfigError(
-                f"a trial has exactly the parameters of its space, {expected}, but got {sorted(params)}; "
-                "are these parameters of another study?"
-            )
+        known = dict(self.parameters)
         normal: Params = {}
-        for name, parameter in self.parameters:
-            try:
-                normal[name] = parameter.normalise(params[name])
-            except ValueError as error:
-                raise ConfigError(f"parameter {name!r}: {error}") from error
-        return normal
+        for name in self.parents_first:
+            if self.active(name, normal):
+                if name not in params:
+                    raise self._other(params, [*normal, name])
+                try:
+                    normal[name] = known[name].normalise(params[name])
+                except ValueError as error:
+                    raise ConfigError(f"parameter {name!r}: {error}") from error
+        if len(normal) != len(params):
+            raise self._other(params, normal)
+        return {name: normal[name] for name in known if name in normal}
+
+    def _other(self, params: Mapping[str, Scalar], found: Iterable[str]) -> ConfigError:
+        if not self.conditions:
+            found = [name for name, _ in self.parameters]
+        return ConfigError(
+            f"a trial has exactly the {'active ' if self.conditions else ''}parameters of its space, {sorted(found)}, "
+            f"but got {sorted(params)}; are these parameters of another study?"
+        )
+
+    def _checked(self, condition: Condition) -> Condition:
+        """A condition with its values in the type of its parent."""
+        here, known = f"condition of {condition.name!r} on {condition.parent!r}", dict(self.parameters)
+        for name in (condition.name, condition.parent):
+            if name not in known:
+                raise ConfigError(
+                    f"{here}: both must be parameters of the space, {sorted(known)}, but {name!r} is none"
+                )
+        if sum((c.name, c.parent) == (condition.name, condition.parent) for c in self.conditions) > 1:
+            raise ConfigError(f"{here}: it must be given once; list all values in one")
+        if not condition.values:
+            raise ConfigError(f"{here}: at least one value must be listed, but got none")
+        try:
+            values = tuple(known[condition.parent].normalise(value) for value in condition.values)
+        except ValueError as error:
+            raise ConfigError(f"{here}: {error}") from error
+        return Condition(condition.name, condition.parent, values)
 
 
 def _from_config(name: str, config: ParameterConfig) -> Parameter:
@@ -278,20 +186,3 @@ def _from_config(name: str, config: ParameterConfig) -> Parameter:
         return FloatParameter(config.low, config.high, config.log, config.step)
     except ConfigError as error:
         raise ConfigError(f"hpo.space.{name}: {error}") from error
-
-
-def _check_range(low: float, high: float, log: bool, step: float | None) -> None:
-    if low > high:
-        raise ConfigError(f"low <= high must hold, but got low={low}, high={high}")
-    if log and low <= 0:
-        raise ConfigError(f"low > 0 must hold on a log scale, but got low={low}")
-    if log and step is not None:
-        raise ConfigError(f"a log scale has no step, but got step={step}; leave out one of them")
-    if step is not None and step <= 0:
-        raise ConfigError(f"step > 0 must hold, but got step={step}")
-
-
-def _same(left: Scalar, right: Scalar) -> bool:
-    if isinstance(left, (bool, str)) or isinstance(right, (bool, str)):
-        return type(left) is type(right) and left == right
-    return left == right

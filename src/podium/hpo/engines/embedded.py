@@ -1,6 +1,6 @@
-"""The engine of this machine: Optuna suggests, worker processes execute, the ledger remembers.
+"""The engine of this machine: an algorithm suggests, worker processes execute, the ledger remembers.
 
-Optuna's study lives in memory only. It is rebuilt from the ledger whenever a study is resumed, so there is
+The state of the algorithm lives in memory only. It is rebuilt from the ledger whenever a study is resumed, so there is
 no second truth that could disagree with the ledger or be damaged by a kill.
 """
 
@@ -52,12 +52,8 @@ class Pool(Protocol[JobT]):
 class EmbeddedEngine(Engine):
     """Runs trials in the workers of a pool on this machine. See `Engine` for what it promises.
 
-    Suggestions come from Optuna's RandomSampler and TPESampler, seeded anew for every trial. TPE sees trials in
-    the order of their numbers, with running ones as a constant liar, so that what it suggests depends on
-    which trials have ended at that moment and not on how often the study was interrupted.
-
-    A normal parameter is searched as its quantile, uniform in [0, 1], so that its distribution is what random
-    search draws from and what TPE starts from. A discrete parameter is searched as a categorical one.
+    Suggestions come from `podium.hpo.suggest`: what it suggests depends on which trials have ended at that moment, and
+    not on how often the study was interrupted.
     """
 
     def __init__(self, trial: TrialFunction, pool: Pool[Any], logs: Path, prior: Sequence[TrialRecord] = ()) -> None:

@@ -124,6 +124,28 @@ def algorithm_to_katib(experiment: Experiment) -> Any:
     )
 
 
+def check_budgets(experiment: Experiment) -> None:
+    """Refuse budgets that Katib's suggestion services do not take, though the engine of this machine would.
+
+    Raises:
+        ConfigError: grid has more trials than combinations, or hyperband runs fewer at once than a bracket starts.
+    """
+    if experiment.algorithm.name == "grid" and experiment.max_trials > (experiment.most_trials or 0):
+        raise ConfigError(
+            f"spec.maxTrialCount: algorithm 'grid' has at most {experiment.most_trials} trials, the combinations of its "
+            f"space, but got {experiment.max_trials}"
+        )
+    if experiment.rungs:
+        settings = experiment.algorithm.settings
+        bracket = int(settings.get("eta", 3)) ** experiment.rungs[0].bracket
+        if experiment.parallel_trials < bracket:
+            raise ConfigError(
+                f"spec.parallelTrialCount: algorithm 'hyperband' with r_l={settings['r_l']:g} and "
+                f"eta={settings.get('eta', 3)} runs its largest bracket at once: at least {bracket} are expected, but "
+                f"got {experiment.parallel_trials}"
+            )
+
+
 def _spelling(algorithm: Algorithm, setting: str) -> str:
     """A setting as the suggestion service spells it that takes all of them: for tpe hyperopt's, else Optuna's."""
     hyperopt = algorithm.name == "tpe" and "n_startup_trials" not in algorithm.settings

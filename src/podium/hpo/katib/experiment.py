@@ -19,6 +19,7 @@ from podium.hpo.katib.algorithm import (
     NAS,
     algorithm_from_katib,
     algorithm_to_katib,
+    check_budgets,
     stopping_from_katib,
     stopping_to_katib,
 )
@@ -81,6 +82,7 @@ class KatibExperiment:
                 "spec.parallelTrialCount: parallelTrialCount <= maxTrialCount must hold, but got "
                 f"{experiment.parallel_trials} > {experiment.max_trials}"
             )
+        check_budgets(experiment)
         self.template.check([name for name, _ in experiment.space.parameters], "spec.trialTemplate")
         self.collector.check("spec.metricsCollectorSpec")
 

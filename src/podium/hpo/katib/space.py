@@ -119,8 +119,13 @@ def space_to_katib(space: Space, path: str) -> list[Any]:
     """The list of `V1beta1ParameterSpec` that describes a space, in order of its names.
 
     Raises:
-        ConfigError: two choices have the same text, or a kind of parameter is unknown to Katib.
+        ConfigError: two choices have the same text, or a parameter is conditional or of a kind unknown to Katib.
     """
+    if space.conditions:
+        raise ConfigError(
+            f"{path}: Katib searches every parameter in every trial, but {space.conditions[0].name!r} is conditional; "
+            "use the embedded engine, or leave out its condition (when)"
+        )
     from kubeflow_katib_api import models
 
     specs = []

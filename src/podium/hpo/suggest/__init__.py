@@ -1,15 +1,78 @@
 """The search algorithms: which params the next trial gets."""
 
+from __future__ import annotations
+
+import logging
 from collections.abc import Iterable
 
+from podium.errors import ConfigError
 from podium.hpo.experiment import Experiment
 from podium.hpo.suggest.base import Suggester, Suggestion
-from podium.hpo.suggest.optuna_sampler import OptunaSampler
+from podium.hpo.suggest.bayesian import Bayesian
+from podium.hpo.suggest.cmaes import Cmaes
+from podium.hpo.suggest.drawn import Grid, Random, Sobol
+from podium.hpo.suggest.hyperband import Hyperband
+from podium.hpo.suggest.tpe import Tpe
 from podium.records import TrialRecord
 
 __all__ = ["Suggester", "Suggestion", "suggester_for"]
 
+_DRAWN: dict[str, type[Random | Grid | Sobol | Hyperband]] = {
+    "random": Random,
+    "grid": Grid,
+    "sobol": Sobol,
+    "hyperband": Hyperband,
+}
+_MODELLED: dict[str, type[Tpe | Bayesian | Cmaes]] = {
+    "tpe": Tpe,
+    "multivariate-tpe": Tpe,
+    "bayesianoptimization": Bayesian,
+    "cmaes": Cmaes,
+}
 
-def suggester_for(experiment: Experiment, trials: Iterable[TrialRecord]) -> Suggester:
-    """The algorithm of an experiment, knowing the trials that a ledger holds."""
-    return OptunaSampler(experiment, trials)
+_log = logging.getLogger(__name__)
+
+
+def suggester_for(
+    experiment: Experiment, trials: Iterable[TrialRecord], prior: Iterable[TrialRecord] = ()
+) -> Suggester:
+    """The algorithm of an experiment on this machine.
+
+    Args:
+        experiment: what is searched.
+        trials: what the ledger holds, running trials included.
+        prior: trials of another study that the algorithm learns from before its own, and that count for nothing
+            else. Those without a score or outside the space are left out, with a warning.
+
+    Raises:
+        ConfigError: a setting has no meaning on this machine, or the algorithm cannot learn from a prior study.
+    """
+    known = sorted(trials, key=lambda trial: trial.number)
+    name = experiment.algorithm.name
+    if name in _MODELLED:
+        return _MODELLED[name](experiment, known, _usable(experiment, prior))
+    if any(True for _ in prior):
+        raise ConfigError(
+            f"a warm start is for algorithms that learn from every trial, {', '.join(_MODELLED)}, but got {name!r}; "
+            "leave out hpo.warm_start"
+        )
+    return _DRAWN[name](experiment, known)
+
+
+def _usable(experiment: Experiment, prior: Iterable[TrialRecord]) -> list[TrialRecord]:
+    given = list(prior)
+    usable = []
+    for trial in given:
+        try:
+            params = experiment.space.normalise(trial.params)
+        except ConfigError:
+            continue
+        if trial.status == "succeeded" and trial.score is not None:
+            usable.append(trial.model_copy(update={"params": params}))
+    if len(usable) < len(given):
+        _log.warning(
+            "%d of %d trials of the warm start are not used: they did not succeed or lie outside the space",
+            len(given) - len(usable),
+            len(given),
+        )
+    return usable

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from podium.hpo.experiment import Experiment
 from podium.hpo.space import Params
 from podium.records import Scalar, TrialRecord
 
@@ -41,3 +43,20 @@ class Suggester(ABC):
     @abstractmethod
     def tell(self, record: TrialRecord) -> None:
         """Learn how a trial ended that was suggested here, or was running when this was built."""
+
+
+def seed_of(experiment: Experiment, *parts: object) -> int:
+    """32 bits from the seed of the experiment and what they are for, the same on every machine.
+
+    The number of a trial alone stands for its params, so that every algorithm draws its first trials as random search.
+    """
+    text = "/".join(str(part) for part in (experiment.seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def drawn(experiment: Experiment, number: int) -> Params:
+    """The params that random search gives a trial: a draw from the distribution of each parameter."""
+    import numpy as np
+
+    shares = np.random.default_rng(seed_of(experiment, number)).random(len(experiment.space.parameters))
+    return experiment.space.at(shares.tolist())

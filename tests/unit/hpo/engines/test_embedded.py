@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,145 +13,25 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from podium.errors import ConfigError, OutOfMemory, StoreError, TrainingKilled, WorkerKilled
+from podium.errors import OutOfMemory, StoreError, TrainingKilled, WorkerKilled
 from podium.hpo.algorithms import Algorithm
 from podium.hpo.engines.base import MAX_KILLS, Engine, TrialFunction, TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.space import DiscreteParameter, FloatParameter, NormalParameter, Space
 from podium.hpo.study import best_trial, run_study
-from podium.hpo.suggest.optuna_sampler import OptunaSampler
 from podium.records import Report, TrialRecord
 
 from ..conformance import EngineContract
-from ..support import ForkPool, InlinePool, Trial, experiment, file_ledger, score_of
-from ..test_space import spaces
+from ..support import ForkPool, InlinePool, Trial, experiment, file_ledger
 
 TPE = Algorithm("tpe", {"n_startup_trials": 3})
-
-NORMAL = Space.of(
-    {
-        "rate": NormalParameter(1e-4, 1e-2, log=True),
-        "size": NormalParameter(8, 64, step=8, whole=True),
-        "shift": NormalParameter(-1.0, 1.0),
-        "dropout": DiscreteParameter((0, 0.1, 0.5)),
-    }
-)
 
 
 class TestInWorkers(EngineContract):
     def engine(self, trial: TrialFunction, tmp_path: Path) -> Engine:
         return EmbeddedEngine(trial, ForkPool(), tmp_path / "logs")
-
-
-def ended(number: int, params: dict[str, Any], **fields: Any) -> TrialRecord:
-    values: dict[str, Any] = {"status": "succeeded", "score": score_of(params), **fields}
-    return TrialRecord(number=number, params=params, **values)
-
-
-def history(count: int, algorithm: Algorithm = TPE, **changes: Any) -> list[TrialRecord]:
-    sampler = OptunaSampler(experiment(algorithm=algorithm, **changes), ())
-    trials = []
-    for number in range(count):
-        trials.append(ended(number, sampler.suggest(number).params))
-        sampler.tell(trials[-1])
-    return trials
-
-
-class TestSuggestions:
-    @pytest.mark.parametrize("algorithm", [TPE, Algorithm("multivariate-tpe", {"n_startup_trials": 3})])
-    @pytest.mark.parametrize("count", [2, 5, 9])
-    def test_a_resumed_study_over_normal_parameters_goes_on_as_if_undisturbed(
-        self, algorithm: Algorithm, count: int
-    ) -> None:
-        study = experiment(space=NORMAL, algorithm=algorithm)
-        running, trials = OptunaSampler(study, ()), []
-        for number in range(12):
-            params = running.suggest(number).params
-            assert NORMAL.normalise(params) == params
-            score = float(params["dropout"]) - abs(float(params["shift"]) - 0.3)
-            trials.append(TrialRecord(number=number, params=params, status="succeeded", score=score))
-            running.tell(trials[-1])
-        resumed = OptunaSampler(study, trials[:count])
-        for trial in trials[count:]:
-            assert resumed.suggest(trial.number).params == trial.params
-            resumed.tell(trial)
-
-    def test_random_draws_normal_values(self) -> None:
-        sampler = OptunaSampler(experiment(space=Space.of({"a": NormalParameter(0.0, 6.0)})), ())
-        drawn = [float(sampler.suggest(number).params["a"]) for number in range(400)]
-        assert abs(sum(drawn) / 400 - 3.0) < 0.2
-        assert 0.6 < sum(2.0 < value < 4.0 for value in drawn) / 400 < 0.76
-
-    @pytest.mark.parametrize("name", ["cmaes", "sobol", "bayesianoptimization"])
-    def test_algorithms_it_does_not_have_are_refused(self, name: str) -> None:
-        space = Space.of({"a": FloatParameter(0.0, 1.0), "b": FloatParameter(0.0, 1.0)})
-        with pytest.raises(ConfigError, match=f"searches with random, tpe, multivariate-tpe, but got '{name}'"):
-            OptunaSampler(experiment(space=space, algorithm=Algorithm(name)), ())
-
-    @given(space=spaces, seed=st.integers(), algorithm=st.sampled_from(["random", "tpe"]))
-    @settings(max_examples=40, deadline=None)
-    def test_they_lie_inside_any_space(self, space: Space, seed: int, algorithm: str) -> None:
-        chosen = Algorithm(algorithm, {"n_startup_trials": 2} if algorithm == "tpe" else {})
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            sampler = OptunaSampler(experiment(space=space, seed=seed, algorithm=chosen), ())
-            for number in range(4):
-                params = sampler.suggest(number).params
-                assert space.normalise(params) == params
-                sampler.tell(TrialRecord(number=number, params=params, status="succeeded", score=float(number)))
-
-    def test_random_gives_a_number_the_same_params_whatever_happened_before(self) -> None:
-        straight = [trial.params for trial in history(6, Algorithm("random"))]
-        sampler = OptunaSampler(experiment(), [ended(9, straight[5])])
-        assert [sampler.suggest(number).params for number in (4, 0, 2)] == [straight[4], straight[0], straight[2]]
-        assert len({json.dumps(params) for params in straight}) == 6
-
-    @pytest.mark.parametrize("count", [2, 5, 12, 30])
-    def test_tpe_depends_only_on_the_trials_it_was_given(self, count: int) -> None:
-        live, trials, order = OptunaSampler(experiment(algorithm=TPE), ()), [], random.Random(count)
-        while len(trials) < count:
-            batch = [
-                ended(number, live.suggest(number).params) for number in range(len(trials), min(len(trials) + 4, count))
-            ]
-            for trial in order.sample(batch, len(batch)):
-                live.tell(trial)
-            trials += batch
-        rebuilt = OptunaSampler(experiment(algorithm=TPE), trials)
-        assert live.suggest(count).params == rebuilt.suggest(count).params
-
-    def test_tpe_learns(self) -> None:
-        late = [trial.score or 0.0 for trial in history(60)[30:]]
-        blind = [trial.score or 0.0 for trial in history(60, Algorithm("random"))[30:]]
-        assert sum(late) / len(late) > sum(blind) / len(blind) + 0.1
-
-    def test_tpe_keeps_away_from_running_trials(self) -> None:
-        trials = history(20)
-        sampler = OptunaSampler(experiment(algorithm=TPE), trials)
-        first = sampler.suggest(20).params
-        alone = OptunaSampler(experiment(algorithm=TPE, seed=13), trials).suggest(21)
-        assert sampler.suggest(21).params != alone
-        again = OptunaSampler(
-            experiment(algorithm=TPE), [*trials, TrialRecord(number=20, params=first, status="running")]
-        )
-        assert again.suggest(21).params == _after(trials, first)
-
-    def test_failed_trials_teach_nothing(self) -> None:
-        trials = history(8)
-        failed = ended(8, trials[0].params, status="failed", score=None, error="OutOfMemory: full")
-        assert OptunaSampler(experiment(algorithm=TPE), [*trials, failed]).suggest(9) == OptunaSampler(
-            experiment(algorithm=TPE), trials
-        ).suggest(9)
-
-
-def _after(trials: list[TrialRecord], running: dict[str, Any]) -> dict[str, Any]:
-    sampler = OptunaSampler(experiment(algorithm=TPE), trials)
-    assert sampler.suggest(20).params == running
-    return sampler.suggest(21).params
 
 
 @dataclass(frozen=True)

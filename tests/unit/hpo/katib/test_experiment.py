@@ -234,7 +234,7 @@ def test_a_mistake_is_refused_at_its_path(path: str, value: Any, message: str) -
 @pytest.mark.parametrize(
     ("name", "path", "value", "message"),
     [
-        ("hyperband", "spec.parallelTrialCount", 8, r"spec\.algorithm: .*parallel_trials >= 9 must hold"),
+        ("hyperband", "spec.parallelTrialCount", 8, r"spec\.parallelTrialCount: .*at least 9 are expected"),
         (
             "hyperband",
             f"{SETTINGS}.0.value",
@@ -245,7 +245,7 @@ def test_a_mistake_is_refused_at_its_path(path: str, value: Any, message: str) -
         ("hyperband", f"{SETTINGS}.0.name", "s_max", "'s_max': Katib keeps the state of hyperband in it"),
         ("tpe", f"{SETTINGS}.0.name", "gamma", r"algorithmSettings\[0\]\.name: 'gamma': it belongs to hyperopt"),
         ("cma-es", f"{SETTINGS}.0.value", "pop", "one of none, ipop, bipop is expected, but got 'pop'"),
-        ("grid", "spec.maxTrialCount", 46, "max_trials <= 45"),
+        ("grid", "spec.maxTrialCount", 46, r"spec\.maxTrialCount: .*at most 45 trials"),
         ("file-collector", f"{COLLECTOR}.source.fileSystemPath.path", "a.log", r"fileSystemPath\.path: an absolute"),
         ("file-collector", f"{COLLECTOR}.source.fileSystemPath.format", "JSON", r"source\.filter: JSON needs no"),
         ("file-collector", f"{COLLECTOR}.source.fileSystemPath.format", "json", "did you mean 'JSON'"),

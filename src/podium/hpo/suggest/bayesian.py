@@ -1,0 +1,68 @@
+"""Bayesian optimisation with a Gaussian process, by Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from podium.errors import ConfigError
+from podium.hpo.experiment import Experiment
+from podium.hpo.suggest.base import Suggester, Suggestion, drawn, seed_of
+from podium.hpo.suggest.optuna_space import OptunaSpace, new_study
+from podium.hpo.suggest.window import Window
+from podium.records import TrialRecord
+
+BEST, RECENT = 25, 96
+"""Fitting a process costs the cube of its trials."""
+
+_HONOURED = {"base_estimator": ("GP",), "acq_func": ("EI",), "acq_optimizer": ("auto", "lbfgs")}
+
+
+class Bayesian(Suggester):
+    """Expected improvement of a Gaussian process; see Optuna's GPSampler.
+
+    The first `n_initial_points` (10) trials are those of random search. Running trials are accounted for by the
+    expectation over what they may give. So are failed ones, which keeps the search from asking for their params again.
+    A pruned trial counts with its last value for the same reason.
+    """
+
+    def __init__(
+        self, experiment: Experiment, trials: Iterable[TrialRecord], prior: Iterable[TrialRecord] = ()
+    ) -> None:
+        settings = experiment.algorithm.settings
+        for name, honoured in _HONOURED.items():
+            if name in settings and settings[name] not in honoured:
+                raise ConfigError(
+                    f"setting {name!r} of algorithm 'bayesianoptimization' is honoured by Katib's scikit-optimize; on "
+                    "this machine it is the expected improvement (EI) of a Gaussian process (GP) by gradient ascent "
+                    f"(lbfgs), so it must be {' or '.join(honoured)}, but got {settings[name]!r}; leave it out"
+                )
+        self._experiment = experiment
+        self._startup = max(1, int(settings.get("n_initial_points", 10)))
+        self._space = OptunaSpace(experiment.space)
+        self._window = Window(experiment.objective, BEST, RECENT, prior)
+        for trial in trials:
+            self._window.add(trial)
+
+    def suggest(self, number: int) -> Suggestion:
+        """See `Suggester`."""
+        params = drawn(self._experiment, number) if self._window.learnt < self._startup else self._modelled(number)
+        self._window.add(TrialRecord(number=number, params=params, status="running"))
+        return Suggestion(params)
+
+    def tell(self, record: TrialRecord) -> None:
+        """See `Suggester`."""
+        self._window.add(record)
+
+    def _modelled(self, number: int) -> dict[str, Any]:
+        from optuna.samplers import GPSampler
+        from optuna.trial import TrialState
+
+        study = new_study(self._experiment.objective.direction)
+        study.sampler = GPSampler(
+            seed=seed_of(self._experiment, number), n_startup_trials=0, warn_independent_sampling=False
+        )
+        for trial in self._window.trials():
+            state = TrialState.RUNNING if trial.score is None else TrialState.COMPLETE
+            study.add_trial(self._space.trial(trial, state, trial.score))
+        return self._space.ask(study)
