@@ -157,6 +157,17 @@ def export(
         sys.stdout.buffer.write(data)
 
 
+@app.command()
+def importance(study: StudyName, store: Store = "podium-out/store") -> None:
+    """Say how much of the score's variation each parameter explains."""
+    from podium.hpo.show import importance_text
+    from podium.hpo.studies import find_study
+    from podium.hpo.suggest.importance import importance as shares_of
+
+    found = find_study(_open_store(store), study)
+    typer.echo(importance_text(found, shares_of(found.experiment, found.trials)))
+
+
 def must_exist(place: str, option: str) -> None:
     """Refuse to look into a local place that is not there, rather than make an empty one."""
     if "://" not in place and not Path(place).exists():

@@ -143,14 +143,14 @@ def test_charts_have_size_and_marks(driver, pages, width):
 
     show(driver, pages["classification"], width)
     charts = driver.find_elements(By.CSS_SELECTOR, "[role=img]")
-    assert len(charts) == 5
+    assert len(charts) == 9
     for chart in charts:
         assert chart.size["width"] > 250
         assert chart.size["height"] > 40
         assert chart.accessible_name
-        marks = chart.find_elements(By.CSS_SELECTOR, "circle")
+        marks = chart.find_elements(By.CSS_SELECTOR, "circle, .trial line")
         assert marks
-        assert all(mark.size["width"] >= 8 for mark in marks)
+        assert all(max(mark.size["width"], mark.size["height"]) >= 8 for mark in marks)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

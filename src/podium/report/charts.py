@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from podium.records import Comparison, LeaderboardEntry, Measurement, StudyRecord, TrialRecord
+from podium.records import Comparison, LeaderboardEntry, Measurement
 from podium.report import format as text
 
 HEIGHT = 200.0
@@ -56,11 +55,11 @@ class Axis:
 
     def x(self, value: float) -> float:
         """Horizontal place in percent."""
-        return round(_SIDE + (100 - 2 * _SIDE) * self.share(value), 2)
+        return x_of(self.share(value))
 
-    def y(self, value: float) -> float:
+    def y(self, value: float, height: float = HEIGHT) -> float:
         """Vertical place in pixels from the top."""
-        return round(_TOP + (HEIGHT - 2 * _TOP) * (1 - self.share(value)), 1)
+        return round(_TOP + (height - 2 * _TOP) * (1 - self.share(value)), 1)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -78,6 +77,11 @@ class Axis:
     def rows(self) -> tuple[Tick, ...]:
         """Ticks of a vertical axis."""
         return tuple(Tick(self.y(value), label) for value, label in zip(self.values, self.labels, strict=True))
+
+
+def x_of(share: float) -> float:
+    """Horizontal place in percent, from 0 to 1 between the sides of a chart."""
+    return round(_SIDE + (100 - 2 * _SIDE) * share, 2)
 
 
 @dataclass(frozen=True)
@@ -165,81 +169,3 @@ def latency_chart(measurements: Sequence[Measurement]) -> RangeChart:
         said.append(f"{backbone} ({variant}) {figures} ms")
     legend = (("first", "median (p50)"), ("second", "90th percentile (p90)"))
     return RangeChart(f"Latency p50 / p90: {'; '.join(said)}", "ms", legend, tuple(rows), axis.columns)
-
-
-@dataclass(frozen=True)
-class TrialMark:
-    """One trial: mean and spread of its folds, or a failure without a score."""
-
-    x: float
-    y: float
-    top: float
-    bottom: float
-    style: str
-    title: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """A straight line between two places."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-
-@dataclass(frozen=True)
-class HistoryChart:
-    """Score by trial, with the best so far as steps."""
-
-    alt: str
-    marks: tuple[TrialMark, ...]
-    best: tuple[Line, ...]
-    rows: tuple[Tick, ...]
-    columns: tuple[Tick, ...]
-
-
-def history_chart(study: StudyRecord) -> HistoryChart:
-    """Score by trial of one study, from its first trial to its last."""
-    trials = sorted(study.trials, key=lambda trial: trial.number)
-    axis = Axis.over(value for trial in trials for value in _values(trial))
-    last = max(1, len(trials) - 1)
-    places = [round(_SIDE + (100 - 2 * _SIDE) * number / last, 2) for number in range(len(trials))]
-    marks = tuple(_mark(trial, x, axis, study.best) for trial, x in zip(trials, places, strict=True))
-    every = max(1, math.ceil(len(trials) / 12))
-    columns = tuple(Tick(x, str(trial.number)) for trial, x in list(zip(trials, places, strict=True))[::every])
-    done = sum(trial.status == "succeeded" for trial in trials)
-    alt = (
-        f"{text.metric_name(study.metric)} of {done} finished trials of {study.backbone}; "
-        f"the best is trial {study.best} with {text.score(study.best_trial.score)}"
-    )
-    return HistoryChart(alt, marks, _best_so_far(trials, places, axis, study.direction), axis.rows, columns)
-
-
-def _values(trial: TrialRecord) -> list[float]:
-    return [] if trial.score is None else [trial.score, *trial.fold_scores.values()]
-
-
-def _mark(trial: TrialRecord, x: float, axis: Axis, best: int) -> TrialMark:
-    if trial.score is None:
-        return TrialMark(x, HEIGHT, HEIGHT, HEIGHT, "failed", f"trial {trial.number}: {trial.status}")
-    places = [axis.y(value) for value in _values(trial)]
-    style = "best" if trial.number == best else "first" if trial.status == "succeeded" else "hollow"
-    title = f"trial {trial.number}: {text.score(trial.score)}"
-    return TrialMark(x, axis.y(trial.score), min(places), max(places), style, title)
-
-
-def _best_so_far(
-    trials: Sequence[TrialRecord], places: Sequence[float], axis: Axis, direction: str
-) -> tuple[Line, ...]:
-    steps: list[tuple[float, float]] = []
-    for trial, x in zip(trials, places, strict=True):
-        if trial.score is None or trial.status != "succeeded":
-            continue
-        if not steps or (trial.score > steps[-1][1] if direction == "maximize" else trial.score < steps[-1][1]):
-            steps.append((x, trial.score))
-    ends = [*(x for x, _ in steps[1:]), places[-1]]
-    flat = [Line(x, axis.y(best), end, axis.y(best)) for (x, best), end in zip(steps, ends, strict=False) if end > x]
-    rises = [Line(x, axis.y(old), x, axis.y(new)) for (_, old), (x, new) in pairwise(steps)]
-    return (*flat, *rises)

@@ -22,6 +22,11 @@ def metric_name(metric: str) -> str:
     return METRIC_NAMES.get(metric, metric)
 
 
+def field_name(name: str) -> str:
+    """Name of a config field in a sentence."""
+    return name.replace("_", " ")
+
+
 def score(value: float | None) -> str:
     """A metric with three decimals."""
     return MISSING if value is None else f"{value:.3f}"

@@ -63,7 +63,10 @@ def _environment(**options: Any) -> Environment:
         **options,
     )
     names = ("metric_name", "score", "signed", "bounds", "signed_bounds", "figure", "count", "parameter", "p_value")
-    environment.filters |= {name: getattr(text, name) for name in (*names, "duration", "short", "percent")}
+
+    environment.filters |= {
+        name: getattr(text, name) for name in (*names, "duration", "field_name", "short", "percent")
+    }
     environment.filters["verbatim"] = lambda value: _Verbatim(value.replace("\n~~~", "\n ~~~"))
     return environment
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
+from podium.config.schema import PodiumConfig
+from podium.errors import InputError
+from podium.hpo.experiment import Experiment
 from podium.keys import digest_manifest
 from podium.records import (
     DataRecord,
@@ -19,7 +24,7 @@ from podium.records import (
     StudyRecord,
     TrialRecord,
 )
-from podium.report import charts
+from podium.report import charts, search_charts
 from podium.report import format as text
 from podium.report.inputs import ReportInputs
 from podium.selection import decision as verdicts
@@ -28,6 +33,7 @@ MATRIX_LIMIT = 30
 """A confusion matrix of more labels is replaced by the most frequent confusions."""
 SHOWN_CONFUSIONS = 10
 SHOWN_SOURCES = 10
+_LEAST_CHARTED = 2
 BRIEFLY = {
     verdicts.NO_INCUMBENT: "It is the first model to be promoted here.",
     verdicts.ALREADY_CHAMPION: "It is the incumbent itself, so nothing changes.",
@@ -81,14 +87,26 @@ class ChampionView:
 
 @dataclass(frozen=True)
 class StudyView:
-    """The history of one study."""
+    """One study: its history, and what its parameters do to the score.
+
+    Attributes:
+        spreads: standard deviation of the fold scores, by number of the trial; of trials with two folds or more.
+        slices: None without two scored trials; likewise `parallel`.
+        importance: share of the score's variation by parameter, the largest first; empty where it cannot be told.
+        absent: why a part is not shown.
+    """
 
     study: StudyRecord
-    chart: charts.HistoryChart
+    chart: search_charts.HistoryChart
     trials: Sequence[TrialRecord]
     params: Sequence[str]
     folds: Sequence[str]
-    finished: int
+    counts: Mapping[str, int]
+    spreads: Mapping[int, float]
+    slices: search_charts.SliceChart | None
+    parallel: search_charts.ParallelChart | None
+    importance: Sequence[tuple[str, float]]
+    absent: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -141,7 +159,7 @@ def view_of(given: ReportInputs) -> View:
         winner=given.winner,
         measurement=given.winner_measurement,
         champions=[_champion(entry, given) for entry in entries],
-        studies=[_study(study) for study in given.studies],
+        studies=[_study(study, given.run.config) for study in given.studies],
         leaderboard_chart=charts.leaderboard_chart(entries, given.selection.metric) if entries else None,
         comparison_chart=charts.comparison_chart(given.selection.comparisons) if given.selection.comparisons else None,
         latency_chart=charts.latency_chart(measurements) if measurements else None,
@@ -195,16 +213,38 @@ def _confusions(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> li
     return found[:SHOWN_CONFUSIONS]
 
 
-def _study(study: StudyRecord) -> StudyView:
+def _study(study: StudyRecord, config: PodiumConfig) -> StudyView:
     trials = sorted(study.trials, key=lambda trial: trial.number)
+    experiment = Experiment.from_config(study.backbone, config.hpo, study.metric, config.seed, cores=1)
+    shares, absent = _importance(experiment, trials)
+    charted = len([trial for trial in trials if trial.score is not None]) >= _LEAST_CHARTED
+    if not charted:
+        absent.append(f"Charts of the parameters need {_LEAST_CHARTED} trials with a score.")
     return StudyView(
         study=study,
-        chart=charts.history_chart(study),
+        chart=search_charts.history_chart(study),
         trials=trials,
         params=sorted({name for trial in trials for name in trial.params}),
         folds=sorted({fold for trial in trials for fold in trial.fold_scores}, key=lambda fold: (len(fold), fold)),
-        finished=sum(trial.status == "succeeded" for trial in trials),
+        counts=Counter(trial.status for trial in trials),
+        spreads={
+            trial.number: statistics.stdev(trial.fold_scores.values()) for trial in trials if len(trial.fold_scores) > 1
+        },
+        slices=search_charts.slice_chart(study, experiment.space) if charted else None,
+        parallel=search_charts.parallel_chart(study, experiment.space) if charted else None,
+        importance=shares,
+        absent=absent,
     )
+
+
+def _importance(experiment: Experiment, trials: Sequence[TrialRecord]) -> tuple[list[tuple[str, float]], list[str]]:
+    from podium.hpo.suggest.importance import importance
+
+    try:
+        shares = importance(experiment, trials)
+    except InputError as error:
+        return [], [f"{str(error)[:1].upper()}{str(error)[1:]}."]
+    return sorted(shares.items(), key=lambda item: (-item[1], item[0])), []
 
 
 def _notes(measurements: Sequence[Measurement]) -> dict[str, list[str]]:

@@ -88,7 +88,13 @@ def _run(task: Task, backbones: tuple[str, ...]) -> RunRecord:
     config = PodiumConfig(
         dataset=DatasetConfig(name="bbc-news", path="pkg:corpus/data", task=task, licence="research use"),
         backbones={name: BackboneConfig(path=f"pkg:{name}/model") for name in backbones},
-        hpo=HpoConfig(space={"learning_rate": ParameterConfig(type="float", low=1e-5, high=1e-3, log=True)}),
+        hpo=HpoConfig(
+            space={
+                "learning_rate": ParameterConfig(type="float", low=1e-5, high=1e-3, log=True),
+                "batch_size": ParameterConfig(type="categorical", choices=(8, 16, 32)),
+                "warmup_ratio": ParameterConfig(type="float", low=0.0, high=0.2),
+            }
+        ),
     )
     return RunRecord(run_id="20260304-050600-a1b2", config=config, created_at=WHEN, mlflow_run_id=key("run")[:32])
 
@@ -131,8 +137,10 @@ def _study(backbone: str, metric: str, count: int, level: float) -> StudyRecord:
     noise = np.random.default_rng(len(backbone))
     found = [_trial(number, level - 0.25 * noise.random() ** 2, noise) for number in range(count)]
     failed = {"status": "failed", "error": "OutOfMemory: 3.2 GB needed, 2.0 GB free", "score": None, "fold_scores": {}}
-    trials = tuple(trial.model_copy(update=failed) if trial.number == 2 else trial for trial in found)
-    best = max((trial for trial in trials if trial.score is not None), key=lambda trial: trial.score or 0)
+    pruned = {"status": "pruned", "error": "0.7 is below 0.9", "score": 0.7, "fold_scores": {"0": 0.7}}
+    changes = {2: failed, 5: pruned}
+    trials = tuple(trial.model_copy(update=changes.get(trial.number, {})) for trial in found)
+    best = max((trial for trial in trials if trial.status == "succeeded"), key=lambda trial: trial.score or 0)
     return StudyRecord(
         key=key(f"study-{backbone}"),
         parents={"data": key("data")},
@@ -155,7 +163,7 @@ def _trial(number: int, score: float, noise: np.random.Generator) -> TrialRecord
         params={
             "learning_rate": float(10 ** noise.uniform(-5, -3)),
             "batch_size": int(noise.choice([8, 16, 32])),
-            "warmup_ratio": 0.1,
+            "warmup_ratio": float(noise.uniform(0, 0.2)),
         },
         status="succeeded",
         fold_scores=folds,

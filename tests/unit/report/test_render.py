@@ -76,7 +76,7 @@ def test_anchors_lead_somewhere(rendered):
 def test_charts_have_words_and_tables_have_headers(rendered):
     page = Page(rendered.html)
     images = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
-    assert len(images) == 5
+    assert len(images) == 9
     assert all(attributes["aria-label"] for attributes in images)
     assert "minilm 0.977 (0.962 to 0.989)" in images[0]["aria-label"]
     headers = [attributes for tag, attributes in page.tags if tag == "th"]
@@ -138,12 +138,12 @@ def test_hostile_text_stays_text_in_markdown():
 
 
 def test_credentials_are_left_out():
-    inputs = sample(command="podium run dataset.path=postgresql://ada:secret@db/news")
+    inputs = sample(command="podium run dataset.path=postgresql://ada:hunter2@db/news")
     config = inputs.run.config
-    dataset = config.dataset.model_copy(update={"path": "mysql+pymysql://ada:secret@db/news"})
+    dataset = config.dataset.model_copy(update={"path": "mysql+pymysql://ada:hunter2@db/news"})
     run = inputs.run.model_copy(update={"config": config.model_copy(update={"dataset": dataset})})
     found = render(sample(run=run, command=inputs.command))
-    assert "secret" not in found.html + found.markdown
+    assert "hunter2" not in found.html + found.markdown
     assert "***@db/news" in found.html
 
 
@@ -219,3 +219,20 @@ def test_markdown_tables_are_whole(rendered):
                 assert lines[row].count("|") == width
                 row += 1
             assert row > number + 1
+
+
+def test_a_short_study_says_why_its_importance_is_absent_and_a_long_one_shows_it():
+    short = render(sample(trials=8))
+    assert "The importance of parameters needs at least 8 succeeded trials, but minilm has 6" in short.html
+    assert "| Parameter | Best value | Importance |" not in short.markdown
+    long = render(sample(trials=20, backbones=("minilm",)))
+    assert "importance of parameters needs" not in long.html
+    rows = long.markdown.split("| Parameter | Best value | Importance |")[1].split("\n\n")[0].splitlines()[2:]
+    assert {row.split("|")[1].strip() for row in rows} == {"batch size", "learning rate", "warmup ratio"}
+    assert sum(int(row.split("|")[3].strip(" %")) for row in rows) in (99, 100, 101)
+
+
+def test_a_study_of_one_trial_has_no_charts_of_its_parameters():
+    page = render(sample(trials=1, backbones=("minilm",))).html
+    assert "Charts of the parameters need 2 trials with a score." in page
+    assert 'class="parallel"' not in page and 'class="slices"' not in page
