@@ -1,0 +1,83 @@
+"""A study of every algorithm goes on: with a larger budget, after its goal was reached, after a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.hpo.algorithms import ALGORITHMS, Algorithm
+from podium.hpo.engines.embedded import EmbeddedEngine
+from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.ledger import TrialLedger
+from podium.hpo.parameters import CategoricalParameter, FloatParameter, IntParameter
+from podium.hpo.space import Params, Space
+from podium.hpo.study import run_study
+
+from .conformance import dead_owner
+from .support import InlinePool, Trial, experiment, file_ledger
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "tpe": {"n_startup_trials": 3},
+    "multivariate-tpe": {"n_startup_trials": 3},
+    "bayesianoptimization": {"n_initial_points": 3},
+    "hyperband": {"resource_name": "epochs", "r_l": 4, "eta": 2},
+}
+SPACE = Space.of(
+    {
+        "learning_rate": FloatParameter(0.0, 0.1, step=0.01),
+        "warmup_ratio": FloatParameter(0.0, 0.5, step=0.1),
+        "epochs": IntParameter(1, 4),
+        "batch_size": CategoricalParameter((8, 16, 32)),
+    }
+)
+SMALL, LARGE = 5, 9
+
+
+def aim(algorithm: str, max_trials: int, goal: float | None = None) -> Experiment:
+    return experiment(
+        space=SPACE,
+        algorithm=Algorithm(algorithm, SETTINGS.get(algorithm, {})),
+        objective=Objective("score", goal=goal),
+        max_trials=max_trials,
+        parallel_trials=1,
+    )
+
+
+def run(asked: Experiment, ledger: TrialLedger, place: Path, scores: dict[int, float] | None = None) -> list[Params]:
+    trial = Trial(place / "executed", folds=1, scores=scores or {})
+    trials = run_study(asked, ledger, EmbeddedEngine(trial, InlinePool(), place / "logs"))
+    return [record.params for record in trials]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_an_extended_study_has_the_trials_of_one_that_was_as_long_from_the_start(
+    algorithm: str, tmp_path: Path
+) -> None:
+    ledger = file_ledger(tmp_path / "a")
+    first = run(aim(algorithm, SMALL), ledger, tmp_path)
+    extended = run(aim(algorithm, LARGE), ledger, tmp_path)
+    assert extended[:SMALL] == first and len(extended) == LARGE
+    assert extended == run(aim(algorithm, LARGE), file_ledger(tmp_path / "b"), tmp_path)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_study_that_reached_its_goal_goes_on_when_the_goal_is_raised(algorithm: str, tmp_path: Path) -> None:
+    ledger, scores = file_ledger(tmp_path / "a"), {3: 7.0}
+    assert len(run(aim(algorithm, LARGE, goal=7.0), ledger, tmp_path, scores)) == 4
+    assert len(run(aim(algorithm, LARGE + 1, goal=7.0), ledger, tmp_path, scores)) == 4
+    assert len(run(aim(algorithm, LARGE, goal=8.0), ledger, tmp_path, scores)) == LARGE
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_killed_study_ends_as_one_that_was_not(algorithm: str, tmp_path: Path) -> None:
+    undisturbed = file_ledger(tmp_path / "a")
+    run(aim(algorithm, LARGE), undisturbed, tmp_path)
+    ledger = file_ledger(tmp_path / "b")
+    run(aim(algorithm, SMALL), ledger, tmp_path)
+    cut_off = undisturbed.trials()[SMALL]
+    TrialLedger(ledger._documents, dead_owner()).begin(SMALL, cut_off.params, cut_off.labels, cut_off.rule)
+    run(aim(algorithm, LARGE), ledger, tmp_path)
+    ended, expected = ledger.trials(), undisturbed.trials()
+    assert [(trial.params, trial.score) for trial in ended] == [(trial.params, trial.score) for trial in expected]
