@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +18,22 @@ from kubernetes import client
 from podium.cluster.client import Cluster, Patience
 from podium.cluster.pods import Command, job
 from podium.config.cluster import ClusterConfig
+from podium.errors import ClusterError, ConfigError, StudyFailed
+from podium.hpo.algorithms import EarlyStopping
 from podium.hpo.engines.base import Engine, TrialFunction
 from podium.hpo.engines.katib import KatibEngine
-from podium.hpo.engines.katib_experiments import INJECTION_LABEL
+from podium.hpo.engines.katib_experiments import INJECTION_LABEL, Marks
 from podium.hpo.engines.katib_resources import trial_template
 from podium.hpo.experiment import Experiment
 from podium.hpo.katib.template import TrialTemplate
+from podium.hpo.ledger import TrialLedger
+from podium.hpo.study import run_study
+from podium.records import TrialRecord
 
 from ..unit.hpo.conformance import EngineContract
+from ..unit.hpo.support import Trial, experiment, file_ledger
 from .kube.katib import NAMESPACE, KatibController
-from .kube.server import ApiServer
+from .kube.server import ApiServer, Fault
 
 pytestmark = pytest.mark.integration
 
@@ -34,6 +45,19 @@ SPACE = {
     "batch_size": {"type": "categorical", "choices": [8, 16, 32]},
 }
 """The space of the support module, as the section `hpo.space` has it."""
+
+
+_OVER = [{"type": "Succeeded", "status": "True", "reason": "ExperimentGoalReached"}]
+_UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/3 nodes are available",
+}
+
+
+def _waiting(reason: str, message: str) -> dict[str, Any]:
+    return {"name": "trial", "state": {"waiting": {"reason": reason, "message": message}}}
 
 
 @pytest.fixture
@@ -79,3 +103,271 @@ class TestKatibEngine(EngineContract):
 
     def log_of(self, number: int) -> str:
         return f"kubectl logs -n {NAMESPACE} -l batch.kubernetes.io/job-name=synthetic-"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> TrialLedger:
+    return file_ledger(tmp_path)
+
+
+@pytest.fixture
+def trial(tmp_path: Path, katib: KatibController) -> Trial:
+    """What the pods execute."""
+    katib.trial = Trial(tmp_path / "executed")
+    return katib.trial
+
+
+def names(api: ApiServer, plural: str = "experiments") -> list[str]:
+    return [item["metadata"]["name"] for item in api.list(plural, NAMESPACE)]
+
+
+def posted(api: ApiServer) -> list[str]:
+    return [path for method, path, _ in api.requests if method == "POST"]
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def interrupt_after(count: int, error: BaseException) -> Callable[[TrialRecord], None]:
+    told: list[TrialRecord] = []
+
+    def on_trial(record: TrialRecord) -> None:
+        told.append(record)
+        if len(told) == count:
+            raise error
+
+    return on_trial
+
+
+class TestTheExperiment:
+    def test_it_says_whose_it_is(self, api: ApiServer, trial: Trial, ledger: TrialLedger) -> None:
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": "launcher", "uid": "7"}
+        marks = Marks({"podium/run": "run-1"}, {"podium/study-key": "f" * 64}, owner)
+        trials = run_study(experiment(), ledger, engine(api, marks=marks))
+        (made,) = api.list("experiments", NAMESPACE)
+        assert made["metadata"]["labels"]["podium/run"] == "run-1"
+        assert made["metadata"]["annotations"]["podium/study-key"] == "f" * 64
+        assert made["metadata"]["annotations"]["podium/ledger"] == ledger.place
+        assert made["metadata"]["ownerReferences"] == [owner]
+        assert made["spec"]["objective"]["metricStrategies"] == [{"name": "score", "value": "latest"}]
+        assert (made["spec"]["maxTrialCount"], made["spec"]["maxFailedTrialCount"]) == (6, 3)
+        name = made["metadata"]["name"]
+        assert len(name) <= 40
+        assert {trial.labels["katib_experiment"] for trial in trials} == {name}
+        assert {trial.labels["katib_trial"] for trial in trials} == set(names(api, "trials"))
+
+    def test_a_namespace_without_injection_is_refused_with_the_command(
+        self, api: ApiServer, trial: Trial, ledger: TrialLedger
+    ) -> None:
+        api.update("namespaces", "", NAMESPACE, lambda item: item["metadata"].update(labels={}))
+        command = f"kubectl label namespace {NAMESPACE} {INJECTION_LABEL}=enabled"
+        with pytest.raises(ClusterError, match=command):
+            run_study(experiment(), ledger, engine(api))
+        assert posted(api) == []
+
+    def test_what_katib_cannot_do_is_refused_before_anything_is_created(
+        self, api: ApiServer, trial: Trial, ledger: TrialLedger
+    ) -> None:
+        settings = {"min_trials_required": 3, "start_step": 1}
+        with pytest.raises(ConfigError, match=r"Katib has no rule 'median'.*use medianstop"):
+            run_study(experiment(early_stopping=EarlyStopping("median", settings)), ledger, engine(api))
+        assert posted(api) == []
+
+    def test_one_that_belongs_to_something_else_is_left_alone(
+        self, api: ApiServer, trial: Trial, ledger: TrialLedger
+    ) -> None:
+        run_study(experiment(max_trials=1), ledger, engine(api))
+        (name,) = names(api)
+        api.update("experiments", NAMESPACE, name, lambda item: item["metadata"].update(labels={}, annotations={}))
+        ledger._documents.put("trial-000000.1.json", "{")
+        said = f"Experiment {NAMESPACE}/{name} must belong to the study at .*something else"
+        with pytest.raises(ClusterError, match=said):
+            run_study(experiment(max_trials=2), ledger, engine(api))
+        assert names(api) == [name]
+
+    def test_one_that_runs_with_another_spec_is_not_adopted(
+        self, api: ApiServer, katib: KatibController, trial: Trial, ledger: TrialLedger
+    ) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            stop = interrupt_after(1, KeyboardInterrupt())
+            run_study(experiment(max_trials=50), ledger, engine(api, keep_on_cancel=True), stop)
+        (found,) = api.list("experiments", NAMESPACE)
+        api.update(
+            "experiments",
+            NAMESPACE,
+            found["metadata"]["name"],
+            lambda item: item["metadata"]["annotations"].update({"podium/spec": "another image"}),
+        )
+        with pytest.raises(ClusterError, match=r"must have the same spec.*kubectl delete experiment"):
+            run_study(experiment(max_trials=50), ledger, engine(api))
+
+    @pytest.mark.parametrize(("policy", "count"), [("FromVolume", 1), ("LongRunning", 1), ("Never", 2)])
+    def test_a_larger_budget_extends_it_where_it_may_be_extended(
+        self, api: ApiServer, trial: Trial, ledger: TrialLedger, policy: str, count: int
+    ) -> None:
+        first = run_study(experiment(max_trials=2, resume_policy=policy), ledger, engine(api))
+        trials = run_study(experiment(max_trials=4, resume_policy=policy), ledger, engine(api))
+        assert trials[:2] == first
+        assert len(names(api)) == count
+        assert trial.executions() == dict.fromkeys(range(4), 1)
+        assert len({json.dumps(record.params) for record in trials}) == 4
+
+
+class TestWhatGoesWrong:
+    def test_an_experiment_deleted_underneath_loses_no_trial(
+        self, api: ApiServer, katib: KatibController, tmp_path: Path, ledger: TrialLedger
+    ) -> None:
+        katib.trial = slow = Trial(tmp_path / "executed", folds=3, seconds=0.15)
+        ended: list[TrialRecord] = []
+
+        def on_trial(record: TrialRecord) -> None:
+            ended.append(record)
+            if len(ended) == 2:
+                api.delete("experiments", NAMESPACE, names(api)[0])
+
+        trials = run_study(experiment(max_trials=6), ledger, engine(api), on_trial)
+        assert [record.number for record in trials] == list(range(6))
+        assert sorted(record.number for record in ended) == list(range(6))
+        assert {record.status for record in trials} == {"succeeded"}
+        assert set(slow.fold_executions().values()) == {1}
+        assert len(names(api)) == 1
+        assert names(api)[0].endswith("-2")
+        assert len({json.dumps(record.params) for record in trials}) == 6
+
+    def test_results_of_pods_that_outlived_the_engine_are_entered(
+        self, api: ApiServer, katib: KatibController, trial: Trial, ledger: TrialLedger
+    ) -> None:
+        context = multiprocessing.get_context("fork")
+        running = context.Process(target=run_study, args=(experiment(max_trials=8), ledger, engine(api)))
+        running.start()
+        wait_until(lambda: len(ledger.finished()) >= 2)
+        assert running.pid is not None
+        os.kill(running.pid, signal.SIGKILL)
+        running.join()
+        wait_until(lambda: "Succeeded" in str(api.list("experiments", NAMESPACE)[0]["status"]["conditions"]))
+        trials = run_study(experiment(max_trials=8), ledger, engine(api))
+        assert [record.number for record in trials] == list(range(8))
+        assert sum(trial.executions().values()) == 8
+        assert len({record.labels["katib_trial"] for record in trials}) == 8
+        assert len(posted(api)) == 1
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143)])
+    def test_a_stopped_run_deletes_what_goes_on(
+        self, api: ApiServer, trial: Trial, ledger: TrialLedger, error: BaseException
+    ) -> None:
+        foreign = {"metadata": {"name": "foreign", "labels": {}}, "spec": {"parallelTrialCount": 1, "maxTrialCount": 1}}
+        api.checks.pop("experiments")
+        api.create("experiments", NAMESPACE, {**foreign, "status": {"conditions": _OVER}})
+        with pytest.raises(type(error)):
+            run_study(experiment(max_trials=50), ledger, engine(api), interrupt_after(2, error))
+        assert names(api) == ["foreign"]
+        assert names(api, "jobs") == []
+        trials = run_study(experiment(max_trials=5), ledger, engine(api))
+        assert [record.number for record in trials] == list(range(5))
+
+    def test_a_stopped_run_may_leave_it_running(self, api: ApiServer, trial: Trial, ledger: TrialLedger) -> None:
+        stop = interrupt_after(1, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run_study(experiment(max_trials=4), ledger, engine(api, keep_on_cancel=True), stop)
+        (name,) = names(api)
+        trials = run_study(experiment(max_trials=4), ledger, engine(api))
+        assert names(api) == [name]
+        assert trial.executions() == dict.fromkeys(range(4), 1)
+        assert {record.labels["katib_experiment"] for record in trials} == {name}
+
+    def test_an_api_server_with_hiccups_changes_nothing(
+        self, api: ApiServer, katib: KatibController, tmp_path: Path, ledger: TrialLedger
+    ) -> None:
+        katib.trial = Trial(tmp_path / "executed", seconds=0.05)
+        api.faults += [
+            Fault("POST", "/experiments", -1),
+            Fault("GET", "/experiments", 500, times=2),
+            Fault("GET", "/trials", 429, headers={"Retry-After": "0"}),
+            Fault("WATCH", "/trials", 410),
+            Fault("WATCH", "/trials", 0),
+            Fault("GET", "/trials", 503),
+        ]
+        stop = threading.Event()
+
+        def disturb() -> None:
+            while not stop.wait(0.15):
+                api.drop_watches()
+                api.forget_history()
+
+        thread = threading.Thread(target=disturb)
+        thread.start()
+        try:
+            trials = run_study(experiment(max_trials=8), ledger, engine(api))
+        finally:
+            stop.set()
+            thread.join()
+        assert [record.status for record in trials] == ["succeeded"] * 8
+        assert katib.trial.executions() == dict.fromkeys(range(8), 1)
+        assert len(names(api)) == 1
+
+    def test_a_cluster_that_stays_away_leaves_everything_to_the_next_run(
+        self, api: ApiServer, katib: KatibController, tmp_path: Path, ledger: TrialLedger
+    ) -> None:
+        katib.trial = Trial(tmp_path / "executed", seconds=0.05)
+
+        def on_trial(_: TrialRecord) -> None:
+            api.faults += [Fault("WATCH", "", 0, times=99), Fault("GET", "", 0, times=QUICK.attempts)]
+            api.drop_watches()
+
+        with pytest.raises(ClusterError, match="the API server did not answer"):
+            run_study(experiment(max_trials=4), ledger, engine(api), on_trial)
+        api.faults.clear()
+        trials = run_study(experiment(max_trials=4), ledger, engine(api))
+        assert katib.trial.executions() == dict.fromkeys(range(4), 1)
+        assert len(trials) == 4
+
+    def test_where_the_ledger_lacks_a_result_katibs_counts(
+        self, api: ApiServer, katib: KatibController, trial: Trial, ledger: TrialLedger
+    ) -> None:
+        katib.pods_write = False
+        trials = run_study(experiment(max_trials=3), ledger, engine(api))
+        observed = [item["status"]["observation"]["metrics"][0]["latest"] for item in api.list("trials", NAMESPACE)]
+        assert sorted(str(record.score) for record in trials) == sorted(observed)
+        assert all(record.metrics["score"].latest == record.score for record in trials)
+        assert all(record.fold_scores == {} for record in trials)
+
+    def test_a_trial_without_any_result_has_failed(
+        self, api: ApiServer, katib: KatibController, trial: Trial, ledger: TrialLedger
+    ) -> None:
+        katib.pods_write = katib.collects = False
+        with pytest.raises(StudyFailed, match="trial 0: MetricsUnavailable: Metrics are not available"):
+            run_study(experiment(max_trials=4, max_failed_trials=1, parallel_trials=1), ledger, engine(api))
+
+    @pytest.mark.parametrize(
+        ("status", "reason"),
+        [
+            (
+                {"containerStatuses": [_waiting("InvalidImageName", 'image "Podium:1"')]},
+                'InvalidImageName: image "Podium:1"',
+            ),
+            ({"conditions": [_UNSCHEDULABLE]}, "Unschedulable: 0/3 nodes are available"),
+            ({"containerStatuses": [_waiting("ImagePullBackOff", "Back-off pulling")]}, "ImagePullBackOff: Back-off"),
+        ],
+    )
+    def test_a_pod_that_does_not_start_ends_the_study(
+        self, api: ApiServer, katib: KatibController, tmp_path: Path, ledger: TrialLedger, status: Any, reason: str
+    ) -> None:
+        katib.trial = Trial(tmp_path / "executed", seconds=60)
+        made = threading.Thread(target=_add_pod, args=(api, status))
+        made.start()
+        with pytest.raises(StudyFailed, match=f"Pod {NAMESPACE}/stuck must start within .*: {reason}"):
+            run_study(experiment(), ledger, engine(api, start_seconds=1.5))
+        made.join()
+        assert names(api) == []
+
+
+def _add_pod(api: ApiServer, status: dict[str, Any]) -> None:
+    wait_until(lambda: names(api) != [])
+    labels = {"katib.kubeflow.org/experiment": names(api)[0]}
+    api.create(
+        "pods", NAMESPACE, {"metadata": {"name": "stuck", "labels": labels}, "status": {"phase": "Pending", **status}}
+    )

@@ -21,12 +21,16 @@ from podium.errors import ClusterError
 
 _RETRIED = (429, 500, 502, 503, 504)
 _GONE = 410
-_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Holds the namespace of the pod that a process runs in."""
+
 _HINTS = {
+    400: "correct what it names",
     401: "log in again, or renew the token of the kubeconfig",
     403: "give the service account that Podium runs as a Role with this verb",
     404: "check the name, and that what provides this kind is installed",
-    422: "correct the field it names",
+    422: "correct what it names",
 }
 
 _log = logging.getLogger(__name__)
@@ -102,7 +106,7 @@ class Cluster:
         settings = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=settings)
-            found = _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
+            found = POD_NAMESPACE.read_text().strip()
         except ConfigException:
             try:
                 config.load_kube_config(client_configuration=settings)
@@ -231,7 +235,10 @@ class Cluster:
                 if status not in (None, 0, _GONE, *_RETRIED):
                     raise _explained(error, f"watch of {kind.plural} of namespace {self.namespace}") from error
                 _log.info("the watch of %s ended and is begun again: %s", kind.plural, _reason(error))
-                if status == _GONE or failures:
+                if status == _GONE:
+                    return
+                time.sleep(self._patience.wait(failures, _retry_after(error)))
+                if failures:
                     return
                 failures += 1
             yield Change("quiet")
@@ -256,8 +263,7 @@ class Cluster:
                 status = getattr(error, "status", None)
                 if status not in (None, 0, *_RETRIED) or attempt + 1 == self._patience.attempts:
                     raise _explained(error, title) from error
-                headers = getattr(error, "headers", None) or {}
-                seconds = self._patience.wait(attempt, headers.get("Retry-After"))
+                seconds = self._patience.wait(attempt, _retry_after(error))
                 _log.warning("%s: %s; trying again in %.1f s", title, _reason(error), seconds)
                 time.sleep(seconds)
         raise AssertionError("unreachable")
@@ -293,6 +299,11 @@ class Cluster:
 
 def _title(namespace: str | None, name: str) -> str:
     return name if namespace is None else f"{namespace}/{name}"
+
+
+def _retry_after(error: Exception) -> str | None:
+    value = (getattr(error, "headers", None) or {}).get("Retry-After")
+    return None if value is None else str(value)
 
 
 def _explained(error: Exception, title: str) -> ClusterError:

@@ -85,7 +85,8 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
 
     config = step.config
     experiment = experiment_of(config, backbone)
-    ledger = TrialLedger(step.store.documents(f"{LEDGERS}/{step.key.digest}/{ledger_name}"))
+    prefix = f"{LEDGERS}/{step.key.digest}/{ledger_name}"
+    ledger = TrialLedger(step.store.documents(prefix))
     work = step.store.cache(f"trials-{step.key.digest}-{ledger_name}")
     logs = (step.directory or work) / "trials"
     spec = _spec(step, data, backbone, path, work)
@@ -99,16 +100,23 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
             models.ended(record)
 
     step.tracker.log_params(step.mlflow_run_id, {"backbone": backbone, "metric": config.hpo.metric, **_search(config)})
-    preload = (TRAINING, CrossValidationTrial.__module__, "podium.store.store")
-    with WorkerPool(experiment.parallel_trials, spec.threads, preload) as pool:
-        # In a worker, which has the libraries loaded; loading them here as well would cost seconds.
-        pool.submit(check_backbone, path, data.task, spec.trust_remote_code, log=logs / "backbone.txt").wait()
-        known = tuple(trial for trials in prior.values() for trial in trials)
-        engine = EmbeddedEngine(trial, pool, logs, known)
-        about = StudyAbout(engine=config.hpo.engine, backbone=backbone, family=family_key(config, data).digest)
-        trials = run_study(experiment, ledger, engine, track, about)
+    about = StudyAbout(engine=config.hpo.engine, backbone=backbone, family=family_key(config, data).digest)
+    artifacts: dict[str, ArtifactRef] = {}
+    if config.hpo.engine == "katib":
+        from podium.stages.on_cluster import katib_engine
+
+        trials = run_study(experiment, ledger, katib_engine(step, data, backbone, trial, prefix), track, about)
         best = best_trial(trials, experiment.objective.direction)
-        artifacts = _fold_models(step, trial, best, ledger_name, pool, logs) if spec.keep_model else {}
+    else:
+        preload = (TRAINING, CrossValidationTrial.__module__, "podium.store.store")
+        with WorkerPool(experiment.parallel_trials, spec.threads, preload) as pool:
+            # In a worker, which has the libraries loaded; loading them here as well would cost seconds.
+            pool.submit(check_backbone, path, data.task, spec.trust_remote_code, log=logs / "backbone.txt").wait()
+            known = tuple(trial for trials in prior.values() for trial in trials)
+            trials = run_study(experiment, ledger, EmbeddedEngine(trial, pool, logs, known), track, about)
+            best = best_trial(trials, experiment.objective.direction)
+            if spec.keep_model:
+                artifacts = _fold_models(step, trial, best, ledger_name, pool, logs)
     shutil.rmtree(work)
     study = StudyRecord(
         **step.stamp,

