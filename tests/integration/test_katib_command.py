@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -245,6 +247,18 @@ def test_many_reports_are_few_writes(tmp_path: Path) -> None:
     assert room.run().score == 1.0
     assert time.monotonic() - started < 10
     assert room.reports() == [float(number) for number in range(1, 2001)]
+
+
+def test_a_worker_loads_nothing_heavy(tmp_path: Path) -> None:
+    room = Room(tmp_path, **shell("echo loss=1"))
+    (tmp_path / "job").write_bytes(pickle.dumps((room.trial, room.ledger.begin(0, PARAMS), room.ledger)))
+    script = (
+        "import os, pickle, sys; os.setsid(); trial, *rest = pickle.load(open('job', 'rb')); trial(*rest); "
+        "print(*{'torch', 'optuna', 'mlflow', 'kubeflow_katib_api', 'kfp'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+    assert room.reports() == [1.0]
 
 
 def test_a_command_is_run_by_a_worker_only(tmp_path: Path) -> None:

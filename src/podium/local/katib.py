@@ -17,8 +17,8 @@ from podium.errors import ConfigError, StudyFailed
 from podium.events import ENV_FILE, ENV_STEP, emit
 from podium.hpo.katib.experiment import KatibExperiment, from_katib, to_katib
 from podium.hpo.katib.files import to_yaml
-from podium.hpo.katib.process import not_honoured, process_of
-from podium.hpo.katib.study import KatibStudy, StudyPlace, check_template
+from podium.hpo.katib.process import check_template, not_honoured, process_of
+from podium.hpo.katib.study import KatibStudy, StudyPlace
 from podium.hpo.katib.trial import render, trial_name
 from podium.hpo.suggest import suggester_for
 from podium.local.progress import ProgressView

@@ -12,9 +12,9 @@ from typing import Any
 
 from podium.errors import ConfigError
 from podium.hpo.katib.experiment import KatibExperiment
-from podium.hpo.katib.read import check_fields, required
+from podium.hpo.katib.read import at, check_fields, required
 from podium.hpo.katib.template import TrialTemplate
-from podium.hpo.katib.trial import TRIAL_LABEL, field_reference, trial_labels
+from podium.hpo.katib.trial import TRIAL_LABEL, field_reference, namespace_of, trial_labels
 
 TRIAL_NAME_VARIABLE = "KATIB_TRIAL_NAME"
 """What Katib's webhook adds to the environment of the primary container."""
@@ -127,30 +127,46 @@ def _count(fields: Mapping[str, Any], name: str, default: int) -> int:
 
 
 def _container(template: TrialTemplate, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The container that trains.
+    """The container that trains: of a TrainJob its trainer."""
+    job = spec.get("spec") or {}
+    if template.kind[1] == "TrainJob":
+        trainer: Mapping[str, Any] = job.get("trainer") or {}
+        return trainer
+    containers: list[Mapping[str, Any]] = job["template"]["spec"]["containers"]
+    return next(item for item in containers if item["name"] == template.primary_container)
+
+
+def check_template(katib: KatibExperiment) -> None:
+    """Check that the trials of an experiment can run on this machine.
 
     Raises:
-        ConfigError: it has no command, a part that is executed is not as Kubernetes wants it, or the trial would never
-            start.
+        ConfigError: what is executed is not as Kubernetes wants it, or known on a cluster only; the trials would never
+            start; the command or its directory does not exist.
     """
+    spec = katib.template.trial_spec
+    named = {**(spec.get("metadata") or {}), "name": katib.experiment.name, "namespace": namespace_of(katib)}
+    with at("spec.trialTemplate.trialSpec"):
+        _check_container(katib.template)
+        process = process_of(katib, {**spec, "metadata": named}, None)
+        if "${" not in f"{process.arguments[0]}{process.directory}{process.environment.get('PATH', '')}":
+            process.check()
+
+
+def _check_container(template: TrialTemplate) -> None:
     from kubeflow_katib_api.models import IoK8sApiCoreV1Container
 
-    job = spec.get("spec") or {}
-    if job.get("suspend"):
+    if (template.trial_spec.get("spec") or {}).get("suspend"):
         raise ConfigError("spec.suspend: a suspended trial never starts; leave it out")
+    container = _container(template, template.trial_spec)
     if template.kind[1] == "TrainJob":
-        container: Mapping[str, Any] = job.get("trainer") or {}
         place, knows = "spec.trainer", "the runtime's trainer and its image are"
         checked = {name: container.get(name) for name in _EXECUTED}
     else:
-        containers = job["template"]["spec"]["containers"]
-        container = next(item for item in containers if item["name"] == template.primary_container)
         place, knows = f"container {template.primary_container!r}", "the image's entrypoint is"
         checked = {name: value if name in _EXECUTED else None for name, value in container.items()}
     check_fields(IoK8sApiCoreV1Container, checked, place, {})
     if not container.get("command"):
         raise ConfigError(f"{place}: command must be given, because {knows} unknown on this machine")
-    return container
 
 
 def _variables(container: Mapping[str, Any], field: Callable[[str], str | None]) -> Iterator[tuple[str, object]]:

@@ -15,8 +15,7 @@ from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.katib.command import CommandTrial
 from podium.hpo.katib.experiment import KatibExperiment, to_katib
 from podium.hpo.katib.files import StatusWriter, StudyFiles
-from podium.hpo.katib.process import process_of
-from podium.hpo.katib.read import at
+from podium.hpo.katib.process import check_template
 from podium.hpo.katib.status import ExperimentStatus
 from podium.hpo.katib.trial import namespace_of
 from podium.hpo.ledger import Claim, TrialLedger
@@ -141,20 +140,6 @@ class _TrialPool(WorkerPool):
             if isinstance(claim, Claim):
                 self._writer.show(claim.record)
         return super().submit(function, *args, log=log)
-
-
-def check_template(katib: KatibExperiment) -> None:
-    """Check that the trials of an experiment can run on this machine.
-
-    Raises:
-        ConfigError: the template needs a cluster, or the command does not exist.
-    """
-    metadata = katib.template.trial_spec.get("metadata") or {}
-    named = {**metadata, "name": katib.experiment.name, "namespace": namespace_of(katib)}
-    with at("spec.trialTemplate.trialSpec"):
-        process = process_of(katib, {**katib.template.trial_spec, "metadata": named}, None)
-        if "${" not in f"{process.arguments[0]}{process.directory}{process.environment.get('PATH', '')}":
-            process.check()
 
 
 def _check_resumable(katib: KatibExperiment, before: StudyDescription, trials: tuple[TrialRecord, ...]) -> None:

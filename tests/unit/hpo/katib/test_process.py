@@ -10,8 +10,7 @@ import pytest
 
 from podium.errors import ConfigError
 from podium.hpo.katib.experiment import KatibExperiment, from_katib
-from podium.hpo.katib.process import Process, not_honoured, process_of
-from podium.hpo.katib.study import check_template
+from podium.hpo.katib.process import Process, check_template, not_honoured, process_of
 from podium.hpo.katib.trial import render, trial_name
 
 from .test_experiment import document
