@@ -176,7 +176,8 @@ class CategoricalParameter:
 
     def share(self, value: Scalar) -> float:
         """See `Parameter`."""
-        return (self.choices.index(self.normalise(value)) + 0.5) / len(self.choices)
+        index = next(index for index, choice in enumerate(self.choices) if same(choice, value))
+        return (index + 0.5) / len(self.choices)
 
 
 @dataclass(frozen=True)

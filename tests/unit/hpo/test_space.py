@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from podium.config.search import ParameterConfig
 from podium.errors import ConfigError
-from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter, Parameter, Space
+from podium.hpo.space import (
+    CategoricalParameter,
+    Condition,
+    DiscreteParameter,
+    FloatParameter,
+    IntParameter,
+    NormalParameter,
+    Parameter,
+    Space,
+)
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
@@ -150,3 +159,103 @@ def test_params_of_another_space_are_refused(params: dict[str, int | float | str
     space = Space.of({"a": IntParameter(1, 3, step=2), "b": FloatParameter(0.0, 1.0, step=0.1)})
     with pytest.raises(ConfigError, match=message):
         space.normalise(params)
+
+
+@given(parameter=parameters, share=st.floats(0, 1))
+def test_the_unit_interval_maps_onto_the_values_and_back(parameter: Parameter, share: float) -> None:
+    value = parameter.quantile(share)
+    assert parameter.normalise(value) == value
+    again = parameter.quantile(parameter.share(value))
+    if isinstance(parameter, FloatParameter):
+        assert math.isclose(
+            float(again), float(value), rel_tol=1e-6, abs_tol=1e-6 * abs(parameter.high - parameter.low)
+        )
+    else:
+        assert (type(again), again) == (type(value), value)
+    if parameter.cells is not None and parameter.cells < 500:
+        values = [parameter.quantile((cell + 0.5) / parameter.cells) for cell in range(parameter.cells)]
+        assert len({(type(value), value) for value in values}) == parameter.cells
+        assert values[0] == parameter.quantile(0.0)
+        assert values[-1] == parameter.quantile(1.0)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        NormalParameter(1e-4, 1e-1, log=True),
+        NormalParameter(8, 64, step=8, whole=True),
+        DiscreteParameter((0.5, 8, 0)),
+        IntParameter(1, 64, log=True),
+    ],
+)
+def test_quantiles_rise_and_lie_inside(parameter: Parameter) -> None:
+    values = [parameter.quantile(share / 200) for share in range(201)]
+    assert all(parameter.normalise(value) == value for value in values)
+    assert all(math.isclose(float(parameter.quantile(parameter.share(value))), float(value)) for value in values)
+    if not isinstance(parameter, DiscreteParameter):
+        assert values == sorted(values, key=float)
+        ends = parameter.low, parameter.high  # type: ignore[attr-defined]
+        assert (values[0], values[-1]) == pytest.approx(ends, rel=1e-9)
+
+
+CONDITIONAL = Space.of(
+    {
+        "kind": CategoricalParameter(("sgd", "adam", 1)),
+        "nesterov": CategoricalParameter((True, False)),
+        "momentum": FloatParameter(0.0, 1.0),
+        "beta": FloatParameter(0.5, 1.0),
+    },
+    [
+        Condition("nesterov", "kind", ("sgd",)),
+        Condition("momentum", "nesterov", (True,)),
+        Condition("beta", "kind", ("adam", 1.0)),
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"kind": "sgd", "nesterov": True, "momentum": 0.5},
+        {"kind": "sgd", "nesterov": False},
+        {"kind": "adam", "beta": 0.75},
+        {"kind": 1, "beta": 0.75},
+    ],
+)
+def test_a_trial_has_exactly_the_active_parameters(params: dict[str, bool | int | float | str]) -> None:
+    assert CONDITIONAL.normalise(dict(reversed(params.items()))) == params
+    assert list(CONDITIONAL.normalise(params)) == sorted(params)
+    for name in ("momentum", "beta", "nesterov"):
+        other = {**params, name: 0.5}
+        if name in params:
+            del other[name]
+        with pytest.raises(ConfigError, match="exactly the active parameters of its space"):
+            CONDITIONAL.normalise(other)
+
+
+def test_conditions_are_read_from_the_config() -> None:
+    space = Space.from_config(
+        {
+            "epochs": ParameterConfig(type="int", low=1, high=8, when={"batch_size": (8.0, 16)}),
+            "batch_size": ParameterConfig(type="categorical", choices=(8, 16, 32)),
+        }
+    )
+    assert space.conditions == (Condition("epochs", "batch_size", (8, 16)),)
+    assert [type(value) for value in space.conditions[0].values] == [int, int]
+    assert space.parents_first == ("batch_size", "epochs")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ([Condition("a", "c", (1,))], r"condition of 'a' on 'c': both must be parameters .*, but 'c' is none"),
+        ([Condition("a", "b", (5,))], "condition of 'a' on 'b': low <= value <= high must hold, but got 5"),
+        ([Condition("a", "b", ())], "condition of 'a' on 'b': at least one value must be listed"),
+        ([Condition("a", "b", (1,)), Condition("a", "b", (2,))], "it must be given once; list all values in one"),
+        ([Condition("a", "a", (1,))], "must not depend on each other, but got 'a' <- 'a'"),
+        ([Condition("a", "b", (1,)), Condition("b", "a", (1,))], "must not depend on each other, but got"),
+    ],
+)
+def test_conditions_that_cannot_hold_are_refused(conditions: list[Condition], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Space.of({"a": IntParameter(1, 2), "b": IntParameter(1, 2)}, conditions)

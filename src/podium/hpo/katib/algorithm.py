@@ -132,8 +132,8 @@ def check_budgets(experiment: Experiment) -> None:
     """
     if experiment.algorithm.name == "grid" and experiment.max_trials > (experiment.most_trials or 0):
         raise ConfigError(
-            f"spec.maxTrialCount: algorithm 'grid' has at most {experiment.most_trials} trials, the combinations of its "
-            f"space, but got {experiment.max_trials}"
+            f"spec.maxTrialCount: algorithm 'grid' has at most {experiment.most_trials} trials, the combinations of "
+            f"its space, but got {experiment.max_trials}"
         )
     if experiment.rungs:
         settings = experiment.algorithm.settings

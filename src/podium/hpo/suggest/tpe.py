@@ -54,11 +54,12 @@ class Tpe(Suggester):
         self._window.add(record)
 
     def _modelled(self, number: int) -> dict[str, Any]:
+        from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import TPESampler
 
         self._synchronise()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Optuna calls `group` experimental.
+            warnings.simplefilter("ignore", ExperimentalWarning)  # `group` is experimental in Optuna.
             self._study.sampler = TPESampler(
                 seed=seed_of(self._experiment, number), n_startup_trials=0, **self._settings
             )

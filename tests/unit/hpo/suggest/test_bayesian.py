@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from podium.errors import ConfigError
+from podium.hpo.experiment import Algorithm, Objective
+from podium.hpo.space import FloatParameter, Space
+from podium.hpo.suggest import suggester_for
+from podium.records import TrialRecord
+
+from ..support import experiment
+
+SPACE = Space.of({"x": FloatParameter(-5.0, 10.0), "y": FloatParameter(0.0, 15.0)})
+GP = Algorithm("bayesianoptimization", {"n_initial_points": 6})
+
+
+def branin(params: Any) -> float:
+    """Its minimum is 0.398."""
+    x, y = params["x"], params["y"]
+    bowl = (y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6) ** 2
+    return float(bowl + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10)
+
+
+def minimise(algorithm: Algorithm, count: int, seed: int) -> float:
+    aim = experiment(space=SPACE, algorithm=algorithm, objective=Objective("loss", "minimize"), seed=seed)
+    live, scores = suggester_for(aim, ()), []
+    for number in range(count):
+        suggestion = live.suggest(number)
+        assert suggestion is not None
+        scores.append(branin(suggestion.params))
+        live.tell(TrialRecord(number=number, params=suggestion.params, status="succeeded", score=scores[-1]))
+    return min(scores)
+
+
+def test_it_beats_random_search_on_branin() -> None:
+    found = minimise(GP, 18, seed=1)
+    assert found < 0.7
+    assert found < min(minimise(Algorithm("random"), 18, seed) for seed in range(1, 4))
+
+
+def test_it_does_not_ask_again_for_what_runs_or_failed() -> None:
+    aim = experiment(space=SPACE, algorithm=GP, objective=Objective("loss", "minimize"))
+    trials = [
+        TrialRecord(number=n, params=s.params, status="succeeded", score=branin(s.params))
+        for n in range(8)
+        if (s := suggester_for(aim, ()).suggest(n)) is not None
+    ]
+    for status in ("running", "failed"):
+        known = list(trials)
+        for number in range(8, 11):
+            suggestion = suggester_for(aim, known).suggest(number)
+            assert suggestion is not None
+            for trial in known[8:]:
+                assert math.dist(list(trial.params.values()), list(suggestion.params.values())) > 0.3  # type: ignore[arg-type]
+            known.append(TrialRecord(number=number, params=suggestion.params, status=status))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "honoured"),
+    [("base_estimator", "RF", "GP"), ("acq_func", "gp_hedge", "EI"), ("acq_optimizer", "sampling", "auto or lbfgs")],
+)
+def test_settings_that_only_katib_honours_are_refused(name: str, value: str, honoured: str) -> None:
+    algorithm = Algorithm("bayesianoptimization", {name: value})
+    with pytest.raises(ConfigError, match=rf"'{name}' .*must be {honoured}, but got '{value}'; leave it out"):
+        suggester_for(experiment(space=SPACE, algorithm=algorithm), ())
+    taken = Algorithm("bayesianoptimization", {name: honoured.partition(" ")[0]})
+    suggester_for(experiment(space=SPACE, algorithm=taken), ())
