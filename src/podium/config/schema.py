@@ -7,7 +7,7 @@ Every field either shapes results, and so is part of the keys built from its sec
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
@@ -166,6 +166,9 @@ class PodiumConfig(Section):
         for name, parameter in self.hpo.space.items():
             found, space[name] = _checked_parameter(name, parameter)
             problems += found
+            found, when = _checked_when(name, parameter, self.hpo.space)
+            problems += found
+            space[name] = space[name].model_copy(update={"when": when})
         problems += selection_problems(
             self.selection,
             self.baseline,
@@ -215,6 +218,26 @@ def _checked_parameter(name: str, parameter: ParameterConfig) -> tuple[list[str]
         return [f"{here}.type: training.{name} is a whole number, but got type=float; set {here}.type=int"], parameter
     bounds = (("low", parameter.low), ("high", parameter.high))
     return [f"{here}.{at}: {problem}" for at, value in bounds if (problem := _checked_value(name, value)[0])], parameter
+
+
+def _checked_when(
+    name: str, parameter: ParameterConfig, space: Mapping[str, ParameterConfig]
+) -> tuple[list[str], dict[str, tuple[Any, ...]]]:
+    """Problems of the conditions of one dimension, and the conditions with their values in the type of their fields.
+
+    That they do not depend on each other, and that the values are values of the parent, is checked by the space.
+    """
+    here, problems, when = f"hpo.space.{name}.when", [], {}
+    for parent, values in parameter.when.items():
+        if parent not in space:
+            near = get_close_matches(parent, space, 1)
+            hint = f"did you mean {near[0]}?" if near else f"these are {', '.join(space)}"
+            problems.append(f"{here}: a condition names a parameter of hpo.space, but got {parent!r}; {hint}")
+            continue
+        results = [_checked_value(parent, value) for value in values]
+        problems += [f"{here}.{parent}: {problem}" for problem, _ in results if problem]
+        when[parent] = tuple(value for _, value in results)
+    return problems, when
 
 
 def _checked_value(name: str, value: Any) -> tuple[str | None, Any]:

@@ -40,6 +40,16 @@ def test_choices_take_the_type_of_their_field() -> None:
     assert [type(choice) for choice in found["dropout"].choices or ()] == [float, float]
 
 
+def test_conditions_take_the_type_of_the_field_they_name() -> None:
+    space = {
+        "batch_size": {"type": "categorical", "choices": [8, 16]},
+        "dropout": {"type": "float", "low": 0, "high": 0.5, "when": {"batch_size": [8.0]}},
+    }
+    when = build(hpo={"space": space}).hpo.space["dropout"].when
+    assert when == {"batch_size": (8,)}
+    assert type(when["batch_size"][0]) is int
+
+
 def test_whole_settings_are_integers_however_they_were_written() -> None:
     settings = AlgorithmConfig(settings={"a": 10.0, "b": 10, "c": 1.5, "d": True, "e": "10.0"}).settings
     assert settings == {"a": 10, "b": 10, "c": 1.5, "d": True, "e": "10.0"}
@@ -69,6 +79,14 @@ def space_of(name: str, **parameter: Any) -> dict[str, Any]:
         (space_of("batch_size", type="categorical", choices=[8, True]), "but got True"),
         (space_of("batch_size", type="categorical", choices=[0]), "should be greater than 0, but got 0"),
         (space_of("learning_rate", type="float", low=2, high=1), "low <= high must hold, but got low=2.0, high=1.0"),
+        (
+            space_of("dropout", type="float", low=0, high=0.5, when={"batch_sise": [8]}),
+            "hpo.space.dropout.when: a condition names a parameter of hpo.space, but got 'batch_sise'; these are",
+        ),
+        (
+            space_of("dropout", type="float", low=0, high=0.5, when={"dropout": ["much"]}),
+            "hpo.space.dropout.when.dropout: training.dropout should be a valid number",
+        ),
         ({"hpo": {"space": {}}}, "space must name at least one parameter"),
         ({"hpo": {"metric": "f1"}}, "must be one of macro_f1, accuracy for dataset.task=text-classification"),
         ({"hpo": {"engine": "katib", "warm_start": ["abc"]}}, "Katib knows no trials of another study"),
