@@ -11,11 +11,15 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from podium.hpo.engines.base import TrialFunction
@@ -42,7 +46,7 @@ class KatibController:
     """Reconciles whenever something changes; use as a context manager.
 
     Attributes:
-        trial: what Jobs execute.
+        trial: what Jobs execute instead of their command; None: the command, by the shell, as Katib's webhook makes it.
         collects: whether the metrics collector finds the objective.
         pods_write: whether what pods write reaches the ledger's place.
         paused: while set, nothing is reconciled.
@@ -119,9 +123,10 @@ class KatibController:
         container = job["spec"]["template"]["spec"]["containers"][0]
         receiver, sender = multiprocessing.get_context("fork").Pipe(duplex=False)
         self._scores[job["metadata"]["name"]] = receiver
-        process = multiprocessing.get_context("fork").Process(
-            target=_execute, args=(self.trial, container, sender, self.pods_write), daemon=True
-        )
+        run = (_execute, (self.trial, container, sender, self.pods_write))
+        if self.trial is None:
+            run = (_run_command, (container, sender))
+        process = multiprocessing.get_context("fork").Process(target=run[0], args=run[1], daemon=True)
         process.start()
         sender.close()
         return process
@@ -313,6 +318,27 @@ def _execute(trial: TrialFunction, container: Mapping[str, Any], scores: Any, wr
             code = 0
     finally:
         os._exit(code)
+
+
+def _run_command(container: Mapping[str, Any], scores: Any) -> None:
+    """Run the command line as `wrapWorkerContainer` joins it, and collect the last value of its objective."""
+    variables = {item["name"]: item["value"] for item in container["env"]}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = " ".join(container["command"])
+    try:
+        done = subprocess.run(
+            ["sh", "-c", f"{command} 2>&1"],
+            env={**os.environ, **variables, "PATH": path},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        values = re.findall(r"macro_f1\s*=\s*([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)", done.stdout)
+        print(done.stdout)
+        if done.returncode == 0 and values:
+            scores.send(float(values[-1]))
+    finally:
+        os._exit(done.returncode)
 
 
 def _number(ledger: TrialLedger, name: str) -> int:
