@@ -209,7 +209,7 @@ def _checked_parameter(name: str, parameter: ParameterConfig) -> tuple[list[str]
         near = get_close_matches(name, TUNABLE, 1)
         hint = f"did you mean hpo.space.{near[0]}?" if near else f"these are {', '.join(TUNABLE)}"
         return [f"{here}: a space names training fields that can be searched, but got {name!r}; {hint}"], parameter
-    if parameter.type == "categorical":
+    if parameter.choices is not None:
         results = [_checked_value(name, choice) for choice in parameter.choices or ()]
         problems = [f"{here}.choices: {problem}" for problem, _ in results if problem]
         return problems, parameter.model_copy(update={"choices": tuple(value for _, value in results)})
