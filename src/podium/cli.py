@@ -58,6 +58,7 @@ def run(
 ) -> None:
     """Take a labelled data set to a proven champion, on this machine."""
     from podium.benchmarking.hardware import fingerprint
+    from podium.stages.hpo import experiment_of
     from podium.stages.run_form import RunForm, resolve_form
 
     form = RunForm(
@@ -74,7 +75,10 @@ def run(
     for line in resolved.inferred:
         typer.echo(line)
     config = resolved.composed.config
-    # A device or thread count that this machine lacks is told before anything is trained.
+    # A search that contradicts itself, and a device or thread count that this machine lacks, are told before anything
+    # is trained.
+    for name in config.backbones:
+        experiment_of(config, name)
     fingerprint(config.benchmark.device, config.benchmark.threads)
     if dry_run:
         from podium.stages.plan import plan, render_plan

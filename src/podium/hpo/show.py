@@ -17,8 +17,6 @@ from podium.records import TrialRecord
 
 _SHOWN = 10
 """Trials of a leaderboard, running ones not counted."""
-_SHORT = 12
-"""Digits of a key that people read, which every command accepts."""
 
 
 def studies_table(studies: Sequence[Study], problems: Sequence[str], now: datetime | None = None) -> str:
@@ -35,7 +33,7 @@ def _study_row(study: Study, now: datetime) -> tuple[str, ...]:
     counts, about = study.counts, study.description.about
     ended = len(study.trials) - counts["running"]
     return (
-        short(study),
+        study.short,
         study.name,
         about.backbone or "-",
         about.engine,
@@ -62,7 +60,7 @@ def study_text(study: Study) -> str:
         "stopping": "none" if stopping is None else f"{stopping.name}{_settings(stopping.settings)}",
         "state": f"{study.state}: {len(study.trials) - counts['running']} of {experiment.max_trials} trials ended, "
         + ", ".join(f"{counts[status]} {status}" for status in ("succeeded", "failed", "pruned"))
-        + f", {counts['running']} {'running' if study.owners else 'cut off'}",
+        + (f", {counts['running']} {'running' if study.owners else 'cut off'}" if counts["running"] else ""),
     }
     lines = [f"{name:<10} {text}" for name, text in facts.items()]
     searched = [
@@ -87,7 +85,7 @@ def _leaderboard(study: Study) -> str:
     head = ("TRIAL", "STATUS", "SCORE", "FOLDS", *(name for name, _ in study.experiment.space.parameters))
     text = table([head, *(_trial_row(trial, study) for trial in shown)], right=(0, 2, 3, *range(4, len(head))))
     left = len(study.trials) - len(shown)
-    return text + (f"\nand {left} more; `podium hpo export {short(study)}` has all" if left else "")
+    return text + (f"\nand {left} more; `podium hpo export {study.short}` has all" if left else "")
 
 
 def _trial_row(trial: TrialRecord, study: Study) -> tuple[str, ...]:
@@ -109,7 +107,7 @@ def best_facts(study: Study) -> dict[str, Any]:
     try:
         best = study.best
     except StudyFailed as error:
-        raise StudyFailed(f"study {study.name} ({short(study)}, {study.state}) has no best trial: {error}") from error
+        raise StudyFailed(f"study {study.name} ({study.short}, {study.state}) has no best trial: {error}") from error
     objective = study.experiment.objective
     folds = list(best.fold_scores.values())
     facts: dict[str, Any] = {
@@ -188,11 +186,6 @@ def parameter_text(parameter: Parameter) -> str:
     return f"{kind} {value_text(low)} to {value_text(high)}{scale}" + (
         f" in steps of {step:g}" if step and step != 1 else ""
     )
-
-
-def short(study: Study) -> str:
-    """What people call a study by: enough of its key, or all of a name from a Katib file."""
-    return study.key if study.key.startswith("katib-") else study.key[:_SHORT]
 
 
 def number(value: float | None) -> str:

@@ -20,6 +20,9 @@ from podium.store.store import ArtifactStore
 LEDGERS = "ledgers"
 """Prefix of the documents of all ledgers: below it, `KEY/NAME` of the ledger."""
 
+_SHORT = 12
+"""Digits of a key that people read; every command accepts them."""
+
 State = Literal["running", "stopped", "finished", "goal reached", "failed"]
 
 
@@ -54,6 +57,11 @@ class Study:
     def name(self) -> str:
         """Its name, for people; several studies may share one."""
         return self.experiment.name
+
+    @property
+    def short(self) -> str:
+        """What people call it by: enough of its key, or all of one with the name of a Katib file."""
+        return self.key if self.key.startswith("katib-") else self.key[:_SHORT]
 
     @property
     def place(self) -> str:
@@ -164,7 +172,7 @@ def _open(store: ArtifactStore, place: str) -> Study:
 def _listed(studies: Sequence[Study]) -> str:
     several = Counter(study.key for study in studies)
     lines = [
-        f"\n  {study.place if several[study.key] > 1 else study.key}  {study.name}, {study.state}, "
+        f"\n  {study.place if several[study.key] > 1 else study.short}  {study.name}, {study.state}, "
         f"{len(study.trials)} trials"
         for study in studies
     ]

@@ -77,6 +77,7 @@ def space_of(name: str, **parameter: Any) -> dict[str, Any]:
         (space_of("batch_size", type="categorical", choices=[8, 2.5]), "valid integer"),
         (space_of("batch_size", type="categorical", choices=[8, "many"]), "but got 'many'"),
         (space_of("batch_size", type="categorical", choices=[8, True]), "but got True"),
+        (space_of("max_length", type="discrete", choices=[32, 4]), "hpo.space.max_length.choices: training.max_length"),
         (space_of("batch_size", type="categorical", choices=[0]), "should be greater than 0, but got 0"),
         (space_of("learning_rate", type="float", low=2, high=1), "low <= high must hold, but got low=2.0, high=1.0"),
         (

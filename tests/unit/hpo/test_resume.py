@@ -1,4 +1,4 @@
-"""A study of every algorithm goes on: with a larger budget, after its goal was reached, after a kill."""
+"""A study of every algorithm goes on: with a larger budget, after its goal, after a kill, from another study."""
 
 from __future__ import annotations
 
@@ -81,3 +81,17 @@ def test_a_killed_study_ends_as_one_that_was_not(algorithm: str, tmp_path: Path)
     run(aim(algorithm, LARGE), ledger, tmp_path)
     ended, expected = ledger.trials(), undisturbed.trials()
     assert [(trial.params, trial.score) for trial in ended] == [(trial.params, trial.score) for trial in expected]
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "multivariate-tpe", "bayesianoptimization", "cmaes"])
+def test_a_warm_started_search_begins_with_what_it_learnt_and_ranks_only_its_own(
+    algorithm: str, tmp_path: Path
+) -> None:
+    known = file_ledger(tmp_path / "known")
+    run(aim("random", 12), known, tmp_path)
+    cold = run(aim(algorithm, 1), file_ledger(tmp_path / "cold"), tmp_path)
+    ledger = file_ledger(tmp_path / "warm")
+    engine = EmbeddedEngine(Trial(tmp_path / "executed"), InlinePool(), tmp_path / "logs", known.trials())
+    (first,) = run_study(aim(algorithm, 1), ledger, engine)
+    assert first.number == 0 and first.params != cold[0]
+    assert len(ledger.trials()) == 1
