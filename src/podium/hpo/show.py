@@ -39,7 +39,7 @@ def _study_row(study: Study, now: datetime) -> tuple[str, ...]:
         about.engine,
         f"{ended}/{study.experiment.max_trials}",
         *(str(counts[status]) for status in ("succeeded", "failed", "pruned")),
-        str(counts["running"] if study.owners else 0),
+        str(counts["running"] if study.state == "running" else 0),
         number(_best_score(study)),
         study.state,
         span((now - study.started_at).total_seconds()) if study.started_at else "-",
@@ -60,7 +60,9 @@ def study_text(study: Study) -> str:
         "stopping": "none" if stopping is None else f"{stopping.name}{_settings(stopping.settings)}",
         "state": f"{study.state}: {len(study.trials) - counts['running']} of {experiment.max_trials} trials ended, "
         + ", ".join(f"{counts[status]} {status}" for status in ("succeeded", "failed", "pruned"))
-        + (f", {counts['running']} {'running' if study.owners else 'cut off'}" if counts["running"] else ""),
+        + (
+            f", {counts['running']} {'running' if study.state == 'running' else 'cut off'}" if counts["running"] else ""
+        ),
     }
     lines = [f"{name:<10} {text}" for name, text in facts.items()]
     searched = [
@@ -91,7 +93,7 @@ def _leaderboard(study: Study) -> str:
 def _trial_row(trial: TrialRecord, study: Study) -> tuple[str, ...]:
     params = (trial.params.get(name) for name, _ in study.experiment.space.parameters)
     folds = str(len(trial.fold_scores)) if trial.fold_scores else "-"
-    status = "cut off" if trial.status == "running" and not study.owners else trial.status
+    status = "cut off" if trial.status == "running" and study.state != "running" else trial.status
     return (str(trial.number), status, number(trial.score), folds, *(value_text(value) for value in params))
 
 

@@ -76,10 +76,8 @@ class Study:
         without a best trial, or with more failures than it puts up with.
         """
         outcome = Progress(self.experiment, self.trials).outcome
-        if self.owners:
-            return "running"
         if outcome is None:
-            return "stopped"
+            return "running" if self.owners else "stopped"
         if outcome == "failures" or not self.counts["succeeded"]:
             return "failed"
         return "goal reached" if outcome == "goal" else "finished"

@@ -50,14 +50,15 @@ def test_the_table_has_one_line_for_every_study() -> None:
 
 
 @pytest.mark.parametrize(
-    ("direction", "order"), [("maximize", ["1", "0", "2", "3", "4"]), ("minimize", ["0", "1", "2", "3", "4"])]
+    ("direction", "goal", "order"),
+    [("maximize", 5.0, ["1", "0", "2", "3", "4"]), ("minimize", -5.0, ["0", "1", "2", "3", "4"])],
 )
-def test_one_study_ranks_its_trials_in_its_direction(direction: Any, order: list[str]) -> None:
-    found = study(*TRIALS, objective=Objective("score", direction, 0.5))
+def test_one_study_ranks_its_trials_in_its_direction(direction: Any, goal: float, order: list[str]) -> None:
+    found = study(*TRIALS, objective=Objective("score", direction, goal))
     assert "1 pruned, 1 cut off\n" in study_text(found)
     text = study_text(replace(found, owners=("process 7 on here",)))
     assert "state      running: 4 of 6 trials ended, 2 succeeded, 1 failed, 1 pruned, 1 running" in text
-    assert f"{direction} score, goal 0.5000" in text
+    assert f"{direction} score, goal {goal:.4f}" in text
     rows = text.split("TRIAL  STATUS")[1].splitlines()[1:]
     assert [row.split()[0] for row in rows] == order
     assert [row.split()[1] for row in rows][2:] == ["failed", "pruned", "running"]

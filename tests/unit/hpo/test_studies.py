@@ -64,6 +64,13 @@ def test_states_follow_the_trials_and_who_runs_them(store: ArtifactStore) -> Non
     assert problems == []
 
 
+def test_a_trial_that_its_reached_goal_cut_off_does_not_run(store: ArtifactStore) -> None:
+    ledger = study(store, objective=Objective("score", goal=0.2), owner=Owner.current())
+    succeed(ledger, 0, 0.3)
+    ledger.begin(1, PARAMS)
+    assert find_study(store, KEY).state == "goal reached"
+
+
 def test_a_study_runs_as_long_as_who_runs_it_may_be_alive(store: ArtifactStore) -> None:
     elsewhere = Owner(host="pod-7/boot", pid=1, started=0.0)
     for key, owner in (("a", Owner.current()), ("b", dead_owner()), ("c", elsewhere)):
