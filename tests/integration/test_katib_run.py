@@ -238,7 +238,7 @@ def test_metric_strategies_choose_the_best_trial(room: Path) -> None:
 def test_a_train_job(room: Path) -> None:
     finished = run(room, write(room, "trainjob", maxTrialCount=2, parallelTrialCount=2, maxFailedTrialCount=1))
     assert "not honoured: runtimeRef torch-distributed" in finished.output
-    assert "not honoured: container node: numNodes=2: without effect" in finished.output
+    assert "not honoured: trainer: numNodes=2: without effect" in finished.output
     assert experiment(room, "trainjob")["status"]["trialsSucceeded"] == 2
 
 

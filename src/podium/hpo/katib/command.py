@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from podium.errors import ConfigError, OutOfMemory, PodiumError, TrainingError, TrainingKilled, TrainingTimeout
+from podium.errors import OutOfMemory, TrainingError, TrainingKilled, TrainingTimeout
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import log_of
 from podium.hpo.katib.experiment import KatibExperiment
@@ -207,10 +207,7 @@ def _start(process: Process, log: Path) -> subprocess.Popen[bytes]:
                 cwd=process.directory,
             )
     except (OSError, ValueError) as error:
-        process_error: PodiumError = TrainingError(f"the command {process.arguments[0]!r} cannot be run: {error}")
-        with suppress(ConfigError):
-            process.check()
-        raise process_error from error
+        raise TrainingError(f"the command {process.arguments[0]!r} cannot be run: {error}") from error
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -96,18 +97,25 @@ class StatusWriter:
         while self._dirty.wait() and not self._done.is_set():
             self._dirty.clear()
             started = datetime.now(UTC)
-            self._write()
+            # A disk that is full may have room later; the write at the end of the context says if it has not.
+            with suppress(OSError):
+                self._write()
             self._done.wait(_PAUSE_SHARE * (datetime.now(UTC) - started).total_seconds())
 
     def _write(self) -> None:
         with self._lock:
             changed = [self._trials[number] for number in sorted(self._changed)]
             self._changed.clear()
-        for trial in changed:
-            log = log_of(self._files.logs, trial.number)
-            resource = trial_resource(self._katib, trial, log, self._status.completed)
-            _replace(self._files.trials / f"{trial_name(self._katib, trial.number)}.yaml", to_yaml(resource))
-        _replace(self._files.experiment, to_yaml(self.resource()))
+        try:
+            for trial in changed:
+                log = log_of(self._files.logs, trial.number)
+                resource = trial_resource(self._katib, trial, log, self._status.completed)
+                _replace(self._files.trials / f"{trial_name(self._katib, trial.number)}.yaml", to_yaml(resource))
+            _replace(self._files.experiment, to_yaml(self.resource()))
+        except OSError:
+            with self._lock:
+                self._changed |= {trial.number for trial in changed}
+            raise
 
 
 def _replace(path: Path, text: str) -> None:

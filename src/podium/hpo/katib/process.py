@@ -215,7 +215,9 @@ def not_honoured(katib: KatibExperiment) -> list[str]:
             "the runtime"
         )
         notes += _others("TrainJob", job, _TRAIN_JOB)
+        what = "trainer"
     else:
+        what = f"container {template.primary_container}"
         pod = job["template"]["spec"]
         notes += _others("Job", job, _JOB) + _others("pod", pod, _POD)
         for name in (item["name"] for item in pod["containers"] if item["name"] != template.primary_container):
@@ -226,7 +228,7 @@ def not_honoured(katib: KatibExperiment) -> list[str]:
             notes.append("backoffLimit is not given: a failed command is not run again (Kubernetes: 6 times)")
     image = container.get("image")
     notes.append(f"image {image}: the command runs with the programs and the directories of this machine")
-    notes += _others(f"container {template.primary_container}", container, _CONTAINER)
+    notes += _others(what, container, _CONTAINER)
     notes += [
         f"env {item['name']}: not set, because its optional source lies on a cluster"
         for item in container.get("env") or ()

@@ -149,7 +149,8 @@ def _check_resumable(katib: KatibExperiment, before: StudyDescription, trials: t
         ConfigError: it may not.
     """
     name = f"{namespace_of(katib)}/{katib.experiment.name}"
-    old, new = (json.loads(json.dumps(spec)) for spec in ((before.about.katib or {})["spec"], to_katib(katib)["spec"]))
+    assert before.about.katib is not None
+    old, new = (json.loads(json.dumps(resource["spec"])) for resource in (before.about.katib, to_katib(katib)))
     differences = list(_differences(old, new, "spec"))
     if before.experiment.seed != katib.experiment.seed:
         differences.append(f"seed: {before.experiment.seed} became {katib.experiment.seed}")

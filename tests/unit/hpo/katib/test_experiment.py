@@ -206,6 +206,11 @@ TEMPLATE = "spec.trialTemplate"
         (f"{COLLECTOR}.source", {"filter": {"metricsFormat": ["a"]}}, r"metricsFormat\[0\]: two groups"),
         (f"{COLLECTOR}.source", {"filter": {"metricsFormat": ["(a)("]}}, "is no regular expression"),
         (f"{COLLECTOR}.source", {"filter": {"metricsFormat": ["(?=x)(a)(b)"]}}, "has a construct that Katib's"),
+        (
+            f"{COLLECTOR}.source",
+            {"filter": {"metricsFormat": ["([[:alpha:]]+)=(b)"]}},
+            "write the characters of a class",
+        ),
         (f"{TEMPLATE}.configMap", {"configMapName": "a"}, r"spec\.trialTemplate\.configMap: a ConfigMap lives on"),
         (f"{TEMPLATE}.primaryContainerName", "main", r"containers: one must be the primary container 'main'"),
         (f"{TEMPLATE}.primaryContainerName", ..., r"primaryContainerName: must be given"),

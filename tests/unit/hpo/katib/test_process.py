@@ -153,9 +153,7 @@ class TestReported:
     def test_of_a_train_job(self) -> None:
         notes = not_honoured(katib("trainjob", resourcesPerNode={"limits": {"cpu": 1}}))
         assert notes[0].startswith("runtimeRef torch-distributed: ")
-        assert notes[-1] == (
-            "container node: numNodes=2, resourcesPerNode: without effect on a process of this machine"
-        )
+        assert notes[-1] == ("trainer: numNodes=2, resourcesPerNode: without effect on a process of this machine")
 
     def test_other_containers_and_the_backoff_limit(self) -> None:
         source = document()
