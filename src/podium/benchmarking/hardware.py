@@ -42,7 +42,7 @@ def fingerprint(device: str, threads: int | None) -> dict[str, str]:
         "precision": EAGER_PRECISION,
         "threads": str(resolve_threads(threads)),
         "cpu": _cpu_model(),
-        "cpu_features": " ".join(_cpu_features()),
+        "cpu_features": " ".join(cpu_features()),
         "cores": str(available_cores()),
         "memory_gib": str(round(memory_bytes() / _GIB)),
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -98,7 +98,7 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cpu_features() -> list[str]:
+def cpu_features() -> list[str]:
     """The instruction sets that choose between compute kernels, as far as Linux lists them."""
     for line in kernel_text(Path("/proc/cpuinfo")).splitlines():
         name, _, value = line.partition(":")

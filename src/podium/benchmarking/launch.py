@@ -40,7 +40,7 @@ class RepetitionProcess:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment(spec.threads),
+                env=worker_environment(spec.threads),
                 start_new_session=True,
             )
 
@@ -110,7 +110,7 @@ class RepetitionProcess:
         return f"{self._name} of the benchmark of {self._spec.model_dir} {what}\nend of {self.log}:\n{tail}"
 
 
-def _environment(threads: int) -> dict[str, str]:
+def worker_environment(threads: int) -> dict[str, str]:
     """The environment of a training with `threads` threads, without what only a training wants.
 
     A deployed tokenizer uses its threads, and does not trade cuBLAS workspace for determinism.

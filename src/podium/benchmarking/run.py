@@ -23,7 +23,8 @@ from podium.benchmarking.statistics import (
     samples_needed,
     supported,
 )
-from podium.config.schema import BenchmarkConfig, Task
+from podium.config.benchmark import BenchmarkConfig, VariantName
+from podium.config.schema import Task
 from podium.errors import BenchmarkError
 from podium.events import emit
 from podium.records import Interval, Measurement
@@ -46,7 +47,7 @@ _MB = 1e6
 def benchmark(
     model_dir: Path,
     backbone: str,
-    variant: str,
+    variant: VariantName,
     model_digest: str,
     rows: Sequence[Row],
     task: Task,
@@ -200,10 +201,11 @@ def _cut_short(results: Sequence[RepetitionResult], config: BenchmarkConfig) -> 
 
 def _check_model(model_dir: Path) -> None:
     """Refuse what is clearly no model directory before any process is started."""
-    if not (model_dir / "config.json").is_file():
+    if not any((model_dir / name).is_file() for name in ("config.json", "model.onnx")):
         raise BenchmarkError(
-            f"a model to benchmark is a directory with config.json, safetensors and tokenizer, but {model_dir} "
-            + ("has no config.json" if model_dir.is_dir() else "is no directory")
+            "a model to benchmark is a directory with config.json, safetensors and tokenizer, or an exported package, "
+            f"but {model_dir} "
+            + ("has neither config.json nor model.onnx" if model_dir.is_dir() else "is no directory")
         )
 
 

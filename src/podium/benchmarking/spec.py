@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from podium.benchmarking.sampling import Row
+from podium.config.benchmark import VariantName
 from podium.config.schema import Task
+from podium.errors import ModelError
 
 
 class Message(BaseModel):
@@ -16,26 +19,47 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-class RepetitionSpec(Message):
+class PredictorSpec(Message):
+    """A variant of a model, and how it is run.
+
+    Attributes:
+        model_dir: directory of the variant: a model and its tokenizer, or an exported package.
+        labels: the label names the model must have, in order; None to take the model's own.
+        device: `cpu` or `cuda`, resolved.
+        threads: compute threads.
+    """
+
+    model_dir: Path
+    variant: VariantName
+    task: Task
+    labels: tuple[str, ...] | None
+    trust_remote_code: bool
+    device: str
+    threads: int
+
+    def check_labels(self, names: Sequence[str]) -> None:
+        """Check that a model with these labels is one for this data.
+
+        Raises:
+            ModelError: it is not.
+        """
+        if self.labels is not None and tuple(names) != self.labels:
+            raise ModelError(
+                f"the model's labels must be those of the data, but {self.model_dir} has {shown(names)} and the data "
+                f"has {shown(self.labels)}; benchmark a model that was trained on this data"
+            )
+
+
+class RepetitionSpec(PredictorSpec):
     """One repetition of a measurement.
 
     Attributes:
-        model_dir: directory of the model and its tokenizer.
-        labels: the label names the model must have, in order; None to take the model's own.
-        device: `cpu` or `cuda`, resolved.
         rows: what is predicted: each row once for latency, then again in batches for throughput.
         max_seconds: bound on the time spent measuring, without start and load.
         least_rows: how many rows are timed for latency even where that takes longer.
         output: where the worker writes its `RepetitionResult` or `RepetitionFailure`.
     """
 
-    model_dir: Path
-    variant: str
-    task: Task
-    labels: tuple[str, ...] | None
-    trust_remote_code: bool
-    device: str
-    threads: int
     rows: list[Row]
     batch_size: int
     max_seconds: float
@@ -72,3 +96,9 @@ class RepetitionFailure(Message):
     """Why a repetition has no result."""
 
     error: str
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first few of `names`, for a message."""
+    rest = f", … ({len(names)} in all)" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + rest

@@ -58,22 +58,17 @@ def measure(spec: RepetitionSpec, await_turn: Callable[[], None] | None = None) 
     Raises:
         Exception: whatever loading or running the model raises.
     """
-    import torch
-    import transformers
-
     from podium.benchmarking import scenarios
-    from podium.benchmarking.predictor import PREDICTORS, import_architecture
+    from podium.benchmarking.predictor import predictor_class
     from podium.benchmarking.sampling import length
 
-    transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(spec.threads)
-    torch.set_num_interop_threads(1)
-    import_architecture(spec)
+    kind = predictor_class(spec.variant)
+    kind.prepare(spec)
     if await_turn:
         await_turn()
 
     started = time.perf_counter()
-    predictor = PREDICTORS[spec.variant](spec)
+    predictor = kind(spec)
     load_seconds = time.perf_counter() - started
 
     started = time.perf_counter()
@@ -92,7 +87,7 @@ def measure(spec: RepetitionSpec, await_turn: Callable[[], None] | None = None) 
         tokens=predictor.tokens(spec.rows[: len(latency)]),
         batch_ns=batches,
         peak_rss_mb=peak_rss_bytes() / _MB,
-        peak_device_mb=torch.cuda.max_memory_allocated() / _MB if spec.device == "cuda" else None,
+        peak_device_mb=predictor.peak_device_mb(),
     )
 
 

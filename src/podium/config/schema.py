@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from podium.config.benchmark import BenchmarkConfig
 from podium.config.cluster import ClusterConfig
 from podium.config.search import HpoConfig, ParameterConfig
 from podium.config.section import Fraction, Place, Positive, Section
@@ -114,18 +115,6 @@ TUNABLE = (
     "max_length",
 )
 """Training fields that a search space may name."""
-
-
-class BenchmarkConfig(Section):
-    """How the champions are measured."""
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    variants: tuple[Literal["eager"], ...] = ("eager",)
-    throughput_batch_size: Positive = 32
-    repetitions: Annotated[int, Field(ge=1)] = 3
-    samples: Annotated[int, Field(ge=20)] = 100
-    max_seconds: Annotated[float, Field(gt=0)] = 20.0
-    threads: Positive | None = None
 
 
 class TrackingConfig(Section):

@@ -45,6 +45,12 @@ from podium.records.trials import (
     TrialRecord,
     TrialStatus,
 )
+from podium.records.variants import (
+    Variant,
+    VariantCheck,
+    VariantRecord,
+    VariantStatus,
+)
 
 __all__ = [
     "RECORDS",
@@ -80,6 +86,10 @@ __all__ = [
     "StudyRecord",
     "TrialRecord",
     "TrialStatus",
+    "Variant",
+    "VariantCheck",
+    "VariantRecord",
+    "VariantStatus",
     "Verdict",
     "withdrawn",
 ]
@@ -93,6 +103,7 @@ RECORDS: dict[str, type[Record]] = {
         StudyRecord,
         ModelRecord,
         SelectionRecord,
+        VariantRecord,
         MeasurementRecord,
         BenchmarkRecord,
         DecisionRecord,

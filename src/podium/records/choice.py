@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from podium.config.selection import SelectionConfig
 from podium.records.base import Frozen, Interval, Record
 from podium.records.inputs import Incumbent
+from podium.records.variants import Variant
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
 
@@ -135,11 +136,19 @@ class MeasurementRecord(Record):
 
 
 class BenchmarkRecord(Record):
-    """Measurements of the champions on one piece of hardware; parents are the single measurements."""
+    """Measurements of the champions on one piece of hardware; parents are the single measurements.
+
+    Artifacts: `samples.BACKBONE.VARIANT`, raw latencies; `model.BACKBONE.VARIANT` and `predictions.BACKBONE.VARIANT`,
+    the files and the held-out predictions of each variant that is `ok`.
+
+    Attributes:
+        variants: every variant of every champion that was asked for, with the reason where it was not measured.
+    """
 
     kind: ClassVar[str] = "benchmark"
     hardware: dict[str, str]
     measurements: tuple[Measurement, ...]
+    variants: tuple[Variant, ...] = ()
 
 
 class Reason(Frozen):

@@ -14,6 +14,7 @@ from podium.records import (
     ModelRecord,
     RunRecord,
     SelectionRecord,
+    VariantRecord,
 )
 from podium.stages.context import step_context
 from podium.stages.keys import benchmark_key, measurement_key
@@ -23,7 +24,10 @@ from podium.stages.step import StepRun, run_step
 def benchmark(
     run: RunRecord, data: DataRecord, selection: SelectionRecord, models: Sequence[ModelRecord]
 ) -> BenchmarkRecord:
-    """Measure every variant of every champion; a measurement that exists for this hardware is reused."""
+    """Make, check and measure every variant of every champion; what exists for this hardware is reused.
+
+    A variant that could not be made here, or failed its check, is in the record with the reason, and not measured.
+    """
 
     def compute(step: StepRun) -> BenchmarkRecord:
         return _compute(step, data, champions, hardware)
@@ -53,35 +57,53 @@ def hardware_of(run: RunRecord) -> dict[str, str]:
 def _compute(
     step: StepRun, data: DataRecord, champions: Sequence[ModelRecord], hardware: Mapping[str, str]
 ) -> BenchmarkRecord:
+    from podium.stages.variants import artifacts_of, build_variants
+
     measured: dict[str, MeasurementRecord] = {}
+    variants: list[VariantRecord] = []
     for model in champions:
-        for variant in step.config.benchmark.variants:
+        made = build_variants(step, data, model, hardware["device"], int(hardware["threads"]))
+        variants += made.values()
+        for variant, files in made.items():
+            if files.variant.status != "ok":
+                continue
             key = measurement_key(step.config, data, model, variant, hardware)
             stored = step.store.get(MeasurementRecord, key.digest) if step.config.run_mode == "reuse" else None
             if stored is None:
-                stored = _measure(step, data, model, variant, key.digest)
+                stored = _measure(step, data, model, files, key.digest)
                 step.store.put(key, stored)
             measured[f"{model.backbone}.{variant}"] = stored
     for name, record in measured.items():
         step.tracker.log_metrics(step.mlflow_run_id, _figures(name, record.measurement))
     step.tracker.log_params(step.mlflow_run_id, {f"hardware.{name}": value for name, value in hardware.items()})
     return BenchmarkRecord(
-        **{**step.stamp, "parents": {**step.parents, **{f"measurement.{n}": r.key for n, r in measured.items()}}},
+        **{**step.stamp, "parents": {**step.parents, **_parents(measured, variants)}},
         hardware=dict(hardware),
         measurements=tuple(record.measurement for record in measured.values()),
-        artifacts={f"samples.{name}": record.artifacts["samples"] for name, record in measured.items()},
+        variants=tuple(record.variant for record in variants),
+        artifacts={
+            **{f"samples.{name}": record.artifacts["samples"] for name, record in measured.items()},
+            **artifacts_of(variants),
+        },
     )
 
 
-def _measure(step: StepRun, data: DataRecord, model: ModelRecord, variant: str, key: str) -> MeasurementRecord:
+def _parents(measured: Mapping[str, MeasurementRecord], variants: Sequence[VariantRecord]) -> dict[str, str]:
+    made = {f"variant.{record.variant.backbone}.{record.variant.variant}": record.key for record in variants}
+    return {**made, **{f"measurement.{name}": record.key for name, record in measured.items()}}
+
+
+def _measure(
+    step: StepRun, data: DataRecord, model: ModelRecord, variant: VariantRecord, key: str
+) -> MeasurementRecord:
     from podium.benchmarking.run import benchmark as measure
 
     with step.store.scratch() as scratch:
         work = step.directory or scratch
         measurement, samples = measure(
-            step.store.fetch(model.artifacts["model"]),
+            step.store.fetch(variant.artifacts["model"]),
             model.backbone,
-            variant,
+            variant.variant.variant,
             model.artifacts["model"].digest,
             _rows(step, data),
             data.task,
@@ -95,7 +117,7 @@ def _measure(step: StepRun, data: DataRecord, model: ModelRecord, variant: str, 
         artifact = step.store.put_artifact("samples", scratch / "samples")
     return MeasurementRecord(
         key=key,
-        parents={"refit": model.key, "data": data.key},
+        parents={"refit": model.key, "data": data.key, "variant": variant.key},
         mlflow_run_id=step.mlflow_run_id or None,
         measurement=measurement,
         artifacts={"samples": artifact},

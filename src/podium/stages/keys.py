@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from podium.config.benchmark import VariantName
 from podium.config.schema import PodiumConfig, TrainingConfig
+from podium.export.variants import KINDS, OPSET, environment
 from podium.keys import Key, canonical_json, digest_bytes
 from podium.records import (
     BaselineRecord,
@@ -107,11 +109,27 @@ def selection_key(
     )
 
 
+def variant_key(config: PodiumConfig, data: DataRecord, model: ModelRecord, variant: VariantName, device: str) -> Key:
+    """Key of a deployable variant: the model, how it is made and with what, and how it is checked."""
+    return Key.of(
+        "variant",
+        **_measured(model),
+        trust_remote_code=config.backbones[model.backbone].trust_remote_code,
+        data=data.artifacts["data"].digest,
+        predictions=model.artifacts["predictions"].digest,
+        metric=model.metric,
+        max_quality_loss=config.benchmark.max_quality_loss,
+        seed=config.seed,
+        **_made(variant, device),
+    )
+
+
 def measurement_key(
-    config: PodiumConfig, data: DataRecord, model: ModelRecord, variant: str, hardware: Mapping[str, str]
+    config: PodiumConfig, data: DataRecord, model: ModelRecord, variant: VariantName, hardware: Mapping[str, str]
 ) -> Key:
     """Key of one measurement: artifact, variant, scenario and hardware."""
-    return Key.of("measurement", **_benchmark_parts(config, data, hardware), **_measured(model), variant=variant)
+    made = _made(variant, hardware["device"])
+    return Key.of("measurement", **_benchmark_parts(config, data, hardware), **_measured(model), **made)
 
 
 def benchmark_key(
@@ -122,7 +140,8 @@ def benchmark_key(
         "benchmark",
         **_benchmark_parts(config, data, hardware),
         models={model.backbone: _measured(model) for model in models},
-        variants=config.benchmark.variants,
+        variants=[_made(variant, hardware["device"]) for variant in config.benchmark.variants],
+        max_quality_loss=config.benchmark.max_quality_loss,
     )
 
 
@@ -190,6 +209,16 @@ def _benchmark_parts(config: PodiumConfig, data: DataRecord, hardware: Mapping[s
 
 def _measured(model: ModelRecord) -> dict[str, Any]:
     return {"backbone": model.backbone, "model": model.artifacts["model"].digest}
+
+
+def _made(variant: VariantName, device: str) -> dict[str, Any]:
+    kind = KINDS[variant]
+    return {
+        "variant": variant,
+        "tolerance": kind.tolerance,
+        "opset": OPSET,
+        "environment": environment(variant, device),
+    }
 
 
 def _measured_figures(item: Measurement) -> dict[str, Any]:

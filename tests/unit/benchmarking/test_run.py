@@ -10,7 +10,7 @@ import pytest
 from podium.benchmarking import run
 from podium.benchmarking.run import benchmark, summarise
 from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
-from podium.config.schema import BenchmarkConfig
+from podium.config.benchmark import BenchmarkConfig
 from podium.errors import BenchmarkError, InputError
 from podium.training.execution.slots import core_slots
 
@@ -77,7 +77,7 @@ def test_too_few_samples_for_a_median_are_an_error() -> None:
         summed(*[repetition(count=6)] * 3)
 
 
-@pytest.mark.parametrize(("make", "reason"), [(True, "has no config.json"), (False, "is no directory")])
+@pytest.mark.parametrize(("make", "reason"), [(True, "has neither config.json nor model.onnx"), (False, "is no directory")])
 def test_what_is_no_model_directory_is_refused_before_any_process(tmp_path: Path, make: bool, reason: str) -> None:
     path = tmp_path / "model"
     if make:

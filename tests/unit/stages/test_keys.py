@@ -26,7 +26,7 @@ BASELINE = BaselineRecord(
     baselines=(),
     artifacts={"linear": ArtifactRef(name="predictions", digest="p" * 64, files=1, size_bytes=1)},
 )
-ORDER = ["data", "baseline", "family", "study", "refit", "selection", "measurement", "benchmark", "decision"]
+ORDER = ["data", "baseline", "family", "study", "refit", "selection", "variant", "measurement", "benchmark", "decision"]
 
 
 def step_keys(config: PodiumConfig) -> dict[str, str]:
@@ -41,6 +41,7 @@ def step_keys(config: PodiumConfig) -> dict[str, str]:
         keys.study_key(config, INPUTS.data, study.backbone, "digest"),
         keys.refit_key(config, INPUTS.data, study, "digest", refit_training(config, study)),
         keys.selection_key(config, BASELINE, INPUTS.studies, INPUTS.models),
+        keys.variant_key(config, INPUTS.data, model, "onnx", "cpu"),
         keys.measurement_key(config, INPUTS.data, model, "eager", hardware),
         keys.benchmark_key(config, INPUTS.data, INPUTS.models, hardware),
         keys.decision_key(run, INPUTS.selection, INPUTS.benchmark, None),
@@ -64,7 +65,7 @@ def leaves(model: BaseModel, path: tuple[str, ...] = (), keyed: bool = True) -> 
 def mutated(value: Any, path: tuple[str, ...]) -> Any:
     """`value` with the leaf at `path` replaced by something else; not validated, as only keys are made of it."""
     if not path:
-        return {"other": 1} if isinstance(value, dict) else ("other",) if isinstance(value, tuple) else f"not {value!r}"
+        return {"other": 1} if isinstance(value, dict) else ("onnx",) if isinstance(value, tuple) else f"not {value!r}"
     if isinstance(value, dict):
         return {**value, path[0]: mutated(value[path[0]], path[1:])}
     return value.model_copy(update={path[0]: mutated(getattr(value, path[0]), path[1:])})
@@ -118,7 +119,8 @@ def test_a_field_changes_a_key_exactly_when_it_is_keyed(path: tuple[str, ...]) -
         ("baseline.kinds", {"baseline"}),
         ("benchmark.samples", {"measurement", "benchmark"}),
         ("benchmark.variants", {"benchmark"}),
-        ("seed", {"data", "baseline", "family", "study", "refit", "selection", "measurement", "benchmark"}),
+        ("benchmark.max_quality_loss", {"variant", "benchmark"}),
+        ("seed", {"data", "baseline", "family", "study", "refit", "selection", "variant", "measurement", "benchmark"}),
     ],
 )
 def test_a_field_changes_only_the_steps_it_shapes(path: str, expected: set[str]) -> None:

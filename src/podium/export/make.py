@@ -1,0 +1,140 @@
+"""Makes the files of each variant from a model directory."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from tokenizers import Tokenizer
+
+from podium.benchmarking.torch_predictor import Bf16Predictor, EagerPredictor
+from podium.errors import ModelError
+from podium.export.variants import OPSET, has_vnni
+from podium.onnx_package import ABOUT, GRAPH, TOKENIZER
+
+EXTERNAL = f"{GRAPH}.data"
+"""Weights of a graph that is too large for one file."""
+
+_LARGE_BYTES = 1_800_000_000
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+
+
+def make_bf16(predictor: Bf16Predictor, source: Path, target: Path) -> None:
+    """Write a model directory like `source` whose weights are bfloat16."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_WEIGHTS))
+    for file in target.iterdir():
+        file.chmod(0o644)
+    predictor.model.save_pretrained(target, save_original_format=False)
+
+
+def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> None:
+    """Write the package of the eager model: see `podium.onnx_package`.
+
+    The exporter is the one that follows `torch.export`. The older one, which traces, writes the branches that the
+    example took into the graph: under transformers 5 that loses the attention mask, and padded rows come out wrong.
+
+    Raises:
+        ModelError: the tokenizer has no `tokenizer.json`.
+        Exception: whatever the exporter raises for an architecture that it cannot follow.
+    """
+    if not (source / TOKENIZER).is_file():
+        raise ModelError(f"an exported package needs a fast tokenizer, but {source} has no {TOKENIZER}")
+    target.mkdir(parents=True)
+    some: Any = ["a", "few", "words"] if task == "ner" else "a few words"
+    inputs = dict(eager.encode([some, some * 2]))
+    names = list(inputs)
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
+    with _quiet():
+        torch.onnx.export(
+            _Logits(eager.model, names),
+            tuple(inputs.values()),
+            target / GRAPH,
+            input_names=names,
+            output_names=["logits"],
+            dynamic_shapes=(tuple(sizes for _ in names),),
+            opset_version=OPSET,
+            external_data=_is_large(eager.model),
+            dynamo=True,
+            verbose=False,
+        )
+    _strip(target / GRAPH, _is_large(eager.model))
+    _write_tokenizer(eager, source / TOKENIZER, target / TOKENIZER)
+    about = {"task": task, "labels": list(eager.labels), "max_length": eager.max_length}
+    (target / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def make_int8(package: Path, target: Path) -> None:
+    """Write `package` again with 8-bit weights, per channel; activations are quantised as they come (dynamically).
+
+    Without VNNI, products of 8-bit numbers are summed in 16 bits and could overflow, so weights get 7 bits there.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    shutil.copytree(package, target, ignore=shutil.ignore_patterns(GRAPH, EXTERNAL))
+    with _quiet():
+        quantize_dynamic(
+            package / GRAPH,
+            target / GRAPH,
+            per_channel=True,
+            reduce_range=not has_vnni(),
+            weight_type=QuantType.QInt8,
+            use_external_data_format=(package / EXTERNAL).exists(),
+        )
+
+
+class _Logits(torch.nn.Module):  # type: ignore[misc]
+    """A model whose inputs are positional and whose output is the logits alone."""
+
+    def __init__(self, model: Any, names: list[str]):
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, *values: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(**dict(zip(self.names, values, strict=True))).logits
+        return logits
+
+
+def _is_large(model: torch.nn.Module) -> bool:
+    """Whether the weights need a file of their own: a protobuf message ends at 2 GiB."""
+    size: int = sum(weight.nbytes for weight in model.parameters())
+    return size > _LARGE_BYTES
+
+
+def _strip(path: Path, large: bool) -> None:
+    """Take out what the exporter notes of its source: machine paths, which also make equal models unequal files."""
+    graph = onnx.load(path)
+    for item in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer):
+        del item.metadata_props[:]
+    for item in graph.functions:
+        del item.metadata_props[:]
+    (path.parent / EXTERNAL).unlink(missing_ok=True)
+    onnx.save(graph, path, save_as_external_data=large, location=EXTERNAL)
+
+
+def _write_tokenizer(eager: EagerPredictor, source: Path, target: Path) -> None:
+    """The tokenizer with the truncation and padding of the deployed model in its file."""
+    tokenizer, deployed = Tokenizer.from_file(str(source)), eager.tokenizer
+    if eager.max_length is not None:
+        tokenizer.enable_truncation(eager.max_length, direction=deployed.truncation_side)
+    tokenizer.enable_padding(
+        direction=deployed.padding_side,
+        pad_id=deployed.pad_token_id,
+        pad_type_id=deployed.pad_token_type_id,
+        pad_token=deployed.pad_token,
+    )
+    tokenizer.save(str(target))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's advice to its developers out of the log."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

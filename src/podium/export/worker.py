@@ -1,0 +1,131 @@
+"""Makes and checks variants of one model: `python -m podium.export.worker --spec FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from podium.benchmarking.predictor import Predictor, predictor_class
+from podium.benchmarking.torch_predictor import Bf16Predictor, EagerPredictor
+from podium.config.benchmark import VariantName
+from podium.data.artifact import DataArtifact
+from podium.errors import is_disk_full
+from podium.evaluation.predictions import Predictions
+from podium.export.check import NOT_FINITE, Rows, check, compare_logits, compared_rows, logits_of, predict, verdict
+from podium.export.make import make_bf16, make_int8, make_onnx
+from podium.export.spec import BuildSpec, Built
+from podium.export.variants import KINDS
+
+BUILD = "build-failed"
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build every variant of the spec file; a result is written for each, whatever becomes of it."""
+    parser = argparse.ArgumentParser(prog="python -m podium.export.worker", description=__doc__)
+    parser.add_argument("--spec", type=Path, required=True, help="JSON file of a BuildSpec")
+    spec = BuildSpec.model_validate_json(parser.parse_args(arguments).spec.read_bytes())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    build(spec)
+    return 0
+
+
+def build(spec: BuildSpec) -> None:
+    """Make and check the variants one after another.
+
+    Raises:
+        OSError: the disk is full.
+        ModelError: the eager model cannot be loaded.
+    """
+    EagerPredictor.prepare(spec.eager)
+    builder = _Builder(spec)
+    for variant in spec.variants:
+        started = time.monotonic()
+        try:
+            built = builder.build(variant)
+        except FloatingPointError as error:
+            built = Built(code=NOT_FINITE, reason=str(error))
+        # Exporters raise whatever they like; what they say is the reason why there is no such variant.
+        except Exception as error:
+            if is_disk_full(error) or isinstance(error, MemoryError):
+                raise
+            _log.exception("%s of %s could not be built", variant, spec.eager.model_dir)
+            built = Built(code=BUILD, reason=f"it could not be built: {_first_line(error)}")
+        built = built.model_copy(update={"seconds": time.monotonic() - started})
+        (spec.output / variant).mkdir(parents=True, exist_ok=True)
+        (spec.output / variant / "result.json").write_text(built.model_dump_json())
+
+
+class _Builder:
+    """The eager model, and what its variants are made of and compared with."""
+
+    def __init__(self, spec: BuildSpec):
+        self._spec = spec
+        self._eager = EagerPredictor(spec.eager)
+        self._held = Rows.of(DataArtifact(spec.data))
+        self._compared = compared_rows(self._held.rows, spec.seed)
+        self._logits = logits_of(self._eager, self._compared)
+        self._reference = Predictions.load(spec.reference)
+
+    def build(self, variant: VariantName) -> Built:
+        """Make the files of a variant, load it as the benchmark will, and check it."""
+        predictor = self._load(variant, self._make(variant))
+        tolerance = KINDS[variant].tolerance
+        difference = compare_logits(self._logits, logits_of(predictor, self._compared))
+        own = predict(predictor, self._held)
+        own.save(self._spec.output / variant / "predictions")
+        found = check(
+            difference,
+            len(self._compared),
+            tolerance,
+            own,
+            self._reference,
+            self._spec.metric,
+            self._spec.margin,
+            self._spec.seed,
+        )
+        code, reason = verdict(found)
+        return Built(code=code, reason=reason, check=found)
+
+    def _make(self, variant: VariantName) -> Path:
+        """Directory of the variant's files, made if need be."""
+        source, target = self._spec.eager.model_dir, self._spec.output / variant / "model"
+        if variant == "compile" or target.exists():
+            return source if variant == "compile" else target
+        if variant == "bf16":
+            bf16 = Bf16Predictor(self._spec.eager)
+            make_bf16(bf16, source, target)
+        elif variant == "onnx":
+            make_onnx(self._eager, source, target, self._spec.eager.task)
+        else:
+            make_int8(self._make("onnx"), target)
+        return target
+
+    def _load(self, variant: VariantName, folder: Path) -> Predictor:
+        spec = self._spec.eager.model_copy(update={"variant": variant, "model_dir": folder})
+        return predictor_class(variant)(spec)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def _end_with_parent() -> None:
+    """Wait until the launcher, which holds the other end of our standard input, is gone."""
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the results are written; taking torch down tidily would cost most of a second

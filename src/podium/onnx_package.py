@@ -1,0 +1,126 @@
+"""Runs an exported package with onnxruntime, tokenizers and numpy alone.
+
+It imports nothing of Podium, since it travels with the model: what is checked, measured and served is this code.
+A package is a directory with
+
+- `model.onnx`: int64 inputs of shape (rows, tokens), named as the tokenizer names them; output `logits`, float32, of
+  shape (rows, labels), or (rows, tokens, labels) for `ner`;
+- `tokenizer.json`: the tokenizer with its truncation and padding, as the `tokenizers` library reads it;
+- `podium.json`: `task`, and `labels` in the order of the logits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+ABOUT, GRAPH, TOKENIZER = "podium.json", "model.onnx", "tokenizer.json"
+OUTSIDE = "O"
+
+
+class OnnxPackage:
+    """A sequence or token classifier, loaded and ready.
+
+    Attributes:
+        task: `text-classification`, whose rows are texts, or `ner`, whose rows are lists of words.
+        labels: in the order of the logits.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None, provider: str = "CPUExecutionProvider"):
+        """Load a package.
+
+        Args:
+            folder: the package.
+            threads: of the arithmetic within one operator; None for all cores. Operators run one after another.
+            provider: execution provider of onnxruntime.
+
+        Raises:
+            ValueError: a file of the package is missing or damaged.
+        """
+        about = _read(folder / ABOUT, lambda path: json.loads(path.read_text(encoding="utf-8")))
+        try:
+            self.task, self.labels = str(about["task"]), tuple(map(str, about["labels"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{folder / ABOUT} must give task and labels, but: {error!r}") from error
+        self._tokenizer = _read(folder / TOKENIZER, lambda path: Tokenizer.from_file(str(path)))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads or 0, 1
+        self._session = _read(
+            folder / GRAPH, lambda path: onnxruntime.InferenceSession(str(path), options, providers=[provider])
+        )
+        self._inputs = [item.name for item in self._session.get_inputs()]
+
+    def __call__(self, rows: Sequence[str | list[str]]) -> list[Any]:
+        """The label of each text, or the label of each word; a word that is cut off is `O`."""
+        encodings, scores = self._run(rows)
+        best = scores.argmax(axis=-1)
+        if self.task != "ner":
+            return [self.labels[index] for index in best]
+        return [
+            name_words(first_pieces(item.word_ids), row, len(words), self.labels)
+            for item, row, words in zip(encodings, best, rows, strict=True)
+        ]
+
+    def logits(self, rows: Sequence[str | list[str]]) -> list[NDArray[np.float32]]:
+        """Logits of each text, shape (labels,), or of the words of each row, as `word_logits` gives them."""
+        encodings, scores = self._run(rows)
+        if self.task != "ner":
+            return list(scores)
+        return [
+            word_logits(first_pieces(item.word_ids), row, len(words))
+            for item, row, words in zip(encodings, scores, rows, strict=True)
+        ]
+
+    def tokens(self, rows: Sequence[str | list[str]]) -> list[int]:
+        """Number of model input tokens of each row, after truncation."""
+        return [sum(item.attention_mask) for item in self._encode(rows)]
+
+    def _encode(self, rows: Any) -> list[Encoding]:
+        return list(self._tokenizer.encode_batch(rows, is_pretokenized=self.task == "ner"))
+
+    def _run(self, rows: Any) -> tuple[list[Encoding], NDArray[np.float32]]:
+        encodings = self._encode(rows)
+        known = {
+            "input_ids": lambda item: item.ids,
+            "attention_mask": lambda item: item.attention_mask,
+            "token_type_ids": lambda item: item.type_ids,
+        }
+        feed = {name: np.array([known[name](item) for item in encodings], dtype=np.int64) for name in self._inputs}
+        return encodings, self._session.run(["logits"], feed)[0]
+
+
+def first_pieces(words: Sequence[int | None]) -> dict[int, int]:
+    """Position of the first sub-word of each word, by number of the word, from the word behind each position."""
+    found: dict[int, int] = {}
+    for position, word in enumerate(words):
+        if word is not None:
+            found.setdefault(word, position)
+    return found
+
+
+def name_words(first: dict[int, int], best: Sequence[int], count: int, labels: Sequence[str]) -> list[str]:
+    """The label of each of `count` words, that of its first sub-word; a word that is cut off is `O`."""
+    return [labels[best[first[word]]] if word in first else OUTSIDE for word in range(count)]
+
+
+def word_logits(first: dict[int, int], scores: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Logits of `count` words, shape (words, labels), each those of its first sub-word; NaN where it is cut off."""
+    found = np.full((count, scores.shape[-1]), np.nan, dtype=np.float32)
+    found[list(first)] = scores[list(first.values())]
+    return found
+
+
+def _read(path: Path, read: Any) -> Any:
+    if not path.is_file():
+        raise ValueError(f"a package must have {path.name}, but {path.parent} has none; export the model again")
+    try:
+        return read(path)
+    except Exception as error:  # onnxruntime and tokenizers raise classes derived from Exception alone
+        raise ValueError(f"{path} must be whole, but cannot be read: {error}; export the model again") from error
