@@ -121,7 +121,7 @@ def _katib(study: Study) -> str:
     resource = study.description.about.katib
     if resource is None:
         raise InputError(
-            f"only a study that was read from a Katib file, or ran on Katib, is written as one, but {study.name} "
-            f"searched backbone {study.description.about.backbone!r} on this machine; --format json has its experiment"
+            f"only a study that was read from a Katib file is written as one, but {study.name} searched backbone "
+            f"{study.description.about.backbone!r}; --format json has its experiment"
         )
     return yaml.safe_dump(resource, sort_keys=False)
