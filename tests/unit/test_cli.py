@@ -17,6 +17,11 @@ SURFACE = {
     "history": {"--output", "--tracking-uri"},
     "replay": {"--store"},
     "config show": {"--preset", "--config"},
+    "hpo run": {"--directory", "--output", "--seed", "--fresh", "--dry-run"},
+    "hpo status": {"--store", "--watch"},
+    "hpo best": {"--output", "--store"},
+    "hpo export": {"--format", "--output", "--store"},
+    "hpo importance": {"--store"},
 }
 
 
