@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.config.schema import Task
+from podium.onnx_package import GRAPH
 from podium.records import ModelRecord
 from podium.tracking.connection import load_mlflow
 
@@ -21,33 +23,83 @@ _PIPELINES: dict[Task, str] = {"text-classification": "text-classification", "ne
 _PYFUNC: dict[Task, dict[str, Any]] = {"text-classification": {}, "ner": {"ignore_labels": []}}
 """Settings of the pyfunc flavor. Its parser in mlflow 3.17 fails on a sentence without entities, so it is given every
 token's tag, `O` too."""
+_TEXTS = ["A match in London", "Shares fell"]
 
 
 def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | None, folder: Path) -> None:
-    """Write everything of an MLflow model but its weights into `folder`: MLmodel, requirements, tokenizer.
+    """Write everything of an MLflow model but its weights into `folder`: MLmodel, signature, example, requirements.
 
-    The weights belong below `WEIGHTS`, where the files of `path` go as they are. mlflow 3.17 cannot package a
-    checkpoint from its path under transformers 5 (`check_task` there gives class names instead of classes), so the
-    pipeline is built, which also proves that it loads.
+    The weights belong below `WEIGHTS`, where the files of `path` go as they are. Making the example's answer proves
+    that the model loads and predicts.
+
+    Args:
+        path: directory of a model that transformers loads, or an exported package (`podium.onnx_package`).
+        model: the refit that it is, or was made from.
+        model_id: of the logged model.
+        run_id: of the run that made it.
+        folder: must not exist.
+    """
+    common = {
+        "mlflow_model": load_mlflow().models.Model(model_id=model_id, run_id=run_id),
+        "metadata": {"podium.model.key": model.key, "podium.model.digest": model.artifacts["model"].digest},
+    }
+    with _silence():
+        if (path / GRAPH).is_file():
+            _describe_package(path, model.task, folder, common)
+        else:
+            _describe_transformers(path, model, folder, common)
+    (folder / "LICENSE.txt").unlink(missing_ok=True)
+
+
+def _describe_transformers(path: Path, model: ModelRecord, folder: Path, common: dict[str, Any]) -> None:
+    """The pipeline of transformers; as pyfunc it takes texts.
+
+    mlflow 3.17 cannot package a checkpoint from its path under transformers 5 (`check_task` there gives class names
+    instead of classes), so the pipeline is built.
     """
     mlflow = load_mlflow()
     from transformers import pipeline
 
-    with _silence():
-        task = _PIPELINES[model.task]
-        built = pipeline(task, model=str(path), tokenizer=str(path), device="cpu")
-        built.model.name_or_path = f"podium:refit/{model.key}"
-        mlflow.transformers.save_model(
-            built,
-            str(folder),
-            task=task,
-            model_config=_PYFUNC[model.task] or None,
-            mlflow_model=mlflow.models.Model(model_id=model_id, run_id=run_id),
-            metadata={"podium.model.key": model.key, "podium.model.digest": model.artifacts["model"].digest},
-            pip_requirements=[_pinned(name) for name in ("torch", "transformers")],
-        )
+    task = _PIPELINES[model.task]
+    built = pipeline(task, model=str(path), tokenizer=str(path), device="cpu")
+    built.model.name_or_path = f"podium:refit/{model.key}"
+    mlflow.transformers.save_model(
+        built,
+        str(folder),
+        task=task,
+        model_config=_PYFUNC[model.task] or None,
+        input_example=_TEXTS,
+        pip_requirements=[_pinned(name) for name in ("torch", "transformers")],
+        **common,
+    )
     shutil.rmtree(folder / WEIGHTS)
-    (folder / "LICENSE.txt").unlink(missing_ok=True)
+
+
+def _describe_package(path: Path, task: Task, folder: Path, common: dict[str, Any]) -> None:
+    """A pyfunc of onnxruntime and tokenizers alone; it takes a column `text`, or for `ner` a column `tokens`."""
+    mlflow = load_mlflow()
+    import pandas as pd
+
+    from podium import onnx_package
+
+    example = {"tokens": [text.split() for text in _TEXTS]} if task == "ner" else {"text": _TEXTS}
+    # mlflow runs the logged code here as well, to make the example's answer.
+    sys.modules["onnx_package"] = onnx_package
+    mlflow.pyfunc.save_model(
+        str(folder),
+        python_model=str(Path(__file__).with_name("served_onnx.py")),
+        code_paths=[str(onnx_package.__file__)],
+        artifacts={"package": str(path)},
+        input_example=pd.DataFrame(example),
+        pip_requirements=[_pinned(name) for name in ("onnxruntime", "tokenizers", "numpy", "pandas")],
+        **common,
+    )
+    written = mlflow.models.Model.load(str(folder))
+    flavor = written.flavors["python_function"]
+    flavor["artifacts"]["package"] = {"uri": f"podium:{WEIGHTS}", "path": WEIGHTS}
+    flavor["model_code_path"] = "served_onnx.py"  # mlflow looks for it in the model, and notes where it was before
+    written.save(str(folder / "MLmodel"))
+    shutil.rmtree(folder / "artifacts")
 
 
 def _pinned(name: str) -> str:

@@ -1,0 +1,91 @@
+"""What makes a variant fail, on logits and predictions made by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from podium.evaluation.predictions import Predictions
+from podium.export.check import LOGITS, QUALITY, Rows, check, compare_logits, predict, verdict
+from podium.records import VariantCheck
+
+LABELS = ("ham", "spam")
+TAGS = ("B-PER", "O")
+
+
+def predictions(right: int, rows: int = 200) -> Predictions:
+    truth = np.arange(rows) % 2
+    predicted = np.where(np.arange(rows) < right, truth, 1 - truth)
+    return Predictions("text-classification", LABELS, tuple(map(str, range(rows))), truth, predicted)
+
+
+def checked(right: int, difference: float = 0.0, margin: float = 0.01) -> VariantCheck:
+    logits = (difference, 2.0)
+    return check(logits, 64, 1e-4, predictions(right), predictions(200), "accuracy", margin, seed=3)
+
+
+def test_an_equal_variant_passes() -> None:
+    found = checked(200)
+    assert (found.agreement, found.difference.value, found.score.value) == (1.0, 0.0, 1.0)
+    assert verdict(found) == ("", "")
+
+
+def test_logits_beyond_the_tolerance_fail_whatever_the_quality() -> None:
+    assert verdict(checked(200, difference=1.9e-4)) == ("", "")
+    code, reason = verdict(checked(200, difference=2.1e-4))
+    assert code == LOGITS
+    assert "by up to 0.00021 on 64 held-out rows, more than 0.0001 of their scale of 2" in reason
+
+
+def test_a_loss_fails_only_when_it_is_measurably_beyond_the_margin() -> None:
+    assert verdict(checked(198)) == ("", ""), "two rows of 200 may be chance"
+    code, reason = verdict(checked(180))
+    assert code == QUALITY
+    assert "accuracy on held-out rows is -0.1000 against the eager model" in reason
+    assert "benchmark.max_quality_loss" in reason
+    assert verdict(checked(180, margin=0.2)) == ("", "")
+
+
+def test_the_difference_of_logits_leaves_out_words_that_are_cut_off() -> None:
+    cut = [np.nan, np.nan]
+    eager = [np.array([[1.0, -4.0], cut], dtype=np.float32)]
+    own = [np.array([[1.5, -4.0], cut], dtype=np.float32)]
+    assert compare_logits(eager, own) == (0.5, 4.0)
+
+
+@pytest.mark.parametrize("bad", [[np.nan, 1.0], [np.inf, 1.0], [np.nan, np.nan]])
+def test_logits_that_are_not_finite_are_an_error(bad: list[float]) -> None:
+    with pytest.raises(FloatingPointError, match="must be finite"):
+        compare_logits([np.ones(2, dtype=np.float32)], [np.array(bad, dtype=np.float32)])
+
+
+class ByLength:
+    """Says spam of a text with an odd number of characters; knows only the first two words of a sentence."""
+
+    def __init__(self, task: str):
+        self.task, self.batches = task, [0]
+
+    def logits(self, rows: list[Any]) -> list[Any]:
+        self.batches.append(len(rows))
+        if self.task != "ner":
+            return [np.array([1.0, 3.0 * (len(row) % 2)], dtype=np.float32) for row in rows]
+        words = [[[len(word), 2.0] if at < 2 else [np.nan, np.nan] for at, word in enumerate(row)] for row in rows]
+        return [np.array(row, dtype=np.float32) for row in words]
+
+
+def test_predictions_are_in_the_order_of_the_rows_with_probabilities() -> None:
+    texts = ["x" * (7 * number % 50 + 1) for number in range(70)]
+    held = Rows(LABELS, [f"r{number}" for number in range(70)], texts, np.zeros(70, dtype=int), "text-classification")
+    found = predict(ByLength("text-classification"), held)  # type: ignore[arg-type]
+    assert list(found.predicted) == [len(text) % 2 for text in texts]
+    assert found.ids == tuple(held.ids)
+    assert found.probabilities is not None
+    assert found.probabilities[0, 1] == pytest.approx(1 / (1 + np.exp(1.0 - 3.0)))
+
+
+def test_a_word_that_is_cut_off_is_outside() -> None:
+    held = Rows(TAGS, ["a", "b"], [["I", "Peter", "Paul"], ["Mary"]], [["O"] * 3, ["O"]], "ner")
+    found = predict(ByLength("ner"), held)  # type: ignore[arg-type]
+    assert found.predicted == (("O", "B-PER", "O"), ("B-PER",))
