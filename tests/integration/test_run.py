@@ -24,7 +24,7 @@ from podium.records import (
 
 pytestmark = pytest.mark.integration
 
-STEPS = ["prepare", "hpo-bert-tiny", "refit-bert-tiny", "select", "benchmark", "decide", "report"]
+STEPS = ["prepare", "baseline", "hpo-bert-tiny", "refit-bert-tiny", "select", "benchmark", "decide", "report"]
 
 
 def how(finished: Finished) -> dict[str, str]:
@@ -46,6 +46,9 @@ def test_smoke_run_ends_with_a_proven_champion(smoke_run: Finished) -> None:
     assert model.metrics[selection.metric].low <= model.metrics[selection.metric].value
     assert 0 < measured.quantile_ms(0.5) <= measured.quantile_ms(0.9)
     assert (decision.verdict, decision.winner) == ("PROMOTE", "bert-tiny")
+    assert [one.name for one in selection.baselines] == ["linear", "majority"]
+    assert any("does not measurably beat the linear baseline" in warning for warning in selection.warnings)
+    assert any(reason.code.endswith(("worse-than-baseline", "baseline-not-beaten")) for reason in decision.reasons)
     for expected in ("Winner", "bert-tiny", "Score", "Latency", "PROMOTE", "report.html", "mlflow ui"):
         assert expected in smoke_run.output
 
@@ -71,6 +74,14 @@ def test_the_same_command_again_recomputes_nothing_and_is_fast(smoke_run: Finish
     assert seconds < 30, f"an unchanged re-run took {seconds:.1f} s; benchmarks/ has the 10 s figure on a quiet machine"
 
 
+def test_a_decision_is_replayed_from_its_record_and_told_in_the_history(smoke_run: Finished) -> None:
+    decision = DecisionRecord.read(smoke_run.record("decide"))
+    replayed = podium(smoke_run.folder, "replay", decision.key[:10])
+    assert replayed.code == 0 and f"decision {decision.key[:12]}: PROMOTE, as recorded" in replayed.output
+    (move,) = json.loads(podium(smoke_run.folder, "history", "bbc-news", "-o", "json").output)
+    assert (move["how"], move["after"], move["decision"], move["state"]) == ("decided", "1", decision.key, "done")
+
+
 def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> None:
     same = podium(smoke_run.folder, "run", "--preset", "smoke", "--dry-run")
     assert same.code == 0, same.output
@@ -86,6 +97,7 @@ def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> N
     [
         ("benchmark.samples=120", {"benchmark", "decide", "report"}),
         ("selection.constraints.size_mb=1000", {"decide", "report"}),
+        ("selection.promotion.must_beat_baselines=true", {"decide", "report"}),
         ("hpo.max_trials=3", {"hpo-bert-tiny", "select", "report"}),
     ],
 )
@@ -100,7 +112,7 @@ def test_changing_one_field_recomputes_what_is_downstream(
         before = StudyRecord.read(smoke_copy.record("hpo-bert-tiny"))
         after = StudyRecord.read(changed.record("hpo-bert-tiny"))
         assert after.trials[: len(before.trials)] == before.trials and len(after.trials) == 3
-        recomputed = set(STEPS[1:]) if after.best != before.best else recomputed
+        recomputed = set(STEPS[2:]) if after.best != before.best else recomputed
         assert computed >= {"hpo-bert-tiny", "select", "report"} and "prepare" not in computed
     else:
         assert computed == recomputed

@@ -57,7 +57,7 @@ def _tfidf_regression(texts: list[str], classes: np.ndarray, asked: list[str], c
 
     # Any run of characters without white space is a token, so that no script is left without features.
     words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), max_features=_MAX_FEATURES, token_pattern=r"\S+")
-    model = make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000)).fit(texts, classes)
+    model = make_pipeline(words, LogisticRegression(C=10.0, solver="newton-cg")).fit(texts, classes)
     found = np.zeros((len(asked), count))
     found[:, model.classes_] = model.predict_proba(asked)
     return found

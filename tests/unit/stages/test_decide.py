@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from podium.records import Incumbent
 from podium.stages import decide
 from podium.stages.decide import still_holds
+from podium.stages.keys import decision_key
+from podium.stages.step import open_store
 from tests.unit.report.samples import sample
 
 INPUTS = sample()
@@ -45,6 +49,32 @@ def test_a_promotion_holds_while_its_champion_is_in_place(
     monkeypatch.setattr(decide, "tracker_for", lambda _: Registry(now))
     run = INPUTS.run.model_copy(update={"incumbent": began_with})
     assert still_holds(run)(PROMOTED) is holds
+
+
+@pytest.mark.parametrize(("verdict", "same"), [("PROMOTE", True), ("HOLD", False)])
+def test_a_champion_that_won_on_this_very_evidence_is_judged_as_it_was_then(
+    verdict: str, same: bool, tmp_path: Path
+) -> None:
+    """One that people promoted after a HOLD is the incumbent like any other."""
+    config = INPUTS.run.config.model_copy(update={"store": str(tmp_path)})
+    run = INPUTS.run.model_copy(update={"config": config})
+    key = decision_key(run, INPUTS.selection, INPUTS.benchmark, None)
+    stored = INPUTS.decision.model_copy(update={"key": key.digest, "verdict": verdict, "incumbent": None})
+    open_store(config).put(key, stored)
+    began = run.model_copy(update={"incumbent": champion(key.digest)})
+    found = decide.judged_against(began, INPUTS.selection, INPUTS.benchmark)
+    assert found == (None if same else began.incumbent)
+
+
+def test_a_rollback_is_evidence_where_it_concerns_a_champion() -> None:
+    entry = INPUTS.selection.leaderboard[0]
+
+    def key(**withdrawn: str) -> str:
+        run = INPUTS.run.model_copy(update={"withdrawn": withdrawn})
+        return decision_key(run, INPUTS.selection, INPUTS.benchmark, None).digest
+
+    assert key(another="x") == key()
+    assert len({key(), key(**{entry.model_digest: "x"}), key(**{entry.model_digest: "y"})}) == 3
 
 
 def test_a_decision_that_promoted_nothing_always_holds() -> None:

@@ -1,0 +1,130 @@
+"""An incumbent asked about held-out rows: the model of a real run, on its own data and on data it does not know."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Finished
+from podium.config.schema import DatasetConfig, TrackingConfig
+from podium.data.artifact import DataArtifact
+from podium.data.prepare import prepare
+from podium.errors import ModelError
+from podium.evaluation.predictions import Predictions
+from podium.keys import Key
+from podium.records import DataRecord, Incumbent, ModelRecord, RunRecord
+from podium.stages.incumbent import incumbent_predictions
+from podium.stages.step import StepRun
+from podium.store.store import ArtifactStore
+from podium.tracking import tracker_for
+from podium.training.evaluate import predict_test_rows
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def store(smoke_run: Finished) -> ArtifactStore:
+    return ArtifactStore(str(smoke_run.folder / "podium-out" / "store"))
+
+
+@pytest.fixture
+def model(smoke_run: Finished) -> ModelRecord:
+    return ModelRecord.read(smoke_run.record("refit-bert-tiny"))
+
+
+@pytest.fixture
+def data(smoke_run: Finished) -> DataRecord:
+    return DataRecord.read(smoke_run.record("prepare"))
+
+
+def step_in(store: ArtifactStore, smoke_run: Finished) -> StepRun:
+    run = RunRecord.read(next(smoke_run.directory.glob("kfp/*/prepare/run")))
+    tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_run.folder}/podium-out/mlflow.db"))
+    return StepRun(run, store, tracker, "", Key.of("decision"), {}, None)
+
+
+def incumbent(smoke_run: Finished) -> Incumbent:
+    tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_run.folder}/podium-out/mlflow.db"))
+    found = tracker.incumbent("bbc-news")
+    assert found is not None
+    return found
+
+
+def test_a_model_asked_again_says_what_its_refit_said(store, model, data, tmp_path: Path) -> None:
+    artifact = data.artifacts["data"]
+    found = predict_test_rows(
+        store.fetch(model.artifacts["model"]),
+        DataArtifact(store.fetch(artifact)),
+        data_digest=artifact.digest,
+        cache=tmp_path,
+        threads=1,
+    )
+    before = Predictions.load(store.fetch(model.artifacts["predictions"]))
+    assert (found.ids, found.labels) == (before.ids, before.labels)
+    assert np.array_equal(found.truth, before.truth) and np.array_equal(found.predicted, before.predicted)
+    assert found.probabilities == pytest.approx(before.probabilities, abs=1e-4)
+
+
+def test_the_order_of_the_model_s_own_labels_does_not_matter(store, model, data, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(store.fetch(model.artifacts["model"]), folder, copy_function=shutil.copyfile)
+    config = json.loads((folder / "config.json").read_text())
+    names = list(config["id2label"].values())
+    config["id2label"] = {str(place): name for place, name in enumerate(names[1:] + names[:1])}
+    config["label2id"] = {name: int(place) for place, name in config["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    artifact = DataArtifact(store.fetch(data.artifacts["data"]))
+    found = predict_test_rows(folder, artifact, data_digest="d", cache=tmp_path / "cache", threads=1)
+    before = Predictions.load(store.fetch(model.artifacts["predictions"]))
+    shifted = (before.predicted + 1) % len(names)
+    assert [found.labels[row] for row in found.predicted] == [names[row] for row in shifted]
+
+
+def test_without_its_record_the_incumbent_is_taken_from_the_registry(
+    smoke_run: Finished, store, data, tmp_path: Path
+) -> None:
+    elsewhere = ArtifactStore(str(tmp_path / "store"))
+    elsewhere.put_artifact("data", store.fetch(data.artifacts["data"]))
+    seen = incumbent_predictions(step_in(elsewhere, smoke_run), data, incumbent(smoke_run))
+    assert seen.predictions is not None and len(seen.predictions) == data.rows["test"]
+    assert seen.made is not None and elsewhere.fetch(seen.made).is_dir()
+    own = incumbent_predictions(step_in(store, smoke_run), data, incumbent(smoke_run))
+    assert own.made is None and np.array_equal(own.predictions.predicted, seen.predictions.predicted)
+
+
+def test_a_registered_model_that_was_changed_is_not_asked(
+    smoke_run: Finished, store, data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = ArtifactStore(str(tmp_path / "store"))
+    elsewhere.put_artifact("data", store.fetch(data.artifacts["data"]))
+    changed = incumbent(smoke_run).model_copy(update={"model_digest": "0" * 64})
+    seen = incumbent_predictions(step_in(elsewhere, smoke_run), data, changed)
+    assert seen.predictions is None and "their digest differs" in seen.problem
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "message"),
+    [
+        ("text-classification", "words number {row},{label}", "labels must be those of the data"),
+        ("ner", "", "a model for ner is a ForTokenClassification"),
+    ],
+)
+def test_a_model_for_other_labels_or_another_task_is_refused(
+    store, model, tmp_path: Path, task: str, rows: str, message: str
+) -> None:
+    path = tmp_path / ("rows.csv" if rows else "rows.conll")
+    lines = [rows.format(row=row, label=row % 2) for row in range(40)] if rows else ["Ada B-PER\nran O\n"] * 40
+    path.write_text("\n".join(["text,label", *lines] if rows else [f"{n} O\n{line}" for n, line in enumerate(lines)]))
+    prepare(DatasetConfig(name="x", path=str(path), task=task), 13, tmp_path / "data")
+    with pytest.raises(ModelError, match=message):
+        predict_test_rows(
+            store.fetch(model.artifacts["model"]),
+            DataArtifact(tmp_path / "data"),
+            data_digest="d",
+            cache=tmp_path / "cache",
+            threads=1,
+        )
