@@ -276,7 +276,8 @@ class TestWhatGoesWrong:
         (name,) = names(api)
         trials = run_study(experiment(max_trials=4), ledger, engine(api))
         assert names(api) == [name]
-        assert trial.executions() == dict.fromkeys(range(4), 1)
+        assert sum(trial.executions().values()) == 4
+        assert len({record.labels["katib_trial"] for record in trials}) == 4
         assert {record.labels["katib_experiment"] for record in trials} == {name}
 
     def test_an_api_server_with_hiccups_changes_nothing(
@@ -322,8 +323,8 @@ class TestWhatGoesWrong:
             run_study(experiment(max_trials=4), ledger, engine(api), on_trial)
         api.faults.clear()
         trials = run_study(experiment(max_trials=4), ledger, engine(api))
-        assert katib.trial.executions() == dict.fromkeys(range(4), 1)
-        assert len(trials) == 4
+        assert sum(katib.trial.executions().values()) == 4
+        assert len({record.labels["katib_trial"] for record in trials}) == 4
 
     def test_where_the_ledger_lacks_a_result_katibs_counts(
         self, api: ApiServer, katib: KatibController, trial: Trial, ledger: TrialLedger

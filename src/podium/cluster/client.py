@@ -16,7 +16,7 @@ from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
-from podium.cluster.resources import POD, Kind, Manifest
+from podium.cluster.resources import NAMESPACE, POD, Kind, Manifest
 from podium.errors import ClusterError
 
 _RETRIED = (429, 500, 502, 503, 504)
@@ -120,9 +120,9 @@ class Cluster:
         settings.retries = False
         return cls(client.ApiClient(settings), namespace or found, patience)
 
-    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest | None:
+    def get(self, kind: Kind, name: str) -> Manifest | None:
         """An object, or None where there is none (nor such a kind)."""
-        where = self._where(kind, namespace)
+        where = self._where(kind)
         try:
             found: Manifest = self._request("GET", kind.path(where, name), f"{kind.name} {_title(where, name)}")
         except ClusterError as error:
@@ -133,14 +133,15 @@ class Cluster:
 
     def find(self, kind: Kind, selector: str = "") -> tuple[list[Manifest], str]:
         """All objects of the namespace that a label selector finds, and the resource version of the answer."""
-        where, query = self._where(kind, None), [("labelSelector", selector)] if selector else []
+        where, query = self._where(kind), [("labelSelector", selector)] if selector else []
         answer = self._request("GET", kind.path(where), f"{kind.plural} of namespace {where}", query=query)
         return list(answer["items"]), str(answer["metadata"]["resourceVersion"])
 
     def create(self, kind: Kind, manifest: Mapping[str, Any]) -> Manifest:
         """Create an object; the error has status 409 where one of that name exists, perhaps from a lost answer."""
-        title = f"{kind.name} {_title(self.namespace, manifest['metadata']['name'])}"
-        created: Manifest = self._request("POST", kind.path(self.namespace), title, body=dict(manifest))
+        where = self._where(kind)
+        title = f"{kind.name} {_title(where, manifest['metadata']['name'])}"
+        created: Manifest = self._request("POST", kind.path(where), title, body=dict(manifest))
         return created
 
     def create_or_adopt(
@@ -169,8 +170,8 @@ class Cluster:
         """Merge changes into an object (RFC 7386)."""
         patched: Manifest = self._request(
             "PATCH",
-            kind.path(self.namespace, name),
-            f"{kind.name} {_title(self.namespace, name)}",
+            kind.path(self._where(kind), name),
+            f"{kind.name} {_title(self._where(kind), name)}",
             body=dict(changes),
             content="application/merge-patch+json",
         )
@@ -183,7 +184,8 @@ class Cluster:
             Whether it is gone, after at most `wait_seconds`.
         """
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
-        path, title = kind.path(self.namespace, name), f"{kind.name} {_title(self.namespace, name)}"
+        where = self._where(kind)
+        path, title = kind.path(where, name), f"{kind.name} {_title(where, name)}"
         try:
             self._request("DELETE", path, title, body=options)
         except ClusterError as error:
@@ -248,7 +250,7 @@ class Cluster:
             pairs = [("labelSelector", selector)] if selector else []
             pairs += [("watch", "true"), ("allowWatchBookmarks", "true")]
             pairs += [("resourceVersion", query["resource_version"]), ("timeoutSeconds", str(query["timeout_seconds"]))]
-            path = kind.path(self._where(kind, None))
+            path = kind.path(self._where(kind))
             silence = (self._patience.timeout_seconds, seconds + self._patience.timeout_seconds)
             return self._call("GET", path, query=pairs, raw=True, timeout=silence)
 
@@ -293,8 +295,8 @@ class Cluster:
             _request_timeout=timeout or (wait, wait),
         )
 
-    def _where(self, kind: Kind, namespace: str | None) -> str | None:
-        return None if kind.name == "Namespace" else namespace or self.namespace
+    def _where(self, kind: Kind) -> str | None:
+        return None if kind == NAMESPACE else self.namespace
 
 
 def _title(namespace: str | None, name: str) -> str:

@@ -31,7 +31,7 @@ class Command:
     """What a pod executes.
 
     Attributes:
-        arguments: the whole command line.
+        arguments: of Python, which starts by itself or, with several nodes, by torchrun.
         environment: variables by name.
         labels: of the pod.
     """
@@ -86,7 +86,7 @@ def train_job(config: ClusterConfig, command: Command) -> Manifest:
         "runtimeRef": {"name": config.runtime},
         "trainer": {
             "image": config.image,
-            "command": list(command.arguments),
+            "command": ["torchrun", *command.arguments],
             "env": _environment(command),
             "numNodes": config.trial_nodes,
             "resourcesPerNode": resources(pool),
@@ -113,7 +113,7 @@ def pod_spec(config: ClusterConfig, command: Command) -> Manifest:
     container: Manifest = {
         "name": CONTAINER,
         "image": config.image,
-        "command": list(command.arguments),
+        "command": ["python", *command.arguments],
         "env": _environment(command),
         "resources": resources(config.pool),
         "securityContext": _container_security(),

@@ -29,6 +29,7 @@ from podium.hpo.metric_line import metric_line
 from podium.hpo.remote import RemoteTrial
 from podium.hpo.space import Params, Space
 from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
+from podium.store.owner import Owner
 from podium.store.store import ArtifactStore
 from podium.training.execution.signals import sigterm_unwinds
 
@@ -36,6 +37,8 @@ STORE_VARIABLE = "PODIUM_STORE"
 LEDGER_VARIABLE = "PODIUM_LEDGER"
 NAME_VARIABLE = "PODIUM_TRIAL"
 OPTION_PREFIX = "KUBEFLOW_TRAINER_OPT_"
+RANK_VARIABLE = "RANK"
+"""Set by torchrun: of several processes that train together, the one of rank 0 writes the trial's documents."""
 
 _TASK = "pod.json"
 _LOCAL = ("data", "backbone", "output", "cache")
@@ -99,12 +102,34 @@ class PodTask(Frozen):
         documents.put(_TASK, self.model_dump_json(indent=1))
 
 
+class _Aside:
+    """Documents as they are, with what is written kept in this process: for ranks that only lend a hand."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._written: dict[str, str] = {}
+        self.place = documents.place
+
+    def put(self, name: str, text: str) -> None:
+        self._written[name] = text
+
+    def get(self, name: str) -> str | None:
+        return self._written.get(name) or self._documents.get(name)
+
+    def names(self) -> list[str]:
+        return sorted({*self._written, *self._documents.names()})
+
+    def below(self, name: str) -> Documents:
+        return _Aside(self._documents.below(name))
+
+
 @dataclass(frozen=True)
 class PodTrial:
     """Fetches data and backbone, and cross-validates. See `TrialFunction`."""
 
     task: PodTask
     store: ArtifactStore
+    rank: str
 
     @property
     def event_fields(self) -> Mapping[str, Scalar]:
@@ -121,7 +146,7 @@ class PodTrial:
         from podium.training.execution.environment import training_environment
         from podium.training.spec import TrainingSpec
 
-        output = self.store.cache("trial")
+        output = self.store.cache(f"trial-{self.rank}")
         spec = TrainingSpec.model_validate(
             {
                 **self.task.training,
@@ -182,11 +207,14 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
         if not value:
             raise InputError(f"the variable {variable} must be set, as the engine that starts trials does, but is not")
     store = ArtifactStore(uri)
-    documents = store.documents(ledger)
+    documents: Documents = store.documents(ledger)
     task = PodTask.read(documents)
     params = params_given(arguments, environment, Space.from_config(task.space))
+    remote, rank = RemoteTrial(documents.below(name)), environment.get(RANK_VARIABLE, "0")
+    if rank != "0":
+        remote = RemoteTrial(_Aside(documents.below(name)), Owner(host=f"rank {rank}", pid=0, started=0.0))
     with sigterm_unwinds():
-        return RemoteTrial(documents.below(name)).execute(PodTrial(task, store), params)
+        return remote.execute(PodTrial(task, store, rank), params)
 
 
 def main() -> int:

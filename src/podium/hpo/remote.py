@@ -26,8 +26,10 @@ _NOBODY = Owner(host="engine", pid=0, started=0.0)
 class RemoteTrial:
     """The documents of one trial. Methods raise StoreError when the storage fails."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, owner: Owner | None = None) -> None:
+        """Look at documents, as `owner` where they are written; None: as this process."""
         self._documents = documents
+        self._owner = owner
 
     @property
     def record(self) -> TrialRecord | None:
@@ -66,7 +68,7 @@ class RemoteTrial:
             PodiumError: it would end every trial alike; the engine finds it as `error`.
             StudyFailed: another process on this machine executes the trial.
         """
-        ledger, found = TrialLedger(self._documents), self.record
+        ledger, found = TrialLedger(self._documents, self._owner), self.record
         if found is not None and found.status != "running":
             return found
         claim = ledger.begin(number, params) if found is None else ledger.take_over(found.number)

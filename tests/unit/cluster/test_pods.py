@@ -10,7 +10,7 @@ import pytest
 from podium.cluster.pods import CONTAINER, Command, job, trial_manifest
 from podium.config.cluster import ClusterConfig
 
-COMMAND = Command(["python", "-m", "podium.hpo.pod", "--learning_rate=0.1"], {"PODIUM_STORE": "s3://b"}, {"a": "b"})
+COMMAND = Command(["-m", "podium.hpo.pod", "--learning_rate=0.1"], {"PODIUM_STORE": "s3://b"}, {"a": "b"})
 POOL = {
     "selector": {"pool": "gpu"},
     "tolerations": ("nvidia.com/gpu", "team=a:NoSchedule", "spare:NoExecute", "empty=:NoSchedule"),
@@ -54,7 +54,7 @@ def test_the_profile_of_the_pool_is_in_the_pod() -> None:
     pod = manifest["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["name"] == CONTAINER
-    assert container["command"] == COMMAND.arguments
+    assert container["command"] == ["python", *COMMAND.arguments]
     assert container["env"] == [{"name": "PODIUM_STORE", "value": "s3://b"}]
     assert container["envFrom"] == [{"secretRef": {"name": "store"}}, {"secretRef": {"name": "tracking"}}]
     assert container["resources"] == {
@@ -99,7 +99,7 @@ def test_several_nodes_make_a_train_job() -> None:
     spec = manifest["spec"]
     assert spec["runtimeRef"] == {"name": "torch-distributed"}
     assert spec["trainer"]["numNodes"] == 2
-    assert spec["trainer"]["command"][-1] == "--learning_rate=0.1"
+    assert spec["trainer"]["command"] == ["torchrun", *COMMAND.arguments]
     assert spec["trainer"]["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "2"
     (patch,) = spec["runtimePatches"]
     (replicated,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]

@@ -101,7 +101,7 @@ class Experiments:
     def all(self) -> list[Manifest]:
         """The Experiments of this study, the newest last."""
         found, _ = self._cluster.find(EXPERIMENT, selector_of(self.labels))
-        return sorted(found, key=_generation)
+        return sorted((item for item in found if _ledger(item) == self._place), key=_generation)
 
     def get(self, name: str) -> Manifest | None:
         """An Experiment; None for one that is gone or is being deleted."""
@@ -185,12 +185,10 @@ class Experiments:
         )
 
     def _is_same(self, found: Manifest) -> bool:
-        annotations = found["metadata"].get("annotations") or {}
-        return annotations.get(LEDGER_ANNOTATION) == self._place and annotations.get(SPEC_ANNOTATION) == self._digest
+        return (found["metadata"].get("annotations") or {}).get(SPEC_ANNOTATION) == self._digest
 
     def _check(self, found: Manifest) -> None:
-        title = self.title(name_of(found))
-        ledger = (found["metadata"].get("annotations") or {}).get(LEDGER_ANNOTATION, "something else")
+        title, ledger = self.title(name_of(found)), _ledger(found) or "something else"
         if ledger != self._place:
             raise ClusterError(
                 f"{title} must belong to the study at {self._place}, but belongs to {ledger}; delete or rename it",
@@ -219,6 +217,10 @@ def is_over(experiment: Manifest) -> bool:
 def selector_of(labels: Mapping[str, str]) -> str:
     """The selector of objects with these labels."""
     return ",".join(f"{name}={value}" for name, value in labels.items())
+
+
+def _ledger(experiment: Manifest) -> str | None:
+    return (experiment["metadata"].get("annotations") or {}).get(LEDGER_ANNOTATION)
 
 
 def _generation(experiment: Manifest) -> int:

@@ -42,7 +42,8 @@ class TrialPods:
 
     def log_of(self, name: str) -> str:
         """The command that shows the output of a trial."""
-        return f"kubectl logs -n {self._cluster.namespace} -l {_LABELS[self.kind.name]}={name} --all-containers"
+        selector = f"{_LABELS[self.kind.name]}={name}"
+        return f"kubectl logs -n {self._cluster.namespace} -l {selector} --all-containers --tail=-1"
 
     def check(self, selector: str) -> None:
         """Look for pods that do not start.

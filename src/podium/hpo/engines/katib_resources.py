@@ -89,7 +89,7 @@ def trial_template(
                     "hpo.engine=embedded"
                 )
     names = [name for name, _ in space.parameters]
-    arguments = ["python", "-m", "podium.hpo.pod", *(f"--{name}=${{trialParameters.{name}}}" for name in names)]
+    arguments = ["-m", "podium.hpo.pod", *(f"--{name}=${{trialParameters.{name}}}" for name in names)]
     variables = {**environment, NAME_VARIABLE: f"${{trialParameters.{_NAME_PARAMETER}}}"}
     spec = manifest(Command(arguments, variables, labels))
     return TrialTemplate(

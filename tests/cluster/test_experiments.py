@@ -1,0 +1,113 @@
+"""What Podium does with Experiments, against the API server that KUBECONFIG names; nothing is run there.
+
+Needs Katib's kinds and the right to create namespaces and Experiments. With Katib's controllers running, its webhook
+checks every request; the trials ask for an image that does not exist.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.cluster.client import Cluster, Patience
+from podium.cluster.pods import trial_manifest
+from podium.cluster.resources import EXPERIMENT, JOB, NAMESPACE, TRIAL, name_of
+from podium.config.cluster import ClusterConfig
+from podium.errors import ClusterError
+from podium.hpo.engines.katib_book import Book
+from podium.hpo.engines.katib_experiments import INJECTION_LABEL, Experiments, Marks
+from podium.hpo.engines.katib_resources import Names, trial_template
+from podium.hpo.experiment import Experiment
+from podium.hpo.ledger import TrialLedger
+
+from ..unit.hpo.support import experiment, file_ledger
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG names no cluster")
+    namespace = f"podium-test-{uuid.uuid4().hex[:8]}"
+    client = Cluster.connect(namespace, Patience(attempts=3, timeout_seconds=10))
+    try:
+        client.get(NAMESPACE, "default")
+    except ClusterError as error:
+        pytest.skip(f"the cluster cannot be reached: {error}")
+    try:
+        client.find(EXPERIMENT)
+    except ClusterError as error:
+        pytest.skip(f"Katib is not installed: {error}")
+    metadata = {"name": namespace, "labels": {INJECTION_LABEL: "enabled"}}
+    client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    yield client
+    client.delete(NAMESPACE, namespace)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> TrialLedger:
+    return file_ledger(tmp_path)
+
+
+def experiments(cluster: Cluster, ledger: TrialLedger, image: str = "registry.invalid/podium:1", **budget: Any) -> Any:
+    study = experiment(name=f"test-{Path(ledger.place).parents[2].name}", **budget)
+    names = Names(study.name, ledger.place)
+    make = partial(trial_manifest, ClusterConfig(image=image))
+    template = trial_template(study.space, make, {"PODIUM_STORE": "s3://none"}, {"podium/study": names.study})
+    kept = Experiments(cluster, Marks({"podium/run": "test"}), study, ledger.place, names, template)
+    return kept, book_of(study, ledger)
+
+
+def book_of(study: Experiment, ledger: TrialLedger) -> Book:
+    return Book(study, ledger, lambda _: None, str)
+
+
+def test_an_experiment_is_created_adopted_given_a_larger_budget_and_deleted(
+    cluster: Cluster, ledger: TrialLedger
+) -> None:
+    kept, book = experiments(cluster, ledger, max_trials=3)
+    kept.check_namespace()
+    assert kept.adopted(book) is None
+    name = kept.created(book)
+    try:
+        assert [name_of(found) for found in kept.all()] == [name]
+        assert kept.adopted(book) == name
+        larger, book = experiments(cluster, ledger, max_trials=7)
+        assert larger.adopted(book) == name
+        found = larger.get(name)
+        assert found is not None
+        assert found["spec"]["maxTrialCount"] == 7
+        other, book = experiments(cluster, ledger, image="registry.invalid/podium:2", max_trials=7)
+        with pytest.raises(ClusterError, match="must have the same spec"):
+            other.adopted(book)
+    finally:
+        kept.stop(wait_seconds=60)
+    assert kept.get(name) is None
+
+
+def test_its_trials_can_be_followed(cluster: Cluster, ledger: TrialLedger) -> None:
+    kept, book = experiments(cluster, ledger, max_trials=2)
+    name = kept.created(book)
+    seen = []
+    try:
+        for change in cluster.follow(TRIAL, f"katib.kubeflow.org/experiment={name}", quiet_seconds=3):
+            seen.append(change.type)
+            if change.type == "quiet":
+                break
+    finally:
+        kept.stop(wait_seconds=60)
+    assert seen[0] == "listed"
+
+
+def test_what_the_server_refuses_is_told_with_its_reason(cluster: Cluster) -> None:
+    broken = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "broken"}, "spec": {}}
+    with pytest.raises(ClusterError, match=rf"^Job {cluster.namespace}/broken: 422 Invalid: .*spec.template") as error:
+        cluster.create(JOB, broken)
+    assert error.value.status == 422
