@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -83,6 +84,7 @@ class Book:
         self.left: dict[str, TrialRecord] = {}
         self._ended: dict[str, TrialRecord] = {}
         self._numbers = {trial.number for trial in trials}
+        self._lowest = 0
         for trial in trials:
             name = str(trial.labels.get(TRIAL_LABEL) or name_of(trial.number))
             (self.left if trial.status == "running" else self._ended)[name] = trial
@@ -122,7 +124,7 @@ class Book:
 
     def begin(self, name: str, experiment: str, params: Params) -> None:
         """Enter a trial that Katib began, under the lowest free number."""
-        number = next(number for number in range(len(self._numbers) + 1) if number not in self._numbers)
+        number = self._lowest = next(n for n in itertools.count(self._lowest) if n not in self._numbers)
         labels = {EXPERIMENT_LABEL: experiment, TRIAL_LABEL: name}
         self.open[name] = self._ledger.begin(number, params, labels)
         self._numbers.add(number)
@@ -149,15 +151,14 @@ class Book:
         found = remote.record
         if (found is None or found.status == "running") and (error := remote.error) is not None:
             raise error
-        if found is not None:
-            copy(found, claim, self._ledger)
-        record = self._entered(claim, found, ending)
+        merged = claim.record if found is None else copy(found, claim, self._ledger)
+        record = self._entered(claim, merged, found, ending)
         del self.open[name]
         self._ended[name] = record
         self.progress.add(record)
         self._on_trial(record)
 
-    def _entered(self, claim: Claim, found: TrialRecord | None, ending: Ending) -> TrialRecord:
+    def _entered(self, claim: Claim, merged: TrialRecord, found: TrialRecord | None, ending: Ending) -> TrialRecord:
         """End the trial in the ledger as it said itself, else as the cluster says."""
         ledger = self._ledger
         match found.status if found is not None else "running", ending.state:
@@ -168,7 +169,7 @@ class Book:
             case ("failed", _) if found is not None:
                 return ledger.fail(claim, found.reason or "", _located(found.error or "", ending.log))
             case (_, "stopped"):
-                return self._pruned(claim, ending)
+                return self._pruned(claim, merged, ending)
             case (_, "succeeded"):
                 observed = ending.observed.get(self._experiment.objective.metric)
                 if observed is not None and math.isfinite(observed.latest):
@@ -181,10 +182,9 @@ class Book:
         reason = type(error).__name__
         return ledger.fail(claim, reason, _located(f"{reason}: {error}", ending.log))
 
-    def _pruned(self, claim: Claim, ending: Ending) -> TrialRecord:
+    def _pruned(self, claim: Claim, merged: TrialRecord, ending: Ending) -> TrialRecord:
         observed = ending.observed.get(self._experiment.objective.metric)
-        trial = next(trial for trial in self._ledger.trials() if trial.number == claim.number)
-        if not trial.reports and observed is not None and math.isfinite(observed.latest):
+        if not merged.reports and observed is not None and math.isfinite(observed.latest):
             self._ledger.report(claim, Report(value=observed.latest))
         return self._ledger.prune(claim, ending.message or "Katib stopped the trial early", ending.observed)
 

@@ -1,0 +1,100 @@
+"""What the book makes of a Trial's state, where the pod wrote nothing and where it wrote something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.errors import OutOfMemory, StoreError, TrainingError
+from podium.hpo.engines.katib_book import Book, by_age, ending_of
+from podium.hpo.ledger import TrialLedger
+from podium.hpo.remote import RemoteTrial
+from podium.records import Report, TrialRecord
+
+from ..support import Trial, experiment, file_ledger, score_of
+
+PARAMS = {"learning_rate": 1e-3, "epochs": 4, "batch_size": 8, "warmup_ratio": 0.3}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> TrialLedger:
+    return file_ledger(tmp_path)
+
+
+def katib_trial(*conditions: str, latest: str = "0.5") -> dict[str, Any]:
+    found = [{"type": "Created", "status": "True"}]
+    found += [{"type": name, "status": "True", "message": f"it is {name}"} for name in conditions]
+    metric = {"name": "score", "min": "unavailable", "max": "0.9", "latest": latest}
+    return {"metadata": {"name": "t"}, "status": {"conditions": found, "observation": {"metrics": [metric]}}}
+
+
+def ended(ledger: TrialLedger, trial: dict[str, Any], error: TrainingError | None = None) -> TrialRecord:
+    told: list[TrialRecord] = []
+    book = Book(experiment(), ledger, told.append, str)
+    book.begin("t", "e", PARAMS)
+    ending = ending_of(trial, experiment().objective, lambda: error or TrainingError("?"), "kubectl logs")
+    assert ending is not None
+    book.end("t", ending)
+    assert told == list(ledger.finished())
+    return told[0]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "status", "text"),
+    [
+        (("Succeeded",), "succeeded", None),
+        (("EarlyStopped",), "pruned", "it is EarlyStopped"),
+        (("EarlyStopped", "Failed"), "failed", "OutOfMemory: full (log: kubectl logs)"),
+        (("Killed",), "failed", "OutOfMemory: full (log: kubectl logs)"),
+        (("MetricsUnavailable",), "failed", "MetricsUnavailable: it is MetricsUnavailable (log: kubectl logs)"),
+    ],
+)
+def test_without_a_result_of_the_pod_katibs_state_counts(
+    ledger: TrialLedger, conditions: tuple[str, ...], status: str, text: str | None
+) -> None:
+    record = ended(ledger, katib_trial(*conditions), OutOfMemory("full"))
+    assert (record.status, record.error) == (status, text)
+    assert record.score == (None if status == "failed" else 0.5)
+
+
+def test_a_value_that_is_no_number_fails_the_trial(ledger: TrialLedger) -> None:
+    assert ended(ledger, katib_trial("Succeeded", latest="nan")).reason == "MetricsUnavailable"
+
+
+@pytest.mark.parametrize("condition", ["Failed", "MetricsUnavailable", "EarlyStopped", "Succeeded"])
+def test_a_result_of_the_pod_counts_more(ledger: TrialLedger, tmp_path: Path, condition: str) -> None:
+    RemoteTrial(ledger.below("t")).execute(Trial(tmp_path / "executed"), PARAMS)
+    record = ended(ledger, katib_trial(condition))
+    assert (record.status, record.score) == ("succeeded", score_of(PARAMS))
+    assert set(record.fold_scores) == {"0", "1"}
+
+
+def test_folds_and_reports_of_a_trial_that_was_stopped_are_kept(ledger: TrialLedger) -> None:
+    pod = TrialLedger(ledger.below("t"))
+    claim = pod.begin(0, PARAMS)
+    pod.fold_finished(claim, 0, 0.25, {"accuracy": 0.5}, 1.0, [Report(value=0.25, fold=0, progress=1.0)])
+    pod.report(claim, Report(value=0.3, fold=1, epoch=1.0, progress=1.5))
+    record = ended(ledger, katib_trial("EarlyStopped"))
+    assert (record.status, record.score, record.fold_scores) == ("pruned", 0.3, {"0": 0.25})
+    assert [report.value for report in record.reports] == [0.25, 0.3]
+
+
+def test_an_error_that_every_trial_would_meet_is_raised(ledger: TrialLedger, tmp_path: Path) -> None:
+    trial = Trial(tmp_path / "executed", errors={0: StoreError("the disk is full")})
+    with pytest.raises(StoreError):
+        RemoteTrial(ledger.below("t")).execute(trial, PARAMS)
+    with pytest.raises(StoreError, match="the disk is full"):
+        ended(ledger, katib_trial("Failed"))
+    assert [record.status for record in ledger.trials()] == ["running"]
+
+
+def test_a_trial_that_goes_on_has_no_ending() -> None:
+    assert ending_of(katib_trial("Running"), experiment().objective, lambda: TrainingError("?"), "") is None
+
+
+def test_trials_are_numbered_by_age_and_then_by_name() -> None:
+    ages = [("b", "2"), ("c", "1"), ("a", "2")]
+    trials = [{"metadata": {"name": name, "creationTimestamp": age}} for name, age in ages]
+    assert [trial["metadata"]["name"] for trial in by_age(trials)] == ["c", "a", "b"]
