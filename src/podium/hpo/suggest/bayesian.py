@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from podium.errors import ConfigError
 from podium.hpo.experiment import Experiment
-from podium.hpo.suggest.base import Suggester, Suggestion, drawn, seed_of
-from podium.hpo.suggest.optuna_space import OptunaSpace, new_study
+from podium.hpo.space import Params
+from podium.hpo.suggest.base import seed_of
+from podium.hpo.suggest.modelled import Modelled
+from podium.hpo.suggest.optuna_space import new_study
 from podium.hpo.suggest.window import Window
 from podium.records import TrialRecord
 
@@ -18,7 +19,7 @@ BEST, RECENT = 25, 96
 _HONOURED = {"base_estimator": ("GP",), "acq_func": ("EI",), "acq_optimizer": ("auto", "lbfgs")}
 
 
-class Bayesian(Suggester):
+class Bayesian(Modelled):
     """Expected improvement of a Gaussian process; see Optuna's GPSampler.
 
     The first `n_initial_points` (10) trials are those of random search. Running trials are accounted for by the
@@ -37,24 +38,10 @@ class Bayesian(Suggester):
                     "this machine it is the expected improvement (EI) of a Gaussian process (GP) by gradient ascent "
                     f"(lbfgs), so it must be {' or '.join(honoured)}, but got {settings[name]!r}; leave it out"
                 )
-        self._experiment = experiment
-        self._startup = max(1, int(settings.get("n_initial_points", 10)))
-        self._space = OptunaSpace(experiment.space)
-        self._window = Window(experiment.objective, BEST, RECENT, prior)
-        for trial in trials:
-            self._window.add(trial)
+        startup = max(1, int(settings.get("n_initial_points", 10)))
+        super().__init__(experiment, trials, Window(experiment.objective, BEST, RECENT, prior), startup)
 
-    def suggest(self, number: int) -> Suggestion:
-        """See `Suggester`."""
-        params = drawn(self._experiment, number) if self._window.learnt < self._startup else self._modelled(number)
-        self._window.add(TrialRecord(number=number, params=params, status="running"))
-        return Suggestion(params)
-
-    def tell(self, record: TrialRecord) -> None:
-        """See `Suggester`."""
-        self._window.add(record)
-
-    def _modelled(self, number: int) -> dict[str, Any]:
+    def _modelled(self, number: int) -> Params:
         from optuna.samplers import GPSampler
         from optuna.trial import TrialState
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from podium.hpo.experiment import Experiment
-from podium.hpo.suggest.base import Suggester, Suggestion, drawn, seed_of
-from podium.hpo.suggest.optuna_space import OptunaSpace, new_study
+from podium.hpo.space import Params
+from podium.hpo.suggest.base import seed_of
+from podium.hpo.suggest.modelled import Modelled
+from podium.hpo.suggest.optuna_space import new_study
 from podium.hpo.suggest.window import Window
 from podium.records import TrialRecord
 
@@ -19,7 +21,7 @@ RECENT = 256
 """The other density forgets: Optuna weights its trials by age, and the oldest weigh next to nothing."""
 
 
-class Tpe(Suggester):
+class Tpe(Modelled):
     """`tpe` models each parameter by itself, `multivariate-tpe` all of them together; see Optuna's TPESampler.
 
     The first `n_startup_trials` are those of random search. Running trials count as bad ones, so that trials that run
@@ -31,29 +33,15 @@ class Tpe(Suggester):
         self, experiment: Experiment, trials: Iterable[TrialRecord], prior: Iterable[TrialRecord] = ()
     ) -> None:
         settings = dict(experiment.algorithm.settings)
-        self._experiment = experiment
-        self._startup = int(settings.pop("n_startup_trials", 10))
+        startup = int(settings.pop("n_startup_trials", 10))
+        super().__init__(experiment, trials, Window(experiment.objective, BEST, RECENT, prior), startup)
         self._settings = {"multivariate": experiment.algorithm.name == "multivariate-tpe", **settings}
         if experiment.space.conditions and self._settings["multivariate"]:
             self._settings["group"] = True
-        self._space = OptunaSpace(experiment.space)
-        self._window = Window(experiment.objective, BEST, RECENT, prior)
         self._study = new_study(experiment.objective.direction)
         self._held: list[tuple[TrialRecord, int]] = []
-        for trial in trials:
-            self._window.add(trial)
 
-    def suggest(self, number: int) -> Suggestion:
-        """See `Suggester`."""
-        params = drawn(self._experiment, number) if self._window.learnt < self._startup else self._modelled(number)
-        self._window.add(TrialRecord(number=number, params=params, status="running"))
-        return Suggestion(params)
-
-    def tell(self, record: TrialRecord) -> None:
-        """See `Suggester`."""
-        self._window.add(record)
-
-    def _modelled(self, number: int) -> dict[str, Any]:
+    def _modelled(self, number: int) -> Params:
         from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import TPESampler
 

@@ -79,8 +79,8 @@ class TestTpeOverNormalParameters(SuggesterContract):
 
 
 class TestBayesian(SuggesterContract):
-    algorithm = Algorithm("bayesianoptimization", {"n_initial_points": 3})
-    count, steps, examples = 9, 14, 3
+    algorithm = Algorithm("bayesianoptimization", {"n_initial_points": 4})
+    count, steps, examples, few = 8, 12, 3, 6
 
 
 class TestCmaes(SuggesterContract):
