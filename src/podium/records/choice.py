@@ -79,6 +79,8 @@ class SelectionRecord(Record):
         rows: held-out rows.
         baselines: best first; `baseline_comparisons` has every champion against each of them.
         fold_tests: every champion but the best against the best, on the folds that chose them.
+        comparisons: every champion but the best against the best.
+        further_comparisons: the other pairs, each against the better one: the best may break a constraint.
     """
 
     kind: ClassVar[str] = "selection"
@@ -87,6 +89,7 @@ class SelectionRecord(Record):
     leaderboard: tuple[LeaderboardEntry, ...]
     comparisons: tuple[Comparison, ...]
     baselines: tuple[BaselineEntry, ...] = ()
+    further_comparisons: tuple[Comparison, ...] = ()
     baseline_comparisons: tuple[Comparison, ...] = ()
     fold_tests: tuple[FoldTest, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -121,6 +124,7 @@ class Measurement(Frozen):
     load_seconds: float
     energy_j: float | None = None
     unstable: bool
+        comparisons: every champion against every better one.
     notes: tuple[str, ...] = ()
 
     def quantile_ms(self, q: float) -> float | None:

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from podium.records.base import Frozen
 
-
 How = Literal["decided", "forced", "rollback"]
 """`decided` by a run, `forced` by its policy or by hand, or a `rollback`."""
 
@@ -37,18 +36,16 @@ class Move(Frozen):
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     state: Literal["begun", "done", "abandoned"] = "begun"
 
-    def told(self) -> str:
-        """The move as a sentence."""
-        return f"version {self.before} was rolled back by {self.by} on {self.at:%Y-%m-%d %H:%M} UTC: {self.reason}"
 
-
-def withdrawn(moves: Iterable[Move]) -> dict[str, Move]:
-    """Digests of the models that were rolled back and not promoted since, each with the move that did it."""
-    found: dict[str, Move] = {}
+def withdrawn(moves: Iterable[Move]) -> dict[str, str]:
+    """Digests of the models that were rolled back and not promoted since, each with a sentence that says by whom."""
+    found: dict[str, str] = {}
     for move in moves:
         found.pop(move.after_model, None)
         if move.how == "rollback" and move.before_model:
-            found[move.before_model] = move
+            found[move.before_model] = (
+                f"version {move.before} was rolled back by {move.by} on {move.at:%Y-%m-%d %H:%M} UTC: {move.reason}"
+            )
     return found
 
 

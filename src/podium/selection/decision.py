@@ -46,7 +46,7 @@ def judge(evidence: Evidence) -> Judgement:
     """Choose the winner and decide on it.
 
     Raises:
-        InputError: a champion was not compared with the best.
+        InputError: a champion was not compared with the best within the constraints.
     """
     choice = choose(evidence.leaderboard, evidence.comparisons, evidence.measurements, evidence.policy)
     winner = choice.winner.entry if choice.winner else None

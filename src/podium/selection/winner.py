@@ -2,10 +2,12 @@
 
 There is no weighted or min-max composite score: those let an irrelevant entrant change the order of the others.
 
-Candidates within the constraints are tested against the best one by one, the cheapest first, each at the full level, up
-to the first that is not shown to be worse: it wins. That is a fixed-sequence procedure (Maurer, Hothorn and Lehmacher,
-1995; Westfall and Krishen, 2001), which needs no adjustment: the chance of passing over any candidate that is in truth
-as good stays below one minus the confidence, however many there are, as long as cost does not depend on the test rows.
+Candidates within the constraints are tested against the best of them one by one, the cheapest first, each at the full
+level, up to the first that is not shown to be worse: it wins. A better one that breaks a constraint is no reference: it
+cannot be shipped, so it must not stand in the way of one that can. That is a fixed-sequence procedure (Maurer, Hothorn
+and Lehmacher, 1995; Westfall and Krishen, 2001), which needs no adjustment: the chance of passing over any candidate
+that is in truth as good stays below one minus the confidence, however many there are, as long as cost does not depend
+on the test rows.
 Holm's adjusted p-values, which judge the leaderboard as a whole, must not decide here: a costlier entrant would raise
 them, and so let a cheap candidate win that would have been passed over without it.
 """
@@ -13,7 +15,7 @@ them, and so let a cheap candidate win that would have been passed over without 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podium.config.selection import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
@@ -96,31 +98,29 @@ def choose(
 
     Args:
         entries: the leaderboard, in any order.
-        comparisons: of every entry but the best against the best.
+        comparisons: of every entry against every better one.
         measurements: of any variants of the entries; those of other models are ignored.
         config: constraints and cost.
 
     Raises:
-        InputError: an entry was not compared with the best.
+        InputError: an entry was not compared with the best one within the constraints.
     """
     ranked = rank(entries)
     if not ranked:
         return Choice(None, (Reason(code=NO_CANDIDATE, text="There is no champion to choose from."),), ())
-    against_best = {item.challenger: item for item in comparisons if item.reference == ranked[0].backbone}
-    candidates = []
-    for entry in ranked:
-        comparison = against_best.get(entry.backbone)
-        if comparison is None and entry is not ranked[0]:
-            raise InputError(
-                f"{entry.backbone} must be compared with {ranked[0].backbone}, but no comparison was given"
-            )
-        candidates += [_candidate(entry, item, comparison, config) for item in _own(entry, measurements)]
     place = {entry.backbone: number for number, entry in enumerate(ranked)}
+    variants = [_bounded(entry, item, config) for entry in ranked for item in _own(entry, measurements)]
+    reference = next((one.entry for one in variants if not one.failures), ranked[0])
+    against = {item.challenger: item for item in comparisons if item.reference == reference.backbone}
+    missing = [entry.backbone for entry in ranked[place[reference.backbone] + 1 :] if entry.backbone not in against]
+    if missing:
+        raise InputError(f"{missing[0]} must be compared with {reference.backbone}, but no comparison was given")
+    candidates = [_compared(one, against.get(one.entry.backbone)) for one in variants]
     candidates.sort(key=lambda one: (bool(one.failures), *_preference(one), place[one.entry.backbone], one.name))
     if candidates[0].failures:
-        reasons = [Reason(code=NO_CANDIDATE, text="No champion is both good enough and within the constraints.")]
+        reasons = [Reason(code=NO_CANDIDATE, text="No champion is within the constraints.")]
         return Choice(None, (*reasons, *(reason for one in candidates for reason in one.failures)), tuple(candidates))
-    return Choice(candidates[0], _reasons(candidates, ranked[0], config.cost), tuple(candidates))
+    return Choice(candidates[0], _reasons(candidates, reference, config.cost), tuple(candidates))
 
 
 def _own(entry: LeaderboardEntry, measurements: Sequence[Measurement]) -> Sequence[Measurement | None]:
@@ -132,18 +132,21 @@ def _preference(candidate: Candidate) -> tuple[bool, float]:
     return candidate.cost is None, candidate.cost or 0.0
 
 
-def _candidate(
-    entry: LeaderboardEntry, measurement: Measurement | None, comparison: Comparison | None, config: SelectionConfig
-) -> Candidate:
+def _bounded(entry: LeaderboardEntry, measurement: Measurement | None, config: SelectionConfig) -> Candidate:
+    """A candidate held against the constraints."""
     bare = Candidate(entry, measurement, None, ())
-    failures = _broken(bare, config.constraints)
-    if comparison is not None and (gain := comparison.difference).high < 0:
-        text = (
-            f"{entry.backbone} is worse than {comparison.reference}: the difference in {comparison.metric} "
-            f"is {gain.value:+.4f}, between {gain.low:+.4f} and {gain.high:+.4f} at {gain.confidence:.0%} confidence."
-        )
-        failures.insert(0, Reason(code=WORSE_THAN_BEST, text=text))
-    return Candidate(entry, measurement, bare.quantity(config.cost), tuple(failures))
+    return Candidate(entry, measurement, bare.quantity(config.cost), tuple(_broken(bare, config.constraints)))
+
+
+def _compared(candidate: Candidate, comparison: Comparison | None) -> Candidate:
+    """A candidate held against the reference, too; the comparison is None for the reference and for better ones."""
+    if comparison is None or (gain := comparison.difference).high >= 0:
+        return candidate
+    text = (
+        f"{comparison.challenger} is worse than {comparison.reference}: the difference in {comparison.metric} "
+        f"is {gain.value:+.4f}, between {gain.low:+.4f} and {gain.high:+.4f} at {gain.confidence:.0%} confidence."
+    )
+    return replace(candidate, failures=(Reason(code=WORSE_THAN_BEST, text=text), *candidate.failures))
 
 
 def _broken(candidate: Candidate, constraints: ConstraintsConfig) -> list[Reason]:
@@ -165,10 +168,12 @@ def _reasons(candidates: Sequence[Candidate], best: LeaderboardEntry, cost: str)
     winner = candidates[0]
     able = [one for one in candidates if not one.failures]
     if winner.entry.backbone == best.backbone:
-        text = f"{best.backbone} has the best test score, {best.test.value:.4f}."
+        text = f"{best.backbone} has the best test score within the constraints, {best.test.value:.4f}."
         reasons = [Reason(code=WINNER_BEST, text=text)]
     else:
-        text = f"{winner.entry.backbone} is not shown to be worse than {best.backbone}, which has the best test score."
+        text = (
+            f"{winner.entry.backbone} is not shown to be worse than {best.backbone}, the best within the constraints."
+        )
         reasons = [Reason(code=WINNER_AS_GOOD, text=text)]
     if len(able) > 1 and winner.cost is not None:
         text = f"{winner.name} is the cheapest of {len(able)} candidates by {cost}: {winner.cost:.4g} {UNITS[cost]}."

@@ -98,7 +98,7 @@ def _compute(
         rows=selection.rows,
         policy=step.config.selection,
         leaderboard=selection.leaderboard,
-        comparisons=selection.comparisons,
+        comparisons=(*selection.comparisons, *selection.further_comparisons),
         baseline_comparisons=selection.baseline_comparisons,
         measurements=benchmark.measurements,
         incumbent=incumbent,

@@ -56,7 +56,7 @@ def open_run(config: PodiumConfig, kfp_run_id: str) -> RunRecord:
     parent = tracker.open_run(name, {TAG_KIND: "run", "podium.run_id": run_id, **tags}, os.environ.get("MLFLOW_RUN_ID"))
     emit("run_opened", mlflow_run_id=parent)
     record = RunRecord(run_id=run_id, config=config, tags=tags, mlflow_run_id=parent or None)
-    refused = {digest: move.told() for digest, move in withdrawn(tracker.moves(config.model_name)).items()}
+    refused = withdrawn(tracker.moves(config.model_name))
     return record.model_copy(update={"incumbent": tracker.incumbent(config.model_name), "withdrawn": refused})
 
 

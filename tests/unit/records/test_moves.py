@@ -37,7 +37,7 @@ def test_a_second_rollback_goes_further_back_and_not_to_what_was_rolled_back() -
 def test_what_was_rolled_back_is_withdrawn_until_it_is_promoted_again() -> None:
     back = ("rollback", "2", "1")
     assert list(withdrawn(moves(FIRST, SECOND, back))) == ["m2"]
-    assert withdrawn(moves(FIRST, SECOND, back))["m2"].told().startswith("version 2 was rolled back by me@host on ")
+    assert withdrawn(moves(FIRST, SECOND, back))["m2"].startswith("version 2 was rolled back by me@host on ")
     assert withdrawn(moves(FIRST, SECOND, back, ("forced", "1", "2"))) == {}
     assert withdrawn(moves(FIRST, SECOND)) == {}
 

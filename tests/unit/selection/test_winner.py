@@ -195,30 +195,45 @@ DRAWN = st.lists(
 def test_the_choice_is_a_fixed_sequence_that_irrelevant_entrants_do_not_touch(
     entry, comparison, measurement, field, data
 ):
-    """The winner is the first, by cost, that meets the bounds and is not worse than the best by its interval alone."""
+    """The winner is the first, by cost, of those within the bounds that is not worse than the best of them."""
     entries = [entry(f"m{number}", test) for number, (test, *_) in enumerate(field)]
-    best = min(entries, key=lambda one: (-one.test.value, one.backbone)).backbone
+    ranked = sorted(entries, key=lambda one: (-one.test.value, one.backbone))
     highs = {f"m{number}": high for number, (_, _, high, _) in enumerate(field)}
-    measurements = [
-        measurement(f"m{number}", p50, memory=900 if big else 100) for number, (_, p50, _, big) in enumerate(field)
-    ]
+    costs = {f"m{number}": p50 for number, (_, p50, *_) in enumerate(field)}
+    big = {f"m{number}" for number, (*_, is_big) in enumerate(field) if is_big}
+    measurements = [measurement(name, costs[name], memory=900 if name in big else 100) for name in highs]
     config = SelectionConfig(constraints=ConstraintsConfig(memory_mb=500))
 
     def chosen(kept):
         """Judged by Holm among those who are there, as a run would do."""
-        comparisons = [
-            comparison(one.backbone, best, -0.01, -0.06, highs[one.backbone]) for one in kept if one.backbone != best
+        there = [one.backbone for one in ranked if one in kept]
+        families = [
+            adjusted([comparison(other, reference, -0.01, -0.06, highs[other]) for other in there[place + 1 :]])
+            for place, reference in enumerate(there)
         ]
-        choice = choose(kept, adjusted(comparisons), measurements, config)
+        choice = choose(kept, [item for family in families for item in family], measurements, config)
         return choice.winner and choice.winner.entry.backbone
 
-    able = [
-        (p50, entries[number])
-        for number, (_, p50, high, big) in enumerate(field)
-        if not big and (f"m{number}" == best or high >= 0)
-    ]
+    able = [one.backbone for one in ranked if one.backbone not in big]
+    best = able[0] if able else None
+    good = [name for name in able if name == best or highs[name] >= 0]
     winner = chosen(entries)
-    expected = min(able, key=lambda item: (item[0], -item[1].test.value, item[1].backbone), default=None)
-    assert winner == (expected[1].backbone if expected else None)
+    assert winner == min(good, key=lambda name: (costs[name], able.index(name)), default=None)
     kept = [one for one in entries if one.backbone in (best, winner) or data.draw(st.booleans())]
-    assert chosen(kept) == winner
+    assert chosen(kept or entries) == winner
+
+
+def test_a_better_model_that_cannot_be_shipped_stands_in_nobody_s_way(entry, comparison, measurement):
+    entries = [entry("huge", 0.97), entry("good", 0.92), entry("fast", 0.91)]
+    comparisons = [
+        comparison("good", "huge", -0.05, -0.07, -0.03),
+        comparison("fast", "huge", -0.06, -0.08, -0.04),
+        comparison("fast", "good", -0.01, -0.03, 0.01),
+    ]
+    measurements = [measurement("huge", 90, memory=9000), measurement("good", 20), measurement("fast", 5)]
+    choice = choose(entries, comparisons, measurements, bounded(memory_mb=1000))
+    assert choice.winner.entry.backbone == "fast"
+    assert codes(choice) == [WINNER_AS_GOOD, WINNER_CHEAPEST, CONSTRAINT_BROKEN]
+    assert "not shown to be worse than good" in choice.reasons[0].text
+    with pytest.raises(InputError, match="fast must be compared with good"):
+        choose(entries, comparisons[:2], measurements, bounded(memory_mb=1000))

@@ -1,0 +1,110 @@
+"""The selection of three champions and two baselines, from predictions in a real store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from podium.errors import InputError
+from podium.evaluation.predictions import Predictions
+from podium.keys import Key
+from podium.records import Baseline, BaselineRecord, ModelRecord
+from podium.stages.select import _compute
+from podium.stages.step import StepRun
+from podium.store.store import ArtifactStore
+from podium.tracking.off import OffTracker
+from tests.unit.report.samples import sample
+
+BACKBONES = ("minilm", "bert-tiny", "deberta-v3-small")
+INPUTS = sample(backbones=BACKBONES)
+LABELS = INPUTS.data.labels
+
+
+def predictions(accuracy: float, seed: int, rows: int = 300, labels: tuple[str, ...] = LABELS) -> Predictions:
+    truth = np.arange(rows) % len(labels)
+    wrong = np.random.default_rng(seed).random(rows) > accuracy
+    ids = tuple(map(str, range(rows)))
+    return Predictions("text-classification", labels, ids, truth, np.where(wrong, (truth + 1) % len(labels), truth))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def keep(store: ArtifactStore, tmp_path: Path):
+    def put(given: Predictions) -> Any:
+        given.save(tmp_path / "predictions")
+        return store.put_artifact("predictions", tmp_path / "predictions")
+
+    return put
+
+
+def models(keep: Any) -> list[ModelRecord]:
+    accuracy = dict(zip(BACKBONES, (0.9, 0.6, 0.95), strict=True))
+    return [
+        model.model_copy(
+            update={
+                "artifacts": {**model.artifacts, "predictions": keep(predictions(accuracy[model.backbone], place))},
+                "metrics": {
+                    **model.metrics,
+                    "macro_f1": model.metrics["macro_f1"].model_copy(update={"value": accuracy[model.backbone]}),
+                },
+            }
+        )
+        for place, model in enumerate(INPUTS.models)
+    ]
+
+
+def baseline(keep: Any, **given: Predictions) -> BaselineRecord:
+    shown = tuple(Baseline(name=name, metrics={}, seconds=1.0) for name in given)
+    return BaselineRecord(key="b" * 64, baselines=shown, artifacts={name: keep(one) for name, one in given.items()})
+
+
+def step(store: ArtifactStore) -> StepRun:
+    return StepRun(INPUTS.run, store, OffTracker(), "", Key.of("selection"), {}, None)
+
+
+def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: Any) -> None:
+    given = baseline(keep, majority=predictions(0.2, 8), linear=predictions(0.9, 9))
+    found = _compute(step(store), given, INPUTS.studies, models(keep))
+    assert [entry.backbone for entry in found.leaderboard] == ["deberta-v3-small", "minilm", "bert-tiny"]
+    assert found.rows == 300
+    assert [(item.challenger, item.reference) for item in found.comparisons] == [
+        ("minilm", "deberta-v3-small"),
+        ("bert-tiny", "deberta-v3-small"),
+    ]
+    assert [(item.challenger, item.reference) for item in found.further_comparisons] == [("bert-tiny", "minilm")]
+    assert found.comparisons[1].measurably_worse and found.further_comparisons[0].measurably_worse
+    assert [entry.name for entry in found.baselines] == ["linear", "majority"]
+    beaten = {(item.challenger, item.reference): item.measurably_better for item in found.baseline_comparisons}
+    assert len(beaten) == 6 and beaten["minilm", "majority"] and not beaten["minilm", "linear"]
+    assert [warning.split(":")[0] for warning in found.warnings] == [
+        "minilm does not measurably beat the linear baseline",
+        "bert-tiny does not measurably beat the linear baseline",
+    ]
+    assert {test.reference for test in found.fold_tests} == {"deberta-v3-small"}
+    assert all(entry.runner_up is not None for entry in found.leaderboard)
+
+
+def test_without_baselines_nothing_is_said_of_them(store: ArtifactStore, keep: Any) -> None:
+    found = _compute(step(store), baseline(keep), INPUTS.studies, models(keep))
+    assert (found.baselines, found.baseline_comparisons, found.warnings) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (predictions(0.9, 1, rows=200), "same rows"),
+        (predictions(0.9, 1, labels=("a", "b", "c", "d", "e")), "same truth"),
+    ],
+)
+def test_a_baseline_on_other_rows_or_labels_is_refused(
+    store: ArtifactStore, keep: Any, other: Predictions, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        _compute(step(store), baseline(keep, linear=other), INPUTS.studies, models(keep))
