@@ -78,9 +78,9 @@ class SelectionRecord(Record):
     Attributes:
         rows: held-out rows.
         baselines: best first; `baseline_comparisons` has every champion against each of them.
-        fold_tests: every champion but the best against the best, on the folds that chose them.
         comparisons: every champion but the best against the best.
         further_comparisons: the other pairs, each against the better one: the best may break a constraint.
+        fold_tests: every champion but the best against the best, on the folds that chose them.
     """
 
     kind: ClassVar[str] = "selection"
@@ -88,8 +88,8 @@ class SelectionRecord(Record):
     rows: int = 0
     leaderboard: tuple[LeaderboardEntry, ...]
     comparisons: tuple[Comparison, ...]
-    baselines: tuple[BaselineEntry, ...] = ()
     further_comparisons: tuple[Comparison, ...] = ()
+    baselines: tuple[BaselineEntry, ...] = ()
     baseline_comparisons: tuple[Comparison, ...] = ()
     fold_tests: tuple[FoldTest, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -124,7 +124,6 @@ class Measurement(Frozen):
     load_seconds: float
     energy_j: float | None = None
     unstable: bool
-        comparisons: every champion against every better one.
     notes: tuple[str, ...] = ()
 
     def quantile_ms(self, q: float) -> float | None:
@@ -167,6 +166,7 @@ class Evidence(Frozen):
 
     Attributes:
         rows: held-out rows behind every comparison.
+        comparisons: every champion against every better one.
         against_incumbent: winner minus incumbent; null where there is nothing to compare, or
         not_comparable: says why the incumbent could not be compared.
         withdrawn: models that were rolled back, by digest, each with a sentence that says by whom and why.
