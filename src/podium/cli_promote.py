@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 Name = Annotated[str, typer.Argument(help="A registered model.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept for ever.")]
 TrackingUri = Annotated[str, typer.Option(help="MLflow to ask.")]
+
+_WIDTH = 200
+"""Columns of a table that no terminal bounds."""
 
 DEFAULT_URI = "sqlite:///podium-out/mlflow.db"
 
@@ -82,7 +86,8 @@ def replay(
     record = stored_decision(ArtifactStore(store), key)
     found, differences = again(record)
     if differences:
-        raise StepFailed(f"decision {record.key[:12]} does not follow from its evidence:\n  " + "\n  ".join(differences))
+        told = "\n  ".join(differences)
+        raise StepFailed(f"decision {record.key[:12]} does not follow from its evidence:\n  {told}")
     typer.echo(f"decision {record.key[:12]}: {found.verdict}, as recorded")
     for reason in found.reasons:
         typer.echo(f"- {reason.code}: {reason.text}")
@@ -109,9 +114,9 @@ def _print_table(moves: Sequence[Move]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("when (UTC)", "how", "from", "to", "by", "decision"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("why", overflow="fold")
+    table.add_column("why", min_width=40)
     for move in moves:
         when = f"{move.at:%Y-%m-%d %H:%M:%S}"
         versions = (move.before or "–", move.after)
         table.add_row(when, move.how, *versions, escape(move.by), move.decision[:12] or "–", escape(move.reason))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)

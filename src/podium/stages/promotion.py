@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 
 from podium.errors import InputError
@@ -16,8 +17,9 @@ _LONGEST_REASON = 1000
 
 
 def who(run: RunRecord | None = None) -> str:
-    """Who is acting: a run of Kubeflow Pipelines, or `user@host`."""
-    if run is not None and (kfp := run.tags.get("podium.kfp.run_id")):
+    """Who is acting: a run of Kubeflow Pipelines, or `user@host`. kfp.local, too, gives its runs an id, but no pod."""
+    kfp = run.tags.get("podium.kfp.run_id") if run is not None and "KFP_POD_NAME" in os.environ else None
+    if kfp:
         return f"kfp run {kfp}"
     try:
         user = getpass.getuser()

@@ -17,8 +17,11 @@ from tests.unit.report.samples import sample
 INPUTS = sample()
 
 
-def test_a_run_of_kubeflow_pipelines_acts_under_its_id() -> None:
-    assert who(INPUTS.run.model_copy(update={"tags": {"podium.kfp.run_id": "r-1"}})) == "kfp run r-1"
+def test_a_run_of_kubeflow_pipelines_acts_under_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = INPUTS.run.model_copy(update={"tags": {"podium.kfp.run_id": "r-1"}})
+    assert "@" in who(run), "kfp.local gives an id as well"
+    monkeypatch.setenv("KFP_POD_NAME", "decide-7")
+    assert who(run) == "kfp run r-1"
 
 
 def test_on_a_laptop_the_user_acts(monkeypatch: pytest.MonkeyPatch) -> None:
