@@ -9,21 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import Finished
+from conftest import Finished, podium
 from podium.config.schema import DatasetConfig, TrackingConfig
 from podium.data.artifact import DataArtifact
 from podium.data.prepare import prepare
 from podium.errors import ModelError
 from podium.evaluation.predictions import Predictions
 from podium.keys import Key
-from podium.records import DataRecord, Incumbent, ModelRecord, RunRecord
+from podium.records import DataRecord, DecisionRecord, Incumbent, ModelRecord, RunRecord
 from podium.stages.incumbent import incumbent_predictions
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import tracker_for
 from podium.training.evaluate import predict_test_rows
+from tests.unit.tracking import conformance
+from tests.unit.tracking.conformance import fresh, held
+from tests.unit.tracking.support import model_record
 
 pytestmark = pytest.mark.integration
+weights = conformance.weights
 
 
 @pytest.fixture
@@ -104,6 +108,20 @@ def test_a_registered_model_that_was_changed_is_not_asked(
     changed = incumbent(smoke_run).model_copy(update={"model_digest": "0" * 64})
     seen = incumbent_predictions(step_in(elsewhere, smoke_run), data, changed)
     assert seen.predictions is None and "their digest differs" in seen.problem
+
+
+def test_a_run_does_not_promote_again_what_people_rolled_back(smoke_copy: Finished, weights: Path) -> None:
+    tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_copy.folder}/podium-out/mlflow.db"))
+    other = tracker.register("bbc-news", fresh()[:32], weights, model_record(fresh(), fresh()))
+    back = podium(smoke_copy.folder, "rollback", "bbc-news", "--to", other, "--reason", "it leaks names")
+    assert back.code == 0, back.output
+    again = podium(smoke_copy.folder, "run", "--preset", "smoke")
+    assert again.code == 0, again.output
+    decision = DecisionRecord.read(again.record("decide"))
+    assert decision.verdict == "HOLD" and "rolled-back" in [reason.code for reason in decision.reasons]
+    assert "it leaks names" in " ".join(again.output.split())
+    assert decision.registered == {"name": "bbc-news", "version": "1", "alias": "challenger"}
+    assert held(tracker, "bbc-news") == {"champion": other, "previous": "1", "challenger": "1"}
 
 
 @pytest.mark.parametrize(
