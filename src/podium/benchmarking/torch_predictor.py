@@ -43,6 +43,7 @@ class EagerPredictor:
             spec.model_dir, dtype=self.dtype, use_safetensors=True, output_loading_info=True, **options
         )
         _check_complete(spec.model_dir, loading)
+        _check_head(spec, model)
         self.labels = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
         spec.check_labels(self.labels)
         self._device, self._task = torch.device(spec.device), spec.task
@@ -152,6 +153,17 @@ def _check_complete(model_dir: Path, loading: dict[str, Any]) -> None:
         raise ModelError(
             f"a model directory must hold every weight, but {model_dir} lacks {shown(missing)}; it is damaged, a bare "
             "backbone, or a model for another task"
+        )
+
+
+def _check_head(spec: PredictorSpec, model: Any) -> None:
+    """Refuse a head of another task whose weights happen to have the same names and shapes."""
+    saved = model.config.architectures
+    if saved and type(model).__name__ not in saved:
+        raise ModelError(
+            f"a model must be one for the task of the data ({spec.task}: {type(model).__name__}), but "
+            f"{spec.model_dir} is a {', '.join(saved)}, a model for another task; "
+            "benchmark a model that was trained on this data"
         )
 
 
