@@ -107,9 +107,10 @@ def decide(
     """
     if winner is None:
         return _verdict("REJECT", NO_WINNER, "No candidate of this run may be promoted.")
-    if incumbent is not None and winner.model_digest == incumbent.model_digest:
-        return _verdict("HOLD", ALREADY_CHAMPION, f"{winner.backbone} is already promoted as {_title(incumbent)}.")
     missing = (*_missing_evidence(winner, policy, rows), *_unbeaten(baselines))
+    if incumbent is not None and winner.model_digest == incumbent.model_digest:
+        text = f"{winner.backbone} is already promoted as {_title(incumbent)}."
+        return "HOLD", (Reason(code=ALREADY_CHAMPION, text=text), *missing)
     if policy.force:
         return "PROMOTE", (Reason(code=FORCED, text=f"Promotion was forced: {policy.reason}"), *missing)
     if withdrawn:

@@ -120,7 +120,7 @@ def choose(
     if candidates[0].failures:
         reasons = [Reason(code=NO_CANDIDATE, text="No champion is within the constraints.")]
         return Choice(None, (*reasons, *(reason for one in candidates for reason in one.failures)), tuple(candidates))
-    return Choice(candidates[0], _reasons(candidates, reference, config.cost), tuple(candidates))
+    return Choice(candidates[0], _reasons(candidates, reference, config), tuple(candidates))
 
 
 def _own(entry: LeaderboardEntry, measurements: Sequence[Measurement]) -> Sequence[Measurement | None]:
@@ -164,19 +164,19 @@ def _broken(candidate: Candidate, constraints: ConstraintsConfig) -> list[Reason
     return reasons
 
 
-def _reasons(candidates: Sequence[Candidate], best: LeaderboardEntry, cost: str) -> tuple[Reason, ...]:
+def _reasons(candidates: Sequence[Candidate], best: LeaderboardEntry, config: SelectionConfig) -> tuple[Reason, ...]:
     winner = candidates[0]
     able = [one for one in candidates if not one.failures]
+    within = " within the constraints" if any(bound is not None for _, bound in config.constraints) else ""
     if winner.entry.backbone == best.backbone:
-        text = f"{best.backbone} has the best test score within the constraints, {best.test.value:.4f}."
+        text = f"{best.backbone} has the best test score{within}, {best.test.value:.4f}."
         reasons = [Reason(code=WINNER_BEST, text=text)]
     else:
-        text = (
-            f"{winner.entry.backbone} is not shown to be worse than {best.backbone}, the best within the constraints."
-        )
+        text = f"{winner.entry.backbone} is not shown to be worse than {best.backbone}, the best by score{within}."
         reasons = [Reason(code=WINNER_AS_GOOD, text=text)]
     if len(able) > 1 and winner.cost is not None:
-        text = f"{winner.name} is the cheapest of {len(able)} candidates by {cost}: {winner.cost:.4g} {UNITS[cost]}."
+        cost = f"{config.cost}: {winner.cost:.4g} {UNITS[config.cost]}"
+        text = f"{winner.name} is the cheapest of {len(able)} candidates by {cost}."
         reasons.append(Reason(code=WINNER_CHEAPEST, text=text))
     if winner.measurement is not None and winner.measurement.unstable:
         text = f"The benchmark of {winner.name} was unstable; its cost is not to be trusted to the last digit."
