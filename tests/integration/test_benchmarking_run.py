@@ -17,9 +17,10 @@ import psutil
 import pytest
 
 from podium.benchmarking.launch import RepetitionProcess
-from podium.benchmarking.run import benchmark, summarise
+from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import sample_rows
 from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
+from podium.benchmarking.summary import summarise
 from podium.config.benchmark import BenchmarkConfig
 from podium.config.schema import Task
 from podium.errors import BenchmarkError, ModelError
@@ -124,8 +125,8 @@ def test_latency_agrees_with_a_bare_timing_loop(model_dir: Path, rows: list[str]
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from podium.benchmarking.torch_predictor import EagerPredictor
     from podium.benchmarking.scenarios import single_stream, warm_up
+    from podium.benchmarking.torch_predictor import EagerPredictor
 
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForSequenceClassification.from_pretrained(model_dir).eval()
@@ -249,7 +250,7 @@ def test_a_repetition_that_takes_too_long_is_stopped(model_dir: Path, tmp_path: 
         RepetitionProcess(spec(model_dir, tmp_path), tmp_path, "repetition-1") as process,
         pytest.raises(BenchmarkError, match=r"did not end within 0\.05 s and was stopped"),
     ):
-        process.measure(0.05)
+        process.measure(RepetitionResult, 0.05)
     assert not _children()
 
 
@@ -284,7 +285,7 @@ os._exit(9)
 
 def test_peak_memory_is_not_that_of_the_parent() -> None:
     large = np.ones(50_000_000)  # 400 MB in this process, which a child's getrusage would report as its own peak
-    command = [sys.executable, "-c", "from podium.benchmarking.worker import peak_rss_bytes as p; print(p())"]
+    command = [sys.executable, "-c", "from podium.benchmarking.measure import peak_rss_bytes as p; print(p())"]
     peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert 5e6 < peak < 0.8 * large.nbytes
 

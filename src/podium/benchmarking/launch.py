@@ -7,16 +7,22 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from podium.benchmarking.spec import RepetitionFailure, RepetitionResult, RepetitionSpec
+from podium.benchmarking.spec import AnySpec, Message, RepetitionFailure
 from podium.benchmarking.worker import ready_file
 from podium.errors import BenchmarkError
 from podium.training.execution.environment import training_environment
 
+M = TypeVar("M", bound=Message)
+
+_START_SECONDS = 300.0
+_LOAD_SECONDS = 600.0
+_AHEAD = 4
 _POLL_SECONDS = 0.02
 _TAIL_LINES = 15
 
@@ -27,16 +33,21 @@ class RepetitionProcess:
     It leads a process group of its own, which is killed as a whole, and it ends by itself when this process dies.
     """
 
-    def __init__(self, spec: RepetitionSpec, folder: Path, name: str):
-        """Write the spec to `folder`/`name`.json and start a worker on it that logs to `folder`/`name`.log."""
+    def __init__(self, spec: AnySpec, folder: Path, name: str, *, wait: bool = True):
+        """Write the spec to `folder`/`name`.json and start a worker on it that logs to `folder`/`name`.log.
+
+        Args:
+            wait: until `measure` gives it its turn; otherwise it measures at once, its own start included.
+        """
         self._spec, self._name = spec, name
         self._file, self.log = folder / f"{name}.json", folder / f"{name}.log"
         self._file.write_text(spec.model_dump_json())
         ready_file(self._file).unlink(missing_ok=True)
         spec.output.unlink(missing_ok=True)
         with self.log.open("wb") as log:
+            how = ["--wait"] if wait else ["--started", str(time.monotonic_ns())]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "podium.benchmarking.worker", "--spec", str(self._file), "--wait"],
+                [sys.executable, "-m", "podium.benchmarking.worker", "--spec", str(self._file), *how],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -66,8 +77,11 @@ class RepetitionProcess:
                 raise BenchmarkError(self._message(f"was not ready after {seconds:g} s"))
             time.sleep(_POLL_SECONDS)
 
-    def measure(self, seconds: float) -> RepetitionResult:
+    def measure(self, kind: type[M], seconds: float) -> M:
         """Give the worker its turn and return what it measured.
+
+        Args:
+            kind: of the result.
 
         Raises:
             BenchmarkError: it failed, was killed, or did not end within `seconds`.
@@ -83,7 +97,7 @@ class RepetitionProcess:
             raise BenchmarkError(self._message(f"did not end within {seconds:g} s and was stopped")) from None
         if self._process.returncode != 0:
             raise self._failure()
-        return RepetitionResult.model_validate_json(self._spec.output.read_bytes())
+        return kind.model_validate_json(self._spec.output.read_bytes())
 
     def stop(self) -> None:
         """End the worker's process group if it still runs; harmless when it does not."""
@@ -108,6 +122,53 @@ class RepetitionProcess:
         lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
         tail = "\n".join(f"  {line}" for line in lines) or "  (empty)"
         return f"{self._name} of the benchmark of {self._spec.model_dir} {what}\nend of {self.log}:\n{tail}"
+
+
+def repeat(
+    specs: Sequence[AnySpec],
+    kind: type[M],
+    folder: Path,
+    name: str,
+    seconds: float,
+    told: Callable[[int, M], None] = lambda number, result: None,
+) -> list[M]:
+    """Run every job in a process of its own, one at a time; a few are started side by side, since starting costs most.
+
+    Args:
+        kind: of the results.
+        name: of the files in `folder`, with a number.
+        seconds: about how long one takes, without loading; after three times that it is stopped.
+        told: called with each result.
+
+    Raises:
+        BenchmarkError: one failed, was killed or took too long; the others are stopped.
+    """
+    results: list[M] = []
+    for first in range(0, len(specs), _AHEAD):
+        with ExitStack() as stack:
+            started = [
+                stack.enter_context(RepetitionProcess(spec, folder, f"{name}-{first + index}"))
+                for index, spec in enumerate(specs[first : first + _AHEAD])
+            ]
+            for process in started:
+                process.await_ready(_START_SECONDS)
+            for process in started:
+                results.append(process.measure(kind, _LOAD_SECONDS + 3 * seconds))
+                told(len(results) - 1, results[-1])
+    return results
+
+
+def start_anew(specs: Sequence[AnySpec], kind: type[M], folder: Path, name: str) -> list[M]:
+    """Run every job in a process of its own that is started only when the one before has ended.
+
+    Raises:
+        BenchmarkError: one failed, was killed or took too long.
+    """
+    results = []
+    for number, spec in enumerate(specs):
+        with RepetitionProcess(spec, folder, f"{name}-{number}", wait=False) as process:
+            results.append(process.measure(kind, _START_SECONDS + _LOAD_SECONDS))
+    return results
 
 
 def worker_environment(threads: int) -> dict[str, str]:

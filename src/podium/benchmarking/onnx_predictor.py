@@ -48,6 +48,10 @@ class OnnxPredictor:
         """See `Predictor`."""
         return self._package.tokens(rows)
 
+    def weights(self) -> int | None:
+        """See `Predictor`; a graph does not tell what its constants are."""
+        return None
+
     def peak_device_mb(self) -> float | None:
         """See `Predictor`; onnxruntime does not tell."""
         return None

@@ -43,6 +43,9 @@ class Predictor(Protocol):
     def tokens(self, rows: list[Row]) -> list[int]:
         """Number of model input tokens of each row, after truncation."""
 
+    def weights(self) -> int | None:
+        """Number of weights that every input token is multiplied with: all but embeddings; None if not known."""
+
     def peak_device_mb(self) -> float | None:
         """Largest memory taken on the device so far in MB (10^6 bytes); None on a CPU."""
 

@@ -10,7 +10,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
@@ -42,7 +42,7 @@ def warm_up(call: Call, row: Row, seconds: float) -> WarmUp:
     """
     end = time.perf_counter_ns() + int(seconds * _NS)
     times: list[int] = []
-    with _quiet():
+    with quiet():
         while True:
             times.append(_timed(call, [row]))
             if len(times) >= 2 * _WINDOW:
@@ -57,7 +57,7 @@ def single_stream(call: Call, rows: Sequence[Row], seconds: float, least: int = 
     """Latency of one row after another, batch size 1. Stops after `seconds`, but not before `least` rows."""
     end = time.perf_counter_ns() + int(seconds * _NS)
     times: list[int] = []
-    with _quiet():
+    with quiet():
         for row in rows:
             times.append(_timed(call, [row]))
             if len(times) >= least and time.perf_counter_ns() >= end:
@@ -65,16 +65,25 @@ def single_stream(call: Call, rows: Sequence[Row], seconds: float, least: int = 
     return times
 
 
-def offline(call: Call, rows: Sequence[Row], batch_size: int, seconds: float) -> list[int]:
+def offline(
+    call: Call,
+    rows: Sequence[Row],
+    batch_size: int,
+    seconds: float,
+    around: AbstractContextManager[Any] | None = None,
+) -> list[int]:
     """Times of full batches of rows in the order given, over and over, for `seconds`.
 
     A batch before them is not timed: it makes room for the larger activations. At least two batches are timed.
+
+    Args:
+        around: entered for the timed batches.
     """
     endless = cycle(rows)
     call(list(islice(endless, batch_size)))
     end = time.perf_counter_ns() + int(seconds * _NS)
     times: list[int] = []
-    with _quiet():
+    with quiet(), around or nullcontext():
         while len(times) < _LEAST_BATCHES or time.perf_counter_ns() < end:
             times.append(_timed(call, list(islice(endless, batch_size))))
     return times
@@ -87,7 +96,7 @@ def _timed(call: Call, batch: list[Row]) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Collect garbage now, and none until the end of the block. What is alive then is never looked at again."""
     was_on = gc.isenabled()
     gc.collect()

@@ -17,10 +17,14 @@ from podium.records import Interval, Quantile
 TAIL = 10
 """Samples that must be expected beyond a quantile, on the thinner side, before it is reported."""
 
+CONFIDENCE = 0.95
+"""Of every interval of a measurement."""
+
 STABLE_CV = 0.05
 """Largest coefficient of variation between repetitions of a stable measurement."""
 
 _NS_PER_MS = 1e6
+_NS_PER_S = 1e9
 _BOOTSTRAP_RESAMPLES = 2000
 
 
@@ -122,6 +126,22 @@ def rate_interval(batch_seconds: Sequence[float], batch_size: int, confidence: f
         confidence=confidence,
         method=f"bootstrap over {len(seconds)} batches of one repetition",
     )
+
+
+def throughput(batch_ns: Sequence[Sequence[int]], batch_size: int) -> Interval:
+    """Rows per second from the times of full batches of each repetition.
+
+    Raises:
+        BenchmarkError: fewer than two batches in a single repetition, or a time that is negative.
+    """
+    if len(batch_ns) > 1:
+        return mean_interval([batch_rate(times, batch_size) for times in batch_ns], CONFIDENCE)
+    return rate_interval([time / _NS_PER_S for time in batch_ns[0]], batch_size, CONFIDENCE)
+
+
+def batch_rate(batch_ns: Sequence[int], batch_size: int) -> float:
+    """Rows per second over all timed batches of one repetition."""
+    return batch_size * len(batch_ns) / (sum(batch_ns) / _NS_PER_S)
 
 
 def coefficient_of_variation(values: Sequence[float]) -> float:

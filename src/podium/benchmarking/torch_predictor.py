@@ -93,6 +93,12 @@ class EagerPredictor:
         """See `Predictor`."""
         return [int(mask.sum()) for mask in self.encode(rows)["attention_mask"]]
 
+    def weights(self) -> int:
+        """See `Predictor`."""
+        tables = [module for module in self.model.modules() if isinstance(module, torch.nn.Embedding)]
+        looked_up = {id(weight) for table in tables for weight in table.parameters()}
+        return sum(weight.numel() for weight in self.model.parameters() if id(weight) not in looked_up)
+
     def peak_device_mb(self) -> float | None:
         """See `Predictor`."""
         return torch.cuda.max_memory_allocated() / 1e6 if self._device.type == "cuda" else None

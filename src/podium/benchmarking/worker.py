@@ -1,10 +1,4 @@
-"""One repetition of a measurement, in a fresh process: `python -m podium.benchmarking.worker --spec FILE`.
-
-It loads the model directory, warms up until steady, and measures two scenarios on rows of the data set:
-
-- single stream: latency of one row after another at batch size 1, end to end: tokenise, copy to the device, forward,
-  arg-max, labels back on the host;
-- offline: throughput of full batches, end to end as well.
+"""One job of a measurement, in a fresh process: `python -m podium.benchmarking.worker --spec FILE`.
 
 With `--wait` it imports its libraries, creates the file SPEC.ready, and measures once it reads a line from
 standard input, so that several workers start side by side and then measure one at a time; it ends at once when
@@ -19,15 +13,18 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from podium.benchmarking.spec import RepetitionFailure, RepetitionResult, RepetitionSpec
-
-_WARM_UP_SHARE = 0.25
-_OFFLINE_SHARE = 0.25
-_OFFLINE_SECONDS = 1.0
-_MB = 1e6
+from podium.benchmarking.spec import (
+    SPEC,
+    AnySpec,
+    ColdStartSpec,
+    GenerationSpec,
+    GridSpec,
+    Message,
+    RepetitionFailure,
+    RepetitionSpec,
+)
 
 
 def ready_file(spec_file: Path) -> Path:
@@ -38,12 +35,13 @@ def ready_file(spec_file: Path) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Measure as the spec file says and write the result or the failure; exit code 1 on failure."""
     parser = argparse.ArgumentParser(prog="python -m podium.benchmarking.worker", description=__doc__)
-    parser.add_argument("--spec", type=Path, required=True, help="JSON file of a RepetitionSpec")
+    parser.add_argument("--spec", type=Path, required=True, help="JSON file of a job")
     parser.add_argument("--wait", action="store_true", help="measure only once a line arrives on standard input")
+    parser.add_argument("--started", type=int, default=time.monotonic_ns(), help="monotonic clock at the start, ns")
     options = parser.parse_args(arguments)
-    spec = RepetitionSpec.model_validate_json(options.spec.read_bytes())
+    spec = SPEC.validate_json(options.spec.read_bytes())
     try:
-        result = measure(spec, (lambda: _await_turn(ready_file(options.spec))) if options.wait else None)
+        result = _measured(spec, ready_file(options.spec) if options.wait else None, options.started)
     except Exception as error:
         logging.exception("the repetition failed")
         spec.output.write_text(RepetitionFailure(error=f"{type(error).__name__}: {error}").model_dump_json())
@@ -52,59 +50,34 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def measure(spec: RepetitionSpec, await_turn: Callable[[], None] | None = None) -> RepetitionResult:
-    """Import the libraries, wait for the turn, load, warm up and measure.
+def _measured(spec: AnySpec, ready: Path | None, started_ns: int) -> Message:
+    """The result of the job."""
 
-    Raises:
-        Exception: whatever loading or running the model raises.
-    """
-    from podium.benchmarking import scenarios
-    from podium.benchmarking.predictor import predictor_class
-    from podium.benchmarking.sampling import length
+    def await_turn() -> None:
+        if ready is not None:
+            _await_turn(ready)
+        bind(spec.cores)
 
-    kind = predictor_class(spec.variant)
-    kind.prepare(spec)
-    if await_turn:
-        await_turn()
+    if isinstance(spec, GenerationSpec):
+        from podium.benchmarking.generation import generation
 
-    started = time.perf_counter()
-    predictor = kind(spec)
-    load_seconds = time.perf_counter() - started
+        return generation(spec, await_turn)
+    if isinstance(spec, ColdStartSpec):
+        bind(spec.cores)
+    from podium.benchmarking import measure
 
-    started = time.perf_counter()
-    middle = sorted(spec.rows, key=length)[len(spec.rows) // 2]
-    warm = scenarios.warm_up(predictor, middle, _WARM_UP_SHARE * spec.max_seconds)
-    reserved = _OFFLINE_SHARE * spec.max_seconds
-    left = spec.max_seconds - reserved - (time.perf_counter() - started)
-    latency = scenarios.single_stream(predictor, spec.rows, left, spec.least_rows)
-    batches = scenarios.offline(predictor, spec.rows, spec.batch_size, min(_OFFLINE_SECONDS, reserved))
-    return RepetitionResult(
-        pid=os.getpid(),
-        load_seconds=load_seconds,
-        warm_up_ns=warm.times_ns,
-        settled=warm.settled,
-        latency_ns=latency,
-        tokens=predictor.tokens(spec.rows[: len(latency)]),
-        batch_ns=batches,
-        peak_rss_mb=peak_rss_bytes() / _MB,
-        peak_device_mb=predictor.peak_device_mb(),
-    )
+    if isinstance(spec, ColdStartSpec):
+        return measure.cold_start(spec, started_ns)
+    if isinstance(spec, RepetitionSpec):
+        return measure.repetition(spec, await_turn)
+    return measure.grid(spec, await_turn) if isinstance(spec, GridSpec) else measure.server(spec, await_turn)
 
 
-def peak_rss_bytes() -> int:
-    """Largest resident memory of this process so far.
-
-    On Linux from `VmHWM` of proc(5), which starts anew at exec. `getrusage` does not: there a process inherits the
-    peak of the one that started it, so a large parent would be charged to the model.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def bind(cores: tuple[int, ...]) -> None:
+    """Bind every thread of this process, and those it starts later, to `cores`, where the system can."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def _await_turn(ready: Path) -> None:

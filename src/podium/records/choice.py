@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from podium.config.selection import SelectionConfig
 from podium.records.base import Frozen, Interval, Record
 from podium.records.inputs import Incumbent
+from podium.records.measurement import Measurement
 from podium.records.variants import Variant
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
@@ -93,49 +94,6 @@ class SelectionRecord(Record):
     baseline_comparisons: tuple[Comparison, ...] = ()
     fold_tests: tuple[FoldTest, ...] = ()
     warnings: tuple[str, ...] = ()
-
-
-class Quantile(Frozen):
-    """A latency quantile in milliseconds; null bounds where the sample cannot support an interval."""
-
-    q: float
-    value_ms: float
-    low_ms: float
-    high_ms: float
-
-
-class Measurement(Frozen):
-    """What was measured of one deployable variant of one champion.
-
-    Latency is for batch size 1, throughput for `batch_size` rows at a time; both on rows drawn from the
-    data set's own length distribution. Energy is joules per row, null where it cannot be read.
-    """
-
-    backbone: str
-    variant: str
-    model_digest: str
-    latency: tuple[Quantile, ...]
-    latency_samples: int
-    latency_cv: float
-    throughput_per_second: Interval
-    batch_size: int
-    peak_rss_mb: float
-    size_mb: float
-    load_seconds: float
-    energy_j: float | None = None
-    unstable: bool
-    notes: tuple[str, ...] = ()
-
-    def quantile_ms(self, q: float) -> float | None:
-        """The latency quantile `q` in milliseconds, or None where the sample did not support it."""
-        return next((item.value_ms for item in self.latency if item.q == q), None)
-
-
-class MeasurementRecord(Record):
-    """One measured variant of one champion. Artifact `samples`: the raw latencies."""
-
-    kind: ClassVar[str] = "measurement"
-    measurement: Measurement
 
 
 class BenchmarkRecord(Record):

@@ -70,7 +70,7 @@ def _compute(
             key = measurement_key(step.config, data, model, variant, hardware)
             stored = step.store.get(MeasurementRecord, key.digest) if step.config.run_mode == "reuse" else None
             if stored is None:
-                stored = _measure(step, data, model, files, key.digest)
+                stored = _measure(step, data, model, files, key.digest, hardware)
                 step.store.put(key, stored)
             measured[f"{model.backbone}.{variant}"] = stored
     for name, record in measured.items():
@@ -94,7 +94,12 @@ def _parents(measured: Mapping[str, MeasurementRecord], variants: Sequence[Varia
 
 
 def _measure(
-    step: StepRun, data: DataRecord, model: ModelRecord, variant: VariantRecord, key: str
+    step: StepRun,
+    data: DataRecord,
+    model: ModelRecord,
+    variant: VariantRecord,
+    key: str,
+    hardware: Mapping[str, str],
 ) -> MeasurementRecord:
     from podium.benchmarking.run import benchmark as measure
 
@@ -119,6 +124,7 @@ def _measure(
         key=key,
         parents={"refit": model.key, "data": data.key, "variant": variant.key},
         mlflow_run_id=step.mlflow_run_id or None,
+        hardware=dict(hardware),
         measurement=measurement,
         artifacts={"samples": artifact},
     )

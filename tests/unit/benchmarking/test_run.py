@@ -7,77 +7,31 @@ from typing import ClassVar
 
 import pytest
 
-from podium.benchmarking import run
-from podium.benchmarking.run import benchmark, summarise
+from podium.benchmarking import launch
+from podium.benchmarking.run import benchmark
 from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
 from podium.config.benchmark import BenchmarkConfig
 from podium.errors import BenchmarkError, InputError
 from podium.training.execution.slots import core_slots
 
-MS = 1_000_000
+
+def repetition() -> RepetitionResult:
+    return RepetitionResult(
+        pid=1,
+        load_seconds=0.5,
+        warm_up_ns=[10**6],
+        settled=True,
+        latency_ns=[10**7] * 100,
+        tokens=[5] * 100,
+        batch_ns=[10**8] * 4,
+        peak_rss_mb=300.0,
+        peak_device_mb=None,
+    )
 
 
-def repetition(
-    latency_ms: float = 10.0, count: int = 100, batch_ms: float = 100.0, **fields: object
-) -> RepetitionResult:
-    values = {
-        "pid": 1,
-        "load_seconds": 0.5,
-        "warm_up_ns": [MS],
-        "settled": True,
-        "latency_ns": [int(latency_ms * MS) + index for index in range(count)],
-        "tokens": [5] * count,
-        "batch_ns": [100 * MS] * 4,
-        "peak_rss_mb": 300.0,
-        "peak_device_mb": None,
-    }
-    return RepetitionResult.model_validate(values | fields)
-
-
-def summed(*results: RepetitionResult, config: BenchmarkConfig | None = None):
-    return summarise(results, "tiny", "eager", "digest", config or BenchmarkConfig(), size_mb=17.0)
-
-
-def test_the_defaults_support_p90() -> None:
-    found = summed(repetition(10.0), repetition(10.1), repetition(9.9, peak_rss_mb=320.0, load_seconds=0.9))
-    assert [item.q for item in found.latency] == [0.5, 0.9, 0.95]
-    assert found.quantile_ms(0.5) == pytest.approx(10.0, rel=0.01)
-    assert found.latency_samples == 300
-    assert found.latency_cv == pytest.approx(0.01, rel=0.01)
-    assert found.throughput_per_second.value == pytest.approx(320.0)
-    assert found.peak_rss_mb == 320.0
-    assert found.load_seconds == 0.5
-    assert found.size_mb == 17.0
-    assert not found.unstable
-    assert found.notes == ()
-
-
-def test_repetitions_that_disagree_are_flagged() -> None:
-    found = summed(repetition(10.0), repetition(13.0), repetition(10.0))
-    assert found.unstable
-    assert "median latency varies" in found.notes[0]
-
-
-def test_one_repetition_is_flagged_and_has_an_interval_from_its_batches() -> None:
-    found = summed(repetition(batch_ns=[90 * MS, 100 * MS, 110 * MS]), config=BenchmarkConfig(repetitions=1))
-    assert found.unstable
-    assert found.throughput_per_second.low < 320 < found.throughput_per_second.high
-    assert found.throughput_per_second.method == "bootstrap over 3 batches of one repetition"
-
-
-def test_repetitions_cut_short_are_noted_and_unsupported_quantiles_left_out() -> None:
-    found = summed(repetition(count=15), repetition(count=15), repetition(count=100))
-    assert [item.q for item in found.latency] == [0.5, 0.9]
-    assert found.notes == ("2 of 3 repetitions stopped at benchmark.max_seconds=20 with as few as 15 of 100 samples",)
-    assert not found.unstable
-
-
-def test_too_few_samples_for_a_median_are_an_error() -> None:
-    with pytest.raises(BenchmarkError, match=r"a median needs 20 samples, but 3 repetitions took 18 within .*raise it"):
-        summed(*[repetition(count=6)] * 3)
-
-
-@pytest.mark.parametrize(("make", "reason"), [(True, "has neither config.json nor model.onnx"), (False, "is no directory")])
+@pytest.mark.parametrize(
+    ("make", "reason"), [(True, "has neither config.json nor model.onnx"), (False, "is no directory")]
+)
 def test_what_is_no_model_directory_is_refused_before_any_process(tmp_path: Path, make: bool, reason: str) -> None:
     path = tmp_path / "model"
     if make:
@@ -118,7 +72,7 @@ class Recorded:
     def await_ready(self, seconds: float) -> None:
         self.log.append(f"ready {self.name}")
 
-    def measure(self, seconds: float) -> RepetitionResult:
+    def measure(self, kind: type[RepetitionResult], seconds: float) -> RepetitionResult:
         self.log.append(f"measure {self.name}")
         if self.name == f"repetition-{self.fails}":
             raise BenchmarkError("broken")
@@ -129,7 +83,7 @@ class Recorded:
 def recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Recorded]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "slots"))
     fake = type("Fake", (Recorded,), {"log": [], "fails": None})
-    monkeypatch.setattr(run, "RepetitionProcess", fake)
+    monkeypatch.setattr(launch, "RepetitionProcess", fake)
     (tmp_path / "config.json").write_text("{}")
     return fake
 

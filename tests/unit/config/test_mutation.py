@@ -85,7 +85,7 @@ def declared(node: Any = PodiumConfig, path: FieldPath = ()) -> Iterator[tuple[F
 FIELDS = dict(declared())
 LEAVES = [path for path in FIELDS if isinstance(node_at(path), FieldInfo)]
 CONSTANTS = (None, True, False, 1, 2, 9, 64, 5000, 0.25, 1.5, 1e-4, "accuracy", "cp1252", "select 2", "/other", {}, ())
-CONSTANTS += (("abc",), ("onnx",), {"n": 2}, {"max_length": (16,)}, {"disk": "ssd"}, "500m")
+CONSTANTS += (("abc",), ("onnx",), ("grid",), (16,), {"n": 2}, {"max_length": (16,)}, {"disk": "ssd"}, "500m")
 
 
 def marks(field: FieldInfo) -> list[NotKeyed]:

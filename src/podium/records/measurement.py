@@ -1,0 +1,158 @@
+"""What was measured of a model on one piece of hardware."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from podium.records.base import Frozen, Interval, Record
+
+
+class Quantile(Frozen):
+    """A latency quantile in milliseconds with the bounds of its confidence interval."""
+
+    q: float
+    value_ms: float
+    low_ms: float
+    high_ms: float
+
+
+class BatchRate(Frozen):
+    """Throughput at one batch size and sequence length.
+
+    Attributes:
+        length: model input tokens that were asked for; null for the data's own distribution.
+        tokens: mean of the model input tokens per row that were measured.
+        rows_per_second: over repetitions.
+    """
+
+    batch_size: int
+    length: int | None
+    tokens: float
+    rows_per_second: Interval
+
+
+class ServerRate(Frozen):
+    """The highest rate of Poisson arrivals at which one worker holds a latency bound.
+
+    Attributes:
+        bound_ms: on the latency from arrival to completion, time in the queue included.
+        q: the quantile that is held to the bound; no higher one than the samples of a probe support.
+        arrivals: per probe.
+        per_second: over repetitions; null where even a server that is nearly idle misses the bound.
+        utilisation: the rate as a share of what the worker can do without waiting, mean over repetitions.
+        note: why there is no rate, or why the quantile is a lower one than p99; empty otherwise.
+    """
+
+    bound_ms: float
+    q: float
+    arrivals: int
+    per_second: Interval | None
+    utilisation: float | None
+    note: str = ""
+
+
+class ColdStart(Frozen):
+    """From the start of a process to its first answer, in seconds, over processes that ran alone.
+
+    The files of model and libraries lie in the page cache.
+
+    Attributes:
+        imports: start of the interpreter and import of the libraries.
+        load: model and tokenizer from the directory onto the device.
+        first_answer: the first row, from text to label.
+        total: their sum.
+    """
+
+    imports: Interval
+    load: Interval
+    first_answer: Interval
+    total: Interval
+
+
+class Measurement(Frozen):
+    """What was measured of one deployable variant of one champion.
+
+    Latency is for batch size 1, throughput for `batch_size` rows at a time; both on rows drawn from the
+    data set's own length distribution.
+
+    Attributes:
+        energy_j: joules per row at that throughput; null where it cannot be read, and
+        energy_note: says why, or what it counts.
+        mfu: share of the device's dense peak that the throughput uses; null where it is not known, and
+        mfu_note: says why, or how it is counted.
+        grid, server, cold_start: scenarios that were asked for.
+        environment: what may explain a difference and is no part of the key.
+    """
+
+    backbone: str
+    variant: str
+    model_digest: str
+    latency: tuple[Quantile, ...]
+    latency_samples: int
+    latency_cv: float
+    throughput_per_second: Interval
+    batch_size: int
+    peak_rss_mb: float
+    peak_device_mb: float | None = None
+    size_mb: float
+    load_seconds: float
+    energy_j: float | None = None
+    energy_note: str = ""
+    mfu: float | None = None
+    mfu_note: str = ""
+    grid: tuple[BatchRate, ...] = ()
+    server: ServerRate | None = None
+    cold_start: ColdStart | None = None
+    environment: dict[str, str] = {}
+    unstable: bool
+    notes: tuple[str, ...] = ()
+
+    def quantile_ms(self, q: float) -> float | None:
+        """The latency quantile `q` in milliseconds, or None where the sample did not support it."""
+        return next((item.value_ms for item in self.latency if item.q == q), None)
+
+
+class MeasurementRecord(Record):
+    """One measured variant of one model. Artifact `samples`: the raw samples."""
+
+    kind: ClassVar[str] = "measurement"
+    hardware: dict[str, str] = {}
+    measurement: Measurement
+
+
+class Generation(Frozen):
+    """How fast a causal language model generates, one request at a time.
+
+    Attributes:
+        first_token: quantiles of the time from prompt text to the first token on the host.
+        inter_token: quantiles of the time between tokens.
+        per_output_token_ms: mean of (last token - first token) / (tokens - 1) over requests, over repetitions.
+        tokens_per_second: generated tokens by the time of their whole requests, over repetitions.
+        prompt_tokens: mean per request.
+        requests: of all repetitions; each generates `output_tokens` tokens, whether or not the model would end sooner.
+    """
+
+    name: str
+    model_digest: str
+    first_token: tuple[Quantile, ...]
+    inter_token: tuple[Quantile, ...]
+    per_output_token_ms: Interval
+    tokens_per_second: Interval
+    prompt_tokens: float
+    output_tokens: int
+    requests: int
+    peak_rss_mb: float
+    peak_device_mb: float | None
+    size_mb: float
+    load_seconds: float
+    environment: dict[str, str] = {}
+    unstable: bool
+    notes: tuple[str, ...] = ()
+
+
+class GenerationRecord(Record):
+    """One measured causal language model. Artifact `samples`: the raw samples."""
+
+    kind: ClassVar[str] = "generation"
+    hardware: dict[str, str]
+    generation: Generation

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podium.benchmarking.lengths import rows_of_length
+from podium.errors import ModelError
+
+
+def tokens(rows: list, limit: int = 512) -> list[int]:
+    """Two marks, and a token for every two letters of a word."""
+    words = [row if isinstance(row, list) else row.split() for row in rows]
+    return [min(limit, 2 + sum((len(word) + 1) // 2 for word in row)) for row in words]
+
+
+@given(
+    st.lists(st.lists(st.text("abc", min_size=1, max_size=8), min_size=1, max_size=9), min_size=1, max_size=5),
+    st.integers(8, 200),
+    st.booleans(),
+)
+def test_rows_are_as_long_as_whole_words_allow(data: list[list[str]], wanted: int, ner: bool) -> None:
+    rows = data if ner else [" ".join(words) for words in data]
+    made = rows_of_length(rows, wanted, 3, tokens)
+    assert len(made) == 3
+    for row, count in zip(made, tokens(made), strict=True):
+        assert type(row) is type(rows[0])
+        assert wanted - 4 < count <= wanted, "no word has more than four tokens"
+
+
+def test_rows_differ_and_hold_the_words_of_the_data() -> None:
+    made = rows_of_length(["the cat sat", "on a mat"], 10, 2, tokens)
+    assert made[0] != made[1]
+    assert set(" ".join(made).split()) <= {"the", "cat", "sat", "on", "a", "mat"}
+
+
+def test_a_length_beyond_the_models_limit_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"cuts rows at 64 tokens and 128 were asked for; take 128 out"):
+        rows_of_length(["a text"], 128, 1, lambda rows: tokens(rows, limit=64))
