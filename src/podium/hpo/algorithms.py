@@ -87,6 +87,9 @@ The seed is no setting: it belongs to the experiment.
 
 _MEDIAN = {"min_trials_required": Setting(int, 1), "start_step": Setting(int, 1)}
 
+FROM_THE_START = ("grid", "sobol", "hyperband")
+"""Algorithms of which every new suggestion service of Katib begins where the last one began."""
+
 EARLY_STOPPING: dict[str, dict[str, Setting]] = {"medianstop": _MEDIAN, "median": _MEDIAN}
 """Settings by early stopping algorithm: `medianstop` is Katib's, `median` Podium's own; see `podium.hpo.stopping`."""
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from podium.config.search import HpoConfig
 from podium.errors import ConfigError
-from podium.hpo.algorithms import Algorithm, EarlyStopping, hint
+from podium.hpo.algorithms import FROM_THE_START, Algorithm, EarlyStopping, hint
 from podium.hpo.schedule import Rung, hyperband
 from podium.hpo.space import FloatParameter, IntParameter, NormalParameter, Space
 from podium.records import Observed
@@ -107,7 +107,7 @@ class Experiment:
     max_failed_trials: int
     seed: int
     early_stopping: EarlyStopping | None = None
-    resume_policy: ResumePolicy = "FromVolume"
+    resume_policy: ResumePolicy = "Never"
 
     def __post_init__(self) -> None:
         for name, least in (("max_trials", 1), ("parallel_trials", 1), ("max_failed_trials", 0)):
@@ -206,4 +206,6 @@ class Experiment:
             max_failed_trials=config.max_failed_trials,
             seed=seed,
             early_stopping=stopping,
+            # A further Experiment goes on with the search, unless that begins anew: then its service has to stay.
+            resume_policy="LongRunning" if algorithm.name in FROM_THE_START else "Never",
         )

@@ -42,6 +42,7 @@ def experiment(**changes: Any) -> Experiment:
         "parallel_trials": 2,
         "max_failed_trials": 2,
         "seed": 13,
+        "resume_policy": "FromVolume",
     }
     return Experiment(**{**values, **changes})
 

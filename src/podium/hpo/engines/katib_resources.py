@@ -10,6 +10,7 @@ from typing import Any
 from podium.cluster.pods import CONTAINER, TRAIN_JOB_CONTAINER, Command
 from podium.cluster.resources import TRAIN_JOB, Manifest
 from podium.errors import ConfigError
+from podium.hpo.algorithms import FROM_THE_START
 from podium.hpo.experiment import Experiment
 from podium.hpo.katib.experiment import KatibExperiment, to_katib
 from podium.hpo.katib.space import to_text
@@ -33,9 +34,6 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.,:@%+=/-]+")
 _NAME_PARAMETER = "podiumTrialName"
 _BUDGETS = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
 """What Katib lets one change of an Experiment's spec."""
-
-_FROM_THE_START = ("grid", "sobol", "hyperband")
-"""Algorithms whose every new suggestion service begins where the last one began."""
 
 
 class Names:
@@ -130,7 +128,7 @@ def continued(experiment: Experiment, ended: int, failed: int, began: int) -> Ex
     Raises:
         ConfigError: the algorithm would begin with the trials that exist.
     """
-    if began and experiment.algorithm.name in _FROM_THE_START:
+    if began and experiment.algorithm.name in FROM_THE_START:
         raise ConfigError(
             f"algorithm {experiment.algorithm.name!r} goes on only where its Experiment still exists, because Katib "
             f"would begin it anew, but the study has {began} trials and no Experiment to go on with; continue with "
