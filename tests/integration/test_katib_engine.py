@@ -269,6 +269,23 @@ class TestWhatGoesWrong:
         trials = run_study(experiment(max_trials=5), ledger, engine(api))
         assert [record.number for record in trials] == list(range(5))
 
+    def test_a_second_signal_does_not_keep_it_from_deleting(
+        self, api: ApiServer, trial: Trial, ledger: TrialLedger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ctrl-C in a terminal reaches the step twice: from the terminal, and from the run that stops its steps."""
+        delete = Cluster.delete
+
+        def interrupted(*given: Any, **named: Any) -> bool:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                os.kill(os.getpid(), number)
+            return delete(*given, **named)
+
+        monkeypatch.setattr(Cluster, "delete", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(experiment(max_trials=50), ledger, engine(api), interrupt_after(2, KeyboardInterrupt()))
+        assert names(api) == []
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
     def test_a_stopped_run_may_leave_it_running(self, api: ApiServer, trial: Trial, ledger: TrialLedger) -> None:
         stop = interrupt_after(1, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):

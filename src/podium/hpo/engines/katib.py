@@ -24,7 +24,7 @@ from podium.hpo.katib.template import TrialTemplate
 from podium.hpo.katib.trial import EXPERIMENT_LABEL, render, trial_name
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
-from podium.training.execution.signals import sigterm_unwinds
+from podium.training.execution.signals import signals_ignored, sigterm_unwinds
 
 TemplateFor = Callable[[Experiment, Mapping[str, str], str], TrialTemplate]
 """Makes the template of a study's trials, from the labels that their pods must carry and the place of the ledger."""
@@ -293,10 +293,11 @@ class _Session:
     def _stop(self) -> None:
         """Delete what goes on, as far as the cluster lets one."""
         seconds = self._engine.stop_seconds
-        try:
-            self._experiments.stop(seconds)
-            for name in self._book.open:
-                for kind in (TRIAL, self._pods.kind):
-                    self._cluster.delete(kind, name, wait_seconds=seconds)
-        except ClusterError as error:
-            _log.warning("what runs on the cluster could not be deleted: %s", error)
+        with signals_ignored():
+            try:
+                self._experiments.stop(seconds)
+                for name in self._book.open:
+                    for kind in (TRIAL, self._pods.kind):
+                        self._cluster.delete(kind, name, wait_seconds=seconds)
+            except ClusterError as error:
+                _log.warning("what runs on the cluster could not be deleted: %s", error)

@@ -1,4 +1,4 @@
-"""SIGTERM as an exception, so that what was started is stopped on the way out."""
+"""Signals on the way out: SIGTERM as an exception, and peace for what has to be cleaned up."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ def sigterm_unwinds() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def signals_ignored() -> Iterator[None]:
+    """Let nothing but SIGKILL disturb a clean-up: one Ctrl-C reaches a step from the terminal and from its run."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _exit(number: int, frame: FrameType | None) -> NoReturn:
