@@ -74,6 +74,20 @@ def paired_difference(
     return interval, min(1.0, 2 * (1 + float(tail)) / (1 + resamples))
 
 
+def resampled_scores(predictions: Predictions, metric: str, resamples: int, seed: int) -> Floats:
+    """The metric on each resample of the rows, shape (resamples,).
+
+    Resample k has the same rows for every metric and every model of equal row ids in equal order, so that what is
+    computed from several of them is paired.
+
+    Raises:
+        InputError: the metric is not supported by the predictions.
+    """
+    one = additive(predictions, metric)
+    rows = np.arange(len(predictions))
+    return one.statistic(_resampled_sums(rows, one.table[one.group], resamples, seed))
+
+
 def _same_truth(a: Predictions, b: Predictions) -> bool:
     if a.task == "ner":
         return bool(a.truth == b.truth)
