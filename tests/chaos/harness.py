@@ -138,7 +138,8 @@ class Disturbed:
                 os.kill(leader, signal.SIGKILL)
             else:
                 victims = self._victims(leader, target)
-                if not victims or any(trial.kills >= MAX_KILLS for trial in self.ledger.trials()):
+                trials = self.ledger.trials()
+                if not victims or any(trial.status == "running" and trial.kills >= MAX_KILLS for trial in trials):
                     return
                 os.kill(self.chance.choice(victims), signal.SIGKILL)
         self.kills[target] += 1

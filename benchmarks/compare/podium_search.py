@@ -1,0 +1,73 @@
+"""The search of `hpo_compare.py` by Podium's embedded engine: `podium_search.py TASK_FILE`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from objective import evaluate
+
+from podium.hpo.algorithms import Algorithm
+from podium.hpo.engines.base import TrialResult
+from podium.hpo.engines.embedded import EmbeddedEngine
+from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.ledger import Claim, TrialLedger
+from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter, Space
+from podium.hpo.study import best_trial, run_study
+from podium.records import Scalar
+from podium.store.store import ArtifactStore
+from podium.training.execution.workers import TRAINING, WorkerPool
+
+SPACES = {
+    "bbc": {
+        "learning_rate": FloatParameter(1e-4, 3e-3, log=True),
+        "batch_size": CategoricalParameter((8, 16)),
+    },
+    "short": {
+        "learning_rate": FloatParameter(1e-5, 1e-1, log=True),
+        "epochs": IntParameter(1, 8),
+        "batch_size": CategoricalParameter((8, 16, 32)),
+    },
+}
+
+
+def experiment(task: Mapping[str, Any]) -> Experiment:
+    """The random search of a task."""
+    space = Space.of(SPACES[task["workload"]])
+    return Experiment(
+        "compare", space, Objective("score"), Algorithm("random"), task["trials"], task["parallel"], 0, task["seed"]
+    )
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A trial that calls the objective."""
+
+    task: dict[str, Any]
+    event_fields: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
+        return TrialResult(evaluate(self.task, claim.number, dict(claim.params)))
+
+
+def main() -> None:
+    task = json.loads(Path(sys.argv[1]).read_text())
+    output = Path(task["output"])
+    ledger = TrialLedger(ArtifactStore(str(output / "store")).documents("ledger"))
+    common = ("podium.hpo.trial", "podium.store.store")
+    threads, preload = (None, common) if task["workload"] == "short" else (1, (TRAINING, *common))
+    with WorkerPool(task["parallel"], threads, preload) as pool:
+        # The trial must be importable in a worker, which this file, being the main module, is not.
+        from podium_search import Evaluated as Imported
+
+        engine = EmbeddedEngine(Imported(task), pool, output / "logs")
+        trials = run_study(experiment(task), ledger, engine)
+    print(json.dumps({"best": best_trial(trials, "maximize").score, "trials": len(trials)}))
+
+
+if __name__ == "__main__":
+    main()
