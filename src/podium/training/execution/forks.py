@@ -73,7 +73,7 @@ def _fork(function: Callable[[T], R], item: T) -> tuple[Connection, ForkProcess]
 def _received(answer: Connection) -> dict[str, Any] | None:
     try:
         outcome: dict[str, Any] = answer.recv()
-    except EOFError:
+    except (EOFError, OSError):
         return None
     return outcome
 
