@@ -8,11 +8,10 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import yaml
-
 from podium.errors import InputError
 from podium.hpo.description import experiment_to_json
 from podium.hpo.experiment import Objective
+from podium.hpo.katib.files import to_yaml
 from podium.hpo.studies import Study
 from podium.hpo.study import collected
 from podium.records import TrialRecord
@@ -124,4 +123,4 @@ def _katib(study: Study) -> str:
             f"only a study that was read from a Katib file is written as one, but {study.name} searched backbone "
             f"{study.description.about.backbone!r}; --format json has its experiment"
         )
-    return yaml.safe_dump(resource, sort_keys=False)
+    return to_yaml(resource)

@@ -32,6 +32,7 @@ KIND = "Experiment"
 DEFAULT_PARALLEL_TRIALS = 3
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_NAMESPACE = re.compile(r"(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _OWN_METADATA = ("name", "namespace", "labels", "annotations")
 _NOT_HERE = "is not read here: a trial reports its metrics in its output or in a file"
 _REFUSED = {
@@ -77,10 +78,16 @@ class KatibExperiment:
                 "metadata.name: at most 40 lower case letters, digits and '-', the first a letter and the last no "
                 f"'-', are expected, but got {experiment.name!r}"
             )
+        if self.namespace is not None and not _NAMESPACE.fullmatch(self.namespace):
+            raise ConfigError(
+                "metadata.namespace: at most 63 lower case letters, digits and '-', the first and the last no '-', are "
+                f"expected, but got {self.namespace!r}"
+            )
         if experiment.parallel_trials > experiment.max_trials:
             raise ConfigError(
                 "spec.parallelTrialCount: parallelTrialCount <= maxTrialCount must hold, but got "
-                f"{experiment.parallel_trials} > {experiment.max_trials}"
+                f"{experiment.parallel_trials} > {experiment.max_trials}; it is {DEFAULT_PARALLEL_TRIALS} where it is "
+                "not given"
             )
         check_budgets(experiment)
         self.template.check([name for name, _ in experiment.space.parameters], "spec.trialTemplate")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ import yaml
 
 from podium.hpo.engines.embedded import log_of
 from podium.hpo.katib.experiment import KatibExperiment
+from podium.hpo.katib.read import PLAIN_NUMBER
 from podium.hpo.katib.status import ExperimentStatus, trial_resource
 from podium.hpo.katib.trial import trial_name
 from podium.records import TrialRecord
@@ -23,8 +26,14 @@ _PAUSE_SHARE = 10.0
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Puts in quotes what Kubernetes would read as a number or a truth value, though PyYAML would not."""
+
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", PLAIN_NUMBER, list("-+.0123456789"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), list("yYnN"))
 
 
 def to_yaml(resource: Mapping[str, Any]) -> str:
@@ -96,11 +105,11 @@ class StatusWriter:
     def _follow(self) -> None:
         while self._dirty.wait() and not self._done.is_set():
             self._dirty.clear()
-            started = datetime.now(UTC)
+            started = time.monotonic()
             # A disk that is full may have room later; the write at the end of the context says if it has not.
             with suppress(OSError):
                 self._write()
-            self._done.wait(_PAUSE_SHARE * (datetime.now(UTC) - started).total_seconds())
+            self._done.wait(_PAUSE_SHARE * (time.monotonic() - started))
 
     def _write(self) -> None:
         with self._lock:

@@ -14,7 +14,8 @@ from podium.errors import ConfigError
 from podium.hpo.katib.experiment import KatibExperiment
 from podium.hpo.katib.read import at, check_fields, required
 from podium.hpo.katib.template import TrialTemplate
-from podium.hpo.katib.trial import TRIAL_LABEL, field_reference, namespace_of, trial_labels
+from podium.hpo.katib.trial import TRIAL_LABEL, field_reference, namespace_of, render, trial_labels
+from podium.hpo.space import CategoricalParameter
 
 TRIAL_NAME_VARIABLE = "KATIB_TRIAL_NAME"
 """What Katib's webhook adds to the environment of the primary container."""
@@ -75,7 +76,7 @@ class Process:
             similar = shutil.which("python3", path=variables.get("PATH")) if command == "python" else None
             raise ConfigError(
                 f"command: {command!r} must be a program of this machine, but "
-                + (f"there is none in PATH={variables.get('PATH', '')}" if place == command else f"{place} is none")
+                + (f"{place} is none" if "/" in command else f"there is none in PATH={variables.get('PATH', '')}")
                 + (f"; there is {similar}" if similar else "; install it, or change the command")
             )
 
@@ -150,6 +151,17 @@ def check_template(katib: KatibExperiment) -> None:
         process = process_of(katib, {**spec, "metadata": named}, None)
         if "${" not in f"{process.arguments[0]}{process.directory}{process.environment.get('PATH', '')}":
             process.check()
+    _check_choices(katib)
+
+
+def _check_choices(katib: KatibExperiment) -> None:
+    """Check that every choice can be put into the template: one with a quote may not."""
+    space = katib.experiment.space
+    params = space.at([0.5] * len(space.parameters))
+    for name, parameter in space.parameters:
+        for choice in parameter.choices if isinstance(parameter, CategoricalParameter) else ():
+            with at(f"spec.parameters: choice {choice!r} of {name!r}"):
+                render(katib, 0, {**params, name: choice})
 
 
 def _check_container(template: TrialTemplate) -> None:
@@ -182,8 +194,11 @@ def _variables(container: Mapping[str, Any], field: Callable[[str], str | None])
         if origin is None:
             yield name, item.get("value") or ""
             continue
-        kind, details = next(iter(origin.items()))
-        path = details.get("fieldPath", "")
+        kind = next((kind for kind, details in origin.items() if details), "")
+        if not kind:
+            raise ConfigError(f"env[{index}].valueFrom: a source must be given, but got {origin}")
+        details = origin[kind]
+        path = details.get("fieldPath") or ""
         value = field(path) if kind == "fieldRef" else None
         if value is not None:
             yield name, value

@@ -15,12 +15,28 @@ from podium.errors import ConfigError
 from podium.hpo.algorithms import hint
 
 _INDEX = re.compile(r"\[\d+\]")
+_DIGITS = 30
+"""More than a number of 64 bits has, but for leading zeros."""
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
+PLAIN_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+"""Numbers of the YAML that Kubernetes reads; to PyYAML, 1e-3 is a text."""
+
+_FLOAT, _TIMESTAMP = "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"
+
+
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which PyYAML silently keeps the last."""
+    """Reads numbers and dates as Kubernetes does, and refuses a key that is given twice.
+
+    Of such a key PyYAML silently keeps the last, and it makes an object of a date, which to Kubernetes is a text.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -31,6 +47,9 @@ class _Loader(yaml.SafeLoader):
                 raise ConfigError(f"line {key.start_mark.line + 1}: key {key.value!r} is given twice; keep one of them")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(_FLOAT, PLAIN_NUMBER, list("-+.0123456789"))
 
 
 def load(source: str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -45,9 +64,11 @@ def load(source: str | Mapping[str, Any]) -> Mapping[str, Any]:
         documents = [document for document in yaml.load_all(source, _Loader) if document is not None]
     except yaml.YAMLError as error:
         raise ConfigError(f"the text is not YAML: {error}") from error
-    if len(documents) != 1 or not isinstance(documents[0], Mapping):
+    if len(documents) != 1:
         raise ConfigError(f"one document with one Experiment is expected, but got {len(documents)} documents")
     document: Mapping[str, Any] = documents[0]
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"one document with the fields of an Experiment is expected, but got {document!r}")
     return document
 
 
@@ -126,7 +147,7 @@ def required(value: Any, path: str) -> Any:
     return value
 
 
-def one_of(value: str | None, known: Iterable[str], path: str) -> str:
+def one_of(value: Any, known: Iterable[str], path: str) -> str:
     """`value`, one of the `known` words.
 
     Raises:
@@ -134,19 +155,23 @@ def one_of(value: str | None, known: Iterable[str], path: str) -> str:
     """
     names = list(known)
     word: str = required(value, path)
+    if not isinstance(word, str):
+        raise ConfigError(f"{path}: a text is expected, but got {word!r}")
     if word not in names:
         raise ConfigError(f"{path}: {word!r} is not expected{hint(word, names)}")
     return word
 
 
 def whole_number(text: str) -> int:
-    """A whole number written as Go reads it: no blanks, no underscores, no fraction.
+    """A whole number of 64 bits, written as Go reads it: no blanks, no underscores, no fraction.
 
     Raises:
         ValueError: it is not one.
     """
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"a whole number is expected, but got {text!r}")
+    if len(text) > _DIGITS or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"a whole number of 64 bits is expected, but got {text}")
     return int(text)
 
 

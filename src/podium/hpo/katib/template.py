@@ -34,6 +34,16 @@ _KINDS: dict[tuple[str, str], dict[str, str]] = {
 }
 """Default labels of the primary pod, by apiVersion and kind of what may be a trial."""
 
+_SHAPE: dict[str, Any] = {
+    "metadata": {"labels": {}, "annotations": {}},
+    "spec": {
+        "template": {"metadata": {"labels": {}, "annotations": {}}, "spec": {"containers": [], "initContainers": []}},
+        "runtimeRef": {},
+        "trainer": {},
+    },
+}
+"""What of a Job or a TrainJob has fields, and what is a list of such."""
+
 DEFAULT_METRICS_FILE = "/var/log/katib/metrics.log"
 
 
@@ -125,6 +135,11 @@ class TrialTemplate:
                 f"{path}: a trial that this machine can execute is a {known}, but got kind={self.kind[1]!r}, "
                 f"apiVersion={self.kind[0]!r}"
             )
+        _check_shape(self.trial_spec, _SHAPE, path)
+        try:
+            json.dumps(self.trial_spec)
+        except TypeError as error:
+            raise ConfigError(f"{path}: {error}") from error
         metadata = self.trial_spec.get("metadata") or {}
         for name in ("name", "namespace"):
             if metadata.get(name):
@@ -173,6 +188,20 @@ class TrialTemplate:
             raise ConfigError(f"{path}: trialSpec.metadata.{key.lower()} must have {index!r}")
 
 
+def _check_shape(value: object, shape: object, path: str) -> None:
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            raise ConfigError(f"{path}: a list is expected, but got {value!r}")
+        for index, item in enumerate(value):
+            _check_shape(item, {}, f"{path}[{index}]")
+    elif not isinstance(value, Mapping):
+        raise ConfigError(f"{path}: fields are expected, but got {value!r}")
+    elif isinstance(shape, dict):
+        for name, inner in shape.items():
+            if value.get(name) is not None:
+                _check_shape(value[name], inner, f"{path}.{name}")
+
+
 def metadata_reference(reference: str) -> tuple[str, str | None]:
     """Key and index of a reference to metadata: `${trialSpec.Labels[team]}` is `Labels`, `team`."""
     match = _METADATA.fullmatch(reference)
@@ -210,8 +239,9 @@ class MetricsCollector:
         here = f"{path}.source.fileSystemPath"
         if self.kind == "StdOut" and (self.path or self.format != "TEXT"):
             raise ConfigError(f"{here}: a collector of kind StdOut reads the output of the trial, and no file")
-        if self.kind == "File" and not PurePosixPath(self.path).is_absolute():
-            raise ConfigError(f"{here}.path: an absolute path is expected, but got {self.path!r}")
+        file = PurePosixPath(self.path)
+        if self.kind == "File" and (not file.is_absolute() or file.name in ("", "..")):
+            raise ConfigError(f"{here}.path: an absolute path of a file is expected, but got {self.path!r}")
         if self.format == "JSON" and self.metrics_format:
             raise ConfigError(f"{path}.source.filter: JSON needs no filter; leave it out or set format to TEXT")
         for index, expression in enumerate(self.metrics_format):

@@ -69,8 +69,8 @@ def render(katib: KatibExperiment, number: int, params: Params, name: str | None
         spec: dict[str, Any] = json.loads(text)
     except ValueError as error:
         raise ConfigError(
-            f"spec.trialTemplate.trialSpec: with the values of trial {number} put in, its JSON must be valid, but got "
-            f"{error} with {values}; a quote or a backslash in a value must be escaped as in JSON"
+            f"spec.trialTemplate.trialSpec: with the values of a trial put in, its JSON must be valid, but got {error} "
+            f"with {values}; a quote or a backslash in a value must be escaped as in JSON"
         ) from error
     spec["metadata"] = {**(spec.get("metadata") or {}), "name": name, "namespace": namespace}
     return spec

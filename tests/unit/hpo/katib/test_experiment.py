@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from podium.errors import ConfigError
 from podium.hpo.algorithms import Algorithm, EarlyStopping
 from podium.hpo.experiment import Objective
 from podium.hpo.katib.experiment import KatibExperiment, from_katib, to_katib
+from podium.hpo.katib.files import to_yaml
 from podium.hpo.katib.space import from_text, space_from_katib, space_to_katib, to_text
 from podium.hpo.katib.template import MetricsCollector, TrialParameter, TrialTemplate
 from podium.hpo.space import (
@@ -139,6 +141,8 @@ TEMPLATE = "spec.trialTemplate"
     [
         ("apiVersion", "kubeflow.org/v1", r"apiVersion: 'kubeflow.org/v1' is not expected; did you mean"),
         ("kind", "Trial", "kind: 'Trial' is not expected"),
+        ("kind", 5, r"kind: a text is expected, but got 5"),
+        ("metadata.namespace", "../evil", r"metadata\.namespace: at most 63 lower case letters.* got '\.\./evil'"),
         ("spec.maxTrials", 3, r"spec\.maxTrials: no such field; did you mean 'maxTrialCount'"),
         ("status", {"trials": 3}, "status: a cluster writes it"),
         ("metadata.uid", "1", r"metadata\.uid: a cluster writes it"),
@@ -170,6 +174,8 @@ TEMPLATE = "spec.trialTemplate"
         ("spec.algorithm.algorithmName", "grid", r"spec\.algorithm: .*'grid' needs a uniform scale and a step"),
         (SETTINGS, [{"name": "seed", "value": "1"}], r"algorithmSettings\[0\]\.name: .* has no setting 'seed'"),
         (SETTINGS, [{"name": "random_state", "value": "-1"}], r"Settings\[0\]\.value: value >= 0 must hold"),
+        (SETTINGS, [{"name": "random_state", "value": "9" * 400}], r"value: a whole number of 64 bits is expected"),
+        (f"{FEASIBLE}", {"min": "1", "max": "9" * 400}, r"feasibleSpace\.max: a finite number is expected"),
         (SETTINGS, [{"name": "random_state", "value": "1_0"}], "a whole number is expected, but got '1_0'"),
         (
             SETTINGS,
@@ -218,6 +224,12 @@ TEMPLATE = "spec.trialTemplate"
         (f"{TEMPLATE}.retain", "yes", r"spec\.trialTemplate\.retain: Input should be a valid boolean"),
         (f"{TEMPLATE}.primaryPodLabels", {"a": 1}, r"spec\.trialTemplate\.primaryPodLabels\.a: "),
         (f"{TEMPLATE}.trialSpec.kind", "TFJob", r"trialSpec: a trial that this machine can execute .*'TFJob'"),
+        (f"{TEMPLATE}.trialSpec.metadata", "a", r"trialSpec\.metadata: fields are expected, but got 'a'"),
+        (f"{TEMPLATE}.trialSpec.metadata.labels", 5, r"trialSpec\.metadata\.labels: fields are expected, but got 5"),
+        (f"{TEMPLATE}.trialSpec.spec", [], r"trialSpec\.spec: fields are expected, but got \[\]"),
+        (f"{TEMPLATE}.trialSpec.spec.template.spec.containers", ["a"], r"containers\[0\]: fields are expected"),
+        (f"{TEMPLATE}.trialSpec.spec.template.spec.initContainers", "a", r"initContainers: a list is expected"),
+        (f"{TEMPLATE}.trialSpec.spec.date", datetime.date(2026, 1, 2), r"trialSpec: Object of type date is not JSON"),
         (f"{TEMPLATE}.trialSpec.metadata", {"name": "a"}, r"trialSpec\.metadata\.name: every trial gets its own"),
         (f"{TEMPLATE}.trialParameters.0.name", "a{", r"trialParameters\[0\]\.name: a name without braces"),
         (f"{TEMPLATE}.trialParameters.0.name", "rate", r"\[0\]\.name: \$\{trialParameters.rate\} must be in"),
@@ -252,6 +264,19 @@ def test_a_mistake_is_refused_at_its_path(path: str, value: Any, message: str) -
         ("cma-es", f"{SETTINGS}.0.value", "pop", "one of none, ipop, bipop is expected, but got 'pop'"),
         ("grid", "spec.maxTrialCount", 46, r"spec\.maxTrialCount: .*at most 45 trials"),
         ("file-collector", f"{COLLECTOR}.source.fileSystemPath.path", "a.log", r"fileSystemPath\.path: an absolute"),
+        (
+            "file-collector",
+            f"{COLLECTOR}.source.fileSystemPath.path",
+            "/",
+            r"path: an absolute path of a file is expected",
+        ),
+        (
+            "file-collector",
+            f"{COLLECTOR}.source.fileSystemPath.path",
+            "/logs/..",
+            r"path of a file .* got '/logs/\.\.'",
+        ),
+        ("trainjob", f"{TEMPLATE}.trialSpec.spec.runtimeRef", "torch", r"spec\.runtimeRef: fields are expected"),
         ("file-collector", f"{COLLECTOR}.source.fileSystemPath.format", "JSON", r"source\.filter: JSON needs no"),
         ("file-collector", f"{COLLECTOR}.source.fileSystemPath.format", "json", "did you mean 'JSON'"),
         ("file-collector", f"{COLLECTOR}.source.fileSystemPath.kind", "Directory", r"kind: 'Directory' is not"),
@@ -274,6 +299,7 @@ def test_rules_of_one_kind_are_kept(name: str, path: str, value: Any, message: s
     [
         ("a: [", "the text is not YAML"),
         ("", "but got 0 documents"),
+        ("- a", "one document with the fields of an Experiment is expected, but got \\['a'\\]"),
         ("a: 1\n---\nb: 2", "but got 2 documents"),
         ("a: 1\nb: 2\na: 3", "line 3: key 'a' is given twice"),
     ],
@@ -281,6 +307,36 @@ def test_rules_of_one_kind_are_kept(name: str, path: str, value: Any, message: s
 def test_a_text_is_one_document(source: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_katib(source)
+
+
+@pytest.mark.parametrize(("written", "goal"), [("1e-3", 0.001), ("5E2", 500.0), ("0.5e3", 500.0)])
+def test_numbers_are_those_of_the_yaml_that_kubernetes_reads(written: str, goal: float) -> None:
+    source = text("random").replace("goal: 0.001", f"goal: {written}")
+    assert from_katib(source).experiment.objective.goal == goal
+
+
+def test_a_date_is_a_text_as_kubernetes_reads_it() -> None:
+    source = text("random").replace(
+        "kind: Job", "kind: Job\n      metadata:\n        labels:\n          since: 2026-01-02"
+    )
+    assert from_katib(source).template.trial_spec["metadata"]["labels"] == {"since": "2026-01-02"}
+
+
+def test_a_default_that_breaks_a_rule_is_called_one() -> None:
+    source = document()
+    source["spec"].update(maxTrialCount=2, maxFailedTrialCount=1)
+    del source["spec"]["parallelTrialCount"]
+    with pytest.raises(ConfigError, match=r"spec\.parallelTrialCount: .* but got 3 > 2; it is 3 where it is not given"):
+        from_katib(source)
+
+
+def test_texts_are_written_so_that_kubernetes_reads_texts() -> None:
+    katib = katib_of(space=Space.of({"a": FloatParameter(1e-07, 1e22), "b": CategoricalParameter(("n", "1e3", "on"))}))
+    written = to_yaml(to_katib(katib))
+    assert "min: '1e-07'" in written
+    assert "max: '1e+22'" in written
+    assert all(f"- '{choice}'" in written for choice in ("n", "1e3", "on"))
+    assert from_katib(written) == katib
 
 
 def test_null_counts_as_absent_and_the_source_is_left_alone() -> None:

@@ -194,6 +194,16 @@ class TestRefused:
                 {"env": [{"name": "T", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]},
                 r"env T: valueFrom.fieldRef status.podIP is known on a cluster only",
             ),
+            ({"env": [{"name": "T", "valueFrom": {}}]}, r"env\[0\].valueFrom: a source must be given, but got {}"),
+            ({"env": [{"name": "T", "valueFrom": {"fieldRef": {}}}]}, r"valueFrom: a source must be given"),
+            (
+                {"env": [{"name": "T", "valueFrom": {"fieldRef": {"fieldPath": None}}}]},
+                "T: valueFrom.fieldRef is known",
+            ),
+            (
+                {"command": ["/absent", *arguments()]},
+                "'/absent' must be a program of this machine, but /absent is none",
+            ),
             ({"job": {"suspend": True}}, "a suspended trial never starts"),
             ({"job": {"backoffLimit": -1}}, "backoffLimit >= 0 must hold for a whole number, but got -1"),
             ({"job": {"activeDeadlineSeconds": "5"}}, "activeDeadlineSeconds >= 0 must hold"),
@@ -209,6 +219,13 @@ class TestRefused:
         changes = {"command": [sys.executable, *arguments()], **changes}
         with pytest.raises(ConfigError, match=message):
             check_template(katib(**changes))
+
+    def test_a_choice_that_breaks_the_json_of_the_template(self) -> None:
+        source = document("distributions")
+        source["spec"]["parameters"][5]["feasibleSpace"]["list"] = ["sgd", 'a"b']
+        reference = source["spec"]["parameters"][5]["name"]
+        with pytest.raises(ConfigError, match=rf"^spec\.parameters: choice 'a\"b' of '{reference}'.*must be valid"):
+            check_template(from_katib(source))
 
     def test_a_train_job_without_a_command(self) -> None:
         with pytest.raises(ConfigError, match=r"spec\.trainer: command must be given, because the runtime's trainer"):
