@@ -36,10 +36,21 @@ _LEAST_REPETITIONS, _LEAST_OUTPUT = 2, 2
 
 @dataclass(frozen=True)
 class Request:
-    """Tokens of a request: prompts are cut to `prompt_tokens`, and `output_tokens` are generated."""
+    """Tokens of a request: prompts are cut to `prompt_tokens`, and `output_tokens` are generated.
+
+    Raises:
+        InputError: there is no prompt, or no time between tokens.
+    """
 
     prompt_tokens: int = 128
     output_tokens: int = 32
+
+    def __post_init__(self) -> None:
+        if self.prompt_tokens < 1 or self.output_tokens < _LEAST_OUTPUT:
+            raise InputError(
+                f"--prompt-tokens >= 1 and --output-tokens >= {_LEAST_OUTPUT} must hold, but got "
+                f"--prompt-tokens={self.prompt_tokens} --output-tokens={self.output_tokens}"
+            )
 
 
 def benchmark_generation(
@@ -65,10 +76,10 @@ def benchmark_generation(
         BenchmarkError: the directory holds no such model, or a repetition failed (with the end of its log).
     """
     check_model(model_dir)
-    if request.output_tokens < _LEAST_OUTPUT or request.prompt_tokens < 1 or config.repetitions < _LEAST_REPETITIONS:
+    if config.repetitions < _LEAST_REPETITIONS:
         raise InputError(
-            "output_tokens >= 2, prompt_tokens >= 1 and repetitions >= 2 must hold, but got output_tokens="
-            f"{request.output_tokens}, prompt_tokens={request.prompt_tokens}, repetitions={config.repetitions}"
+            f"benchmark.repetitions >= {_LEAST_REPETITIONS} must hold to tell how sure a rate is, but got "
+            f"repetitions={config.repetitions}"
         )
     device, threads = resolve_device(config.device), resolve_threads(config.threads)
     folder = workdir / f"{name}-generation"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,14 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from podium.errors import ConfigError, StudyFailed
-from podium.events import ENV_FILE, ENV_STEP, emit
+from podium.events import emit
 from podium.hpo.katib.experiment import KatibExperiment, from_katib, to_katib
 from podium.hpo.katib.files import to_yaml
 from podium.hpo.katib.process import check_template, not_honoured, process_of
 from podium.hpo.katib.study import KatibStudy, StudyPlace
 from podium.hpo.katib.trial import render, trial_name
 from podium.hpo.suggest import suggester_for
-from podium.local.progress import ProgressView
+from podium.local.progress import ProgressView, report_to
 
 _COUNTS = {
     "trialsSucceeded": "succeeded",
@@ -65,7 +64,7 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
         console.print(f"Experiment {name}: {_found(study)}", highlight=False, soft_wrap=True)
         for note in not_honoured(katib):
             console.print(f"  not honoured: {note}", highlight=False, markup=False, soft_wrap=True)
-        with _events(place, name), ProgressView(place.files.events, console):
+        with report_to(place.files.events, name), ProgressView(place.files.events, console):
             resource = _run(study, file)
     _print_summary(resource, place, console)
     _check_end(resource)
@@ -90,22 +89,6 @@ def _located(file: Path) -> Iterator[None]:
         yield
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-
-
-@contextmanager
-def _events(place: StudyPlace, step: str) -> Iterator[None]:
-    """Let this process and its workers report to the study's events file, which begins anew."""
-    place.files.directory.mkdir(parents=True, exist_ok=True)
-    place.files.events.write_text("")
-    before = {name: os.environ.get(name) for name in (ENV_FILE, ENV_STEP)}
-    os.environ.update({ENV_FILE: str(place.files.events), ENV_STEP: step})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _found(study: KatibStudy) -> str:

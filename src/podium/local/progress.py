@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from podium.events import ENV_FILE, ENV_STEP
 from podium.hpo.show import number, span
 from podium.local.state import State, Study, Trial, format_params
 
@@ -24,6 +28,22 @@ _ROWS_SHOWN = 5
 _PRUNED_SHOWN = 2
 _SHORTEST_SHOWN = 0.05
 """Seconds; what took less was found ended, and its time is not known here."""
+
+
+@contextmanager
+def report_to(events: Path, step: str) -> Iterator[None]:
+    """Let this process and those it starts report to a file of events, which begins anew, as `step`."""
+    events.parent.mkdir(parents=True, exist_ok=True)
+    events.write_text("")
+    before = {name: os.environ.get(name) for name in (ENV_FILE, ENV_STEP)}
+    os.environ.update({ENV_FILE: str(events), ENV_STEP: step})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 class ProgressView:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from podium.config.benchmark import VariantName
+from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.schema import PodiumConfig, TrainingConfig
 from podium.export.variants import KINDS, OPSET, environment
 from podium.keys import Key, canonical_json, digest_bytes
@@ -132,6 +132,29 @@ def measurement_key(
     return Key.of("measurement", **_benchmark_parts(config, data, hardware), **_measured(model), **made)
 
 
+def lone_measurement_key(
+    part: BenchmarkConfig,
+    rows: Sequence[Any],
+    model: Mapping[str, str],
+    variant: VariantName,
+    hardware: Mapping[str, str],
+) -> Key:
+    """Key of one measurement outside a run: the rows themselves, and name and digest of the model."""
+    made = _made(variant, hardware["device"])
+    return Key.of("measurement", **_lone_parts(part, rows, model, hardware), **made)
+
+
+def generation_key(
+    part: BenchmarkConfig,
+    prompts: Sequence[str],
+    model: Mapping[str, str],
+    request: Mapping[str, int],
+    hardware: Mapping[str, str],
+) -> Key:
+    """Key of a measured generation: prompts, lengths, model and hardware."""
+    return Key.of("generation", **_lone_parts(part, prompts, model, hardware), request=dict(request))
+
+
 def benchmark_key(
     config: PodiumConfig, data: DataRecord, models: Sequence[ModelRecord], hardware: Mapping[str, str]
 ) -> Key:
@@ -196,19 +219,34 @@ def _benchmark_parts(config: PodiumConfig, data: DataRecord, hardware: Mapping[s
     part = config.benchmark
     return {
         "data": data.artifacts["data"].digest,
-        "scenario": {
-            "throughput_batch_size": part.throughput_batch_size,
-            "repetitions": part.repetitions,
-            "samples": part.samples,
-            "max_seconds": part.max_seconds,
-            "scenarios": part.scenarios,
-            "grid_batch_sizes": part.grid_batch_sizes,
-            "grid_lengths": part.grid_lengths,
-            "server_latency_ms": part.server_latency_ms,
-            "server_seconds": part.server_seconds,
-        },
+        "scenario": _scenario(part),
         "hardware": dict(hardware),
         "seed": config.seed,
+    }
+
+
+def _lone_parts(
+    part: BenchmarkConfig, rows: Sequence[Any], model: Mapping[str, str], hardware: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "rows": digest_bytes(canonical_json(list(rows))),
+        "model": dict(model),
+        "scenario": _scenario(part),
+        "hardware": dict(hardware),
+    }
+
+
+def _scenario(part: BenchmarkConfig) -> dict[str, Any]:
+    return {
+        "throughput_batch_size": part.throughput_batch_size,
+        "repetitions": part.repetitions,
+        "samples": part.samples,
+        "max_seconds": part.max_seconds,
+        "scenarios": part.scenarios,
+        "grid_batch_sizes": part.grid_batch_sizes,
+        "grid_lengths": part.grid_lengths,
+        "server_latency_ms": part.server_latency_ms,
+        "server_seconds": part.server_seconds,
     }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -107,3 +108,31 @@ def test_threads_default_to_all_cores_and_never_exceed_them() -> None:
     for wrong in (0, cores + 1):
         with pytest.raises(InputError, match=f"got threads={wrong} with {cores} cores"):
             resolve_threads(wrong)
+
+
+def cpus(folder: Path, siblings: dict[int, str]) -> Path:
+    for cpu, shared in siblings.items():
+        (folder / f"cpu{cpu}" / "topology").mkdir(parents=True)
+        (folder / f"cpu{cpu}" / "topology" / "thread_siblings_list").write_text(f"{shared}\n")
+    return folder
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no processes")
+@pytest.mark.parametrize(
+    ("threads", "bound"),
+    [(1, (0,)), (2, (0, 1)), (3, (0, 1, 4)), (4, ())],
+    ids=["one", "one per physical core", "then their siblings", "all: not bound"],
+)
+def test_threads_share_no_physical_core_if_possible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, bound: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(hardware, "_CPUS", cpus(tmp_path, {0: "0,4", 1: "1,5", 4: "0,4", 5: "1,5"}))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 4, 5})
+    assert hardware.bound_cores(threads) == bound
+
+
+def test_the_environment_tells_what_may_explain_a_difference() -> None:
+    found = hardware.environment("cpu")
+    assert len(found["load"].split()) == 3
+    assert found["numpy"]
+    assert all(isinstance(value, str) and value for value in found.values())

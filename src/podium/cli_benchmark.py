@@ -1,0 +1,86 @@
+"""`podium benchmark`: any model measured alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from podium.config.benchmark import ScenarioName, VariantName
+
+
+class BenchmarkFormat(StrEnum):
+    """How results are written."""
+
+    text = "text"
+    json = "json"
+
+
+def benchmark(
+    models: Annotated[
+        list[str],
+        typer.Argument(help="Directories, pkg:NAME/PATH, hub ids, models:/NAME@alias or models:/NAME/VERSION."),
+    ],
+    data: Annotated[str, typer.Option(help="Texts to measure with: a file or a folder.", metavar="PATH")] = "",
+    dataset: Annotated[str, typer.Option(help="A shipped data set instead; by default one that fits the model.")] = "",
+    text_column: Annotated[str, typer.Option(help="Column of the text; inferred when left out.")] = "",
+    label_column: Annotated[str, typer.Option(help="Column of the label; inferred when left out.")] = "",
+    variant: Annotated[
+        list[str] | None, typer.Option(help=f"Deployable form: {', '.join(get_args(VariantName))}; repeatable.")
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Beside latency and throughput: {', '.join(get_args(ScenarioName))}; repeatable."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Field of the config's benchmark section, as samples=500."),
+    ] = None,
+    prompt_tokens: Annotated[int, typer.Option(help="Causal models: prompts are cut to so many tokens.")] = 128,
+    output_tokens: Annotated[int, typer.Option(help="Causal models: tokens to generate per prompt.")] = 32,
+    output: Annotated[
+        BenchmarkFormat, typer.Option("--output", "-o", help="How it is written.")
+    ] = BenchmarkFormat.text,
+    store: Annotated[str, typer.Option(help="Store that keeps the results.")] = "podium-out/store",
+    tracking_uri: Annotated[
+        str, typer.Option(help="MLflow to ask for models:/NAME.")
+    ] = "sqlite:///podium-out/mlflow.db",
+    force: Annotated[bool, typer.Option("--force", help="Measure again what is stored.")] = False,
+) -> None:
+    """Measure models on this machine; what was measured here before is reused."""
+    from rich.console import Console
+
+    from podium.benchmarking.generation_run import Request
+    from podium.errors import InputError
+    from podium.local.benchmark import Asked, Inputs, benchmark_models
+    from podium.local.benchmark_table import as_json, print_results
+
+    if data and dataset:
+        raise InputError(f"--data and --dataset exclude each other, but got {data!r} and {dataset!r}")
+    chosen = [f"device={device}", f"scenarios=[{','.join(scenario or ())}]"]
+    chosen += [f"variants=[{','.join(variant)}]"] if variant else []
+    asked = Asked(
+        models=models,
+        inputs=Inputs(data, dataset, text_column, label_column),
+        any_variant=not variant,
+        settings=(*chosen, *(setting or ())),
+        request=Request(prompt_tokens, output_tokens),
+        store=store,
+        tracking_uri=tracking_uri,
+        force=force,
+    )
+    as_text = output is BenchmarkFormat.text
+    try:
+        results = benchmark_models(asked, Path.cwd(), Console(file=sys.stdout if as_text else sys.stderr))
+    except KeyboardInterrupt:
+        typer.echo("stopped; what was measured is stored, the rest is measured when you call it again", err=True)
+        raise typer.Exit(130) from None
+    if as_text:
+        print_results(results, Console())
+    else:
+        typer.echo(json.dumps(as_json(results), indent=1))
