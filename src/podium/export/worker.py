@@ -14,7 +14,7 @@ from podium.benchmarking.predictor import Predictor, predictor_class
 from podium.benchmarking.torch_predictor import Bf16Predictor, EagerPredictor
 from podium.config.benchmark import VariantName
 from podium.data.artifact import DataArtifact
-from podium.errors import is_disk_full
+from podium.errors import ModelError, is_disk_full
 from podium.evaluation.predictions import Predictions
 from podium.export.check import NOT_FINITE, Rows, check, compare_logits, compared_rows, logits_of, predict, verdict
 from podium.export.make import make_bf16, make_int8, make_onnx
@@ -103,8 +103,16 @@ class _Builder:
         elif variant == "onnx":
             make_onnx(self._eager, source, target, self._spec.eager.task)
         else:
-            make_int8(self._make("onnx"), target)
+            make_int8(self._right_graph(), target)
         return target
+
+    def _right_graph(self) -> Path:
+        """The fp32 package that int8 starts from, held to its own tolerance: that of int8 would hide a wrong graph."""
+        package = self._make("onnx")
+        difference, scale = compare_logits(self._logits, logits_of(self._load("onnx", package), self._compared))
+        if difference > KINDS["onnx"].tolerance * scale:
+            raise ModelError(f"the fp32 graph it is made from differs from the eager model by {difference:.4g}")
+        return package
 
     def _load(self, variant: VariantName, folder: Path) -> Predictor:
         spec = self._spec.eager.model_copy(update={"variant": variant, "model_dir": folder})
