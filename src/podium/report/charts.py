@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from podium.records import Comparison, LeaderboardEntry, Measurement
+from podium.records import BaselineEntry, Comparison, Interval, LeaderboardEntry, Measurement
 from podium.report import format as text
 
 HEIGHT = 200.0
@@ -73,10 +73,9 @@ class Axis:
         """Ticks of a horizontal axis."""
         return tuple(Tick(self.x(value), label) for value, label in zip(self.values, self.labels, strict=True))
 
-    @property
-    def rows(self) -> tuple[Tick, ...]:
+    def rows(self, height: float = HEIGHT) -> tuple[Tick, ...]:
         """Ticks of a vertical axis."""
-        return tuple(Tick(self.y(value), label) for value, label in zip(self.values, self.labels, strict=True))
+        return tuple(Tick(self.y(value, height), label) for value, label in zip(self.values, self.labels, strict=True))
 
 
 def x_of(share: float) -> float:
@@ -115,24 +114,44 @@ class RangeChart:
     zero: float | None = None
 
 
-def leaderboard_chart(entries: Sequence[LeaderboardEntry], metric: str) -> RangeChart:
-    """Test score with its interval, and the mean of cross-validation, per champion."""
-    axis = Axis.over(v for one in entries for v in (one.test.value, one.test.low, one.test.high, one.cv_score))
-    rows = tuple(
-        RangeRow(
-            one.backbone,
-            text.score(one.test.value),
-            (
-                Range("hollow", axis.x(one.cv_score), axis.x(one.cv_score), axis.x(one.cv_score)),
-                Range("first", axis.x(one.test.value), axis.x(one.test.low), axis.x(one.test.high)),
-            ),
+def leaderboard_chart(
+    entries: Sequence[LeaderboardEntry], baselines: Sequence[BaselineEntry], metric: str
+) -> RangeChart:
+    """Test score with its interval per champion and baseline, and the mean of cross-validation per champion.
+
+    A baseline that is so far below all champions that showing it would squeeze them is left to the text.
+    """
+    values = [v for one in entries for v in (one.test.low, one.test.high, one.cv_score)]
+    least = min(values) - (max(values) - min(values))
+    drawn = [one for one in baselines if one.test.low >= least]
+    axis = Axis.over((*values, *(v for one in drawn for v in (one.test.low, one.test.high))))
+    rows = [(one.test.value, _champion_row(one, axis)) for one in entries]
+    rows += [(one.test.value, _scored_row(f"{one.name} baseline", one.test, axis, "second")) for one in drawn]
+    rows.sort(key=lambda pair: -pair[0])
+    said = "; ".join(
+        f"{name} {text.score(test.value)} ({text.bounds(test)})"
+        for name, test in (
+            *((one.backbone, one.test) for one in entries),
+            *((f"{one.name} baseline", one.test) for one in baselines),
         )
-        for one in entries
     )
-    said = "; ".join(f"{one.backbone} {text.score(one.test.value)} ({text.bounds(one.test)})" for one in entries)
-    legend = (("first", "held-out test, with interval"), ("hollow", "mean of cross-validation"))
+    legend = [("first", "held-out test, with interval"), ("hollow", "mean of cross-validation")]
+    if drawn:
+        legend.insert(1, ("second", "baseline on the same rows"))
     name = text.metric_name(metric)
-    return RangeChart(f"{name} on held-out rows: {said}", name, legend, rows, axis.columns)
+    alt = f"{name} on held-out rows: {said}"
+    return RangeChart(alt, name, tuple(legend), tuple(row for _, row in rows), axis.columns)
+
+
+def _champion_row(entry: LeaderboardEntry, axis: Axis) -> RangeRow:
+    row = _scored_row(entry.backbone, entry.test, axis, "first")
+    at = axis.x(entry.cv_score)
+    return replace(row, ranges=(Range("hollow", at, at, at), *row.ranges))
+
+
+def _scored_row(label: str, test: Interval, axis: Axis, style: str) -> RangeRow:
+    bounds = (axis.x(test.value), axis.x(test.low), axis.x(test.high))
+    return RangeRow(label, text.score(test.value), (Range(style, *bounds),))
 
 
 def comparison_chart(comparisons: Sequence[Comparison]) -> RangeChart:

@@ -71,9 +71,17 @@ def parameter(value: bool | int | float | str | None) -> str:
     return str(value)
 
 
-def p_value(value: float) -> str:
+def p_value(value: float | None) -> str:
     """A p-value; small ones as a bound."""
+    if value is None:
+        return MISSING
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def p_equals(value: float) -> str:
+    """A p-value after the letter p."""
+    said = p_value(value)
+    return said if said.startswith("<") else f"= {said}"
 
 
 def duration(seconds: float) -> str:
@@ -92,6 +100,11 @@ def short(digest: str) -> str:
 def percent(share: float) -> str:
     """A share as a whole percentage."""
     return f"{share:.0%}"
+
+
+def share(value: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{value:.1%}"
 
 
 def without_credentials(text: str) -> str:

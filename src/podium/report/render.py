@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from podium.report import format as text
 from podium.report.inputs import ReportInputs
+from podium.report.standing import against_baseline, finding
 from podium.report.views import View, view_of
 
 if TYPE_CHECKING:
@@ -63,10 +64,9 @@ def _environment(**options: Any) -> Environment:
         **options,
     )
     names = ("metric_name", "score", "signed", "bounds", "signed_bounds", "figure", "count", "parameter", "p_value")
-
-    environment.filters |= {
-        name: getattr(text, name) for name in (*names, "duration", "field_name", "short", "percent")
-    }
+    more = ("p_equals", "duration", "field_name", "short", "percent", "share")
+    environment.filters |= {name: getattr(text, name) for name in (*names, *more)}
+    environment.filters |= {"finding": finding, "against_baseline": against_baseline}
     environment.filters["verbatim"] = lambda value: _Verbatim(value.replace("\n~~~", "\n ~~~"))
     return environment
 
@@ -97,6 +97,10 @@ def _metrics(view: View) -> dict[str, float]:
             "memory_mb": measurement.peak_rss_mb,
             "size_mb": measurement.size_mb,
         }
+    found |= {f"baseline.{one.name}.score": one.test.value for one in given.selection.baselines}
+    for made in (one.made for one in view.measured.variants):
+        if made.check:
+            found[f"{made.backbone}.{made.variant}.score"] = made.check.score.value
     for champion in view.champions:
         found[f"{champion.entry.backbone}.score"] = champion.entry.test.value
         for one in champion.measurements:

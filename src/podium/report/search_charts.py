@@ -29,8 +29,8 @@ _LEGEND = {
 
 
 @dataclass(frozen=True)
-class TrialMark:
-    """One trial: mean and spread of its folds, or a failure without a score."""
+class Mark:
+    """One trial: mean and spread of its folds, or a failure without a score; or one candidate without a spread."""
 
     x: float
     y: float
@@ -55,7 +55,7 @@ class HistoryChart:
     """Score by trial, with the best so far as steps."""
 
     alt: str
-    marks: tuple[TrialMark, ...]
+    marks: tuple[Mark, ...]
     best: tuple[Line, ...]
     rows: tuple[Tick, ...]
     columns: tuple[Tick, ...]
@@ -81,7 +81,7 @@ def history_chart(study: StudyRecord) -> HistoryChart:
     drawn = {"steps", *(mark.style for mark in marks)}
     legend = tuple((style, label) for style, label in _LEGEND.items() if style in drawn)
     best = _best_so_far(trials, places, axis, study.direction)
-    return HistoryChart(alt, marks, best, axis.rows, columns, legend)
+    return HistoryChart(alt, marks, best, axis.rows(), columns, legend)
 
 
 def _values(trial: TrialRecord) -> list[float]:
@@ -92,13 +92,13 @@ def _style(trial: TrialRecord, best: int) -> str:
     return "best" if trial.number == best else _STYLES[trial.status]
 
 
-def _mark(trial: TrialRecord, x: float, axis: Axis, best: int, height: float = HEIGHT) -> TrialMark:
+def _mark(trial: TrialRecord, x: float, axis: Axis, best: int, height: float = HEIGHT) -> Mark:
     if trial.score is None:
-        return TrialMark(x, height, height, height, _style(trial, best), f"trial {trial.number}: {trial.status}")
+        return Mark(x, height, height, height, _style(trial, best), f"trial {trial.number}: {trial.status}")
     places = [axis.y(value, height) for value in _values(trial)]
     early = " when it was stopped early" if trial.status == "pruned" else ""
     title = f"trial {trial.number}: {text.score(trial.score)}{early}"
-    return TrialMark(x, axis.y(trial.score, height), min(places), max(places), _style(trial, best), title)
+    return Mark(x, axis.y(trial.score, height), min(places), max(places), _style(trial, best), title)
 
 
 def _best_so_far(
@@ -201,7 +201,7 @@ class Slice:
 
     name: str
     log: bool
-    marks: tuple[TrialMark, ...]
+    marks: tuple[Mark, ...]
     columns: tuple[Tick, ...]
 
 
@@ -226,7 +226,7 @@ def slice_chart(study: StudyRecord, space: Space) -> SliceChart:
         f"{text.metric_name(study.metric)} of the trials of {study.backbone} against "
         f"{', '.join(text.field_name(one.name) for one in slices)}; the table of all trials has the figures"
     )
-    rows = tuple(Tick(axis.y(v, SLICE_HEIGHT), label) for v, label in zip(axis.values, axis.labels, strict=True))
+    rows = axis.rows(SLICE_HEIGHT)
     return SliceChart(alt, slices, rows, tuple((style, name) for style, name in labels.items() if style in styles))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from podium.errors import InputError
 from podium.hpo.experiment import Experiment
 from podium.keys import digest_manifest
 from podium.records import (
+    Comparison,
     DataRecord,
     LeaderboardEntry,
     Measurement,
@@ -23,11 +25,16 @@ from podium.records import (
     Record,
     StudyRecord,
     TrialRecord,
+    VariantCheck,
 )
 from podium.report import charts, search_charts
 from podium.report import format as text
 from podium.report.inputs import ReportInputs
+from podium.report.measured import Measured, measured
+from podium.report.standing import FoldFinding, Standing, fold_findings, standings, unbeaten
+from podium.report.tradeoffs import COSTS, Tradeoffs, tradeoffs
 from podium.selection import decision as verdicts
+from podium.selection.winner import UNITS
 
 MATRIX_LIMIT = 30
 """A confusion matrix of more labels is replaced by the most frequent confusions."""
@@ -119,7 +126,13 @@ class Step:
 
 @dataclass(frozen=True)
 class View:
-    """Everything a report shows."""
+    """Everything a report shows.
+
+    Attributes:
+        unbeaten: the winner against the baselines that it is not shown to beat.
+        winner_check: of the winning variant against the eager model; None where the winner is the eager model.
+        replay: the command that makes the decision again.
+    """
 
     given: ReportInputs
     title: str
@@ -132,7 +145,14 @@ class View:
     leaderboard_chart: charts.RangeChart | None
     comparison_chart: charts.RangeChart | None
     latency_chart: charts.RangeChart | None
-    notes: Mapping[str, Sequence[str]]
+    measured: Measured
+    tradeoffs: Tradeoffs
+    standings: Sequence[Standing]
+    unbeaten: Sequence[Comparison]
+    fold_findings: Sequence[FoldFinding]
+    winner_check: VariantCheck | None
+    policy: Sequence[tuple[str, str]]
+    replay: str
     sources: Sequence[tuple[str, str]]
     sources_digest: str
     shown_sources: int
@@ -149,7 +169,7 @@ def view_of(given: ReportInputs) -> View:
     """Arrange the records of a run for the templates."""
     entries, measurements = given.selection.leaderboard, given.benchmark.measurements
     steps = _steps(given)
-    reasons = sorted(given.decision.reasons, key=lambda reason: reason.code not in BRIEFLY)
+    reasons = sorted(dict.fromkeys(given.decision.reasons), key=lambda reason: reason.code not in BRIEFLY)
     splits = tuple(given.data.rows)
     return View(
         given=given,
@@ -160,10 +180,19 @@ def view_of(given: ReportInputs) -> View:
         measurement=given.winner_measurement,
         champions=[_champion(entry, given) for entry in entries],
         studies=[_study(study, given.run.config) for study in given.studies],
-        leaderboard_chart=charts.leaderboard_chart(entries, given.selection.metric) if entries else None,
+        leaderboard_chart=charts.leaderboard_chart(entries, given.selection.baselines, given.selection.metric)
+        if entries
+        else None,
         comparison_chart=charts.comparison_chart(given.selection.comparisons) if given.selection.comparisons else None,
         latency_chart=charts.latency_chart(measurements) if measurements else None,
-        notes=_notes(measurements),
+        measured=measured(given),
+        tradeoffs=tradeoffs(given),
+        standings=standings(given.selection),
+        unbeaten=unbeaten(given.selection, given.winner.backbone) if given.winner else [],
+        fold_findings=fold_findings(given.selection),
+        winner_check=_winner_check(given),
+        policy=_policy(given),
+        replay=_replay(given),
         sources=[(text.without_credentials(name), digest) for name, digest in sorted(given.data.sources.items())],
         sources_digest=digest_manifest(given.data.sources),
         shown_sources=SHOWN_SOURCES,
@@ -247,13 +276,32 @@ def _importance(experiment: Experiment, trials: Sequence[TrialRecord]) -> tuple[
     return sorted(shares.items(), key=lambda item: (-item[1], item[0])), []
 
 
-def _notes(measurements: Sequence[Measurement]) -> dict[str, list[str]]:
-    """Notes of the benchmark, each with the variants it is about."""
-    found: dict[str, list[str]] = {}
-    for one in measurements:
-        for note in one.notes:
-            found.setdefault(note, []).append(f"{one.backbone} ({one.variant})")
-    return found
+def _winner_check(given: ReportInputs) -> VariantCheck | None:
+    winner = (given.decision.winner, given.decision.winner_variant)
+    return next((one.check for one in given.benchmark.variants if (one.backbone, one.variant) == winner), None)
+
+
+def _policy(given: ReportInputs) -> list[tuple[str, str]]:
+    """What the decision asked for, in words."""
+    if given.decision.evidence is None:
+        return []
+    policy = given.decision.evidence.policy
+    bounds = [f"{COSTS[name]} <= {bound:g} {UNITS[name]}" for name, bound in policy.constraints if bound is not None]
+    asked = policy.promotion
+    found = [
+        ("Cost", f"{COSTS[policy.cost]}: of candidates that are as good, the cheapest wins"),
+        ("Constraints", ", ".join(bounds) or "none"),
+        ("Gain over the incumbent", f"interval wholly above {asked.min_gain:g}"),
+        ("Least evidence", f"{asked.min_test_rows:,} held-out rows, {asked.min_trials:,} trials"),
+        ("Baselines", "must all be beaten" if asked.must_beat_baselines else "need not be beaten"),
+    ]
+    return [*found, ("Forced", asked.reason or "")] if asked.force else found
+
+
+def _replay(given: ReportInputs) -> str:
+    """The command that makes the decision again."""
+    store = f" --store {shlex.quote(given.run.config.store)}" if given.run.config.store else ""
+    return text.without_credentials(f"podium replay {text.short(given.decision.key)}{store}")
 
 
 def _label_rows(data: DataRecord, splits: Sequence[str]) -> list[tuple[str, list[int]]]:

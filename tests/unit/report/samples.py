@@ -9,21 +9,19 @@ import numpy as np
 
 from podium.config.schema import BackboneConfig, DatasetConfig, PodiumConfig, Task
 from podium.config.search import HpoConfig, ParameterConfig
+from podium.config.selection import SelectionConfig
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import all_metrics, details
 from podium.evaluation.predictions import Predictions
-from podium.keys import digest_bytes
 from podium.records import (
     ArtifactRef,
+    BaselineEntry,
     BenchmarkRecord,
     DataRecord,
     DecisionRecord,
+    Evidence,
     Incumbent,
-    Interval,
-    Measurement,
     ModelRecord,
-    Quantile,
-    Reason,
     RunRecord,
     SelectionRecord,
     StudyRecord,
@@ -31,16 +29,17 @@ from podium.records import (
 )
 from podium.report import ReportInputs
 from podium.selection.champions import leaderboard
-from podium.selection.comparison import compare_with_best
+from podium.selection.comparison import compare, compare_with_best
+from podium.selection.decision import judge
+from podium.selection.fold_tests import fold_test
+from podium.selection.pareto import pareto_fronts
+from tests.unit.report.sample_keys import key
+from tests.unit.report.sample_measurements import benchmark
 
 LABELS = ("business", "entertainment", "politics", "sport", "tech")
 TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC")
 WHEN = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
-ACCURACY = {"minilm": 0.955, "bert-tiny": 0.93, "deberta-v3-small": 0.96}
-
-
-def key(name: str) -> str:
-    return digest_bytes(name.encode())
+ACCURACY = {"minilm": 0.955, "bert-tiny": 0.88, "deberta-v3-small": 0.96}
 
 
 def sample(
@@ -48,9 +47,10 @@ def sample(
     labels: tuple[str, ...] | None = None,
     backbones: tuple[str, ...] = ("minilm", "bert-tiny"),
     trials: int = 8,
+    linear: float = 0.91,
     **changes: Any,
 ) -> ReportInputs:
-    """Inputs of a report; `changes` replace fields of `ReportInputs`."""
+    """Inputs of a report; `linear` is how often that baseline is right, `changes` replace fields of `ReportInputs`."""
     labels = labels or (LABELS if task == "text-classification" else TAGS)
     metric = "macro_f1" if task == "text-classification" else "f1"
     predictions = {
@@ -60,24 +60,39 @@ def sample(
     models = tuple(_model(study, predictions[study.backbone]) for study in studies)
     entries, warnings = leaderboard(studies, models, metric, min_trials=1)
     budget: dict[str, Any] = {"metric": metric, "confidence": 0.95, "resamples": 500, "seed": 13}
+    baselines = {"linear": _predictions(task, labels, linear, 7), "majority": _predictions(task, labels, 0.0, 8)}
+    scored = {name: bootstrap_interval(found, metric, 0.95, 500, 13) for name, found in baselines.items()}
+    folds = {study.backbone: study.best_trial.fold_scores for study in studies}
+    best, *others = [(one.backbone, folds[one.backbone]) for one in entries]
     selection = SelectionRecord(
         key=key("selection"),
         parents={f"refit_{model.backbone}": model.key for model in models},
         mlflow_run_id=key("run-selection")[:32],
         seconds=0.4,
         metric=metric,
+        rows=425,
         leaderboard=entries,
         comparisons=compare_with_best(entries, predictions, **budget),
+        further_comparisons=compare_with_best(entries[1:], predictions, **budget),
+        baselines=tuple(BaselineEntry(name=name, test=scored[name], seconds=2.3) for name in ("linear", "majority")),
+        baseline_comparisons=tuple(
+            compare((entry.backbone, predictions[entry.backbone]), item, **budget)
+            for entry in entries
+            for item in baselines.items()
+        ),
+        fold_tests=tuple(test for one in others if (test := fold_test(one, best, confidence=0.95, data_fraction=1.0))),
         warnings=warnings,
     )
+    measured = benchmark(models)
+    winner = (entries[0].backbone, predictions[entries[0].backbone])
     fields: dict[str, Any] = {
         "run": _run(task, backbones),
         "data": _data(task, labels),
         "studies": studies,
         "models": models,
         "selection": selection,
-        "benchmark": _benchmark(models),
-        "decision": _decision(entries[0].backbone),
+        "benchmark": measured,
+        "decision": _decision(selection, measured, winner, _predictions(task, labels, 0.85, 9), budget),
         "environment": {"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "podium": "0.1.0"},
         "command": "podium run preset=quickstart output=out",
     }
@@ -199,68 +214,48 @@ def _model(study: StudyRecord, predictions: Predictions) -> ModelRecord:
     )
 
 
-def _benchmark(models: tuple[ModelRecord, ...]) -> BenchmarkRecord:
-    measurements = []
-    for model in models:
-        p50 = model.parameters / 2.4e6
-        latency = tuple(
-            Quantile(q=q, value_ms=p50 * factor, low_ms=p50 * factor * 0.97, high_ms=p50 * factor * 1.05)
-            for q, factor in ((0.5, 1.0), (0.9, 1.3), (0.95, 1.45))
-        )
-        measurements.append(
-            Measurement(
-                backbone=model.backbone,
-                variant="eager",
-                model_digest=model.artifacts["model"].digest,
-                latency=latency,
-                latency_samples=300,
-                latency_cv=0.14,
-                throughput_per_second=Interval(
-                    value=9e2 / p50, low=8.5e2 / p50, high=9.6e2 / p50, confidence=0.95, method="t"
-                ),
-                batch_size=32,
-                peak_rss_mb=480.0 + p50,
-                size_mb=model.artifacts["model"].size_bytes / 1e6,
-                load_seconds=0.41,
-                unstable=False,
-                notes=("p99 needs at least 500 samples",),
-            )
-        )
-    return BenchmarkRecord(
-        key=key("benchmark"),
-        parents={f"refit_{model.backbone}": model.key for model in models},
-        mlflow_run_id=key("run-benchmark")[:32],
-        seconds=33.0,
-        hardware={"device": "cpu", "cpu": "AMD EPYC 7B13", "cores": "2", "threads": "1", "precision": "fp32"},
-        measurements=tuple(measurements),
+def _decision(
+    selection: SelectionRecord,
+    benchmark: BenchmarkRecord,
+    winner: tuple[str, Predictions],
+    incumbent: Predictions,
+    budget: dict[str, Any],
+) -> DecisionRecord:
+    """What follows from the evidence, against an incumbent that scores lower."""
+    champion = Incumbent(
+        name="bbc-news",
+        version="3",
+        model_digest=key("old-model"),
+        model_key=key("old-refit"),
+        metric=selection.metric,
+        score=0.9234,
     )
-
-
-def _decision(winner: str) -> DecisionRecord:
+    evidence = Evidence(
+        metric=selection.metric,
+        rows=selection.rows,
+        policy=SelectionConfig(),
+        leaderboard=selection.leaderboard,
+        comparisons=(*selection.comparisons, *selection.further_comparisons),
+        baseline_comparisons=selection.baseline_comparisons,
+        measurements=benchmark.measurements,
+        incumbent=champion,
+        against_incumbent=compare(winner, ("incumbent bbc-news v3", incumbent), **budget),
+    )
+    found = judge(evidence)
+    chosen = found.choice.winner
+    assert chosen and chosen.measurement and chosen.entry.backbone == winner[0]
     return DecisionRecord(
         key=key("decision"),
         parents={"selection": key("selection"), "benchmark": key("benchmark")},
         mlflow_run_id=key("run-decision")[:32],
         seconds=1.2,
-        verdict="PROMOTE",
-        winner=winner,
-        winner_variant="eager",
-        winner_model_key=key(f"refit-{winner}"),
-        reasons=(
-            Reason(code="winner-is-best", text=f"{winner} has the best test score, 0.9546."),
-            Reason(
-                code="better-than-incumbent",
-                text=f"{winner} against bbc-news version 3: the difference in macro_f1 on the same held-out rows is "
-                "+0.0312, between +0.0107 and +0.0521 at 95% confidence, wholly above the 0 that is asked for.",
-            ),
-        ),
-        incumbent=Incumbent(
-            name="bbc-news",
-            version="3",
-            model_digest=key("old-model"),
-            model_key=key("old-refit"),
-            metric="macro_f1",
-            score=0.9234,
-        ),
+        verdict=found.verdict,
+        winner=chosen.entry.backbone,
+        winner_variant=chosen.measurement.variant,
+        winner_model_key=chosen.entry.model_key,
+        reasons=found.reasons,
+        incumbent=champion,
         registered={"name": "bbc-news", "version": "4", "alias": "champion"},
+        pareto=pareto_fronts(found.choice.candidates),
+        evidence=evidence,
     )

@@ -27,11 +27,19 @@ def test_ticks_are_round():
 
 def test_places_keep_the_order_of_values():
     inputs = sample()
-    chart = leaderboard_chart(inputs.selection.leaderboard, "macro_f1")
-    first, second = (row.ranges[-1] for row in chart.rows)
-    assert [row.label for row in chart.rows] == ["minilm", "bert-tiny"]
+    chart = leaderboard_chart(inputs.selection.leaderboard, inputs.selection.baselines, "macro_f1")
+    first, baseline, second = (row.ranges[-1] for row in chart.rows)
+    assert [row.label for row in chart.rows] == ["minilm", "linear baseline", "bert-tiny"]
+    assert (first.style, baseline.style) == ("first", "second")
     assert first.low < first.at < first.high
     assert second.at < first.at
+
+
+def test_a_baseline_far_below_is_said_and_not_drawn():
+    inputs = sample()
+    chart = leaderboard_chart(inputs.selection.leaderboard, inputs.selection.baselines, "macro_f1")
+    assert "majority baseline 0.194" in chart.alt
+    assert float(chart.ticks[0].label) > 0.7
 
 
 def test_no_difference_is_marked():
