@@ -29,8 +29,8 @@ from podium.errors import (
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.katib.command import CommandTrial
 from podium.hpo.katib.experiment import from_katib
-from podium.hpo.ledger import TrialLedger
-from podium.records import Observed, StoppingRule
+from podium.hpo.ledger import Claim, TrialLedger
+from podium.records import Observed, Report, StoppingRule, TrialRecord
 from podium.store.store import ArtifactStore
 
 pytestmark = pytest.mark.integration
@@ -247,6 +247,23 @@ def test_many_reports_are_few_writes(tmp_path: Path) -> None:
     assert room.run().score == 1.0
     assert time.monotonic() - started < 10
     assert room.reports() == [float(number) for number in range(1, 2001)]
+
+
+def test_a_ledger_that_is_slow_is_written_to_less_often(tmp_path: Path) -> None:
+    """As it is with a hundred thousand reports, all of which a write has to hold."""
+    room = Room(tmp_path, **shell("for i in 1 2 3 4 5 6; do echo loss=$i; sleep 0.55; done"))
+    writes = multiprocessing.Value("i", 0)
+
+    class Slow(TrialLedger):
+        def report(self, claim: Claim, *reports: Report) -> TrialRecord:
+            writes.value += 1
+            time.sleep(0.3)
+            return super().report(claim, *reports)
+
+    room.ledger = Slow(ArtifactStore(str(tmp_path / "store")).documents("ledger"))
+    room.run()
+    assert room.reports() == [1, 2, 3, 4, 5, 6]
+    assert writes.value == 2
 
 
 def test_a_worker_loads_nothing_heavy(tmp_path: Path) -> None:

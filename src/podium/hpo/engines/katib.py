@@ -162,7 +162,7 @@ class _Session:
 
     def _follow(self, name: str) -> None:
         """Enter what happens to the Trials of an Experiment until the study or the Experiment is over."""
-        selector, began = f"{EXPERIMENT_LABEL}={name}", time.monotonic()
+        selector, idle_since = f"{EXPERIMENT_LABEL}={name}", time.monotonic()
         for change in self._cluster.follow(TRIAL, selector, self._engine.quiet_seconds):
             self._lose_missing(change)
             if change.type != "deleted":
@@ -173,7 +173,9 @@ class _Session:
                 return
             if change.type == "quiet":
                 self._pods.check(selector)
-                self._check_begun(name, began)
+                self._check_idle(name, idle_since)
+            if self._book.open or change.type == "changed":
+                idle_since = time.monotonic()
 
     def _take(self, trial: Manifest, experiment: str) -> None:
         """Enter the present state of a Trial."""
@@ -210,8 +212,8 @@ class _Session:
         self._search_ended = ended is not None and ended.get("reason") == "ExperimentSuggestionEndReached"
         return True
 
-    def _check_begun(self, name: str, began: float) -> None:
-        if not self._book.open and time.monotonic() - began > self._engine.start_seconds:
+    def _check_idle(self, name: str, since: float) -> None:
+        if not self._book.open and time.monotonic() - since > self._engine.start_seconds:
             raise StudyFailed(
                 f"{self._experiments.title(name)} must begin a Trial within cluster.start_seconds="
                 f"{self._engine.start_seconds:g}, but none runs; {self._experiments.explanation(name)}"

@@ -27,6 +27,8 @@ from podium.training.execution.failures import out_of_memory_kills, signal_name
 
 _POLL_SECONDS = 0.05
 _REPORT_SECONDS = 0.5
+_PAUSE_SHARE = 10.0
+"""Time between two writes of reports, in times of what the last one took: each holds all reports so far."""
 _KILL_SECONDS = 5.0
 _LAST_LINE = 200
 
@@ -131,7 +133,7 @@ class CommandTrial:
 
 
 class _Reports:
-    """Writes what a trial reports to the ledger, a few times a second, and judges every value by the trial's rule."""
+    """Writes what a trial reports to the ledger every now and then, and judges every value by the trial's rule."""
 
     def __init__(self, claim: Claim, ledger: TrialLedger) -> None:
         self._claim = claim
@@ -140,7 +142,7 @@ class _Reports:
         self._made = list(claim.record.reports)
         self._written = len(self._made)
         self._skip = 0
-        self._at = time.monotonic()
+        self._next = time.monotonic() + _REPORT_SECONDS
         self.why = ""
 
     def start_again(self) -> None:
@@ -160,16 +162,18 @@ class _Reports:
                     f"than {self._rule.threshold(self._made):g}"
                 )
                 return True
-        if time.monotonic() - self._at > _REPORT_SECONDS:
+        if time.monotonic() > self._next:
             self.flush()
         return False
 
     def flush(self) -> None:
         """Write what is not in the ledger yet."""
+        started = time.monotonic()
         if len(self._made) > self._written:
             self._ledger.report(self._claim, *self._made[self._written :])
             self._written = len(self._made)
-        self._at = time.monotonic()
+        ended = time.monotonic()
+        self._next = ended + max(_REPORT_SECONDS, _PAUSE_SHARE * (ended - started))
 
 
 class _Tail:
