@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 for command in (
     ["quickstart.py"],
     ["trial_start.py"],
+    ["hpo_engine.py", "--trials", "100", "1000"],
     ["training_throughput.py", "bbc"],
     ["training_throughput.py", "reviews", "--rows", "1000", "--max-length", "128"],
 ):

@@ -46,7 +46,8 @@ def ray_python(directory: Path) -> str:
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
         packages = next(directory.glob("lib/python*/site-packages"))
-        (packages / "podium-packages.pth").write_text("\n".join(site.getsitepackages()))
+        lines = [f"import site; site.addsitedir({place!r})" for place in site.getsitepackages()]
+        (packages / "podium-packages.pth").write_text("\n".join(lines))
         constraints = HERE.parent / "constraints.txt"
         subprocess.run([str(python), "-m", "pip", "install", "-q", "-c", str(constraints), "ray[tune]"], check=True)
     return str(python)
