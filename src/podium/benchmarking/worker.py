@@ -37,11 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m podium.benchmarking.worker", description=__doc__)
     parser.add_argument("--spec", type=Path, required=True, help="JSON file of a job")
     parser.add_argument("--wait", action="store_true", help="measure only once a line arrives on standard input")
-    parser.add_argument("--started", type=int, default=time.monotonic_ns(), help="monotonic clock at the start, ns")
+    parser.add_argument("--started", type=int, help="measure at once; the launcher's monotonic clock at the start, ns")
     options = parser.parse_args(arguments)
     spec = SPEC.validate_json(options.spec.read_bytes())
+    if options.started is not None:
+        _end_with_parent()
+    started = options.started or time.monotonic_ns()
     try:
-        result = _measured(spec, ready_file(options.spec) if options.wait else None, options.started)
+        result = _measured(spec, ready_file(options.spec) if options.wait else None, started)
     except Exception as error:
         logging.exception("the repetition failed")
         spec.output.write_text(RepetitionFailure(error=f"{type(error).__name__}: {error}").model_dump_json())
@@ -81,19 +84,24 @@ def bind(cores: tuple[int, ...]) -> None:
 
 
 def _await_turn(ready: Path) -> None:
-    """Announce readiness and block until a line arrives; from then on a thread ends the process with its parent.
-
-    That thread is blocked in a read, so it takes no time from the measurement.
-    """
+    """Announce readiness and block until a line arrives; from then on the process ends with its parent."""
     ready.touch()
     if not sys.stdin.readline():
         os._exit(1)
+    _end_with_parent()
 
-    def end_with_parent() -> None:
+
+def _end_with_parent() -> None:
+    """End this process once the launcher, which holds the other end of standard input, is gone.
+
+    The thread that does so is blocked in a read, so it takes no time from the measurement.
+    """
+
+    def watch() -> None:
         sys.stdin.read()
         os._exit(1)
 
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

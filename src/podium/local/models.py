@@ -44,9 +44,20 @@ def locate_model(reference: str, directory: Path, tracking_uri: str, downloads: 
     if reference.startswith(REGISTRY):
         name, path = _registered(reference, tracking_uri, downloads)
     else:
-        path = locate_backbone(BackboneConfig(path=resolve(reference, directory, hub=True)))
+        path = _located(reference, directory)
         name = Path(reference.removeprefix("pkg:")).name or path.name
     return LocatedModel(_UNSAFE.sub("-", name).strip("-.") or "model", path, digest_tree(path), inspect_model(path))
+
+
+def _located(reference: str, directory: Path) -> Path:
+    resolved = resolve(reference, directory, hub=True)
+    try:
+        return locate_backbone(BackboneConfig(path=resolved))
+    except ModelError as error:
+        here = (
+            "" if Path(resolved).is_absolute() else f"there is no directory {directory / reference}, and as a hub id: "
+        )
+        raise ModelError(f"{reference} must name a model, but {here}{error}") from error
 
 
 def _registered(reference: str, tracking_uri: str, downloads: Path) -> tuple[str, Path]:

@@ -142,10 +142,19 @@ def _rows(step: StepRun, data: DataRecord) -> list[str] | list[list[str]]:
 
 
 def _figures(name: str, item: Measurement) -> dict[str, float]:
-    latency = {f"{name}.latency_p{entry.q * 100:g}_ms": entry.value_ms for entry in item.latency}
-    return {
-        **latency,
-        f"{name}.throughput_per_second": item.throughput_per_second.value,
-        f"{name}.peak_rss_mb": item.peak_rss_mb,
-        f"{name}.size_mb": item.size_mb,
+    found = {f"latency_p{entry.q * 100:g}_ms": entry.value_ms for entry in item.latency}
+    found |= {
+        "throughput_per_second": item.throughput_per_second.value,
+        "peak_rss_mb": item.peak_rss_mb,
+        "size_mb": item.size_mb,
     }
+    for cell in item.grid:
+        length = "own" if cell.length is None else str(cell.length)
+        found[f"grid.batch_{cell.batch_size}.length_{length}_per_second"] = cell.rows_per_second.value
+    if item.server is not None and item.server.per_second is not None:
+        found["server_per_second"] = item.server.per_second.value
+    if item.cold_start is not None:
+        found["cold_start_seconds"] = item.cold_start.total.value
+    known = {"energy_j": item.energy_j, "mfu": item.mfu, "peak_device_mb": item.peak_device_mb}
+    found |= {key: value for key, value in known.items() if value is not None}
+    return {f"{name}.{key}": value for key, value in found.items()}
