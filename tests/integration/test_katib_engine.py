@@ -391,16 +391,16 @@ class TestWhatGoesWrong:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """As a suggestion service does that fits a model: the first trial began long ago then."""
-        katib.trial = Trial(tmp_path / "executed", seconds=1.1)
+        katib.trial = Trial(tmp_path / "executed", seconds=1.6)
         create = katib._create_trial
 
         def fit_a_model_first(experiment: Any) -> None:
-            time.sleep(2.5 if names(api, "trials") else 0.0)
+            time.sleep(1.6 if names(api, "trials") else 0.0)
             create(experiment)
 
         monkeypatch.setattr(katib, "_create_trial", fit_a_model_first)
         one_by_one = experiment(max_trials=2, parallel_trials=1)
-        trials = run_study(one_by_one, ledger, engine(api, start_seconds=2.0))
+        trials = run_study(one_by_one, ledger, engine(api, start_seconds=3.0))
         assert [record.status for record in trials] == ["succeeded", "succeeded"]
         assert len(names(api)) == 1
 
