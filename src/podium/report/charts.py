@@ -66,7 +66,7 @@ class Axis:
         """Tick labels with as many decimals as the step needs."""
         step = self.values[1] - self.values[0]
         decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-        return tuple(f"{value:,.{decimals}f}" for value in self.values)
+        return tuple(f"{value:,.{decimals}f}".replace("-", "−") for value in self.values)
 
     @property
     def columns(self) -> tuple[Tick, ...]:

@@ -48,12 +48,13 @@ def render(inputs: ReportInputs) -> Rendered:
     light or dark scheme and forbids by its own content policy what it does not need.
     """
     view = view_of(inputs)
-    page = _environment(autoescape=True).get_template("report.html.j2").render(view=view)
-    plain = _environment(autoescape=False, finalize=_markdown).get_template("report.md.j2").render(view=view)
+    page = template_environment(autoescape=True).get_template("report.html.j2").render(view=view)
+    plain = template_environment(autoescape=False, finalize=_markdown).get_template("report.md.j2").render(view=view)
     return Rendered(page, plain, _metrics(view))
 
 
-def _environment(**options: Any) -> Environment:
+def template_environment(**options: Any) -> Environment:
+    """Templates of this folder, with the filters by which figures are written."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -21,6 +21,8 @@ COSTS = {
     "energy_j": "energy per row",
 }
 _LEGEND = {"best": "winner", "first": "on the front", "hollow": "another one is as good for less, or better"}
+_LIKE_MEDIAN = ("latency_p90_ms", "latency_p95_ms")
+"""Costs that are said in words only, unless the decision goes by them: their charts look like the median's."""
 _TICKS = 3
 _LEAST_CHARTED = 2
 
@@ -54,7 +56,9 @@ def tradeoffs(given: ReportInputs) -> Tradeoffs:
         return Tradeoffs(found, None)
     scores = Axis.over((one.entry.test.value for one in candidates), _TICKS)
     winner = (given.decision.winner, given.decision.winner_variant)
-    slices = tuple(_slice(name, front, candidates, scores, winner) for name, front in fronts.items())
+    cost = given.decision.evidence.policy.cost if given.decision.evidence else ""
+    charted = {name: front for name, front in fronts.items() if name not in _LIKE_MEDIAN or name == cost}
+    slices = tuple(_slice(name, front, candidates, scores, winner) for name, front in charted.items())
     drawn = {mark.style for one in slices for mark in one.marks}
     legend = tuple((style, label) for style, label in _LEGEND.items() if style in drawn)
     said = "; ".join(f"{front.cost}: {', '.join(front.points)}" for front in found)
