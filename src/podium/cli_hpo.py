@@ -55,7 +55,7 @@ def run(
     output: Annotated[
         RunFormat, typer.Option("--output", "-o", help="yaml: print the Experiment with its status in the end.")
     ] = RunFormat.text,
-    seed: Annotated[int, typer.Option(help="Seed of the search where the file gives no random_state.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search where the file gives no random_state.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, beside what there is under this name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what would be reused.")] = False,
 ) -> None:
@@ -63,7 +63,7 @@ def run(
     from rich.console import Console
 
     from podium.hpo.katib.files import to_yaml
-    from podium.local.katib import plan_katib, read_experiment, run_katib
+    from podium.local.katib import check_end, plan_katib, read_experiment, run_katib
 
     katib = read_experiment(file, seed)
     if dry_run:
@@ -77,6 +77,7 @@ def run(
         raise typer.Exit(130) from None
     if output is RunFormat.yaml:
         typer.echo(to_yaml(resource), nl=False)
+    check_end(resource)
 
 
 @app.command()

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from conftest import Finished, podium
+from podium.hpo.katib.files import to_yaml
 
 pytestmark = pytest.mark.integration
 
@@ -85,7 +86,7 @@ def write(folder: Path, name: str, *options: str, script: str = "train.py", env:
     container["command"] = [sys.executable, script, *container["command"][2:], *options]
     if env is not None:
         container["env"] = env
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(source))
+    (folder / f"{name}.yaml").write_text(to_yaml(source))
     return f"{name}.yaml"
 
 
@@ -188,9 +189,12 @@ def log_of(trial: Any) -> list[str]:
 
 def test_too_many_failures_fail_the_experiment(room: Path) -> None:
     file = write(room, "random", "--most=0.0", parallelTrialCount=1)
-    finished = run(room, file, code=1)
-    assert "error: experiment random: Experiment has failed because max failed count has reached" in finished.output
+    command = [sys.executable, "-m", "podium", "hpo", "run", file, "-o", "yaml"]
+    done = subprocess.run(command, cwd=room, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: experiment random: Experiment has failed because max failed count has reached" in done.stderr
     found = experiment(room, "random")
+    assert yaml.safe_load(done.stdout) == found
     assert last(found) == ("Failed", "ExperimentFailed")
     assert found["status"]["trialsFailed"] == 3
     for trial in trials(room, "random"):

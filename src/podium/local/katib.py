@@ -53,7 +53,6 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
 
     Raises:
         ConfigError: see `KatibStudy`.
-        StudyFailed: the experiment failed, or no trial gave a value of the objective.
     """
     name = katib.experiment.name
     with _located(file):
@@ -67,7 +66,6 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
         with report_to(place.files.events, name), ProgressView(place.files.events, console):
             resource = _run(study, file)
     _print_summary(resource, place, console)
-    _check_end(resource)
     return resource
 
 
@@ -121,8 +119,12 @@ def _print_summary(resource: Mapping[str, Any], place: StudyPlace, console: Cons
         console.print(f"[bold]{name:<11}[/bold]{escape(text)}", highlight=False, soft_wrap=True)
 
 
-def _check_end(resource: Mapping[str, Any]) -> None:
-    """Raise StudyFailed for an experiment that failed, or succeeded, as Katib calls it, without any result."""
+def check_end(resource: Mapping[str, Any]) -> None:
+    """Check that an experiment that has ended has a result.
+
+    Raises:
+        StudyFailed: it failed, or succeeded, as Katib calls it, though no trial gave a value of the objective.
+    """
     status = resource["status"]
     end = status["conditions"][-1]
     if end["type"] == "Failed":
