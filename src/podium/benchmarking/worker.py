@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from podium.benchmarking.spec import (
@@ -80,7 +81,8 @@ def bind(cores: tuple[int, ...]) -> None:
     """Bind every thread of this process, and those it starts later, to `cores`, where the system can."""
     if cores and hasattr(os, "sched_setaffinity"):
         for thread in Path("/proc/self/task").iterdir():
-            os.sched_setaffinity(int(thread.name), cores)
+            with suppress(ProcessLookupError):  # a thread that ended since it was listed
+                os.sched_setaffinity(int(thread.name), cores)
 
 
 def _await_turn(ready: Path) -> None:
