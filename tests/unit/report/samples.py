@@ -84,7 +84,6 @@ def sample(
         warnings=warnings,
     )
     measured = benchmark(models)
-    winner = (entries[0].backbone, predictions[entries[0].backbone])
     fields: dict[str, Any] = {
         "run": _run(task, backbones),
         "data": _data(task, labels),
@@ -92,7 +91,7 @@ def sample(
         "models": models,
         "selection": selection,
         "benchmark": measured,
-        "decision": _decision(selection, measured, winner, _predictions(task, labels, 0.85, 9), budget),
+        "decision": _decision(selection, measured, predictions, _predictions(task, labels, 0.85, 9), budget),
         "environment": {"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "podium": "0.1.0"},
         "command": "podium run preset=quickstart output=out",
     }
@@ -217,7 +216,7 @@ def _model(study: StudyRecord, predictions: Predictions) -> ModelRecord:
 def _decision(
     selection: SelectionRecord,
     benchmark: BenchmarkRecord,
-    winner: tuple[str, Predictions],
+    predictions: dict[str, Predictions],
     incumbent: Predictions,
     budget: dict[str, Any],
 ) -> DecisionRecord:
@@ -239,18 +238,20 @@ def _decision(
         baseline_comparisons=selection.baseline_comparisons,
         measurements=benchmark.measurements,
         incumbent=champion,
-        against_incumbent=compare(winner, ("incumbent bbc-news v3", incumbent), **budget),
     )
+    chosen = judge(evidence).choice.winner
+    assert chosen and chosen.measurement
+    name = chosen.entry.backbone
+    seen = compare((name, predictions[name]), ("incumbent bbc-news v3", incumbent), **budget)
+    evidence = evidence.model_copy(update={"against_incumbent": seen})
     found = judge(evidence)
-    chosen = found.choice.winner
-    assert chosen and chosen.measurement and chosen.entry.backbone == winner[0]
     return DecisionRecord(
         key=key("decision"),
         parents={"selection": key("selection"), "benchmark": key("benchmark")},
         mlflow_run_id=key("run-decision")[:32],
         seconds=1.2,
         verdict=found.verdict,
-        winner=chosen.entry.backbone,
+        winner=name,
         winner_variant=chosen.measurement.variant,
         winner_model_key=chosen.entry.model_key,
         reasons=found.reasons,
