@@ -24,7 +24,6 @@ import pyarrow as pa
 import torch
 import transformers
 from datasets import Dataset
-from numpy.typing import NDArray
 from transformers import (
     DataCollatorForTokenClassification,
     DataCollatorWithPadding,
@@ -46,6 +45,7 @@ from podium.training.execution.environment import WATCH_PARENT
 from podium.training.execution.failures import describe
 from podium.training.heldout import HeldOut
 from podium.training.model import check_length, load_model
+from podium.training.sampling import sample_rows
 from podium.training.spec import RESULT_FILE, TrainingResult, TrainingSpec, write_json
 from podium.training.tokenization import IGNORED, tokenised
 from podium.training.trainer import Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
@@ -244,26 +244,6 @@ class _Training:
             metrics=metrics,
         )
         partial.rename(target)
-
-
-def sample_rows(
-    rows: NDArray[np.int64], classes: NDArray[np.int64] | None, fraction: float, seed: int
-) -> NDArray[np.int64]:
-    """A random share of `rows`, in ascending order: `fraction` of each class, rounded up.
-
-    Args:
-        rows: row numbers.
-        classes: class of each of those rows; None draws without regard to classes.
-    """
-    if fraction == 1.0:
-        return np.sort(rows)
-    groups = np.zeros(len(rows), dtype=np.int64) if classes is None else classes
-    shuffled = np.random.default_rng(seed).permutation(len(rows))
-    kept: list[NDArray[np.int64]] = []
-    for group in np.unique(groups):
-        members = shuffled[groups[shuffled] == group]
-        kept.append(members[: math.ceil(fraction * len(members))])
-    return np.sort(rows[np.concatenate(kept)])
 
 
 def _evaluations(config: TrainingConfig) -> int | None:

@@ -26,7 +26,7 @@ from podium.evaluation.predictions import Predictions
 from podium.training import train as module
 from podium.training.cross_validation import cross_validate
 from podium.training.spec import RESULT_FILE, TrainingResult, TrainingSpec
-from podium.training.train import main, sample_rows, train
+from podium.training.train import main, train
 from podium.training.trainer import Evaluation, PodiumTrainer
 
 SpecMaker = Callable[..., TrainingSpec]
@@ -265,14 +265,6 @@ def test_options_change_the_training(text_spec: SpecMaker) -> None:
         {"gradient_accumulation": 2},
     ):
         assert train(text_spec(epochs=0.5, **change)).metrics["log_loss"] != plain, change
-
-
-def test_sample_rows_keeps_every_class() -> None:
-    rows, classes = np.arange(100, 120), np.array([0] * 17 + [1] * 2 + [2])
-    kept = sample_rows(rows, classes, 0.1, seed=1)
-    assert sorted(classes[kept - 100].tolist()) == [0, 0, 1, 2] and (np.diff(kept) > 0).all()
-    assert (sample_rows(rows, classes, 0.1, seed=1) == kept).all()
-    assert (sample_rows(rows, None, 1.0, seed=1) == rows).all() and len(sample_rows(rows, None, 0.5, seed=1)) == 10
 
 
 def test_loss_that_is_not_finite_ends_the_training_at_once(text_spec: SpecMaker) -> None:
