@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from podium.cli_benchmark import benchmark
+from podium.cli_compare import compare
 from podium.cli_hpo import app as hpo_app
 from podium.cli_hpo import must_exist
 from podium.cli_promote import history, promote, replay, rollback
@@ -26,7 +27,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(hpo_app, name="hpo")
-for command in (benchmark, promote, rollback, history, replay):
+for command in (benchmark, compare, promote, rollback, history, replay):
     app.command()(command)
 
 Overrides = Annotated[

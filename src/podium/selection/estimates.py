@@ -1,0 +1,237 @@
+"""What is known of the quantities of a run, and how sure it is: what `podium compare` compares."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from podium.benchmarking.spec import RepetitionResult
+from podium.benchmarking.statistics import CONFIDENCE, batch_rate, latency_quantile, samples_needed
+from podium.evaluation.bootstrap import bootstrap_interval, resampled_scores
+from podium.evaluation.metrics import all_metrics
+from podium.evaluation.predictions import Predictions
+from podium.keys import canonical_json, digest_bytes
+from podium.records import Interval, Measurement
+from podium.selection.resampling import RESAMPLES, Floats, mean_draws, quantile_draws, widened
+
+SEED = 0
+LATENCIES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that runs are compared by.
+
+    Attributes:
+        name: as in a check.
+        title: for people.
+        on_hardware: whether it means the same on equal hardware only.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
+    on_hardware: bool
+
+
+COSTS = (
+    *(Quantity(name, f"latency {name}", "ms", "lower", on_hardware=True) for name in LATENCIES),
+    Quantity("throughput", "throughput", "/s", "higher", on_hardware=True),
+    Quantity("memory", "peak memory per process", "MB", "lower", on_hardware=True),
+    Quantity("size", "size on disk", "MB", "lower", on_hardware=False),
+    Quantity("energy", "energy per row", "J", "lower", on_hardware=True),
+    Quantity("load", "time to load", "s", "lower", on_hardware=True),
+)
+_METRICS = ("accuracy", "macro_f1", "log_loss", "f1", "precision", "recall", "token_accuracy")
+SCORES = tuple(
+    Quantity(name, name, "", "lower" if name == "log_loss" else "higher", on_hardware=False) for name in _METRICS
+)
+QUANTITIES = {one.name: one for one in (*SCORES, *COSTS)}
+"""By the names that a check knows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entrant:
+    """One model of one run, with the evidence behind it.
+
+    Attributes:
+        name: as it was asked for.
+        model: backbone and variant.
+        record: kind and key of the stored result it was found in.
+        data: key of the data behind it; empty where it is not known.
+        hardware: fingerprint of what it was measured on.
+        predictions: on held-out rows; None where they are not stored.
+        scores: quality with intervals, for what `predictions` do not give.
+        repetitions: raw samples; empty where they are not stored.
+        notes: what is missing, and why.
+    """
+
+    name: str
+    model: str
+    record: str
+    data: str = ""
+    hardware: Mapping[str, str] | None = None
+    predictions: Predictions | None = None
+    scores: Mapping[str, Interval] | None = None
+    measurement: Measurement | None = None
+    repetitions: Sequence[RepetitionResult] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """One quantity of one entrant.
+
+    Attributes:
+        interval: over what was resampled, at 95 % confidence; None for an exact figure, or where there is none.
+        draws: the quantity on resamples, shape (RESAMPLES,); None for an exact figure, or where there is a `problem`.
+        kind: what was resampled.
+        source: names it, so that equal names are the same rows.
+        count: of repetitions or rows.
+        problem: why it cannot be told how sure the value is; empty otherwise.
+    """
+
+    value: float
+    interval: Interval | None = None
+    draws: Floats | None = None
+    kind: Literal["rows", "repetitions", "exact"] = "exact"
+    source: str = ""
+    count: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A quantity that an entrant does not have."""
+
+    reason: str
+
+
+def estimates(entrant: Entrant) -> dict[str, Estimate | Missing]:
+    """Every quantity of `QUANTITIES`, by name."""
+    return {**_quality(entrant), **_costs(entrant)}
+
+
+def _quality(entrant: Entrant) -> dict[str, Estimate | Missing]:
+    found: dict[str, Estimate | Missing] = dict.fromkeys(_METRICS, Missing("it was not evaluated"))
+    for name, interval in (entrant.scores or {}).items():
+        problem = "its predictions are not stored, so it is not known which rows it was right on"
+        found[name] = Estimate(interval.value, interval, problem=problem)
+    if entrant.predictions is None:
+        return found
+    ordered = entrant.predictions.aligned_to(sorted(entrant.predictions.ids))
+    source = rows_of(ordered)
+    for name, value in all_metrics(ordered).items():
+        found[name] = Estimate(
+            value,
+            bootstrap_interval(ordered, name, CONFIDENCE, RESAMPLES, SEED),
+            resampled_scores(ordered, name, RESAMPLES, SEED),
+            "rows",
+            source,
+            len(ordered),
+        )
+    return found
+
+
+def rows_of(predictions: Predictions) -> str:
+    """A digest of held-out rows and their truth, whatever their order."""
+    ordered = predictions.aligned_to(sorted(predictions.ids))
+    named = predictions.task == "ner"
+    truth = [list(row) if named else predictions.labels[row] for row in ordered.truth]
+    return digest_bytes(canonical_json({"ids": list(ordered.ids), "truth": truth}))
+
+
+def _costs(entrant: Entrant) -> dict[str, Estimate | Missing]:
+    measured, found = entrant.measurement, entrant.repetitions
+    if measured is None:
+        return {one.name: Missing("it was not measured") for one in COSTS}
+    size = measured.batch_size
+    if not found:
+        return _without_samples(measured)
+    energies = [one.energy_j / (size * len(one.batch_ns)) for one in found if one.energy_j is not None]
+    no_energy = Missing(measured.energy_note or "it was not read")
+    return {
+        **_latencies(found),
+        "throughput": _of_repetitions([batch_rate(one.batch_ns, size) for one in found]),
+        "memory": _of_repetitions([one.peak_rss_mb for one in found]),
+        "size": Estimate(measured.size_mb),
+        "energy": _of_repetitions(energies) if len(energies) == len(found) else no_energy,
+        "load": _of_repetitions([one.load_seconds for one in found]),
+    }
+
+
+def _latencies(found: Sequence[RepetitionResult]) -> dict[str, Estimate | Missing]:
+    """Latency quantiles in ms, where there are enough samples for them."""
+    pooled = [sample for one in found for sample in one.latency_ns]
+    enough = [name for name, q in LATENCIES.items() if len(pooled) >= samples_needed(q)]
+    result: dict[str, Estimate | Missing] = {
+        name: Missing(f"it needs {samples_needed(q)} samples, and there are {len(pooled)}")
+        for name, q in LATENCIES.items()
+    }
+    if not enough:
+        return result
+    values = {name: latency_quantile(pooled, LATENCIES[name], CONFIDENCE).value_ms for name in enough}
+    if len(found) == 1:
+        return result | {name: _of_one(value) for name, value in values.items()}
+    pairs = [(one.latency_ns, one.tokens) for one in found]
+    draws = quantile_draws(pairs, [LATENCIES[name] for name in enough], seed=SEED) / _NS_PER_MS
+    method = f"hierarchical bootstrap over {len(found)} repetitions"
+    return result | {name: _resampled(values[name], draws[:, k], len(found), method) for k, name in enumerate(enough)}
+
+
+def _of_repetitions(values: Sequence[float]) -> Estimate:
+    """The mean of one figure per repetition."""
+    mean = statistics.mean(values)
+    if len(values) == 1:
+        return _of_one(mean)
+    return _resampled(mean, mean_draws(values, seed=SEED), len(values), f"bootstrap over {len(values)} repetitions")
+
+
+def _of_one(value: float) -> Estimate:
+    return Estimate(value, problem="one repetition cannot show how far repetitions differ")
+
+
+def _resampled(value: float, draws: Floats, repetitions: int, method: str) -> Estimate:
+    """An estimate with Student's t interval over repetitions, whose standard error the draws give."""
+    from scipy.stats import t
+
+    wide = widened(draws, value, repetitions)
+    margin = float(t.ppf((1 + CONFIDENCE) / 2, repetitions - 1) * wide.std())
+    low = max(0.0, value - margin)
+    interval = Interval(value=value, low=low, high=value + margin, confidence=CONFIDENCE, method=method)
+    return Estimate(value, interval, wide, "repetitions", count=repetitions)
+
+
+def _without_samples(measured: Measurement) -> dict[str, Estimate | Missing]:
+    """Figures as the record has them: intervals, but nothing to resample."""
+    problem = "its raw samples are not stored"
+    found: dict[str, Estimate | Missing] = {}
+    for name, q in LATENCIES.items():
+        held = next((item for item in measured.latency if math.isclose(item.q, q)), None)
+        found[name] = Missing(f"it needs {samples_needed(q)} samples")
+        if held is not None:
+            interval = Interval(
+                value=held.value_ms,
+                low=held.low_ms,
+                high=held.high_ms,
+                confidence=CONFIDENCE,
+                method="order statistics, as if samples were independent",
+            )
+            found[name] = Estimate(held.value_ms, interval, problem=problem)
+    rate = measured.throughput_per_second
+    energy = measured.energy_j
+    return found | {
+        "throughput": Estimate(rate.value, rate, problem=problem),
+        "memory": Estimate(measured.peak_rss_mb, problem=problem),
+        "size": Estimate(measured.size_mb),
+        "energy": Missing(measured.energy_note or "it was not read")
+        if energy is None
+        else Estimate(energy, problem=problem),
+        "load": Estimate(measured.load_seconds, problem=problem),
+    }

@@ -1,0 +1,262 @@
+"""The runs that are compared: how each is named, and the evidence that the store has of it.
+
+RUN[:BACKBONE[.VARIANT]], where RUN is a run directory, the id of a run, `latest`, the key of a stored decision,
+benchmark, selection, measurement or refit (`KIND/DIGITS` or enough of its digits), or a registered version that Podium
+promoted (`NAME@alias` or `NAME/VERSION`). Of a run or a decision, the winner is meant unless a model is named.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from podium.benchmarking.spec import RepetitionResult
+from podium.errors import DamagedArtifact, InputError
+from podium.evaluation.predictions import Predictions
+from podium.records import (
+    RECORDS,
+    ArtifactRef,
+    BenchmarkRecord,
+    DecisionRecord,
+    Interval,
+    Measurement,
+    MeasurementRecord,
+    ModelRecord,
+    Record,
+    SelectionRecord,
+    VariantRecord,
+)
+from podium.selection.estimates import Entrant
+from podium.store.store import ArtifactStore
+from podium.tracking import Tracker
+from podium.tracking.base import TAG_DECISION, TAG_MODEL_KEY
+
+R = TypeVar("R", bound=Record)
+
+_STEPS = (("decide", DecisionRecord), ("benchmark", BenchmarkRecord), ("select", SelectionRecord))
+_REGISTERED = re.compile(r"(?:models:/)?([^/@:]+)(?:@([^/@:]+)|/(\d+))")
+_MODEL = re.compile(r"(.+?):([a-z][a-z0-9-]*)(?:\.([a-z][a-z0-9-]*))?")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The records behind one RUN; `backbone` and `variant` are those of the winner where there is one."""
+
+    title: str
+    selection: SelectionRecord | None = None
+    benchmark: BenchmarkRecord | None = None
+    backbone: str | None = None
+    variant: str | None = None
+
+
+def find_entrants(
+    texts: Sequence[str], store: ArtifactStore, runs: Path, tracker: Callable[[], Tracker]
+) -> list[Entrant]:
+    """Everything named by `texts`, in their order; what is named twice gets a number behind its name.
+
+    Args:
+        store: holds the results; a run directory elsewhere brings its own, beside `runs`.
+        runs: the folder of run directories.
+        tracker: asked for registered versions only.
+
+    Raises:
+        InputError: a text names nothing, several things, or nothing that can be compared.
+        StoreError: a result is damaged.
+        TrackingError: the registry cannot be asked.
+    """
+    seen = Counter(texts)
+    found = []
+    for number, text in enumerate(texts):
+        name = text if seen[text] == 1 else f"{text} ({texts[: number + 1].count(text)})"
+        found.append(_entrant(text, name, store, runs, tracker))
+    return found
+
+
+def _entrant(text: str, name: str, store: ArtifactStore, runs: Path, tracker: Callable[[], Tracker]) -> Entrant:
+    match = None if Path(text).is_dir() else _MODEL.fullmatch(text)
+    run, backbone, variant = match.groups() if match else (text, None, None)
+    folder = next((path for path in (Path(run), runs / run) if (path / "steps").is_dir()), None)
+    if folder is not None:
+        own = folder.resolve().parents[1] / "store"
+        store = ArtifactStore(str(own)) if own.is_dir() else store
+        record: Record = _of_directory(folder, store)
+    elif (registered := _REGISTERED.fullmatch(run)) and registered[1] not in RECORDS:
+        record = _registered(registered, store, tracker())
+    elif re.fullmatch(r"(?:[a-z][a-z_-]*/)?[0-9a-f]{4,64}", run):
+        record = _stored(store, *store.resolve(run))
+    else:
+        raise InputError(
+            f"a run is a run directory, the id of a run in {runs}, `latest`, the key of a result, or a registered "
+            f"version as NAME@champion, but got {run!r}"
+        )
+    if isinstance(record, MeasurementRecord):
+        return _measured_alone(name, record, store)
+    if isinstance(record, ModelRecord):
+        return _refit(name, record, store)
+    return _chosen(name, _evidence(record, store), backbone, variant, store)
+
+
+def _of_directory(folder: Path, store: ArtifactStore) -> Record:
+    for step, kind in _STEPS:
+        file = folder / "steps" / step / "record.json"
+        if file.exists():
+            return _stored(store, kind.kind, kind.read(file).key)
+    raise InputError(f"{folder} has no selection, benchmark or decision yet; wait for the run, or start it again")
+
+
+def _registered(match: re.Match[str], store: ArtifactStore, tracker: Tracker) -> Record:
+    name, selector = match[1], match[2] or match[3]
+    version = tracker.registered(name, selector)
+    if version is None:
+        raise InputError(f"{tracker.uri} has no version or alias {selector!r} of a registered model {name!r}")
+    for tag, kind in ((TAG_DECISION, DecisionRecord.kind), (TAG_MODEL_KEY, ModelRecord.kind)):
+        if (key := version.tags.get(tag)) and store.find(f"{kind}/{key}"):
+            return _stored(store, kind, key)
+    raise InputError(
+        f"version {version.version} of {name} must come from a result in the store {store.uri}, but it holds neither "
+        "its decision nor its refit; name the store with --store"
+    )
+
+
+def _stored(store: ArtifactStore, kind: str, digest: str) -> Record:
+    record = store.get(kind, digest)
+    if record is None:
+        raise InputError(
+            f"{kind}/{digest[:12]} is missing or damaged in {store.uri}; run the pipeline again to replace it"
+        )
+    return record
+
+
+def _evidence(record: Record, store: ArtifactStore) -> _Found:
+    title = f"{record.kind} {record.key[:12]}"
+    if isinstance(record, SelectionRecord):
+        return _Found(title, record)
+    if isinstance(record, BenchmarkRecord):
+        return _Found(title, _parent(store, record, "selection", SelectionRecord), record)
+    if isinstance(record, DecisionRecord):
+        return _Found(
+            title,
+            _parent(store, record, "selection", SelectionRecord),
+            _parent(store, record, "benchmark", BenchmarkRecord),
+            record.winner,
+            record.winner_variant,
+        )
+    raise InputError(
+        f"a decision, benchmark, selection, measurement or refit can be compared, but {title} is a {record.kind}"
+    )
+
+
+def _parent(store: ArtifactStore, record: Record, name: str, kind: type[R]) -> R | None:
+    return store.get(kind, record.parents[name]) if name in record.parents else None
+
+
+def _chosen(name: str, found: _Found, backbone: str | None, variant: str | None, store: ArtifactStore) -> Entrant:
+    """The model that is meant, with its evidence."""
+    measurements = {(one.backbone, one.variant): one for one in found.benchmark.measurements} if found.benchmark else {}
+    entries = [entry.backbone for entry in found.selection.leaderboard] if found.selection else []
+    candidates: list[tuple[str, str | None]] = [*measurements]
+    candidates += [(one, None) for one in entries if one not in {held for held, _ in measurements}]
+    if backbone is None:
+        backbone, variant = found.backbone, found.variant
+    meant = [one for one in candidates if backbone in (None, one[0]) and variant in (None, one[1])]
+    if len(meant) != 1:
+        listed = ", ".join(".".join(part for part in one if part) for one in meant or candidates)
+        raise InputError(
+            f"one model of {name} must be meant, but {len(meant)} are; write RUN:MODEL, where MODEL is one of {listed}"
+        )
+    chosen, form = meant[0]
+    refit = _refit_of(found, chosen, store)
+    notes: list[str] = []
+    artifacts = found.benchmark.artifacts if found.benchmark else {}
+    predictions = artifacts.get(f"predictions.{chosen}.{form}")
+    as_refitted = form in (None, "eager")
+    if predictions is None and as_refitted and refit is not None:
+        predictions = refit.artifacts.get("predictions")
+    return Entrant(
+        name=name,
+        model=f"{chosen} ({form})" if form else chosen,
+        record=found.title,
+        data=refit.parents.get("data", "") if refit else "",
+        hardware=found.benchmark.hardware if found.benchmark else None,
+        predictions=_predictions(store, predictions, notes),
+        scores=_scores(found, chosen) if as_refitted else None,
+        measurement=measurements.get((chosen, form or "")),
+        repetitions=_repetitions(store, artifacts.get(f"samples.{chosen}.{form}"), notes) if form else (),
+        notes=[*notes, *_warnings(measurements.get((chosen, form or "")))],
+    )
+
+
+def _refit_of(found: _Found, backbone: str, store: ArtifactStore) -> ModelRecord | None:
+    for record in (found.benchmark, found.selection):
+        if record is not None and (refit := _parent(store, record, f"refit.{backbone}", ModelRecord)):
+            return refit
+    return None
+
+
+def _scores(found: _Found, backbone: str) -> Mapping[str, Interval]:
+    if found.selection is None:
+        return {}
+    entry = next((entry for entry in found.selection.leaderboard if entry.backbone == backbone), None)
+    return {found.selection.metric: entry.test} if entry is not None else {}
+
+
+def _measured_alone(name: str, record: MeasurementRecord, store: ArtifactStore) -> Entrant:
+    notes: list[str] = []
+    variant = _parent(store, record, "variant", VariantRecord)
+    measured = record.measurement
+    return Entrant(
+        name=name,
+        model=f"{measured.backbone} ({measured.variant})",
+        record=f"{record.kind} {record.key[:12]}",
+        data=record.parents.get("data", ""),
+        hardware=record.hardware,
+        predictions=_predictions(store, variant.artifacts.get("predictions"), notes) if variant else None,
+        measurement=measured,
+        repetitions=_repetitions(store, record.artifacts.get("samples"), notes),
+        notes=[*notes, *_warnings(measured)],
+    )
+
+
+def _refit(name: str, record: ModelRecord, store: ArtifactStore) -> Entrant:
+    notes: list[str] = []
+    return Entrant(
+        name=name,
+        model=record.backbone,
+        record=f"{record.kind} {record.key[:12]}",
+        data=record.parents.get("data", ""),
+        predictions=_predictions(store, record.artifacts.get("predictions"), notes),
+        scores=record.metrics,
+        notes=notes,
+    )
+
+
+def _warnings(measurement: Measurement | None) -> list[str]:
+    return list(measurement.notes) if measurement is not None and measurement.unstable else []
+
+
+def _predictions(store: ArtifactStore, ref: ArtifactRef | None, notes: list[str]) -> Predictions | None:
+    """The predictions, or None with a note."""
+    try:
+        return Predictions.load(store.fetch(ref)) if ref is not None else None
+    except (DamagedArtifact, InputError) as error:
+        notes.append(f"its predictions cannot be read: {error}")
+        return None
+
+
+def _repetitions(store: ArtifactStore, ref: ArtifactRef | None, notes: list[str]) -> Sequence[RepetitionResult]:
+    """The raw samples, or none with a note."""
+    if ref is None:
+        return ()
+    try:
+        raw: dict[str, Any] = json.loads((store.fetch(ref) / "samples.json").read_text())
+        return [RepetitionResult.model_validate(one) for one in raw["repetitions"]]
+    except (DamagedArtifact, OSError, ValueError, KeyError, ValidationError) as error:
+        notes.append(f"its raw samples cannot be read: {error}")
+        return ()

@@ -1,0 +1,89 @@
+"""What a comparison says in a terminal and on its page."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from podium.report.comparison import as_html, as_text
+from podium.report.comparison_charts import change_chart, latency_plot, quality_plot, throughput_plot
+from podium.selection.estimates import Entrant
+from podium.selection.runs import compare_runs
+from tests.unit.selection.simulated import HARDWARE, entrant, measurement, repetitions
+
+
+def runs(**changes: Any) -> list[Entrant]:
+    return [entrant("old", 1, accuracy=0.8), entrant("runs/new", 2, 1.2, 0.9, **changes)]
+
+
+def test_the_text_has_figures_findings_and_verdicts() -> None:
+    given = runs(notes=("the warm-up did not settle",))
+    said = as_text(compare_runs(given, ["p50 > 1.05 * baseline", "energy > baseline"]), terminal=False)
+    assert re.search(r"latency p50, ms +\d\.\d\d \(\d\.\d\d to \d\.\d\d\)", said)
+    assert re.search(r"latency p50, ms +\+\d+\.\d % \(.*\) +really worse", said)
+    assert re.search(r"accuracy +\+0\.\d+ \(.*\) +really better", said)
+    assert re.search(r"size on disk, MB +\+0\.0 % +the same", said)
+    assert "runs/new: the warm-up did not settle" in said
+    assert "FAIL  runs/new: p50 > 1.05 * baseline" in said
+    assert "CANNOT JUDGE  runs/new: energy > baseline" in said
+
+
+def test_the_page_needs_nothing_but_itself() -> None:
+    given = [entrant("<b>old</b>", 1), *runs()]
+    page = as_html(compare_runs(given, ["p50 > baseline"]), given)
+    assert "<b>old</b>" not in page
+    assert "&lt;b&gt;old&lt;/b&gt;" in page
+    assert not re.search(r"<script|https?://|url\(|@import", page)
+    assert "default-src 'none'" in page
+    for section in ("checks", "figures", "latency", "throughput", "cost", "hardware"):
+        assert f'<section id="{section}"' in page
+
+
+def test_the_page_says_what_was_not_measured() -> None:
+    bare = {"measurement": None, "repetitions": (), "hardware": None}
+    given = [entrant("old", 1, **bare), entrant("new", 2, **bare)]
+    page = as_html(compare_runs(given, ()), given)
+    for said in ("No run has raw samples", "it takes <code>benchmark.scenarios=[grid]", "Fewer than two runs"):
+        assert said in page
+    assert "No run was measured" in page
+    assert '<section id="checks"' not in page
+
+
+def test_differing_hardware_is_marked() -> None:
+    given = runs(hardware={**HARDWARE, "threads": "2"})
+    page = as_html(compare_runs(given, ()), given)
+    assert page.count('<span class="tag">differs</span>') == 1
+    assert change_chart(compare_runs(given, ())) is None
+
+
+def test_the_front_leaves_out_what_another_run_beats() -> None:
+    given = [entrant("good", 1, accuracy=0.95), entrant("slow", 2, 1.5, 0.8), entrant("fast", 3, 0.5, 0.7)]
+    chart = quality_plot(compare_runs(given, ()))
+    assert chart is not None
+    assert "on the front of latency p50: fast, good" in chart.alt
+    beaten = [curve.style for curve in chart.plots[0].curves if "beaten" in curve.style]
+    assert beaten == ["run-1 beaten"]
+
+
+def test_distributions_rise_to_the_99th_percentile() -> None:
+    chart = latency_plot(runs())
+    assert chart is not None
+    for curve in chart.plots[0].curves:
+        assert all(line.x1 <= line.x2 and line.y1 >= line.y2 for line in curve.lines)
+    assert "old p50" in chart.alt
+
+
+@pytest.mark.parametrize("grid", [(), None])
+def test_throughput_is_drawn_for_runs_with_a_grid(grid: tuple[()] | None) -> None:
+    found = repetitions(2)
+    changes = {} if grid is None else {"grid": grid}
+    given = [entrant("new", 2, measurement=measurement(found, **changes))]
+    chart = throughput_plot(given)
+    if grid is not None:
+        assert chart is None
+        return
+    assert chart is not None
+    places = [mark.x for mark in chart.plots[0].curves[0].marks]
+    assert places[1] - places[0] > places[2] - places[1], "batch sizes are on a scale of logarithms"

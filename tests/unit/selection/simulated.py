@@ -1,0 +1,81 @@
+"""Measurements that never were: rows of given lengths, repetitions that differ, samples with noise and outliers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from podium.benchmarking.spec import RepetitionResult
+from podium.benchmarking.summary import summarise
+from podium.config.benchmark import BenchmarkConfig
+from podium.evaluation.predictions import Predictions
+from podium.records import BatchRate, Interval, Measurement
+from podium.selection.estimates import Entrant
+
+HARDWARE = {"device": "cpu", "cpu": "AMD EPYC 7B13", "threads": "1"}
+LABELS = ("no", "yes")
+
+
+def repetitions(
+    seed: int, slower: float = 1.0, count: int = 3, samples: int = 100, spread: float = 0.01
+) -> list[RepetitionResult]:
+    """Repetitions on the same rows for every seed; their levels have a standard deviation of `spread`."""
+    noise = np.random.default_rng(seed)
+    lengths = np.random.default_rng(7).lognormal(3.5, 0.6, size=count * samples).astype(int) + 2
+    hands = np.random.default_rng(8).permuted(np.sort(lengths).reshape(samples, count), axis=1)
+    found = []
+    for number in range(count):
+        level = slower * np.exp(noise.normal(0, spread))
+        jitter = np.exp(noise.normal(0, 0.03, size=samples)) * (1 + (noise.random(samples) < 0.02) * noise.random())
+        times = (2e6 + 5e4 * hands[:, number]) * level * jitter
+        found.append(
+            RepetitionResult(
+                pid=number,
+                load_seconds=0.4 * level,
+                warm_up_ns=[],
+                settled=True,
+                latency_ns=[int(time) for time in times],
+                tokens=[int(length) for length in hands[:, number]],
+                batch_ns=[int(8e7 * level * jitter[number]) for _ in range(10)],
+                peak_rss_mb=500 + number,
+                peak_device_mb=None,
+                energy_note="there is no power meter",
+            )
+        )
+    return found
+
+
+def measurement(found: list[RepetitionResult], **changes: Any) -> Measurement:
+    config = BenchmarkConfig(repetitions=len(found), samples=len(found[0].latency_ns))
+    summed = summarise(found, "tiny", "eager", "d" * 64, config, 17.6)
+    grid = tuple(
+        BatchRate(batch_size=size, length=None, tokens=40, rows_per_second=_rate(rate))
+        for size, rate in ((1, 200), (8, 330), (32, 400))
+    )
+    return summed.model_copy(update={"grid": grid, **changes})
+
+
+def _rate(value: float) -> Interval:
+    return Interval(value=value, low=0.97 * value, high=1.03 * value, confidence=0.95, method="t")
+
+
+def predictions(accuracy: float, seed: int = 0, rows: int = 400, first: int = 0) -> Predictions:
+    truth = np.random.default_rng(5).integers(2, size=rows)
+    right = np.random.default_rng(seed).random(rows) < accuracy
+    ids = tuple(f"row-{number}" for number in range(first, first + rows))
+    return Predictions("text-classification", LABELS, ids, truth, np.where(right, truth, 1 - truth))
+
+
+def entrant(name: str, seed: int, slower: float = 1.0, accuracy: float = 0.9, **changes: Any) -> Entrant:
+    found = repetitions(seed, slower)
+    fields = {
+        "model": "tiny (eager)",
+        "record": "decision 0123",
+        "data": "data",
+        "hardware": HARDWARE,
+        "predictions": predictions(accuracy, seed),
+        "measurement": measurement(found),
+        "repetitions": found,
+    }
+    return Entrant(name=name, **{**fields, **changes})
