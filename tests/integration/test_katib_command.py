@@ -235,6 +235,14 @@ def test_a_failed_command_is_run_again_up_to_the_backoff_limit(tmp_path: Path) -
     assert len((tmp_path / "runs").read_text().splitlines()) == 6
 
 
+@pytest.mark.parametrize(("line", "error"), [("nothing", MetricsUnavailable), ("loss=nan", NonFiniteLoss)])
+def test_a_command_that_ended_well_is_not_run_again(tmp_path: Path, line: str, error: type[PodiumError]) -> None:
+    room = Room(tmp_path, job={"backoffLimit": 2}, **shell(f"echo {line}"))
+    with pytest.raises(error):
+        room.run()
+    assert room.log.read_text() == f"{line}\n"
+
+
 def test_what_the_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     script = f"{sys.executable} -c 'import time; time.sleep(600)  # left-{os.getpid()}' & echo loss=1"
     Room(tmp_path, **shell(script)).run()

@@ -14,7 +14,14 @@ from pathlib import Path
 
 import psutil
 
-from podium.errors import OutOfMemory, TrainingError, TrainingKilled, TrainingTimeout
+from podium.errors import (
+    MetricsUnavailable,
+    NonFiniteLoss,
+    OutOfMemory,
+    TrainingError,
+    TrainingKilled,
+    TrainingTimeout,
+)
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import log_of
 from podium.hpo.katib.experiment import KatibExperiment
@@ -30,6 +37,8 @@ _REPORT_SECONDS = 0.5
 _PAUSE_SHARE = 10.0
 """Time between two writes of reports, in times of what the last one took: each holds all reports so far."""
 _KILL_SECONDS = 5.0
+_FINAL = (MetricsUnavailable, NonFiniteLoss, TrainingTimeout)
+"""Errors after which a Job is not run again: it succeeded, as Kubernetes sees it, or its time is over."""
 _LAST_LINE = 200
 
 
@@ -76,7 +85,7 @@ class CommandTrial:
             try:
                 return self._run(process, claim.number, reports, end)
             except TrainingError as error:
-                if retry == process.retries or isinstance(error, TrainingTimeout):
+                if retry == process.retries or isinstance(error, _FINAL):
                     raise
                 reports.start_again()
         raise AssertionError("the last try returns or raises")
