@@ -113,8 +113,8 @@ def benchmark_models(asked: Asked, directory: Path, console: Console) -> list[Me
         hardware = fingerprint(config.device, config.threads)
         read = {kind: _texts(kind, asked, directory) for kind in {model.facts.kind for model in models}}
         jobs = [job for model in models for job in _jobs(model, read[model.facts.kind], asked, config, hardware)]
-        store = ArtifactStore(asked.store)
-        return [_measured(job, asked, config, hardware, store, console) for job in jobs]
+        bench = _Bench(config, asked.request, hardware, ArtifactStore(asked.store), asked.force, console)
+        return [bench.result(job) for job in jobs]
 
 
 def _benchmark_config(asked: Asked, directory: Path) -> BenchmarkConfig:
@@ -205,56 +205,51 @@ def _notes(variant: VariantName) -> tuple[str, ...]:
     return ("not checked against the eager model, as `podium run` does",) if variant in _UNCHECKED else ()
 
 
-def _measured(
-    job: _Job,
-    asked: Asked,
-    config: BenchmarkConfig,
-    hardware: Mapping[str, str],
-    store: ArtifactStore,
-    console: Console,
-) -> Measured:
-    kind = GenerationRecord if job.model.facts.kind == "generation" else MeasurementRecord
-    with store.lease(job.key):
-        stored = None if asked.force else store.get(kind, job.key.digest)
-        record = stored or _measure(job, asked, config, hardware, store, console)
-    console.print(
-        f"{job.model.name} ({job.variant}): "
-        + (f"measured {stored.created_at:%Y-%m-%d %H:%M} UTC and reused; --force measures again" if stored else "done"),
-        highlight=False,
-        soft_wrap=True,
-    )
-    return Measured(record, stored is not None, store.fetch(record.artifacts["samples"]))
+@dataclass(frozen=True)
+class _Bench:
+    """Where and how jobs are measured."""
 
+    config: BenchmarkConfig
+    request: Request
+    hardware: Mapping[str, str]
+    store: ArtifactStore
+    force: bool
+    console: Console
 
-def _measure(
-    job: _Job,
-    asked: Asked,
-    config: BenchmarkConfig,
-    hardware: Mapping[str, str],
-    store: ArtifactStore,
-    console: Console,
-) -> MeasurementRecord | GenerationRecord:
-    model = job.model
-    with store.scratch() as scratch:
-        events = scratch / "events.jsonl"
-        with report_to(events, f"benchmark-{model.name}"), ProgressView(events, console):
-            result: dict[str, Any]
-            if model.facts.kind == "generation":
-                generation, raw = benchmark_generation(
-                    model.path, model.name, model.digest, job.rows, asked.request, config, scratch
-                )
-                result = {"generation": generation}
-            else:
-                measurement, raw = benchmark(
-                    model.path, model.name, job.variant, model.digest, job.rows, model.facts.kind, config, scratch
-                )
-                result = {"measurement": measurement.model_copy(update={"notes": (*measurement.notes, *job.notes)})}
-        record_type = GenerationRecord if "generation" in result else MeasurementRecord
-        record = record_type(
-            key=job.key.digest, hardware=dict(hardware), artifacts={"samples": _keep(store, scratch, raw)}, **result
+    def result(self, job: _Job) -> Measured:
+        """The stored result of a job, or a new one."""
+        kind = GenerationRecord if job.model.facts.kind == "generation" else MeasurementRecord
+        with self.store.lease(job.key):
+            stored = None if self.force else self.store.get(kind, job.key.digest)
+            record = stored or self._measure(job)
+        how = (
+            f"measured {stored.created_at:%Y-%m-%d %H:%M} UTC and reused; --force measures again" if stored else "done"
         )
-        store.put(job.key, record)
-        return record
+        self.console.print(f"{job.model.name} ({job.variant}): {how}", highlight=False, soft_wrap=True)
+        return Measured(record, stored is not None, self.store.fetch(record.artifacts["samples"]))
+
+    def _measure(self, job: _Job) -> MeasurementRecord | GenerationRecord:
+        with self.store.scratch() as scratch:
+            events = scratch / "events.jsonl"
+            with report_to(events, f"benchmark-{job.model.name}"), ProgressView(events, self.console):
+                record = self._record(job, scratch)
+            self.store.put(job.key, record)
+            return record
+
+    def _record(self, job: _Job, scratch: Path) -> MeasurementRecord | GenerationRecord:
+        model, key, hardware = job.model, job.key.digest, dict(self.hardware)
+        if model.facts.kind == "generation":
+            generation, raw = benchmark_generation(
+                model.path, model.name, model.digest, job.rows, self.request, self.config, scratch
+            )
+            artifacts = {"samples": _keep(self.store, scratch, raw)}
+            return GenerationRecord(key=key, hardware=hardware, artifacts=artifacts, generation=generation)
+        measurement, raw = benchmark(
+            model.path, model.name, job.variant, model.digest, job.rows, model.facts.kind, self.config, scratch
+        )
+        measurement = measurement.model_copy(update={"notes": (*measurement.notes, *job.notes)})
+        artifacts = {"samples": _keep(self.store, scratch, raw)}
+        return MeasurementRecord(key=key, hardware=hardware, artifacts=artifacts, measurement=measurement)
 
 
 def _keep(store: ArtifactStore, scratch: Path, raw: Mapping[str, Any]) -> ArtifactRef:
