@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -57,10 +58,18 @@ def podium(folder: Path, *arguments: str, timeout: float = 280) -> Finished:
 
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The smoke preset, run once for all tests that need a whole real run."""
-    finished = podium(tmp_path_factory.mktemp("smoke"), "run", "--preset", "smoke")
-    assert finished.code == 0, finished.output
-    return finished
+    """The smoke preset, run once for all tests that need a whole real run, whichever process they are in."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, output = root / "smoke", root / "smoke.txt"
+    with FileLock(root / "smoke.lock"):
+        if not output.exists():
+            folder.mkdir()
+            finished = podium(folder, "run", "--preset", "smoke", timeout=550)
+            output.write_text(f"{finished.code}\n{finished.output}")
+    code, _, text = output.read_text().partition("\n")
+    assert code == "0", text
+    return Finished(folder, int(code), text)
 
 
 @pytest.fixture
