@@ -186,5 +186,7 @@ def latency_chart(measurements: Sequence[Measurement]) -> RangeChart:
         figures = " / ".join(text.figure(item.value_ms) for _, item in kept)
         rows.append(RangeRow(f"{backbone} ({variant})", f"{figures} ms", ranges))
         said.append(f"{backbone} ({variant}) {figures} ms")
-    legend = (("first", "median (p50)"), ("second", "90th percentile (p90)"))
+    drawn = {item.style for row in rows for item in row.ranges}
+    names = (("first", "median (p50)"), ("second", "90th percentile (p90)"))
+    legend = tuple((style, name) for style, name in names if style in drawn)
     return RangeChart(f"Latency p50 / p90: {'; '.join(said)}", "ms", legend, tuple(rows), axis.columns)

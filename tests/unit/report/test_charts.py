@@ -53,3 +53,4 @@ def test_latency_shows_only_supported_quantiles():
     chart = latency_chart([measurement.model_copy(update={"latency": measurement.latency[:1]})])
     assert [item.style for item in chart.rows[0].ranges] == ["first"]
     assert chart.rows[0].value == "9.47 ms"
+    assert [style for style, _ in chart.legend] == ["first"]
