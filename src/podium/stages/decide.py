@@ -108,7 +108,7 @@ def _compute(
     found = judge(evidence)
     winner = found.choice.winner
     model = next((item for item in models if winner and item.key == winner.entry.model_key), None)
-    registered = _register(step, model, found) if model else {}
+    registered = _register(step, model, benchmark, found) if model else {}
     return DecisionRecord(
         **step.stamp,
         verdict=found.verdict,
@@ -144,14 +144,19 @@ def _compared_with_incumbent(
     return evidence.model_copy(update={"against_incumbent": comparison}), seen
 
 
-def _register(step: StepRun, model: ModelRecord, found: Judgement) -> dict[str, str]:
-    """Put the winner into the registry: `champion` on PROMOTE, else `challenger`. Empty when tracking is off."""
+def _register(step: StepRun, model: ModelRecord, benchmark: BenchmarkRecord, found: Judgement) -> dict[str, str]:
+    """Put the winning variant into the registry: `champion` on PROMOTE, else `challenger`. Empty when tracking is off.
+
+    A refit that is the champion already stays so in the variant that was promoted.
+    """
     name = step.config.model_name
     if (incumbent := step.run.incumbent) and incumbent.model_digest == model.artifacts["model"].digest:
         return {"name": name, "version": incumbent.version, "alias": CHAMPION}
-    path = step.store.fetch(model.artifacts["model"])
+    measured = found.choice.winner.measurement if found.choice.winner else None
+    variant = measured.variant if measured else "eager"
+    path = step.store.fetch(benchmark.artifacts.get(f"model.{model.backbone}.{variant}", model.artifacts["model"]))
     run_id = model.mlflow_run_id or step.mlflow_run_id
-    version = step.tracker.register(name, run_id, path, model, tags={TAG_DECISION: step.key.digest})
+    version = step.tracker.register(name, run_id, path, model, variant=variant, tags={TAG_DECISION: step.key.digest})
     if not version:
         return {}
     if found.verdict != "PROMOTE":

@@ -24,6 +24,7 @@ TAG_DECISION = "podium.decision"
 TAG_MODEL_KEY = "podium.model.key"
 """On a model version and a logged model: key of the refit."""
 TAG_MODEL_DIGEST = "podium.model.digest"
+TAG_VARIANT = "podium.variant"
 """On a model version, a logged model and a refit run: digest of the model's files in the store."""
 
 MOVE = "podium.move."
@@ -164,15 +165,24 @@ class Tracker(Protocol):
         ...
 
     def register(
-        self, model_name: str, run_id: str, path: Path, model: ModelRecord, *, tags: Mapping[str, str] | None = None
+        self,
+        model_name: str,
+        run_id: str,
+        path: Path,
+        model: ModelRecord,
+        *,
+        variant: str = "eager",
+        tags: Mapping[str, str] | None = None,
     ) -> str:
         """Register the model at `path`; returns the version, empty when tracking is off.
 
-        The version loads with `mlflow.transformers` and `mlflow.pyfunc`; its `model/` holds the very files of `path`.
-        A version that already holds this model is used again.
+        The version loads with `mlflow.pyfunc`, and with `mlflow.transformers` unless it is an exported package; its
+        `model/` holds the very files of `path`. A version that already holds this variant of the model is used again.
 
         Args:
             run_id: the run the version belongs to: the refit's.
+            path: the files of
+            variant: a deployable variant of `model`.
             tags: further tags of the version.
         """
         ...

@@ -68,7 +68,14 @@ class OffTracker(Tracker):
 
     @override
     def register(
-        self, model_name: str, run_id: str, path: Path, model: ModelRecord, *, tags: Mapping[str, str] | None = None
+        self,
+        model_name: str,
+        run_id: str,
+        path: Path,
+        model: ModelRecord,
+        *,
+        variant: str = "eager",
+        tags: Mapping[str, str] | None = None,
     ) -> str:
         return ""
 

@@ -18,6 +18,7 @@ from podium.tracking.base import (
     TAG_MODEL_KEY,
     TAG_PARENT,
     TAG_TRIAL,
+    TAG_VARIANT,
 )
 from podium.tracking.connection import error_code, load_mlflow, or_none
 from podium.tracking.package import WEIGHTS, describe_model
@@ -72,15 +73,23 @@ class Registry(Runs):
         )
 
     def register(
-        self, model_name: str, run_id: str, path: Path, model: ModelRecord, *, tags: Mapping[str, str] | None = None
+        self,
+        model_name: str,
+        run_id: str,
+        path: Path,
+        model: ModelRecord,
+        *,
+        variant: str = "eager",
+        tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Register the model at `path`, unless a version holds it already; returns the version.
+        """Register the files at `path`, unless a version holds this variant already; returns the version.
 
         A run that is not recorded here (the store outlived the database) leaves the version without one.
         """
-        tags = {name: redact(value) for name, value in {**_tags(model), **(tags or {})}.items()}
+        own = {**_tags(model), TAG_VARIANT: variant}
+        tags = {name: redact(value) for name, value in {**own, **(tags or {})}.items()}
         self._call(f"registering {model_name}", lambda client: _ensure_model(client, model_name))
-        version = self._call(f"looking up {model_name}", lambda client: _holding(client, model_name, model))
+        version = self._call(f"looking up {model_name}", lambda client: _holding(client, model_name, model, variant))
         if version is None:
             return self._register(model_name, run_id, path, model, tags)
         self._tag_version(model_name, version, tags)
@@ -102,7 +111,9 @@ class Registry(Runs):
     def _register(self, name: str, run_id: str, path: Path, model: ModelRecord, tags: Mapping[str, str]) -> str:
         run = self._call(f"looking up run {run_id}", lambda client: or_none(lambda: client.get_run(run_id)))
         known = run.data.tags if run else {}
-        model_id = known.get(LOGGED_MODEL) if known.get(TAG_MODEL_KEY) == model.key else None
+        # The logged model of the refit's run is the eager one; another variant has files of its own.
+        mine = known.get(TAG_MODEL_KEY) == model.key and tags[TAG_VARIANT] == "eager"
+        model_id = known.get(LOGGED_MODEL) if mine else None
         model_id = model_id or self._create_logged_model(run, model, tags)
         with tempfile.TemporaryDirectory(prefix="podium-model-") as scratch:
             folder = Path(scratch) / "description"
@@ -182,11 +193,15 @@ def _ensure_model(client: Any, name: str) -> None:
             raise
 
 
-def _holding(client: Any, name: str, model: ModelRecord) -> str | None:
-    """The latest version that was made from this refit."""
+def _holding(client: Any, name: str, model: ModelRecord, variant: str) -> str | None:
+    """The latest version that holds this variant of this refit."""
     query = f"name = '{name}' AND tags.`{TAG_MODEL_KEY}` = '{model.key}'"
-    digest = model.artifacts["model"].digest
-    found = [item for item in client.search_model_versions(query) if item.tags.get(TAG_MODEL_DIGEST) == digest]
+    wanted = (model.artifacts["model"].digest, variant)
+    found = [
+        item
+        for item in client.search_model_versions(query)
+        if (item.tags.get(TAG_MODEL_DIGEST), item.tags.get(TAG_VARIANT, "eager")) == wanted
+    ]
     return str(max((int(item.version) for item in found), default="")) or None
 
 

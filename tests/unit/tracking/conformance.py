@@ -338,6 +338,16 @@ class RecordingConformance(Conformance):
         name, models, versions = self.three_versions(tracker, weights)
         assert tracker.register(name, tracker.open_run("again", {}), weights, models[1]) == versions[1]
 
+    def test_another_variant_of_a_model_is_a_version_of_its_own(self, tracker: Tracker, weights: Path) -> None:
+        name, models, versions = self.three_versions(tracker, weights)
+        run = tracker.open_run("again", {})
+        other = tracker.register(name, run, weights, models[1], variant="onnx")
+        assert other not in versions
+        assert tracker.register(name, run, weights, models[1], variant="onnx") == other
+        assert tracker.register(name, run, weights, models[1]) == versions[1]
+        found = tracker.registered(name, other)
+        assert found is not None and found.tags["podium.variant"] == "onnx"
+
     def test_moving_to_the_champion_changes_nothing(self, tracker: Tracker, weights: Path) -> None:
         name, _, (first, *_) = self.three_versions(tracker, weights)
         tracker.move_champion(name, first, how="forced", by="a@b", reason="again")
