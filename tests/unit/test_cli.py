@@ -12,6 +12,7 @@ SURFACE = {
     "run": {"--preset", "--data", "--task", "--text-column", "--label-column", "--backbone", "--config", "--dry-run"},
     "explain": {"--store"},
     "lineage": {"--tracking-uri"},
+    "compare": {"--output", "--fail-if", "--file", "--store", "--tracking-uri"},
     "promote": {"--reason", "--tracking-uri"},
     "rollback": {"--reason", "--to", "--tracking-uri"},
     "history": {"--output", "--tracking-uri"},
@@ -33,7 +34,8 @@ def test_the_options_of_every_command_are_frozen(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["explain", "refit/00"], ["lineage", "model"], ["history", "model"], ["replay", "00"]]
+    "arguments",
+    [["explain", "refit/00"], ["lineage", "model"], ["history", "model"], ["replay", "00"], ["compare", "a", "b"]],
 )
 def test_looking_into_a_place_that_is_not_there_makes_nothing(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

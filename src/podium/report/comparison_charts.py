@@ -189,8 +189,9 @@ def _quality_against(
 
 
 def percent(share: float) -> str:
-    """A relative change in percent, with its sign."""
-    return f"{100 * share:+.1f} %".replace("-", "−")
+    """A relative change in percent, with its sign; a small one with two digits, as it is no zero."""
+    small = 0 < abs(share) < 0.0005
+    return f"{100 * share:+{'.2g' if small else '.1f'}} %".replace("-", "−")
 
 
 def _count(row: Row) -> int:
