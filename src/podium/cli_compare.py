@@ -5,15 +5,12 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from podium.cli_hpo import must_exist
-from podium.cli_promote import DEFAULT_URI
-
-if TYPE_CHECKING:
-    from podium.tracking import Tracker
+from podium.cli_promote import DEFAULT_URI, open_tracker
 
 EXIT_CODES = {"pass": 0, "fail": 3, "cannot judge": 4}
 """By verdict; other errors keep the codes of every command."""
@@ -55,7 +52,9 @@ def compare(
     from podium.store.store import ArtifactStore
 
     must_exist(store, "--store")
-    entrants = find_entrants(runs, ArtifactStore(store), Path(store).parent / "runs", lambda: _tracker(tracking_uri))
+    entrants = find_entrants(
+        runs, ArtifactStore(store), Path(store).parent / "runs", lambda: open_tracker(tracking_uri)
+    )
     compared = compare_runs(entrants, fail_if or ())
     match output:
         case CompareFormat.text:
@@ -69,11 +68,3 @@ def compare(
     else:
         typer.echo(written, nl=False)
     raise typer.Exit(EXIT_CODES[compared.verdict])
-
-
-def _tracker(uri: str) -> Tracker:
-    from podium.config.schema import TrackingConfig
-    from podium.tracking import tracker_for
-
-    must_exist(uri.removeprefix("sqlite:///"), "--tracking-uri")
-    return tracker_for(TrackingConfig(uri=uri))

@@ -43,7 +43,7 @@ def promote(
     """Make a registered version the champion by hand, whatever was decided on it."""
     from podium.stages.promotion import promote as move
 
-    typer.echo(_told(name, move(_tracker(tracking_uri), name, version, reason)))
+    typer.echo(_told(name, move(open_tracker(tracking_uri), name, version, reason)))
 
 
 def rollback(
@@ -55,7 +55,7 @@ def rollback(
     """Make an earlier champion the champion again; runs no longer promote the one that is rolled back."""
     from podium.stages.promotion import rollback as move
 
-    typer.echo(_told(name, move(_tracker(tracking_uri), name, to, reason)))
+    typer.echo(_told(name, move(open_tracker(tracking_uri), name, to, reason)))
 
 
 def history(
@@ -64,7 +64,7 @@ def history(
     tracking_uri: TrackingUri = DEFAULT_URI,
 ) -> None:
     """Print every move of the champion of a registered model: who, when, why, and on which decision."""
-    moves = _tracker(tracking_uri).moves(name)
+    moves = open_tracker(tracking_uri).moves(name)
     if output is HistoryFormat.json:
         typer.echo(json.dumps([move.model_dump(mode="json") for move in moves], indent=1))
     elif not moves:
@@ -93,7 +93,8 @@ def replay(
         typer.echo(f"- {reason.code}: {reason.text}")
 
 
-def _tracker(uri: str) -> Tracker:
+def open_tracker(uri: str) -> Tracker:
+    """The tracker of an MLflow that is there."""
     from podium.config.schema import TrackingConfig
     from podium.tracking import tracker_for
 

@@ -88,7 +88,7 @@ def contrast(check: Check, values: Mapping[Operand, Estimate]) -> Contrast:
     """The terms of a check against each other.
 
     Raises:
-        InputError: a term is not finite: the check divides by zero.
+        InputError: a term is not finite, or not on every resample: the check divides by zero.
     """
     points: dict[Operand, Value] = {operand: estimate.value for operand, estimate in values.items()}
     left, right = (float(term) for term in check.terms(points))
@@ -105,6 +105,8 @@ def contrast(check: Check, values: Mapping[Operand, Estimate]) -> Contrast:
     ratio = all(np.all(term > 0) for term in (left, right, *(term for pair in drawn.values() for term in pair)))
     parts = tuple(_part(sizes[source], *pair, ratio) for source, pair in drawn.items())
     margin = _margin(parts)
+    if not math.isfinite(margin):
+        raise InputError(f"--fail-if {check.text!r}: both terms must be finite, but within their noise they are not")
     if ratio:
         value = left / right
         return Contrast(left, right, ratio, value, value * math.exp(-margin), value * math.exp(margin), parts)
@@ -176,5 +178,5 @@ def _margin(parts: tuple[Part, ...] | list[Part]) -> float:
     total = sum(part.variance for part in parts)
     if total == 0:
         return 0.0
-    freedom = total**2 / sum(part.variance**2 / (part.count - 1) for part in parts)
+    freedom = total**2 / sum(part.variance**2 / max(1, part.count - 1) for part in parts)
     return float(t.ppf((1 + _CONFIDENCE) / 2, freedom)) * math.sqrt(total)

@@ -166,6 +166,13 @@ def test_a_check_is_read_before_anything_is_compared() -> None:
         checked("p50 / 0 > 1")
 
 
+def test_terms_must_be_finite_on_every_resample() -> None:
+    value = checked("p50 > 1").left
+    assert value is not None
+    with pytest.raises(InputError, match="within their noise"):
+        checked(f"p50 * 1e299 * {1.7976e9 / value!r} > 1")
+
+
 def test_two_runs_are_needed() -> None:
     with pytest.raises(InputError, match="at least two runs"):
         compare_runs([entrant("old", 1)], ())
