@@ -53,7 +53,8 @@ def kill(directory: Path, kills: int, seed: int) -> None:
     chance, done, inside, studies = random.Random(seed), Counter[str](), 0, 0
     while (left := kills - done.total()) > 0:
         settings = STUDIES[studies % len(STUDIES)]
-        targets = [TARGETS[chance.randrange(len(TARGETS))] for _ in range(left)]
+        targets = [TARGETS[number % len(TARGETS)] for number in range(left)]
+        chance.shuffle(targets)
         disturbed = disturb(directory / f"{studies}", settings, targets, chance.randrange(1 << 32))
         done += disturbed.kills
         inside += disturbed.inside_writes

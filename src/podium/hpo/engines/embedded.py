@@ -33,7 +33,7 @@ class Job(Protocol):
         """Wait for the call to end and return its result or raise its error."""
 
     def kill(self) -> None:
-        """End the process and return once it is gone. No effect on a call that ended."""
+        """End the process, if that of a call that ended does not do so by itself, and return once it is gone."""
 
 
 JobT = TypeVar("JobT", bound=Job)
@@ -80,6 +80,7 @@ class EmbeddedEngine(Engine):
         stopper = Stopper(experiment, trials)
         upcoming = self._claims(ledger, suggester, stopper, trials)
         running: dict[Job, Claim] = {}
+        ended: Sequence[Job] = ()
         try:
             with sigterm_unwinds():
                 while progress.outcome is None:
@@ -90,7 +91,10 @@ class EmbeddedEngine(Engine):
                         running[self._start(claim, ledger)] = claim
                     if not running:
                         return
-                    for job in self._pool.wait_any(list(running)):
+                    for job in ended:
+                        job.kill()
+                    ended = self._pool.wait_any(list(running))
+                    for job in ended:
                         claim = running.pop(job)
                         record = self._end(job, claim, ledger)
                         if record is None:
@@ -102,7 +106,7 @@ class EmbeddedEngine(Engine):
                         stopper.add(record)
                         on_trial(record)
         finally:
-            for job in running:
+            for job in (*running, *ended):
                 job.kill()
 
     def _claims(

@@ -50,6 +50,7 @@ class Job:
         self._log = log
         self._kills = kills
         self._outcome: dict[str, Any] | None = None
+        self._gone = False
         assert process.pid is not None
         self.pid = process.pid
         self.sentinel = process.sentinel
@@ -78,10 +79,17 @@ class Job:
         return self._outcome["result"]
 
     def kill(self) -> None:
-        """End it and its children with SIGKILL; no effect on one that has ended."""
-        if self._outcome is None:
-            self._kill()
+        """End it with SIGKILL unless it has ended; returns once it and its children are gone."""
+        if not self._gone:
+            self._signal()
             self._receive(None)
+            self._reap()
+
+    def is_gone(self) -> bool:
+        """Whether it has ended and its process is gone, which is some milliseconds later."""
+        if not self._gone and self.poll() and connection.wait([self.sentinel], 0):
+            self._reap()
+        return self._gone
 
     def _receive(self, timeout: float | None) -> None:
         if self._outcome is not None or not connection.wait([self._answer, self.sentinel], timeout):
@@ -89,16 +97,15 @@ class Job:
         with suppress(EOFError, OSError):
             self._outcome = self._answer.recv() if self._answer.poll() else None
         # What is left of it is in the way: itself once it has said all there is to say, and its children.
-        self._kill()
-        self._process.join()
+        self._signal()
         if self._outcome is None:
+            self._process.join()
             code = self._process.exitcode
             self._outcome = {"exit_code": -signal.SIGKILL if code == _SERVER_DIED else code}
-        self._answer.close()
-        self._process.close()
+            self._reap()
 
-    def _kill(self) -> None:
-        """End what is left of the worker and its children.
+    def _signal(self) -> None:
+        """Send SIGKILL to what is left of the worker and its children.
 
         Whether it lives is told by its end of the pipe: `multiprocessing` takes it for dead when its server is.
         """
@@ -107,7 +114,14 @@ class Job:
         if not self._hung_up(0):
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        if not self._gone:
             self._hung_up(_GONE_SECONDS)
+            self._process.join()
+            self._answer.close()
+            self._process.close()
+            self._gone = True
 
     def _hung_up(self, timeout: float) -> bool:
         """Whether the worker's end of the pipe has been closed, as it is with the worker."""
@@ -153,8 +167,8 @@ class WorkerPool:
         """
         if getattr(function, "__module__", None) == "__main__":
             raise ValueError(f"a job's function must be importable, but {function!r} belongs to the main module")
-        while len(self.running()) >= self._size:
-            self.wait_any(self._jobs)
+        while len(running := self.running()) >= self._size:
+            self.wait_any(running)
         log.parent.mkdir(parents=True, exist_ok=True)
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(
@@ -181,8 +195,8 @@ class WorkerPool:
 
     def running(self) -> list[Job]:
         """The jobs that have not ended, in the order they were submitted."""
-        self._jobs[:] = [job for job in self._jobs if not job.poll()]
-        return list(self._jobs)
+        self._jobs[:] = [job for job in self._jobs if not job.is_gone()]
+        return [job for job in self._jobs if not job.poll()]
 
     @staticmethod
     def wait_any(jobs: Sequence[Job], timeout: float | None = None) -> list[Job]:
@@ -195,7 +209,7 @@ class WorkerPool:
         return ended
 
     def close(self) -> None:
-        """Kill the jobs that still run."""
+        """Kill the jobs that still run, and return once all are gone."""
         _kill_all(self._jobs)
 
     def __enter__(self) -> Self:
