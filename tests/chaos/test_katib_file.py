@@ -112,7 +112,7 @@ def to_the_end(folder: Path) -> tuple[TrialRecord, ...]:
 def test_the_command_goes_on_from_where_its_process_group_was_killed(tmp_path: Path) -> None:
     folder, chance = room(tmp_path / "disturbed"), random.Random(7)
     kept: dict[int, TrialRecord] = {}
-    for _ in range(3):
+    for _ in range(2):
         running, target = command(folder), len(begun(folder)) + chance.randint(1, 3)
         while len(begun(folder)) < target and running.process.poll() is None:
             time.sleep(0.002)
