@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from podium.cluster.client import Cluster
@@ -28,34 +27,28 @@ class Obstacle:
         pod: its name.
         reason: a stable word: `Unschedulable`, `ImagePullBackOff`.
         message: of the scheduler or the kubelet.
-        seconds: how long the pod has existed.
         lasting: whether it cannot go away by itself.
     """
 
     pod: str
     reason: str
     message: str
-    seconds: float
     lasting: bool
 
 
-def obstacle(pod: Manifest, now: datetime | None = None) -> Obstacle | None:
+def obstacle(pod: Manifest) -> Obstacle | None:
     """What keeps a pod from starting; None for one that runs, has ended, or is on its way."""
     status = pod.get("status") or {}
     if status.get("phase", "Pending") != "Pending" or pod["metadata"].get("deletionTimestamp"):
         return None
-    created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
-    seconds = ((now or datetime.now(UTC)) - created).total_seconds()
     for item in status.get("conditions") or ():
         if item.get("type") == "PodScheduled" and item.get("status") == "False":
-            return Obstacle(
-                name_of(pod), item.get("reason") or "Unschedulable", item.get("message", ""), seconds, False
-            )
+            return Obstacle(name_of(pod), item.get("reason") or "Unschedulable", item.get("message", ""), lasting=False)
     for container in _containers(status):
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
         if reason and reason not in ("ContainerCreating", "PodInitializing"):
-            return Obstacle(name_of(pod), reason, waiting.get("message", ""), seconds, lasting=reason in _OWN_FAULT)
+            return Obstacle(name_of(pod), reason, waiting.get("message", ""), lasting=reason in _OWN_FAULT)
     return None
 
 

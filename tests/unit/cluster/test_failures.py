@@ -110,9 +110,9 @@ def test_without_pods_their_owner_tells() -> None:
     ],
 )
 def test_what_keeps_a_pod_from_starting(status: dict[str, Any], reason: str, lasting: bool) -> None:
-    found = obstacle(pod(phase="Pending", **status), NOW)
+    found = obstacle(pod(phase="Pending", **status))
     assert found is not None
-    assert (found.reason, found.lasting, found.seconds) == (reason, lasting, 60)
+    assert (found.reason, found.lasting) == (reason, lasting)
 
 
 @pytest.mark.parametrize(
@@ -125,4 +125,4 @@ def test_what_keeps_a_pod_from_starting(status: dict[str, Any], reason: str, las
     ],
 )
 def test_a_pod_that_is_on_its_way_meets_no_obstacle(status: dict[str, Any]) -> None:
-    assert obstacle(pod(**status), NOW) is None
+    assert obstacle(pod(**status)) is None

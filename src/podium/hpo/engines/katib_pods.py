@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from podium.cluster.client import Cluster
 from podium.cluster.failures import failure, obstacle
@@ -28,6 +29,7 @@ class TrialPods:
         self._cluster = cluster
         self._container = template.primary_container
         self._start_seconds = start_seconds
+        self._seen: dict[str, float] = {}
         self.kind: Kind = TRAIN_JOB if template.kind[1] == TRAIN_JOB.name else JOB
 
     def failure(self, owner: Manifest, name: str) -> TrainingError:
@@ -46,7 +48,7 @@ class TrialPods:
         return f"kubectl logs -n {self._cluster.namespace} -l {selector} --all-containers --tail=-1"
 
     def check(self, selector: str) -> None:
-        """Look for pods that do not start.
+        """Look for pods that do not start; each has its time from when it was first seen, whatever the clocks say.
 
         Raises:
             StudyFailed: one never can, or has had its time.
@@ -56,10 +58,11 @@ class TrialPods:
             if found is None:
                 continue
             title = f"Pod {self._cluster.namespace}/{found.pod}"
-            if found.lasting or found.seconds > self._start_seconds:
+            seconds = time.monotonic() - self._seen.setdefault(found.pod, time.monotonic())
+            if found.lasting or seconds > self._start_seconds:
                 raise StudyFailed(
                     f"{title} must start within cluster.start_seconds={self._start_seconds:g}, but after "
-                    f"{found.seconds:.0f} s: {found.reason}: {found.message}; correct image, secrets or node pool in "
+                    f"{seconds:.0f} s: {found.reason}: {found.message}; correct image, secrets or node pool in "
                     "the section cluster, and run the same command again"
                 )
             _log.info("%s does not start yet: %s: %s", title, found.reason, found.message)
