@@ -14,6 +14,9 @@ from podium.records import TrialRecord
 from .harness import TARGETS, Disturbed
 from .study import Settings
 
+MOST = 16
+"""Kills of one study: more studies see more of what differs between them."""
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 STUDIES = [
@@ -53,7 +56,7 @@ def kill(directory: Path, kills: int, seed: int) -> None:
     chance, done, inside, studies = random.Random(seed), Counter[str](), 0, 0
     while (left := kills - done.total()) > 0:
         settings = STUDIES[studies % len(STUDIES)]
-        targets = [TARGETS[number % len(TARGETS)] for number in range(left)]
+        targets = [TARGETS[number % len(TARGETS)] for number in range(min(left, MOST))]
         chance.shuffle(targets)
         disturbed = disturb(directory / f"{studies}", settings, targets, chance.randrange(1 << 32))
         done += disturbed.kills
