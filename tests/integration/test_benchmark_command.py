@@ -100,7 +100,7 @@ def test_a_classifier_and_a_language_model_are_measured_once(folder: Path) -> No
 def test_a_registered_version_is_measured_by_its_uri(smoke_run: Finished, tmp_path: Path) -> None:
     database = f"sqlite:///{smoke_run.folder}/podium-out/mlflow.db"
     arguments = [*FLAGS, "--tracking-uri", database, "--data", "news.csv", "-o", "json"]
-    (tmp_path / "news.csv").write_text("text,label\n" + "a goal in the last minute,sport\na new phone,tech\n" * 20)
+    (tmp_path / "news.csv").write_text("text,label\n" + "a goal in the last minute,sports\na new phone,tech\n" * 20)
     (found,) = json.loads(command(tmp_path, "models:/bbc-news@champion", *arguments))
     assert found["measurement"]["backbone"].startswith("bbc-news-v")
 
