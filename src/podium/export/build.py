@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from podium.benchmarking.launch import worker_environment
@@ -14,6 +11,7 @@ from podium.config.benchmark import VariantName
 from podium.errors import BenchmarkError
 from podium.export.spec import BuildSpec, Built
 from podium.training.execution.failures import excerpt
+from podium.training.execution.launch import own_session
 from podium.training.execution.signals import sigterm_unwinds
 from podium.training.execution.slots import core_slots
 
@@ -52,20 +50,5 @@ def build(spec: BuildSpec, log: Path) -> dict[VariantName, Built]:
 
 def _run(command: list[str], log: Path, threads: int) -> int:
     """Run a worker that ends when its standard input does; its exit code, negative for a signal."""
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=stream,
-            stderr=stream,
-            env=worker_environment(threads),
-            start_new_session=True,
-        )
-    try:
+    with own_session(command, log, worker_environment(threads)) as process:
         return process.wait()
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdin:
-            process.stdin.close()

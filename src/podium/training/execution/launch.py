@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from podium.errors import TrainingTimeout
@@ -63,17 +63,30 @@ def run_training(spec: TrainingSpec, log: Path, environment: Mapping[str, str] |
 
 def _run(arguments: list[str], log: Path, variables: dict[str, str], limit: float | None) -> tuple[int, int]:
     kills = out_of_memory_kills()
+    with own_session(arguments, log, variables) as process:
+        try:
+            return process.wait(None if limit is None else limit + GRACE_SECONDS), kills
+        except subprocess.TimeoutExpired:
+            raise TrainingTimeout(
+                f"the training must end within {limit} s, but was still running {GRACE_SECONDS:g} s later and was "
+                f"killed; raise training.timeout_seconds, or train less\n{excerpt(log)}"
+            ) from None
+
+
+@contextmanager
+def own_session(
+    arguments: Sequence[str], log: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, its output appended to `log`; it and its children are gone at the end.
+
+    Its standard input stays open meanwhile, so that it can tell when this process has died.
+    """
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=stream, stderr=stream, env=variables, start_new_session=True
+            arguments, stdin=subprocess.PIPE, stdout=stream, stderr=stream, env=environment, start_new_session=True
         )
     try:
-        return process.wait(None if limit is None else limit + GRACE_SECONDS), kills
-    except subprocess.TimeoutExpired:
-        raise TrainingTimeout(
-            f"the training must end within {limit} s, but was still running {GRACE_SECONDS:g} s later and was killed; "
-            f"raise training.timeout_seconds, or train less\n{excerpt(log)}"
-        ) from None
+        yield process
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
