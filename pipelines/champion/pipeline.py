@@ -76,6 +76,7 @@ def champion(
     decided = decide(
         run=run,
         data=data,
+        baselines=beside.outputs["baselines"],
         selection=selected.outputs["selection"],
         measurements=measured.outputs["measurements"],
         models=models(),

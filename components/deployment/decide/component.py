@@ -9,6 +9,7 @@ from podium.components.image import IMAGE
 def decide(
     run: dsl.Input[dsl.Artifact],
     data: dsl.Input[dsl.Dataset],
+    baselines: dsl.Input[dsl.Artifact],
     selection: dsl.Input[dsl.Artifact],
     measurements: dsl.Input[dsl.Artifact],
     models: dsl.Input[list[dsl.Model]],
@@ -19,17 +20,19 @@ def decide(
     Args:
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
+        baselines: The baselines and their predictions, from `baseline`.
         selection: The champions, from `select`.
         measurements: The measurements, from `benchmark`.
         models: All refitted models, from `refit`.
         decision: PROMOTE, HOLD or REJECT, with reasons.
     """
-    from podium.records import BenchmarkRecord, DataRecord, ModelRecord, RunRecord, SelectionRecord
+    from podium.records import BaselineRecord, BenchmarkRecord, DataRecord, ModelRecord, RunRecord, SelectionRecord
     from podium.stages.decide import decide as stage
 
     record = stage(
         RunRecord.read(run.path),
         DataRecord.read(data.path),
+        BaselineRecord.read(baselines.path),
         SelectionRecord.read(selection.path),
         BenchmarkRecord.read(measurements.path),
         [ModelRecord.read(item.path) for item in models],

@@ -51,9 +51,14 @@ class ConstraintsConfig(Section):
 
 
 class PromotionConfig(Section):
-    """When the winner replaces the incumbent."""
+    """When the winner replaces the incumbent.
+
+    It does for its quality; with `min_saving`, a share of the declared cost, also for that saving alone where it is not
+    shown to be worse.
+    """
 
     min_gain: Annotated[float, Field(ge=0)] = 0.0
+    min_saving: Annotated[float, Field(ge=0, lt=1)] | None = None
     min_test_rows: Annotated[int, Field(ge=0)] = 0
     min_trials: Annotated[int, Field(ge=0)] = 0
     must_beat_baselines: bool = False

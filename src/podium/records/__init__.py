@@ -10,6 +10,8 @@ from podium.records.base import (
     Interval,
     Record,
     Scalar,
+    identity,
+    refit_of,
 )
 from podium.records.choice import (
     BaselineEntry,
@@ -23,6 +25,7 @@ from podium.records.choice import (
     Reason,
     ReportRecord,
     SelectionRecord,
+    VariantScore,
     Verdict,
 )
 from podium.records.inputs import (
@@ -101,8 +104,12 @@ __all__ = [
     "Variant",
     "VariantCheck",
     "VariantRecord",
+    "VariantScore",
+    "VariantScore",
     "VariantStatus",
     "Verdict",
+    "identity",
+    "refit_of",
     "withdrawn",
 ]
 

@@ -12,6 +12,18 @@ from podium.errors import InputError
 
 Scalar = bool | int | float | str
 
+_MARK = "+"
+
+
+def identity(model_digest: str, variant: str) -> str:
+    """What tells one deployable model from another: the digest of the refit, and its variant unless it is eager."""
+    return model_digest if variant == "eager" else f"{model_digest}{_MARK}{variant}"
+
+
+def refit_of(identity: str) -> str:
+    """The digest of the refit that a model of this identity was made from."""
+    return identity.partition(_MARK)[0]
+
 
 class Frozen(BaseModel):
     """Base of every value in a record."""

@@ -80,7 +80,6 @@ class SelectionRecord(Record):
         rows: held-out rows.
         baselines: best first; `baseline_comparisons` has every champion against each of them.
         comparisons: every champion but the best against the best.
-        further_comparisons: the other pairs, each against the better one: the best may break a constraint.
         fold_tests: every champion but the best against the best, on the folds that chose them.
     """
 
@@ -89,7 +88,6 @@ class SelectionRecord(Record):
     rows: int = 0
     leaderboard: tuple[LeaderboardEntry, ...]
     comparisons: tuple[Comparison, ...]
-    further_comparisons: tuple[Comparison, ...] = ()
     baselines: tuple[BaselineEntry, ...] = ()
     baseline_comparisons: tuple[Comparison, ...] = ()
     fold_tests: tuple[FoldTest, ...] = ()
@@ -119,15 +117,29 @@ class Reason(Frozen):
     text: str
 
 
+class VariantScore(Frozen):
+    """The score of a variant's own predictions on the held-out rows."""
+
+    backbone: str
+    variant: str
+    test: Interval
+
+
 class Evidence(Frozen):
     """All that a decision is made of: whoever has it can make the decision again.
 
+    Candidates are variants, called `BACKBONE (VARIANT)` in comparisons, and are compared by their own predictions.
+
     Attributes:
         rows: held-out rows behind every comparison.
-        comparisons: every champion against every better one.
+        variant_scores: of every measured variant but the eager ones, whose scores are on the leaderboard.
+        comparisons: every candidate within the constraints against the best of them.
+        baseline_comparisons: the winner against every baseline.
         against_incumbent: winner minus incumbent; null where there is nothing to compare, or
         not_comparable: says why the incumbent could not be compared.
-        withdrawn: models that were rolled back, by digest, each with a sentence that says by whom and why.
+        incumbent_measurement: on the hardware of the others; null where there is no need, or
+        incumbent_unmeasured: says why it could not be measured.
+        withdrawn: models that were rolled back, by `identity`, each with a sentence that says by whom and why.
     """
 
     metric: str
@@ -137,9 +149,12 @@ class Evidence(Frozen):
     comparisons: tuple[Comparison, ...]
     baseline_comparisons: tuple[Comparison, ...]
     measurements: tuple[Measurement, ...]
+    variant_scores: tuple[VariantScore, ...] = ()
     incumbent: Incumbent | None
     against_incumbent: Comparison | None = None
     not_comparable: str = ""
+    incumbent_measurement: Measurement | None = None
+    incumbent_unmeasured: str = ""
     withdrawn: dict[str, str] = {}
 
 

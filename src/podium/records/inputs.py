@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from podium.config.benchmark import VariantName
 from podium.config.schema import PodiumConfig, Task
 from podium.errors import InputError
-from podium.records.base import Frozen, Interval, Record, Scalar
+from podium.records.base import Frozen, Interval, Record, Scalar, identity
 from podium.records.trials import TrialRecord
 
 
 class Incumbent(Frozen):
-    """The model that holds the champion alias now, and the key of the decision that put it there."""
+    """The model that holds the champion alias now, and the key of the decision that put it there.
+
+    Attributes:
+        model_digest: of the refit, from which its variant was made.
+        files_digest: of the files in the registry.
+    """
 
     name: str
     version: str
@@ -20,6 +26,13 @@ class Incumbent(Frozen):
     metric: str
     score: float
     decision_key: str = ""
+    variant: VariantName = "eager"
+    files_digest: str = ""
+
+    @property
+    def identity(self) -> str:
+        """See `podium.records.identity`."""
+        return identity(self.model_digest, self.variant)
 
 
 class RunRecord(Record):
@@ -28,7 +41,7 @@ class RunRecord(Record):
     Never stored or reused.
 
     Attributes:
-        withdrawn: models that people rolled back, by digest, each with a sentence that says by whom and why.
+        withdrawn: models that people rolled back, by `identity`, each with a sentence that says by whom and why.
     """
 
     kind: ClassVar[str] = "run"

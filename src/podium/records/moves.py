@@ -18,8 +18,8 @@ class Move(Frozen):
     """One move of the alias.
 
     Attributes:
-        before: version that held the alias; empty when none did. `before_model` is its digest.
-        after: version that the alias was given to. `after_model` is its digest.
+        before: version that held the alias; empty when none did. `before_model` is its `identity`.
+        after: version that the alias was given to. `after_model` is its `identity`.
         by: `user@host`, or the run of Kubeflow Pipelines.
         decision: key of the decision that asked for it; empty when a person did.
         state: `begun` until every alias is in its place; `abandoned` when the alias never moved.
@@ -38,7 +38,7 @@ class Move(Frozen):
 
 
 def withdrawn(moves: Iterable[Move]) -> dict[str, str]:
-    """Digests of the models that were rolled back and not promoted since, each with a sentence that says by whom."""
+    """Models that were rolled back and not promoted since, by `identity`, each with a sentence that says by whom."""
     found: dict[str, str] = {}
     for move in moves:
         found.pop(move.after_model, None)

@@ -9,6 +9,7 @@ from podium.records import (
     BenchmarkRecord,
     DataRecord,
     DecisionRecord,
+    Interval,
     LeaderboardEntry,
     Measurement,
     ModelRecord,
@@ -62,3 +63,11 @@ class ReportInputs:
         found = self.measurements_of(self.winner)
         chosen = [item for item in found if item.variant == self.decision.winner_variant]
         return next(iter(chosen or found), None)
+
+    @property
+    def winner_test(self) -> Interval | None:
+        """The held-out score of the winning variant's own predictions, or None when there is no winner."""
+        scores = self.decision.evidence.variant_scores if self.decision.evidence else ()
+        chosen = (self.decision.winner, self.decision.winner_variant)
+        own = next((score.test for score in scores if (score.backbone, score.variant) == chosen), None)
+        return own or (self.winner.test if self.winner else None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from podium.report import format as text
+from podium.report.choice import as_good
 from podium.report.inputs import ReportInputs
 from podium.report.standing import against_baseline, finding
 from podium.report.views import View, view_of
@@ -67,7 +68,7 @@ def template_environment(**options: Any) -> Environment:
     names = ("metric_name", "score", "signed", "bounds", "signed_bounds", "figure", "count", "parameter", "p_value")
     more = ("p_equals", "duration", "field_name", "short", "percent", "share")
     environment.filters |= {name: getattr(text, name) for name in (*names, *more)}
-    environment.filters |= {"finding": finding, "against_baseline": against_baseline}
+    environment.filters |= {"finding": finding, "against_baseline": against_baseline, "as_good": as_good}
     environment.filters["verbatim"] = lambda value: _Verbatim(value.replace("\n~~~", "\n ~~~"))
     return environment
 
@@ -87,9 +88,8 @@ def _metrics(view: View) -> dict[str, float]:
         "test_rows": given.data.rows.get("test"),
         "trials": sum(len(study.trials) for study in given.studies),
     }
-    if winner:
-        found |= {"score": winner.test.value, "score_low": winner.test.low, "score_high": winner.test.high}
-        found |= {"size_mb": winner.size_mb}
+    if winner and (test := view.choice.test):
+        found |= {"score": test.value, "score_low": test.low, "score_high": test.high, "size_mb": winner.size_mb}
     if measurement:
         found |= {
             "latency_p50_ms": measurement.quantile_ms(0.5),

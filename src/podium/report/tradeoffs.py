@@ -10,7 +10,7 @@ from podium.report import format as text
 from podium.report.charts import Axis
 from podium.report.inputs import ReportInputs
 from podium.report.search_charts import SLICE_HEIGHT, Mark, Slice, SliceChart
-from podium.selection.winner import UNITS, Candidate
+from podium.selection.winner import UNITS, Candidate, contenders
 
 COSTS = {
     "latency_p50_ms": "latency p50",
@@ -45,18 +45,17 @@ class Tradeoffs:
 
 def tradeoffs(given: ReportInputs) -> Tradeoffs:
     """The fronts that the decision recorded, among all candidates that were measured."""
-    candidates = [
-        Candidate(entry, item, None, ())
-        for entry in given.selection.leaderboard
-        for item in given.measurements_of(entry)
-    ]
-    fronts = given.decision.pareto
+    evidence, fronts = given.decision.evidence, given.decision.pareto
     found = [Front(COSTS[name], [_said(point, name) for point in front]) for name, front in fronts.items()]
-    if not fronts or len(candidates) < _LEAST_CHARTED:
+    if evidence is None or not fronts:
         return Tradeoffs(found, None)
-    scores = Axis.over((one.entry.test.value for one in candidates), _TICKS)
+    every = contenders(evidence.leaderboard, evidence.measurements, evidence.policy, evidence.variant_scores)
+    candidates = [one for one in every if one.measurement]
+    if len(candidates) < _LEAST_CHARTED:
+        return Tradeoffs(found, None)
+    scores = Axis.over((one.test.value for one in candidates), _TICKS)
     winner = (given.decision.winner, given.decision.winner_variant)
-    cost = given.decision.evidence.policy.cost if given.decision.evidence else ""
+    cost = evidence.policy.cost
     charted = {name: front for name, front in fronts.items() if name not in _LIKE_MEDIAN or name == cost}
     slices = tuple(_slice(name, front, candidates, scores, winner) for name, front in charted.items())
     drawn = {mark.style for one in slices for mark in one.marks}
@@ -83,8 +82,8 @@ def _slice(
         if identity not in costs:
             continue
         style = "best" if identity == winner else "first" if identity in best else "hollow"
-        y = scores.y(one.entry.test.value, SLICE_HEIGHT)
-        title = f"{one.name}: {text.score(one.entry.test.value)} at {text.figure(costs[identity])} {UNITS[cost]}"
+        y = scores.y(one.test.value, SLICE_HEIGHT)
+        title = f"{one.name}: {text.score(one.test.value)} at {text.figure(costs[identity])} {UNITS[cost]}"
         marks.append(Mark(axis.x(costs[identity]), y, y, y, style, title))
     marks.sort(key=lambda mark: list(_LEGEND).index(mark.style), reverse=True)
     return Slice(f"{COSTS[cost]}, {UNITS[cost]}", False, tuple(marks), axis.columns)

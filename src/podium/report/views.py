@@ -16,7 +16,6 @@ from podium.errors import InputError
 from podium.hpo.experiment import Experiment
 from podium.keys import digest_manifest
 from podium.records import (
-    Comparison,
     DataRecord,
     LeaderboardEntry,
     Measurement,
@@ -25,16 +24,15 @@ from podium.records import (
     Record,
     StudyRecord,
     TrialRecord,
-    VariantCheck,
 )
 from podium.report import charts, search_charts
 from podium.report import format as text
+from podium.report.choice import ChoiceView, choice_view
 from podium.report.inputs import ReportInputs
 from podium.report.measured import Measured, measured
-from podium.report.standing import FoldFinding, Standing, fold_findings, standings, unbeaten
-from podium.report.tradeoffs import COSTS, Tradeoffs, tradeoffs
+from podium.report.standing import FoldFinding, Standing, fold_findings, standings
+from podium.report.tradeoffs import Tradeoffs, tradeoffs
 from podium.selection import decision as verdicts
-from podium.selection.winner import UNITS
 
 MATRIX_LIMIT = 30
 """A confusion matrix of more labels is replaced by the most frequent confusions."""
@@ -54,6 +52,8 @@ BRIEFLY = {
     verdicts.WORSE_THAN_BASELINE: "It is worse than a baseline.",
     verdicts.BASELINE_NOT_BEATEN: "It is not shown to beat every baseline.",
     verdicts.ROLLED_BACK: "It was rolled back before, so it is not promoted again.",
+    verdicts.CHEAPER: "It is not shown to be worse than the incumbent, and costs less.",
+    verdicts.INCUMBENT_BREAKS: "It is not shown to be worse than the incumbent, which breaks a constraint.",
     verdicts.NOT_COMPARABLE: "It cannot be compared with the incumbent, which stays.",
 }
 """The verdict in one sentence, by the code of its reason."""
@@ -129,8 +129,6 @@ class View:
     """Everything a report shows.
 
     Attributes:
-        unbeaten: the winner against the baselines that it is not shown to beat.
-        winner_check: of the winning variant against the eager model; None where the winner is the eager model.
         replay: the command that makes the decision again.
     """
 
@@ -148,10 +146,8 @@ class View:
     measured: Measured
     tradeoffs: Tradeoffs
     standings: Sequence[Standing]
-    unbeaten: Sequence[Comparison]
     fold_findings: Sequence[FoldFinding]
-    winner_check: VariantCheck | None
-    policy: Sequence[tuple[str, str]]
+    choice: ChoiceView
     replay: str
     sources: Sequence[tuple[str, str]]
     sources_digest: str
@@ -188,10 +184,8 @@ def view_of(given: ReportInputs) -> View:
         measured=measured(given),
         tradeoffs=tradeoffs(given),
         standings=standings(given.selection),
-        unbeaten=unbeaten(given.selection, given.winner.backbone) if given.winner else [],
         fold_findings=fold_findings(given.selection),
-        winner_check=_winner_check(given),
-        policy=_policy(given),
+        choice=choice_view(given),
         replay=_replay(given),
         sources=[(text.without_credentials(name), digest) for name, digest in sorted(given.data.sources.items())],
         sources_digest=digest_manifest(given.data.sources),
@@ -274,28 +268,6 @@ def _importance(experiment: Experiment, trials: Sequence[TrialRecord]) -> tuple[
     except InputError as error:
         return [], [f"{str(error)[:1].upper()}{str(error)[1:]}."]
     return sorted(shares.items(), key=lambda item: (-item[1], item[0])), []
-
-
-def _winner_check(given: ReportInputs) -> VariantCheck | None:
-    winner = (given.decision.winner, given.decision.winner_variant)
-    return next((one.check for one in given.benchmark.variants if (one.backbone, one.variant) == winner), None)
-
-
-def _policy(given: ReportInputs) -> list[tuple[str, str]]:
-    """What the decision asked for, in words."""
-    if given.decision.evidence is None:
-        return []
-    policy = given.decision.evidence.policy
-    bounds = [f"{COSTS[name]} <= {bound:g} {UNITS[name]}" for name, bound in policy.constraints if bound is not None]
-    asked = policy.promotion
-    found = [
-        ("Cost", f"{COSTS[policy.cost]}: of candidates that are as good, the cheapest wins"),
-        ("Constraints", ", ".join(bounds) or "none"),
-        ("Gain over the incumbent", f"interval wholly above {asked.min_gain:g}"),
-        ("Least evidence", f"{asked.min_test_rows:,} held-out rows, {asked.min_trials:,} trials"),
-        ("Baselines", "must all be beaten" if asked.must_beat_baselines else "need not be beaten"),
-    ]
-    return [*found, ("Forced", asked.reason or "")] if asked.force else found
 
 
 def _replay(given: ReportInputs) -> str:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from functools import partial
 
-from podium.config.selection import PromotionConfig
+from podium.config.selection import PromotionConfig, SelectionConfig
 from podium.errors import InputError
-from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, LeaderboardEntry, Reason, Verdict
-from podium.selection.winner import Choice, choose
+from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Measurement, Reason, Verdict, refit_of
+from podium.selection.winner import (
+    CONSTRAINT_BROKEN,
+    UNITS,
+    Candidate,
+    Choice,
+    broken,
+    choose,
+    quantity,
+    quantity_bounds,
+)
 
 NO_WINNER = "no-winner"
 NO_INCUMBENT = "no-incumbent"
@@ -19,6 +30,9 @@ BETTER = "better-than-incumbent"
 WORSE = "worse-than-incumbent"
 NOT_BETTER = "not-measurably-better"
 GAIN_TOO_SMALL = "gain-too-small"
+CHEAPER = "cheaper-than-incumbent"
+CHEAPER_ONLY = "only-cheaper"
+INCUMBENT_BREAKS = "incumbent-breaks-constraint"
 NOT_COMPARABLE = "not-comparable"
 TOO_FEW_ROWS = "too-few-rows"
 TOO_FEW_TRIALS = "too-few-trials"
@@ -46,21 +60,42 @@ def judge(evidence: Evidence) -> Judgement:
     """Choose the winner and decide on it.
 
     Raises:
-        InputError: a champion was not compared with the best within the constraints.
+        InputError: a measured variant has no score, or a candidate was not compared with the best within the
+            constraints.
     """
-    choice = choose(evidence.leaderboard, evidence.comparisons, evidence.measurements, evidence.policy)
-    winner = choice.winner.entry if choice.winner else None
+    choice = choose(
+        evidence.leaderboard,
+        evidence.comparisons,
+        evidence.measurements,
+        evidence.policy,
+        evidence.variant_scores,
+    )
+    winner = choice.winner
     verdict, reasons = decide(
         winner,
         evidence.incumbent,
-        evidence.policy.promotion,
+        evidence.policy,
         evidence.against_incumbent,
         rows=evidence.rows,
-        baselines=[item for item in evidence.baseline_comparisons if winner and item.challenger == winner.backbone],
+        baselines=[item for item in evidence.baseline_comparisons if winner and item.challenger == winner.name],
         not_comparable=evidence.not_comparable,
-        withdrawn=evidence.withdrawn.get(winner.model_digest, "") if winner else "",
+        withdrawn=_withdrawn(evidence, winner) if winner else "",
+        holder=evidence.incumbent_measurement,
     )
     return Judgement(choice, verdict, (*choice.reasons, *reasons))
+
+
+def _withdrawn(evidence: Evidence, winner: Candidate) -> str:
+    """Who rolled the winner back and why.
+
+    A rollback speaks against every variant of its refit, since nobody says whether its weights or its form were the
+    trouble; but against its own variant alone while another one of that refit is the champion.
+    """
+    digest, incumbent = winner.entry.model_digest, evidence.incumbent
+    if incumbent is not None and incumbent.model_digest == digest:
+        return evidence.withdrawn.get(winner.identity, "")
+    told = [why for name, why in sorted(evidence.withdrawn.items()) if refit_of(name) == digest]
+    return told[0] if told else ""
 
 
 def replay(record: DecisionRecord) -> tuple[Judgement, list[str]]:
@@ -76,68 +111,73 @@ def replay(record: DecisionRecord) -> tuple[Judgement, list[str]]:
     recorded = {
         "verdict": (record.verdict, found.verdict),
         "winner": (record.winner, winner.entry.backbone if winner else None),
-        "variant": (record.winner_variant, winner.measurement.variant if winner and winner.measurement else None),
+        "variant": (record.winner_variant, winner.variant if winner else None),
         "reasons": ([reason.code for reason in record.reasons], [reason.code for reason in found.reasons]),
     }
     return found, [f"{name}: recorded {was}, replayed {now}" for name, (was, now) in recorded.items() if was != now]
 
 
 def decide(
-    winner: LeaderboardEntry | None,
+    winner: Candidate | None,
     incumbent: Incumbent | None,
-    policy: PromotionConfig,
+    policy: SelectionConfig,
     comparison: Comparison | None,
     *,
     rows: int,
     baselines: Sequence[Comparison] = (),
     not_comparable: str = "",
     withdrawn: str = "",
+    holder: Measurement | None = None,
 ) -> Decision:
     """The verdict and its reasons, each with a stable code; what the verdict rests on comes first.
 
     Args:
         winner: None when no candidate may be promoted.
         incumbent: None when nothing is promoted yet.
-        policy: what is asked of a promotion, and whether it is forced.
+        policy: constraints, cost, and what is asked of a promotion or whether it is forced.
         comparison: winner minus incumbent on the same held-out rows; None when the incumbent has no predictions for
             them, and then `not_comparable` says why.
         rows: held-out rows.
         baselines: winner minus each baseline.
         withdrawn: who rolled this very model back and why; empty when nobody did.
+        holder: the incumbent on the hardware of the winner; None when it could not be measured there.
     """
+    asked = policy.promotion
     if winner is None:
         return _verdict("REJECT", NO_WINNER, "No candidate of this run may be promoted.")
-    missing = (*_missing_evidence(winner, policy, rows), *_unbeaten(baselines))
-    if incumbent is not None and winner.model_digest == incumbent.model_digest:
-        text = f"{winner.backbone} is already promoted as {_title(incumbent)}."
+    missing = (*_missing_evidence(winner, asked, rows), *_unbeaten(baselines))
+    if incumbent is not None and winner.identity == incumbent.identity:
+        text = f"{winner.name} is already promoted as {_title(incumbent)}."
         return "HOLD", (Reason(code=ALREADY_CHAMPION, text=text), *missing)
-    if policy.force:
-        return "PROMOTE", (Reason(code=FORCED, text=f"Promotion was forced: {policy.reason}"), *missing)
+    if asked.force:
+        return "PROMOTE", (Reason(code=FORCED, text=f"Promotion was forced: {asked.reason}"), *missing)
     if withdrawn:
-        text = f"{winner.backbone} was promoted before and {withdrawn}. Force the promotion to promote it again."
+        text = f"{winner.name} was promoted before and {withdrawn}. Force the promotion to promote it again."
         return "HOLD", (Reason(code=ROLLED_BACK, text=text), *missing)
     if incumbent is None:
-        text = f"{winner.backbone} may be promoted: there is no incumbent to beat."
+        text = f"{winner.name} may be promoted: there is no incumbent to beat."
         verdict, reasons = _verdict("PROMOTE", NO_INCUMBENT, text)
     elif comparison is None:
-        text = f"{winner.backbone} cannot be compared with {_title(incumbent)}: {not_comparable}"
+        text = f"{winner.name} cannot be compared with {_title(incumbent)}: {not_comparable}"
         verdict, reasons = _verdict("HOLD", NOT_COMPARABLE, text)
     else:
-        verdict, reasons = _by_interval(winner, incumbent, policy.min_gain, comparison)
-    stopping = _stopping(missing, policy)
+        verdict, reasons = _by_interval(winner, incumbent, asked.min_gain, comparison)
+        if verdict == "HOLD" and holder is not None:
+            verdict, reasons = _by_cost(winner, incumbent, policy, holder, reasons)
+    stopping = _stopping(missing, asked)
     if stopping and verdict == "PROMOTE":
         verdict = "REJECT" if any(reason.code == WORSE_THAN_BASELINE for reason in stopping) else "HOLD"
         return verdict, (*stopping, *reasons, *(reason for reason in missing if reason not in stopping))
     return verdict, (*reasons, *missing)
 
 
-def _by_interval(winner: LeaderboardEntry, incumbent: Incumbent, min_gain: float, comparison: Comparison) -> Decision:
+def _by_interval(winner: Candidate, incumbent: Incumbent, min_gain: float, comparison: Comparison) -> Decision:
     gain = comparison.difference
     seen = (
         f"the difference in {comparison.metric} on the same held-out rows is {gain.value:+.4f}, "
         f"between {gain.low:+.4f} and {gain.high:+.4f} at {gain.confidence:.0%} confidence"
     )
-    pair = f"{winner.backbone} against {_title(incumbent)}"
+    pair = f"{winner.name} against {_title(incumbent)}"
     if gain.low > min_gain:
         return _verdict("PROMOTE", BETTER, f"{pair}: {seen}, wholly above the {min_gain:g} that is asked for.")
     if gain.high < 0:
@@ -147,14 +187,42 @@ def _by_interval(winner: LeaderboardEntry, incumbent: Incumbent, min_gain: float
     return _verdict("HOLD", NOT_BETTER, f"{pair}: {seen}, so it is not shown to be better.")
 
 
-def _missing_evidence(winner: LeaderboardEntry, policy: PromotionConfig, rows: int) -> list[Reason]:
+def _by_cost(
+    winner: Candidate, incumbent: Incumbent, policy: SelectionConfig, holder: Measurement, held: tuple[Reason, ...]
+) -> Decision:
+    """A winner that is not shown to be worse replaces an incumbent that breaks a constraint, or costs enough more.
+
+    Args:
+        holder: the incumbent's measurement.
+        held: why the winner is not promoted for its quality.
+    """
+    unmet = broken(_title(incumbent), partial(quantity, holder), policy.constraints)
+    if faults := [reason.text for reason in unmet if reason.code == CONSTRAINT_BROKEN]:
+        return "PROMOTE", (Reason(code=INCUMBENT_BREAKS, text=" ".join(faults)), *held)
+    own, theirs = (quantity_bounds(item, policy.cost) if item else None for item in (winner.measurement, holder))
+    if own is None or theirs is None or theirs[0] <= 0 or own[1] >= theirs[0]:
+        return "HOLD", held
+    saved, asked = 1 - own[1] / theirs[0], policy.promotion.min_saving
+    seen = (
+        f"{winner.name} saves at least {saved:.0%} of the {policy.cost} of {_title(incumbent)}: at most "
+        f"{own[1]:.4g} against at least {theirs[0]:.4g} {UNITS[policy.cost]}"
+    )
+    if asked is not None and saved >= asked:
+        text = f"{seen}, and selection.promotion.min_saving asks for {asked:.0%}."
+        return "PROMOTE", (Reason(code=CHEAPER, text=text), *held)
+    rule = "is not set" if asked is None else f"asks for {asked:.0%}"
+    text = f"{seen}, but selection.promotion.min_saving {rule}, so its cost does not promote it."
+    return "HOLD", (*held, Reason(code=CHEAPER_ONLY, text=text))
+
+
+def _missing_evidence(winner: Candidate, policy: PromotionConfig, rows: int) -> list[Reason]:
     reasons = []
     if rows < policy.min_test_rows:
         text = f"The {rows} held-out rows are fewer than selection.promotion.min_test_rows={policy.min_test_rows}."
         reasons.append(Reason(code=TOO_FEW_ROWS, text=text))
-    if winner.trials < policy.min_trials:
+    if winner.entry.trials < policy.min_trials:
         text = (
-            f"The {winner.trials} finished trials of {winner.backbone} are fewer than "
+            f"The {winner.entry.trials} finished trials of {winner.entry.backbone} are fewer than "
             f"selection.promotion.min_trials={policy.min_trials}."
         )
         reasons.append(Reason(code=TOO_FEW_TRIALS, text=text))

@@ -24,7 +24,7 @@ def pareto_front(candidates: Sequence[Candidate], cost: str) -> tuple[ParetoPoin
         ParetoPoint(
             backbone=one.entry.backbone,
             variant=one.measurement.variant if one.measurement else None,
-            score=one.entry.test.value,
+            score=one.test.value,
             cost=value,
         )
         for one in candidates

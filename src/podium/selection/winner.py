@@ -7,20 +7,20 @@ level, up to the first that is not shown to be worse: it wins. A better one that
 cannot be shipped, so it must not stand in the way of one that can. That is a fixed-sequence procedure (Maurer, Hothorn
 and Lehmacher, 1995; Westfall and Krishen, 2001), which needs no adjustment: the chance of passing over any candidate
 that is in truth as good stays below one minus the confidence, however many there are, as long as cost does not depend
-on the test rows.
+on the test rows. A candidate is a variant: it is scored and compared by its own predictions, not by those of the model
+it was made from.
 Holm's adjusted p-values, which judge the leaderboard as a whole, must not decide here: a costlier entrant would raise
 them, and so let a cheap candidate win that would have been passed over without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from podium.config.selection import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
-from podium.records import Comparison, LeaderboardEntry, Measurement, Reason
-from podium.selection.champions import rank
+from podium.records import Comparison, Interval, LeaderboardEntry, Measurement, Reason, VariantScore, identity
 
 WINNER_BEST = "winner-is-best"
 WINNER_AS_GOOD = "winner-not-worse-than-best"
@@ -50,30 +50,54 @@ class Candidate:
 
     Attributes:
         measurement: None when the champion was not benchmarked.
+        test: the score of its own held-out predictions.
         cost: in the unit of the declared cost; None when it was not measured.
         failures: empty for a candidate that may win.
     """
 
     entry: LeaderboardEntry
     measurement: Measurement | None
+    test: Interval
     cost: float | None
     failures: tuple[Reason, ...]
 
     @property
     def name(self) -> str:
-        """Backbone and variant, for people."""
-        return f"{self.entry.backbone} ({self.measurement.variant})" if self.measurement else self.entry.backbone
+        """Backbone and variant, by which comparisons and people call it."""
+        return f"{self.entry.backbone} ({self.variant})"
+
+    @property
+    def variant(self) -> str:
+        """What would be deployed: without a benchmark the refitted model itself."""
+        return self.measurement.variant if self.measurement else "eager"
+
+    @property
+    def identity(self) -> str:
+        """See `podium.records.identity`."""
+        return identity(self.entry.model_digest, self.variant)
 
     def quantity(self, name: str) -> float | None:
         """A cost or a constrained quantity by its config name; None when it was not measured."""
-        measured = self.measurement
-        if name == "size_mb":
-            return measured.size_mb if measured else self.entry.size_mb
-        if measured is None:
-            return None
-        if name in _QUANTILES:
-            return measured.quantile_ms(_QUANTILES[name])
-        return measured.peak_rss_mb if name == "memory_mb" else measured.energy_j
+        if self.measurement is None:
+            return self.entry.size_mb if name == "size_mb" else None
+        return quantity(self.measurement, name)
+
+
+def quantity(measured: Measurement, name: str) -> float | None:
+    """A cost or a constrained quantity by its config name; None when it was not measured."""
+    if name in _QUANTILES:
+        return measured.quantile_ms(_QUANTILES[name])
+    found = {"memory_mb": measured.peak_rss_mb, "size_mb": measured.size_mb, "energy_j": measured.energy_j}
+    return found[name]
+
+
+def quantity_bounds(measured: Measurement, name: str) -> tuple[float, float] | None:
+    """Bounds of the interval of a quantity; both are the value itself where it has none."""
+    quantile = next((item for item in measured.latency if item.q == _QUANTILES.get(name)), None)
+    if quantile is not None:
+        return quantile.low_ms, quantile.high_ms
+    value = quantity(measured, name)
+    return None if value is None else (value, value)
 
 
 @dataclass(frozen=True)
@@ -90,89 +114,114 @@ def choose(
     comparisons: Sequence[Comparison],
     measurements: Sequence[Measurement],
     config: SelectionConfig,
+    scores: Sequence[VariantScore] = (),
 ) -> Choice:
     """Choose the winner.
 
     A constraint whose quantity was not measured is not met. A candidate without a measured cost comes after all with
-    one; equal costs go to the higher test score, then to the smaller model, then by name.
+    one; equal costs go to the higher test score, then to the smaller model, then to the eager one, then by name.
 
     Args:
         entries: the leaderboard, in any order.
-        comparisons: of every entry against every better one.
+        comparisons: of every candidate within the constraints against the best of them, by their names.
         measurements: of any variants of the entries; those of other models are ignored.
         config: constraints and cost.
+        scores: of every measured variant but the eager ones, whose scores are those of the entries.
 
     Raises:
-        InputError: an entry was not compared with the best one within the constraints.
+        InputError: a measured variant has no score, or a candidate was not compared with the best one within the
+            constraints.
     """
-    ranked = rank(entries)
-    if not ranked:
+    found = contenders(entries, measurements, config, scores)
+    if not found:
         return Choice(None, (Reason(code=NO_CANDIDATE, text="There is no champion to choose from."),), ())
-    place = {entry.backbone: number for number, entry in enumerate(ranked)}
-    variants = [_bounded(entry, item, config) for entry in ranked for item in _own(entry, measurements)]
-    reference = next((one.entry for one in variants if not one.failures), ranked[0])
-    against = {item.challenger: item for item in comparisons if item.reference == reference.backbone}
-    missing = [entry.backbone for entry in ranked[place[reference.backbone] + 1 :] if entry.backbone not in against]
+    able = [one for one in found if not one.failures]
+    if not able:
+        reasons = (Reason(code=NO_CANDIDATE, text="No champion is within the constraints."),)
+        return Choice(None, (*reasons, *(reason for one in found for reason in one.failures)), found)
+    best = able[0]
+    against = {item.challenger: item for item in comparisons if item.reference == best.name}
+    missing = [one.name for one in able[1:] if one.name not in against]
     if missing:
-        raise InputError(f"{missing[0]} must be compared with {reference.backbone}, but no comparison was given")
-    candidates = [_compared(one, against.get(one.entry.backbone)) for one in variants]
-    candidates.sort(key=lambda one: (bool(one.failures), *_preference(one), place[one.entry.backbone], one.name))
-    if candidates[0].failures:
-        reasons = [Reason(code=NO_CANDIDATE, text="No champion is within the constraints.")]
-        return Choice(None, (*reasons, *(reason for one in candidates for reason in one.failures)), tuple(candidates))
-    return Choice(candidates[0], _reasons(candidates, reference, config), tuple(candidates))
+        raise InputError(f"{missing[0]} must be compared with {best.name}, but no comparison was given")
+    judged = [_compared(one, against.get(one.name)) for one in found]
+    judged.sort(key=lambda one: (bool(one.failures), one.cost is None, one.cost or 0.0))
+    return Choice(judged[0], _reasons(judged, best, config), tuple(judged))
 
 
-def _own(entry: LeaderboardEntry, measurements: Sequence[Measurement]) -> Sequence[Measurement | None]:
-    identity = (entry.backbone, entry.model_digest)
-    return [item for item in measurements if (item.backbone, item.model_digest) == identity] or [None]
+def contenders(
+    entries: Sequence[LeaderboardEntry],
+    measurements: Sequence[Measurement],
+    config: SelectionConfig,
+    scores: Sequence[VariantScore] = (),
+) -> tuple[Candidate, ...]:
+    """Every variant of every champion, best first, held against the constraints; see `choose`.
+
+    The first one without failures is what the others are compared with.
+
+    Raises:
+        InputError: a measured variant has no score.
+    """
+    own = {(score.backbone, score.variant): score.test for score in scores}
+    found = []
+    for entry in entries:
+        ours = (entry.backbone, entry.model_digest)
+        measured = [item for item in measurements if (item.backbone, item.model_digest) == ours]
+        for item in measured or (None,):
+            test = entry.test if item is None or item.variant == "eager" else own.get((item.backbone, item.variant))
+            bare = Candidate(entry, item, test or entry.test, None, ())
+            if test is None:
+                raise InputError(f"{bare.name} must have a score of its own predictions, but none was given")
+            unmet = broken(bare.name, bare.quantity, config.constraints)
+            found.append(replace(bare, cost=bare.quantity(config.cost), failures=unmet))
+    return tuple(sorted(found, key=_best_first))
 
 
-def _preference(candidate: Candidate) -> tuple[bool, float]:
-    return candidate.cost is None, candidate.cost or 0.0
-
-
-def _bounded(entry: LeaderboardEntry, measurement: Measurement | None, config: SelectionConfig) -> Candidate:
-    """A candidate held against the constraints."""
-    bare = Candidate(entry, measurement, None, ())
-    return Candidate(entry, measurement, bare.quantity(config.cost), tuple(_broken(bare, config.constraints)))
+def _best_first(one: Candidate) -> tuple[float, int, str, bool, str]:
+    return -one.test.value, one.entry.parameters, one.entry.backbone, one.variant != "eager", one.variant
 
 
 def _compared(candidate: Candidate, comparison: Comparison | None) -> Candidate:
-    """A candidate held against the reference, too; the comparison is None for the reference and for better ones."""
-    if comparison is None or (gain := comparison.difference).high >= 0:
+    """A candidate held against the best one, too; the comparison is None for that one and for what cannot win."""
+    if candidate.failures or comparison is None or (gain := comparison.difference).high >= 0:
         return candidate
     text = (
         f"{comparison.challenger} is worse than {comparison.reference}: the difference in {comparison.metric} "
         f"is {gain.value:+.4f}, between {gain.low:+.4f} and {gain.high:+.4f} at {gain.confidence:.0%} confidence."
     )
-    return replace(candidate, failures=(Reason(code=WORSE_THAN_BEST, text=text), *candidate.failures))
+    return replace(candidate, failures=(Reason(code=WORSE_THAN_BEST, text=text),))
 
 
-def _broken(candidate: Candidate, constraints: ConstraintsConfig) -> list[Reason]:
+def broken(name: str, measured: Callable[[str], float | None], constraints: ConstraintsConfig) -> tuple[Reason, ...]:
+    """The constraints that a model does not meet, or is not shown to meet.
+
+    Args:
+        name: of the model.
+        measured: the value of a quantity, or None.
+    """
     reasons = []
-    for name, bound in constraints:
+    for bounded, bound in constraints:
         if bound is None:
             continue
-        unit, value = UNITS[name], candidate.quantity(name)
+        unit, value = UNITS[bounded], measured(bounded)
         if value is None:
-            text = f"{candidate.name} has no measured {name}, so the bound of {bound:g} {unit} is not shown to be met."
+            text = f"{name} has no measured {bounded}, so the bound of {bound:g} {unit} is not shown to be met."
             reasons.append(Reason(code=MEASUREMENT_MISSING, text=text))
         elif value > bound:
-            text = f"{candidate.name} breaks {name} <= {bound:g} {unit}: it has {value:.4g} {unit}."
+            text = f"{name} breaks {bounded} <= {bound:g} {unit}: it has {value:.4g} {unit}."
             reasons.append(Reason(code=CONSTRAINT_BROKEN, text=text))
-    return reasons
+    return tuple(reasons)
 
 
-def _reasons(candidates: Sequence[Candidate], best: LeaderboardEntry, config: SelectionConfig) -> tuple[Reason, ...]:
+def _reasons(candidates: Sequence[Candidate], best: Candidate, config: SelectionConfig) -> tuple[Reason, ...]:
     winner = candidates[0]
     able = [one for one in candidates if not one.failures]
     within = " within the constraints" if any(bound is not None for _, bound in config.constraints) else ""
-    if winner.entry.backbone == best.backbone:
-        text = f"{best.backbone} has the best test score{within}, {best.test.value:.4f}."
+    if winner.test.value == best.test.value:
+        text = f"{winner.name} has the best test score{within}, {best.test.value:.4f}."
         reasons = [Reason(code=WINNER_BEST, text=text)]
     else:
-        text = f"{winner.entry.backbone} is not shown to be worse than {best.backbone}, the best by score{within}."
+        text = f"{winner.name} is not shown to be worse than {best.name}, the best by score{within}."
         reasons = [Reason(code=WINNER_AS_GOOD, text=text)]
     if len(able) > 1 and winner.cost is not None:
         cost = f"{config.cost}: {winner.cost:.4g} {UNITS[config.cost]}"

@@ -5,34 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from podium.errors import StepFailed
-from podium.evaluation.predictions import Predictions
 from podium.records import (
+    BaselineRecord,
     BenchmarkRecord,
     DataRecord,
     DecisionRecord,
-    Evidence,
     Incumbent,
     ModelRecord,
     RunRecord,
     SelectionRecord,
 )
-from podium.selection.comparison import compare
 from podium.selection.decision import FORCED, Judgement, judge
 from podium.selection.pareto import pareto_fronts
-from podium.selection.winner import choose
+from podium.selection.winner import Candidate
 from podium.stages.context import step_context
-from podium.stages.incumbent import IncumbentPredictions, incumbent_predictions
+from podium.stages.evidence import gather
 from podium.stages.keys import decision_key
 from podium.stages.promotion import who
-from podium.stages.select import comparison_budget
 from podium.stages.step import StepRun, open_store, run_step
 from podium.tracking import tracker_for
-from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION
+from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION, TAG_FILES
 
 
 def decide(
     run: RunRecord,
     data: DataRecord,
+    baselines: BaselineRecord,
     selection: SelectionRecord,
     benchmark: BenchmarkRecord,
     models: Sequence[ModelRecord],
@@ -43,12 +41,12 @@ def decide(
     """
 
     def compute(step: StepRun) -> DecisionRecord:
-        return _compute(step, data, selection, benchmark, models, incumbent)
+        return _compute(step, data, baselines, selection, benchmark, models, incumbent)
 
     with step_context("decide") as directory:
         incumbent = judged_against(run, selection, benchmark)
         key = decision_key(run, selection, benchmark, incumbent)
-        parents = {"selection": selection.key, "benchmark": benchmark.key}
+        parents = {"baseline": baselines.key, "selection": selection.key, "benchmark": benchmark.key}
         return run_step(
             run, key, DecisionRecord, compute, parents=parents, directory=directory, complete=still_holds(run)
         )
@@ -88,32 +86,22 @@ def judged_against(run: RunRecord, selection: SelectionRecord, benchmark: Benchm
 def _compute(
     step: StepRun,
     data: DataRecord,
+    baselines: BaselineRecord,
     selection: SelectionRecord,
     benchmark: BenchmarkRecord,
     models: Sequence[ModelRecord],
     incumbent: Incumbent | None,
 ) -> DecisionRecord:
-    evidence = Evidence(
-        metric=selection.metric,
-        rows=selection.rows,
-        policy=step.config.selection,
-        leaderboard=selection.leaderboard,
-        comparisons=(*selection.comparisons, *selection.further_comparisons),
-        baseline_comparisons=selection.baseline_comparisons,
-        measurements=benchmark.measurements,
-        incumbent=incumbent,
-        withdrawn=step.run.withdrawn,
-    )
-    evidence, seen = _compared_with_incumbent(step, data, models, evidence)
+    evidence, seen = gather(step, data, baselines, selection, benchmark, models, incumbent)
     found = judge(evidence)
     winner = found.choice.winner
     model = next((item for item in models if winner and item.key == winner.entry.model_key), None)
-    registered = _register(step, model, benchmark, found) if model else {}
+    registered = _register(step, winner, model, benchmark, found) if winner and model else {}
     return DecisionRecord(
         **step.stamp,
         verdict=found.verdict,
         winner=winner.entry.backbone if winner else None,
-        winner_variant=winner.measurement.variant if winner and winner.measurement else None,
+        winner_variant=winner.variant if winner else None,
         winner_model_key=winner.entry.model_key if winner else None,
         reasons=found.reasons,
         incumbent=incumbent,
@@ -124,39 +112,22 @@ def _compute(
     )
 
 
-def _compared_with_incumbent(
-    step: StepRun, data: DataRecord, models: Sequence[ModelRecord], evidence: Evidence
-) -> tuple[Evidence, IncumbentPredictions | None]:
-    """The evidence with the winner held against the incumbent on the same rows, or with why it cannot be."""
-    incumbent = evidence.incumbent
-    winner = choose(evidence.leaderboard, evidence.comparisons, evidence.measurements, evidence.policy).winner
-    if winner is None or incumbent is None or incumbent.model_digest == winner.entry.model_digest:
-        return evidence, None
-    seen = incumbent_predictions(step, data, incumbent)
-    if seen.predictions is None:
-        return evidence.model_copy(update={"not_comparable": seen.problem}), seen
-    model = next(item for item in models if item.key == winner.entry.model_key)
-    comparison = compare(
-        (winner.entry.backbone, Predictions.load(step.store.fetch(model.artifacts["predictions"]))),
-        (f"incumbent {incumbent.name} v{incumbent.version}", seen.predictions),
-        **comparison_budget(step),
-    )
-    return evidence.model_copy(update={"against_incumbent": comparison}), seen
-
-
-def _register(step: StepRun, model: ModelRecord, benchmark: BenchmarkRecord, found: Judgement) -> dict[str, str]:
-    """Put the winning variant into the registry: `champion` on PROMOTE, else `challenger`. Empty when tracking is off.
-
-    A refit that is the champion already stays so in the variant that was promoted.
-    """
+def _register(
+    step: StepRun, winner: Candidate, model: ModelRecord, benchmark: BenchmarkRecord, found: Judgement
+) -> dict[str, str]:
+    """Register the winning variant: as `champion` on PROMOTE, else as `challenger`. Empty when tracking is off."""
     name = step.config.model_name
-    if (incumbent := step.run.incumbent) and incumbent.model_digest == model.artifacts["model"].digest:
+    if (incumbent := step.run.incumbent) and incumbent.identity == winner.identity:
         return {"name": name, "version": incumbent.version, "alias": CHAMPION}
-    measured = found.choice.winner.measurement if found.choice.winner else None
-    variant = measured.variant if measured else "eager"
-    path = step.store.fetch(benchmark.artifacts.get(f"model.{model.backbone}.{variant}", model.artifacts["model"]))
-    run_id = model.mlflow_run_id or step.mlflow_run_id
-    version = step.tracker.register(name, run_id, path, model, variant=variant, tags={TAG_DECISION: step.key.digest})
+    files = benchmark.artifacts.get(f"model.{model.backbone}.{winner.variant}", model.artifacts["model"])
+    version = step.tracker.register(
+        name,
+        model.mlflow_run_id or step.mlflow_run_id,
+        step.store.fetch(files),
+        model,
+        variant=winner.variant,
+        tags={TAG_DECISION: step.key.digest, TAG_FILES: files.digest},
+    )
     if not version:
         return {}
     if found.verdict != "PROMOTE":

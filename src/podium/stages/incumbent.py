@@ -1,17 +1,31 @@
-"""The incumbent on the rows of this run: its own predictions where it has them, and otherwise those it makes now."""
+"""The incumbent on the rows and the hardware of this run: what is known of it, and otherwise what it does now."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from podium.errors import DamagedArtifact, ModelError
+from podium.errors import BenchmarkError, DamagedArtifact, ModelError
 from podium.evaluation.predictions import Predictions
 from podium.keys import digest_tree
 from podium.machine import available_cores
-from podium.records import ArtifactRef, DataRecord, Incumbent, ModelRecord
+from podium.records import (
+    ArtifactRef,
+    BenchmarkRecord,
+    DataRecord,
+    DecisionRecord,
+    Incumbent,
+    Measurement,
+    ModelRecord,
+)
+from podium.stages.benchmark import Subject, hardware_of, held_out_rows, measure
+from podium.stages.keys import lone_measurement_key
 from podium.stages.step import StepRun
+
+if TYPE_CHECKING:
+    from podium.data.artifact import DataArtifact
 
 
 @dataclass(frozen=True)
@@ -29,37 +43,67 @@ class IncumbentPredictions:
 
 
 def incumbent_predictions(step: StepRun, data: DataRecord, incumbent: Incumbent) -> IncumbentPredictions:
-    """Predictions of the incumbent for the test rows of `data`.
+    """Predictions of the incumbent, in the variant that is in use, for the test rows of `data`.
 
     Raises:
         TrackingError: the registry cannot be asked.
     """
-    record = step.store.get(ModelRecord, incumbent.model_key)
-    if record is not None and record.parents.get("data") == data.key:
-        return IncumbentPredictions(Predictions.load(step.store.fetch(record.artifacts["predictions"])))
+    known = _artifacts(step, incumbent)
+    if known.data == data.key and known.predictions is not None:
+        return IncumbentPredictions(Predictions.load(step.store.fetch(known.predictions)))
     with step.store.scratch() as scratch:
         try:
-            predictions = _predict(step, data, incumbent_model(step, incumbent, record, scratch / "model"))
+            predictions = _predict(step, data, incumbent, incumbent_model(step, incumbent, scratch / "model"))
         except (ModelError, DamagedArtifact) as error:
             return IncumbentPredictions(None, str(error))
         predictions.save(scratch / "predictions")
         return IncumbentPredictions(predictions, made=step.store.put_artifact("predictions", scratch / "predictions"))
 
 
-def incumbent_model(step: StepRun, incumbent: Incumbent, record: ModelRecord | None, folder: Path) -> Path:
-    """Directory of the incumbent's model: that of the store, or else downloaded from the registry into `folder`.
-
-    Args:
-        record: the incumbent's refit, where the store has it.
+def incumbent_measurement(
+    step: StepRun, data: DataRecord, benchmark: BenchmarkRecord, incumbent: Incumbent
+) -> tuple[Measurement | None, str]:
+    """What the incumbent costs on the hardware of `benchmark`, or None and why it could not be measured there.
 
     Raises:
-        DamagedArtifact: neither holds the model that was registered.
         TrackingError: the registry cannot be asked.
     """
-    if record is not None and record.artifacts["model"].digest == incumbent.model_digest:
-        return step.store.fetch(record.artifacts["model"])
+    from podium.export.variants import obstacle
+
+    own = (incumbent.model_digest, incumbent.variant)
+    known = next((item for item in benchmark.measurements if (item.model_digest, item.variant) == own), None)
+    if known is not None:
+        return known, ""
+    hardware = hardware_of(step.run)
+    if hardware != benchmark.hardware:
+        return None, "this step runs on other hardware than the benchmark"
+    if reason := obstacle(incumbent.variant, hardware["device"]):
+        return None, reason
+    name = f"incumbent {incumbent.name} v{incumbent.version}"
+    model = {"backbone": name, "model": incumbent.model_digest}
+    key = lone_measurement_key(step.config.benchmark, held_out_rows(step, data), model, incumbent.variant, hardware)
+    with step.store.scratch() as scratch:
+        try:
+            files = incumbent_model(step, incumbent, scratch / "model")
+            subject = Subject(files, name, incumbent.variant, incumbent.model_digest)
+            return measure(step, data, subject, key, {"data": data.key}, hardware).measurement, ""
+        except (BenchmarkError, DamagedArtifact) as error:
+            return None, str(error)
+
+
+def incumbent_model(step: StepRun, incumbent: Incumbent, folder: Path) -> Path:
+    """Directory of the incumbent's files: those of the store, or else downloaded from the registry into `folder`.
+
+    Raises:
+        DamagedArtifact: neither holds what was registered.
+        TrackingError: the registry cannot be asked.
+    """
+    registered = incumbent.files_digest or incumbent.model_digest
+    known = _artifacts(step, incumbent).files
+    if known is not None and known.digest == registered:
+        return step.store.fetch(known)
     found = step.tracker.download_model(incumbent.name, incumbent.version, folder)
-    if digest_tree(found) != incumbent.model_digest:
+    if digest_tree(found) != registered:
         shutil.rmtree(found)
         raise DamagedArtifact(
             f"the files of {incumbent.name} version {incumbent.version} in the registry must be those that were "
@@ -68,17 +112,62 @@ def incumbent_model(step: StepRun, incumbent: Incumbent, record: ModelRecord | N
     return found
 
 
-def _predict(step: StepRun, data: DataRecord, model: Path) -> Predictions:
+@dataclass(frozen=True)
+class _Known:
+    """What the store has of the incumbent; `data` is the key of the data whose test rows it predicted."""
+
+    data: str = ""
+    files: ArtifactRef | None = None
+    predictions: ArtifactRef | None = None
+
+
+def _artifacts(step: StepRun, incumbent: Incumbent) -> _Known:
+    refit = step.store.get(ModelRecord, incumbent.model_key)
+    if refit is None:
+        return _Known()
+    data = refit.parents.get("data", "")
+    if incumbent.variant == "eager":
+        return _Known(data, refit.artifacts["model"], refit.artifacts["predictions"])
+    decision = step.store.get(DecisionRecord, incumbent.decision_key) if incumbent.decision_key else None
+    benchmark = step.store.get(BenchmarkRecord, decision.parents["benchmark"]) if decision else None
+    if benchmark is None:
+        return _Known()
+    form = f"{refit.backbone}.{incumbent.variant}"
+    return _Known(data, benchmark.artifacts.get(f"model.{form}"), benchmark.artifacts.get(f"predictions.{form}"))
+
+
+def _predict(step: StepRun, data: DataRecord, incumbent: Incumbent, model: Path) -> Predictions:
     from podium.data.artifact import DataArtifact
     from podium.training.evaluate import predict_test_rows
     from podium.training.execution.slots import core_slots
 
     artifact = data.artifacts["data"]
+    rows = DataArtifact(step.store.fetch(artifact))
     with core_slots(available_cores()) as threads:
+        if incumbent.variant != "eager":
+            return _predict_as(incumbent, data, model, rows, hardware_of(step.run)["device"], threads)
         return predict_test_rows(
-            model,
-            DataArtifact(step.store.fetch(artifact)),
-            data_digest=artifact.digest,
-            cache=step.store.cache("tokenised"),
-            threads=threads,
+            model, rows, data_digest=artifact.digest, cache=step.store.cache("tokenised"), threads=threads
         )
+
+
+def _predict_as(
+    incumbent: Incumbent, data: DataRecord, model: Path, rows: DataArtifact, device: str, threads: int
+) -> Predictions:
+    """Predictions of a variant other than the eager one, as it is deployed."""
+    from podium.benchmarking.predictor import predictor_class
+    from podium.benchmarking.spec import PredictorSpec
+    from podium.export.check import Rows, predict
+
+    spec = PredictorSpec(
+        model_dir=model,
+        variant=incumbent.variant,
+        task=data.task,
+        labels=data.labels,
+        trust_remote_code=False,
+        device=device,
+        threads=threads,
+    )
+    predictor = predictor_class(incumbent.variant)
+    predictor.prepare(spec)
+    return predict(predictor(spec), Rows.of(rows))

@@ -25,6 +25,7 @@ from podium.records import (
     SelectionRecord,
     StudyRecord,
     TrialRecord,
+    refit_of,
 )
 
 
@@ -174,20 +175,20 @@ def decision_key(
     """Key of a decision: the evidence, the policy, the incumbent it was judged against, and what was rolled back."""
     config = run.config
     policy = config.selection
+    candidates = {entry.model_digest for entry in selection.leaderboard}
     return Key.of(
         "decision",
         selection=selection.key,
+        predictions={
+            name: artifact.digest for name, artifact in benchmark.artifacts.items() if name.startswith("predictions.")
+        },
         measurements=[_measured_figures(item) for item in benchmark.measurements],
         constraints=policy.constraints,
         cost=policy.cost,
         promotion=policy.promotion,
         model_name=config.model_name,
         incumbent=incumbent.model_dump() if incumbent else None,
-        withdrawn={
-            entry.backbone: run.withdrawn[entry.model_digest]
-            for entry in selection.leaderboard
-            if entry.model_digest in run.withdrawn
-        },
+        withdrawn={name: why for name, why in run.withdrawn.items() if refit_of(name) in candidates},
     )
 
 

@@ -98,9 +98,6 @@ def _compute(
         rows=len(predictions[ranked[0].backbone]),
         leaderboard=ranked,
         comparisons=compare_with_best(ranked, predictions, **budget),
-        further_comparisons=tuple(
-            item for place in range(1, len(ranked)) for item in compare_with_best(ranked[place:], predictions, **budget)
-        ),
         baselines=tuple(
             BaselineEntry(name=name, test=shown[name], seconds=seconds[name])
             for name in sorted(shown, key=lambda name: (-shown[name].value, name))

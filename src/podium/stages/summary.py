@@ -11,21 +11,22 @@ from podium.report import ReportInputs
 def summarise(inputs: ReportInputs) -> dict[str, Any]:
     """The winner, its score, its latency and the verdict: figures for machines, and `lines` for people."""
     decision, selection = inputs.decision, inputs.selection
-    entry, measured = inputs.winner, inputs.winner_measurement
+    entry, test, measured = inputs.winner, inputs.winner_test, inputs.winner_measurement
+    form = f" as {decision.winner_variant}" if decision.winner_variant not in (None, "eager") else ""
     lines = {
-        "Winner": f"{decision.winner} (trial {entry.trial} of its study)" if entry else "none",
+        "Winner": f"{decision.winner}{form} (trial {entry.trial} of its study)" if entry else "none",
         "Verdict": "\n".join([decision.verdict, *(f"- {reason.text}" for reason in decision.reasons)]),
     }
-    if entry:
+    if test:
         rows = inputs.data.rows["test"]
-        lines["Score"] = f"{selection.metric} {interval_text(entry.test)} on {rows:,} held-out rows"
+        lines["Score"] = f"{selection.metric} {interval_text(test)} on {rows:,} held-out rows"
     if measured:
         lines["Latency"] = latency_text(measured)
     return {
         "winner": decision.winner,
         "verdict": decision.verdict,
         "metric": selection.metric,
-        "score": entry.test.model_dump() if entry else None,
+        "score": test.model_dump() if test else None,
         "latency_ms": {str(item.q): item.value_ms for item in measured.latency} if measured else {},
         "registered": decision.registered,
         "lines": {name: lines[name] for name in ("Winner", "Score", "Latency", "Verdict") if name in lines},

@@ -18,9 +18,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from podium.records import Move
+from podium.records import Move, identity
 from podium.records.moves import How
-from podium.tracking.base import CHALLENGER, CHAMPION, MOVE, PREVIOUS, TAG_MODEL_DIGEST
+from podium.tracking.base import CHALLENGER, CHAMPION, MOVE, PREVIOUS, TAG_MODEL_DIGEST, TAG_VARIANT
 from podium.tracking.connection import Connection, or_none
 
 _ALIVE = timedelta(minutes=10)
@@ -47,9 +47,9 @@ class Aliases(Connection):
         move = Move(
             how=how,
             before=before,
-            before_model=self._digest(model_name, before) if before else "",
+            before_model=self._identity(model_name, before) if before else "",
             after=version,
-            after_model=self._digest(model_name, version),
+            after_model=self._identity(model_name, version),
             by=by,
             reason=reason,
             decision=decision,
@@ -123,8 +123,9 @@ class Aliases(Connection):
         doing = f"giving the alias {alias} to version {version} of {name}"
         self._call(doing, lambda client: client.set_registered_model_alias(name, alias, version))
 
-    def _digest(self, name: str, version: str) -> str:
+    def _identity(self, name: str, version: str) -> str:
         found = self._call(
             f"looking up version {version} of {name}", lambda client: client.get_model_version(name, version)
         )
-        return str(found.tags.get(TAG_MODEL_DIGEST, ""))
+        digest = str(found.tags.get(TAG_MODEL_DIGEST, ""))
+        return identity(digest, found.tags.get(TAG_VARIANT, "eager")) if digest else ""

@@ -14,6 +14,7 @@ from podium.records import Incumbent, ModelRecord
 from podium.tracking.base import (
     CHAMPION,
     TAG_DECISION,
+    TAG_FILES,
     TAG_MODEL_DIGEST,
     TAG_MODEL_KEY,
     TAG_PARENT,
@@ -70,6 +71,8 @@ class Registry(Runs):
             metric=version.tags[METRIC],
             score=float(version.tags[SCORE]),
             decision_key=version.tags.get(TAG_DECISION, ""),
+            variant=version.tags.get(TAG_VARIANT, "eager"),
+            files_digest=version.tags.get(TAG_FILES, version.tags[TAG_MODEL_DIGEST]),
         )
 
     def register(

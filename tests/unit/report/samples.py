@@ -26,6 +26,7 @@ from podium.records import (
     SelectionRecord,
     StudyRecord,
     TrialRecord,
+    VariantScore,
 )
 from podium.report import ReportInputs
 from podium.selection.champions import leaderboard
@@ -33,6 +34,7 @@ from podium.selection.comparison import compare, compare_with_best
 from podium.selection.decision import judge
 from podium.selection.fold_tests import fold_test
 from podium.selection.pareto import pareto_fronts
+from podium.selection.winner import contenders
 from tests.unit.report.sample_keys import key
 from tests.unit.report.sample_measurements import benchmark
 
@@ -73,7 +75,6 @@ def sample(
         rows=425,
         leaderboard=entries,
         comparisons=compare_with_best(entries, predictions, **budget),
-        further_comparisons=compare_with_best(entries[1:], predictions, **budget),
         baselines=tuple(BaselineEntry(name=name, test=scored[name], seconds=2.3) for name in ("linear", "majority")),
         baseline_comparisons=tuple(
             compare((entry.backbone, predictions[entry.backbone]), item, **budget)
@@ -91,7 +92,7 @@ def sample(
         "models": models,
         "selection": selection,
         "benchmark": measured,
-        "decision": _decision(selection, measured, predictions, _predictions(task, labels, 0.85, 9), budget),
+        "decision": _decision(selection, measured, predictions, baselines, _predictions(task, labels, 0.85, 9), budget),
         "environment": {"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "podium": "0.1.0"},
         "command": "podium run preset=quickstart output=out",
     }
@@ -217,6 +218,7 @@ def _decision(
     selection: SelectionRecord,
     benchmark: BenchmarkRecord,
     predictions: dict[str, Predictions],
+    baselines: dict[str, Predictions],
     incumbent: Predictions,
     budget: dict[str, Any],
 ) -> DecisionRecord:
@@ -229,21 +231,36 @@ def _decision(
         metric=selection.metric,
         score=0.9234,
     )
+    scores = [
+        VariantScore(backbone=one.backbone, variant=one.variant, test=one.check.score)
+        for one in benchmark.variants
+        if one.check and one.status == "ok"
+    ]
+    policy = SelectionConfig()
+    able = contenders(selection.leaderboard, benchmark.measurements, policy, scores)
+    best, *others = [(one.name, predictions[one.entry.backbone]) for one in able]
     evidence = Evidence(
         metric=selection.metric,
         rows=selection.rows,
-        policy=SelectionConfig(),
+        policy=policy,
         leaderboard=selection.leaderboard,
-        comparisons=(*selection.comparisons, *selection.further_comparisons),
-        baseline_comparisons=selection.baseline_comparisons,
+        comparisons=tuple(compare(one, best, **budget) for one in others),
+        baseline_comparisons=(),
         measurements=benchmark.measurements,
+        variant_scores=tuple(scores),
         incumbent=champion,
+        incumbent_measurement=benchmark.measurements[-1],
     )
     chosen = judge(evidence).choice.winner
     assert chosen and chosen.measurement
     name = chosen.entry.backbone
-    seen = compare((name, predictions[name]), ("incumbent bbc-news v3", incumbent), **budget)
-    evidence = evidence.model_copy(update={"against_incumbent": seen})
+    own = (chosen.name, predictions[name])
+    evidence = evidence.model_copy(
+        update={
+            "against_incumbent": compare(own, ("incumbent bbc-news v3", incumbent), **budget),
+            "baseline_comparisons": tuple(compare(own, item, **budget) for item in baselines.items()),
+        }
+    )
     found = judge(evidence)
     return DecisionRecord(
         key=key("decision"),

@@ -17,7 +17,7 @@ from podium.records import (
 )
 
 
-def interval(value: float, low: float | None = None, high: float | None = None) -> Interval:
+def _interval(value: float, low: float | None = None, high: float | None = None) -> Interval:
     return Interval(
         value=value,
         low=value - 0.01 if low is None else low,
@@ -25,6 +25,11 @@ def interval(value: float, low: float | None = None, high: float | None = None) 
         confidence=0.95,
         method="percentile bootstrap",
     )
+
+
+@pytest.fixture
+def interval() -> Callable[..., Interval]:
+    return _interval
 
 
 @pytest.fixture
@@ -68,7 +73,7 @@ def model() -> Callable[..., ModelRecord]:
             parameters=parameters,
             cv_score=0.9,
             metric="macro_f1",
-            metrics={"macro_f1": interval(test), "accuracy": interval(0.9)},
+            metrics={"macro_f1": _interval(test), "accuracy": _interval(0.9)},
         )
 
     return build
@@ -85,7 +90,7 @@ def entry() -> Callable[..., LeaderboardEntry]:
             cv_score=0.9,
             cv_std=0.01,
             trials=4,
-            test=interval(test),
+            test=_interval(test),
             size_mb=size_mb,
             parameters=parameters,
         )
@@ -100,7 +105,7 @@ def comparison() -> Callable[..., Comparison]:
             reference=reference,
             challenger=challenger,
             metric="macro_f1",
-            difference=interval(value, low, high),
+            difference=_interval(value, low, high),
             p_value=0.2,
             measurably_worse=high < 0,
         )
@@ -132,7 +137,7 @@ def measurement() -> Callable[..., Measurement]:
             latency=latency,
             latency_samples=100,
             latency_cv=0.1,
-            throughput_per_second=interval(100.0),
+            throughput_per_second=_interval(100.0),
             batch_size=32,
             peak_rss_mb=memory,
             size_mb=17.0,

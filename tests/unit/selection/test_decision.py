@@ -4,20 +4,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.config.selection import PromotionConfig, SelectionConfig
+from podium.config.selection import ConstraintsConfig, PromotionConfig, SelectionConfig
 from podium.errors import InputError
-from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Interval, LeaderboardEntry
+from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Interval, LeaderboardEntry, Quantile
 from podium.selection.decision import decide, judge, replay
+from podium.selection.winner import Candidate
 
 FREE = PromotionConfig()
 
 
-def incumbent(digest: str = "old") -> Incumbent:
-    return Incumbent(name="news", version="3", model_digest=digest, model_key="k", metric="macro_f1", score=0.9)
+def incumbent(digest: str = "old", **more) -> Incumbent:
+    return Incumbent(name="news", version="3", model_digest=digest, model_key="k", metric="macro_f1", score=0.9, **more)
 
 
-def verdict(winner, holder, policy=FREE, comparison=None, rows=100, **evidence):
-    found, reasons = decide(winner, holder, policy, comparison, rows=rows, **evidence)
+def candidate(entry, measurement=None) -> Candidate:
+    return Candidate(entry, measurement, entry.test, None, ())
+
+
+@pytest.fixture
+def a(entry) -> Candidate:
+    """A winner that nobody measured."""
+    return candidate(entry("a"))
+
+
+def verdict(winner, champion, policy=FREE, comparison=None, rows=100, **evidence):
+    whole = policy if isinstance(policy, SelectionConfig) else SelectionConfig(promotion=policy)
+    found, reasons = decide(winner, champion, whole, comparison, rows=rows, **evidence)
     assert all(reason.text for reason in reasons)
     return found, [reason.code for reason in reasons]
 
@@ -27,19 +39,19 @@ def test_no_winner_is_rejected_even_when_forced(entry):
     assert verdict(None, incumbent(), PromotionConfig(force=True, reason="now")) == ("REJECT", ["no-winner"])
 
 
-def test_the_first_winner_is_promoted(entry):
-    assert verdict(entry("a"), None) == ("PROMOTE", ["no-incumbent"])
+def test_the_first_winner_is_promoted(a):
+    assert verdict(a, None) == ("PROMOTE", ["no-incumbent"])
 
 
-def test_the_champion_itself_is_held_even_when_forced(entry):
+def test_the_champion_itself_is_held_even_when_forced(a):
     same = incumbent(digest="digest-a")
-    assert verdict(entry("a"), same) == ("HOLD", ["already-champion"])
-    assert verdict(entry("a"), same, PromotionConfig(force=True, reason="now")) == ("HOLD", ["already-champion"])
+    assert verdict(a, same) == ("HOLD", ["already-champion"])
+    assert verdict(a, same, PromotionConfig(force=True, reason="now")) == ("HOLD", ["already-champion"])
 
 
-def test_a_forced_promotion_records_why(entry):
+def test_a_forced_promotion_records_why(a):
     policy = PromotionConfig(force=True, reason="the old one leaks")
-    found, reasons = decide(entry("a", 0.1), incumbent(), policy, None, rows=100)
+    found, reasons = decide(a, incumbent(), SelectionConfig(promotion=policy), None, rows=100)
     assert (found, reasons[0].code) == ("PROMOTE", "forced")
     assert "the old one leaks" in reasons[0].text
 
@@ -55,31 +67,33 @@ def test_a_forced_promotion_records_why(entry):
         ((-0.05, -0.01), 0.0, ("REJECT", ["worse-than-incumbent"])),
     ],
 )
-def test_by_interval_on_the_same_rows(entry, comparison, bounds, min_gain, expected):
+def test_by_interval_on_the_same_rows(a, comparison, bounds, min_gain, expected):
     paired = comparison("a", "news", sum(bounds) / 2, *bounds)
-    assert verdict(entry("a"), incumbent(), PromotionConfig(min_gain=min_gain), paired) == expected
+    assert verdict(a, incumbent(), PromotionConfig(min_gain=min_gain), paired) == expected
 
 
-def test_an_incumbent_that_cannot_be_compared_is_held_with_the_reason(entry):
-    found, (reason,) = decide(entry("a"), incumbent(), FREE, None, rows=100, not_comparable="it has the labels x, y")
+def test_an_incumbent_that_cannot_be_compared_is_held_with_the_reason(a):
+    found, (reason,) = decide(
+        a, incumbent(), SelectionConfig(), None, rows=100, not_comparable="it has the labels x, y"
+    )
     assert (found, reason.code) == ("HOLD", "not-comparable")
-    assert reason.text == "a cannot be compared with news version 3: it has the labels x, y"
+    assert reason.text == "a (eager) cannot be compared with news version 3: it has the labels x, y"
 
 
-def test_a_model_that_was_rolled_back_is_promoted_by_force_alone(entry):
+def test_a_model_that_was_rolled_back_is_promoted_by_force_alone(a):
     told = "version 2 was rolled back by me@host"
-    assert verdict(entry("a"), None, withdrawn=told) == ("HOLD", ["rolled-back"])
+    assert verdict(a, None, withdrawn=told) == ("HOLD", ["rolled-back"])
     forced = PromotionConfig(force=True, reason="mended")
-    assert verdict(entry("a"), None, forced, withdrawn=told) == ("PROMOTE", ["forced"])
+    assert verdict(a, None, forced, withdrawn=told) == ("PROMOTE", ["forced"])
 
 
 @pytest.mark.parametrize(
     ("policy", "code"), [({"min_test_rows": 101}, "too-few-rows"), ({"min_trials": 5}, "too-few-trials")]
 )
-def test_too_little_evidence_holds_a_promotion_and_is_told_under_force(entry, policy, code):
-    assert verdict(entry("a"), None, PromotionConfig(**policy)) == ("HOLD", [code, "no-incumbent"])
+def test_too_little_evidence_holds_a_promotion_and_is_told_under_force(a, policy, code):
+    assert verdict(a, None, PromotionConfig(**policy)) == ("HOLD", [code, "no-incumbent"])
     forced = PromotionConfig(**policy, force=True, reason="now")
-    assert verdict(entry("a"), None, forced) == ("PROMOTE", ["forced", code])
+    assert verdict(a, None, forced) == ("PROMOTE", ["forced", code])
 
 
 @pytest.mark.parametrize(
@@ -98,10 +112,10 @@ def test_too_little_evidence_holds_a_promotion_and_is_told_under_force(entry, po
         ),
     ],
 )
-def test_the_baseline_rule(entry, comparison, bounds, strict, free):
+def test_the_baseline_rule(a, comparison, bounds, strict, free):
     against = [comparison("a", "linear", sum(bounds) / 2, *bounds)]
-    assert verdict(entry("a"), None, PromotionConfig(must_beat_baselines=True), baselines=against) == strict
-    assert verdict(entry("a"), None, FREE, baselines=against) == free
+    assert verdict(a, None, PromotionConfig(must_beat_baselines=True), baselines=against) == strict
+    assert verdict(a, None, FREE, baselines=against) == free
 
 
 def evidence(entry, comparison, measurement, **changes) -> Evidence:
@@ -110,10 +124,10 @@ def evidence(entry, comparison, measurement, **changes) -> Evidence:
         "rows": 100,
         "policy": SelectionConfig(),
         "leaderboard": (entry("best", 0.92), entry("fast", 0.91)),
-        "comparisons": (comparison("fast", "best", -0.01, -0.03, 0.01),),
+        "comparisons": (comparison("fast (eager)", "best (eager)", -0.01, -0.03, 0.01),),
         "baseline_comparisons": (
-            comparison("fast", "linear", 0.01, -0.03, 0.04),
-            comparison("best", "linear", -0.2, -0.3, -0.1),
+            comparison("fast (eager)", "linear", 0.01, -0.03, 0.04),
+            comparison("best (eager)", "linear", -0.2, -0.3, -0.1),
         ),
         "measurements": (measurement("best", 30), measurement("fast", 5)),
         "incumbent": incumbent(),
@@ -134,6 +148,88 @@ def test_judging_chooses_and_decides_on_what_concerns_the_winner(entry, comparis
     assert found.decisive.code == "better-than-incumbent"
     withdrawn = judge(evidence(entry, comparison, measurement, withdrawn={"digest-fast": "it was rolled back"}))
     assert (withdrawn.verdict, withdrawn.decisive.code) == ("HOLD", "rolled-back")
+
+
+def measured(measurement, variant="eager", **figures):
+    p50, low, high = figures.pop("p50", (10.0, 10.0, 10.0))
+    latency = (Quantile(q=0.5, value_ms=p50, low_ms=low, high_ms=high),)
+    return measurement("x", variant=variant).model_copy(update={"latency": latency, **figures})
+
+
+@pytest.mark.parametrize(
+    ("bounds", "min_saving", "holder", "expected"),
+    [
+        ((-0.01, 0.01), 0.3, (10, 9.6, 10.4), ("PROMOTE", ["cheaper-than-incumbent", "not-measurably-better"])),
+        ((-0.01, 0.01), 0.5, (10, 9.6, 10.4), ("HOLD", ["not-measurably-better", "only-cheaper"])),
+        ((-0.01, 0.01), None, (10, 9.6, 10.4), ("HOLD", ["not-measurably-better", "only-cheaper"])),
+        ((-0.01, 0.01), 0.0, (10, 4.6, 12), ("HOLD", ["not-measurably-better"])),
+        ((-0.01, 0.01), 0.0, None, ("HOLD", ["not-measurably-better"])),
+        ((-0.03, -0.01), 0.3, (10, 9.6, 10.4), ("REJECT", ["worse-than-incumbent"])),
+        ((0.01, 0.03), None, (10, 9.6, 10.4), ("PROMOTE", ["better-than-incumbent"])),
+    ],
+    ids=["enough", "too little", "not asked for", "not proven", "not measured", "worse", "better"],
+)
+def test_a_saving_promotes_what_is_as_good_if_asked_for(
+    entry, measurement, comparison, bounds, min_saving, holder, expected
+):
+    winner = candidate(entry("a"), measured(measurement, p50=(5.0, 4.5, 5.5)))
+    kept = holder and measured(measurement, p50=holder)
+    paired = comparison("a (eager)", "news", sum(bounds) / 2, *bounds)
+    policy = PromotionConfig(min_saving=min_saving)
+    assert verdict(winner, incumbent(), policy, paired, holder=kept) == expected
+
+
+def test_what_a_saving_is_goes_by_the_declared_cost(entry, measurement, comparison):
+    winner = candidate(entry("a"), measured(measurement, size_mb=5.0))
+    policy = SelectionConfig(cost="size_mb", promotion=PromotionConfig(min_saving=0.5))
+    paired = comparison("a (eager)", "news", 0.0, -0.01, 0.01)
+    found, reasons = decide(winner, incumbent(), policy, paired, rows=9, holder=measured(measurement, size_mb=20.0))
+    assert found == "PROMOTE"
+    assert "saves at least 75% of the size_mb of news version 3: at most 5 against at least 20 MB" in reasons[0].text
+
+
+def test_an_incumbent_that_breaks_a_constraint_goes_to_what_is_not_worse(entry, measurement, comparison):
+    winner = candidate(entry("a"), measured(measurement))
+    policy = SelectionConfig(constraints=ConstraintsConfig(memory_mb=600))
+    kept = measured(measurement, peak_rss_mb=700.0)
+    as_good, worse = (comparison("a (eager)", "news", 0.0, -0.02, high) for high in (0.01, -0.01))
+    found, reasons = decide(winner, incumbent(), policy, as_good, rows=9, holder=kept)
+    assert (found, reasons[0].code) == ("PROMOTE", "incumbent-breaks-constraint")
+    assert reasons[0].text == "news version 3 breaks memory_mb <= 600 MB: it has 700 MB."
+    assert verdict(winner, incumbent(), policy, worse, holder=kept) == ("REJECT", ["worse-than-incumbent"])
+
+
+def test_another_variant_of_the_champion_s_refit_is_another_model(entry, measurement, comparison):
+    int8 = candidate(entry("a"), measured(measurement, "onnx-int8"))
+    kept = incumbent("digest-a")
+    paired = comparison("a (onnx-int8)", "news", 0.0, -0.01, 0.01)
+    assert verdict(int8, kept, FREE, paired) == ("HOLD", ["not-measurably-better"])
+    assert verdict(int8, incumbent("digest-a", variant="onnx-int8")) == ("HOLD", ["already-champion"])
+
+
+@pytest.mark.parametrize(
+    ("withdrawn", "champion", "decisive"),
+    [
+        ("digest-fast+onnx", "old", "rolled-back"),
+        ("digest-fast", "digest-fast+onnx", "rolled-back"),
+        ("digest-fast+onnx", "digest-fast+bf16", "better-than-incumbent"),
+        ("digest-other", "old", "better-than-incumbent"),
+    ],
+)
+def test_a_rollback_speaks_against_the_refit_unless_it_is_in_use(
+    entry, comparison, measurement, withdrawn, champion, decisive
+):
+    digest, _, variant = champion.partition("+")
+    found = judge(
+        evidence(
+            entry,
+            comparison,
+            measurement,
+            incumbent=incumbent(digest, variant=variant or "eager"),
+            withdrawn={withdrawn: "it was rolled back"},
+        )
+    )
+    assert (found.choice.winner.identity, found.decisive.code) == ("digest-fast", decisive)
 
 
 def test_a_record_replays_to_its_own_verdict_and_a_changed_one_is_told(entry, comparison, measurement):
@@ -206,7 +302,7 @@ def test_asking_for_more_never_promotes_more(values, baseline, eased, strict):
     strict = {name: max(value, strict[name]) for name, value in eased.items()}
 
     def under(policy: dict) -> str:
-        return verdict(winner, incumbent(), PromotionConfig(**policy), paired, baselines=baselines)[0]
+        return verdict(candidate(winner), incumbent(), PromotionConfig(**policy), paired, baselines=baselines)[0]
 
     assert not (under(strict) == "PROMOTE" and under(eased) != "PROMOTE")
     assert under(eased) != "REJECT" or under(strict) == "REJECT"

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from podium.config.selection import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
+from podium.records import VariantScore
 from podium.selection.comparison import adjusted
 from podium.selection.winner import (
     CONSTRAINT_BROKEN,
@@ -20,6 +21,21 @@ from podium.selection.winner import (
 )
 
 FREE = SelectionConfig()
+
+
+@pytest.fixture
+def comparison(comparison):
+    """Of measured candidates: a bare backbone means its eager variant."""
+
+    def build(challenger, reference, *difference):
+        names = [name if "(" in name else f"{name} (eager)" for name in (challenger, reference)]
+        return comparison(*names, *difference)
+
+    return build
+
+
+def score(interval, backbone, variant, test):
+    return VariantScore(backbone=backbone, variant=variant, test=interval(test))
 
 
 def codes(choice):
@@ -113,10 +129,47 @@ def test_a_measurement_of_other_weights_does_not_count(entry, measurement):
     assert choice.winner.measurement is None
 
 
-def test_variants_compete(entry, measurement):
-    choice = choose([entry("a")], [], [measurement("a"), measurement("a", 3, 4, variant="int8")], FREE)
-    assert choice.winner.measurement.variant == "int8"
-    assert codes(choice) == [WINNER_BEST, WINNER_CHEAPEST]
+@pytest.fixture
+def variants(entry, measurement):
+    """A champion that is slow as it is and quick in eight bits."""
+    return [entry("a", 0.9)], [measurement("a", 10, 12), measurement("a", 3, 4, variant="onnx-int8")]
+
+
+@pytest.mark.parametrize(
+    ("test", "bounds", "winner", "expected"),
+    [
+        (0.9, (0.0, 0.0, 0.0), "onnx-int8", [WINNER_BEST, WINNER_CHEAPEST]),
+        (0.89, (-0.01, -0.03, 0.01), "onnx-int8", [WINNER_AS_GOOD, WINNER_CHEAPEST]),
+        (0.8, (-0.1, -0.12, -0.08), "eager", [WINNER_BEST, WORSE_THAN_BEST]),
+    ],
+    ids=["as good", "not shown to be worse", "worse"],
+)
+def test_variants_compete_by_their_own_predictions(variants, comparison, interval, test, bounds, winner, expected):
+    entries, measurements = variants
+    choice = choose(
+        entries,
+        [comparison("a (onnx-int8)", "a", *bounds)],
+        measurements,
+        FREE,
+        [score(interval, "a", "onnx-int8", test)],
+    )
+    assert choice.winner.variant == winner
+    assert codes(choice) == expected
+    assert {one.variant: one.test.value for one in choice.candidates} == {"eager": 0.9, "onnx-int8": test}
+
+
+def test_a_variant_that_scores_higher_is_what_the_others_are_held_against(variants, comparison, interval):
+    entries, measurements = variants
+    eager = comparison("a", "a (onnx-int8)", -0.01, -0.02, 0.01)
+    choice = choose(entries, [eager], measurements, FREE, [score(interval, "a", "onnx-int8", 0.91)])
+    assert (choice.winner.name, codes(choice)[0]) == ("a (onnx-int8)", WINNER_BEST)
+    with pytest.raises(InputError, match=r"a \(eager\) must be compared with a \(onnx-int8\)"):
+        choose(entries, [], measurements, FREE, [score(interval, "a", "onnx-int8", 0.91)])
+
+
+def test_a_variant_without_a_score_of_its_own_is_not_judged_by_the_eager_one(variants):
+    with pytest.raises(InputError, match=r"a \(onnx-int8\) must have a score of its own predictions"):
+        choose(variants[0], [], variants[1], FREE)
 
 
 def test_equal_costs_go_to_the_better_score(entry, comparison, measurement):
@@ -141,7 +194,7 @@ def test_nobody_to_choose_from():
 
 def test_an_entry_must_have_been_compared(two):
     entries, _, measurements = two
-    with pytest.raises(InputError, match="fast must be compared with best"):
+    with pytest.raises(InputError, match=r"fast \(eager\) must be compared with best \(eager\)"):
         choose(entries, [], measurements, FREE)
 
 
@@ -234,6 +287,6 @@ def test_a_better_model_that_cannot_be_shipped_stands_in_nobody_s_way(entry, com
     choice = choose(entries, comparisons, measurements, bounded(memory_mb=1000))
     assert choice.winner.entry.backbone == "fast"
     assert codes(choice) == [WINNER_AS_GOOD, WINNER_CHEAPEST, CONSTRAINT_BROKEN]
-    assert "not shown to be worse than good" in choice.reasons[0].text
-    with pytest.raises(InputError, match="fast must be compared with good"):
+    assert "not shown to be worse than good (eager)" in choice.reasons[0].text
+    with pytest.raises(InputError, match=r"fast \(eager\) must be compared with good"):
         choose(entries, comparisons[:2], measurements, bounded(memory_mb=1000))

@@ -78,8 +78,7 @@ def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: A
         ("minilm", "deberta-v3-small"),
         ("bert-tiny", "deberta-v3-small"),
     ]
-    assert [(item.challenger, item.reference) for item in found.further_comparisons] == [("bert-tiny", "minilm")]
-    assert found.comparisons[1].measurably_worse and found.further_comparisons[0].measurably_worse
+    assert found.comparisons[1].measurably_worse
     assert [entry.name for entry in found.baselines] == ["linear", "majority"]
     beaten = {(item.challenger, item.reference): item.measurably_better for item in found.baseline_comparisons}
     assert len(beaten) == 6 and beaten["minilm", "majority"] and not beaten["minilm", "linear"]

@@ -12,9 +12,10 @@ import pytest
 from podium.config.schema import TrackingConfig
 from podium.errors import InputError, TrackingError
 from podium.keys import digest_tree
-from podium.records import ModelRecord, Observed, Report
+from podium.records import ModelRecord, Observed, Report, withdrawn
+from podium.records.moves import rollback_target
 from podium.tracking import Tracker, tracker_for
-from podium.tracking.base import TAG_KEY, TAG_KIND, TAG_PARENT, TAG_TRIAL
+from podium.tracking.base import TAG_FILES, TAG_KEY, TAG_KIND, TAG_PARENT, TAG_TRIAL
 from podium.tracking.lineage import lineage, render
 from tests.unit.tracking.support import data_record, model_record, trial_record
 
@@ -325,6 +326,8 @@ class RecordingConformance(Conformance):
             "metric": "macro_f1",
             "score": 0.875,
             "decision_key": decision,
+            "variant": "eager",
+            "files_digest": models[0].artifacts["model"].digest,
         }
         tracker.set_challenger(name, second)
         assert tracker.incumbent(name) == incumbent
@@ -347,6 +350,23 @@ class RecordingConformance(Conformance):
         assert tracker.register(name, run, weights, models[1]) == versions[1]
         found = tracker.registered(name, other)
         assert found is not None and found.tags["podium.variant"] == "onnx"
+
+    def test_a_rollback_from_a_variant_goes_to_another_one_of_the_same_refit(
+        self, tracker: Tracker, weights: Path
+    ) -> None:
+        name, models, (_, second, _) = self.three_versions(tracker, weights)
+        digest, tags = models[1].artifacts["model"].digest, {TAG_FILES: fresh()}
+        onnx = tracker.register(name, tracker.open_run("again", {}), weights, models[1], variant="onnx", tags=tags)
+        for version in (second, onnx):
+            tracker.move_champion(name, version, how="decided", by="run", reason="better")
+        found = tracker.incumbent(name)
+        assert found is not None
+        assert (found.version, found.variant, found.files_digest) == (onnx, "onnx", tags[TAG_FILES])
+        assert [move.after_model for move in tracker.moves(name)][1:] == [digest, f"{digest}+onnx"]
+        target = rollback_target(tracker.moves(name))
+        assert target is not None and target.after == second
+        tracker.move_champion(name, second, how="rollback", by="me@host", reason="it loses names")
+        assert list(withdrawn(tracker.moves(name))) == [f"{digest}+onnx"]
 
     def test_moving_to_the_champion_changes_nothing(self, tracker: Tracker, weights: Path) -> None:
         name, _, (first, *_) = self.three_versions(tracker, weights)

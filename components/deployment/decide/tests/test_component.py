@@ -13,6 +13,7 @@ def test_it_hands_over_the_decision_that_still_stands(in_smoke_folder, handed_ov
     decide.python_func(
         run=run,
         data=handed_over("prepare"),
+        baselines=handed_over("baseline"),
         selection=handed_over("select"),
         measurements=handed_over("benchmark"),
         models=[handed_over("refit-bert-tiny")],

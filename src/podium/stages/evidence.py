@@ -1,0 +1,123 @@
+"""The evidence of a decision: candidates by their own predictions, the incumbent on the same rows and hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from podium.evaluation.bootstrap import bootstrap_interval
+from podium.evaluation.predictions import Predictions
+from podium.records import (
+    BaselineRecord,
+    BenchmarkRecord,
+    Comparison,
+    DataRecord,
+    Evidence,
+    Incumbent,
+    ModelRecord,
+    SelectionRecord,
+    VariantScore,
+)
+from podium.selection.comparison import compare
+from podium.selection.winner import Candidate, choose, contenders
+from podium.stages.incumbent import IncumbentPredictions, incumbent_measurement, incumbent_predictions
+from podium.stages.select import comparison_budget
+from podium.stages.step import StepRun
+
+
+def gather(
+    step: StepRun,
+    data: DataRecord,
+    baselines: BaselineRecord,
+    selection: SelectionRecord,
+    benchmark: BenchmarkRecord,
+    models: Sequence[ModelRecord],
+    incumbent: Incumbent | None,
+) -> tuple[Evidence, IncumbentPredictions | None]:
+    """All that the decision follows from, and the incumbent's predictions where it was asked for them."""
+    budget = comparison_budget(step)
+    held = _HeldOut(step, benchmark, models)
+    evidence = Evidence(
+        metric=selection.metric,
+        rows=selection.rows,
+        policy=step.config.selection,
+        leaderboard=selection.leaderboard,
+        comparisons=(),
+        baseline_comparisons=(),
+        measurements=benchmark.measurements,
+        variant_scores=tuple(
+            VariantScore(
+                backbone=item.backbone,
+                variant=item.variant,
+                test=bootstrap_interval(held.of(item.backbone, item.variant), **budget),
+            )
+            for item in benchmark.measurements
+            if item.variant != "eager"
+        ),
+        incumbent=incumbent,
+        withdrawn=step.run.withdrawn,
+    )
+    evidence = evidence.model_copy(update={"comparisons": _against_best(step, evidence, held)})
+    winner = _winner(evidence)
+    if winner is None:
+        return evidence, None
+    own = (winner.name, held.of(winner.entry.backbone, winner.variant))
+    beside = {name: Predictions.load(step.store.fetch(file)) for name, file in sorted(baselines.artifacts.items())}
+    against = tuple(compare(own, (name, predictions), **budget) for name, predictions in beside.items())
+    evidence = evidence.model_copy(update={"baseline_comparisons": against})
+    if incumbent is None or incumbent.identity == winner.identity:
+        return evidence, None
+    return _against_incumbent(step, data, benchmark, evidence, own, incumbent)
+
+
+class _HeldOut:
+    """Held-out predictions of every variant, each read once."""
+
+    def __init__(self, step: StepRun, benchmark: BenchmarkRecord, models: Sequence[ModelRecord]):
+        self._step, self._benchmark = step, benchmark
+        self._eager = {model.backbone: model.artifacts["predictions"] for model in models}
+        self.of = cache(self._load)
+
+    def _load(self, backbone: str, variant: str) -> Predictions:
+        if variant == "eager":
+            return Predictions.load(self._step.store.fetch(self._eager[backbone]))
+        return Predictions.load(self._step.store.fetch(self._benchmark.artifacts[f"predictions.{backbone}.{variant}"]))
+
+
+def _winner(evidence: Evidence) -> Candidate | None:
+    return choose(
+        evidence.leaderboard,
+        evidence.comparisons,
+        evidence.measurements,
+        evidence.policy,
+        evidence.variant_scores,
+    ).winner
+
+
+def _against_best(step: StepRun, evidence: Evidence, held: _HeldOut) -> tuple[Comparison, ...]:
+    """Every candidate within the constraints against the best of them."""
+    found = contenders(evidence.leaderboard, evidence.measurements, evidence.policy, evidence.variant_scores)
+    named = [(one.name, held.of(one.entry.backbone, one.variant)) for one in found if not one.failures]
+    return tuple(compare(one, named[0], **comparison_budget(step)) for one in named[1:])
+
+
+def _against_incumbent(
+    step: StepRun,
+    data: DataRecord,
+    benchmark: BenchmarkRecord,
+    evidence: Evidence,
+    winner: tuple[str, Predictions],
+    incumbent: Incumbent,
+) -> tuple[Evidence, IncumbentPredictions]:
+    """The evidence with the winner held against the incumbent, or with why it cannot be."""
+    seen = incumbent_predictions(step, data, incumbent)
+    if seen.predictions is None:
+        return evidence.model_copy(update={"not_comparable": seen.problem}), seen
+    name = f"incumbent {incumbent.name} v{incumbent.version}"
+    measured, problem = incumbent_measurement(step, data, benchmark, incumbent)
+    found = {
+        "against_incumbent": compare(winner, (name, seen.predictions), **comparison_budget(step)),
+        "incumbent_measurement": measured,
+        "incumbent_unmeasured": problem,
+    }
+    return evidence.model_copy(update=found), seen
