@@ -204,7 +204,8 @@ def test_killing_the_parent_leaves_no_orphan(tmp_path: Path) -> None:
         assert parent.stdout is not None
         jobs = [int(pid) for pid in parent.stdout.readline().split()]
         servers = [child.pid for child in psutil.Process(parent.pid).children(recursive=True)]
-        assert len(jobs) == 2 and set(jobs) < set(servers) and all(alive(pid) for pid in servers)
+        # Beside server and jobs there may be a short-lived process of a library that looks at the machine.
+        assert len(jobs) == 2 and set(jobs) < set(servers) and all(alive(pid) for pid in jobs)
     finally:
         parent.kill()
         parent.wait()
