@@ -105,7 +105,6 @@ __all__ = [
     "VariantCheck",
     "VariantRecord",
     "VariantScore",
-    "VariantScore",
     "VariantStatus",
     "Verdict",
     "identity",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from functools import partial
 
 from podium.config.selection import PromotionConfig, SelectionConfig
 from podium.errors import InputError
