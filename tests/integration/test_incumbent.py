@@ -105,7 +105,7 @@ def test_a_registered_model_that_was_changed_is_not_asked(
 ) -> None:
     elsewhere = ArtifactStore(str(tmp_path / "store"))
     elsewhere.put_artifact("data", store.fetch(data.artifacts["data"]))
-    changed = incumbent(smoke_run).model_copy(update={"model_digest": "0" * 64})
+    changed = incumbent(smoke_run).model_copy(update={"files_digest": "0" * 64})
     seen = incumbent_predictions(step_in(elsewhere, smoke_run), data, changed)
     assert seen.predictions is None and "their digest differs" in seen.problem
 
@@ -122,6 +122,43 @@ def test_a_run_does_not_promote_again_what_people_rolled_back(smoke_copy: Finish
     assert "it leaks names" in " ".join(again.output.split())
     assert decision.registered == {"name": "bbc-news", "version": "1", "alias": "challenger"}
     assert held(tracker, "bbc-news") == {"champion": other, "previous": "1", "challenger": "1"}
+
+
+def test_another_variant_of_the_champion_is_a_challenger_and_then_the_incumbent_as_such(
+    smoke_copy: Finished, store, data, tmp_path: Path
+) -> None:
+    onnx = ("run", "--preset", "smoke", "benchmark.variants=[onnx]")
+    run = podium(smoke_copy.folder, *onnx)
+    assert run.code == 0, run.output
+    decision = DecisionRecord.read(run.record("decide"))
+    assert (decision.verdict, decision.winner_variant) == ("HOLD", "onnx")
+    assert decision.registered == {"name": "bbc-news", "version": "2", "alias": "challenger"}
+    evidence = decision.evidence
+    assert evidence is not None and evidence.against_incumbent is not None
+    assert evidence.against_incumbent.challenger == "bert-tiny (onnx)"
+    assert evidence.against_incumbent.difference.value == pytest.approx(0, abs=0.02)
+    kept = evidence.incumbent_measurement
+    assert kept is not None and (kept.variant, kept.model_digest) == ("eager", evidence.leaderboard[0].model_digest)
+    assert [item.variant for item in evidence.measurements] == ["onnx"]
+
+    moved = podium(smoke_copy.folder, "promote", "bbc-news", "challenger", "--reason", "it needs no torch")
+    assert moved.code == 0, moved.output
+    champion = incumbent(smoke_copy)
+    assert (champion.version, champion.variant, champion.model_digest) == ("2", "onnx", kept.model_digest)
+    own_store = ArtifactStore(str(smoke_copy.folder / "podium-out" / "store"))
+    own = incumbent_predictions(step_in(own_store, smoke_copy), data, champion)
+    elsewhere = ArtifactStore(str(tmp_path / "store"))
+    elsewhere.put_artifact("data", store.fetch(data.artifacts["data"]))
+    seen = incumbent_predictions(step_in(elsewhere, smoke_copy), data, champion)
+    assert own.made is None and seen.made is not None, seen.problem
+    assert np.array_equal(own.predictions.predicted, seen.predictions.predicted)
+    assert own.predictions.probabilities == pytest.approx(seen.predictions.probabilities, abs=1e-6)
+
+    again = podium(smoke_copy.folder, *onnx)
+    assert again.code == 0, again.output
+    decision = DecisionRecord.read(again.record("decide"))
+    assert (decision.verdict, decision.registered["version"]) == ("HOLD", "2")
+    assert "already-champion" in [reason.code for reason in decision.reasons]
 
 
 @pytest.mark.parametrize(

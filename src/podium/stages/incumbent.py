@@ -79,7 +79,7 @@ def incumbent_measurement(
         return None, "this step runs on other hardware than the benchmark"
     if reason := obstacle(incumbent.variant, hardware["device"]):
         return None, reason
-    name = f"incumbent {incumbent.name} v{incumbent.version}"
+    name = f"{incumbent.name}-v{incumbent.version}"
     model = {"backbone": name, "model": incumbent.model_digest}
     key = lone_measurement_key(step.config.benchmark, held_out_rows(step, data), model, incumbent.variant, hardware)
     with step.store.scratch() as scratch:
