@@ -20,6 +20,7 @@ from podium.benchmarking.launch import RepetitionProcess
 from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import sample_rows
 from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
+from podium.benchmarking.subject import Subject
 from podium.benchmarking.summary import summarise
 from podium.config.benchmark import BenchmarkConfig
 from podium.config.schema import Task
@@ -47,6 +48,10 @@ def save_model(path: Path, task: Task, labels: tuple[str, ...], max_length: int 
     return path
 
 
+def subject(files: Path, name: str = "tiny") -> Subject:
+    return Subject(files, name, "eager", "d" * 64)
+
+
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("model") / "classifier", "text-classification", LABELS)
@@ -66,8 +71,8 @@ def measured(
     work = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PODIUM_EVENTS", str(work / "events.jsonl"))
-        measurement, samples = benchmark(
-            model_dir, "tiny", "eager", "d" * 64, rows, "text-classification", CONFIG, work, labels=LABELS
+        ((measurement, samples),) = benchmark(
+            [subject(model_dir)], rows, "text-classification", CONFIG, work, labels=LABELS
         )
     return measurement, samples, [json.loads(line) for line in (work / "events.jsonl").read_text().splitlines()]
 
@@ -224,12 +229,31 @@ def damaged(model_dir: Path, tmp_path: Path) -> Path:
 
 def test_a_damaged_model_ends_in_one_error_with_the_log(damaged: Path, tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError) as caught:
-        benchmark(damaged, "tiny", "eager", "d", ["a text"], "text-classification", CONFIG, tmp_path)
+        benchmark([subject(damaged)], ["a text"], "text-classification", CONFIG, tmp_path)
     message = str(caught.value)
     assert f"repetition-0 of the benchmark of {damaged} failed: SafetensorError" in message
     assert f"end of {tmp_path / 'tiny-eager' / 'repetition-0.log'}:" in message
     assert "Traceback" in (tmp_path / "tiny-eager" / "repetition-0.log").read_text()
     assert not _children(), "the other repetitions were stopped"
+
+
+def test_two_models_take_turns_on_the_same_rows(model_dir: Path, rows: list[str], tmp_path: Path) -> None:
+    subjects = [subject(model_dir, "one"), subject(model_dir, "other")]
+    found = benchmark(subjects, rows, "text-classification", CONFIG, tmp_path, labels=LABELS)
+    assert [measured.backbone for measured, _ in found] == ["one", "other"]
+    one, other = ([RepetitionResult.model_validate(held) for held in raw["repetitions"]] for _, raw in found)
+    assert len({result.pid for result in (*one, *other)}) == 2 * CONFIG.repetitions
+    assert len({result.session for result in (*one, *other)}) == 1
+    assert [result.tokens for result in one] == [result.tokens for result in other]
+    assert all(len(result.latency_ns) == 40 and len(result.batch_ns) >= 2 for result in (*one, *other))
+
+
+def test_one_damaged_model_of_two_is_the_error(model_dir: Path, damaged: Path, tmp_path: Path) -> None:
+    subjects = [subject(model_dir, "whole"), subject(damaged, "broken")]
+    with pytest.raises(BenchmarkError, match=f"repetition-0 of the benchmark of {damaged} failed: SafetensorError"):
+        benchmark(subjects, ["a text"], "text-classification", CONFIG, tmp_path)
+    assert not _children()
+    assert not list(tmp_path.glob("whole-eager/*.result.json"))
 
 
 def test_a_killed_repetition_says_so(model_dir: Path, tmp_path: Path) -> None:
@@ -249,9 +273,10 @@ def test_a_repetition_that_takes_too_long_is_stopped(model_dir: Path, tmp_path: 
 
     with (
         RepetitionProcess(spec(model_dir, tmp_path), tmp_path, "repetition-1") as process,
-        pytest.raises(BenchmarkError, match=r"did not end within 0\.05 s and was stopped"),
+        pytest.raises(BenchmarkError, match=r"did not end its turn within 0\.05 s and was stopped"),
     ):
-        process.measure(RepetitionResult, 0.05)
+        process.await_ready(60)
+        process.turn(0.05)
     assert not _children()
 
 
@@ -305,6 +330,6 @@ def test_a_machine_too_slow_for_max_seconds_still_gives_a_median(
     model_dir: Path, rows: list[str], tmp_path: Path
 ) -> None:
     hurried = CONFIG.model_copy(update={"repetitions": 1, "max_seconds": 0.01})
-    found, _ = benchmark(model_dir, "tiny", "eager", "d" * 64, rows, "text-classification", hurried, tmp_path)
+    ((found, _),) = benchmark([subject(model_dir)], rows, "text-classification", hurried, tmp_path)
     assert found.latency_samples == 20 and [item.q for item in found.latency] == [0.5]
     assert any("stopped at benchmark.max_seconds=0.01" in note for note in found.notes) and found.unstable

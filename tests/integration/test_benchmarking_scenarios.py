@@ -12,7 +12,7 @@ from podium.benchmarking.run import benchmark
 from podium.config.benchmark import BenchmarkConfig
 from podium.errors import BenchmarkError
 from podium.records import Measurement
-from tests.integration.test_benchmarking_run import LABELS, save_model
+from tests.integration.test_benchmarking_run import LABELS, save_model, subject
 
 pytestmark = pytest.mark.integration
 
@@ -40,7 +40,8 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def measured(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Measurement, dict[str, Any]]:
     work = tmp_path_factory.mktemp("work")
-    return benchmark(model_dir, "tiny", "eager", "d" * 64, ROWS, "text-classification", CONFIG, work)
+    (found,) = benchmark([subject(model_dir)], ROWS, "text-classification", CONFIG, work)
+    return found
 
 
 def test_the_grid_holds_every_batch_size_and_length(measured: tuple[Measurement, Any]) -> None:
@@ -97,4 +98,4 @@ def test_a_length_beyond_the_model_is_refused(model_dir: Path, tmp_path: Path) -
         update={"scenarios": ("grid",), "grid_lengths": (4096,), "max_seconds": 1.0, "repetitions": 1}
     )
     with pytest.raises(BenchmarkError, match="it cuts rows at 128 tokens and 4096 were asked for"):
-        benchmark(model_dir, "tiny", "eager", "d", ROWS, "text-classification", config, tmp_path)
+        benchmark([subject(model_dir)], ROWS, "text-classification", config, tmp_path)

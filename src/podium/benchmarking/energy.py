@@ -28,7 +28,7 @@ class Counter:
 
 
 class EnergyMeter:
-    """A context manager that measures the energy of its block.
+    """A context manager that measures the energy of its blocks.
 
     Args:
         counters: what is read; empty where nothing can be.
@@ -50,10 +50,10 @@ class EnergyMeter:
         after = [counter.read() for counter in self._counters]
         if self._counters:
             spent = zip(self._counters, self._before, after, strict=True)
-            self._joules = sum(_difference(*each) for each in spent)
+            self._joules = (self._joules or 0.0) + sum(_difference(*each) for each in spent)
 
     def joules(self) -> float | None:
-        """Energy of the last block; None where it cannot be read."""
+        """Energy of all blocks together; None where it cannot be read."""
         return self._joules
 
 

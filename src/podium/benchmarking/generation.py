@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from itertools import cycle, pairwise
 from typing import Any
 
@@ -20,7 +19,7 @@ import transformers
 from podium.benchmarking.hardware import environment
 from podium.benchmarking.measure import peak_rss_bytes
 from podium.benchmarking.scenarios import quiet, warm_up
-from podium.benchmarking.spec import GenerationResult, GenerationSpec, shown
+from podium.benchmarking.spec import GenerationResult, GenerationSpec, NextTurn, shown
 from podium.errors import ModelError
 
 _WARM_UP_SHARE = 0.25
@@ -80,7 +79,7 @@ class Generator:
         return torch.cuda.max_memory_allocated() / _MB if self._device.type == "cuda" else None
 
 
-def generation(spec: GenerationSpec, await_turn: Callable[[], None]) -> GenerationResult:
+def generation(spec: GenerationSpec, next_turn: NextTurn) -> GenerationResult:
     """Load, warm up, and answer one prompt after another, bounded by `spec.max_seconds` as soon as enough are.
 
     Raises:
@@ -90,7 +89,7 @@ def generation(spec: GenerationSpec, await_turn: Callable[[], None]) -> Generati
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(spec.threads)
     torch.set_num_interop_threads(1)
-    await_turn()
+    next_turn("load")
     started = time.perf_counter()
     model = Generator(spec)
     load_seconds = time.perf_counter() - started

@@ -14,12 +14,12 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
 from podium.benchmarking import scenarios
-from podium.benchmarking.energy import energy_meter
+from podium.benchmarking.energy import EnergyMeter, energy_meter
 from podium.benchmarking.hardware import environment
 from podium.benchmarking.lengths import rows_of_length
 from podium.benchmarking.predictor import Predictor, predictor_class
@@ -31,6 +31,7 @@ from podium.benchmarking.spec import (
     ColdStartSpec,
     GridResult,
     GridSpec,
+    NextTurn,
     PredictorSpec,
     RepetitionResult,
     RepetitionSpec,
@@ -42,26 +43,28 @@ _WARM_UP_SHARE = 0.25
 _OFFLINE_SHARE = 0.25
 _OFFLINE_SECONDS = 1.0
 _WARM_UP_SECONDS = 5.0
+_TURN_ROWS = 5
+_TURN_SECONDS = 0.25
 _MB = 1e6
 
-Turn = Callable[[], None]
-"""Returns when the process may measure."""
 
-
-def repetition(spec: RepetitionSpec, await_turn: Turn) -> RepetitionResult:
+def repetition(spec: RepetitionSpec, next_turn: NextTurn) -> RepetitionResult:
     """Import the libraries, wait for the turn, load, warm up and measure latency and throughput.
+
+    Where others measure in between, a turn has a few rows, or batches of a quarter of a second, so that what slows the
+    machine meanwhile slows all alike; and `max_seconds` bounds the time of this process's own turns.
 
     Raises:
         Exception: whatever loading or running the model raises.
     """
-    predictor, load_seconds = _loaded(spec, await_turn)
+    predictor, load_seconds = _loaded(spec, next_turn)
     started = time.perf_counter()
     warm = scenarios.warm_up(predictor, _middle(spec.rows), _WARM_UP_SHARE * spec.max_seconds)
     reserved = _OFFLINE_SHARE * spec.max_seconds
     left = spec.max_seconds - reserved - (time.perf_counter() - started)
-    latency = scenarios.single_stream(predictor, spec.rows, left, spec.least_rows)
+    latency = _latency(predictor, spec, left, next_turn)
     meter = energy_meter(spec.device)
-    batches = scenarios.offline(predictor, spec.rows, spec.batch_size, min(_OFFLINE_SECONDS, reserved), meter)
+    batches = _batches(predictor, spec, min(_OFFLINE_SECONDS, reserved), meter, next_turn)
     return RepetitionResult(
         pid=os.getpid(),
         load_seconds=load_seconds,
@@ -80,14 +83,46 @@ def repetition(spec: RepetitionSpec, await_turn: Turn) -> RepetitionResult:
     )
 
 
-def grid(spec: GridSpec, await_turn: Turn) -> GridResult:
+def _latency(predictor: Predictor, spec: RepetitionSpec, seconds: float, next_turn: NextTurn) -> list[int]:
+    """Latencies of the rows; of as many as `seconds` allow, but not before `spec.least_rows`."""
+    each = _TURN_ROWS if spec.alternates else len(spec.rows)
+    # What ran in between has driven this model out of the caches, which a server of it alone would find full.
+    before = _middle(spec.rows) if spec.alternates else None
+    times: list[int] = []
+    while len(times) < len(spec.rows) and (seconds > 0 or len(times) < spec.least_rows):
+        next_turn("latency")
+        started = time.perf_counter()
+        rows = spec.rows[len(times) : len(times) + each]
+        times += scenarios.single_stream(predictor, rows, seconds, spec.least_rows - len(times), before)
+        seconds -= time.perf_counter() - started
+    return times
+
+
+def _batches(
+    predictor: Predictor, spec: RepetitionSpec, seconds: float, meter: EnergyMeter, next_turn: NextTurn
+) -> list[int]:
+    """Times of full batches for `seconds`, after one that is not timed; see `scenarios.offline`."""
+    each, least = (_TURN_SECONDS, 1) if spec.alternates else (seconds, scenarios.LEAST_BATCHES)
+    batches = scenarios.full_batches(spec.rows, spec.batch_size)
+    times: list[int] = []
+    while seconds > 0 or len(times) < scenarios.LEAST_BATCHES:
+        next_turn("offline")
+        if not times:
+            predictor(next(batches))
+        started = time.perf_counter()
+        times += scenarios.timed_batches(predictor, batches, min(seconds, each), least, meter)
+        seconds -= time.perf_counter() - started
+    return times
+
+
+def grid(spec: GridSpec, next_turn: NextTurn) -> GridResult:
     """Throughput at every batch size and length, shortest and smallest first.
 
     Raises:
         ModelError: the model cuts rows before they have a length that was asked for.
         Exception: whatever loading or running the model raises.
     """
-    predictor, _ = _loaded(spec, await_turn)
+    predictor, _ = _loaded(spec, next_turn)
     rows: dict[int | None, list[Row]] = {None: list(spec.rows)}
     for tokens in spec.lengths:
         rows[tokens] = rows_of_length(spec.rows, tokens, max(spec.batch_sizes), predictor.tokens)
@@ -102,13 +137,13 @@ def grid(spec: GridSpec, await_turn: Turn) -> GridResult:
     return GridResult(pid=os.getpid(), cells=cells)
 
 
-def server(spec: ServerSpec, await_turn: Turn) -> ServerResult:
+def server(spec: ServerSpec, next_turn: NextTurn) -> ServerResult:
     """Probe rates of arrival; see `podium.benchmarking.server.search`.
 
     Raises:
         Exception: whatever loading or running the model raises.
     """
-    predictor, _ = _loaded(spec, await_turn)
+    predictor, _ = _loaded(spec, next_turn)
     scenarios.warm_up(predictor, _middle(spec.rows), _WARM_UP_SECONDS)
     rate, probes = search(predictor, spec.rows, spec.capacity, spec.arrivals, spec.q, spec.bound_ms, spec.seed)
     return ServerResult(pid=os.getpid(), rate=rate, probes=probes)
@@ -155,11 +190,11 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _loaded(spec: PredictorSpec, await_turn: Turn) -> tuple[Predictor, float]:
+def _loaded(spec: PredictorSpec, next_turn: NextTurn) -> tuple[Predictor, float]:
     """The predictor and how long it took to load, libraries already imported."""
     kind = predictor_class(spec.variant)
     kind.prepare(spec)
-    await_turn()
+    next_turn("load")
     started = time.perf_counter()
     predictor = kind(spec)
     return predictor, time.perf_counter() - started

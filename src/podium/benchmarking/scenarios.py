@@ -22,7 +22,9 @@ Call = Callable[[list[Row]], Any]
 
 _WINDOW = 8
 _TOLERANCE = 0.05
-_LEAST_BATCHES = 2
+LEAST_BATCHES = 2
+"""Timed batches of a repetition, however long they take."""
+
 _NS = 1_000_000_000
 
 
@@ -53,11 +55,19 @@ def warm_up(call: Call, row: Row, seconds: float) -> WarmUp:
                 return WarmUp(times, settled=False)
 
 
-def single_stream(call: Call, rows: Sequence[Row], seconds: float, least: int = 1) -> list[int]:
-    """Latency of one row after another, batch size 1. Stops after `seconds`, but not before `least` rows."""
+def single_stream(
+    call: Call, rows: Sequence[Row], seconds: float, least: int = 1, before: Row | None = None
+) -> list[int]:
+    """Latency of one row after another, batch size 1. Stops after `seconds`, but not before `least` rows.
+
+    Args:
+        before: a row that is called first and not timed: it brings the model back into the caches.
+    """
     end = time.perf_counter_ns() + int(seconds * _NS)
     times: list[int] = []
     with quiet():
+        if before is not None:
+            call([before])
         for row in rows:
             times.append(_timed(call, [row]))
             if len(times) >= least and time.perf_counter_ns() >= end:
@@ -79,13 +89,36 @@ def offline(
     Args:
         around: entered for the timed batches.
     """
+    batches = full_batches(rows, batch_size)
+    call(next(batches))
+    return timed_batches(call, batches, seconds, LEAST_BATCHES, around)
+
+
+def full_batches(rows: Sequence[Row], batch_size: int) -> Iterator[list[Row]]:
+    """Full batches of rows in the order given, over and over, without end."""
     endless = cycle(rows)
-    call(list(islice(endless, batch_size)))
+    while True:
+        yield list(islice(endless, batch_size))
+
+
+def timed_batches(
+    call: Call,
+    batches: Iterator[list[Row]],
+    seconds: float,
+    least: int = 1,
+    around: AbstractContextManager[Any] | None = None,
+) -> list[int]:
+    """Times of the next batches for `seconds`, and of `least` of them at least.
+
+    Args:
+        batches: without end.
+        around: entered meanwhile.
+    """
     end = time.perf_counter_ns() + int(seconds * _NS)
     times: list[int] = []
     with quiet(), around or nullcontext():
-        while len(times) < _LEAST_BATCHES or time.perf_counter_ns() < end:
-            times.append(_timed(call, list(islice(endless, batch_size))))
+        while len(times) < least or time.perf_counter_ns() < end:
+            times.append(_timed(call, next(batches)))
     return times
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +12,15 @@ from podium.benchmarking.sampling import Row
 from podium.config.benchmark import VariantName
 from podium.config.schema import Task
 from podium.errors import ModelError
+
+Phase = Literal["load", "latency", "offline"]
+"""What a worker does in a turn."""
+
+PHASES: tuple[Phase, ...] = ("load", "latency", "offline")
+"""In their order; workers that take turns all end one before any begins the next."""
+
+NextTurn = Callable[[Phase], None]
+"""Gives up the turn, if there was one, and returns once the process may go on with what it names."""
 
 
 class Message(BaseModel):
@@ -70,6 +79,7 @@ class RepetitionSpec(PredictorSpec, Job):
         rows: what is predicted: each row once for latency, then again in batches for throughput.
         max_seconds: bound on the time spent measuring, without start and load.
         least_rows: how many rows are timed for latency even where that takes longer.
+        alternates: whether other processes measure in between, so that a turn is a few rows or batches.
     """
 
     kind: Literal["repetition"] = "repetition"
@@ -77,6 +87,7 @@ class RepetitionSpec(PredictorSpec, Job):
     batch_size: int
     max_seconds: float
     least_rows: int = 1
+    alternates: bool = False
 
 
 class GridSpec(PredictorSpec, Job):
@@ -149,6 +160,9 @@ class RepetitionResult(Message):
     """What one process measured; times in nanoseconds of wall time.
 
     Attributes:
+        session: names what was measured in turns with this repetition: those of other models with the same session
+            and number, on the same rows in the same order; empty where it is not known.
+        number: within the session.
         pid: the process, to show that repetitions did not share one.
         load_seconds: reading model and tokenizer from the directory onto the device, libraries already imported.
         warm_up_ns: the calls before measuring; `settled` tells whether they reached a steady state.
@@ -163,6 +177,8 @@ class RepetitionResult(Message):
         environment: what this process ran in, as text by name.
     """
 
+    session: str = ""
+    number: int = 0
     pid: int
     load_seconds: float
     warm_up_ns: list[int]

@@ -1,8 +1,9 @@
 """One job of a measurement, in a fresh process: `python -m podium.benchmarking.worker --spec FILE`.
 
-With `--wait` it imports its libraries, creates the file SPEC.ready, and measures once it reads a line from
-standard input, so that several workers start side by side and then measure one at a time; it ends at once when
-standard input is closed, that is when its parent has died. It never runs inside a profiler.
+With `--turns FD` it measures in turns: it writes what it would do next to that file descriptor, first once its
+libraries are imported, and goes on when it reads a line from standard input. So several workers start side by side and
+then measure one at a time. It ends at once when standard input is closed, that is when its parent has died. It never
+runs inside a profiler.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import queue
 import sys
 import threading
 import time
@@ -23,29 +25,24 @@ from podium.benchmarking.spec import (
     GenerationSpec,
     GridSpec,
     Message,
+    Phase,
     RepetitionFailure,
     RepetitionSpec,
 )
-
-
-def ready_file(spec_file: Path) -> Path:
-    """The file a waiting worker creates once its libraries are imported."""
-    return spec_file.with_suffix(".ready")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure as the spec file says and write the result or the failure; exit code 1 on failure."""
     parser = argparse.ArgumentParser(prog="python -m podium.benchmarking.worker", description=__doc__)
     parser.add_argument("--spec", type=Path, required=True, help="JSON file of a job")
-    parser.add_argument("--wait", action="store_true", help="measure only once a line arrives on standard input")
+    parser.add_argument("--turns", type=int, metavar="FD", help="measure in turns, each asked for on this descriptor")
     parser.add_argument("--started", type=int, help="measure at once; the launcher's monotonic clock at the start, ns")
     options = parser.parse_args(arguments)
     spec = SPEC.validate_json(options.spec.read_bytes())
-    if options.started is not None:
-        _end_with_parent()
-    started = options.started or time.monotonic_ns()
+    launched = options.turns is not None or options.started is not None
+    turns = _Turns(options.turns) if launched else None
     try:
-        result = _measured(spec, ready_file(options.spec) if options.wait else None, started)
+        result = _measured(spec, turns, options.started or time.monotonic_ns())
     except Exception as error:
         logging.exception("the repetition failed")
         spec.output.write_text(RepetitionFailure(error=f"{type(error).__name__}: {error}").model_dump_json())
@@ -54,18 +51,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measured(spec: AnySpec, ready: Path | None, started_ns: int) -> Message:
+def _measured(spec: AnySpec, turns: _Turns | None, started_ns: int) -> Message:
     """The result of the job."""
 
-    def await_turn() -> None:
-        if ready is not None:
-            _await_turn(ready)
-        bind(spec.cores)
+    def next_turn(phase: Phase) -> None:
+        if turns is not None:
+            turns.next(phase)
+        if phase == "load":
+            bind(spec.cores)
 
     if isinstance(spec, GenerationSpec):
         from podium.benchmarking.generation import generation
 
-        return generation(spec, await_turn)
+        return generation(spec, next_turn)
     if isinstance(spec, ColdStartSpec):
         bind(spec.cores)
     from podium.benchmarking import measure
@@ -73,8 +71,8 @@ def _measured(spec: AnySpec, ready: Path | None, started_ns: int) -> Message:
     if isinstance(spec, ColdStartSpec):
         return measure.cold_start(spec, started_ns)
     if isinstance(spec, RepetitionSpec):
-        return measure.repetition(spec, await_turn)
-    return measure.grid(spec, await_turn) if isinstance(spec, GridSpec) else measure.server(spec, await_turn)
+        return measure.repetition(spec, next_turn)
+    return measure.grid(spec, next_turn) if isinstance(spec, GridSpec) else measure.server(spec, next_turn)
 
 
 def bind(cores: tuple[int, ...]) -> None:
@@ -85,25 +83,28 @@ def bind(cores: tuple[int, ...]) -> None:
                 os.sched_setaffinity(int(thread.name), cores)
 
 
-def _await_turn(ready: Path) -> None:
-    """Announce readiness and block until a line arrives; from then on the process ends with its parent."""
-    ready.touch()
-    if not sys.stdin.readline():
-        os._exit(1)
-    _end_with_parent()
+class _Turns:
+    """Turns that the launcher, which holds the other end of standard input, gives; the process ends once it is gone.
 
-
-def _end_with_parent() -> None:
-    """End this process once the launcher, which holds the other end of standard input, is gone.
-
-    The thread that does so is blocked in a read, so it takes no time from the measurement.
+    A thread of its own listens. It is blocked in a read while the process measures, so it takes no time from that.
     """
 
-    def watch() -> None:
-        sys.stdin.read()
-        os._exit(1)
+    def __init__(self, asked_on: int | None):
+        """Listen from now on; turns are asked for on the file descriptor `asked_on`."""
+        self._asked_on = asked_on
+        self._given: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
 
-    threading.Thread(target=watch, daemon=True).start()
+    def next(self, phase: Phase) -> None:
+        """Give up the turn, ask for one to do `phase`, and return once it is given."""
+        if self._asked_on is not None:
+            os.write(self._asked_on, f"{phase}\n".encode())
+            self._given.get()
+
+    def _listen(self) -> None:
+        for line in iter(sys.stdin.readline, ""):
+            self._given.put(line)
+        os._exit(1)
 
 
 if __name__ == "__main__":

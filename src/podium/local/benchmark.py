@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from podium.benchmarking.hardware import fingerprint
 from podium.benchmarking.kinds import ModelKind
 from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import sample_rows
+from podium.benchmarking.subject import Subject, sessions
 from podium.config.benchmark import BenchmarkConfig, VariantName
-from podium.config.schema import DatasetConfig
+from podium.config.schema import DatasetConfig, Task
 from podium.data.texts import Texts, read_texts
 from podium.errors import InputError, ModelError
 from podium.export.variants import obstacle
@@ -101,7 +104,7 @@ def benchmark_models(asked: Asked, directory: Path, console: Console) -> list[Me
 
     Raises:
         InputError: a model, its data or a setting cannot be used; nothing was measured.
-        BenchmarkError: a measurement failed; what was measured before is stored.
+        BenchmarkError: a measurement failed; what was measured in a session before is stored.
     """
     with tempfile.TemporaryDirectory(prefix="podium-benchmark-") as scratch:
         models = [
@@ -114,7 +117,7 @@ def benchmark_models(asked: Asked, directory: Path, console: Console) -> list[Me
         read = {kind: _texts(kind, asked, directory) for kind in {model.facts.kind for model in models}}
         jobs = [job for model in models for job in _jobs(model, read[model.facts.kind], asked, config, hardware)]
         bench = _Bench(config, asked.request, hardware, ArtifactStore(asked.store), asked.force, console)
-        return [bench.result(job) for job in jobs]
+        return bench.results(jobs)
 
 
 def _benchmark_config(asked: Asked, directory: Path) -> BenchmarkConfig:
@@ -152,7 +155,7 @@ def _jobs(
     named = {"name": model.name, "digest": model.digest}
     rows = sample_rows(texts.rows, config.repetitions * config.samples, seed=0)
     if model.facts.kind == "generation":
-        if config.variants != ("eager",) or config.scenarios:
+        if config.scenarios or not (asked.any_variant or config.variants == ("eager",)):
             raise ModelError(
                 f"{model.name} is a causal language model: its generation is measured, eager, without other variants "
                 "and scenarios; leave --variant and --scenario out"
@@ -216,44 +219,90 @@ class _Bench:
     force: bool
     console: Console
 
-    def result(self, job: _Job) -> Measured:
-        """The stored result of a job, or a new one."""
-        kind = GenerationRecord if job.model.facts.kind == "generation" else MeasurementRecord
-        with self.store.lease(job.key):
-            stored = None if self.force else self.store.get(kind, job.key.digest)
-            record = stored or self._measure(job)
-        how = (
-            f"measured {stored.created_at:%Y-%m-%d %H:%M} UTC and reused; --force measures again" if stored else "done"
-        )
-        self.console.print(f"{job.model.name} ({job.variant}): {how}", highlight=False, soft_wrap=True)
-        return Measured(record, stored is not None, self.store.fetch(record.artifacts["samples"]))
+    def results(self, jobs: Sequence[_Job]) -> list[Measured]:
+        """The stored result of every job, or a new one; the models of one kind are measured in turns."""
+        found: dict[str, Measured] = {}
+        if not self.force:
+            found = {job.key.digest: held for job in jobs if (held := self._stored(job)) is not None}
+        self._tell(jobs, found)
+        alike: dict[ModelKind, list[_Job]] = defaultdict(list)
+        for job in jobs:
+            if job.key.digest not in found:
+                alike[job.model.facts.kind].append(job)
+        for kind, missing in alike.items():
+            for together in [[job] for job in missing] if kind == "generation" else sessions(missing):
+                made = self._session(together)
+                self._tell(together, made)
+                found |= made
+        return [found[job.key.digest] for job in jobs]
 
-    def _measure(self, job: _Job) -> MeasurementRecord | GenerationRecord:
+    def _stored(self, job: _Job) -> Measured | None:
+        kind = GenerationRecord if job.model.facts.kind == "generation" else MeasurementRecord
+        record = self.store.get(kind, job.key.digest)
+        return self._measured(record, reused=True) if record is not None else None
+
+    def _measured(self, record: MeasurementRecord | GenerationRecord, *, reused: bool) -> Measured:
+        return Measured(record, reused, self.store.fetch(record.artifacts["samples"]))
+
+    def _tell(self, jobs: Sequence[_Job], found: Mapping[str, Measured]) -> None:
+        for job in jobs:
+            if result := found.get(job.key.digest):
+                when = f"{result.record.created_at:%Y-%m-%d %H:%M} UTC"
+                how = f"measured {when} and reused; --force measures again" if result.reused else "done"
+                self.console.print(f"{job.model.name} ({job.variant}): {how}", highlight=False, soft_wrap=True)
+
+    def _session(self, jobs: Sequence[_Job]) -> dict[str, Measured]:
+        """Measure jobs of one kind together and store the results; by key."""
+        found: dict[str, Measured] = {}
+        with ExitStack() as leases:
+            for key in sorted((job.key for job in jobs), key=lambda key: key.digest):  # in one order: no deadlock
+                leases.enter_context(self.store.lease(key))
+            if not self.force:
+                found = {job.key.digest: held for job in jobs if (held := self._stored(job)) is not None}
+            missing = [job for job in jobs if job.key.digest not in found]
+            if missing:
+                for job, record in zip(missing, self._measure(missing), strict=True):
+                    self.store.put(job.key, record)
+                    found[job.key.digest] = self._measured(record, reused=False)
+        return found
+
+    def _measure(self, jobs: Sequence[_Job]) -> Sequence[MeasurementRecord | GenerationRecord]:
+        names = list(dict.fromkeys(job.model.name for job in jobs))
+        step = f"benchmark-{names[0]}" if len(names) == 1 else "benchmark"
         with self.store.scratch() as scratch:
             events = scratch / "events.jsonl"
-            with report_to(events, f"benchmark-{job.model.name}"), ProgressView(events, self.console):
-                record = self._record(job, scratch)
-            self.store.put(job.key, record)
-            return record
+            with report_to(events, step), ProgressView(events, self.console):
+                if jobs[0].model.facts.kind == "generation":
+                    return [self._generation(jobs[0], scratch)]
+                return self._measurements(jobs, jobs[0].model.facts.kind, scratch)
 
-    def _record(self, job: _Job, scratch: Path) -> MeasurementRecord | GenerationRecord:
-        model, key, hardware = job.model, job.key.digest, dict(self.hardware)
-        if model.facts.kind == "generation":
-            generation, raw = benchmark_generation(
-                model.path, model.name, model.digest, job.rows, self.request, self.config, scratch
-            )
-            artifacts = {"samples": _keep(self.store, scratch, raw)}
-            return GenerationRecord(key=key, hardware=hardware, artifacts=artifacts, generation=generation)
-        measurement, raw = benchmark(
-            model.path, model.name, job.variant, model.digest, job.rows, model.facts.kind, self.config, scratch
+    def _generation(self, job: _Job, scratch: Path) -> GenerationRecord:
+        model = job.model
+        generation, raw = benchmark_generation(
+            model.path, model.name, model.digest, job.rows, self.request, self.config, scratch
         )
-        measurement = measurement.model_copy(update={"notes": (*measurement.notes, *job.notes)})
-        artifacts = {"samples": _keep(self.store, scratch, raw)}
-        return MeasurementRecord(key=key, hardware=hardware, artifacts=artifacts, measurement=measurement)
+        return GenerationRecord(
+            key=job.key.digest,
+            hardware=dict(self.hardware),
+            artifacts={"samples": _keep(self.store, scratch / "samples", raw)},
+            generation=generation,
+        )
+
+    def _measurements(self, jobs: Sequence[_Job], task: Task, scratch: Path) -> list[MeasurementRecord]:
+        subjects = [Subject(job.model.path, job.model.name, job.variant, job.model.digest) for job in jobs]
+        measured = benchmark(subjects, jobs[0].rows, task, self.config, scratch)
+        return [
+            MeasurementRecord(
+                key=job.key.digest,
+                hardware=dict(self.hardware),
+                artifacts={"samples": _keep(self.store, scratch / f"samples-{number}", raw)},
+                measurement=measurement.model_copy(update={"notes": (*measurement.notes, *job.notes)}),
+            )
+            for number, (job, (measurement, raw)) in enumerate(zip(jobs, measured, strict=True))
+        ]
 
 
-def _keep(store: ArtifactStore, scratch: Path, raw: Mapping[str, Any]) -> ArtifactRef:
-    folder = scratch / "samples"
+def _keep(store: ArtifactStore, folder: Path, raw: Mapping[str, Any]) -> ArtifactRef:
     folder.mkdir()
     (folder / "samples.json").write_text(json.dumps(raw))
     return store.put_artifact("samples", folder)

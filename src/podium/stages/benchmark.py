@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from podium.benchmarking.subject import Subject, sessions
+from podium.keys import Key
 from podium.records import (
     BenchmarkRecord,
     DataRecord,
@@ -19,6 +22,17 @@ from podium.records import (
 from podium.stages.context import step_context
 from podium.stages.keys import benchmark_key, measurement_key
 from podium.stages.step import StepRun, run_step
+
+__all__ = ["Job", "Subject", "benchmark", "champions_of", "hardware_of", "held_out_rows", "measure", "measure_all"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A subject to measure, the key of its measurement, and what that was made from, by role."""
+
+    subject: Subject
+    key: Key
+    parents: Mapping[str, str]
 
 
 def benchmark(
@@ -59,20 +73,25 @@ def _compute(
 ) -> BenchmarkRecord:
     from podium.stages.variants import artifacts_of, build_variants
 
-    measured: dict[str, MeasurementRecord] = {}
     variants: list[VariantRecord] = []
+    jobs: dict[str, Job] = {}
     for model in champions:
         made = build_variants(step, data, model, hardware["device"], int(hardware["threads"]))
         variants += made.values()
         for variant, files in made.items():
-            if files.variant.status != "ok":
-                continue
-            key = measurement_key(step.config, data, model, variant, hardware)
-            stored = step.store.get(MeasurementRecord, key.digest) if step.config.run_mode == "reuse" else None
-            if stored is None:
-                stored = _measure(step, data, model, files, key.digest, hardware)
-                step.store.put(key, stored)
-            measured[f"{model.backbone}.{variant}"] = stored
+            if files.variant.status == "ok":
+                jobs[f"{model.backbone}.{variant}"] = Job(
+                    Subject(
+                        files=step.store.fetch(files.artifacts["model"]),
+                        name=model.backbone,
+                        variant=variant,
+                        model_digest=model.artifacts["model"].digest,
+                        trust_remote_code=step.config.backbones[model.backbone].trust_remote_code,
+                    ),
+                    measurement_key(step.config, data, model, variant, hardware),
+                    {"refit": model.key, "data": data.key, "variant": files.key},
+                )
+    measured = dict(zip(jobs, measure_all(step, data, list(jobs.values()), hardware), strict=True))
     for name, record in measured.items():
         step.tracker.log_metrics(step.mlflow_run_id, _figures(name, record.measurement))
     step.tracker.log_params(step.mlflow_run_id, {f"hardware.{name}": value for name, value in hardware.items()})
@@ -93,44 +112,77 @@ def _parents(measured: Mapping[str, MeasurementRecord], variants: Sequence[Varia
     return {**made, **{f"measurement.{name}": record.key for name, record in measured.items()}}
 
 
-def _measure(
+def measure(
     step: StepRun,
     data: DataRecord,
-    model: ModelRecord,
-    variant: VariantRecord,
-    key: str,
+    subject: Subject,
+    key: Key,
+    parents: Mapping[str, str],
     hardware: Mapping[str, str],
 ) -> MeasurementRecord:
-    from podium.benchmarking.run import benchmark as measure
+    """The stored measurement of `key`, or else one that is made and stored now.
 
+    Raises:
+        BenchmarkError: the files hold no such model, or a repetition failed.
+    """
+    return measure_all(step, data, [Job(subject, key, parents)], hardware)[0]
+
+
+def measure_all(
+    step: StepRun, data: DataRecord, jobs: Sequence[Job], hardware: Mapping[str, str]
+) -> list[MeasurementRecord]:
+    """The measurement of every job: those that are stored, and the others measured and stored now.
+
+    What is measured now takes turns, in sessions of a few, each of which is stored when it is complete.
+
+    Raises:
+        BenchmarkError: the files of a job hold no such model, or a repetition failed.
+    """
+    found: dict[str, MeasurementRecord] = {}
+    for job in jobs:
+        stored = step.store.get(MeasurementRecord, job.key.digest) if step.config.run_mode == "reuse" else None
+        if stored is not None:
+            found[job.key.digest] = stored
+    missing = [job for job in jobs if job.key.digest not in found]
+    for together in sessions(missing):
+        found |= _measure(step, data, together, hardware)
+    return [found[job.key.digest] for job in jobs]
+
+
+def _measure(
+    step: StepRun, data: DataRecord, jobs: Sequence[Job], hardware: Mapping[str, str]
+) -> dict[str, MeasurementRecord]:
+    """Measure the jobs as one session and store the results, by key."""
+    from podium.benchmarking.run import benchmark as timed
+
+    found = {}
     with step.store.scratch() as scratch:
-        work = step.directory or scratch
-        measurement, samples = measure(
-            step.store.fetch(variant.artifacts["model"]),
-            model.backbone,
-            variant.variant.variant,
-            model.artifacts["model"].digest,
-            _rows(step, data),
+        measured = timed(
+            [job.subject for job in jobs],
+            held_out_rows(step, data),
             data.task,
             step.config.benchmark,
-            work,
+            step.directory or scratch,
             labels=data.labels,
-            trust_remote_code=step.config.backbones[model.backbone].trust_remote_code,
         )
-        (scratch / "samples").mkdir()
-        (scratch / "samples" / "samples.json").write_text(json.dumps(samples))
-        artifact = step.store.put_artifact("samples", scratch / "samples")
-    return MeasurementRecord(
-        key=key,
-        parents={"refit": model.key, "data": data.key, "variant": variant.key},
-        mlflow_run_id=step.mlflow_run_id or None,
-        hardware=dict(hardware),
-        measurement=measurement,
-        artifacts={"samples": artifact},
-    )
+        for number, (job, (measurement, samples)) in enumerate(zip(jobs, measured, strict=True)):
+            folder = scratch / f"samples-{number}"
+            folder.mkdir()
+            (folder / "samples.json").write_text(json.dumps(samples))
+            found[job.key.digest] = MeasurementRecord(
+                key=job.key.digest,
+                parents=dict(job.parents),
+                mlflow_run_id=step.mlflow_run_id or None,
+                hardware=dict(hardware),
+                measurement=measurement,
+                artifacts={"samples": step.store.put_artifact("samples", folder)},
+            )
+    for job in jobs:
+        step.store.put(job.key, found[job.key.digest])
+    return found
 
 
-def _rows(step: StepRun, data: DataRecord) -> list[str] | list[list[str]]:
+def held_out_rows(step: StepRun, data: DataRecord) -> list[str] | list[list[str]]:
     """Held-out rows that mirror the length distribution of the data."""
     from podium.benchmarking.sampling import sample_rows
     from podium.data.artifact import DataArtifact

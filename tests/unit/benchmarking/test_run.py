@@ -3,16 +3,21 @@ from __future__ import annotations
 import tempfile
 import threading
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from podium.benchmarking import launch
 from podium.benchmarking.run import benchmark
-from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
+from podium.benchmarking.spec import Phase, RepetitionResult, RepetitionSpec
+from podium.benchmarking.subject import MOST_TOGETHER, Subject, sessions
 from podium.config.benchmark import BenchmarkConfig
 from podium.errors import BenchmarkError, InputError
 from podium.training.execution.slots import core_slots
+
+
+def subject(files: Path, name: str = "b") -> Subject:
+    return Subject(files, name, "eager", "d")
 
 
 def repetition() -> RepetitionResult:
@@ -37,31 +42,57 @@ def test_what_is_no_model_directory_is_refused_before_any_process(tmp_path: Path
     if make:
         path.mkdir()
     with pytest.raises(BenchmarkError, match=reason):
-        benchmark(path, "b", "eager", "d", ["text"], "text-classification", BenchmarkConfig(), tmp_path)
+        benchmark([subject(path)], ["text"], "text-classification", BenchmarkConfig(), tmp_path)
 
 
 def test_no_rows_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BenchmarkError, match="at least one row"):
-        benchmark(tmp_path, "b", "eager", "d", [], "text-classification", BenchmarkConfig(), tmp_path)
+        benchmark([subject(tmp_path)], [], "text-classification", BenchmarkConfig(), tmp_path)
 
 
 def test_more_threads_than_cores_are_refused_before_any_process(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     config = BenchmarkConfig(threads=100_000, device="cpu")
     with pytest.raises(InputError, match="threads=100000"):
-        benchmark(tmp_path, "b", "eager", "d", ["text"], "text-classification", config, tmp_path)
+        benchmark([subject(tmp_path)], ["text"], "text-classification", config, tmp_path)
+
+
+def test_too_many_and_equal_models_are_not_measured_together(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    many = [subject(tmp_path, str(number)) for number in range(MOST_TOGETHER + 1)]
+    with pytest.raises(BenchmarkError, match="one to 4 models are measured together, but got 5"):
+        benchmark(many, ["text"], "text-classification", BenchmarkConfig(), tmp_path)
+    with pytest.raises(BenchmarkError, match="must differ in name or variant"):
+        benchmark([many[0]] * 2, ["text"], "text-classification", BenchmarkConfig(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, []), (1, [1]), (4, [4]), (5, [2, 3]), (8, [4, 4]), (9, [3, 3, 3]), (10, [3, 3, 4])]
+)
+def test_sessions_are_few_and_of_nearly_equal_size(count: int, sizes: list[int]) -> None:
+    found = sessions(range(count))
+    assert [len(one) for one in found] == sizes
+    assert [item for one in found for item in one] == list(range(count))
 
 
 class Recorded:
     """Stands for `RepetitionProcess`: records what happens to it, and fails in turn `fails`."""
 
     log: ClassVar[list[str]] = []
-    fails: ClassVar[int | None] = None
+    fails: ClassVar[str] = ""
+    turns: ClassVar[dict[str, list[Phase]]] = {}
+    usual: ClassVar[list[Phase]] = ["load", "latency", "offline"]
 
     def __init__(self, spec: RepetitionSpec, folder: Path, name: str) -> None:
-        self.name = name
-        self.log.append(f"start {name}")
+        self.name = f"{folder.name.removesuffix('-eager')} {name}"
+        self.alternates = spec.alternates
+        self.left = list(self.turns.get(self.name, self.usual))
+        self.log.append(f"start {self.name}")
+
+    @property
+    def phase(self) -> Phase | None:
+        return self.left[0] if self.left else None
 
     def __enter__(self) -> Recorded:
         return self
@@ -72,53 +103,85 @@ class Recorded:
     def await_ready(self, seconds: float) -> None:
         self.log.append(f"ready {self.name}")
 
-    def measure(self, kind: type[RepetitionResult], seconds: float) -> RepetitionResult:
-        self.log.append(f"measure {self.name}")
-        if self.name == f"repetition-{self.fails}":
+    def turn(self, seconds: float) -> None:
+        phase = self.left.pop(0)
+        self.log.append(f"{phase} {self.name}")
+        if self.name == self.fails:
             raise BenchmarkError("broken")
+
+    def result(self, kind: type[RepetitionResult]) -> RepetitionResult:
+        assert not self.left
         return repetition()
 
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Recorded]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "slots"))
-    fake = type("Fake", (Recorded,), {"log": [], "fails": None})
+    fake = type("Fake", (Recorded,), {"log": [], "turns": {}})
     monkeypatch.setattr(launch, "RepetitionProcess", fake)
     (tmp_path / "config.json").write_text("{}")
     return fake
 
 
-def measure(folder: Path, **fields: object) -> list[float]:
+def measure(folder: Path, *names: str, **fields: object) -> list[list[dict[str, Any]]]:
+    """The repetitions of each model."""
     config = BenchmarkConfig(device="cpu", **fields)
-    _, samples = benchmark(folder, "b", "eager", "d", ["text"], "text-classification", config, folder)
-    return samples["repetitions"]
+    subjects = [subject(folder, name) for name in names or ("b",)]
+    found = benchmark(subjects, ["text"], "text-classification", config, folder)
+    return [samples["repetitions"] for _, samples in found]
 
 
-def test_repetitions_start_side_by_side_and_measure_in_turn(recorded: type[Recorded], tmp_path: Path) -> None:
-    assert len(measure(tmp_path, repetitions=3)) == 3
-    names = [f"repetition-{number}" for number in range(3)]
-    expected = [f"{what} {name}" for what in ("start", "ready", "measure") for name in names]
+def test_repetitions_of_one_model_start_side_by_side_and_measure_one_after_another(
+    recorded: type[Recorded], tmp_path: Path
+) -> None:
+    assert [len(one) for one in measure(tmp_path, repetitions=3)] == [3]
+    names = [f"b repetition-{number}" for number in range(3)]
+    expected = [f"{what} {name}" for what in ("start", "ready") for name in names]
+    expected += [f"{phase} {name}" for name in names for phase in ("load", "latency", "offline")]
     assert recorded.log == expected + [f"stop {name}" for name in reversed(names)]
 
 
-def test_many_repetitions_are_not_all_in_memory_at_once(recorded: type[Recorded], tmp_path: Path) -> None:
-    assert len(measure(tmp_path, repetitions=10)) == 10
+def test_models_of_one_session_take_turns_in_alternating_order(recorded: type[Recorded], tmp_path: Path) -> None:
+    """All end one phase before any begins the next, whoever has more turns in it."""
+    recorded.turns["a repetition-0"] = ["load", "latency", "latency", "latency", "offline", "offline"]
+    recorded.turns["b repetition-0"] = ["load", "latency", "latency", "offline"]
+    measure(tmp_path, "a", "b", repetitions=1)
+    taken = [line.split()[:2] for line in recorded.log if line.split()[0] not in ("start", "ready", "stop")]
+    assert [" ".join(turn) for turn in taken] == [
+        *("load a", "load b"),
+        *("latency a", "latency b", "latency b", "latency a", "latency a"),
+        *("offline a", "offline b", "offline a"),
+    ]
+
+
+def test_repetitions_name_their_session_and_number(recorded: type[Recorded], tmp_path: Path) -> None:
+    a, b = measure(tmp_path, "a", "b", repetitions=3)
+    assert [one["number"] for one in a] == [one["number"] for one in b] == [0, 1, 2]
+    (name,) = {one["session"] for one in (*a, *b)}
+    (other,) = {one["session"] for one in measure(tmp_path, "a", repetitions=3)[0]}
+    assert name
+    assert other not in ("", name)
+
+
+@pytest.mark.parametrize("models", [1, 2, 3, 4])
+def test_many_repetitions_are_not_all_in_memory_at_once(recorded: type[Recorded], tmp_path: Path, models: int) -> None:
+    """Four processes at most, and only the models of one repetition."""
+    assert [len(one) for one in measure(tmp_path, *"abcd"[:models], repetitions=10)] == [10] * models
     alive = most = 0
     for line in recorded.log:
         alive += {"start": 1, "stop": -1}.get(line.split()[0], 0)
         most = max(most, alive)
-    assert (alive, most) == (0, 4)
-    assert [line for line in recorded.log if line.startswith("measure")] == [
-        f"measure repetition-{n}" for n in range(10)
-    ]
+    assert (alive, most) == (0, 3 if models == 3 else 4)
+    loaded = [line.split()[2] for line in recorded.log if line.startswith("load")]
+    assert loaded == [f"repetition-{number}" for number in range(10) for _ in range(models)]
 
 
-def test_a_failing_repetition_stops_the_others(recorded: type[Recorded], tmp_path: Path) -> None:
-    recorded.fails = 1
+def test_a_failing_repetition_stops_the_others_of_all_models(recorded: type[Recorded], tmp_path: Path) -> None:
+    recorded.fails = "b repetition-1"
     with pytest.raises(BenchmarkError, match="broken"):
-        measure(tmp_path, repetitions=3)
-    assert "measure repetition-2" not in recorded.log
-    assert recorded.log[-3:] == ["stop repetition-2", "stop repetition-1", "stop repetition-0"]
+        measure(tmp_path, "a", "b", repetitions=2)
+    assert recorded.log[-5] == "load b repetition-1"
+    assert recorded.log[-4:] == [f"stop {model} repetition-{number}" for number in (1, 0) for model in ("b", "a")]
 
 
 def test_no_training_gets_a_core_meanwhile(

@@ -1,0 +1,103 @@
+"""How a repetition passes its turn on, with a predictor that notes what it is called with."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.benchmarking import measure
+from podium.benchmarking.spec import Phase, RepetitionResult, RepetitionSpec
+
+ROWS = [f"row {number:02}" for number in range(12)]
+
+
+class Noted:
+    """Stands for a predictor and for the launcher: notes turns and calls in one log."""
+
+    def __init__(self) -> None:
+        self.log: list[Any] = []
+
+    def __call__(self, rows: list[str]) -> list[str]:
+        self.log.append(list(rows))
+        return rows
+
+    def next_turn(self, phase: Phase) -> None:
+        self.log.append(phase)
+
+    def tokens(self, rows: list[str]) -> list[int]:
+        return [len(row) for row in rows]
+
+    def weights(self) -> None:
+        return None
+
+    def peak_device_mb(self) -> None:
+        return None
+
+    def turns(self, phase: Phase) -> list[list[list[str]]]:
+        """The calls in each turn of a phase."""
+        edges = [place for place, entry in enumerate(self.log) if isinstance(entry, str)] + [len(self.log)]
+        return [self.log[start + 1 : end] for start, end in pairwise(edges) if self.log[start] == phase]
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> Noted:
+    fake = Noted()
+
+    class Predictor:
+        def __new__(cls, spec: RepetitionSpec) -> Any:
+            return fake
+
+        @staticmethod
+        def prepare(spec: RepetitionSpec) -> None:
+            pass
+
+    monkeypatch.setattr(measure, "predictor_class", lambda variant: Predictor)
+    monkeypatch.setattr(measure, "environment", lambda device: {})
+    return fake
+
+
+def repeat(noted: Noted, folder: Path, **fields: Any) -> RepetitionResult:
+    spec = {"model_dir": folder, "variant": "eager", "task": "text-classification", "labels": None, "threads": 1}
+    spec |= {"trust_remote_code": False, "device": "cpu", "rows": ROWS, "batch_size": 4, "max_seconds": 0.4}
+    told = RepetitionSpec.model_validate({**spec, "output": folder / "result.json", **fields})
+    return measure.repetition(told, noted.next_turn)
+
+
+def test_alone_a_repetition_has_one_turn_for_each_phase(noted: Noted, tmp_path: Path) -> None:
+    found = repeat(noted, tmp_path)
+    assert [entry for entry in noted.log if isinstance(entry, str)] == ["load", "latency", "offline"]
+    assert noted.turns("latency") == [[[row] for row in ROWS]]
+    (batches,) = noted.turns("offline")
+    assert len(batches) == len(found.batch_ns) + 1
+    assert len(found.latency_ns) == len(found.tokens) == 12
+
+
+def test_among_others_a_turn_is_a_few_rows_after_one_that_is_not_timed(noted: Noted, tmp_path: Path) -> None:
+    found = repeat(noted, tmp_path, alternates=True)
+    turns = noted.turns("latency")
+    assert [len(turn) - 1 for turn in turns] == [5, 5, 2]
+    assert [row for turn in turns for row in turn[1:]] == [[row] for row in ROWS]
+    assert {turn[0][0] for turn in turns} == {"row 06"}
+    assert len(found.latency_ns) == 12
+
+
+def test_among_others_batches_go_on_where_the_turn_before_ended(
+    noted: Noted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "_TURN_SECONDS", 0.0)
+    found = repeat(noted, tmp_path, alternates=True, max_seconds=0.02)
+    turns = noted.turns("offline")
+    batches = [batch for turn in turns for batch in turn]
+    assert [len(turn) for turn in turns[:3]] == [2, 1, 1]
+    assert len(found.batch_ns) == len(batches) - 1
+    assert batches[:4] == [ROWS[:4], ROWS[4:8], ROWS[8:], ROWS[:4]]
+
+
+@pytest.mark.parametrize("alternates", [False, True])
+def test_the_bound_on_seconds_holds_with_and_without_others(noted: Noted, tmp_path: Path, alternates: bool) -> None:
+    found = repeat(noted, tmp_path, alternates=alternates, max_seconds=1e-9, least_rows=7)
+    assert len(found.latency_ns) == 7
+    assert len(found.batch_ns) == 2
