@@ -273,6 +273,15 @@ def test_trials_without_metrics_and_trials_that_diverge(room: Path) -> None:
     assert "NonFiniteLoss: the objective must be finite, but line 1 of the output reports loss=" in message
 
 
+def test_two_that_begin_anew_at_once_are_two_studies(room: Path) -> None:
+    file = write(room, "random", "--seconds=0.1", maxTrialCount=2, parallelTrialCount=1, maxFailedTrialCount=1)
+    command = [sys.executable, "-m", "podium", "hpo", "run", file, "--fresh"]
+    both = [subprocess.Popen(command, cwd=room, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(120) for process in both] == [0, 0]
+    studies = {folder.name for folder in (room / "podium-out" / "studies" / "team").iterdir()}
+    assert studies == {"random", "random.0002"}
+
+
 @pytest.fixture
 def stopped(room: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A study of six trials of a second each, two of them under way."""

@@ -57,8 +57,10 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
     name = katib.experiment.name
     with _located(file):
         check_template(katib)
-    place = StudyPlace.of(katib, directory.absolute(), fresh)
-    with place.store.lease(place.key), _located(file):
+    before = StudyPlace.of(katib, directory.absolute(), fresh)
+    with before.store.lease(before.key), _located(file):
+        # Whoever held the lease until now may have begun the study that would have been the next one.
+        place = StudyPlace.of(katib, directory.absolute(), fresh)
         study = KatibStudy(katib, place)
         console.print(f"Experiment {name}: {_found(study)}", highlight=False, soft_wrap=True)
         for note in not_honoured(katib):
