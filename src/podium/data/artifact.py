@@ -24,7 +24,8 @@ class DataArtifact:
     """A prepared data set in the directory `path`.
 
     Columns of every split: `id` (string), and `text` (string) with `label` (int64), or `tokens` (strings) with `tags`
-    (int64); the numbers are positions in `labels`.
+    (int64); the numbers are positions in `labels`. Where sentences belong to documents, `document` (string) is the id
+    that the first sentence of the document had, so that it is equal for the sentences of one document.
 
     Raises:
         InputError: the directory is not a prepared data set.
@@ -79,3 +80,12 @@ class DataArtifact:
         from datasets import load_from_disk
 
         return load_from_disk(str(self.path / name))
+
+
+def documents_of(rows: Any) -> tuple[str, ...] | None:
+    """Name of the document of every row of a split; None where each row stands alone.
+
+    Args:
+        rows: a `datasets.Dataset` of a prepared data set, or some rows of one.
+    """
+    return tuple(rows["document"]) if "document" in rows.column_names else None

@@ -30,12 +30,12 @@ def keep_rows(index: RowIndex, groups: Ints, deduplicate: bool) -> Kept:
     its duplicates carry another label: the row is then as good as an annotator's first vote, and it is counted.
     """
     warnings = []
-    leaked = _leaked(index, groups)
-    for role, count in zip(ROLES, np.bincount(index.roles[leaked], minlength=len(ROLES)), strict=True):
+    gone = leaked(index.roles.astype(np.int64), groups)
+    for role, count in zip(ROLES, np.bincount(index.roles[gone], minlength=len(ROLES)), strict=True):
         if count:
             held_out = "test" if role == "validation" else "validation or test"
             warnings.append(f"{role} rows removed because the same content is in the fixed {held_out} rows: {count}")
-    rows = np.flatnonzero(~leaked)
+    rows = np.flatnonzero(~gone)
     warnings += _conflicts(index, groups, rows, deduplicate)
     if deduplicate:
         _, first = np.unique(groups[rows], return_index=True)
@@ -43,9 +43,8 @@ def keep_rows(index: RowIndex, groups: Ints, deduplicate: bool) -> Kept:
     return Kept(rows, len(index) - len(rows), tuple(warnings))
 
 
-def _leaked(index: RowIndex, groups: Ints) -> Mask:
-    """Rows whose content also occurs in a role nearer to the final test."""
-    roles = index.roles.astype(np.int64)
+def leaked(roles: Ints, groups: Ints) -> Mask:
+    """Rows whose content also occurs in a role (by its position in `ROLES`) nearer to the final test."""
     strongest = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.int64)
     np.maximum.at(strongest, groups, roles)
     return np.asarray(roles < strongest[groups])

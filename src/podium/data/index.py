@@ -1,4 +1,4 @@
-"""What is kept in memory of every row: about 50 bytes, some 200 while it is split, whatever the length of its text."""
+"""What is kept in memory of every row: about 60 bytes, some 200 while it is split, whatever the length of its text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from podium.config.schema import Task
-from podium.data.rows import place
+from podium.data.rows import place, row_id
 from podium.data.sources import ROLES, Role
 from podium.data.validation import DIGEST_BYTES, ValidRow
 
@@ -36,11 +36,12 @@ class RowIndex:
     types: dict[str, int] = field(default_factory=dict)
     _files: dict[str, int] = field(default_factory=dict)
     _units: dict[str, str] = field(default_factory=dict)
-    _file: array[int] = field(default_factory=lambda: array("l"))
+    _file: array[int] = field(default_factory=lambda: array("q"))
     _line: array[int] = field(default_factory=lambda: array("q"))
     _role: array[int] = field(default_factory=lambda: array("b"))
     _target: array[int] = field(default_factory=lambda: array("Q"))
     _entities: array[int] = field(default_factory=lambda: array("Q"))
+    _document: array[int] = field(default_factory=lambda: array("q"))
     _digests: bytearray = field(default_factory=bytearray)
 
     def __len__(self) -> int:
@@ -58,6 +59,7 @@ class RowIndex:
         if self.task == "ner":
             self._target.append(int.from_bytes(blake2b("\0".join(row.target).encode(), digest_size=8).digest(), "big"))
             self._entities.append(self._entity_bits(row.target))
+            self._document.append(row.document)
         else:
             self._target.append(self.number_of(row.target))
 
@@ -104,6 +106,21 @@ class RowIndex:
         groups = np.empty(len(order), dtype=np.int64)
         groups[order] = np.cumsum(new) - 1
         return groups
+
+    @property
+    def files(self) -> Ints:
+        """Number of every row's file."""
+        return np.frombuffer(self._file, dtype=np.int64) if len(self) else np.zeros(0, np.int64)
+
+    @property
+    def document_lines(self) -> Ints:
+        """Line where the document of every sentence begins; 0 where none is known to (NER)."""
+        return np.frombuffer(self._document, dtype=np.int64) if self._document else np.zeros(0, np.int64)
+
+    def ids(self, rows: Sequence[int] | Ints) -> list[str]:
+        """Ids of rows in the prepared data set."""
+        names = list(self._files)
+        return [row_id(names[self._file[row]], self._line[row]) for row in rows]
 
     def places(self, rows: Sequence[int]) -> list[str]:
         """Names of rows for people: file and line."""

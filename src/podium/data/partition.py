@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from podium.config.schema import DatasetConfig
+from podium.data.duplicates import leaked
 from podium.data.index import MAX_TYPES, Ints, Mask, RowIndex
 from podium.data.sources import ROLES, Role
-from podium.data.splits import choose, deal_folds, group_counts, quotas, ranks, rarest_type
+from podium.data.splits import choose, deal_folds, group_counts, over_groups, quotas, ranks, rarest_type
 from podium.errors import DataError
 
 _SHOWN = 10
@@ -17,24 +18,36 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Partition:
-    """Rows of every split, ascending, and the fold of every development row (train, then validation)."""
+    """Rows of every split, ascending, and the fold of every development row (train, then validation).
+
+    `dropped` counts rows that went because their content is in a split nearer to the final test.
+    """
 
     train: Ints
     validation: Ints
     test: Ints
     folds: Ints
     warnings: tuple[str, ...]
+    dropped: int = 0
 
 
-def partition(index: RowIndex, groups: Ints, rows: Ints, config: DatasetConfig, seed: int) -> Partition:
+def partition(
+    index: RowIndex, groups: Ints, rows: Ints, config: DatasetConfig, seed: int, documents: Ints | None = None
+) -> Partition:
     """Sample, split and fold the rows that were kept.
 
     Roles that files fix are honoured; a missing test or validation split is taken from the train rows, stratified.
+    What stays together there and in folds are documents, and rows of equal content where there are none.
+
+    Args:
+        groups: of rows of equal content.
+        rows: kept ones.
+        documents: of all rows, as `podium.data.documents.documents` gives them.
 
     Raises:
         DataError: there are too few rows, classes, or rows of a class; or held-out rows have a class that train lacks.
     """
-    return _Partitioner(index, groups, rows, config, seed).run()
+    return _Partitioner(index, groups, rows, config, seed, documents).run()
 
 
 class _Partitioner:
@@ -43,24 +56,29 @@ class _Partitioner:
     Strata are numbered in name order and not as they were met, so that the order of rows changes nothing.
     """
 
-    def __init__(self, index: RowIndex, groups: Ints, rows: Ints, config: DatasetConfig, seed: int) -> None:
+    def __init__(
+        self, index: RowIndex, groups: Ints, rows: Ints, config: DatasetConfig, seed: int, documents: Ints | None
+    ) -> None:
         self.index = index
         self.config = config
         self.seed = seed
         self.ner = config.task == "ner"
         self.fixed = {role: bool((index.roles == number).any()) for number, role in enumerate(ROLES)}
         self.groups = groups
+        self.documents = documents
+        self.unit = "sentences" if documents is None else "documents"
         self.warnings: list[str] = []
         self._take(rows)
 
     def _take(self, rows: Ints) -> None:
         self.rows = rows
-        self.group = self.groups[rows]
+        self.group = (self.groups if self.documents is None else self.documents)[rows]
         self.role = self.index.roles[rows].astype(np.int64)
         self.digests = self.index.digests[rows]
         if self.ner:
             self.names = list(self.index.types)[:MAX_TYPES]
-            self.strata, self.size = rarest_type(self.index.entities[rows], self.names), len(self.names) + 1
+            self.entities = self.index.entities[rows]
+            self.strata, self.size = rarest_type(self.entities, self.names), len(self.names) + 1
         else:
             self.names = sorted(self.index.vocabulary)
             position = {name: number for number, name in enumerate(self.names)}
@@ -76,35 +94,46 @@ class _Partitioner:
             self._sample(self.config.max_rows)
             self._check_classes()
             self._check_unseen()
+        if self.documents is not None:
+            self.entities = over_groups(np.bitwise_or, self.entities, self.group)
+            self.strata = rarest_type(self.entities, self.names)
         self._check_sizes()
         if not self.fixed["test"]:
             self._carve("test", self.config.test_fraction, self.config.folds)
         if not self.fixed["validation"]:
             rest = self.config.validation_fraction / (1 - (0 if self.fixed["test"] else self.config.test_fraction))
             self._carve("validation", rest, 1)
+        dropped = self._drop_leaked()
+        return self._folded(dropped)
+
+    def _folded(self, dropped: int) -> Partition:
+        """Deal folds to the rows as they are split now."""
         parts = [np.flatnonzero(self.role == number) for number in range(len(ROLES))]
         for role, part in zip(ROLES, parts, strict=True):
             if not len(part):
+                whole = "" if self.documents is None else f" of {len(np.unique(self.group))} documents that stay whole"
                 raise DataError(
-                    f"every split must have rows, but {role} would have none of the {len(self.rows)}; add rows, or "
-                    "raise dataset.max_rows or the fraction"
+                    f"every split must have rows, but {role} would have none of the {len(self.rows)}{whole}; add rows, "
+                    "or raise dataset.max_rows or the fraction"
                 )
         development = np.concatenate(parts[:2])
         folds = deal_folds(
             self.strata[development], self.group[development], self._rank("folds")[development], self.config.folds
         )
         train, validation, test = (self.rows[part] for part in parts)
-        return Partition(train, validation, test, folds, tuple(self.warnings))
+        return Partition(train, validation, test, folds, tuple(self.warnings), dropped)
 
     def _rank(self, purpose: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
-        return ranks(self.digests, self.seed, purpose)
+        """A pseudo-random number per row, the same for all rows of a document."""
+        rank = ranks(self.digests, self.seed, purpose)
+        return rank if self.documents is None else over_groups(np.add, rank, self.group)
 
     def _sample(self, total: int) -> None:
-        """Keep `total` rows in proportion to roles and strata."""
+        """Keep `total` rows in proportion to roles and strata: of documents some sentences, of as many as may be."""
         cells = self.role * self.size + self.strata
         counts = np.bincount(cells, minlength=len(ROLES) * self.size).astype(np.int64)
         quota = quotas(counts, total, np.zeros_like(counts), counts)
-        self._take(self.rows[choose(cells, np.arange(len(cells)), self._rank("sample"), quota)])
+        self._take(self.rows[choose(cells, np.arange(len(cells)), ranks(self.digests, self.seed, "sample"), quota)])
 
     def _carve(self, role: Role, fraction: float, leave: int) -> None:
         """Move a stratified share of the train rows to `role`, leaving `leave` groups of every class in train."""
@@ -116,6 +145,21 @@ class _Partitioner:
         quota = quotas(counts, round(fraction * int(counts.sum())), np.minimum(low, high), high)
         taken = choose(strata, group, self._rank(role)[pool], quota)
         self.role[pool[taken]] = ROLES.index(role)
+
+    def _drop_leaked(self) -> int:
+        """Take rows away whose content a document in a split nearer to the final test has, too; tell how many."""
+        if self.documents is None:
+            return 0
+        stay = ~leaked(self.role, self.groups[self.rows])
+        dropped = int(np.count_nonzero(~stay))
+        if dropped:
+            self.warnings.append(
+                "sentences removed from train and validation because a document held out for validation or test has "
+                f"the same: {dropped}"
+            )
+            self.rows, self.role, self.digests = self.rows[stay], self.role[stay], self.digests[stay]
+            self.group, self.strata = self.group[stay], self.strata[stay]
+        return dropped
 
     def _check_classes(self) -> None:
         """At least two classes; for NER at least one entity."""
@@ -176,19 +220,20 @@ class _Partitioner:
     def _check_sentences(self, counts: Ints, need: int) -> None:
         total = int(counts.sum())
         if total < need + 1:
+            remedy = "" if self.documents is None else ", or remove the -DOCSTART- lines to split by sentence"
             raise DataError(
-                f"a NER data set must have at least {need + 1} distinct sentences for "
-                f"dataset.folds={self.config.folds} and the splits, but has {total}; add sentences or lower "
-                "dataset.folds"
+                f"a NER data set must have at least {need + 1} distinct {self.unit} for "
+                f"dataset.folds={self.config.folds} and the splits, but has {total}; add {self.unit} or lower "
+                f"dataset.folds{remedy}"
             )
-        sentences = {
-            name: int(((self.index.entities[self.rows] >> np.uint64(number)) & np.uint64(1)).sum())
-            for number, name in enumerate(self.names)
+        units = self.entities if self.documents is None else self.entities[np.unique(self.group, return_index=True)[1]]
+        found = {
+            name: int(((units >> np.uint64(number)) & np.uint64(1)).sum()) for number, name in enumerate(self.names)
         }
-        short = {name: count for name, count in sentences.items() if 0 < count < need}
+        short = {name: count for name, count in found.items() if 0 < count < need}
         if short:
             self.warnings.append(
-                f"entity types in fewer than {need} sentences cannot be in every fold and split: {_listed(short)}"
+                f"entity types in fewer than {need} {self.unit} cannot be in every fold and split: {_listed(short)}"
             )
 
 

@@ -1,6 +1,6 @@
 """Prepares a data set: reads, checks, deduplicates, splits, and writes the `data` artifact.
 
-Two passes with bounded memory. The first streams the sources into one Arrow file and keeps some 50 bytes per row;
+Two passes with bounded memory. The first streams the sources into one Arrow file and keeps some 60 bytes per row;
 splits and folds are computed from those (200 bytes per row at the peak). The second streams the Arrow file into one
 file per split.
 """
@@ -18,6 +18,7 @@ import numpy as np
 
 from podium.config.schema import DatasetConfig, Task
 from podium.data.artifact import SPLITS
+from podium.data.documents import documents
 from podium.data.duplicates import Kept, keep_rows
 from podium.data.fingerprint import fingerprint
 from podium.data.lines import FALLBACK, check_encodings
@@ -69,9 +70,10 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
         _check_rows(staged, config)
         groups = staged.index.groups()
         kept = keep_rows(staged.index, groups, config.deduplicate)
-        parts = partition(staged.index, groups, kept.rows, config, seed)
+        of_rows = documents(staged.index)
+        parts = partition(staged.index, groups, kept.rows, config, seed, of_rows)
         labels = _labels(staged, parts, config.task)
-        counts = write_artifact(staged, parts, labels, output)
+        counts = write_artifact(staged, parts, labels, output, of_rows)
     return PreparedData(
         name=config.name,
         task=config.task,
@@ -80,7 +82,7 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
         label_counts=counts,
         folds=config.folds,
         read_rows=staged.read,
-        duplicates=kept.dropped,
+        duplicates=kept.dropped + parts.dropped,
         rejected=staged.rejected,
         rejected_examples=tuple(staged.examples),
         warnings=_warnings(sources, staged, kept, parts, config),

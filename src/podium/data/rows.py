@@ -13,11 +13,13 @@ class Row(NamedTuple):
         file: display name of the source file.
         line: 1-based line (or row, for formats without lines); 0 when the whole file is the row.
         values: field values by column name.
+        document: line where the document of the row begins; 0 where the format names none before it.
     """
 
     file: str
     line: int
     values: Mapping[str, Any]
+    document: int = 0
 
 
 class BadRow(NamedTuple):
@@ -32,6 +34,11 @@ class BadRow(NamedTuple):
     def __str__(self) -> str:
         where = place(self.file, self.line, self.unit)
         return f"{where}: {self.reason}" if self.field is None else f"{where}, field {self.field!r}: {self.reason}"
+
+
+def row_id(file: str, line: int) -> str:
+    """What a row is called in a prepared data set: `reviews.jsonl:14`, or only the file when it holds one row."""
+    return f"{file}:{line}" if line else file
 
 
 def place(file: str, line: int, unit: str = "line") -> str:

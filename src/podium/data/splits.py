@@ -86,6 +86,16 @@ def group_counts(strata: Ints, groups: Ints, size: int) -> Ints:
     return np.bincount(strata[first], minlength=size).astype(np.int64)
 
 
+def over_groups(
+    combine: np.ufunc, values: npt.NDArray[np.uint64], groups: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint64]:
+    """For every row what `combine`, which leaves 0 as it is, makes of the values of all rows of its group."""
+    first, members = _first_rows(groups)
+    combined = np.zeros(len(first), dtype=np.uint64)
+    combine.at(combined, members, values)
+    return combined[members]
+
+
 def rarest_type(entities: npt.NDArray[np.uint64], names: Sequence[str]) -> Ints:
     """Stratum of every sentence: 1 + position, in name order, of the rarest entity type in it; 0 when it has none.
 

@@ -18,7 +18,7 @@ from podium.config.schema import DatasetConfig
 from podium.data.index import RowIndex
 from podium.data.lines import FALLBACK
 from podium.data.readers import Reader, open_reader
-from podium.data.rows import BadRow, Row
+from podium.data.rows import BadRow, Row, row_id
 from podium.data.sources import Source
 from podium.data.validation import RowCheck, ValidRow
 from podium.errors import DataError
@@ -164,7 +164,7 @@ class _BatchWriter:
 
     def add(self, row: ValidRow) -> None:
         """Append one row."""
-        self._columns[0].append(f"{row.file}:{row.line}" if row.line else row.file)
+        self._columns[0].append(row_id(row.file, row.line))
         self._columns[1].append(row.content)
         if self._index.task == "ner":
             self._columns[2].append([self._index.number_of(tag) for tag in row.target])

@@ -24,6 +24,7 @@ class ValidRow(NamedTuple):
         digest: digest of the normalised content; equal for exact duplicates.
         size: UTF-8 bytes of the content.
         rewritten: tags that were rewritten to BIO2.
+        document: line where the document of the row begins; 0 where none is known to.
     """
 
     file: str
@@ -33,6 +34,7 @@ class ValidRow(NamedTuple):
     digest: bytes
     size: int
     rewritten: int = 0
+    document: int = 0
 
 
 class RowCheck:
@@ -84,7 +86,7 @@ class RowCheck:
         if size > self._limit:
             return self._bad(row, self._content, f"has {size} bytes, more than dataset.max_row_bytes={self._limit}")
         tags, rewritten = to_bio2(tags)
-        return ValidRow(row.file, row.line, tokens, tags, digest, size, rewritten)
+        return ValidRow(row.file, row.line, tokens, tags, digest, size, rewritten, row.document)
 
     def _bad(self, row: Row, field: str, reason: str) -> BadRow:
         return BadRow(row.file, row.line, field, reason, self._unit)

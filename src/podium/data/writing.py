@@ -27,14 +27,17 @@ _DATA_FILE = "data-00000-of-00001.arrow"
 
 
 def write_artifact(
-    staged: Staged, parts: Partition, labels: tuple[str, ...], output: Path
+    staged: Staged, parts: Partition, labels: tuple[str, ...], output: Path, documents: Ints | None = None
 ) -> dict[str, dict[str, int]]:
-    """Write `train/`, `validation/`, `test/` and `folds.json`; return how often each label occurs in each split."""
+    """Write `train/`, `validation/`, `test/` and `folds.json`; return how often each label occurs in each split.
+
+    `documents` are of all rows, as `podium.data.documents.documents` gives them; they are written where there are any.
+    """
     import pyarrow as pa
 
     task = staged.index.task
     numbers = _final_numbers(staged.index, labels)
-    schema = _schema(task)
+    schema = _schema(task, documents is not None)
     counts = {split: np.zeros(len(labels), dtype=np.int64) for split in SPLITS}
     with ExitStack() as stack:
         writers = {}
@@ -49,10 +52,13 @@ def write_artifact(
                 if len(chosen):
                     content = batch.take(pa.array(chosen - start))
                     target, flat = _target(content, chosen, staged.index, numbers)
-                    writers[split].write_batch(pa.record_batch([*content.columns[:2], target], schema=schema))
+                    columns = [*content.columns[:2], target]
+                    if documents is not None:
+                        columns.append(pa.array(staged.index.ids(documents[chosen]), pa.string()))
+                    writers[split].write_batch(pa.record_batch(columns, schema=schema))
                     counts[split] += np.bincount(flat, minlength=len(labels))
     for split in SPLITS:
-        _describe(output / split, task, _split_digest(staged.index, getattr(parts, split), labels))
+        _describe(output / split, schema, _split_digest(staged.index, getattr(parts, split), labels))
     folds = {"task": task, "labels": labels, "count": int(parts.folds.max()) + 1, "folds": parts.folds.tolist()}
     (output / FOLDS_FILE).write_text(json.dumps(folds, ensure_ascii=False))
     return {split: dict(zip(labels, counts[split].tolist(), strict=True)) for split in SPLITS}
@@ -89,11 +95,12 @@ def _target(content: Any, rows: Ints, index: RowIndex, numbers: Ints) -> tuple[A
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)), flat
 
 
-def _schema(task: Task) -> Any:
+def _schema(task: Task, with_documents: bool) -> Any:
     import pyarrow as pa
 
     if task == "ner":
-        return pa.schema([("id", pa.string()), ("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.int64()))])
+        fields = [("id", pa.string()), ("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.int64()))]
+        return pa.schema([*fields, ("document", pa.string())] if with_documents else fields)
     return pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.int64())])
 
 
@@ -105,18 +112,9 @@ def _split_digest(index: RowIndex, rows: Ints, labels: tuple[str, ...]) -> str:
     return hasher.hexdigest()
 
 
-def _describe(directory: Path, task: Task, digest: str) -> None:
+def _describe(directory: Path, schema: Any, digest: str) -> None:
     """Write what `load_from_disk` needs beside the rows."""
-    one = {"_type": "Value"}
-    string, number = {"dtype": "string", **one}, {"dtype": "int64", **one}
-    if task == "ner":
-        features: dict[str, Any] = {
-            "id": string,
-            "tokens": {"feature": string, "_type": "List"},
-            "tags": {"feature": number, "_type": "List"},
-        }
-    else:
-        features = {"id": string, "text": string, "label": number}
+    features = {field.name: _feature(field.type) for field in schema}
     state: dict[str, Any] = {
         "_data_files": [{"filename": _DATA_FILE}],
         "_fingerprint": digest[:16],
@@ -129,3 +127,12 @@ def _describe(directory: Path, task: Task, digest: str) -> None:
     info = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
     (directory / "state.json").write_text(json.dumps(state, indent=1))
     (directory / "dataset_info.json").write_text(json.dumps(info, indent=1))
+
+
+def _feature(kind: Any) -> dict[str, Any]:
+    """An Arrow type as `datasets` describes it."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind):
+        return {"feature": _feature(kind.value_type), "_type": "List"}
+    return {"dtype": str(kind), "_type": "Value"}

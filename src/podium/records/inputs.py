@@ -57,8 +57,9 @@ class DataRecord(Record):
     """A validated, split and fingerprinted data set.
 
     Artifact `data`: `train/`, `validation/`, `test/` (Hugging Face `datasets` saved to disk; columns
-    `id`, `text` or `tokens`, `label` or `tags` as integers) and `folds.json` (fold number of every row
-    of train followed by validation: trials cross-validate on both).
+    `id`, `text` or `tokens`, `label` or `tags` as integers, and `document` where sentences belong to
+    documents) and `folds.json` (fold number of every row of train followed by validation: trials
+    cross-validate on both).
     """
 
     kind: ClassVar[str] = "data"

@@ -23,7 +23,7 @@ class Conll(Reader):
     fixed_columns = ("tokens", "tags")
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
-        """Yield one row per sentence, numbered by the line of its first token."""
+        """Yield one row per sentence, numbered by the line of its first token; its document, by its `-DOCSTART-`."""
         self.notes.clear()
         for file in self.source.files:
             yield from self._sentences(file)
@@ -38,8 +38,11 @@ class Conll(Reader):
             columns = _columns(line)
             if columns and columns[0] != DOCUMENT_START:
                 sentence.add(number, columns, len(line))
-            elif (row := sentence.finish()) is not None:
+                continue
+            if (row := sentence.finish()) is not None:
                 yield row
+            if columns:
+                sentence.document = number
         if (row := sentence.finish()) is not None:
             yield row
 
@@ -51,12 +54,13 @@ def _columns(line: str) -> list[str]:
 
 
 class _Sentence:
-    """The sentence being read."""
+    """The sentence being read, and the line where its document began."""
 
     def __init__(self, name: str, limit: int, too_long: str) -> None:
         self._name = name
         self._limit = limit
         self._too_long = too_long
+        self.document = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -91,6 +95,6 @@ class _Sentence:
         """Hand over the sentence, if any line belonged to it, and begin the next one."""
         row: Row | BadRow | None = self._bad
         if row is None and self._tokens:
-            row = Row(self._name, self._first, {"tokens": self._tokens, "tags": self._tags})
+            row = Row(self._name, self._first, {"tokens": self._tokens, "tags": self._tags}, self.document)
         self._clear()
         return row
