@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from podium.config.schema import Task
-from podium.data.artifact import DataArtifact
+from podium.data.artifact import DataArtifact, documents_of
 from podium.evaluation.predictions import Predictions
 
 Kind = Literal["majority", "linear"]
@@ -70,7 +70,8 @@ def _tag(kind: Kind, data: DataArtifact, seed: int) -> Predictions:
     found = _frequent_tags(sentences, tags, asked) if kind == "majority" else _tagger(sentences, tags, asked, seed)
     names = data.labels
     truth = [[names[tag] for tag in row] for row in test["tags"]]
-    return Predictions(data.task, names, tuple(test["id"]), truth, [[names[tag] for tag in row] for row in found])
+    predicted = [[names[tag] for tag in row] for row in found]
+    return Predictions(data.task, names, tuple(test["id"]), truth, predicted, documents=documents_of(test))
 
 
 def _frequent_tags(sentences: list[Sentence], tags: list[Sequence[int]], asked: list[Sentence]) -> list[list[int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,23 +42,24 @@ def additive(predictions: Predictions, metric: str) -> Additive:
         InputError: the metric is unknown for the task, or needs probabilities that are not there.
     """
     if predictions.task == "ner" and metric in _OF_ENTITIES:
-        return Additive(*_grouped(_entity_counts(predictions)), _OF_ENTITIES[metric])
+        return Additive(*grouped(_entity_counts(predictions)), _OF_ENTITIES[metric])
     if predictions.task == "ner" and metric == "token_accuracy":
-        return Additive(*_grouped(_token_counts(predictions)), _share)
+        return Additive(*grouped(_token_counts(predictions)), _share)
     if predictions.task != "ner" and metric == "macro_f1":
         return _macro_f1(predictions)
     if predictions.task != "ner" and metric == "accuracy":
         right = (predictions.truth == predictions.predicted).astype(np.int64)
-        return Additive(*_grouped(np.column_stack([right, np.ones_like(right)])), _share)
+        return Additive(*grouped(np.column_stack([right, np.ones_like(right)])), _share)
     if predictions.probabilities is not None and metric == "log_loss":
         rows = np.arange(len(predictions))
         probabilities = predictions.probabilities / predictions.probabilities.sum(axis=1, keepdims=True)
         losses = -np.log(np.clip(probabilities[rows, predictions.truth], np.finfo(np.float64).eps, None))
-        return Additive(*_grouped(np.column_stack([losses, np.ones_like(losses)])), _share)
+        return Additive(*grouped(np.column_stack([losses, np.ones_like(losses)])), _share)
     raise InputError(f"a metric of {predictions.task} that these predictions support is needed, but got {metric!r}")
 
 
-def _grouped(rows: NDArray[np.generic]) -> tuple[Integers, Floats]:
+def grouped(rows: NDArray[Any]) -> tuple[Integers, Floats]:
+    """Group of each row of (rows, columns) such that equal rows share one, and (groups, columns) the row of each."""
     table, group = np.unique(rows, axis=0, return_inverse=True)
     return group.reshape(-1).astype(np.int64), table.astype(np.float64)
 

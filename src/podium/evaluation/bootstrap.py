@@ -1,26 +1,33 @@
 """Bootstrap intervals and paired comparisons of metrics on held-out rows.
 
-Rows (documents or sentences) are resampled with replacement; the interval is the percentile interval of Efron and
+Rows are resampled with replacement, and documents with all their sentences where sentences belong to documents: they
+are not independent of each other (the cluster bootstrap of Field and Welsh, Bootstrapping Clustered Data, Journal of
+the Royal Statistical Society B 69, 2007). The interval is the percentile interval of Efron and
 Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Two models are compared on the same resamples (Koehn,
 Statistical Significance Tests for Machine Translation Evaluation, 2004). The p-value is the two-sided achieved
 significance level of a difference of zero, twice the smaller tail with one added to both counts so that it is never 0
 (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.2).
 
-Resampling is exact but drawn by groups of equal rows: the sizes of the groups in a resample are multinomial.
+Resampling is exact but drawn by groups of rows, or documents, that add the same to the sums: the sizes of the groups in
+a resample are multinomial.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from podium.errors import InputError
-from podium.evaluation.additive import Additive, Floats, additive
+from podium.evaluation.additive import Additive, Floats, Integers, additive, grouped
 from podium.evaluation.metrics import score
 from podium.evaluation.predictions import Predictions
 from podium.records import Interval
 
 METHOD = "percentile bootstrap"
 PAIRED_METHOD = "paired percentile bootstrap"
+_OF_DOCUMENTS = " of documents"
+_ONE_DOCUMENT = " of the rows of one document"
 _CELLS = 4_000_000
 """Multinomial counts held in memory at once."""
 
@@ -32,16 +39,20 @@ def bootstrap_interval(predictions: Predictions, metric: str, confidence: float,
         predictions: held-out rows.
         metric: a metric of `podium.evaluation.metrics`.
         confidence: coverage, between 0 and 1.
-        resamples: how many resamples of all rows are drawn.
+        resamples: how many resamples of all rows, or of all documents, are drawn.
         seed: of the resampling.
+
+    Returns:
+        The interval; its method says what was resampled where rows belong to documents. One document alone cannot be
+        resampled, so its rows are.
 
     Raises:
         InputError: the metric is not supported by the predictions.
     """
     value = score(predictions, metric)
-    one = additive(predictions, metric)
+    one = _by_document(additive(predictions, metric), predictions.documents)
     values = one.statistic(_resampled_sums(one.group, one.table, resamples, seed))
-    return _interval(value, values, confidence, METHOD)
+    return _interval(value, values, confidence, METHOD + _of_what(predictions.documents))
 
 
 def paired_difference(
@@ -49,16 +60,18 @@ def paired_difference(
 ) -> tuple[Interval, float]:
     """The metric of `a` minus that of `b` with its interval, and the two-sided p-value of no difference.
 
-    The rows of `b` may be in another order than those of `a`.
+    The rows of `b` may be in another order than those of `a`. If documents are known for one of them only, they are
+    taken to be those of both.
 
     Raises:
-        InputError: the two are not for the same rows with the same truth, or do not support the metric.
+        InputError: the two are not for the same rows and documents with the same truth, or do not support the metric.
     """
     if a.task != b.task:
         raise InputError(f"predictions must be of one task to be compared, but got {a.task} and {b.task}")
     b = b.aligned_to(a.ids)
     if not _same_truth(a, b):
         raise InputError("predictions must have the same truth to be compared, but it differs; use one data artifact")
+    documents = _common_documents(a, b)
     first, second = additive(a, metric), additive(b, metric)
     pairs, group = np.unique(first.group * len(second.table) + second.group, return_inverse=True)
     of_first, of_second = np.divmod(pairs, len(second.table))
@@ -68,24 +81,26 @@ def paired_difference(
         lambda sums: first.statistic(sums[..., :split]) - second.statistic(sums[..., split:]),
     )
     split = first.table.shape[1]
+    joint = _by_document(joint, documents)
     values = joint.statistic(_resampled_sums(joint.group, joint.table, resamples, seed))
-    interval = _interval(score(a, metric) - score(b, metric), values, confidence, PAIRED_METHOD)
+    method = PAIRED_METHOD + _of_what(documents)
+    interval = _interval(score(a, metric) - score(b, metric), values, confidence, method)
     tail = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
     return interval, min(1.0, 2 * (1 + float(tail)) / (1 + resamples))
 
 
 def resampled_scores(predictions: Predictions, metric: str, resamples: int, seed: int) -> Floats:
-    """The metric on each resample of the rows, shape (resamples,).
+    """The metric on each resample of the rows, or of the documents, shape (resamples,).
 
-    Resample k has the same rows for every metric and every model of equal row ids in equal order, so that what is
-    computed from several of them is paired.
+    Resample k has the same rows for every metric and every model of equal row ids and documents in equal order, so that
+    what is computed from several of them is paired.
 
     Raises:
         InputError: the metric is not supported by the predictions.
     """
     one = additive(predictions, metric)
-    rows = np.arange(len(predictions))
-    return one.statistic(_resampled_sums(rows, one.table[one.group], resamples, seed))
+    table = _document_sums(one.table[one.group], predictions.documents)
+    return one.statistic(_resampled_sums(np.arange(len(table)), table, resamples, seed))
 
 
 def _same_truth(a: Predictions, b: Predictions) -> bool:
@@ -94,8 +109,43 @@ def _same_truth(a: Predictions, b: Predictions) -> bool:
     return [a.labels[row] for row in a.truth] == [b.labels[row] for row in b.truth]
 
 
-def _resampled_sums(group: np.ndarray, table: Floats, resamples: int, seed: int) -> Floats:
-    """Sums of the columns of `table` over each resample of the rows, shape (resamples, columns)."""
+def _common_documents(a: Predictions, b: Predictions) -> Sequence[str] | None:
+    if a.documents is None or b.documents is None:
+        return a.documents or b.documents
+    if a.documents != b.documents:
+        raise InputError(
+            "predictions must have the same documents to be compared, but they differ; use one data artifact"
+        )
+    return a.documents
+
+
+def _of_what(documents: Sequence[str] | None) -> str:
+    """What a method adds to its name."""
+    if documents is None:
+        return ""
+    return _OF_DOCUMENTS if len(set(documents)) > 1 else _ONE_DOCUMENT
+
+
+def _by_document(one: Additive, documents: Sequence[str] | None) -> Additive:
+    """The same metric by sums over documents in place of rows."""
+    if documents is None:
+        return one
+    return Additive(*grouped(_document_sums(one.table[one.group], documents)), one.statistic)
+
+
+def _document_sums(rows: Floats, documents: Sequence[str] | None) -> Floats:
+    """Sums of the columns over the rows of each document, in order of first appearance; `rows` if it is only one."""
+    numbers: dict[str, int] = {}
+    of_row = [numbers.setdefault(name, len(numbers)) for name in documents or ()]
+    if len(numbers) < 2:
+        return rows
+    sums = np.zeros((len(numbers), rows.shape[1]))
+    np.add.at(sums, of_row, rows)
+    return sums
+
+
+def _resampled_sums(group: Integers, table: Floats, resamples: int, seed: int) -> Floats:
+    """Sums of the columns of `table` over each resample of what is grouped, shape (resamples, columns)."""
     generator = np.random.default_rng(seed)
     sizes = np.bincount(group, minlength=len(table))
     step = max(1, _CELLS // len(table))

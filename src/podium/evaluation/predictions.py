@@ -30,9 +30,10 @@ class Predictions:
         predicted: as `truth`, and for `ner` of the same length per sentence: a token the model never saw (cut off by
             its maximum length) counts as predicted `O`.
         probabilities: (rows, labels) for `text-classification` when known, rows summing to 1; None for `ner`.
+        documents: name of the document of each row, for `ner`; None where each row stands alone.
 
     Raises:
-        InputError: there are no rows, or shapes, ids, labels or probabilities contradict each other.
+        InputError: there are no rows, or shapes, ids, labels, probabilities or documents contradict each other.
     """
 
     task: Task
@@ -41,6 +42,7 @@ class Predictions:
     truth: Any
     predicted: Any
     probabilities: NDArray[np.float64] | None = None
+    documents: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.task not in METRICS:
@@ -62,6 +64,14 @@ class Predictions:
             raise InputError(f"ids, truth and predicted must have the same number of rows, at least 1, but got {rows}")
         if len(set(self.ids)) != len(self.ids):
             raise InputError(f"row ids must be unique, but {len(self.ids) - len(set(self.ids))} repeat")
+        if self.documents is None:
+            return
+        object.__setattr__(self, "documents", tuple(str(name) for name in self.documents))
+        if self.task != "ner" or len(self.documents) != rows[0]:
+            raise InputError(
+                f"documents must be given for ner only, one name for each of {rows[0]} rows, but got "
+                f"{len(self.documents)} for {self.task}"
+            )
 
     def _check_sentences(self) -> None:
         if self.probabilities is not None:
@@ -123,6 +133,7 @@ class Predictions:
             [self.truth[row] for row in order] if ner else self.truth[order],
             [self.predicted[row] for row in order] if ner else self.predicted[order],
             None if self.probabilities is None else self.probabilities[order],
+            None if self.documents is None else tuple(self.documents[row] for row in order),
         )
 
     def save(self, directory: Path) -> None:
@@ -139,6 +150,8 @@ class Predictions:
                 columns[name] = pa.DictionaryArray.from_arrays(pa.array(values, pa.int32()), pa.array(self.labels))
         if self.probabilities is not None:
             columns["probabilities"] = pa.array(list(self.probabilities), pa.list_(pa.float64()))
+        if self.documents is not None:
+            columns["document"] = pa.array(self.documents, pa.string())
         metadata = {"podium.task": self.task, "podium.labels": json.dumps(self.labels)}
         directory.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table(columns).replace_schema_metadata(metadata), directory / FILE)
@@ -171,4 +184,5 @@ class Predictions:
             truth, predicted = (np.array([index[name] for name in names]) for names in (truth, predicted))
         known = "probabilities" in table.column_names
         probabilities = np.array(table.column("probabilities").to_pylist()) if known else None
-        return cls(task, labels, tuple(table.column("id").to_pylist()), truth, predicted, probabilities)
+        documents = tuple(table.column("document").to_pylist()) if "document" in table.column_names else None
+        return cls(task, labels, tuple(table.column("id").to_pylist()), truth, predicted, probabilities, documents)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from podium.benchmarking.predictor import Predictor
 from podium.benchmarking.sampling import Row, length, sample_rows
-from podium.data.artifact import DataArtifact
+from podium.data.artifact import DataArtifact, documents_of
 from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
 from podium.evaluation.predictions import Predictions
 from podium.onnx_package import OUTSIDE
@@ -29,20 +29,22 @@ Logits = list[NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Rows:
-    """The test rows of a data artifact; `truth` as `Predictions` has it."""
+    """The test rows of a data artifact; `truth` and `documents` as `Predictions` has them."""
 
     labels: tuple[str, ...]
     ids: list[str]
     rows: list[Any]
     truth: Any
     task: Any
+    documents: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, artifact: DataArtifact) -> Rows:
         """Read them."""
         test, ner = artifact.test, artifact.task == "ner"
         truth: Any = np.array(test["label"]) if not ner else [[artifact.labels[i] for i in row] for row in test["tags"]]
-        return cls(artifact.labels, list(test["id"]), list(test["tokens" if ner else "text"]), truth, artifact.task)
+        rows = list(test["tokens" if ner else "text"])
+        return cls(artifact.labels, list(test["id"]), rows, truth, artifact.task, documents_of(test))
 
 
 def compared_rows(rows: Sequence[Any], seed: int) -> list[Any]:
@@ -69,7 +71,8 @@ def predict(predictor: Predictor, held: Rows) -> Predictions:
     ids = tuple(held.ids)
     if held.task == "ner":
         labels = held.labels if OUTSIDE in held.labels else (*held.labels, OUTSIDE)
-        return Predictions(held.task, labels, ids, held.truth, [_tags(scores, held.labels) for scores in found])
+        predicted = [_tags(scores, held.labels) for scores in found]
+        return Predictions(held.task, labels, ids, held.truth, predicted, documents=held.documents)
     scores = np.array(found, dtype=np.float64)
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     probabilities = powers / powers.sum(axis=1, keepdims=True)

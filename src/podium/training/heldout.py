@@ -10,6 +10,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from podium.config.schema import Task
+from podium.data.artifact import documents_of
 from podium.evaluation.predictions import Predictions
 from podium.training.tokenization import IGNORED, OUTSIDE, restore_tags
 
@@ -22,6 +23,7 @@ class HeldOut:
         tokens: tokenised rows.
         ids: row ids, in the order of `tokens`; as are
         truth: label index of each row, or for `ner` of each word of each row.
+        documents: document of each row, for `ner` where there are any.
         ascending: positions in `tokens` that bring the rows into the order of their split.
     """
 
@@ -30,6 +32,7 @@ class HeldOut:
     tokens: Dataset
     ids: list[str]
     truth: list[Any]
+    documents: tuple[str, ...] | None
     ascending: NDArray[np.int64]
 
     @classmethod
@@ -37,9 +40,18 @@ class HeldOut:
         """Hold out `rows` of a split, given as it is and tokenised."""
         lengths = np.asarray(tokens["length"])[rows]
         chosen = rows[np.argsort(-lengths, kind="stable")]
-        held = source.select_columns(["id", "tags" if task == "ner" else "label"]).select(chosen)
-        truth = list(held["tags" if task == "ner" else "label"])
-        return cls(task, labels, tokens.select(chosen), list(held["id"]), truth, np.argsort(chosen))
+        target = "tags" if task == "ner" else "label"
+        short = [name for name in ("id", target, "document") if name in source.column_names]
+        held = source.select_columns(short).select(chosen)
+        return cls(
+            task=task,
+            labels=labels,
+            tokens=tokens.select(chosen),
+            ids=list(held["id"]),
+            truth=list(held[target]),
+            documents=documents_of(held),
+            ascending=np.argsort(chosen),
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -64,4 +76,5 @@ class HeldOut:
             seen = outputs[row][marks[row] != IGNORED]
             predicted.append(restore_tags(seen, words[row], len(tags), self.labels))
         labels = self.labels if OUTSIDE in self.labels else (*self.labels, OUTSIDE)
-        return Predictions(self.task, labels, ids, truths, predicted)
+        documents = None if self.documents is None else tuple(self.documents[row] for row in self.ascending)
+        return Predictions(self.task, labels, ids, truths, predicted, documents=documents)

@@ -86,3 +86,12 @@ def test_texts_without_latin_words_have_features_too(texts_of, language: str, tm
     (tmp_path / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
     data = prepared(tmp_path, tmp_path / "rows.jsonl", "text-classification")
     assert score(predict("linear", data, 1), "accuracy") == 1.0, language
+
+
+@pytest.mark.parametrize("kind", ["majority", "linear"])
+def test_predictions_know_the_documents_of_the_test_sentences(kind: str, tmp_path: Path) -> None:
+    sentences = (f"Ada{row} B-PER\nlives O\n\nin O\nTown{row} B-LOC\n" for row in range(12))
+    (tmp_path / "rows.conll").write_text("\n".join(f"-DOCSTART- O\n\n{text}" for text in sentences))
+    data = prepared(tmp_path, tmp_path / "rows.conll", "ner")
+    found = predict(kind, data, 1).documents
+    assert found == tuple(data.test["document"]) and len(found) == 2 * len(set(found))

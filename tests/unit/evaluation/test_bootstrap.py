@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from podium.errors import InputError
 from podium.evaluation.additive import additive
-from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
+from podium.evaluation.bootstrap import bootstrap_interval, paired_difference, resampled_scores
 from podium.evaluation.metrics import all_metrics, score
 from podium.evaluation.predictions import Predictions
 
@@ -154,6 +157,96 @@ def test_unknown_metric_is_refused(classified):
 @pytest.mark.parametrize(("kind", "metric"), ALL)
 def test_two_thousand_resamples_are_fast(request, kind, metric):
     given = request.getfixturevalue(kind)(rows=3000)
+    start = time.process_time()
+    bootstrap_interval(given, metric, 0.95, 2000, seed=1)
+    assert time.process_time() - start < 1.5
+
+
+NER = ("f1", "precision", "recall", "token_accuracy")
+
+
+def in_documents(given: Predictions, documents) -> Predictions:
+    return dataclasses.replace(given, documents=tuple(map(str, documents)))
+
+
+def copied(given: Predictions, times: int) -> Predictions:
+    """Every sentence so many times; the copies of one are a document."""
+    rows = [row for row in range(len(given)) for _ in range(times)]
+    return in_documents(take(given, rows), rows)
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 1000), rows=st.integers(2, 80), metric=st.sampled_from(NER), names=st.randoms())
+def test_documents_of_one_row_are_rows(tagged, seed, rows, metric, names):
+    a, b = tagged(rows=rows, kept=0.9, seed=seed), tagged(rows=rows, kept=0.7, seed=seed + 1)
+    order = names.sample(range(rows), rows)
+    c, d = in_documents(a, order), in_documents(b, order)
+    budget = {"confidence": 0.9, "resamples": 50, "seed": seed}
+    one, other = bootstrap_interval(a, metric, **budget), bootstrap_interval(c, metric, **budget)
+    assert (one.low, one.value, one.high) == (other.low, other.value, other.high)
+    paired, in_pairs = paired_difference(a, b, metric, **budget), paired_difference(c, d, metric, **budget)
+    assert (paired[0].low, paired[0].high, paired[1]) == (in_pairs[0].low, in_pairs[0].high, in_pairs[1])
+    np.testing.assert_array_equal(resampled_scores(a, metric, 50, seed), resampled_scores(c, metric, 50, seed))
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 1000), times=st.integers(2, 6), metric=st.sampled_from(NER))
+def test_copies_of_a_sentence_tell_nothing(tagged, seed, times, metric):
+    """With copies the interval is that of the sentences themselves, and wider than that of as many rows."""
+    given = tagged(rows=60, kept=0.8, seed=seed)
+    budget = {"confidence": 0.9, "resamples": 1000, "seed": seed}
+    own, by_document = (
+        bootstrap_interval(given, metric, **budget),
+        bootstrap_interval(copied(given, times), metric, **budget),
+    )
+    assert (by_document.low, by_document.high) == pytest.approx((own.low, own.high), abs=1e-12)
+    by_row = bootstrap_interval(dataclasses.replace(copied(given, times), documents=None), metric, **budget)
+    assert by_document.high - by_document.low > by_row.high - by_row.low
+
+
+@pytest.mark.parametrize("metric", NER)
+def test_documents_agree_with_a_plain_loop(tagged, metric):
+    rows = tagged(rows=300, kept=0.8)
+    documents = np.random.default_rng(4).integers(60, size=300)
+    fast = bootstrap_interval(in_documents(rows, documents), metric, 0.9, 4000, seed=1)
+    members = [np.flatnonzero(documents == name) for name in np.unique(documents)]
+    sums, generator = additive(rows, metric), np.random.default_rng(2)
+    loop = []
+    for _ in range(4000):
+        drawn = np.concatenate([members[one] for one in generator.integers(len(members), size=len(members))])
+        loop.append(float(sums.statistic(sums.table[sums.group[drawn]].sum(axis=0))))
+    low, high = np.quantile(loop, [0.05, 0.95])
+    assert (fast.low, fast.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+
+
+def test_the_method_says_what_was_resampled(tagged):
+    rows = tagged(rows=30)
+    one, two = in_documents(rows, [0] * 30), in_documents(rows, [0] * 15 + [1] * 15)
+    assert bootstrap_interval(rows, "f1", **BUDGET).method == "percentile bootstrap"
+    assert bootstrap_interval(two, "f1", **BUDGET).method == "percentile bootstrap of documents"
+    assert paired_difference(two, two, "f1", **BUDGET)[0].method == "paired percentile bootstrap of documents"
+    alone = bootstrap_interval(one, "f1", **BUDGET)
+    assert alone.method == "percentile bootstrap of the rows of one document"
+    assert (alone.low, alone.high) == (
+        bootstrap_interval(rows, "f1", **BUDGET).low,
+        bootstrap_interval(rows, "f1", **BUDGET).high,
+    )
+
+
+def test_documents_known_of_one_model_are_those_of_both(tagged):
+    a, b = tagged(rows=60, seed=1), tagged(rows=60, kept=0.7, seed=2)
+    names = np.repeat(np.arange(20), 3)
+    both = paired_difference(in_documents(a, names), in_documents(b, names), "f1", **BUDGET)
+    turned = b.aligned_to(tuple(reversed(b.ids)))
+    assert paired_difference(in_documents(a, names), turned, "f1", **BUDGET) == both
+    assert paired_difference(a, in_documents(b, names), "f1", **BUDGET) == both
+    with pytest.raises(InputError, match="same documents"):
+        paired_difference(in_documents(a, names), in_documents(b, names[::-1] // 2), "f1", **BUDGET)
+
+
+@pytest.mark.parametrize("metric", NER)
+def test_resampling_documents_is_fast(tagged, metric):
+    given = in_documents(tagged(rows=3000), np.arange(3000) // 15)
     start = time.process_time()
     bootstrap_interval(given, metric, 0.95, 2000, seed=1)
     assert time.process_time() - start < 1.5

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from podium.errors import InputError
@@ -97,3 +100,24 @@ def test_a_foreign_file_is_refused(tmp_path):
     pandas.DataFrame({"id": ["a"]}).to_parquet(tmp_path / FILE)
     with pytest.raises(InputError, match="Podium"):
         Predictions.load(tmp_path)
+
+
+def test_documents_survive_saving_and_aligning(tagged, tmp_path):
+    given = dataclasses.replace(tagged(rows=4), documents=("x", "x", "y", "y"))
+    given.save(tmp_path)
+    read = Predictions.load(tmp_path)
+    assert read.documents == given.documents
+    assert read.aligned_to(("3", "0", "1", "2")).documents == ("y", "x", "x", "y")
+
+
+def test_predictions_without_documents_are_saved_as_ever(tagged, tmp_path):
+    tagged().save(tmp_path)
+    assert pyarrow.parquet.read_schema(tmp_path / FILE).names == ["id", "truth", "predicted"]
+    assert Predictions.load(tmp_path).documents is None
+
+
+def test_documents_are_of_every_sentence_and_of_no_text(tagged, classified):
+    with pytest.raises(InputError, match="one name for each of 4 rows, but got 3 for ner"):
+        dataclasses.replace(tagged(rows=4), documents=("x", "x", "y"))
+    with pytest.raises(InputError, match="for ner only"):
+        dataclasses.replace(classified(rows=2), documents=("x", "y"))

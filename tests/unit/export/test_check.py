@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from podium.config.schema import DatasetConfig
+from podium.data.artifact import DataArtifact
+from podium.data.prepare import prepare
 from podium.evaluation.predictions import Predictions
 from podium.export.check import LOGITS, QUALITY, Rows, check, compare_logits, predict, verdict
 from podium.records import VariantCheck
@@ -89,3 +94,12 @@ def test_a_word_that_is_cut_off_is_outside() -> None:
     held = Rows(TAGS, ["a", "b"], [["I", "Peter", "Paul"], ["Mary"]], [["O"] * 3, ["O"]], "ner")
     found = predict(ByLength("ner"), held)  # type: ignore[arg-type]
     assert found.predicted == (("O", "B-PER", "O"), ("B-PER",))
+
+
+def test_predictions_know_the_documents_of_the_rows(tmp_path: Path) -> None:
+    sentences = [f"-DOCSTART- O\n\nAda{row} B-PER\n\nin O\nTown{row} B-LOC\n\n" for row in range(12)]
+    (tmp_path / "rows.conll").write_text("".join(sentences))
+    prepare(DatasetConfig(name="x", path=str(tmp_path / "rows.conll"), task="ner"), 13, tmp_path / "data")
+    artifact = DataArtifact(tmp_path / "data")
+    held = replace(Rows.of(artifact), labels=TAGS)
+    assert predict(ByLength("ner"), held).documents == tuple(artifact.test["document"])  # type: ignore[arg-type]
