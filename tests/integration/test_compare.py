@@ -75,7 +75,8 @@ def test_the_comparison_is_written_as_json_and_as_a_page(measured: tuple[Path, l
     p50 = next(row for row in found["rows"] if row["name"] == "p50")
     change = p50["differences"][0]["change"]
     assert change["low"] < change["value"] < change["high"]
-    assert change["method"] == "hierarchical bootstrap, Welch's t"
+    assert change["method"] == "bootstrap of repetitions in pairs, Student's t"
+    assert "were taken in turns" in found["runs"][1]["notes"][-1]
     assert p50["differences"][0]["real"] is not None
     assert compared(measured, "-o", "html", "--file", "compared.html").code == 0
     assert (folder / "compared.html").read_text().count('<section id="') == 5

@@ -2,7 +2,8 @@
 
 Two terms are contrasted by their ratio (on the scale of logarithms) where both are positive, and otherwise by their
 difference. Its variance is the sum over what was resampled independently: the repetitions of the run, those of the
-baseline, and the held-out rows, which are the same for both and so resampled at once (a paired bootstrap). The interval
+baseline, and the held-out rows, which are the same for both and so resampled at once (a paired bootstrap). Repetitions
+that were taken in turns are resampled at once, too: each is a pair, in which drift common to both cancels. The interval
 is Student's with the degrees of freedom of Welch (The Generalization of "Student's" Problem, Biometrika 34, 1947) and
 Satterthwaite, since three repetitions a side tell little about their own spread.
 """
@@ -31,11 +32,15 @@ _MOST = {"repetitions": 100, "rows": 1_000_000}
 
 @dataclass(frozen=True)
 class Part:
-    """What one independent source adds to the variance of a contrast; `count` repetitions or rows of it were seen."""
+    """What one independent source adds to the variance of a contrast; `count` repetitions or rows of it were seen.
+
+    `paired`: each of them is one of both sides.
+    """
 
     kind: Literal["rows", "repetitions", "exact"]
     count: int
     variance: float
+    paired: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,8 @@ def contrast(check: Check, values: Mapping[Operand, Estimate]) -> Contrast:
             sizes[source] = estimate
     drawn = {source: check.terms(points | held) for source, held in sources.items()}
     ratio = all(np.all(term > 0) for term in (left, right, *(term for pair in drawn.values() for term in pair)))
-    parts = tuple(_part(sizes[source], *pair, ratio) for source, pair in drawn.items())
+    both = {source for source, held in sources.items() if len({operand.side for operand in held}) > 1}
+    parts = tuple(_part(sizes[source], *pair, ratio, source in both) for source, pair in drawn.items())
     margin = _margin(parts)
     if not math.isfinite(margin):
         raise InputError(f"--fail-if {check.text!r}: both terms must be finite, but within their noise they are not")
@@ -163,9 +169,9 @@ def _apart(quantity: Quantity, run: tuple[Entrant, Known], baseline: tuple[Entra
     return [f"{run[0].name} was scored on other held-out rows than {baseline[0].name}"] if len(sources) > 1 else []
 
 
-def _part(sized: Estimate, left: Value, right: Value, ratio: bool) -> Part:
+def _part(sized: Estimate, left: Value, right: Value, ratio: bool, paired: bool) -> Part:
     moved = np.log(left) - np.log(right) if ratio else np.subtract(left, right)
-    return Part(sized.kind, sized.count, float(np.var(moved)))
+    return Part(sized.kind, sized.count, float(np.var(moved)), paired)
 
 
 def _grown(part: Part, factor: float) -> Part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from podium.benchmarking.spec import RepetitionResult
@@ -92,7 +92,8 @@ class Estimate:
         interval: over what was resampled, at 95 % confidence; None for an exact figure, or where there is none.
         draws: the quantity on resamples, shape (RESAMPLES,); None for an exact figure, or where there is a `problem`.
         kind: what was resampled.
-        source: names it, so that equal names are the same rows.
+        source: names it, so that equal names are the same rows, or repetitions that were taken in turns and resampled
+            in pairs; empty for repetitions of nobody else.
         count: of repetitions or rows.
         problem: why it cannot be told how sure the value is; empty otherwise.
     """
@@ -116,6 +117,36 @@ class Missing:
 def estimates(entrant: Entrant) -> dict[str, Estimate | Missing]:
     """Every quantity of `QUANTITIES`, by name."""
     return {**_quality(entrant), **_costs(entrant)}
+
+
+def took_turns(entrant: Entrant, other: Entrant) -> bool:
+    """Whether the repetitions of two entrants were taken in turns, so that they can be compared in pairs."""
+    return _session(entrant.repetitions) == _session(other.repetitions) != ""
+
+
+def in_pairs(entrant: Entrant, known: Mapping[str, Estimate | Missing]) -> dict[str, Estimate | Missing]:
+    """What is `known` of an entrant, to be contrasted with one that took turns with it: repetitions drawn in pairs."""
+    found = _in_order(entrant)
+    source = _session(found)
+    costs = {**known, **_latencies(found, whole=True)}
+    return {
+        name: replace(held, source=source) if isinstance(held, Estimate) and held.kind == "repetitions" else held
+        for name, held in costs.items()
+    }
+
+
+def _session(repetitions: Sequence[RepetitionResult]) -> str:
+    """Names the session that all the repetitions are of, and their numbers in it; empty where there is none, or one."""
+    names = {one.session for one in repetitions}
+    numbers = sorted(one.number for one in repetitions)
+    if len(names) != 1 or "" in names or len(numbers) < 2 or len(set(numbers)) < len(numbers):
+        return ""
+    return f"{names.pop()}:{','.join(str(number) for number in numbers)}"
+
+
+def _in_order(entrant: Entrant) -> list[RepetitionResult]:
+    """Repetitions by number, so that equal seeds pick the same of all entrants of a session."""
+    return sorted(entrant.repetitions, key=lambda one: one.number)
 
 
 def _quality(entrant: Entrant) -> dict[str, Estimate | Missing]:
@@ -148,7 +179,7 @@ def rows_of(predictions: Predictions) -> str:
 
 
 def _costs(entrant: Entrant) -> dict[str, Estimate | Missing]:
-    measured, found = entrant.measurement, entrant.repetitions
+    measured, found = entrant.measurement, _in_order(entrant)
     if measured is None:
         return {one.name: Missing("it was not measured") for one in COSTS}
     size = measured.batch_size
@@ -166,7 +197,7 @@ def _costs(entrant: Entrant) -> dict[str, Estimate | Missing]:
     }
 
 
-def _latencies(found: Sequence[RepetitionResult]) -> dict[str, Estimate | Missing]:
+def _latencies(found: Sequence[RepetitionResult], *, whole: bool = False) -> dict[str, Estimate | Missing]:
     """Latency quantiles in ms, where there are enough samples for them."""
     pooled = [sample for one in found for sample in one.latency_ns]
     enough = [name for name, q in LATENCIES.items() if len(pooled) >= samples_needed(q)]
@@ -180,7 +211,7 @@ def _latencies(found: Sequence[RepetitionResult]) -> dict[str, Estimate | Missin
     if len(found) == 1:
         return result | {name: _of_one(value) for name, value in values.items()}
     pairs = [(one.latency_ns, one.tokens) for one in found]
-    draws = quantile_draws(pairs, [LATENCIES[name] for name in enough], seed=SEED) / _NS_PER_MS
+    draws = quantile_draws(pairs, [LATENCIES[name] for name in enough], seed=SEED, whole=whole) / _NS_PER_MS
     method = f"hierarchical bootstrap over {len(found)} repetitions"
     return result | {name: _resampled(values[name], draws[:, k], len(found), method) for k, name in enumerate(enough)}
 

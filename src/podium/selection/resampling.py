@@ -10,6 +10,10 @@ The rows of a repetition are no random sample: they are drawn one from each of m
 is resampled: each sample is replaced by a neighbour in length, scaled by what a line through the medians of neighbours
 says of their lengths (a bootstrap of a stratified design by its residuals, sections 3.2 and 6.2.3). Otherwise the
 spread of the lengths, which is the same in every repetition, would be taken for noise.
+
+Repetitions that two models took in turns, on the same rows, are resampled as pairs: equal seeds pick the same ones, so
+that drift common to both cancels in the ratio. They are kept whole. The pairs hold all the noise there is, and samples
+drawn anew within them would add that of single samples once more, which is now most of it (section 3.8, strategy 2).
 """
 
 from __future__ import annotations
@@ -36,11 +40,14 @@ def quantile_draws(
     quantiles: Sequence[float],
     resamples: int = RESAMPLES,
     seed: int = 0,
+    *,
+    whole: bool = False,
 ) -> Floats:
     """Latency quantiles of all repetitions together, on each resample.
 
     Args:
         repetitions: latencies and input lengths of the samples of each.
+        whole: whether the samples of a repetition stay as they are.
 
     Returns:
         Shape (resamples, quantiles), in the unit of the latencies, by the median-unbiased estimate that
@@ -51,7 +58,8 @@ def quantile_draws(
     random = np.random.default_rng(seed + 1)
     found = np.empty((resamples, len(quantiles)))
     for block in np.array_split(np.arange(resamples), math.ceil(resamples / _BLOCK)):
-        drawn = [_drawn([ordered[number] for number in picks[draw]], random) for draw in block]
+        chosen = [[ordered[number] for number in picks[draw]] for draw in block]
+        drawn = [_whole(some) if whole else _drawn(some, random) for some in chosen]
         counts = np.array([len(samples) for samples in drawn])
         for count in np.unique(counts):
             alike = np.flatnonzero(counts == count)
@@ -103,6 +111,10 @@ def _drawn(repetitions: Sequence[_Repetition], random: np.random.Generator) -> F
         for one in repetitions
     ]
     return np.concatenate(samples)
+
+
+def _whole(repetitions: Sequence[_Repetition]) -> Floats:
+    return np.concatenate([one.expected * one.noise for one in repetitions])
 
 
 def _in_strata(latencies: Sequence[int], lengths: Sequence[int]) -> _Repetition:

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from podium.errors import InputError
 from podium.evaluation.bootstrap import PAIRED_METHOD, paired_difference
 from podium.records import Interval
 from podium.records.base import Frozen
 from podium.selection.contrasts import Contrast, Known, Verdict, contrast, judge, obstacles
-from podium.selection.estimates import QUANTITIES, SCORES, SEED, Entrant, Estimate, Missing, Quantity, estimates
+from podium.selection.estimates import (
+    QUANTITIES,
+    SCORES,
+    SEED,
+    Entrant,
+    Estimate,
+    Missing,
+    Quantity,
+    estimates,
+    in_pairs,
+    took_turns,
+)
 from podium.selection.expression import Check, Operand, parse
 
 EXACT = "exact"
 """Method of an interval without width: neither side was measured more than once, nor had to be."""
 
+_Side = tuple[Entrant, Known]
 _CONFIDENCE = 0.95
 _RESAMPLES = 5000
+_METHODS = {"rows": PAIRED_METHOD, "repetitions": "hierarchical bootstrap, Welch's t"}
+_PAIRED = "bootstrap of repetitions in pairs, Student's t"
 
 
 class ComparedRun(Frozen):
-    """One of the runs; `record` is what it was read from, `notes` what stands against its figures."""
+    """One of the runs; `record` is what it was read from, `notes` what is to be known of its figures."""
 
     name: str
     model: str
@@ -103,20 +118,44 @@ def compare_runs(entrants: Sequence[Entrant], checks: Sequence[str]) -> RunsComp
         raise InputError(f"at least two runs are needed to be compared, but got {len(entrants)}")
     parsed = [parse(text, tuple(QUANTITIES)) for text in checks]
     known = [(entrant, estimates(entrant)) for entrant in entrants]
-    baseline, others = known[0], known[1:]
+    pairs = [_pair(one, known[0]) for one in known[1:]]
     return RunsComparison(
         runs=tuple(_run(entrant, entrants[0]) for entrant in entrants),
         rows=tuple(
-            _row(quantity, baseline, others)
+            _row(quantity, known, pairs)
             for quantity in QUANTITIES.values()
             if any(isinstance(held[quantity.name], Estimate) for _, held in known)
         ),
-        checks=tuple(_checked(check, one, baseline) for check in parsed for one in others),
+        checks=tuple(_checked(check, pair) for check in parsed for pair in pairs),
     )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A run and the baseline: as each is on its own, and for what holds one against the other."""
+
+    alone: tuple[_Side, _Side]
+    contrasted: tuple[_Side, _Side]
+
+    def sides(self, check: Check) -> tuple[_Side, _Side]:
+        """Run and baseline as the check needs them."""
+        return self.contrasted if len({operand.side for operand in check.operands}) > 1 else self.alone
+
+
+def _pair(run: _Side, baseline: _Side) -> _Pair:
+    alone = (run, baseline)
+    if not took_turns(run[0], baseline[0]):
+        return _Pair(alone, alone)
+    return _Pair(alone, ((run[0], in_pairs(*run)), (baseline[0], in_pairs(*baseline))))
 
 
 def _run(entrant: Entrant, first: Entrant) -> ComparedRun:
     notes = list(entrant.notes)
+    if entrant is not first and took_turns(entrant, first):
+        notes.append(
+            f"its repetitions were taken in turns with those of {first.name} and are compared in pairs: what slowed "
+            "the machine for a while slowed both"
+        )
     if entrant.measurement and first.measurement and entrant.data != first.data:
         notes.append(
             f"its data are not those of {first.name}: a difference in cost may come from the lengths of their rows"
@@ -130,14 +169,14 @@ def _run(entrant: Entrant, first: Entrant) -> ComparedRun:
     )
 
 
-def _row(quantity: Quantity, baseline: tuple[Entrant, Known], others: Sequence[tuple[Entrant, Known]]) -> Row:
+def _row(quantity: Quantity, known: Sequence[_Side], pairs: Sequence[_Pair]) -> Row:
     return Row(
         name=quantity.name,
         title=quantity.title,
         unit=quantity.unit,
         better=quantity.better,
-        figures=tuple(_figure(known[quantity.name]) for _, known in (baseline, *others)),
-        differences=tuple(_difference(quantity, one, baseline) for one in others),
+        figures=tuple(_figure(held[quantity.name]) for _, held in known),
+        differences=tuple(_difference(quantity, pair) for pair in pairs),
     )
 
 
@@ -147,8 +186,9 @@ def _figure(held: Estimate | Missing) -> Figure:
     return Figure(value=held.value, interval=held.interval)
 
 
-def _difference(quantity: Quantity, run: tuple[Entrant, Known], baseline: tuple[Entrant, Known]) -> Difference:
+def _difference(quantity: Quantity, pair: _Pair) -> Difference:
     check = parse(f"{quantity.name} > baseline", (quantity.name,))
+    run, baseline = pair.sides(check)
     found = obstacles(check, run, baseline)
     if found:
         return Difference(reasons=tuple(found))
@@ -168,7 +208,8 @@ def _paired(metric: str, run: Entrant, baseline: Entrant) -> Interval:
     return paired_difference(run.predictions, baseline.predictions, metric, _CONFIDENCE, _RESAMPLES, SEED)[0]
 
 
-def _checked(check: Check, run: tuple[Entrant, Known], baseline: tuple[Entrant, Known]) -> CheckResult:
+def _checked(check: Check, pair: _Pair) -> CheckResult:
+    run, baseline = pair.sides(check)
     name = run[0].name
     found = obstacles(check, run, baseline)
     if found:
@@ -188,7 +229,7 @@ def _checked(check: Check, run: tuple[Entrant, Known], baseline: tuple[Entrant, 
     )
 
 
-def _values(check: Check, run: tuple[Entrant, Known], baseline: tuple[Entrant, Known]) -> Mapping[Operand, Estimate]:
+def _values(check: Check, run: _Side, baseline: _Side) -> Mapping[Operand, Estimate]:
     sides = {"run": run[1], "baseline": baseline[1]}
     found = {operand: sides[operand.side][operand.name] for operand in check.operands}
     return {operand: held for operand, held in found.items() if isinstance(held, Estimate)}
@@ -208,9 +249,10 @@ def _needed(contrasted: Contrast) -> str:
 
 
 def _method(contrasted: Contrast) -> str:
-    kinds = {part.kind for part in contrasted.parts}
-    names = {"rows": PAIRED_METHOD, "repetitions": "hierarchical bootstrap, Welch's t"}
-    return " and ".join(names[kind] for kind in sorted(kinds, reverse=True)) or EXACT
+    names = {
+        _PAIRED if part.paired and part.kind == "repetitions" else _METHODS[part.kind] for part in contrasted.parts
+    }
+    return " and ".join(sorted(names, reverse=True)) or EXACT
 
 
 def _relative(contrasted: Contrast) -> Interval:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,19 +19,31 @@ LABELS = ("no", "yes")
 
 
 def repetitions(
-    seed: int, slower: float = 1.0, count: int = 3, samples: int = 100, spread: float = 0.01
+    seed: int,
+    slower: float = 1.0,
+    count: int = 3,
+    samples: int = 100,
+    spread: float = 0.01,
+    drift: Sequence[float] | None = None,
+    session: str = "",
 ) -> list[RepetitionResult]:
-    """Repetitions on the same rows for every seed; their levels have a standard deviation of `spread`."""
+    """Repetitions on the same rows for every seed; their levels have a standard deviation of `spread`.
+
+    Args:
+        drift: by how much the machine slows each repetition.
+    """
     noise = np.random.default_rng(seed)
     lengths = np.random.default_rng(7).lognormal(3.5, 0.6, size=count * samples).astype(int) + 2
     hands = np.random.default_rng(8).permuted(np.sort(lengths).reshape(samples, count), axis=1)
     found = []
     for number in range(count):
-        level = slower * np.exp(noise.normal(0, spread))
+        level = slower * np.exp(noise.normal(0, spread)) * (drift[number] if drift is not None else 1)
         jitter = np.exp(noise.normal(0, 0.03, size=samples)) * (1 + (noise.random(samples) < 0.02) * noise.random())
         times = (2e6 + 5e4 * hands[:, number]) * level * jitter
         found.append(
             RepetitionResult(
+                session=session,
+                number=number,
                 pid=number,
                 load_seconds=0.4 * level,
                 warm_up_ns=[],
@@ -43,6 +56,16 @@ def repetitions(
                 energy_note="there is no power meter",
             )
         )
+    return found
+
+
+def in_turns(seed: int, slower: float, drift: float, session: str = "s", **changes: Any) -> list[Entrant]:
+    """Two entrants of one session, the second `slower`; the machine's speed varies by `drift` between repetitions."""
+    common = np.exp(np.random.default_rng((seed, 1)).normal(0, drift, size=changes.get("count", 3)))
+    found = []
+    for number, factor in enumerate((1.0, slower)):
+        made = repetitions(2 * seed + number + 1000, factor, drift=common, session=session, **changes)
+        found.append(entrant(f"{seed}-{number}", 1, measurement=measurement(made), repetitions=made, predictions=None))
     return found
 
 

@@ -40,6 +40,14 @@ def test_equal_lengths_and_few_samples_can_be_resampled() -> None:
     assert ((draws >= 80) & (draws <= 130)).all()
 
 
+def test_repetitions_can_be_kept_whole() -> None:
+    found = [([100, 120, 110], [7, 9, 8]), ([90, 200], [7, 30])]
+    draws = quantile_draws(found, [0.5], resamples=20, whole=True)[:, 0]
+    picks = repetition_picks(2, 20, 0)
+    expected = [np.median(np.concatenate([found[number][0] for number in draw])) for draw in picks]
+    assert draws == pytest.approx(expected)
+
+
 def test_repetitions_are_the_same_for_every_quantity() -> None:
     values = np.array([1.0, 10.0, 100.0])
     expected = values[repetition_picks(3, 40, 0)].mean(axis=1)

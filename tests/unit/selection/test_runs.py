@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from podium.errors import InputError
+from podium.records import Interval
 from podium.selection.estimates import QUANTITIES, Entrant
 from podium.selection.runs import CheckResult, Difference, Row, RunsComparison, compare_runs
-from tests.unit.selection.simulated import HARDWARE, entrant, measurement, predictions, repetitions
+from tests.unit.selection.simulated import HARDWARE, entrant, in_turns, measurement, predictions, repetitions
 
 
 def row(compared: RunsComparison, name: str) -> Row:
@@ -53,6 +57,89 @@ def test_a_planted_slowdown_is_detected_and_a_planted_nothing_is_not() -> None:
     real = [one.real for one in row(compared, "p50").differences]
     assert min(verdicts[:20].count("fail"), real[:20].count(True)) >= 18
     assert max(verdicts[20:].count("fail"), real[20:].count(True)) <= 2
+
+
+def changes_in(name: str, pairs: Sequence[list[Entrant]]) -> list[Interval]:
+    found = [row(compare_runs(pair, ()), name).differences[0].change for pair in pairs]
+    return [change for change in found if change is not None]
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.15])
+def test_intervals_of_pairs_cover_the_truth_with_and_without_common_drift(drift: float) -> None:
+    """At 95 % confidence, with three repetitions a side that differ by 1 % beside the drift."""
+    pairs = [in_turns(seed, 1.1, drift) for seed in range(30)]
+    for name, truth in (("p50", 0.1), ("throughput", 1 / 1.1 - 1)):
+        covered = sum(change.low <= truth <= change.high for change in changes_in(name, pairs))
+        assert covered >= 26, name
+
+
+def test_common_drift_does_not_widen_the_interval_of_pairs() -> None:
+    def width(drift: float, session: str) -> float:
+        pairs = [in_turns(seed, 1.1, drift, session) for seed in range(5)]
+        return statistics.median(change.high - change.low for change in changes_in("p50", pairs))
+
+    apart, paired, still = width(0.15, ""), width(0.15, "s"), width(0.0, "s")
+    assert paired < apart / 3
+    assert paired < 2.5 * still
+
+
+def test_a_difference_within_drift_is_real_in_pairs_only() -> None:
+    paired, apart = (in_turns(3, 1.15, drift=0.15, session=name, count=5) for name in ("s", ""))
+    assert [row(compare_runs(one, ()), "p50").differences[0].real for one in (paired, apart)] == [True, False]
+    check = "p50 > 1.03 * baseline"
+    assert [compare_runs(one, [check]).verdict for one in (paired, apart)] == ["fail", "cannot judge"]
+
+
+def test_a_comparison_in_pairs_says_so() -> None:
+    compared = compare_runs(in_turns(1, 1.1, 0.0), ["p50 > baseline"])
+    assert compared.runs[0].notes == ()
+    assert (
+        "its repetitions were taken in turns with those of 1-0 and are compared in pairs" in compared.runs[1].notes[0]
+    )
+    assert compared.checks[0].ratio is not None
+    assert compared.checks[0].ratio.method == "bootstrap of repetitions in pairs, Student's t"
+
+
+def numbered(found: Entrant, numbers: Sequence[int], session: str = "s") -> Entrant:
+    marks = zip(found.repetitions, numbers, strict=True)
+    return replace(
+        found,
+        repetitions=[one.model_copy(update={"session": session, "number": number}) for one, number in marks],
+    )
+
+
+def test_only_the_same_repetitions_of_one_session_are_pairs() -> None:
+    first, second = in_turns(1, 1.1, 0.15)
+    others = [
+        numbered(second, (0, 1, 2), "other"),
+        numbered(second, (0, 1, 2), ""),
+        numbered(second, (3, 4, 5)),
+        numbered(second, (0, 1, 1)),
+    ]
+    compared = compare_runs([first, second, *others], ())
+    assert [len(run.notes) for run in compared.runs] == [0, 1, 0, 0, 0, 0]
+    paired, *rest = (one.change for one in row(compared, "p50").differences)
+    assert paired is not None
+    assert all(one is not None and one.high - one.low > 2 * (paired.high - paired.low) for one in rest)
+
+
+def test_pairs_are_found_by_number_in_whatever_order_they_are_stored() -> None:
+    first, second = in_turns(1, 1.1, 0.15)
+    shuffled = replace(second, repetitions=second.repetitions[::-1])
+    assert changes_in("p50", [[first, second]]) == changes_in("p50", [[first, shuffled]])
+
+
+def test_a_model_held_against_itself_is_the_same() -> None:
+    first, _ = in_turns(1, 1.1, 0.15)
+    compared = compare_runs([first, first], ["p50 > baseline", "p50 > 1.03 * baseline"])
+    assert [one.verdict for one in compared.checks] == ["cannot judge", "pass"]
+    (change,) = changes_in("p50", [[first, first]])
+    assert change.low == pytest.approx(change.high, abs=1e-9)
+
+
+def test_a_check_of_one_side_does_not_depend_on_turns() -> None:
+    paired, apart = (in_turns(1, 1.1, 0.15, session=name) for name in ("s", ""))
+    assert compare_runs(paired, ["p50 > 4"]).checks == compare_runs(apart, ["p50 > 4"]).checks
 
 
 def test_quality_is_paired_on_the_same_rows_in_any_order() -> None:
