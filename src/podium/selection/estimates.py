@@ -171,11 +171,12 @@ def _quality(entrant: Entrant) -> dict[str, Estimate | Missing]:
 
 
 def rows_of(predictions: Predictions) -> str:
-    """A digest of held-out rows and their truth, whatever their order."""
+    """A digest of held-out rows, their truth and their documents, whatever their order: what is resampled alike."""
     ordered = predictions.aligned_to(sorted(predictions.ids))
     named = predictions.task == "ner"
     truth = [list(row) if named else predictions.labels[row] for row in ordered.truth]
-    return digest_bytes(canonical_json({"ids": list(ordered.ids), "truth": truth}))
+    documents = {} if ordered.documents is None else {"documents": list(ordered.documents)}
+    return digest_bytes(canonical_json({"ids": list(ordered.ids), "truth": truth, **documents}))
 
 
 def _costs(entrant: Entrant) -> dict[str, Estimate | Missing]:
