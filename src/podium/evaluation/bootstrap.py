@@ -2,11 +2,11 @@
 
 Rows are resampled with replacement, and documents with all their sentences where sentences belong to documents: they
 are not independent of each other (the cluster bootstrap of Field and Welsh, Bootstrapping Clustered Data, Journal of
-the Royal Statistical Society B 69, 2007). The interval is the percentile interval of Efron and
-Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Two models are compared on the same resamples (Koehn,
-Statistical Significance Tests for Machine Translation Evaluation, 2004). The p-value is the two-sided achieved
-significance level of a difference of zero, twice the smaller tail with one added to both counts so that it is never 0
-(Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.2).
+the Royal Statistical Society B 69, 2007). The interval is the percentile interval of Efron and Tibshirani, An
+Introduction to the Bootstrap (1993), chapter 13. Two models are compared on the same resamples (Koehn, Statistical
+Significance Tests for Machine Translation Evaluation, 2004). The p-value is the two-sided achieved significance level
+of a difference of zero, twice the smaller tail with one added to both counts so that it is never 0 (Davison and
+Hinkley, Bootstrap Methods and their Application, 1997, section 4.2).
 
 Resampling is exact but drawn by groups of rows, or documents, that add the same to the sums: the sizes of the groups in
 a resample are multinomial.
