@@ -93,16 +93,19 @@ def _variant(made: Variant, given: ReportInputs) -> VariantView:
     champion = next((one for one in given.selection.leaderboard if one.model_digest == made.model_digest), None)
     return VariantView(
         made=made,
-        score=_score(made, champion),
+        score=_score(made, champion, given),
         measurement=next(iter(found), None),
         is_winner=(made.backbone, made.variant) == (given.decision.winner, given.decision.winner_variant),
     )
 
 
-def _score(made: Variant, champion: LeaderboardEntry | None) -> Interval | None:
-    if made.check:
-        return made.check.score
-    return champion.test if champion and made.variant == "eager" else None
+def _score(made: Variant, champion: LeaderboardEntry | None, given: ReportInputs) -> Interval | None:
+    """As the decision saw it; of a variant that was no candidate, as its check did."""
+    scores = given.decision.evidence.variant_scores if given.decision.evidence else ()
+    own = (score.test for score in scores if (score.backbone, score.variant) == (made.backbone, made.variant))
+    if (seen := next(own, None)) or made.check is None:
+        return seen or (champion.test if champion and made.variant == "eager" else None)
+    return made.check.score
 
 
 def _grid(measurement: Measurement, sizes: Sequence[int]) -> list[GridRow]:
