@@ -119,8 +119,8 @@ def test_the_measurement_follows_from_the_raw_samples(measured: tuple[Measuremen
 
 def test_each_repetition_is_reported(measured: tuple[Any, dict[str, Any], list[dict[str, Any]]]) -> None:
     _, samples, events = measured
-    assert [(event["event"], event["backbone"], event["number"]) for event in events] == [
-        ("benchmark_repetition", "tiny", number) for number in range(3)
+    assert [(event["event"], event["model"], event["number"]) for event in events] == [
+        ("benchmark_repetition", "tiny (eager)", number) for number in range(3)
     ]
     medians = [statistics.median(item["latency_ns"]) / 1e6 for item in samples["repetitions"]]
     assert [event["p50"] for event in events] == pytest.approx(medians)

@@ -103,7 +103,7 @@ def benchmark_generation(
 
     def told(number: int, result: GenerationResult) -> None:
         first = statistics.median(result.first_token_ns) / _NS_PER_MS
-        emit("benchmark_repetition", backbone=name, number=number, of=len(specs), p50=first)
+        emit("benchmark_repetition", model=name, number=number, of=len(specs), p50=first)
 
     with core_slots(EVERY_CORE):
         results = repeat(specs, GenerationResult, folder, "repetition", config.max_seconds, told)

@@ -142,7 +142,8 @@ def _repetitions(
     def told(number: int, results: list[RepetitionResult]) -> None:
         for subject, result in zip(subjects, results, strict=True):
             p50 = statistics.median(result.latency_ns) / _NS_PER_MS
-            emit("benchmark_repetition", backbone=subject.name, variant=subject.variant, number=number, of=len(rounds), p50=p50)
+            model = f"{subject.name} ({subject.variant})"
+            emit("benchmark_repetition", model=model, number=number, of=len(rounds), p50=p50)
 
     found = take_turns(rounds, RepetitionResult, folders, "repetition", config.max_seconds, told)
     name = uuid.uuid4().hex

@@ -165,7 +165,8 @@ class State:
         return f"trial {trial.number} done: {number(trial.score)}  (best is trial {best.number}: {number(best.score)})"
 
     def _on_benchmark_repetition(self, event: dict[str, Any]) -> str:
-        line = f"{event['backbone']} ({event['variant']}) repetition {event['number'] + 1} of {event['of']}: p50 {event['p50']:.2f} ms"
+        which = f"repetition {event['number'] + 1} of {event['of']}"
+        line = f"{event['model']} {which}: p50 {event['p50']:.2f} ms"
         self._note(event, line)
         return line
 
