@@ -101,14 +101,14 @@ def _latency(predictor: Predictor, spec: RepetitionSpec, seconds: float, next_tu
 def _batches(
     predictor: Predictor, spec: RepetitionSpec, seconds: float, meter: EnergyMeter, next_turn: NextTurn
 ) -> list[int]:
-    """Times of full batches for `seconds`, after one that is not timed; see `scenarios.offline`."""
+    """Times of full batches for `seconds`, in each turn after one that is not timed; see `scenarios.offline`."""
     each, least = (_TURN_SECONDS, 1) if spec.alternates else (seconds, scenarios.LEAST_BATCHES)
     batches = scenarios.full_batches(spec.rows, spec.batch_size)
+    untimed = next(batches)
     times: list[int] = []
     while seconds > 0 or len(times) < scenarios.LEAST_BATCHES:
         next_turn("offline")
-        if not times:
-            predictor(next(batches))
+        predictor(untimed)
         started = time.perf_counter()
         times += scenarios.timed_batches(predictor, batches, min(seconds, each), least, meter)
         seconds -= time.perf_counter() - started

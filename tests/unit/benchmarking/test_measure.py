@@ -90,10 +90,12 @@ def test_among_others_batches_go_on_where_the_turn_before_ended(
     monkeypatch.setattr(measure, "_TURN_SECONDS", 0.0)
     found = repeat(noted, tmp_path, alternates=True, max_seconds=0.02)
     turns = noted.turns("offline")
-    batches = [batch for turn in turns for batch in turn]
-    assert [len(turn) for turn in turns[:3]] == [2, 1, 1]
-    assert len(found.batch_ns) == len(batches) - 1
-    assert batches[:4] == [ROWS[:4], ROWS[4:8], ROWS[8:], ROWS[:4]]
+    assert {len(turn) for turn in turns} == {2}
+    assert all(turn[0] == ROWS[:4] for turn in turns), "not timed"
+    timed = [turn[1] for turn in turns]
+    assert timed[:4] == [ROWS[4:8], ROWS[8:], ROWS[:4], ROWS[4:8]]
+    assert len(found.batch_ns) == len(timed)
+    assert found.batch_tokens == 6 * 4 * len(timed)
 
 
 @pytest.mark.parametrize("alternates", [False, True])

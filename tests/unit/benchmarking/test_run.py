@@ -154,6 +154,11 @@ def test_models_of_one_session_take_turns_in_alternating_order(recorded: type[Re
     ]
 
 
+def test_another_model_begins_the_next_repetition(recorded: type[Recorded], tmp_path: Path) -> None:
+    measure(tmp_path, "a", "b", repetitions=3)
+    assert [line.split()[1] for line in recorded.log if line.startswith("load")] == ["a", "b", "b", "a", "a", "b"]
+
+
 def test_repetitions_name_their_session_and_number(recorded: type[Recorded], tmp_path: Path) -> None:
     a, b = measure(tmp_path, "a", "b", repetitions=3)
     assert [one["number"] for one in a] == [one["number"] for one in b] == [0, 1, 2]
