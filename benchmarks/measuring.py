@@ -2,12 +2,15 @@
 
     python benchmarks/measuring.py [bare] [timer] [repeat] [power] [--quick]
 
-- bare: median latency of Podium's own repetition against a bare loop over the same rows, in processes of the same kind
-  that take turns; and what the loop of `podium.benchmarking.scenarios` itself costs per call.
+- bare: Podium's loop against a bare one over the same rows: in one process with one predictor, in turns of a few rows;
+  then Podium's own repetition against a bare loop in processes of the same kind, one after the other; and what the loop
+  of `podium.benchmarking.scenarios` itself costs per call.
 - timer: the forward pass alone by `torch.utils.benchmark.Timer` and by Podium's loop, in one process.
-- repeat: the whole benchmark ten times; how far its medians are apart.
-- power: a slowdown of 10 % and one of 0 % planted in ten pairs of benchmarks each: how often `--fail-if` and the
-  comparison detect them. It is a busy wait in the code of a copy of the model, calibrated to a tenth of the latency.
+- repeat: the whole benchmark of two copies of the model, as one session, ten times; how far the medians of one of them
+  are apart, and how far the ratios of the two.
+- power: a slowdown of 10 % and one of 0 % planted in ten pairs of copies each, every pair measured as one session: how
+  often `--fail-if` and the comparison detect them. It is a busy wait in the code of a copy of the model, calibrated to
+  a tenth of the latency.
 
 All of it needs a machine that does nothing else; `--quick` takes fewer samples and pairs and tells only that it runs.
 """
@@ -24,17 +27,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from podium.benchmarking.launch import repeat, worker_environment
+from podium.benchmarking.predictor import Predictor
 from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import Row, deal, sample_rows
 from podium.benchmarking.spec import PredictorSpec, RepetitionResult, RepetitionSpec
+from podium.benchmarking.subject import Subject
 from podium.config.benchmark import BenchmarkConfig
-from podium.records import Measurement
 from podium.selection.estimates import Entrant
 from podium.selection.runs import compare_runs
 
@@ -57,6 +61,12 @@ class SlowBert(BertForSequenceClassification):
         return found
 """
 """Remote code of a copy of the model: its forward pass takes `slower` times as long again."""
+
+TURN = 5
+"""Rows that both loops time before they take turns."""
+
+ROUNDS = 4
+"""Times that all rows are gone through; who is first with a row alternates."""
 
 _MS = 1e6
 
@@ -125,8 +135,8 @@ def repetition_spec(model: Path, own: Sequence[Row], output: Path) -> Repetition
     )
 
 
-def bare_loop(spec_file: Path) -> list[int]:
-    """What a user would write: warm up, then time each call. Nothing of Podium but the predictor."""
+def warm_predictor(spec_file: Path) -> tuple[Predictor, list[Row]]:
+    """What a user would do first: load, and call a few times; and the rows to time."""
     from podium.benchmarking.predictor import predictor_class
 
     spec = RepetitionSpec.model_validate_json(spec_file.read_bytes())
@@ -136,28 +146,64 @@ def bare_loop(spec_file: Path) -> list[int]:
     predictor = kind(spec)
     for row in spec.rows[:16]:
         predictor([row])
+    return predictor, spec.rows
+
+
+def bare_loop(predictor: Predictor, own: Sequence[Row]) -> list[int]:
+    """What a user would write: time each call. Nothing of Podium but the predictor."""
     times = []
-    for row in spec.rows:
+    for row in own:
         started = time.perf_counter_ns()
         predictor([row])
         times.append(time.perf_counter_ns() - started)
     return times
 
 
+def both_loops(predictor: Predictor, own: Sequence[Row]) -> list[float]:
+    """Podium's loop by the bare one, in turns of a few rows that both time: the median ratio of each turn."""
+    from podium.benchmarking.scenarios import single_stream
+
+    parts = [own[first : first + TURN] for first in range(0, len(own), TURN)]
+    shares = []
+    for number, part in enumerate(parts * ROUNDS):
+        bare_first = (number + number // len(parts)) % 2 == 0
+        before = bare_loop(predictor, part) if bare_first else []
+        podium = single_stream(predictor, part, 60.0)
+        bare = before or bare_loop(predictor, part)
+        shares.append(statistics.median(a / b for a, b in zip(podium, bare, strict=True)))
+    return shares
+
+
+def in_process(loop: str, spec_file: Path) -> list[float]:
+    """What `bare_loop` or `both_loops` gives in a process like that of a repetition."""
+    command = [sys.executable, __file__, "--loop", loop, "--spec", str(spec_file)]
+    environment = {**os.environ, **worker_environment(1)}
+    done = subprocess.run(command, capture_output=True, check=True, text=True, env=environment)
+    found: list[float] = json.loads(done.stdout)
+    return found
+
+
 def bare(model: Path, scale: Scale, work: Path) -> None:
+    file = work / "both.spec.json"
+    spec = repetition_spec(model, rows(scale.pairs * scale.samples), work / "both.result.json")
+    file.write_text(spec.model_dump_json())
+    shares = in_process("both", file)
+    report("bare: in one process, podium / bare loop", shares, f"turns of {TURN} rows")
+    bare_apart(model, scale, work)
+    print(f"bare: podium's loop costs {own_cost_ns():.0f} ns per call")
+
+
+def bare_apart(model: Path, scale: Scale, work: Path) -> None:
+    """The same in processes of their own, where the machine's drift from one to the next is in it."""
     hands = deal(rows(scale.pairs * scale.samples), scale.pairs, scale.samples)
     shares = []
     for number, hand in enumerate(hands):
         spec = repetition_spec(model, hand, work / f"bare-{number}.result.json")
         file = work / f"bare-{number}.spec.json"
         file.write_text(spec.model_dump_json())
-        command = [sys.executable, __file__, "--bare-loop", str(file)]
 
-        def loop(command: list[str] = command) -> float:
-            done = subprocess.run(
-                command, capture_output=True, check=True, text=True, env={**os.environ, **worker_environment(1)}
-            )
-            return statistics.median(json.loads(done.stdout))
+        def loop(file: Path = file) -> float:
+            return statistics.median(in_process("bare", file))
 
         def podium(spec: RepetitionSpec = spec, number: int = number) -> float:
             (result,) = repeat([spec], RepetitionResult, work, f"bare-podium-{number}", 60)
@@ -167,9 +213,7 @@ def bare(model: Path, scale: Scale, work: Path) -> None:
         times = {first.__name__: first(), second.__name__: second()}
         shares.append(times["podium"] / times["loop"])
         print(f"  pair {number}: podium {times['podium'] / _MS:.3f} ms, bare loop {times['loop'] / _MS:.3f} ms")
-    low, high = _t_interval(shares)
-    print(f"bare: podium / bare loop {statistics.mean(shares):.4f} (95 % {low:.4f} to {high:.4f}, {len(shares)} pairs)")
-    print(f"bare: podium's loop costs {own_cost_ns():.0f} ns per call")
+    report("bare: in processes one after the other, podium / bare loop", shares, "pairs")
 
 
 def own_cost_ns(calls: int = 20_000) -> float:
@@ -207,45 +251,54 @@ def timer(model: Path, scale: Scale, work: Path) -> None:
         theirs = measured.blocked_autorange(min_run_time=0.5).median * 1e9
         shares.append(own / theirs)
         print(f"  podium's loop {own / _MS:.3f} ms, torch.utils.benchmark {theirs / _MS:.3f} ms")
-    low, high = _t_interval(shares)
-    print(f"timer: podium / torch {statistics.mean(shares):.4f} (95 % {low:.4f} to {high:.4f}, {len(shares)} rounds)")
+    report("timer: podium / torch", shares, "rounds")
 
 
-def measure(model: Path, scale: Scale, work: Path, name: str) -> Entrant:
-    """One benchmark of the model."""
+def measure(models: Mapping[str, Path], scale: Scale, work: Path) -> dict[str, Entrant]:
+    """One benchmark of some models, by name, as one session."""
     config = BenchmarkConfig(
         device="cpu", threads=1, samples=scale.samples, repetitions=scale.repetitions, max_seconds=60
     )
     texts = rows(scale.samples * scale.repetitions)
-    measurement, samples = benchmark(
-        model, name, "eager", "d" * 64, texts, "text-classification", config, work, trust_remote_code=True
-    )
-    found = [RepetitionResult.model_validate(one) for one in samples["repetitions"]]
-    return Entrant(
-        name=name, model="bert-tiny (eager)", record="", hardware={}, measurement=measurement, repetitions=found
-    )
+    subjects = [Subject(path, name, "eager", "d" * 64, trust_remote_code=True) for name, path in models.items()]
+    made = benchmark(subjects, texts, "text-classification", config, work)
+    return {
+        name: Entrant(
+            name=name,
+            model="bert-tiny (eager)",
+            record="",
+            hardware={},
+            measurement=measurement,
+            repetitions=[RepetitionResult.model_validate(one) for one in samples["repetitions"]],
+        )
+        for name, (measurement, samples) in zip(models, made, strict=True)
+    }
 
 
 def repeatability(model: Path, scale: Scale, work: Path) -> None:
-    found: list[Measurement] = []
+    figures: dict[str, list[float]] = {}
+    unstable = 0
     for number in range(scale.runs):
-        one = measure(model, scale, work, f"run-{number}").measurement
+        made = measure({"one": model, "other": model}, scale, work)
+        one, other = (made[name].measurement for name in ("one", "other"))
         assert one is not None
-        found.append(one)
-        print(f"  run {number}: p50 {one.quantile_ms(0.5):.3f} ms, {one.throughput_per_second.value:.0f} rows/s")
-    figures = {
-        "p50": [one.quantile_ms(0.5) or 0.0 for one in found],
-        "p90": [one.quantile_ms(0.9) or 0.0 for one in found],
-        "throughput": [one.throughput_per_second.value for one in found],
-        "memory": [one.peak_rss_mb for one in found],
-    }
+        assert other is not None
+        found = {f"p{100 * own.q:g}": own.value_ms for own in one.latency}
+        found |= {"throughput": one.throughput_per_second.value, "memory": one.peak_rss_mb}
+        found |= {
+            f"ratio of p{100 * a.q:g}": a.value_ms / b.value_ms for a, b in zip(one.latency, other.latency, strict=True)
+        }
+        found["ratio of throughput"] = one.throughput_per_second.value / other.throughput_per_second.value
+        for name, value in found.items():
+            figures.setdefault(name, []).append(value)
+        unstable += one.unstable
+        print(f"  run {number}: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
     for name, values in figures.items():
-        mean = statistics.mean(values)
         print(
-            f"repeat: {name} varies by {statistics.stdev(values) / mean:.2%} over {len(values)} runs, "
-            f"largest {max(values) / min(values) - 1:.2%} above smallest"
+            f"repeat: {name} varies by {statistics.stdev(values) / statistics.mean(values):.2%} over {len(values)} "
+            f"runs, largest {max(values) / min(values) - 1:.2%} above smallest"
         )
-    print(f"repeat: {sum(one.unstable for one in found)} of {len(found)} runs were flagged unstable")
+    print(f"repeat: {unstable} of {scale.runs} runs were flagged unstable")
 
 
 def power(model: Path, scale: Scale, work: Path) -> None:
@@ -268,7 +321,7 @@ def power(model: Path, scale: Scale, work: Path) -> None:
 def power_pair(copies: dict[str, Path], planted: str, number: int, scale: Scale, work: Path) -> tuple[str, bool]:
     """Verdict of the check, and whether the difference in p50 is called real; the sides take turns at going first."""
     order = ("baseline", planted) if number % 2 else (planted, "baseline")
-    made = {name: measure(copies[name], scale, work, name) for name in order}
+    made = measure({name: copies[name] for name in order}, scale, work)
     compared = compare_runs([made["baseline"], made[planted]], [CHECK])
     found = next(row for row in compared.rows if row.name == "p50").differences[0]
     assert found.change is not None
@@ -305,13 +358,16 @@ def forward_share(model: Path, scale: Scale) -> float:
     return statistics.median(shares)
 
 
-def _t_interval(values: Sequence[float]) -> tuple[float, float]:
+def report(what: str, shares: Sequence[float], of: str) -> None:
+    """Print the mean of some ratios, with Student's t interval."""
     from scipy.stats import t
 
-    margin = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
-    return statistics.mean(values) - margin, statistics.mean(values) + margin
+    mean = statistics.mean(shares)
+    margin = float(t.ppf(0.975, len(shares) - 1)) * statistics.stdev(shares) / len(shares) ** 0.5
+    print(f"{what} {mean:.4f} (95 % {mean - margin:.4f} to {mean + margin:.4f}, {len(shares)} {of})")
 
 
+LOOPS: dict[str, Callable[[Predictor, Sequence[Row]], Sequence[float]]] = {"bare": bare_loop, "both": both_loops}
 CHECKS = {"bare": bare, "timer": timer, "repeat": repeatability, "power": power}
 
 
@@ -319,10 +375,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"{', '.join(CHECKS)}; all when left out")
     parser.add_argument("--quick", action="store_true", help="fewer samples and pairs: tells only that it runs")
-    parser.add_argument("--bare-loop", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--loop", choices=LOOPS, help=argparse.SUPPRESS)
+    parser.add_argument("--spec", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.bare_loop:
-        print(json.dumps(bare_loop(given.bare_loop)))
+    if given.loop:
+        print(json.dumps(LOOPS[given.loop](*warm_predictor(given.spec))))
         return
     if unknown := set(given.checks) - set(CHECKS):
         parser.error(f"there is no check {', '.join(sorted(unknown))}; known are {', '.join(CHECKS)}")
