@@ -26,6 +26,7 @@ LEAST_BATCHES = 2
 """Timed batches of a repetition, however long they take."""
 
 _NS = 1_000_000_000
+_REFILL_NS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -61,18 +62,25 @@ def single_stream(
     """Latency of one row after another, batch size 1. Stops after `seconds`, but not before `least` rows.
 
     Args:
-        before: a row that is called first and not timed: it brings the model back into the caches.
+        before: a row that is called, untimed, for 50 ms first: after a pause caches and threads are cold.
     """
     end = time.perf_counter_ns() + int(seconds * _NS)
     times: list[int] = []
     with quiet():
         if before is not None:
-            call([before])
+            _call_for(call, before, _REFILL_NS)
         for row in rows:
             times.append(_timed(call, [row]))
             if len(times) >= least and time.perf_counter_ns() >= end:
                 break
     return times
+
+
+def _call_for(call: Call, row: Row, nanoseconds: int) -> None:
+    end = time.perf_counter_ns() + nanoseconds
+    call([row])
+    while time.perf_counter_ns() < end:
+        call([row])
 
 
 def offline(
