@@ -18,6 +18,7 @@ from podium.tracking.connection import PATIENCE_SECONDS, REQUEST_SECONDS
 from podium.tracking.mlflow_tracker import MlflowTracker
 from tests.unit.tracking import conformance
 from tests.unit.tracking.conformance import RecordingConformance
+from tests.unit.tracking.conformance_models import ModelConformance
 from tests.unit.tracking.support import Server, free_port, trial_record
 
 pytestmark = pytest.mark.integration
@@ -32,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
-class TestServer(RecordingConformance):
+class TestServer(RecordingConformance, ModelConformance):
     trials = 6
 
     @pytest.fixture

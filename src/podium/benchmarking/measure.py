@@ -86,8 +86,8 @@ def repetition(spec: RepetitionSpec, next_turn: NextTurn) -> RepetitionResult:
 def _latency(predictor: Predictor, spec: RepetitionSpec, seconds: float, next_turn: NextTurn) -> list[int]:
     """Latencies of the rows; of as many as `seconds` allow, but not before `spec.least_rows`."""
     each = _TURN_ROWS if spec.alternates else len(spec.rows)
-    # What ran in between has driven this model out of the caches and put its threads to sleep; a server of it alone would
-    # find both as the call before left them.
+    # What ran in between has driven this model out of the caches and put its threads to sleep; a server of it alone
+    # would find both as the call before left them.
     before = _middle(spec.rows) if spec.alternates else None
     times: list[int] = []
     while len(times) < len(spec.rows) and (seconds > 0 or len(times) < spec.least_rows):

@@ -119,6 +119,12 @@ def _common_documents(a: Predictions, b: Predictions) -> Sequence[str] | None:
     return a.documents
 
 
+def resampled_count(predictions: Predictions) -> int:
+    """How many rows, or documents, a resample draws."""
+    documents = len(set(predictions.documents or ()))
+    return documents if documents > 1 else len(predictions)
+
+
 def _of_what(documents: Sequence[str] | None) -> str:
     """What a method adds to its name."""
     if documents is None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from podium.benchmarking.spec import RepetitionResult
 from podium.benchmarking.statistics import CONFIDENCE, batch_rate, latency_quantile, samples_needed
-from podium.evaluation.bootstrap import bootstrap_interval, resampled_scores
+from podium.evaluation.bootstrap import bootstrap_interval, resampled_count, resampled_scores
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.keys import canonical_json, digest_bytes
@@ -94,7 +94,7 @@ class Estimate:
         kind: what was resampled.
         source: names it, so that equal names are the same rows, or repetitions that were taken in turns and resampled
             in pairs; empty for repetitions of nobody else.
-        count: of repetitions or rows.
+        count: of repetitions, or of what is resampled of the held-out rows: rows or documents.
         problem: why it cannot be told how sure the value is; empty otherwise.
     """
 
@@ -165,7 +165,7 @@ def _quality(entrant: Entrant) -> dict[str, Estimate | Missing]:
             resampled_scores(ordered, name, RESAMPLES, SEED),
             "rows",
             source,
-            len(ordered),
+            resampled_count(ordered),
         )
     return found
 

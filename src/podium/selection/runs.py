@@ -241,7 +241,7 @@ def _needed(contrasted: Contrast) -> str:
         return "the two terms are so close that no reasonable number of repetitions or rows would probably tell"
     kind, count = needed
     if kind == "rows":
-        return f"about {count:,} held-out rows would probably tell"
+        return f"about {count:,} held-out rows, or documents where there are any, would probably tell"
     return (
         f"about {count} repetitions of each (benchmark.repetitions={count}) would probably tell; so may more samples "
         "in each, or a quieter machine"

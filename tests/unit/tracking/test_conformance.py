@@ -12,12 +12,13 @@ from podium.errors import TrackingError
 from podium.tracking import Tracker, tracker_for
 from tests.unit.tracking import conformance
 from tests.unit.tracking.conformance import Conformance, RecordingConformance
+from tests.unit.tracking.conformance_models import ModelConformance
 from tests.unit.tracking.support import model_record
 
 weights = conformance.weights
 
 
-class TestSqlite(RecordingConformance):
+class TestSqlite(RecordingConformance, ModelConformance):
     @pytest.fixture(scope="class")
     def uri(self, tmp_path_factory: pytest.TempPathFactory) -> str:
         return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/a dir/mlflow.db"
