@@ -161,15 +161,19 @@ def bare_loop(predictor: Predictor, own: Sequence[Row]) -> list[int]:
 
 def both_loops(predictor: Predictor, own: Sequence[Row]) -> list[float]:
     """Podium's loop by the bare one, in turns of a few rows that both time: the median ratio of each turn."""
-    from podium.benchmarking.scenarios import single_stream
+    from podium.benchmarking.scenarios import quiet, single_stream
+
+    def alone(part: Sequence[Row]) -> list[int]:
+        with quiet():  # Podium's loop collects garbage before it begins, which empties caches: so many turns, so often
+            return bare_loop(predictor, part)
 
     parts = [own[first : first + TURN] for first in range(0, len(own), TURN)]
     shares = []
     for number, part in enumerate(parts * ROUNDS):
         bare_first = (number + number // len(parts)) % 2 == 0
-        before = bare_loop(predictor, part) if bare_first else []
+        before = alone(part) if bare_first else []
         podium = single_stream(predictor, part, 60.0)
-        bare = before or bare_loop(predictor, part)
+        bare = before or alone(part)
         shares.append(statistics.median(a / b for a, b in zip(podium, bare, strict=True)))
     return shares
 
