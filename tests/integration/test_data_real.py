@@ -11,6 +11,8 @@ from podium.config.schema import DatasetConfig
 from podium.data.artifact import DataArtifact
 from podium.data.fingerprint import fingerprint
 from podium.data.prepare import prepare
+from podium.data.readers import open_reader
+from podium.data.sources import resolve_sources
 
 pytestmark = pytest.mark.integration
 
@@ -49,10 +51,15 @@ def test_bbc_news_without_the_file_that_is_not_utf8(tmp_path: Path) -> None:
 )
 def test_conll_has_the_published_numbers(tmp_path: Path, name: str, sentences: int, entities: int) -> None:
     config = DatasetConfig(name="conll", path=f"{CONLL}{name}.txt", task="ner", deduplicate=False)
+    (source,) = resolve_sources(config)
+    rows = list(open_reader(source, config).rows())
+    assert len(rows) == sentences
+    assert sum(tag.startswith("B-") for row in rows for tag in row.values["tags"]) == entities
     found = prepare(config, 13, tmp_path / "out")
-    assert (found.read_rows, sum(found.rows.values()), found.rejected) == (sentences, sentences, 0)
-    begun = sum(count for counts in found.label_counts.values() for tag, count in counts.items() if tag[0] == "B")
-    assert begun == entities
+    removed = [
+        int(text.rsplit(" ", 1)[1]) for text in found.warnings if text.startswith("sentences removed from train")
+    ]
+    assert (found.read_rows, sum(found.rows.values()) + sum(removed), found.rejected) == (sentences, sentences, 0)
 
 
 def test_conll_with_its_own_splits(tmp_path: Path) -> None:
