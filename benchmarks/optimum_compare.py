@@ -88,7 +88,7 @@ def optimum_python(directory: Path) -> str:
 
 
 def main() -> None:
-    from measuring import save_model, t_interval
+    from measuring import report, save_model
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=10)
@@ -103,8 +103,7 @@ def main() -> None:
             times = {tool: timed(python, tool, model) for tool in order}
             shares.append(times["podium"] / times["optimum"])
             print(f"  pair {number}: podium {times['podium']:.3f} ms, optimum-benchmark {times['optimum']:.3f} ms")
-        low, high = t_interval(shares)
-        print(f"podium / optimum-benchmark {statistics.mean(shares):.4f} (95 % {low:.4f} to {high:.4f})")
+        report("podium / optimum-benchmark", shares, "pairs")
 
 
 def timed(python: str, tool: str, model: str) -> float:
