@@ -17,7 +17,7 @@ from podium.errors import ModelError
 from podium.evaluation.predictions import Predictions
 from podium.keys import Key
 from podium.records import DataRecord, DecisionRecord, Incumbent, ModelRecord, RunRecord
-from podium.stages.incumbent import incumbent_predictions
+from podium.stages.incumbent import IncumbentPredictions, incumbent_model, incumbent_predictions
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import tracker_for
@@ -58,6 +58,11 @@ def incumbent(smoke_run: Finished) -> Incumbent:
     return found
 
 
+def ask(step: StepRun, data: DataRecord, champion: Incumbent) -> IncumbentPredictions:
+    with step.store.scratch() as scratch:
+        return incumbent_predictions(step, data, champion, lambda: incumbent_model(step, champion, scratch / "model"))
+
+
 def test_a_model_asked_again_says_what_its_refit_said(store, model, data, tmp_path: Path) -> None:
     artifact = data.artifacts["data"]
     found = predict_test_rows(
@@ -93,10 +98,10 @@ def test_without_its_record_the_incumbent_is_taken_from_the_registry(
 ) -> None:
     elsewhere = ArtifactStore(str(tmp_path / "store"))
     elsewhere.put_artifact("data", store.fetch(data.artifacts["data"]))
-    seen = incumbent_predictions(step_in(elsewhere, smoke_run), data, incumbent(smoke_run))
+    seen = ask(step_in(elsewhere, smoke_run), data, incumbent(smoke_run))
     assert seen.predictions is not None and len(seen.predictions) == data.rows["test"]
     assert seen.made is not None and elsewhere.fetch(seen.made).is_dir()
-    own = incumbent_predictions(step_in(store, smoke_run), data, incumbent(smoke_run))
+    own = ask(step_in(store, smoke_run), data, incumbent(smoke_run))
     assert own.made is None and np.array_equal(own.predictions.predicted, seen.predictions.predicted)
 
 
@@ -106,7 +111,7 @@ def test_a_registered_model_that_was_changed_is_not_asked(
     elsewhere = ArtifactStore(str(tmp_path / "store"))
     elsewhere.put_artifact("data", store.fetch(data.artifacts["data"]))
     changed = incumbent(smoke_run).model_copy(update={"files_digest": "0" * 64})
-    seen = incumbent_predictions(step_in(elsewhere, smoke_run), data, changed)
+    seen = ask(step_in(elsewhere, smoke_run), data, changed)
     assert seen.predictions is None and "their digest differs" in seen.problem
 
 
@@ -146,10 +151,10 @@ def test_another_variant_of_the_champion_is_a_challenger_and_then_the_incumbent_
     champion = incumbent(smoke_copy)
     assert (champion.version, champion.variant, champion.model_digest) == ("2", "onnx", kept.model_digest)
     own_store = ArtifactStore(str(smoke_copy.folder / "podium-out" / "store"))
-    own = incumbent_predictions(step_in(own_store, smoke_copy), data, champion)
+    own = ask(step_in(own_store, smoke_copy), data, champion)
     elsewhere = ArtifactStore(str(tmp_path / "store"))
     elsewhere.put_artifact("data", store.fetch(data.artifacts["data"]))
-    seen = incumbent_predictions(step_in(elsewhere, smoke_copy), data, champion)
+    seen = ask(step_in(elsewhere, smoke_copy), data, champion)
     assert own.made is None and seen.made is not None, seen.problem
     assert np.array_equal(own.predictions.predicted, seen.predictions.predicted)
     assert own.predictions.probabilities == pytest.approx(seen.predictions.probabilities, abs=1e-6)

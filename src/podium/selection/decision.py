@@ -62,13 +62,7 @@ def judge(evidence: Evidence) -> Judgement:
         InputError: a measured variant has no score, or a candidate was not compared with the best within the
             constraints.
     """
-    choice = choose(
-        evidence.leaderboard,
-        evidence.comparisons,
-        evidence.measurements,
-        evidence.policy,
-        evidence.variant_scores,
-    )
+    choice = choice_of(evidence)
     winner = choice.winner
     verdict, reasons = decide(
         winner,
@@ -82,6 +76,21 @@ def judge(evidence: Evidence) -> Judgement:
         holder=evidence.incumbent_measurement,
     )
     return Judgement(choice, verdict, (*choice.reasons, *reasons))
+
+
+def choice_of(evidence: Evidence) -> Choice:
+    """The winner that follows from evidence, whatever the incumbent.
+
+    Raises:
+        InputError: see `judge`.
+    """
+    return choose(
+        evidence.leaderboard,
+        evidence.comparisons,
+        evidence.measurements,
+        evidence.policy,
+        evidence.variant_scores,
+    )
 
 
 def _withdrawn(evidence: Evidence, winner: Candidate) -> str:

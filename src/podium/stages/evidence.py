@@ -19,8 +19,14 @@ from podium.records import (
     VariantScore,
 )
 from podium.selection.comparison import compare
-from podium.selection.winner import Candidate, choose, contenders
-from podium.stages.incumbent import IncumbentPredictions, incumbent_measurement, incumbent_predictions
+from podium.selection.decision import choice_of
+from podium.selection.winner import contenders
+from podium.stages.incumbent import (
+    IncumbentPredictions,
+    incumbent_measurement,
+    incumbent_model,
+    incumbent_predictions,
+)
 from podium.stages.select import comparison_budget
 from podium.stages.step import StepRun
 
@@ -58,7 +64,7 @@ def gather(
         withdrawn=step.run.withdrawn,
     )
     evidence = evidence.model_copy(update={"comparisons": _against_best(step, evidence, held)})
-    winner = _winner(evidence)
+    winner = choice_of(evidence).winner
     if winner is None:
         return evidence, None
     own = (winner.name, held.of(winner.entry.backbone, winner.variant))
@@ -84,16 +90,6 @@ class _HeldOut:
         return Predictions.load(self._step.store.fetch(self._benchmark.artifacts[f"predictions.{backbone}.{variant}"]))
 
 
-def _winner(evidence: Evidence) -> Candidate | None:
-    return choose(
-        evidence.leaderboard,
-        evidence.comparisons,
-        evidence.measurements,
-        evidence.policy,
-        evidence.variant_scores,
-    ).winner
-
-
 def _against_best(step: StepRun, evidence: Evidence, held: _HeldOut) -> tuple[Comparison, ...]:
     """Every candidate within the constraints against the best of them."""
     found = contenders(evidence.leaderboard, evidence.measurements, evidence.policy, evidence.variant_scores)
@@ -110,11 +106,13 @@ def _against_incumbent(
     incumbent: Incumbent,
 ) -> tuple[Evidence, IncumbentPredictions]:
     """The evidence with the winner held against the incumbent, or with why it cannot be."""
-    seen = incumbent_predictions(step, data, incumbent)
-    if seen.predictions is None:
-        return evidence.model_copy(update={"not_comparable": seen.problem}), seen
+    with step.store.scratch() as scratch:
+        model = cache(lambda: incumbent_model(step, incumbent, scratch / "model"))
+        seen = incumbent_predictions(step, data, incumbent, model)
+        if seen.predictions is None:
+            return evidence.model_copy(update={"not_comparable": seen.problem}), seen
+        measured, problem = incumbent_measurement(step, data, benchmark, incumbent, model)
     name = f"incumbent {incumbent.name} v{incumbent.version}"
-    measured, problem = incumbent_measurement(step, data, benchmark, incumbent)
     found = {
         "against_incumbent": compare(winner, (name, seen.predictions), **comparison_budget(step)),
         "incumbent_measurement": measured,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,8 +43,13 @@ class IncumbentPredictions:
     made: ArtifactRef | None = None
 
 
-def incumbent_predictions(step: StepRun, data: DataRecord, incumbent: Incumbent) -> IncumbentPredictions:
+def incumbent_predictions(
+    step: StepRun, data: DataRecord, incumbent: Incumbent, model: Callable[[], Path]
+) -> IncumbentPredictions:
     """Predictions of the incumbent, in the variant that is in use, for the test rows of `data`.
+
+    Args:
+        model: gives its files, see `incumbent_model`; called only where they are needed.
 
     Raises:
         TrackingError: the registry cannot be asked.
@@ -51,19 +57,22 @@ def incumbent_predictions(step: StepRun, data: DataRecord, incumbent: Incumbent)
     known = _artifacts(step, incumbent)
     if known.data == data.key and known.predictions is not None:
         return IncumbentPredictions(Predictions.load(step.store.fetch(known.predictions)))
+    try:
+        predictions = _predict(step, data, incumbent, model())
+    except (ModelError, DamagedArtifact) as error:
+        return IncumbentPredictions(None, str(error))
     with step.store.scratch() as scratch:
-        try:
-            predictions = _predict(step, data, incumbent, incumbent_model(step, incumbent, scratch / "model"))
-        except (ModelError, DamagedArtifact) as error:
-            return IncumbentPredictions(None, str(error))
         predictions.save(scratch / "predictions")
         return IncumbentPredictions(predictions, made=step.store.put_artifact("predictions", scratch / "predictions"))
 
 
 def incumbent_measurement(
-    step: StepRun, data: DataRecord, benchmark: BenchmarkRecord, incumbent: Incumbent
+    step: StepRun, data: DataRecord, benchmark: BenchmarkRecord, incumbent: Incumbent, model: Callable[[], Path]
 ) -> tuple[Measurement | None, str]:
     """What the incumbent costs on the hardware of `benchmark`, or None and why it could not be measured there.
+
+    Args:
+        model: as for `incumbent_predictions`.
 
     Raises:
         TrackingError: the registry cannot be asked.
@@ -80,15 +89,13 @@ def incumbent_measurement(
     if reason := obstacle(incumbent.variant, hardware["device"]):
         return None, reason
     name = f"{incumbent.name}-v{incumbent.version}"
-    model = {"backbone": name, "model": incumbent.model_digest}
-    key = lone_measurement_key(step.config.benchmark, held_out_rows(step, data), model, incumbent.variant, hardware)
-    with step.store.scratch() as scratch:
-        try:
-            files = incumbent_model(step, incumbent, scratch / "model")
-            subject = Subject(files, name, incumbent.variant, incumbent.model_digest)
-            return measure(step, data, subject, key, {"data": data.key}, hardware).measurement, ""
-        except (BenchmarkError, DamagedArtifact) as error:
-            return None, str(error)
+    known_as = {"backbone": name, "model": incumbent.model_digest}
+    key = lone_measurement_key(step.config.benchmark, held_out_rows(step, data), known_as, incumbent.variant, hardware)
+    try:
+        subject = Subject(model(), name, incumbent.variant, incumbent.model_digest)
+        return measure(step, data, subject, key, {"data": data.key}, hardware).measurement, ""
+    except (BenchmarkError, DamagedArtifact) as error:
+        return None, str(error)
 
 
 def incumbent_model(step: StepRun, incumbent: Incumbent, folder: Path) -> Path:
@@ -154,10 +161,11 @@ def _predict(step: StepRun, data: DataRecord, incumbent: Incumbent, model: Path)
 def _predict_as(
     incumbent: Incumbent, data: DataRecord, model: Path, rows: DataArtifact, device: str, threads: int
 ) -> Predictions:
-    """Predictions of a variant other than the eager one, as it is deployed."""
+    """Predictions of a variant other than the eager one, as it is deployed; on the CPU where `device` cannot run it."""
     from podium.benchmarking.predictor import predictor_class
     from podium.benchmarking.spec import PredictorSpec
     from podium.export.check import Rows, predict
+    from podium.export.variants import obstacle
 
     spec = PredictorSpec(
         model_dir=model,
@@ -165,7 +173,7 @@ def _predict_as(
         task=data.task,
         labels=data.labels,
         trust_remote_code=False,
-        device=device,
+        device="cpu" if obstacle(incumbent.variant, device) else device,
         threads=threads,
     )
     predictor = predictor_class(incumbent.variant)
