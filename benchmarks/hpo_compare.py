@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import site
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from beside import python_beside
 from training_throughput import BACKBONE, SEED, packaged
 
 from podium.config.schema import DatasetConfig
@@ -41,16 +41,8 @@ sys.path.insert(0, str(TOOLS))
 
 
 def ray_python(directory: Path) -> str:
-    """The interpreter of an environment with Ray, made where it lacks."""
-    python = directory / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
-        packages = next(directory.glob("lib/python*/site-packages"))
-        lines = [f"import site; site.addsitedir({place!r})" for place in site.getsitepackages()]
-        (packages / "podium-packages.pth").write_text("\n".join(lines))
-        constraints = HERE.parent / "constraints.txt"
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "-c", str(constraints), "ray[tune]"], check=True)
-    return str(python)
+    """The interpreter of an environment with Ray."""
+    return python_beside(directory, "-c", str(HERE.parent / "constraints.txt"), "ray[tune]")
 
 
 def prepared(workload: str, trials: int, rows: int, directory: Path) -> dict[str, Any]:

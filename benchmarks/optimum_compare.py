@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import site
 import statistics
 import subprocess
 import sys
@@ -75,19 +74,8 @@ def podium(model: str) -> float:
     return statistics.median(single_stream(forward, ["x"] * TIMES, 60.0)) / 1e6
 
 
-def optimum_python(directory: Path) -> str:
-    """The interpreter of an environment with optimum-benchmark, made where it lacks."""
-    python = directory / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(directory)], check=True)
-        packages = next(directory.glob("lib/python*/site-packages"))
-        lines = [f"import site; site.addsitedir({place!r})" for place in site.getsitepackages()]
-        (packages / "podium-packages.pth").write_text("\n".join(lines))
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "--no-deps", *PACKAGES], check=True)
-    return str(python)
-
-
 def main() -> None:
+    from beside import python_beside
     from measuring import report, save_model
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -95,7 +83,7 @@ def main() -> None:
     parser.add_argument("--optimum-venv", type=Path, metavar="DIRECTORY")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        python = optimum_python(given.optimum_venv or Path(scratch) / "venv")
+        python = python_beside(given.optimum_venv or Path(scratch) / "venv", "--no-deps", *PACKAGES)
         model = str(save_model(Path(scratch) / "model"))
         shares = []
         for number in range(given.pairs):
