@@ -151,7 +151,7 @@ def _pair(run: _Side, baseline: _Side) -> _Pair:
 
 def _run(entrant: Entrant, first: Entrant) -> ComparedRun:
     notes = list(entrant.notes)
-    if entrant is not first and took_turns(entrant, first):
+    if took_turns(entrant, first) and entrant.repetitions != first.repetitions:
         notes.append(
             f"its repetitions were taken in turns with those of {first.name} and are compared in pairs: what slowed "
             "the machine for a while slowed both"
