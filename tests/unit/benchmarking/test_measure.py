@@ -67,7 +67,7 @@ def repeat(noted: Noted, folder: Path, **fields: Any) -> RepetitionResult:
 
 
 def test_alone_a_repetition_has_one_turn_for_each_phase(noted: Noted, tmp_path: Path) -> None:
-    found = repeat(noted, tmp_path)
+    found = repeat(noted, tmp_path, least_rows=12)
     assert [entry for entry in noted.log if isinstance(entry, str)] == ["load", "latency", "offline"]
     assert noted.turns("latency") == [[[row] for row in ROWS]]
     (batches,) = noted.turns("offline")
@@ -79,7 +79,7 @@ def test_among_others_a_turn_is_a_few_rows_after_some_that_are_not_timed(
     noted: Noted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scenarios, "_REFILL_NS", 100_000)
-    found = repeat(noted, tmp_path, alternates=True)
+    found = repeat(noted, tmp_path, alternates=True, least_rows=12)
     first, second = noted.turns("latency")
     assert first[-10:] + second[-2:] == [[row] for row in ROWS]
     untimed = first[:-10] + second[:-2]
