@@ -11,7 +11,8 @@ from podium.errors import StoreError
 from podium.hpo.ledger import Documents, TrialLedger
 from podium.store.store import ArtifactStore
 
-from .conformance import PARAMS, LedgerContract
+from .conformance import PARAMS
+from .conformance_ledger import LedgerContract
 
 
 class TestFileLedger(LedgerContract):
