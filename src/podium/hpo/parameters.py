@@ -15,6 +15,9 @@ from typing import Protocol
 from podium.errors import ConfigError
 from podium.records import Scalar
 
+_MOST_STEPS = 2**53
+"""More steps than this are not told apart by numbers of 64 bits."""
+
 _TOLERANCE = 1e-9
 """How far off a bound (relative to it) or a grid point (in steps) a float may lie: what rounding can do to it."""
 
@@ -53,6 +56,12 @@ class FloatParameter:
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise ConfigError(f"low and high must be finite, but got low={self.low}, high={self.high}")
         _check_range(self.low, self.high, self.log, self.step)
+        if not math.isfinite(self.high - self.low):
+            raise ConfigError(f"high - low must be a finite number, but got low={self.low}, high={self.high}")
+        if self.step is not None and self._steps(self.high) > _MOST_STEPS:
+            raise ConfigError(
+                f"a range may have {_MOST_STEPS} steps, but got step={self.step} with low={self.low}, high={self.high}"
+            )
 
     @property
     def top(self) -> float:

@@ -25,7 +25,7 @@ from podium.hpo.katib.algorithm import (
 )
 from podium.hpo.katib.read import at, check_fields, load, one_of, required
 from podium.hpo.katib.space import space_from_katib, space_to_katib
-from podium.hpo.katib.template import MetricsCollector, TrialParameter, TrialTemplate
+from podium.hpo.katib.template import NO_FILTER, MetricsCollector, TrialParameter, TrialTemplate
 
 API_VERSION = "kubeflow.org/v1beta1"
 KIND = "Experiment"
@@ -34,6 +34,10 @@ DEFAULT_PARALLEL_TRIALS = 3
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _NAMESPACE = re.compile(r"(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _OWN_METADATA = ("name", "namespace", "labels", "annotations")
+_DEFAULT_NAME = re.compile(r"[\w|-]+", re.ASCII)
+"""Names that the filter finds which is Katib's where an experiment gives none."""
+
+_COUNTS_BELOW = 2**31
 _NOT_HERE = "is not read here: a trial reports its metrics in its output or in a file"
 _REFUSED = {
     "status": "a cluster writes it; leave it out",
@@ -92,6 +96,23 @@ class KatibExperiment:
         check_budgets(experiment)
         self.template.check([name for name, _ in experiment.space.parameters], "spec.trialTemplate")
         self.collector.check("spec.metricsCollectorSpec")
+        if self.collector.format == "TEXT" and not self.collector.metrics_format:
+            _check_names(experiment.objective)
+
+
+def _check_names(objective: Objective) -> None:
+    """Check that Katib's own filter finds the metrics.
+
+    Raises:
+        ConfigError: a trial could never report one.
+    """
+    others = {f"additionalMetricNames[{index}]": name for index, name in enumerate(objective.additional_metrics)}
+    for place, name in {"objectiveMetricName": objective.metric, **others}.items():
+        if not _DEFAULT_NAME.fullmatch(name):
+            raise ConfigError(
+                f"spec.objective.{place}: without spec.metricsCollectorSpec.source.filter a metric has a name of the "
+                f"letters a to z and A to Z, digits, '_', '-' and '|', but got {name!r}; give a filter that finds it"
+            )
 
 
 def from_katib(source: str | Mapping[str, Any], seed: int = 0) -> KatibExperiment:
@@ -137,6 +158,8 @@ def _experiment(name: str, spec: Any, seed: int) -> Experiment:
     for field_name, count, least in (("maxTrialCount", most, 1), ("parallelTrialCount", parallel, 1)):
         if count < least:
             raise ConfigError(f"spec.{field_name}: {field_name} >= {least} must hold, but got {count}")
+        if count >= _COUNTS_BELOW:
+            raise ConfigError(f"spec.{field_name}: a number of 32 bits is expected, but got {count}")
     space = space_from_katib(spec.parameters, "spec.parameters")
     failed = _failures_put_up_with(spec.max_failed_trial_count, most)
     stopping = stopping_from_katib(spec.early_stopping)
@@ -220,6 +243,8 @@ def _collector(spec: Any) -> MetricsCollector:
     if file is not None:
         one_of(file.kind or "File", ["File"], f"{path}.source.fileSystemPath.kind")
     written = "TEXT" if file is None else file.format or "TEXT"
+    if written == "JSON" and source is not None and source.filter is not None:
+        raise ConfigError(f"{path}.source.filter: {NO_FILTER}")
     expressions = () if source is None or source.filter is None else source.filter.metrics_format or ()
     return MetricsCollector(
         kind=cast(Any, kind),

@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, NoReturn
 
 from podium.errors import MetricsUnavailable, NonFiniteLoss, TrainingError
-from podium.hpo.katib.read import number
-from podium.hpo.katib.template import MetricsCollector
+from podium.hpo.katib.read import number, shown
+from podium.hpo.katib.template import MetricsCollector, compiled
 from podium.records import Observed
 
 DEFAULT_FILTER = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
 """Finds `name=number`, as Katib does where an experiment gives no filter."""
+
+Filter = Callable[[str], Iterator[re.Match[str]]]
+"""Finds the matches of a regular expression in a line, one after another."""
+
+_FROM_A_NAME = compiled(DEFAULT_FILTER)
+_FROM_ITS_START = compiled(rf"(?<![\w|-]){DEFAULT_FILTER}")
 
 NO_TIME = datetime.min.replace(tzinfo=UTC)
 """Go's zero time, which a value has that was reported without one: earlier than every other."""
@@ -79,14 +85,14 @@ def unix_time(seconds: float) -> datetime | None:
         return None
 
 
-def parse_text(line: str, metrics: Sequence[str], filters: Sequence[re.Pattern[str]]) -> Iterator[Entry]:
+def parse_text(line: str, metrics: Sequence[str], filters: Sequence[Filter]) -> Iterator[Entry]:
     """The values in a line of TEXT, in the order in which the filters find them."""
     if not any(metric in line for metric in metrics):
         return
     first, blank, _ = line.partition(" ")
     at = (parse_time(first) if blank else None) or NO_TIME
-    for expression in filters:
-        for match in expression.finditer(line):
+    for matches in filters:
+        for match in matches(line):
             name, value = (match[1] or "").strip(), (match[2] or "").strip()
             if name not in metrics:
                 continue
@@ -103,7 +109,10 @@ def parse_json(line: str, metrics: Sequence[str]) -> Iterator[Entry]:
     """
     if not line:
         return
-    fields = json.loads(line, parse_constant=_no_constant)
+    try:
+        fields = json.loads(line, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if fields is None:
         return
     if not isinstance(fields, dict):
@@ -130,9 +139,23 @@ def _json_time(value: Any) -> datetime | None:
     return None
 
 
-def filters_of(collector: MetricsCollector) -> list[re.Pattern[str]]:
-    """The compiled filters of a collector; like Go's, their classes know ASCII only."""
-    return [re.compile(expression, re.ASCII) for expression in collector.metrics_format or (DEFAULT_FILTER,)]
+def filters_of(collector: MetricsCollector) -> list[Filter]:
+    """The filters of a collector."""
+    return [
+        _default_filter if expression == DEFAULT_FILTER else compiled(expression).finditer
+        for expression in collector.metrics_format or (DEFAULT_FILTER,)
+    ]
+
+
+def _default_filter(line: str) -> Iterator[re.Match[str]]:
+    """What `DEFAULT_FILTER` finds, in a time that grows with the line and not with its square, as Go's does.
+
+    Where no match begins with the first letter of a name, none begins with another of its letters.
+    """
+    end = 0
+    while match := _FROM_A_NAME.match(line, end) or _FROM_ITS_START.search(line, end):
+        yield match
+        end = match.end()
 
 
 class Collection:
@@ -192,11 +215,11 @@ class Collection:
             yield from parse_json(line, self._metrics)
         except ValueError as error:
             raise TrainingError(
-                f"every line of {self._place} must be a JSON object, but line {self._lines} is {line!r}: {error}"
+                f"every line of {self._place} must be a JSON object, but line {self._lines} is {shown(line)}: {error}"
             ) from error
         objective = self._metrics[0]
         if objective in line and not isinstance(value := (json.loads(line) or {}).get(objective, ""), str):
-            self._no_number = f" that is a text: line {self._lines} has {value!r}; Katib reads it in quotes only"
+            self._no_number = f" that is a text: line {self._lines} has {shown(value)}; Katib reads it in quotes only"
 
     def _number(self, entry: Entry) -> float | None:
         """The value of an entry; None, with a note for the objective, where it is no finite number."""
@@ -212,7 +235,7 @@ class Collection:
             return number(entry.text.strip())
         except ValueError:
             if objective:
-                self._no_number = f" that is a number: line {self._lines} has {entry.text!r}"
+                self._no_number = f" that is a number: line {self._lines} has {shown(entry.text)}"
             return None
 
     def _add(self, entry: Entry, value: float) -> None:

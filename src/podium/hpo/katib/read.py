@@ -25,18 +25,25 @@ PLAIN_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$
 """Numbers of the YAML that Kubernetes reads; to PyYAML, 1e-3 is a text."""
 
 _FLOAT, _TIMESTAMP = "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"
+_TEXT = "tag:yaml.org,2002:str"
+_SHOWN = 100
 
 
 class _Loader(yaml.SafeLoader):
     """Reads numbers and dates as Kubernetes does, and refuses a key that is given twice.
 
-    Of such a key PyYAML silently keeps the last, and it makes an object of a date, which to Kubernetes is a text.
+    Of such a key PyYAML silently keeps the last, and it makes an object of a date and a number of 1:30, which to
+    Kubernetes are texts.
     """
 
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        return _TEXT if kind is yaml.ScalarNode and ":" in value else tag
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -62,13 +69,19 @@ def load(source: str | Mapping[str, Any]) -> Mapping[str, Any]:
         return source
     try:
         documents = [document for document in yaml.load_all(source, _Loader) if document is not None]
-    except yaml.YAMLError as error:
+    except RecursionError as error:
+        raise ConfigError("the text is nested too deeply for an Experiment") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
+        # The others are what PyYAML raises for a value that does not suit its tag, as `!!int a`.
         raise ConfigError(f"the text is not YAML: {error}") from error
     if len(documents) != 1:
-        raise ConfigError(f"one document with one Experiment is expected, but got {len(documents)} documents")
+        raise ConfigError(
+            f"one document with one Experiment is expected, but got {len(documents)} documents; give each Experiment a "
+            "file of its own"
+        )
     document: Mapping[str, Any] = documents[0]
     if not isinstance(document, Mapping):
-        raise ConfigError(f"one document with the fields of an Experiment is expected, but got {document!r}")
+        raise ConfigError(f"one document with the fields of an Experiment is expected, but got {shown(document)}")
     return document
 
 
@@ -85,7 +98,7 @@ def check_fields(model: type[BaseModel], value: object, path: str, refused: Mapp
         ConfigError: an unknown field (with the nearest known), a value of another type, or a refused field.
     """
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{path or 'the document'}: fields are expected, but got {value!r}")
+        raise ConfigError(f"{path or 'the document'}: fields are expected, but got {shown(value)}")
     known = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
     for name, item in value.items():
         here = f"{path}.{name}" if path else str(name)
@@ -106,21 +119,34 @@ def _check_value(annotation: Any, value: object, path: str, refused: Mapping[str
         check_fields(inner, value, path, refused)
     elif get_origin(inner) is list:
         if not isinstance(value, list):
-            raise ConfigError(f"{path}: a list is expected, but got {value!r}")
+            raise ConfigError(f"{path}: a list is expected, but got {shown(value)}")
         for index, item in enumerate(value):
             _check_value(get_args(inner)[0], item, f"{path}[{index}]", refused)
     else:
         try:
             TypeAdapter(annotation).validate_python(value)
         except ValidationError as error:
-            quote = f'; write it in quotes: "{value}"' if _is_unquoted(value, error) else ""
             first = error.errors()[0]
             where = "".join(f".{part}" for part in first["loc"] if isinstance(part, str) and part in _keys(value))
-            raise ConfigError(f"{path}{where}: {first['msg']}, but got {value!r}{quote}") from error
+            got = first["input"]
+            raise ConfigError(
+                f"{path}{where}: {first['msg']}, but got {shown(got)}{_remedy(got, first['type'])}"
+            ) from error
 
 
-def _is_unquoted(value: object, error: ValidationError) -> bool:
-    return isinstance(value, (bool, int, float)) and error.errors()[0]["type"] == "string_type"
+def _remedy(value: object, problem: str) -> str:
+    """What to do about a number that is a text, or the other way round."""
+    if problem == "string_type" and isinstance(value, (bool, int, float)):
+        return f'; write it in quotes: "{value}"'
+    if problem in ("int_type", "float_type") and isinstance(value, str) and PLAIN_NUMBER.fullmatch(value):
+        return f"; write it without quotes: {value}"
+    return ""
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a message: what is long loses its middle."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"
 
 
 def _keys(value: object) -> Iterable[object]:
@@ -169,9 +195,9 @@ def whole_number(text: str) -> int:
         ValueError: it is not one.
     """
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"a whole number is expected, but got {text!r}")
+        raise ValueError(f"a whole number is expected, but got {shown(text)}")
     if len(text) > _DIGITS or not -(2**63) <= int(text) < 2**63:
-        raise ValueError(f"a whole number of 64 bits is expected, but got {text}")
+        raise ValueError(f"a whole number of 64 bits is expected, but got {shown(text)}")
     return int(text)
 
 
@@ -182,5 +208,5 @@ def number(text: str) -> float:
         ValueError: it is not one.
     """
     if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
-        raise ValueError(f"a finite number is expected, but got {text!r}")
+        raise ValueError(f"a finite number is expected, but got {shown(text)}")
     return float(text)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from podium.errors import ConfigError
@@ -79,13 +82,23 @@ def _parameter(spec: Any, path: str) -> Parameter:
         with at(f"{here}.{name}"):
             bounds[name] = read(text) if text else None
     low, high, step = bounds["min"], bounds["max"], bounds["step"]
-    with at(here):
+    with at(here), _in_words_of_katib():
         log = distribution in ("logUniform", "logNormal")
         if distribution in ("normal", "logNormal"):
             return NormalParameter(low, high, log, step, whole=kind == "int")
         if kind == "int":
             return IntParameter(low, high, log, 1 if step is None else step)
         return FloatParameter(low, high, log, step)
+
+
+@contextmanager
+def _in_words_of_katib() -> Iterator[None]:
+    """What a parameter calls low and high is min and max in the file that it was read from."""
+    try:
+        yield
+    except ConfigError as error:
+        words = {"low": "min", "high": "max"}
+        raise ConfigError(re.sub(r"\b(low|high)\b", lambda match: words[match[0]], str(error))) from error
 
 
 def _listed(kind: str, feasible: Any, distribution: str, path: str) -> Parameter:

@@ -109,7 +109,8 @@ def test_everything_given_is_read() -> None:
     ("source", "message"),
     [
         ("a: [", "the text is not YAML"),
-        ("", "but got 0 documents"),
+        ("", "but got 0 documents; give each Experiment a file of its own"),
+        ("a: " + "[" * 5000, "the text is nested too deeply"),
         ("- a", "one document with the fields of an Experiment is expected, but got \\['a'\\]"),
         ("a: 1\n---\nb: 2", "but got 2 documents"),
         ("a: 1\nb: 2\na: 3", "line 3: key 'a' is given twice"),
@@ -131,6 +132,17 @@ def test_a_date_is_a_text_as_kubernetes_reads_it() -> None:
         "kind: Job", "kind: Job\n      metadata:\n        labels:\n          since: 2026-01-02"
     )
     assert from_katib(source).template.trial_spec["metadata"]["labels"] == {"since": "2026-01-02"}
+
+
+def test_minutes_and_seconds_are_a_text_as_kubernetes_reads_them() -> None:
+    source = text("random").replace("kind: Job", "kind: Job\n      metadata:\n        labels:\n          at: 1:30:00")
+    assert from_katib(source).template.trial_spec["metadata"]["labels"] == {"at": "1:30:00"}
+
+
+def test_a_template_that_contains_itself_is_refused() -> None:
+    source = text("random").replace("kind: Job", "kind: Job\n      metadata: &a\n        labels: *a")
+    with pytest.raises(ConfigError, match=r"spec\.trialTemplate\.trialSpec: Circular reference"):
+        from_katib(source)
 
 
 def test_a_default_that_breaks_a_rule_is_called_one() -> None:

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from podium.errors import NonFiniteLoss, TrainingError
 from podium.hpo.katib.metrics import (
+    DEFAULT_FILTER,
     NO_TIME,
     Collection,
     Entry,
+    Filter,
     filters_of,
     parse_json,
     parse_text,
@@ -32,7 +34,7 @@ METRICS = ("accuracy", "loss")
 NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
 
 
-def text_entries(line: str, filters: list[re.Pattern[str]] = DEFAULT) -> list[tuple[str, str]]:
+def text_entries(line: str, filters: list[Filter] = DEFAULT) -> list[tuple[str, str]]:
     return [(entry.metric, entry.text) for entry in parse_text(line, METRICS, filters)]
 
 
@@ -84,6 +86,15 @@ class TestText:
 
     def test_classes_know_ascii_only_as_in_go(self) -> None:
         assert text_entries("löss=1 loss=２ loss=3") == [("loss", ""), ("loss", "3")]
+
+    @pytest.mark.parametrize("line", ["a" * 1_000_000 + " loss=1", "loss " + "a1-" * 300_000, "loss " + "a " * 300_000])
+    def test_a_long_line_takes_no_longer_than_its_length(self, line: str) -> None:
+        assert text_entries(line) == [("loss", "1")][: line.count("=")]
+
+    @given(st.text("ab1=- .|loss", max_size=30).map(lambda text: text.replace("s", "loss")))
+    def test_the_default_filter_finds_what_its_expression_finds(self, line: str) -> None:
+        expected = [match.span() for match in re.finditer(DEFAULT_FILTER, line, re.ASCII)]
+        assert [match.span() for match in DEFAULT[0](line)] == expected
 
     @pytest.mark.parametrize("value", ["nan", "NaN", "inf", "-inf", "+Infinity"])
     def test_a_value_that_is_not_finite_is_seen(self, value: str) -> None:
@@ -261,6 +272,14 @@ class TestCollection:
     def test_a_line_that_is_not_json(self) -> None:
         with pytest.raises(TrainingError, match=r"every line of /m/log must be a JSON object, but line 2 is 'x'"):
             collected(['{"accuracy": "1"}', "x"], MetricsCollector("File", "/m/log", "JSON"))
+
+    @pytest.mark.parametrize(
+        ("line", "shown"), [("x" * 10**6, "'x{49}\\.\\.\\.x{49}': "), ("[" * 10**6, "it is nested too deeply$")]
+    )
+    def test_a_line_that_is_no_json_is_shown_in_part(self, line: str, shown: str) -> None:
+        with pytest.raises(TrainingError, match=rf"must be a JSON object, but line 1 is .*{shown}") as error:
+            collected([line], MetricsCollector("File", "/m/log", "JSON"))
+        assert len(str(error.value)) < 300
 
     @given(st.lists(st.floats(-1e9, 1e9), min_size=1))
     def test_what_is_observed_sums_up_what_was_printed(self, values: list[float]) -> None:
