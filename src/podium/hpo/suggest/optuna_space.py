@@ -1,7 +1,8 @@
 """A space and its trials in Optuna's terms.
 
 A normal parameter is searched as its quantile, uniform in [0, 1], so that its distribution is what a model starts
-from. A discrete parameter is searched as a categorical one, as Katib's services do.
+from. So is a grid of very many values, which the Gaussian process would list. A discrete parameter is searched as a
+categorical one, as Katib's services do.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from podium.hpo.space import (
     Space,
 )
 from podium.records import Scalar, TrialRecord
+
+_LISTED = 2**16
+"""More values than this are not listed."""
 
 
 class OptunaSpace:
@@ -52,7 +56,7 @@ class OptunaSpace:
                 parameter = self._parameters[name]
                 found = _suggest(trial, name, self._distributions[name])
                 params[name] = parameter.normalise(
-                    parameter.quantile(float(found)) if isinstance(parameter, NormalParameter) else found
+                    parameter.quantile(float(found)) if _by_quantile(parameter) else found
                 )
         study.tell(trial.number, state=TrialState.FAIL)
         return self._space.normalise(params)
@@ -66,16 +70,27 @@ def new_study(direction: str) -> Any:
     return optuna.create_study(direction=direction)
 
 
+def _by_quantile(parameter: Parameter) -> bool:
+    match parameter:
+        case NormalParameter():
+            return True
+        case IntParameter():
+            return (parameter.high - parameter.low) // parameter.step >= _LISTED
+        case FloatParameter():
+            return (parameter.cells or 0) > _LISTED
+    return False
+
+
 def _distribution(parameter: Parameter) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+    if _by_quantile(parameter):
+        return FloatDistribution(0.0, 1.0)
     match parameter:
         case FloatParameter():
             return FloatDistribution(parameter.low, parameter.top, log=parameter.log, step=parameter.step)
         case IntParameter():
             return IntDistribution(parameter.low, parameter.top, log=parameter.log, step=parameter.step)
-        case NormalParameter():
-            return FloatDistribution(0.0, 1.0)
         case CategoricalParameter():
             return CategoricalDistribution(parameter.choices)
         case DiscreteParameter():
@@ -96,4 +111,4 @@ def _suggest(trial: Any, name: str, distribution: Any) -> Scalar:
 
 def _searched(parameter: Parameter, value: Scalar) -> Scalar:
     """What Optuna sees of a value."""
-    return parameter.share(value) if isinstance(parameter, NormalParameter) else value
+    return parameter.share(value) if _by_quantile(parameter) else value

@@ -7,7 +7,7 @@ import pytest
 
 from podium.errors import ConfigError
 from podium.hpo.experiment import Algorithm, Objective
-from podium.hpo.space import FloatParameter, Space
+from podium.hpo.space import FloatParameter, IntParameter, Parameter, Space
 from podium.hpo.suggest import suggester_for
 from podium.records import TrialRecord
 
@@ -39,6 +39,27 @@ def test_it_beats_random_search_on_branin() -> None:
     found = minimise(GP, 18, seed=1)
     assert found < 0.7
     assert found < min(minimise(Algorithm("random"), 18, seed) for seed in range(1, 4))
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        IntParameter(0, 2**32 - 1),
+        IntParameter(1, 10**16, log=True),
+        IntParameter(-(2**63), 2**63 - 1),
+        FloatParameter(0.0, 1.0, step=1e-9),
+    ],
+)
+def test_a_grid_of_many_values_is_not_listed(parameter: Parameter) -> None:
+    aim = experiment(space=Space.of({"x": parameter, "y": FloatParameter(0.0, 15.0)}), algorithm=GP)
+    live = suggester_for(aim, ())
+    for number in range(9):
+        suggestion = live.suggest(number)
+        assert suggestion is not None
+        params = suggestion.params
+        assert parameter.normalise(params["x"]) == params["x"]
+        score = float(params["y"])
+        live.tell(TrialRecord(number=number, params=params, status="succeeded", score=score))
 
 
 def test_it_does_not_ask_again_for_what_runs_or_failed() -> None:
