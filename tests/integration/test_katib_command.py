@@ -150,6 +150,13 @@ def test_a_file_that_is_written_anew_counts_as_it_is_in_the_end(tmp_path: Path) 
     assert room.run().metrics["accuracy"] == Observed.of([0.6])
 
 
+@pytest.mark.parametrize("make", ["mkdir", "mkfifo"])
+def test_what_is_no_file_fails_the_trial(tmp_path: Path, make: str) -> None:
+    room = Room(tmp_path, "file-collector", **shell(f"{make} $PODIUM_METRICS_FILE; sleep 0.3"))
+    with pytest.raises(TrainingError, match="metrics are read from a file, but the command made something else of"):
+        room.run()
+
+
 def test_a_json_file_that_is_none_fails_the_trial(tmp_path: Path) -> None:
     room = Room(tmp_path, "file-collector-json", **shell("echo accuracy=1 >/metrics/train.json"))
     with pytest.raises(TrainingError, match=r"line of /metrics/train.json must be a JSON object, but line 1"):

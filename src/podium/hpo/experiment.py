@@ -152,7 +152,12 @@ class Experiment:
     def _check_grid(self) -> None:
         for name, parameter in self.space.parameters:
             if parameter.cells is None:
-                raise ConfigError(f"algorithm 'grid' needs a uniform scale and a step, but {name!r} is {parameter}")
+                why = "has no step; give it one"
+                if isinstance(parameter, NormalParameter):
+                    why = "has a normal distribution"
+                elif getattr(parameter, "log", False):
+                    why = "has a log scale"
+                raise ConfigError(f"algorithm 'grid' needs a uniform scale and a step, but {name!r} {why}")
 
     def _check_cmaes(self) -> None:
         numeric = [name for name, parameter in self.space.parameters if isinstance(parameter, NUMERIC)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -195,11 +196,17 @@ class _Tail:
 
     def lines(self, ended: bool) -> Iterator[str]:
         """The lines that are complete; of a file that has ended the last one too."""
-        with suppress(FileNotFoundError), self._path.open("rb") as stream:
-            stream.seek(self._position)
-            data = stream.read()
-            self._position += len(data)
-            self._rest += data
+        with suppress(FileNotFoundError):
+            # A pipe would be waited for.
+            if not stat.S_ISREG(self._path.stat().st_mode):
+                raise TrainingError(
+                    f"metrics are read from a file, but the command made something else of {self._path}"
+                )
+            with self._path.open("rb") as stream:
+                stream.seek(self._position)
+                data = stream.read()
+                self._position += len(data)
+                self._rest += data
         *lines, self._rest = self._rest.split(b"\n")
         if ended and self._rest:
             lines.append(self._rest)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.errors import ConfigError
+from podium.hpo.algorithms import hint
 from podium.hpo.katib.experiment import KatibExperiment
 from podium.hpo.katib.read import at, check_fields, required
 from podium.hpo.katib.template import TrialTemplate
@@ -27,6 +28,13 @@ _GRACE_SECONDS = 30
 _NO_EFFECT = "without effect on a process of this machine"
 _OWN_VARIABLES = "PODIUM_"
 _VARIABLE = re.compile(r"\$(?:(\$)|\(([^)]*)\))")
+
+_JOB_FIELDS = {
+    *("activeDeadlineSeconds", "backoffLimit", "backoffLimitPerIndex", "completionMode", "completions", "managedBy"),
+    *("manualSelector", "maxFailedIndexes", "parallelism", "podFailurePolicy", "podReplacementPolicy", "selector"),
+    *("successPolicy", "suspend", "template", "ttlSecondsAfterFinished"),
+}
+"""What a Job of batch/v1 may have in its spec."""
 
 _JOB = {"template", "backoffLimit", "activeDeadlineSeconds", "suspend"}
 _POD = {"containers", "initContainers", "restartPolicy", "activeDeadlineSeconds", "terminationGracePeriodSeconds"}
@@ -176,9 +184,20 @@ def _check_container(template: TrialTemplate) -> None:
     else:
         place, knows = f"container {template.primary_container!r}", "the image's entrypoint is"
         checked = {name: value if name in _EXECUTED else None for name, value in container.items()}
+        _check_job(template.trial_spec["spec"])
     check_fields(IoK8sApiCoreV1Container, checked, place, {})
     if not container.get("command"):
         raise ConfigError(f"{place}: command must be given, because {knows} unknown on this machine")
+
+
+def _check_job(job: Mapping[str, Any]) -> None:
+    """Check the names of what a Job and its pod have."""
+    from kubeflow_katib_api.models import IoK8sApiCoreV1PodSpec
+
+    for name in job:
+        if name not in _JOB_FIELDS:
+            raise ConfigError(f"spec.{name}: no such field{hint(name, _JOB_FIELDS)}")
+    check_fields(IoK8sApiCoreV1PodSpec, dict.fromkeys(job["template"]["spec"]), "spec.template.spec", {})
 
 
 def _variables(container: Mapping[str, Any], field: Callable[[str], str | None]) -> Iterator[tuple[str, object]]:

@@ -16,12 +16,14 @@ from podium.hpo.katib.command import CommandTrial
 from podium.hpo.katib.experiment import KatibExperiment, to_katib
 from podium.hpo.katib.files import StatusWriter, StudyFiles
 from podium.hpo.katib.process import check_template
+from podium.hpo.katib.read import at
 from podium.hpo.katib.status import ExperimentStatus
 from podium.hpo.katib.trial import namespace_of
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.progress import Progress
 from podium.hpo.studies import LEDGERS
 from podium.hpo.study import run_study
+from podium.hpo.suggest import suggester_for
 from podium.keys import Key
 from podium.records import TrialRecord
 from podium.store.documents import Documents
@@ -79,8 +81,8 @@ class KatibStudy:
         """Look at what is there.
 
         Raises:
-            ConfigError: the trial cannot run on this machine, or the study of this name is another one or may not go
-                on with these budgets; the message says what to do.
+            ConfigError: the trial or the algorithm cannot run on this machine, or the study of this name is another one
+                or may not go on with these budgets; the message says what to do.
         """
         check_template(katib)
         self.katib = katib
@@ -91,6 +93,9 @@ class KatibStudy:
         description = self.ledger.description()
         if description is not None:
             _check_resumable(katib, StudyDescription.from_json(description), self.found)
+        if not self.is_over:
+            with at("spec.algorithm"):
+                suggester_for(katib.experiment, ())
 
     @property
     def is_over(self) -> bool:

@@ -35,7 +35,7 @@ def importance(experiment: Experiment, trials: Iterable[TrialRecord]) -> dict[st
     if len(scored) < LEAST_TRIALS:
         raise InputError(
             f"the importance of parameters needs at least {LEAST_TRIALS} succeeded trials, but {experiment.name} has "
-            f"{len(scored)}; raise hpo.max_trials"
+            f"{len(scored)}; let it run more of them"
         )
     if len({trial.score for trial in scored}) == 1:
         raise InputError(

@@ -76,7 +76,11 @@ TEMPLATE = "spec.trialTemplate"
         ("spec.algorithm.algorithmName", "pbt", r"spec\.algorithm\.algorithmName: 'pbt': population based training"),
         ("spec.algorithm.algorithmName", "enas", r"algorithmName: 'enas': neural architecture search"),
         ("spec.algorithm.algorithmName", "cma-es", r"algorithmName: 'cma-es' is not expected; did you mean 'cmaes'"),
-        ("spec.algorithm.algorithmName", "grid", r"spec\.algorithm: .*'grid' needs a uniform scale and a step"),
+        (
+            "spec.algorithm.algorithmName",
+            "grid",
+            r"spec\.algorithm: .*'grid' needs a uniform scale and a step, but 'lr' has no step; give it one",
+        ),
         (SETTINGS, [{"name": "seed", "value": "1"}], r"algorithmSettings\[0\]\.name: .* has no setting 'seed'"),
         (SETTINGS, [{"name": "random_state", "value": "-1"}], r"Settings\[0\]\.value: value >= 0 must hold"),
         (SETTINGS, [{"name": "random_state", "value": "9" * 400}], r"value: a whole number of 64 bits is expected"),

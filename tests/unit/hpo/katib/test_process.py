@@ -204,6 +204,8 @@ class TestRefused:
                 {"command": ["/absent", *arguments()]},
                 "'/absent' must be a program of this machine, but /absent is none",
             ),
+            ({"job": {"activeDeadlineSecond": 5}}, r"spec\.activeDeadlineSecond: no such field; did you mean 'active"),
+            ({"pod": {"nodeselector": {}}}, r"spec\.template\.spec\.nodeselector: no such field; did you mean 'nodeS"),
             ({"job": {"suspend": True}}, "a suspended trial never starts"),
             ({"job": {"backoffLimit": -1}}, "backoffLimit >= 0 must hold for a whole number, but got -1"),
             ({"job": {"activeDeadlineSeconds": "5"}}, "activeDeadlineSeconds >= 0 must hold"),

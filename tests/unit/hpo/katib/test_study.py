@@ -50,6 +50,13 @@ def test_the_same_experiment_goes_on(tmp_path: Path) -> None:
     assert not study.is_over
 
 
+def test_a_setting_that_only_katib_honours_is_refused_before_the_study_begins(tmp_path: Path) -> None:
+    settings = [{"name": "acq_func", "value": "LCB"}]
+    experiment = katib(algorithm={"algorithmName": "bayesianoptimization", "algorithmSettings": settings})
+    with pytest.raises(ConfigError, match=r"^spec\.algorithm: setting 'acq_func' .* must be EI, but got 'LCB'"):
+        opened(tmp_path, experiment)
+
+
 @pytest.mark.parametrize("budgets", [{"maxTrialCount": 9}, {"parallelTrialCount": 1}, {"maxFailedTrialCount": 4}])
 def test_budgets_may_change_while_it_runs(tmp_path: Path, budgets: Any) -> None:
     begun(tmp_path, katib(), [0.5, 0.4])
