@@ -60,7 +60,8 @@ class FloatParameter:
             raise ConfigError(f"high - low must be a finite number, but got low={self.low}, high={self.high}")
         if self.step is not None and self._steps(self.high) > _MOST_STEPS:
             raise ConfigError(
-                f"a range may have at most {_MOST_STEPS} steps, but got step={self.step} with low={self.low}, high={self.high}"
+                f"a range may have at most {_MOST_STEPS} steps, but got step={self.step} with low={self.low} and "
+                f"high={self.high}"
             )
 
     @property
