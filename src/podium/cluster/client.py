@@ -177,13 +177,21 @@ class Cluster:
         )
         return patched
 
-    def delete(self, kind: Kind, name: str, *, wait_seconds: float = 0.0) -> bool:
-        """Delete an object and, before it, what it owns; one that is gone is fine.
+    def delete(self, kind: Kind, name: str, *, wait_seconds: float = 0.0, owned_first: bool = True) -> bool:
+        """Delete an object and what it owns; one that is gone is fine.
+
+        Args:
+            kind: of the object.
+            name: of the object.
+            wait_seconds: how long to wait for the object to be gone.
+            owned_first: it goes after what it owns; else before that, which a controller that makes anew what it misses
+                requires.
 
         Returns:
             Whether it is gone, after at most `wait_seconds`.
         """
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
+        policy = "Foreground" if owned_first else "Background"
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}
         where = self._where(kind)
         path, title = kind.path(where, name), f"{kind.name} {_title(where, name)}"
         try:

@@ -64,6 +64,7 @@ class KatibController:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         api.checks["experiments"] = self._admit
+        api.restoring |= {"experiments", "trials"}
         self.errors: list[BaseException] = []
 
     def __enter__(self) -> KatibController:
@@ -165,7 +166,9 @@ class KatibController:
                 return
             metric = trial["spec"]["objective"]["objectiveMetricName"]
             observed = {"name": metric, "min": str(score), "max": str(score), "latest": str(score)}
-            self._mark("trials", name, "Succeeded", "TrialSucceeded", "Trial has succeeded", [observed])
+            message = "Trial has succeeded. Job message: Reached expected number of succeeded pods"
+            reason = "TrialSucceeded. Job reason: CompletionsReached"
+            self._mark("trials", name, "Succeeded", reason, message, [observed])
         elif not has(trial, "Running"):
             self._mark("trials", name, "Running", "TrialRunning", "Trial is running")
 
@@ -195,7 +198,7 @@ class KatibController:
         if "goal" in objective and scores and max(scores) >= sign * objective["goal"]:
             self._end(name, "Succeeded", "ExperimentGoalReached", "Objective goal has reached")
         elif most_failed is not None and failed and len(failed) >= most_failed:
-            self._end(name, "Failed", "ExperimentFailed", "Experiment has failed because max failed count has reached")
+            self._end(name, "Failed", "ExperimentFailed", "max failed count has reached")
         elif len(succeeded) + len(failed) >= spec["maxTrialCount"]:
             self._end(name, "Succeeded", "ExperimentMaxTrialsReached", "max trial count has reached")
         else:
@@ -256,7 +259,7 @@ class KatibController:
         return texts
 
     def _end(self, name: str, condition: str, reason: str, message: str) -> None:
-        self._mark("experiments", name, condition, reason, f"Experiment has ended because {message}")
+        self._mark("experiments", name, condition, reason, f"Experiment has {condition.lower()} because {message}")
 
     def _mark(
         self, plural: str, name: str, kind: str, reason: str, message: str, metrics: list[Any] | None = None

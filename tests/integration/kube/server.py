@@ -85,6 +85,8 @@ class ApiServer:
         requests: method, path and query of everything that was asked.
         checks: called with the new and the old object (None: it is being created) before it is kept; they may raise.
         logs: text by pod and container.
+        restoring: plurals of kinds whose controller makes anew what is deleted below an object, even one that is being
+            deleted itself: none that must go after what it owns ever goes. So do Katib's with Experiments and Trials.
     """
 
     def __init__(self) -> None:
@@ -95,6 +97,7 @@ class ApiServer:
         self.checks: dict[str, Callable[[Manifest, Manifest | None], None]] = {}
         self.logs: dict[tuple[str, str], str] = {}
         self.uninstalled: set[str] = set()
+        self.restoring: set[str] = set()
         self._versions = itertools.count(1)
         self._history: list[tuple[int, str, Id, Manifest]] = []
         self._oldest = 0
@@ -161,10 +164,13 @@ class ApiServer:
             self._keep("MODIFIED", (plural, namespace, name), new)
             return new
 
-    def delete(self, plural: str, namespace: str, name: str) -> None:
-        """Delete an object after what it owns."""
+    def delete(self, plural: str, namespace: str, name: str, *, owned_first: bool = False) -> None:
+        """Delete an object and what it owns; see `restoring` for what is to go after that."""
         with self.changed:
             found = self.get(plural, namespace, name)
+            if owned_first and plural in self.restoring:
+                self.update(plural, namespace, name, lambda item: item["metadata"].update(deletionTimestamp=_now()))
+                return
             uid = found["metadata"]["uid"]
             for (kind, where, other), item in list(self.objects.items()):
                 owners = {owner["uid"] for owner in item["metadata"].get("ownerReferences") or ()}
@@ -302,9 +308,8 @@ class _Handler(BaseHTTPRequestHandler):
             assert self.headers["Content-Type"] == "application/merge-patch+json"
             return api.patch(plural, namespace, name, body)
         if self.command == "DELETE":
-            assert body["propagationPolicy"] == "Foreground"
             found = api.get(plural, namespace, name)
-            api.delete(plural, namespace, name)
+            api.delete(plural, namespace, name, owned_first=body["propagationPolicy"] == "Foreground")
             return found
         return api.get(plural, namespace, name)
 

@@ -294,12 +294,14 @@ class _Session:
 
     def _stop(self) -> None:
         """Delete what goes on, as far as the cluster lets one."""
-        seconds = self._engine.stop_seconds
+        deadline = time.monotonic() + self._engine.stop_seconds
         with signals_ignored():
             try:
-                self._experiments.stop(seconds)
-                for name in self._book.open:
-                    for kind in (TRIAL, self._pods.kind):
-                        self._cluster.delete(kind, name, wait_seconds=seconds)
+                names = {*self._book.open, *self._experiments.stop(self._engine.stop_seconds)}
+                # Trials before Jobs, and not after what they own: Katib makes the Job of a Trial anew.
+                for kind in (TRIAL, self._pods.kind):
+                    for name in names:
+                        left = max(0.0, deadline - time.monotonic())
+                        self._cluster.delete(kind, name, wait_seconds=left, owned_first=kind is not TRIAL)
             except ClusterError as error:
                 _log.warning("what runs on the cluster could not be deleted: %s", error)

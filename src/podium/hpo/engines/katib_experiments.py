@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from podium.cluster.client import Cluster
-from podium.cluster.resources import EXPERIMENT, NAMESPACE, SUGGESTION, Manifest, condition, name_of
+from podium.cluster.resources import EXPERIMENT, NAMESPACE, SUGGESTION, TRIAL, Manifest, condition, name_of
 from podium.errors import ClusterError
-from podium.hpo.engines.katib_book import Book
+from podium.hpo.engines.katib_book import Book, state_of
 from podium.hpo.engines.katib_resources import (
     GENERATION_LABEL,
     LEDGER_ANNOTATION,
@@ -26,6 +26,7 @@ from podium.hpo.engines.katib_resources import (
 from podium.hpo.experiment import Experiment
 from podium.hpo.katib.experiment import KatibExperiment
 from podium.hpo.katib.template import TrialTemplate
+from podium.hpo.katib.trial import EXPERIMENT_LABEL
 
 INJECTION_LABEL = "katib.kubeflow.org/metrics-collector-injection"
 
@@ -144,11 +145,21 @@ class Experiments:
         self._cluster.create_or_adopt(EXPERIMENT, manifest, self._check)
         return name
 
-    def stop(self, wait_seconds: float) -> None:
-        """Delete those that go on, with their trials."""
+    def stop(self, wait_seconds: float) -> list[str]:
+        """Delete those that go on; the cluster then deletes what they own.
+
+        Not what they own first: for that long Katib would put back what is deleted, and begin further trials.
+
+        Returns:
+            Names of their trials that run.
+        """
+        running: list[str] = []
         for found in self.all():
             if not is_over(found):
-                self._cluster.delete(EXPERIMENT, name_of(found), wait_seconds=wait_seconds)
+                trials, _ = self._cluster.find(TRIAL, f"{EXPERIMENT_LABEL}={name_of(found)}")
+                running += [name_of(trial) for trial in trials if state_of(trial) is None]
+                self._cluster.delete(EXPERIMENT, name_of(found), wait_seconds=wait_seconds, owned_first=False)
+        return running
 
     def explanation(self, name: str) -> str:
         """What Katib says of the suggestion service of an Experiment, and how to find out more."""
