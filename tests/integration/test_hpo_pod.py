@@ -154,6 +154,19 @@ def test_a_killed_pod_goes_on_where_it_was(place: Path) -> None:
     assert collected(output) == {"macro_f1": found.score}
 
 
+def test_trials_that_share_a_volume_train_in_directories_of_their_own(place: Path) -> None:
+    cache = place / "store" / "cache"
+    running = [
+        start(place, "first", "--learning_rate=0.0005", "--batch_size=16"),
+        start(place, "second", "--learning_rate=0.001", "--batch_size=8"),
+    ]
+    wait_for(lambda: all((cache / f"trial-{name}-0" / "trial-000000").exists() for name in ("first", "second")))
+    for process in running:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert not [path for name in ("first", "second") for path in cache.glob(f"trial-{name}-*")]
+
+
 def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
     foreign = start(place, "foreign", "--learning_rate=0.0005", "--batch_size=12")
     wrong = start(place, "wrong", "--learning_rat=0.0005")

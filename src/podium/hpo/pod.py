@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -129,6 +130,7 @@ class PodTrial:
 
     task: PodTask
     store: ArtifactStore
+    name: str
     rank: str
 
     @property
@@ -146,7 +148,8 @@ class PodTrial:
         from podium.training.execution.environment import training_environment
         from podium.training.spec import TrainingSpec
 
-        output = self.store.cache(f"trial-{self.rank}")
+        # The store may be a volume that all pods share, and none knows the number of its trial.
+        output = self.store.cache(f"trial-{self.name}-{self.rank}")
         spec = TrainingSpec.model_validate(
             {
                 **self.task.training,
@@ -160,7 +163,11 @@ class PodTrial:
         import torch
 
         torch.set_num_threads(spec.threads)
-        return CrossValidationTrial(spec, **self.task.trial)(claim, ledger)
+        try:
+            return CrossValidationTrial(spec, **self.task.trial)(claim, ledger)
+        finally:
+            with suppress(OSError):
+                output.rmdir()
 
     def _backbone(self) -> Path:
         from podium.training.backbone import backbone_digest, locate_backbone
@@ -214,7 +221,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
     if rank != "0":
         remote = RemoteTrial(_Aside(documents.below(name)), Owner(host=f"rank {rank}", pid=0, started=0.0))
     with sigterm_unwinds():
-        return remote.execute(PodTrial(task, store, rank), params)
+        return remote.execute(PodTrial(task, store, name, rank), params)
 
 
 def main() -> int:
