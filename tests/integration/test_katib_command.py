@@ -256,6 +256,15 @@ def test_what_the_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     assert not [pid for pid in running(f"left-{os.getpid()}") if psutil.Process(pid).name().startswith("python")]
 
 
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])
+def test_a_signal_to_its_own_group_is_for_the_command_only(tmp_path: Path, name: str) -> None:
+    room = Room(tmp_path, **shell(f"sleep 60 & trap '' {name}; kill -{name} 0; echo loss=1"))
+    assert room.run().score == 1.0
+    room = Room(tmp_path / "ended", **shell(f"sleep 60 & kill -{name} 0; sleep 60"))
+    with pytest.raises(TrainingKilled, match=f"the command was ended by SIG{name}"):
+        room.run()
+
+
 def test_many_reports_are_few_writes(tmp_path: Path) -> None:
     room = Room(tmp_path, **shell("for i in $(seq 2000); do echo loss=$i; done"))
     started = time.monotonic()

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,7 @@ _KILL_SECONDS = 5.0
 _FINAL = (MetricsUnavailable, NonFiniteLoss, TrainingTimeout)
 """Errors after which a Job is not run again: it succeeded, as Kubernetes sees it, or its time is over."""
 _LAST_LINE = 200
+_SENT_TO_GROUPS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,14 @@ class CommandTrial:
         )
         reports = _Reports(claim, ledger)
         end = None if process.deadline is None else time.monotonic() + process.deadline
-        for retry in range(process.retries + 1):
-            try:
-                return self._run(process, claim.number, reports, end)
-            except TrainingError as error:
-                if retry == process.retries or isinstance(error, _FINAL):
-                    raise
-                reports.start_again()
+        with _spared():
+            for retry in range(process.retries + 1):
+                try:
+                    return self._run(process, claim.number, reports, end)
+                except TrainingError as error:
+                    if retry == process.retries or isinstance(error, _FINAL):
+                        raise
+                    reports.start_again()
         raise AssertionError("the last try returns or raises")
 
     def metrics_file(self, number: int) -> Path | None:
@@ -213,6 +215,20 @@ class _Tail:
             self._rest = b""
         for line in lines:
             yield line.decode(errors="replace")
+
+
+@contextmanager
+def _spared() -> Iterator[None]:
+    """Outlive what a command sends to its process group, as `kill 0` in its cleanup does: in a pod it is alone there.
+
+    A handler, unlike a signal that is ignored, is not inherited by the command.
+    """
+    before = {number: signal.signal(number, lambda *_: None) for number in _SENT_TO_GROUPS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _start(process: Process, log: Path) -> subprocess.Popen[bytes]:
