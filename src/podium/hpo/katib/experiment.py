@@ -37,7 +37,7 @@ _OWN_METADATA = ("name", "namespace", "labels", "annotations")
 _DEFAULT_NAME = re.compile(r"[\w|-]+", re.ASCII)
 """Names that the filter finds which is Katib's where an experiment gives none."""
 
-_COUNTS_BELOW = 2**31
+_COUNTS_BELOW, _SEEDS_BELOW = 2**31, 2**63
 _NOT_HERE = "is not read here: a trial reports its metrics in its output or in a file"
 _REFUSED = {
     "status": "a cluster writes it; leave it out",
@@ -93,6 +93,8 @@ class KatibExperiment:
                 f"{experiment.parallel_trials} > {experiment.max_trials}; it is {DEFAULT_PARALLEL_TRIALS} where it is "
                 "not given"
             )
+        if not 0 <= experiment.seed < _SEEDS_BELOW:
+            raise ConfigError(f"seed: a number from 0 to {_SEEDS_BELOW - 1} is expected, but got {experiment.seed}")
         check_budgets(experiment)
         self.template.check([name for name, _ in experiment.space.parameters], "spec.trialTemplate")
         self.collector.check("spec.metricsCollectorSpec")

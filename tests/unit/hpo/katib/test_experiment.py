@@ -145,6 +145,13 @@ def test_a_template_that_contains_itself_is_refused() -> None:
         from_katib(source)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_could_not_be_read_back_is_refused(seed: int) -> None:
+    assert from_katib(to_katib(from_katib(text("random"), seed=2**63 - 1))).experiment.seed == 2**63 - 1
+    with pytest.raises(ConfigError, match=f"seed: a number from 0 to 9223372036854775807 is expected, but got {seed}"):
+        from_katib(text("random"), seed=seed)
+
+
 def test_a_default_that_breaks_a_rule_is_called_one() -> None:
     source = document()
     source["spec"].update(maxTrialCount=2, maxFailedTrialCount=1)
