@@ -44,12 +44,22 @@ SECOND_REPORT = StoppingRule(algorithm="medianstop", direction="minimize", compa
 class Room:
     """One trial in a directory of its own."""
 
-    def __init__(self, directory: Path, name: str = "random", job: Any = None, pod: Any = None, **container: Any):
+    def __init__(
+        self,
+        directory: Path,
+        name: str = "random",
+        job: Any = None,
+        pod: Any = None,
+        collector: str = "",
+        **container: Any,
+    ):
         source = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text())
         spec = source["spec"]["trialTemplate"]["trialSpec"]["spec"]
         spec.update(job or {})
         spec["template"]["spec"].update(pod or {})
         spec["template"]["spec"]["containers"][0].update(container)
+        if collector:
+            source["spec"]["metricsCollectorSpec"] = {"source": {"filter": {"metricsFormat": [collector]}}}
         self.trial = CommandTrial(from_katib(source), directory / "logs", directory / "metrics")
         self.ledger = TrialLedger(ArtifactStore(str(directory / "store")).documents("ledger"))
         self.log = directory / "logs" / "trial-000000.log"
@@ -254,6 +264,13 @@ def test_what_the_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     script = f"{sys.executable} -c 'import time; time.sleep(600)  # left-{os.getpid()}' & echo loss=1"
     Room(tmp_path, **shell(script)).run()
     assert not [pid for pid in running(f"left-{os.getpid()}") if psutil.Process(pid).name().startswith("python")]
+
+
+def test_a_filter_that_finds_no_end_fails_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("podium.hpo.katib.command._FILTER_SECONDS", 0.3)
+    room = Room(tmp_path, **shell(f"echo loss=1; echo loss {'a' * 90}; sleep 60"), collector=r"(\w+)=(\d)|(a+)+b")
+    with pytest.raises(TrainingError, match=r"in a line within 0\.3 s, but that took longer in 'loss a{90}'; repeat "):
+        room.run()
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -28,6 +29,7 @@ from podium.hpo.engines.embedded import log_of
 from podium.hpo.katib.experiment import KatibExperiment
 from podium.hpo.katib.metrics import Collection
 from podium.hpo.katib.process import Process, process_of
+from podium.hpo.katib.read import shown
 from podium.hpo.katib.trial import render, trial_name
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.records import Report, Scalar
@@ -41,6 +43,7 @@ _KILL_SECONDS = 5.0
 _FINAL = (MetricsUnavailable, NonFiniteLoss, TrainingTimeout)
 """Errors after which a Job is not run again: it succeeded, as Kubernetes sees it, or its time is over."""
 _LAST_LINE = 200
+_FILTER_SECONDS = 30.0
 _SENT_TO_GROUPS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
@@ -116,7 +119,7 @@ class CommandTrial:
             while True:
                 code = _wait(child)
                 for line in tail.lines(ended=code is not None):
-                    if reports.take(collection.take(line)):
+                    if reports.take(_values(collection, line)):
                         _terminate(child, process.grace)
                         observed = collection.observed()
                         return TrialResult(objective.value(observed), observed, pruned=reports.why)
@@ -137,7 +140,7 @@ class CommandTrial:
             # It may have been written anew meanwhile; what it holds in the end counts.
             collection = Collection(self.katib.collector, tuple(objective.strategies))
             for line in _Tail(file).lines(ended=True):
-                collection.take(line)
+                _values(collection, line)
         observed = collection.observed()
         if objective.metric not in observed:
             raise collection.unavailable()
@@ -217,13 +220,38 @@ class _Tail:
             yield line.decode(errors="replace")
 
 
+def _values(collection: Collection, line: str) -> list[float]:
+    """See `Collection.take`.
+
+    Raises:
+        TrainingError: a filter of the experiment found no end, as one of Go's would have.
+    """
+    if not collection.filtered:
+        return collection.take(line)
+    signal.setitimer(signal.ITIMER_REAL, _FILTER_SECONDS)
+    try:
+        return collection.take(line)
+    except TimeoutError as error:
+        raise TrainingError(
+            f"the filters of metricsFormat must find the metrics in a line within {_FILTER_SECONDS:g} s, but that took "
+            f"longer in {shown(line)}; repeat nothing that is a repetition itself, as (a+)+ does"
+        ) from error
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _give_up(*_: object) -> NoReturn:
+    raise TimeoutError
+
+
 @contextmanager
 def _spared() -> Iterator[None]:
     """Outlive what a command sends to its process group, as `kill 0` in its cleanup does: in a pod it is alone there.
 
-    A handler, unlike a signal that is ignored, is not inherited by the command.
+    A handler, unlike a signal that is ignored, is not inherited by the command. That of SIGALRM is for `_values`.
     """
     before = {number: signal.signal(number, lambda *_: None) for number in _SENT_TO_GROUPS}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _give_up)
     try:
         yield
     finally:

@@ -159,7 +159,11 @@ def _default_filter(line: str) -> Iterator[re.Match[str]]:
 
 
 class Collection:
-    """Takes in the lines of one trial, and says what was observed. To be used from one thread."""
+    """Takes in the lines of one trial, and says what was observed. To be used from one thread.
+
+    Attributes:
+        filtered: whether filters of the experiment search the lines, which may take any time.
+    """
 
     def __init__(self, collector: MetricsCollector, metrics: Sequence[str]) -> None:
         """Start without a line.
@@ -168,6 +172,7 @@ class Collection:
             collector: format and filters.
             metrics: names of what is collected, the objective first.
         """
+        self.filtered = any(expression != DEFAULT_FILTER for expression in collector.metrics_format)
         self._json = collector.format == "JSON"
         self._place = collector.path if collector.kind == "File" else "the output"
         self._filters = filters_of(collector)
