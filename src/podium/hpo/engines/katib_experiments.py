@@ -167,7 +167,10 @@ class Experiments:
         suggestion = self._cluster.get(SUGGESTION, name)
         failed = suggestion and condition(suggestion, "Failed")
         said = f"Suggestion {namespace}/{name}: {failed.get('message')}; " if failed else ""
-        return f"{said}look at: kubectl describe experiment,suggestion -n {namespace} {name}"
+        return (
+            f"{said}look at: kubectl describe experiment,suggestion -n {namespace} {name}, and, for what keeps its pod "
+            f"from being made: kubectl describe replicaset,pod -n {namespace} -l {EXPERIMENT_LABEL}={name}"
+        )
 
     def _newest(self) -> Manifest | None:
         newest = next(reversed(self.all()), None)
