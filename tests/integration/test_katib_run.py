@@ -357,6 +357,13 @@ def test_bad_files_are_named_with_their_field(room: Path, changes: Any, message:
     assert f"error: random.yaml: {message}" in run(room, write(room, "random", **changes), code=2).output
 
 
+@pytest.mark.parametrize("option", [[], ["--dry-run"]])
+def test_an_algorithm_that_cannot_run_here_is_named_with_its_field(room: Path, option: list[str]) -> None:
+    settings = [{"name": "acq_func", "value": "LCB"}]
+    file = write(room, "random", algorithm={"algorithmName": "bayesianoptimization", "algorithmSettings": settings})
+    assert "error: random.yaml: spec.algorithm: " in run(room, file, *option, code=2).output
+
+
 def test_a_file_and_a_command_that_are_missing(room: Path) -> None:
     assert "error: none.yaml: a file with a Katib Experiment is expected" in run(room, "none.yaml", code=2).output
     (room / "random.yaml").write_text((EXAMPLES / "random.yaml").read_text().replace("python3", "no-such-program"))

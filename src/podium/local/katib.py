@@ -17,6 +17,7 @@ from podium.events import emit
 from podium.hpo.katib.experiment import KatibExperiment, from_katib, to_katib
 from podium.hpo.katib.files import to_yaml
 from podium.hpo.katib.process import check_template, not_honoured, process_of
+from podium.hpo.katib.read import at
 from podium.hpo.katib.study import KatibStudy, StudyPlace
 from podium.hpo.katib.trial import render, trial_name
 from podium.hpo.suggest import suggester_for
@@ -146,7 +147,8 @@ def plan_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool)
     """
     with _located(file):
         check_template(katib)
-        suggestion = suggester_for(katib.experiment, ()).suggest(0)
+        with at("spec.algorithm"):
+            suggestion = suggester_for(katib.experiment, ()).suggest(0)
         assert suggestion is not None
         spec = render(katib, 0, suggestion.params)
         lines = [to_yaml(to_katib(katib)), f"First trial: {trial_name(katib, 0)}"]
