@@ -1,4 +1,4 @@
-"""The Katib engine where no trial begins: behind real HTTP is no Katib at all."""
+"""The Katib engine where no trial begins, or none would: behind real HTTP is no Katib at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from podium.errors import StudyFailed
+from podium.errors import ConfigError, StudyFailed
+from podium.hpo.algorithms import Algorithm
 from podium.hpo.engines.katib_experiments import INJECTION_LABEL
 from podium.hpo.study import run_study
 
@@ -28,4 +29,14 @@ def test_it_is_told_where_to_look(tmp_path: Path) -> None:
         )
         with pytest.raises(StudyFailed, match=said):
             run_study(experiment(), file_ledger(tmp_path), engine(api, start_seconds=0.5))
+        assert api.list("experiments", NAMESPACE) == []
+
+
+def test_a_range_that_skopt_cannot_search_is_refused(tmp_path: Path) -> None:
+    """Katib's service searches the logarithm of every float: it suggests `nan`, or never anything."""
+    with ApiServer() as api:
+        api.create("namespaces", "", {"metadata": {"name": NAMESPACE, "labels": {INJECTION_LABEL: "enabled"}}})
+        said = r"hpo.space.warmup_ratio.low: .* a low above 0, but got 0; .* or set hpo.engine=embedded"
+        with pytest.raises(ConfigError, match=said):
+            run_study(experiment(algorithm=Algorithm("bayesianoptimization")), file_ledger(tmp_path), engine(api))
         assert api.list("experiments", NAMESPACE) == []

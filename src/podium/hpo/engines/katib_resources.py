@@ -15,7 +15,7 @@ from podium.hpo.experiment import Experiment
 from podium.hpo.katib.experiment import KatibExperiment, to_katib
 from podium.hpo.katib.space import to_text
 from podium.hpo.katib.template import MetricsCollector, TrialParameter, TrialTemplate
-from podium.hpo.parameters import CategoricalParameter
+from podium.hpo.parameters import CategoricalParameter, FloatParameter, NormalParameter
 from podium.hpo.pod import NAME_VARIABLE
 from podium.hpo.space import Space
 from podium.keys import canonical_json, digest_bytes
@@ -113,6 +113,15 @@ def check_for_katib(experiment: Experiment) -> None:
             f"hpo.early_stopping: Katib has no rule {experiment.early_stopping.name!r}, which needs the reports of "
             "other trials at the same point; use medianstop, or set hpo.engine=embedded"
         )
+    if experiment.algorithm.name == "bayesianoptimization":
+        for name, parameter in experiment.space.parameters:
+            whole = isinstance(parameter, NormalParameter) and parameter.whole
+            if isinstance(parameter, FloatParameter | NormalParameter) and not whole and parameter.low <= 0:
+                raise ConfigError(
+                    f"hpo.space.{name}.low: bayesianoptimization of Katib searches the logarithm of every number that "
+                    f"is not whole and needs a low above 0, but got {parameter.low:g}; raise it, take another "
+                    "algorithm, or set hpo.engine=embedded"
+                )
 
 
 def continued(experiment: Experiment, ended: int, failed: int, began: int) -> Experiment:
