@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# How long an example takes says how busy the machine is.
+settings.register_profile("podium", parent=settings.default, deadline=None)
+settings.load_profile("podium")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
