@@ -8,43 +8,28 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes import client
 
-from podium.cluster.client import Cluster, Patience
-from podium.cluster.pods import Command, job
-from podium.config.cluster import ClusterConfig
+from podium.cluster.client import Cluster
 from podium.errors import ClusterError, ConfigError, StudyFailed
 from podium.hpo.algorithms import EarlyStopping
 from podium.hpo.engines.base import Engine, TrialFunction
-from podium.hpo.engines.katib import KatibEngine
 from podium.hpo.engines.katib_experiments import INJECTION_LABEL, Marks
-from podium.hpo.engines.katib_resources import trial_template
-from podium.hpo.experiment import Experiment
-from podium.hpo.katib.template import TrialTemplate
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import run_study
 from podium.records import TrialRecord
 
 from ..unit.hpo.conformance import EngineContract
 from ..unit.hpo.support import Trial, experiment, file_ledger
+from .kube.engine import QUICK, engine, names
 from .kube.katib import NAMESPACE, KatibController
 from .kube.server import ApiServer, Fault
 
 pytestmark = pytest.mark.integration
-
-QUICK = Patience(attempts=5, first_seconds=0.01, most_seconds=0.1, timeout_seconds=5.0)
-SPACE = {
-    "learning_rate": {"type": "float", "low": 1e-5, "high": 1e-1, "log": True},
-    "warmup_ratio": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.1},
-    "epochs": {"type": "int", "low": 1, "high": 8},
-    "batch_size": {"type": "categorical", "choices": [8, 16, 32]},
-}
-"""The space of the support module, as the section `hpo.space` has it."""
 
 
 _OVER = [{"type": "Succeeded", "status": "True", "reason": "ExperimentGoalReached"}]
@@ -73,23 +58,6 @@ def katib(api: ApiServer) -> Iterator[KatibController]:
         yield controller
 
 
-def cluster(api: ApiServer, patience: Patience = QUICK) -> Cluster:
-    settings = client.Configuration(host=api.url)
-    settings.retries = False
-    return Cluster(client.ApiClient(settings), NAMESPACE, patience)
-
-
-def engine(api: ApiServer, **settings: Any) -> KatibEngine:
-    def template(experiment: Experiment, labels: Mapping[str, str], place: str) -> TrialTemplate:
-        def manifest(command: Command) -> dict[str, Any]:
-            return job(ClusterConfig(image="podium:1"), command)
-
-        variables = {"LEDGER_PLACE": place, "SPACE": json.dumps(SPACE)}
-        return trial_template(experiment.space, manifest, variables, labels)
-
-    return KatibEngine(cluster(api), template, **{"stop_seconds": 5.0, "quiet_seconds": 1, **settings})
-
-
 class TestKatibEngine(EngineContract):
     executions_of_a_damaged_trial = 1
 
@@ -115,10 +83,6 @@ def trial(tmp_path: Path, katib: KatibController) -> Trial:
     """What the pods execute."""
     katib.trial = Trial(tmp_path / "executed")
     return katib.trial
-
-
-def names(api: ApiServer, plural: str = "experiments") -> list[str]:
-    return [item["metadata"]["name"] for item in api.list(plural, NAMESPACE)]
 
 
 def posted(api: ApiServer) -> list[str]:

@@ -12,9 +12,9 @@ from podium.hpo.engines.katib_experiments import INJECTION_LABEL
 from podium.hpo.study import run_study
 
 from ..unit.hpo.support import experiment, file_ledger
+from .kube.engine import engine
 from .kube.katib import NAMESPACE
 from .kube.server import ApiServer
-from .test_katib_engine import engine
 
 pytestmark = pytest.mark.integration
 

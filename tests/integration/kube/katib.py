@@ -32,7 +32,7 @@ from podium.hpo.suggest import suggester_for
 from podium.records import TrialRecord
 from podium.store.store import ArtifactStore
 
-from .server import ApiServer, Manifest, Refused
+from .server import ApiServer, Manifest, Refused, owner
 
 NAMESPACE = "studies"
 EXPERIMENT_LABEL = "katib.kubeflow.org/experiment"
@@ -364,18 +364,6 @@ def json_space(text: str) -> Any:
 def has(manifest: Manifest, *types: str) -> bool:
     conditions = (manifest.get("status") or {}).get("conditions") or ()
     return any(item["type"] in types and item["status"] == "True" for item in conditions)
-
-
-def owner(api_version: str, kind: str, manifest: Manifest) -> dict[str, Any]:
-    metadata = manifest["metadata"]
-    return {
-        "apiVersion": api_version,
-        "kind": kind,
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
 
 
 def _status(item: Manifest) -> Manifest:

@@ -351,6 +351,19 @@ class _Handler(BaseHTTPRequestHandler):
         return
 
 
+def owner(api_version: str, kind: str, manifest: Manifest) -> dict[str, Any]:
+    """An owner reference, as a controller writes it."""
+    metadata = manifest["metadata"]
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -114,14 +114,18 @@ def check_for_katib(experiment: Experiment) -> None:
             "other trials at the same point; use medianstop, or set hpo.engine=embedded"
         )
     if experiment.algorithm.name == "bayesianoptimization":
-        for name, parameter in experiment.space.parameters:
-            whole = isinstance(parameter, NormalParameter) and parameter.whole
-            if isinstance(parameter, FloatParameter | NormalParameter) and not whole and parameter.low <= 0:
-                raise ConfigError(
-                    f"hpo.space.{name}.low: bayesianoptimization of Katib searches the logarithm of every number that "
-                    f"is not whole and needs a low above 0, but got {parameter.low:g}; raise it, take another "
-                    "algorithm, or set hpo.engine=embedded"
-                )
+        _check_for_skopt(experiment.space)
+
+
+def _check_for_skopt(space: Space) -> None:
+    for name, parameter in space.parameters:
+        whole = isinstance(parameter, NormalParameter) and parameter.whole
+        if isinstance(parameter, FloatParameter | NormalParameter) and not whole and parameter.low <= 0:
+            raise ConfigError(
+                f"hpo.space.{name}.low: bayesianoptimization of Katib searches the logarithm of every number that is "
+                f"not whole and needs a low above 0, but got {parameter.low:g}; raise it, take another algorithm, or "
+                "set hpo.engine=embedded"
+            )
 
 
 def continued(experiment: Experiment, ended: int, failed: int, began: int) -> Experiment:

@@ -1,0 +1,50 @@
+"""Podium's Katib engine, connected to an `ApiServer`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes import client
+
+from podium.cluster.client import Cluster, Patience
+from podium.cluster.pods import Command, job
+from podium.config.cluster import ClusterConfig
+from podium.hpo.engines.katib import KatibEngine
+from podium.hpo.engines.katib_resources import trial_template
+from podium.hpo.experiment import Experiment
+from podium.hpo.katib.template import TrialTemplate
+
+from .katib import NAMESPACE
+from .server import ApiServer
+
+QUICK = Patience(attempts=5, first_seconds=0.01, most_seconds=0.1, timeout_seconds=5.0)
+SPACE = {
+    "learning_rate": {"type": "float", "low": 1e-5, "high": 1e-1, "log": True},
+    "warmup_ratio": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.1},
+    "epochs": {"type": "int", "low": 1, "high": 8},
+    "batch_size": {"type": "categorical", "choices": [8, 16, 32]},
+}
+"""The space of the support module, as the section `hpo.space` has it."""
+
+
+def cluster(api: ApiServer, patience: Patience = QUICK) -> Cluster:
+    settings = client.Configuration(host=api.url)
+    settings.retries = False
+    return Cluster(client.ApiClient(settings), NAMESPACE, patience)
+
+
+def engine(api: ApiServer, **settings: Any) -> KatibEngine:
+    def template(experiment: Experiment, labels: Mapping[str, str], place: str) -> TrialTemplate:
+        def manifest(command: Command) -> dict[str, Any]:
+            return job(ClusterConfig(image="podium:1"), command)
+
+        variables = {"LEDGER_PLACE": place, "SPACE": json.dumps(SPACE)}
+        return trial_template(experiment.space, manifest, variables, labels)
+
+    return KatibEngine(cluster(api), template, **{"stop_seconds": 5.0, "quiet_seconds": 1, **settings})
+
+
+def names(api: ApiServer, plural: str = "experiments") -> list[str]:
+    return [item["metadata"]["name"] for item in api.list(plural, NAMESPACE)]
