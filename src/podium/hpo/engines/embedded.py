@@ -156,7 +156,6 @@ class EmbeddedEngine(Engine):
         headline = str(error).partition("\n")[0]
         reason = type(error).__name__
         text = f"{reason}: {headline} (log: {log_of(self._logs, claim.number)})"
-        _log.warning("trial %d failed: %s", claim.number, text)
         return ledger.fail(claim, reason, text)
 
 
