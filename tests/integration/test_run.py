@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from conftest import Finished, podium
+from podium.benchmarking.statistics import supported
+from podium.benchmarking.summary import QUANTILES
 from podium.records import (
     BenchmarkRecord,
     DataRecord,
@@ -44,7 +46,8 @@ def test_smoke_run_ends_with_a_proven_champion(smoke_run: Finished) -> None:
     folds = study.best_trial.fold_scores.values()
     assert study.best_score == pytest.approx(sum(folds) / len(folds))
     assert model.metrics[selection.metric].low <= model.metrics[selection.metric].value
-    assert 0 < measured.quantile_ms(0.5) <= measured.quantile_ms(0.9)
+    assert [item.q for item in measured.latency] == list(supported(QUANTILES, measured.latency_samples))
+    assert 0 < measured.quantile_ms(0.5) <= measured.latency[-1].value_ms
     assert (decision.verdict, decision.winner) == ("PROMOTE", "bert-tiny")
     assert [one.name for one in selection.baselines] == ["linear", "majority"]
     assert any("does not measurably beat the linear baseline" in warning for warning in selection.warnings)
