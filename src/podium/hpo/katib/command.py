@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import psutil
-
 from podium.errors import (
     MetricsUnavailable,
     NonFiniteLoss,
@@ -33,13 +31,13 @@ from podium.hpo.katib.read import shown
 from podium.hpo.katib.trial import render, trial_name
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.records import Report, Scalar
+from podium.training.execution.descendants import adopt_orphans, descendants, kill_descendants
 from podium.training.execution.failures import out_of_memory_kills, signal_name
 
 _POLL_SECONDS = 0.05
 _REPORT_SECONDS = 0.5
 _PAUSE_SHARE = 10.0
 """Time between two writes of reports, in times of what the last one took: each holds all reports so far."""
-_KILL_SECONDS = 5.0
 _FINAL = (MetricsUnavailable, NonFiniteLoss, TrainingTimeout)
 """Errors after which a Job is not run again: it succeeded, as Kubernetes sees it, or its time is over."""
 _LAST_LINE = 200
@@ -53,7 +51,8 @@ class CommandTrial:
 
     The command gets no standard input; its output goes to the trial's log. Each value of the objective becomes a report
     in the ledger. Once the command has ended, was stopped by the trial's rule, or reported an objective that is not
-    finite, everything that it started is gone: it runs in the process group of a worker that leads one.
+    finite, everything that it started is gone, whatever session that went to. It runs in the process group of a worker
+    that leads one.
 
     Attributes:
         katib: the experiment.
@@ -81,6 +80,7 @@ class CommandTrial:
         """
         if os.getsid(0) != os.getpid():
             raise RuntimeError("a command is run by a worker that leads a session of its own, as those of a pool do")
+        adopt_orphans()
         process = process_of(
             self.katib, render(self.katib, claim.number, claim.params), self.metrics_file(claim.number)
         )
@@ -131,7 +131,7 @@ class CommandTrial:
                         f"the command must end within activeDeadlineSeconds={process.deadline}, but did not"
                     )
         finally:
-            _kill_others()
+            kill_descendants()
             child.wait()
             reports.flush()
         if code != 0:
@@ -282,32 +282,12 @@ def _wait(child: subprocess.Popen[bytes]) -> int | None:
 
 
 def _terminate(child: subprocess.Popen[bytes], grace: float) -> None:
-    """Ask everything in this process group to end, as Kubernetes does, and wait for the command at most `grace`."""
-    for pid in _others():
+    """Ask the command and all that it started to end, and wait for the command at most `grace` seconds."""
+    for pid in descendants():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         child.wait(grace)
-
-
-def _kill_others() -> None:
-    """End whatever the command left in this process group, as the end of a container would."""
-    end = time.monotonic() + _KILL_SECONDS
-    while (others := _others()) and time.monotonic() < end:
-        for pid in others:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.001)
-
-
-def _others() -> list[int]:
-    """Processes of this process's group besides itself, and besides those that ended and wait to be reaped."""
-    found, own = [], os.getpid()
-    for pid in psutil.pids():
-        with suppress(ProcessLookupError, PermissionError, psutil.Error):
-            if pid != own and os.getpgid(pid) == own and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                found.append(pid)
-    return found
 
 
 def _failure(code: int, log: Path, start: int, kills: int) -> TrainingError:

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from podium.errors import TrainingTimeout
+from podium.training.execution.descendants import kill_descendants
 from podium.training.execution.environment import MAIN_FILE, MAIN_NAME, SERVER_PARENT, training_environment
 from podium.training.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
 from podium.training.execution.slots import core_slots
@@ -109,6 +110,11 @@ class Job:
 
         Whether it lives is told by its end of the pipe: `multiprocessing` takes it for dead when its server is.
         """
+        if self._outcome is None:
+            with suppress(ProcessLookupError):
+                # Stopped, it starts nothing in place of what ends.
+                os.kill(self.pid, signal.SIGSTOP)
+                kill_descendants(self.pid)
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         if not self._hung_up(0):
@@ -299,6 +305,7 @@ def _cores(threads: int | None) -> Iterator[None]:
 
 def _die_with(sentinel: int) -> None:
     connection.wait([sentinel])
+    kill_descendants()
     os.killpg(0, signal.SIGKILL)
 
 
