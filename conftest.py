@@ -44,7 +44,7 @@ class Finished:
         return self.directory / "steps" / step / "record.json"
 
 
-def podium(folder: Path, *arguments: str, timeout: float = 280) -> Finished:
+def podium(folder: Path, *arguments: str, timeout: float = 550) -> Finished:
     """Run the command in `folder`, as a user would."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PODIUM_", "MLFLOW_"))}
     done = subprocess.run(

@@ -24,7 +24,7 @@ def write(path: Path, records: list[dict[str, str]]) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
-    finished = podium(folder, "run", "--preset", "smoke", *arguments, timeout=120)
+    finished = podium(folder, "run", "--preset", "smoke", *arguments, timeout=400)
     assert "Traceback" not in finished.output, finished.output
     return finished.code, finished.output
 

@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(folder: Path, *arguments: str) -> str:
     """Standard output of `podium benchmark` in `folder`; progress of `-o json` goes to standard error."""
     call = [sys.executable, "-m", "podium", "benchmark", *arguments]
-    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=550, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

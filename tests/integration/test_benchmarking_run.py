@@ -170,7 +170,7 @@ def test_the_worker_measures_ner_as_a_command_of_its_own(tmp_path: Path) -> None
     told = spec(save_model(tmp_path / "ner", "ner", TAGS), tmp_path, task="ner", labels=TAGS, rows=sentences)
     (tmp_path / "spec.json").write_text(told.model_dump_json())
     command = [sys.executable, "-m", "podium.benchmarking.worker", "--spec", str(tmp_path / "spec.json")]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     result = RepetitionResult.model_validate_json(told.output.read_bytes())
     assert len(result.latency_ns) == 20
     assert result.tokens == [len(sentence) + 2 for sentence in sentences]

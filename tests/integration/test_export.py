@@ -184,7 +184,7 @@ def test_a_package_predicts_with_onnxruntime_alone_in_a_clean_process(
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)

@@ -114,7 +114,7 @@ def collected(output: str) -> dict[str, float]:
 
 def test_a_trial_from_arguments_and_variables(place: Path) -> None:
     process = start(place, "both", "--learning_rate=0.0005", KUBEFLOW_TRAINER_OPT_BATCH_SIZE="16")
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     found = record(place, "both")
     assert found is not None
@@ -122,7 +122,7 @@ def test_a_trial_from_arguments_and_variables(place: Path) -> None:
     assert set(found.fold_scores) == {"0", "1"}
     assert collected(output) == {"macro_f1": found.score}
     again = start(place, "both", "--learning_rate=0.0005", "--batch_size=16")
-    repeated, _ = again.communicate(timeout=60)
+    repeated, _ = again.communicate(timeout=300)
     assert again.returncode == 0
     assert collected(repeated) == {"macro_f1": found.score}
     assert record(place, "both") == found
@@ -140,10 +140,10 @@ def test_a_killed_pod_goes_on_where_it_was(place: Path) -> None:
     stopped = start(place, "killed", *arguments)
     wait_for(lambda: "trial-000000.2.json" in documents(place, "killed").names())
     stopped.send_signal(signal.SIGTERM)
-    stopped.communicate(timeout=60)
+    stopped.communicate(timeout=300)
     assert stopped.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)
     last = start(place, "killed", *arguments)
-    output, errors = last.communicate(timeout=120)
+    output, errors = last.communicate(timeout=300)
     assert last.returncode == 0, errors
     found = record(place, "killed")
     assert found is not None
@@ -162,7 +162,7 @@ def test_trials_that_share_a_volume_train_in_directories_of_their_own(place: Pat
     ]
     wait_for(lambda: all((cache / f"trial-{name}-0" / "trial-000000").exists() for name in ("first", "second")))
     for process in running:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     assert not [path for name in ("first", "second") for path in cache.glob(f"trial-{name}-*")]
 
@@ -180,7 +180,7 @@ def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
         (wrong, 2, "--learning_rat must be a parameter of the space, but is not; did you mean 'learning_rate'?"),
         (changed, 2, "a trial must train the backbone of its study, 000000000000, but"),
     ):
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == code
         assert text in errors
     remote = RemoteTrial(other.below("changed"))
@@ -195,7 +195,7 @@ def test_a_training_that_fails_is_a_failed_trial(place: Path) -> None:
     broken = replace_training(task, timeout_seconds=1, epochs=500)
     broken.write(store.documents("ledgers/slow/main"))
     process = start(place, "slow", "--learning_rate=0.0005", "--batch_size=8", PODIUM_LEDGER="ledgers/slow/main")
-    process.communicate(timeout=120)
+    process.communicate(timeout=300)
     assert process.returncode == 1
     found = RemoteTrial(store.documents("ledgers/slow/main").below("slow")).record
     assert found is not None

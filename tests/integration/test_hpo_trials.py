@@ -92,7 +92,7 @@ def run_alone(
     return ledger.finish(claim, result.score, result.metrics)
 
 
-def wait_until(happened: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(happened: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline
@@ -190,7 +190,7 @@ def test_a_killed_trial_takes_its_folds_along_and_goes_on_later(
     folds = psutil.Process(job.pid).children()
     assert len(folds) == 2
     os.kill(job.pid, signal.SIGKILL)
-    gone, alive = psutil.wait_procs(folds, timeout=10)
+    gone, alive = psutil.wait_procs(folds, timeout=60)
     assert len(gone) == 2 and not alive
     claim = ledger.take_over(0)
     result = pool.submit(replace(trial, parallel_folds=1), claim, ledger, log=tmp_path / "log.txt").wait(300)

@@ -331,7 +331,7 @@ def test_what_left_the_session_ends_with_the_engine(tmp_path: Path, far: str) ->
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)

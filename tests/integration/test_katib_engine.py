@@ -89,7 +89,7 @@ def posted(api: ApiServer) -> list[str]:
     return [path for method, path, _ in api.requests if method == "POST"]
 
 
-def wait_until(happened: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(happened: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline

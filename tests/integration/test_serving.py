@@ -46,7 +46,7 @@ def served(folder: Path, log: Path) -> Iterator[http.client.HTTPConnection]:
 
 
 def _answering(process: subprocess.Popen[bytes], port: int, log: Path) -> http.client.HTTPConnection:
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 400
     while True:
         assert process.poll() is None and time.monotonic() < deadline, log.read_text()
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

@@ -48,7 +48,7 @@ def start(uri: str, count: int, letter: str) -> subprocess.Popen[str]:
 def test_processes_share_a_new_sqlite_file_and_say_nothing(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     processes = [start(uri, 5, letter) for letter in "ab"]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert outputs == ["", ""]
     tracker = tracker_for(TrackingConfig(uri=uri))

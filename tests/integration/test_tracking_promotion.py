@@ -85,7 +85,7 @@ def test_promoted_models_load_back_and_predict(tmp_path: Path, capfd: pytest.Cap
         capture_output=True,
         check=False,
         text=True,
-        timeout=200,
+        timeout=550,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
     )
     assert loaded.returncode == 0, loaded.stderr

@@ -86,7 +86,7 @@ def kill_at_checkpoint(output: Path, step: int) -> threading.Thread:
     """Kill the training that works in `output` as soon as it has a checkpoint of at least `step` steps."""
 
     def watch() -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             found = [int(path.name.split("-")[1]) for path in (output / "checkpoints").glob("checkpoint-*")]
             if found and max(found) >= step:
@@ -130,7 +130,7 @@ def test_killing_the_launcher_ends_the_training(make: SpecMaker, tmp_path: Path)
     spec_file.write_text(spec.model_dump_json())
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(spec_file), str(tmp_path / "log.txt")])
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not list(spec.output.glob("checkpoints/checkpoint-*")) and time.monotonic() < deadline:
             time.sleep(0.02)
         (training,) = psutil.Process(parent.pid).children(recursive=True)
