@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, forkserver, spawn, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -45,16 +47,30 @@ _server_lock = threading.Lock()
 class Job:
     """One function call in a worker process of its own, made by `WorkerPool.submit`. To be used from one thread."""
 
-    def __init__(self, process: ForkServerProcess, answer: Connection, log: Path, kills: int) -> None:
+    def __init__(self, process: ForkServerProcess, call: Connection, answer: Connection) -> None:
         self._process = process
+        self._call = call
         self._answer = answer
-        self._log = log
-        self._kills = kills
+        self._log = Path(os.devnull)
+        self._kills = 0
         self._outcome: dict[str, Any] | None = None
         self._gone = False
         assert process.pid is not None
         self.pid = process.pid
         self.sentinel = process.sentinel
+
+    def begin(self, call: bytes, log: Path) -> bool:
+        """Have the worker, which waits for it, make the pickled call. False if it is dead, which `wait` tells too."""
+        self._log, self._kills = log, out_of_memory_kills()
+        if self.poll():
+            return False
+        try:
+            self._call.send_bytes(call)
+        except OSError:
+            return False
+        finally:
+            self._call.close()
+        return True
 
     def poll(self) -> bool:
         """Whether it has ended."""
@@ -125,6 +141,7 @@ class Job:
         if not self._gone:
             self._hung_up(_GONE_SECONDS)
             self._process.join()
+            self._call.close()
             self._answer.close()
             self._process.close()
             self._gone = True
@@ -143,6 +160,9 @@ class WorkerPool:
 
     Every job gets a fresh fork, so none sees what another left behind, and holds as many machine-wide core slots as it
     has threads while it runs. Jobs end with this process, even when it is killed, and with the pool.
+
+    With each job one more worker is forked, which waits for the next: forking takes longer than all else that a job
+    needs, and happens while jobs run.
     """
 
     def __init__(self, size: int, threads: int | None = 1, preload: Sequence[str] = (TRAINING,)) -> None:
@@ -159,8 +179,9 @@ class WorkerPool:
         self._threads = threads
         self._preload = preload
         self._jobs: list[Job] = []
+        self._waiting: list[Job] = []
         self._context = multiprocessing.get_context("forkserver")
-        self._close_at_exit = util.Finalize(self, _kill_all, args=(self._jobs,), exitpriority=10)
+        self._close_at_exit = util.Finalize(self, _kill_all, args=(self._jobs, self._waiting), exitpriority=10)
         _start_server(threads, preload)
 
     def submit(self, function: Callable[..., Any], *args: Any, log: Path) -> Job:
@@ -176,28 +197,35 @@ class WorkerPool:
         while len(running := self.running()) >= self._size:
             self.wait_any(running)
         log.parent.mkdir(parents=True, exist_ok=True)
-        receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(
-            target=_run_job,
-            args=(sender, function, args, log, _environment(self._threads), self._threads),
+        call = bytes(
+            ForkingPickler.dumps((function, args, log, _environment(self._threads), self._threads, Path.cwd()))
         )
-        kills = out_of_memory_kills()
-        self._start(process)
-        sender.close()
-        job = Job(process, receiver, log, kills)
+        job = self._waiting.pop() if self._waiting else self._fork()
+        if not job.begin(call, log):
+            job.kill()
+            job = self._fork()
+            job.begin(call, log)
         self._jobs.append(job)
+        self._waiting.append(self._fork())
         return job
 
-    def _start(self, process: ForkServerProcess) -> None:
+    def _fork(self) -> Job:
+        """A worker that waits for its call."""
+        receiver, call = self._context.Pipe(duplex=False)
+        answer, sender = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_run_job, args=(receiver, sender))
         for left in reversed(range(_STARTS)):
             # Starts another one when somebody killed it.
             _start_server(self._threads, self._preload)
             try:
                 process.start()
-                return
+                break
             except (EOFError, OSError):
                 if not left:
                     raise
+        receiver.close()
+        sender.close()
+        return Job(process, call, answer)
 
     def running(self) -> list[Job]:
         """The jobs that have not ended, in the order they were submitted."""
@@ -216,7 +244,7 @@ class WorkerPool:
 
     def close(self) -> None:
         """Kill the jobs that still run, and return once all are gone."""
-        _kill_all(self._jobs)
+        _kill_all(self._jobs, self._waiting)
 
     def __enter__(self) -> Self:
         return self
@@ -255,26 +283,27 @@ def _main_module() -> dict[str, str]:
     return {variable: value for variable, value in names.items() if value}
 
 
-def _kill_all(jobs: Iterable[Job]) -> None:
-    for job in list(jobs):
-        job.kill()
+def _kill_all(*lists: list[Job]) -> None:
+    for jobs in lists:
+        for job in list(jobs):
+            job.kill()
 
 
-def _run_job(
-    answer: Connection,
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    log: Path,
-    environment: dict[str, str],
-    threads: int | None,
-) -> None:
+def _run_job(call: Connection, answer: Connection) -> None:
+    """Wait for a call and make it; ends without one where there comes none."""
     os.setsid()
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    try:
+        pickled = call.recv_bytes()
+    except EOFError:
+        return
+    function, args, log, environment, threads, directory = pickle.loads(pickled)
     _redirect_output(log)
     os.environ.clear()
     os.environ.update(environment)
+    os.chdir(directory)
     try:
         with _cores(threads):
             outcome = {"result": function(*args)}
