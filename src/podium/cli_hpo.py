@@ -72,8 +72,10 @@ def run(
     console = Console(file=sys.stdout if output is RunFormat.text else sys.stderr)
     try:
         resource = run_katib(file, katib, directory, fresh, console)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
         typer.echo("stopped; run the same command again to go on from what is stored", err=True)
+        if isinstance(stop, SystemExit):
+            raise
         raise typer.Exit(130) from None
     if output is RunFormat.yaml:
         typer.echo(to_yaml(resource), nl=False)

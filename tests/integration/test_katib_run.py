@@ -288,7 +288,7 @@ def stopped(room: Path) -> Iterator[subprocess.Popen[bytes]]:
     file = write(room, "random", "--seconds=0.25", maxTrialCount=6, parallelTrialCount=2)
     process = subprocess.Popen(
         [sys.executable, "-m", "podium", "hpo", "run", file],
-        cwd=room, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        cwd=room, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     end = time.monotonic() + 60
     while time.monotonic() < end and not _ended(room):
@@ -311,7 +311,11 @@ def test_a_study_that_was_stopped_goes_on(
 ) -> None:
     workers = psutil.Process(stopped.pid).children(recursive=True)
     stopped.send_signal(number_of)
-    assert stopped.wait(30) == code
+    told, errors = (stream.decode() for stream in stopped.communicate(timeout=60))
+    assert stopped.returncode == code
+    if code > 0:
+        assert "stopped after" in told and "failed after" not in told
+        assert errors == "stopped; run the same command again to go on from what is stored\n"
     psutil.wait_procs(workers, 10)
     assert not [process for process in workers if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     before = {trial["metadata"]["name"]: trial["status"] for trial in _ended(room)}

@@ -78,7 +78,7 @@ def _run(study: KatibStudy, file: Path) -> dict[str, Any]:
     try:
         resource = study.run(str(file))
     except BaseException as error:
-        emit("step_failed", seconds=monotonic() - started, error=str(error))
+        emit("step_failed", seconds=monotonic() - started, error=str(error), stopped=not isinstance(error, Exception))
         raise
     emit("step_finished", how="reused" if study.is_over else "computed", key=study.place.key.digest)
     return resource

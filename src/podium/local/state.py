@@ -110,8 +110,9 @@ class State:
 
     def _on_step_failed(self, event: dict[str, Any]) -> str:
         step = self.steps[event["step"]]
-        step.outcome, step.seconds = "failed", event["seconds"]
-        return f"failed after {event['seconds']:.1f} s"
+        step.outcome = "stopped" if event.get("stopped") else "failed"
+        step.seconds = event["seconds"]
+        return f"{step.outcome} after {step.seconds:.1f} s"
 
     def _on_step_waiting(self, event: dict[str, Any]) -> str:
         return f"waiting for {event['owner']}, which computes the same result"

@@ -50,7 +50,12 @@ def step_context(step: str) -> Iterator[Path | None]:
     except BaseException as error:
         failure = describe(error)
         _write_status(directory, status="failed", started_at=started, seconds=time.time() - started, error=failure)
-        emit("step_failed", seconds=time.time() - started, error=failure["message"])
+        emit(
+            "step_failed",
+            seconds=time.time() - started,
+            error=failure["message"],
+            stopped=not isinstance(error, Exception),
+        )
         raise
     _write_status(directory, status="done", started_at=started, seconds=time.time() - started)
 
