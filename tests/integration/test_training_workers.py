@@ -173,10 +173,38 @@ def test_a_killed_server_takes_its_jobs_along_and_is_replaced(pool: WorkerPool, 
     assert "OMP_NUM_THREADS" not in os.environ
 
 
+def test_a_job_has_the_directory_of_its_moment(
+    pool: WorkerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker is older."""
+    pool.submit(os.getcwd, log=tmp_path / "log.txt").wait(30)
+    monkeypatch.chdir(tmp_path)
+    assert pool.submit(os.getcwd, log=tmp_path / "log.txt").wait(30) == str(tmp_path)
+
+
+def test_the_worker_that_waits_for_the_next_job_is_replaced_when_it_is_killed(pool: WorkerPool, tmp_path: Path) -> None:
+    job = pool.submit(time.sleep, 600, log=tmp_path / "log.txt")
+    waiting = [child.pid for child in psutil.Process(job.pid).parent().children() if child.pid != job.pid]
+    assert waiting
+    for pid in waiting:
+        os.kill(pid, signal.SIGKILL)
+    assert gone(waiting, 5)
+    assert pool.submit(math.sqrt, 9, log=tmp_path / "log.txt").wait(30) == 3
+    job.kill()
+
+
+def test_a_job_that_cannot_be_sent_harms_nothing(pool: WorkerPool, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="pickle"):
+        pool.submit(len, sys.modules, log=tmp_path / "log.txt")
+    assert pool.submit(math.sqrt, 9, log=tmp_path / "log.txt").wait(30) == 3
+
+
 def test_close_ends_the_jobs(tmp_path: Path) -> None:
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
     with WorkerPool(1) as other:
         job: Job = other.submit(time.sleep, 600, log=tmp_path / "log.txt")
-    assert gone([job.pid], 5)
+        workers = [child.pid for child in psutil.Process(job.pid).parent().children() if child.pid not in before]
+    assert len(workers) == 2 and gone(workers, 5)
 
 
 def test_a_server_that_still_imports_ends_with_its_parent(tmp_path: Path) -> None:
