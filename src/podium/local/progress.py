@@ -27,8 +27,8 @@ _POLL_SECONDS = 0.1
 _ROWS_SHOWN = 5
 _PRUNED_SHOWN = 2
 _SHORTEST_SHOWN = 0.05
-_MARKS = {"failed": "✗", "stopped": "✗"}
 """Seconds; what took less was found ended, and its time is not known here."""
+_NOT_DONE = ("failed", "stopped")
 
 
 @contextmanager
@@ -120,7 +120,7 @@ class ProgressView:
         for step in self._state.steps.values():
             running = step.outcome == "running"
             seconds = time.time() - step.started if running else step.seconds or 0.0
-            mark: RenderableType = Spinner("dots") if running else Text(_MARKS.get(step.outcome, "✓"))
+            mark: RenderableType = Spinner("dots") if running else Text("✗" if step.outcome in _NOT_DONE else "✓")
             table.add_row(mark, step.name, f"{seconds:5.1f} s", step.note if running else step.outcome)
         return table
 

@@ -37,7 +37,8 @@ def kill_descendants(pid: int | None = None) -> None:
     end = time.monotonic() + _GONE_SECONDS
     while (found := descendants(pid)) and time.monotonic() < end:
         for descendant in found:
-            with suppress(ProcessLookupError):
+            # A program that another user owns cannot be ended by this one.
+            with suppress(ProcessLookupError, PermissionError):
                 os.kill(descendant, signal.SIGKILL)
         time.sleep(0.001)
 
@@ -45,5 +46,5 @@ def kill_descendants(pid: int | None = None) -> None:
 def _lives(process: psutil.Process) -> bool:
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return False

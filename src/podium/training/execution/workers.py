@@ -206,7 +206,9 @@ class WorkerPool:
             job = self._fork()
             job.begin(call, log)
         self._jobs.append(job)
-        self._waiting.append(self._fork())
+        # Where none can be forked, the next job says so.
+        with suppress(EOFError, OSError):
+            self._waiting.append(self._fork())
         return job
 
     def _fork(self) -> Job:
@@ -334,8 +336,10 @@ def _cores(threads: int | None) -> Iterator[None]:
 
 def _die_with(sentinel: int) -> None:
     connection.wait([sentinel])
-    kill_descendants()
-    os.killpg(0, signal.SIGKILL)
+    try:
+        kill_descendants()
+    finally:
+        os.killpg(0, signal.SIGKILL)
 
 
 def _redirect_output(log: Path) -> None:
