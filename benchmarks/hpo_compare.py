@@ -27,9 +27,9 @@ from training_throughput import BACKBONE, SEED, packaged
 
 from podium.config.schema import DatasetConfig
 from podium.data.prepare import prepare
+from podium.execution.environment import training_environment
 from podium.hpo.space import CategoricalParameter, FloatParameter
 from podium.hpo.suggest import suggester_for
-from podium.training.execution.environment import training_environment
 
 HERE = Path(__file__).parent
 TOOLS = HERE / "compare"

@@ -21,12 +21,12 @@ from pathlib import Path
 import psutil
 from synthetic import SyntheticTrial, experiment
 
+from podium.devices.machine import available_cores
+from podium.execution.workers import TRAINING, WorkerPool
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.ledger import TrialLedger
-from podium.machine import available_cores
 from podium.records import TrialRecord
 from podium.store.store import ArtifactStore
-from podium.training.execution.workers import TRAINING, WorkerPool
 
 
 def study(pool: WorkerPool, algorithm: str, trials: int, parallel: int, seconds: float) -> list[float]:

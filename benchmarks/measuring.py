@@ -33,12 +33,12 @@ from pathlib import Path
 from typing import Any
 
 from podium.benchmarking.launch import repeat, worker_environment
-from podium.benchmarking.predictor import Predictor
 from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import Row, deal, sample_rows
 from podium.benchmarking.spec import PredictorSpec, RepetitionResult, RepetitionSpec
 from podium.benchmarking.subject import Subject
 from podium.config.benchmark import BenchmarkConfig
+from podium.inference.predictor import Predictor
 from podium.selection.estimates import Entrant
 from podium.selection.runs import compare_runs
 
@@ -137,7 +137,7 @@ def repetition_spec(model: Path, own: Sequence[Row], output: Path) -> Repetition
 
 def warm_predictor(spec_file: Path) -> tuple[Predictor, list[Row]]:
     """What a user would do first: load, and call a few times; and the rows to time."""
-    from podium.benchmarking.predictor import predictor_class
+    from podium.inference.predictor import predictor_class
 
     spec = RepetitionSpec.model_validate_json(spec_file.read_bytes())
     kind = predictor_class("eager")
@@ -339,7 +339,7 @@ def power_pair(copies: dict[str, Path], planted: str, number: int, scale: Scale,
 
 def forward_share(model: Path, scale: Scale) -> float:
     """The share of a call that is the forward pass, which the planted wait is made a part of."""
-    from podium.benchmarking.torch_predictor import EagerPredictor
+    from podium.inference.torch_predictor import EagerPredictor
 
     spec = predictor_spec(model)
     EagerPredictor.prepare(spec)

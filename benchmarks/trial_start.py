@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from podium.training.execution.environment import training_environment
-from podium.training.execution.workers import WorkerPool
+from podium.execution.environment import training_environment
+from podium.execution.workers import WorkerPool
 
 FRESH = (
     "import torch, transformers; from transformers import Trainer; torch.ones(8).sum(); import time; print(time.time())"

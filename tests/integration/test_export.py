@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from conftest import Finished
-from podium.benchmarking.predictor import Predictor, predictor_class
 from podium.benchmarking.spec import PredictorSpec
 from podium.config.benchmark import VariantName
 from podium.config.schema import PodiumConfig
@@ -23,6 +22,7 @@ from podium.errors import BenchmarkError
 from podium.evaluation.predictions import Predictions
 from podium.export.build import build
 from podium.export.spec import BuildSpec, Built
+from podium.inference.predictor import Predictor, predictor_class
 from podium.keys import Key
 from podium.records import DataRecord, ModelRecord, RunRecord
 from podium.stages import variants as stage
@@ -169,7 +169,7 @@ class TestOnnxInt8(VariantConformance):
 def test_a_package_predicts_with_onnxruntime_alone_in_a_clean_process(
     trained: Trained, built: dict[VariantName, Built], texts: list[str], tmp_path: Path, variant: VariantName
 ) -> None:
-    import podium.onnx_package
+    import podium.models.onnx_package
 
     venv.create(tmp_path / "clean", symlinks=True)
     (site,) = (tmp_path / "clean" / "lib").glob("*/site-packages")
@@ -179,7 +179,7 @@ def test_a_package_predicts_with_onnxruntime_alone_in_a_clean_process(
             (site / name).symlink_to(here / name)
     folder = trained.folder / "variants" / variant / "model"
     done = subprocess.run(
-        [tmp_path / "clean" / "bin" / "python", "-I", "-c", CLEAN, podium.onnx_package.__file__, folder],
+        [tmp_path / "clean" / "bin" / "python", "-I", "-c", CLEAN, podium.models.onnx_package.__file__, folder],
         input=json.dumps(texts),
         capture_output=True,
         text=True,

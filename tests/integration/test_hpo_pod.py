@@ -16,11 +16,11 @@ from podium.config.paths import locate
 from podium.config.schema import BackboneConfig, DatasetConfig, TrainingConfig
 from podium.config.search import ParameterConfig
 from podium.data.prepare import prepare
-from podium.hpo.katib.metrics import Collection
-from podium.hpo.katib.template import MetricsCollector
 from podium.hpo.pod import PodTask
 from podium.hpo.remote import RemoteTrial
 from podium.hpo.trial import CrossValidationTrial
+from podium.katib.template import MetricsCollector
+from podium.katib_local.metrics import Collection
 from podium.records import TrialRecord
 from podium.store.documents import Documents
 from podium.store.store import ArtifactStore

@@ -14,6 +14,7 @@ from podium.config.schema import DatasetConfig, TrainingConfig
 from podium.config.search import HpoConfig, ParameterConfig
 from podium.data.prepare import prepare
 from podium.events import ENV_FILE
+from podium.execution.workers import WorkerPool
 from podium.hpo.engines.base import Engine, TrialFunction
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Experiment
@@ -22,7 +23,6 @@ from podium.hpo.study import best_trial, run_study
 from podium.hpo.trial import CrossValidationTrial
 from podium.records import TrialRecord
 from podium.store.store import ArtifactStore
-from podium.training.execution.workers import WorkerPool
 from podium.training.spec import TrainingSpec
 
 from ..unit.hpo.conformance import EngineContract

@@ -85,7 +85,7 @@ def test_a_search_that_contradicts_itself_is_told_before_anything_runs(smoke_run
 
 LOADED = """
 import sys
-from podium.cli import main
+from podium.cli.app import main
 sys.argv = ["podium", "hpo", "status"]
 try:
     main()

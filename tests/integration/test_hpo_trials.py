@@ -17,6 +17,7 @@ from podium.config.paths import locate
 from podium.config.schema import DatasetConfig, PodiumConfig, TrainingConfig
 from podium.config.search import EarlyStoppingConfig, HpoConfig, ParameterConfig
 from podium.data.prepare import prepare
+from podium.execution.workers import WorkerPool
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
@@ -27,7 +28,6 @@ from podium.records import RunRecord, StoppingRule, StudyRecord, TrialRecord
 from podium.stages.hpo import hpo
 from podium.stages.prepare import prepare_data
 from podium.store.store import ArtifactStore
-from podium.training.execution.workers import WorkerPool
 from podium.training.spec import TrainingSpec
 
 pytestmark = pytest.mark.integration

@@ -27,9 +27,9 @@ from podium.errors import (
     TrainingTimeout,
 )
 from podium.hpo.engines.base import TrialResult
-from podium.hpo.katib.command import CommandTrial
-from podium.hpo.katib.experiment import from_katib
 from podium.hpo.ledger import Claim, TrialLedger
+from podium.katib.experiment import from_katib
+from podium.katib_local.command import CommandTrial
 from podium.records import Observed, Report, StoppingRule, TrialRecord
 from podium.store.store import ArtifactStore
 
@@ -261,7 +261,7 @@ def test_a_command_that_ended_well_is_not_run_again(tmp_path: Path, line: str, e
 
 
 def test_a_filter_that_finds_no_end_fails_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("podium.hpo.katib.command._FILTER_SECONDS", 0.3)
+    monkeypatch.setattr("podium.katib_local.command._FILTER_SECONDS", 0.3)
     room = Room(tmp_path, **shell(f"echo loss=1; echo loss {'a' * 90}; sleep 60"), collector=r"(\w+)=(\d)|(a+)+b")
     with pytest.raises(TrainingError, match=r"in a line within 0\.3 s, but that took longer in 'loss a{90}'; repeat "):
         room.run()

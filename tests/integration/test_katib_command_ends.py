@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from podium.errors import TrainingKilled, WorkerKilled
-from podium.training.execution.workers import WorkerPool
+from podium.execution.workers import WorkerPool
 from tests.integration.test_katib_command import PARAMS, SECOND_REPORT, Room, running, shell
 
 pytestmark = pytest.mark.integration
@@ -63,7 +63,7 @@ def test_what_left_the_session_ends_with_a_trial_that_is_stopped(tmp_path: Path,
 @pytest.mark.parametrize("ended", ["job", "server"])
 def test_what_left_the_session_ends_with_the_worker(tmp_path: Path, far: str, ended: str) -> None:
     room = Room(tmp_path, **shell(f"{far}; sleep 600"))
-    with WorkerPool(1, threads=None, preload=("podium.hpo.katib.command",)) as pool:
+    with WorkerPool(1, threads=None, preload=("podium.katib_local.command",)) as pool:
         job = pool.submit(room.trial, room.ledger.begin(0, PARAMS), room.ledger, log=room.log)
         eventually((tmp_path / "far-away").exists)
         if ended == "job":
@@ -79,8 +79,8 @@ def test_what_left_the_session_ends_with_the_engine(tmp_path: Path, far: str) ->
     room = Room(tmp_path, **shell(f"{far}; sleep 600"))
     (tmp_path / "job").write_bytes(pickle.dumps((room.trial, room.ledger.begin(0, PARAMS), room.ledger)))
     script = (
-        "import pickle; from pathlib import Path; from podium.training.execution.workers import WorkerPool; "
-        "pool = WorkerPool(1, threads=None, preload=('podium.hpo.katib.command',)); "
+        "import pickle; from pathlib import Path; from podium.execution.workers import WorkerPool; "
+        "pool = WorkerPool(1, threads=None, preload=('podium.katib_local.command',)); "
         f"pool.submit(*pickle.load(open('job', 'rb')), log=Path({str(room.log)!r})).wait()"
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path) as engine:

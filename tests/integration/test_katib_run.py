@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from conftest import Finished, podium
-from podium.hpo.katib.files import to_yaml
+from podium.katib.write import to_yaml
 
 pytestmark = pytest.mark.integration
 

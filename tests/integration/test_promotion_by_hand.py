@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from podium.cli import app
+from podium.cli.app import app
 from podium.config.schema import TrackingConfig
 from podium.errors import InputError
 from podium.tracking import Tracker, tracker_for

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from podium.benchmarking.spec import PredictorSpec
-from podium.benchmarking.torch_predictor import EagerPredictor
 from podium.export.make import make_onnx
+from podium.inference.torch_predictor import EagerPredictor
 from podium.records import ArtifactRef
 from podium.tracking.package import WEIGHTS, describe_model
 from tests.integration.test_tracking_promotion import LABELS, build

@@ -18,7 +18,7 @@ from datasets import Dataset
 from podium.config.schema import TrainingConfig
 from podium.errors import DataError, TrainingKilled
 from podium.keys import manifest_of
-from podium.training.execution.launch import run_training
+from podium.training.launch import run_training
 from podium.training.spec import TrainingSpec
 from podium.training.train import train
 
@@ -29,7 +29,7 @@ LABELS = ("business", "sports")
 PARENT = """
 import sys
 from pathlib import Path
-from podium.training.execution.launch import run_training
+from podium.training.launch import run_training
 from podium.training.spec import TrainingSpec
 run_training(TrainingSpec.read(Path(sys.argv[1])), Path(sys.argv[2]))
 """

@@ -15,14 +15,14 @@ import psutil
 import pytest
 
 from podium.errors import NonFiniteLoss, TrainingError, TrainingKilled, TrainingTimeout, WorkerKilled
-from podium.training.execution.workers import Job, WorkerPool
+from podium.execution.workers import Job, WorkerPool
 
 pytestmark = pytest.mark.integration
 
 PARENT = """
 import sys, time
 from pathlib import Path
-from podium.training.execution.workers import WorkerPool
+from podium.execution.workers import WorkerPool
 pool = WorkerPool(2)
 pool.submit(time.time, log=Path(sys.argv[1])).wait()
 jobs = [pool.submit(time.sleep, 600, log=Path(sys.argv[1])) for _ in range(2)]
@@ -208,7 +208,7 @@ def test_close_ends_the_jobs(tmp_path: Path) -> None:
 
 
 def test_a_server_that_still_imports_ends_with_its_parent(tmp_path: Path) -> None:
-    code = "import os; from podium.training.execution.workers import WorkerPool; WorkerPool(1); os.kill(os.getpid(), 9)"
+    code = "import os; from podium.execution.workers import WorkerPool; WorkerPool(1); os.kill(os.getpid(), 9)"
     parent = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     parent.wait()
 

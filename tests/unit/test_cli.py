@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from podium.cli import app
+from podium.cli.app import app
 from podium.errors import InputError
 
 SURFACE = {

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 import transformers
 
-from podium.benchmarking.hardware import environment
 from podium.benchmarking.measure import peak_rss_bytes
 from podium.benchmarking.scenarios import quiet, warm_up
 from podium.benchmarking.spec import GenerationResult, GenerationSpec, NextTurn, shown
+from podium.devices.hardware import environment
 from podium.errors import ModelError
 
 _WARM_UP_SHARE = 0.25

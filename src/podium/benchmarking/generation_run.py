@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from podium.benchmarking.hardware import bound_cores, resolve_device, resolve_threads
 from podium.benchmarking.launch import repeat
 from podium.benchmarking.run import EVERY_CORE, check_model, size_mb
 from podium.benchmarking.sampling import deal
@@ -24,10 +23,11 @@ from podium.benchmarking.statistics import (
 )
 from podium.benchmarking.summary import QUANTILES
 from podium.config.benchmark import BenchmarkConfig
+from podium.devices.hardware import bound_cores, resolve_device, resolve_threads
 from podium.errors import InputError
 from podium.events import emit
+from podium.execution.slots import core_slots
 from podium.records import Generation
-from podium.training.execution.slots import core_slots
 
 _NS_PER_MS = 1e6
 _NS_PER_S = 1e9

@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 from podium.benchmarking.spec import PHASES, AnySpec, Message, RepetitionFailure
 from podium.errors import BenchmarkError
-from podium.training.execution.environment import training_environment
+from podium.execution.environment import training_environment
 
 M = TypeVar("M", bound=Message)
 

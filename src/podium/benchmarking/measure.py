@@ -19,10 +19,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from podium.benchmarking import scenarios
-from podium.benchmarking.energy import EnergyMeter, energy_meter
-from podium.benchmarking.hardware import environment
 from podium.benchmarking.lengths import rows_of_length
-from podium.benchmarking.predictor import Predictor, predictor_class
 from podium.benchmarking.sampling import Row, length
 from podium.benchmarking.server import search
 from podium.benchmarking.spec import (
@@ -38,6 +35,9 @@ from podium.benchmarking.spec import (
     ServerResult,
     ServerSpec,
 )
+from podium.devices.energy import EnergyMeter, energy_meter
+from podium.devices.hardware import environment
+from podium.inference.predictor import Predictor, predictor_class
 
 _WARM_UP_SHARE = 0.25
 _OFFLINE_SHARE = 0.25

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from podium.benchmarking.extras import measure_cold_start, measure_grid, measure_server
-from podium.benchmarking.hardware import bound_cores, resolve_device, resolve_threads
 from podium.benchmarking.launch import take_turns
 from podium.benchmarking.sampling import Row, deal
 from podium.benchmarking.spec import PredictorSpec, RepetitionResult, RepetitionSpec
@@ -21,10 +20,11 @@ from podium.benchmarking.subject import MOST_TOGETHER, Subject
 from podium.benchmarking.summary import summarise
 from podium.config.benchmark import BenchmarkConfig
 from podium.config.schema import Task
+from podium.devices.hardware import bound_cores, resolve_device, resolve_threads
 from podium.errors import BenchmarkError
 from podium.events import emit
+from podium.execution.slots import core_slots
 from podium.records import Measurement
-from podium.training.execution.slots import core_slots
 
 EVERY_CORE = sys.maxsize
 """As many core slots as there are."""

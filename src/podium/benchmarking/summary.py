@@ -16,8 +16,8 @@ from podium.benchmarking.statistics import (
     supported,
     throughput,
 )
-from podium.benchmarking.utilisation import utilisation
 from podium.config.benchmark import BenchmarkConfig, VariantName
+from podium.devices.utilisation import utilisation
 from podium.errors import BenchmarkError
 from podium.records import Measurement
 

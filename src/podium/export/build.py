@@ -9,11 +9,11 @@ from pathlib import Path
 from podium.benchmarking.launch import worker_environment
 from podium.config.benchmark import VariantName
 from podium.errors import BenchmarkError
+from podium.execution.failures import excerpt
+from podium.execution.launch import own_session
+from podium.execution.signals import sigterm_unwinds
+from podium.execution.slots import core_slots
 from podium.export.spec import BuildSpec, Built
-from podium.training.execution.failures import excerpt
-from podium.training.execution.launch import own_session
-from podium.training.execution.signals import sigterm_unwinds
-from podium.training.execution.slots import core_slots
 
 
 def build(spec: BuildSpec, log: Path) -> dict[VariantName, Built]:

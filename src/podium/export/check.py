@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.benchmarking.predictor import Predictor
 from podium.benchmarking.sampling import Row, length, sample_rows
 from podium.data.artifact import DataArtifact, documents_of
 from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
 from podium.evaluation.predictions import Predictions
-from podium.onnx_package import OUTSIDE
+from podium.inference.predictor import Predictor
+from podium.models.onnx_package import OUTSIDE
 from podium.records import VariantCheck
 
 CONFIDENCE, RESAMPLES = 0.95, 2000

@@ -14,10 +14,10 @@ import onnx
 import torch
 from tokenizers import Tokenizer
 
-from podium.benchmarking.torch_predictor import Bf16Predictor, EagerPredictor
 from podium.errors import ModelError
 from podium.export.variants import OPSET, has_vnni
-from podium.onnx_package import ABOUT, GRAPH, TOKENIZER
+from podium.inference.torch_predictor import Bf16Predictor, EagerPredictor
+from podium.models.onnx_package import ABOUT, GRAPH, TOKENIZER
 
 EXTERNAL = f"{GRAPH}.data"
 """Weights of a graph that is too large for one file."""
@@ -35,7 +35,7 @@ def make_bf16(predictor: Bf16Predictor, source: Path, target: Path) -> None:
 
 
 def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> None:
-    """Write the package of the eager model: see `podium.onnx_package`.
+    """Write the package of the eager model: see `podium.models.onnx_package`.
 
     The exporter is the one that follows `torch.export`. The older one, which traces, writes the branches that the
     example took into the graph: under transformers 5 that loses the attention mask, and padded rows come out wrong.

@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
-from podium.benchmarking.hardware import cpu_features
 from podium.config.benchmark import VariantName
+from podium.devices.hardware import cpu_features
 
 OPSET = 20
 """ONNX operator set of exported graphs: the first one whose Gelu is a single operator."""

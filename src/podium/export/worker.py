@@ -10,8 +10,6 @@ import threading
 import time
 from pathlib import Path
 
-from podium.benchmarking.predictor import Predictor, predictor_class
-from podium.benchmarking.torch_predictor import Bf16Predictor, EagerPredictor
 from podium.config.benchmark import VariantName
 from podium.data.artifact import DataArtifact
 from podium.errors import ModelError, is_disk_full
@@ -20,6 +18,8 @@ from podium.export.check import NOT_FINITE, Rows, check, compare_logits, compare
 from podium.export.make import make_bf16, make_int8, make_onnx
 from podium.export.spec import BuildSpec, Built
 from podium.export.variants import KINDS
+from podium.inference.predictor import Predictor, predictor_class
+from podium.inference.torch_predictor import Bf16Predictor, EagerPredictor
 
 BUILD = "build-failed"
 _log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from podium.errors import InputError
 from podium.hpo.description import experiment_to_json
 from podium.hpo.experiment import Objective
-from podium.hpo.katib.files import to_yaml
 from podium.hpo.studies import Study
 from podium.hpo.study import collected
+from podium.katib.write import to_yaml
 from podium.records import TrialRecord
 
 Format = Literal["csv", "json", "parquet", "katib"]

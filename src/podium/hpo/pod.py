@@ -22,17 +22,17 @@ from pydantic import ValidationError
 from podium.config.schema import BackboneConfig
 from podium.config.search import ParameterConfig
 from podium.errors import ConfigError, InputError, ModelError, PodiumError
+from podium.execution.signals import sigterm_unwinds
 from podium.hpo.algorithms import hint
 from podium.hpo.engines.base import TrialResult
-from podium.hpo.katib.assignment import assigned
 from podium.hpo.ledger import Claim, Documents, TrialLedger
 from podium.hpo.metric_line import metric_line
 from podium.hpo.remote import RemoteTrial
 from podium.hpo.space import Params, Space
+from podium.katib.assignment import assigned
 from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
 from podium.store.owner import Owner
 from podium.store.store import ArtifactStore
-from podium.training.execution.signals import sigterm_unwinds
 
 STORE_VARIABLE = "PODIUM_STORE"
 LEDGER_VARIABLE = "PODIUM_LEDGER"
@@ -70,7 +70,7 @@ class PodTask(Frozen):
     @classmethod
     def of(cls, trial: Any, space: Mapping[str, ParameterConfig], data: ArtifactRef, backbone: BackboneConfig) -> Self:
         """The task that does what `trial`, a CrossValidationTrial of this machine, does."""
-        from podium.training.backbone import backbone_digest
+        from podium.models.backbone import backbone_digest
 
         return cls(
             space=dict(space),
@@ -144,8 +144,8 @@ class PodTrial:
         Raises:
             ModelError: the backbone found here is not the one of the study.
         """
+        from podium.execution.environment import training_environment
         from podium.hpo.trial import CrossValidationTrial
-        from podium.training.execution.environment import training_environment
         from podium.training.spec import TrainingSpec
 
         # The store may be a volume that all pods share, and none knows the number of its trial.
@@ -170,7 +170,7 @@ class PodTrial:
                 output.rmdir()
 
     def _backbone(self) -> Path:
-        from podium.training.backbone import backbone_digest, locate_backbone
+        from podium.models.backbone import backbone_digest, locate_backbone
 
         path = locate_backbone(self.task.backbone)
         found = backbone_digest(path)

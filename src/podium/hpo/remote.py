@@ -11,12 +11,12 @@ import json
 from collections.abc import Mapping
 
 from podium.errors import PodiumError, TrainingError
+from podium.execution.failures import describe, rebuild
 from podium.hpo.engines.base import TrialFunction, TrialResult
 from podium.hpo.ledger import Claim, Documents, TrialLedger
 from podium.hpo.space import Params
 from podium.records import TrialRecord
 from podium.store.owner import Owner
-from podium.training.execution.failures import describe, rebuild
 
 _ERROR = "error.json"
 _NOBODY = Owner(host="engine", pid=0, started=0.0)

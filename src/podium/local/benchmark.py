@@ -14,19 +14,19 @@ from typing import Any
 from rich.console import Console
 
 from podium.benchmarking.generation_run import Request, benchmark_generation
-from podium.benchmarking.hardware import fingerprint
-from podium.benchmarking.kinds import ModelKind
 from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import sample_rows
 from podium.benchmarking.subject import Subject, sessions
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.schema import DatasetConfig, Task
 from podium.data.texts import Texts, read_texts
+from podium.devices.hardware import fingerprint
 from podium.errors import InputError, ModelError
 from podium.export.variants import obstacle
 from podium.keys import Key
 from podium.local.models import LocatedModel, locate_model
 from podium.local.progress import ProgressView, report_to
+from podium.models.kinds import ModelKind
 from podium.records import ArtifactRef, GenerationRecord, MeasurementRecord
 from podium.stages.keys import generation_key, lone_measurement_key
 from podium.stages.run_form import RunForm, resolve_form

@@ -14,13 +14,13 @@ from rich.markup import escape
 
 from podium.errors import ConfigError, StudyFailed
 from podium.events import emit
-from podium.hpo.katib.experiment import KatibExperiment, from_katib, to_katib
-from podium.hpo.katib.files import to_yaml
-from podium.hpo.katib.process import check_template, not_honoured, process_of
-from podium.hpo.katib.read import at
-from podium.hpo.katib.study import KatibStudy, StudyPlace
-from podium.hpo.katib.trial import render, trial_name
 from podium.hpo.suggest import suggester_for
+from podium.katib.experiment import KatibExperiment, from_katib, to_katib
+from podium.katib.read import at
+from podium.katib.trial import render, trial_name
+from podium.katib.write import to_yaml
+from podium.katib_local.process import check_template, not_honoured, process_of
+from podium.katib_local.study import KatibStudy, StudyPlace
 from podium.local.progress import ProgressView, report_to
 
 _COUNTS = {

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from podium.benchmarking.kinds import ModelFacts, inspect_model
 from podium.config.paths import resolve
 from podium.config.schema import BackboneConfig, TrackingConfig
 from podium.errors import InputError, ModelError
 from podium.keys import digest_tree
-from podium.training.backbone import locate_backbone
+from podium.models.backbone import locate_backbone
+from podium.models.kinds import ModelFacts, inspect_model
 
 REGISTRY = "models:/"
 

@@ -28,7 +28,7 @@ def baseline(run: RunRecord, data: DataRecord) -> BaselineRecord:
 def _compute(step: StepRun, data: DataRecord) -> BaselineRecord:
     from podium.baselines.classical import predict
     from podium.data.artifact import DataArtifact
-    from podium.training.execution.slots import core_slots
+    from podium.execution.slots import core_slots
 
     rows = DataArtifact(Path(step.store.fetch(data.artifacts["data"])))
     found, artifacts = [], {}

@@ -63,7 +63,7 @@ def champions_of(selection: SelectionRecord, models: Sequence[ModelRecord]) -> l
 
 def hardware_of(run: RunRecord) -> dict[str, str]:
     """The fingerprint of what the benchmark of this run uses."""
-    from podium.benchmarking.hardware import fingerprint
+    from podium.devices.hardware import fingerprint
 
     return fingerprint(run.config.benchmark.device, run.config.benchmark.threads)
 

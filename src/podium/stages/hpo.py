@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium.config.schema import PodiumConfig
+from podium.devices.machine import available_cores
 from podium.hpo.description import StudyAbout
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
 from podium.hpo.studies import LEDGERS
 from podium.hpo.study import best_trial, run_study
-from podium.machine import available_cores
 from podium.records import ArtifactRef, DataRecord, RunRecord, StudyRecord, TrialRecord
 from podium.stages.context import step_context
 from podium.stages.keys import Prior, family_key, study_key
@@ -21,8 +21,8 @@ from podium.stages.step import StepRun, open_store, run_step
 from podium.stages.warm_start import prior_trials
 
 if TYPE_CHECKING:
+    from podium.execution.workers import WorkerPool
     from podium.hpo.trial import CrossValidationTrial
-    from podium.training.execution.workers import WorkerPool
     from podium.training.spec import TrainingSpec
 
 MAIN = "main"
@@ -39,7 +39,7 @@ def hpo(run: RunRecord, data: DataRecord, backbone: str) -> StudyRecord:
         ModelError: the backbone does not fit the task.
         StudyFailed: too many trials failed.
     """
-    from podium.training.backbone import backbone_digest, locate_backbone
+    from podium.models.backbone import backbone_digest, locate_backbone
 
     def compute(step: StepRun) -> StudyRecord:
         return _compute(step, data, backbone, path, ledger_name, prior)
@@ -77,11 +77,11 @@ def _ledger_name(run: RunRecord, key: str) -> str:
 
 
 def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_name: str, prior: Prior) -> StudyRecord:
+    from podium.execution.workers import TRAINING, WorkerPool
     from podium.hpo.engines.embedded import EmbeddedEngine
     from podium.hpo.fold_models import BestFoldModels
     from podium.hpo.trial import CrossValidationTrial
-    from podium.training.backbone import check_backbone
-    from podium.training.execution.workers import TRAINING, WorkerPool
+    from podium.models.backbone import check_backbone
 
     config = step.config
     experiment = experiment_of(config, backbone)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from podium.devices.machine import available_cores
 from podium.errors import BenchmarkError, DamagedArtifact, ModelError
 from podium.evaluation.predictions import Predictions
 from podium.keys import digest_tree
-from podium.machine import available_cores
 from podium.records import (
     ArtifactRef,
     BenchmarkRecord,
@@ -145,8 +145,8 @@ def _artifacts(step: StepRun, incumbent: Incumbent) -> _Known:
 
 def _predict(step: StepRun, data: DataRecord, incumbent: Incumbent, model: Path) -> Predictions:
     from podium.data.artifact import DataArtifact
+    from podium.execution.slots import core_slots
     from podium.training.evaluate import predict_test_rows
-    from podium.training.execution.slots import core_slots
 
     artifact = data.artifacts["data"]
     rows = DataArtifact(step.store.fetch(artifact))
@@ -162,10 +162,10 @@ def _predict_as(
     incumbent: Incumbent, data: DataRecord, model: Path, rows: DataArtifact, device: str, threads: int
 ) -> Predictions:
     """Predictions of a variant other than the eager one, as it is deployed; on the CPU where `device` cannot run it."""
-    from podium.benchmarking.predictor import predictor_class
     from podium.benchmarking.spec import PredictorSpec
     from podium.export.check import Rows, predict
     from podium.export.variants import obstacle
+    from podium.inference.predictor import predictor_class
 
     spec = PredictorSpec(
         model_dir=model,

@@ -20,8 +20,8 @@ from podium.hpo.engines.katib import KatibEngine
 from podium.hpo.engines.katib_experiments import Marks
 from podium.hpo.engines.katib_resources import trial_template
 from podium.hpo.experiment import Experiment
-from podium.hpo.katib.template import TrialTemplate
 from podium.hpo.pod import LEDGER_VARIABLE, STORE_VARIABLE, PodTask
+from podium.katib.template import TrialTemplate
 from podium.records import DataRecord
 from podium.stages.step import StepRun
 

@@ -11,6 +11,7 @@ from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
 from podium.hpo.studies import LEDGERS
 from podium.keys import Key
+from podium.models.backbone import backbone_digest
 from podium.records import (
     BaselineRecord,
     BenchmarkRecord,
@@ -30,7 +31,6 @@ from podium.stages.step import open_store
 from podium.stages.warm_start import prior_trials
 from podium.store.explain import differences
 from podium.store.store import ArtifactStore
-from podium.training.backbone import backbone_digest
 
 R = TypeVar("R", bound=Record)
 

@@ -39,7 +39,7 @@ def locate_backbones(config: PodiumConfig) -> dict[str, Path]:
     Raises:
         ModelError: one is missing or has no safetensors weights; the message names it and what to do.
     """
-    from podium.training.backbone import check_weights, locate_backbone
+    from podium.models.backbone import check_weights, locate_backbone
 
     found = {name: locate_backbone(backbone) for name, backbone in config.backbones.items()}
     for path in found.values():

@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import median
 
 from podium.config.schema import PodiumConfig, TrainingConfig
+from podium.devices.machine import available_cores
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import all_metrics, details
 from podium.evaluation.predictions import Predictions
-from podium.machine import available_cores
 from podium.records import DataRecord, Interval, ModelRecord, RunRecord, StudyRecord
 from podium.stages.context import step_context
 from podium.stages.keys import refit_key
@@ -27,7 +27,7 @@ def refit(run: RunRecord, data: DataRecord, study: StudyRecord) -> ModelRecord:
     Where trials stopped early, the refit trains for the median of the best epochs of the trial's folds, since it
     has no held-out fold of its own to stop on.
     """
-    from podium.training.backbone import backbone_digest, locate_backbone
+    from podium.models.backbone import backbone_digest, locate_backbone
 
     def compute(step: StepRun) -> ModelRecord:
         return _compute(step, data, study, backbone, training)
@@ -56,7 +56,7 @@ def _best_epochs(study: StudyRecord) -> list[float]:
 def _compute(
     step: StepRun, data: DataRecord, study: StudyRecord, backbone: Path, training: TrainingConfig
 ) -> ModelRecord:
-    from podium.training.execution.launch import run_training
+    from podium.training.launch import run_training
     from podium.training.spec import TrainingSpec
 
     config = step.config

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.config.schema import Task
-from podium.onnx_package import GRAPH
+from podium.models.onnx_package import GRAPH
 from podium.records import ModelRecord
 from podium.tracking.connection import load_mlflow
 
@@ -33,7 +33,7 @@ def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | 
     that the model loads and predicts.
 
     Args:
-        path: directory of a model that transformers loads, or an exported package (`podium.onnx_package`).
+        path: directory of a model that transformers loads, or an exported package (`podium.models.onnx_package`).
         model: the refit that it is, or was made from.
         model_id: of the logged model.
         run_id: of the run that made it.
@@ -80,7 +80,7 @@ def _describe_package(path: Path, task: Task, folder: Path, common: dict[str, An
     mlflow = load_mlflow()
     import pandas as pd
 
-    from podium import onnx_package
+    from podium.models import onnx_package
 
     example = {"tokens": [text.split() for text in _TEXTS]} if task == "ner" else {"text": _TEXTS}
     # mlflow runs the logged code here as well, to make the example's answer.

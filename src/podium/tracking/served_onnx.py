@@ -1,6 +1,6 @@
 """The code that MLflow logs with an exported package and runs to serve it: onnxruntime and tokenizers, no torch.
 
-MLflow executes this file on its own (models from code), with `podium.onnx_package` beside it as `onnx_package`.
+MLflow executes this file on its own (models from code), with `podium.models.onnx_package` beside it as `onnx_package`.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium.events import emit
-from podium.training.execution.forks import fork_each
-from podium.training.execution.slots import core_slots, release_slots
+from podium.execution.forks import fork_each
+from podium.execution.slots import core_slots, release_slots
 from podium.training.spec import TrainingResult, TrainingSpec
 
 if TYPE_CHECKING:

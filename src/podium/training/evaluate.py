@@ -13,9 +13,9 @@ from transformers import DataCollatorForTokenClassification, DataCollatorWithPad
 from podium.data.artifact import DataArtifact
 from podium.errors import ModelError
 from podium.evaluation.predictions import Predictions
-from podium.training.backbone import load_config, load_tokenizer, tokenizer_digest
+from podium.models.backbone import load_config, load_tokenizer, tokenizer_digest
+from podium.models.network import load_model
 from podium.training.heldout import HeldOut
-from podium.training.model import load_model
 from podium.training.tokenization import tokenised
 
 _HEADS = {"text-classification": "ForSequenceClassification", "ner": "ForTokenClassification"}

@@ -37,14 +37,14 @@ from podium.data.artifact import DataArtifact
 from podium.errors import ConfigError, DataError, NonFiniteLoss, OutOfMemory, PodiumError
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
+from podium.execution.environment import WATCH_PARENT
+from podium.execution.failures import describe
 from podium.keys import digest_tree
-from podium.training.backbone import backbone_digest, load_tokenizer, tokenizer_digest
+from podium.models.backbone import backbone_digest, load_tokenizer, tokenizer_digest
+from podium.models.network import check_length, load_model
 from podium.training.card import write_card
 from podium.training.checkpoints import Checkpoints
-from podium.training.execution.environment import WATCH_PARENT
-from podium.training.execution.failures import describe
 from podium.training.heldout import HeldOut
-from podium.training.model import check_length, load_model
 from podium.training.sampling import sample_rows
 from podium.training.spec import RESULT_FILE, TrainingResult, TrainingSpec, write_json
 from podium.training.tokenization import IGNORED, tokenised

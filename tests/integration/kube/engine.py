@@ -14,7 +14,7 @@ from podium.config.cluster import ClusterConfig
 from podium.hpo.engines.katib import KatibEngine
 from podium.hpo.engines.katib_resources import trial_template
 from podium.hpo.experiment import Experiment
-from podium.hpo.katib.template import TrialTemplate
+from podium.katib.template import TrialTemplate
 
 from .katib import NAMESPACE
 from .server import ApiServer

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from podium.hpo.engines.base import TrialFunction
-from podium.hpo.katib.experiment import from_katib
-from podium.hpo.katib.space import to_text
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.pod import NAME_VARIABLE, params_given
 from podium.hpo.remote import RemoteTrial
 from podium.hpo.suggest import suggester_for
+from podium.katib.experiment import from_katib
+from podium.katib.space import to_text
 from podium.records import TrialRecord
 from podium.store.store import ArtifactStore
 

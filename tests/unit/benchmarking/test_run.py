@@ -13,7 +13,7 @@ from podium.benchmarking.spec import Phase, RepetitionResult, RepetitionSpec
 from podium.benchmarking.subject import MOST_TOGETHER, Subject, sessions
 from podium.config.benchmark import BenchmarkConfig
 from podium.errors import BenchmarkError, InputError
-from podium.training.execution.slots import core_slots
+from podium.execution.slots import core_slots
 
 
 def subject(files: Path, name: str = "b") -> Subject:

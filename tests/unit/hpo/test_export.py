@@ -11,7 +11,7 @@ import yaml
 from podium.errors import InputError
 from podium.hpo.description import StudyAbout, experiment_from_json
 from podium.hpo.export import export_study
-from podium.hpo.katib.experiment import from_katib, to_katib
+from podium.katib.experiment import from_katib, to_katib
 from podium.records import TrialRecord
 
 from .support import experiment

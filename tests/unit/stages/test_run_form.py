@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from podium.cli import app
+from podium.cli.app import app
 from podium.config.schema import PodiumConfig
 from podium.errors import InputError
 from podium.stages.run_form import RunForm, resolve_form

@@ -9,7 +9,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podium.training.backbone import load_tokenizer
+from podium.models.backbone import load_tokenizer
 from podium.training.tokenization import IGNORED, encode_sentences, encode_texts, restore_tags, tokenised
 
 LABELS = ("O", "B-PER", "I-PER")

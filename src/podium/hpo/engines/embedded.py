@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from podium.errors import PodiumError, TrainingError, WorkerKilled
 from podium.events import emit
+from podium.execution.signals import sigterm_unwinds
 from podium.hpo.engines.base import MAX_KILLS, Engine, OnTrial, TrialFunction, TrialResult
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
@@ -21,7 +22,6 @@ from podium.hpo.progress import Progress
 from podium.hpo.stopping import Stopper
 from podium.hpo.suggest import Suggester, suggester_for
 from podium.records import TrialRecord
-from podium.training.execution.signals import sigterm_unwinds
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ JobT = TypeVar("JobT", bound=Job)
 
 
 class Pool(Protocol[JobT]):
-    """Runs calls in worker processes; `podium.training.execution.workers.WorkerPool` is one."""
+    """Runs calls in worker processes; `podium.execution.workers.WorkerPool` is one."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, log: Path) -> JobT:
         """Start `function(*args)` in a process of its own, its output appended to `log`."""

@@ -14,17 +14,17 @@ from functools import partial
 from podium.cluster.client import Change, Cluster
 from podium.cluster.resources import TRIAL, Manifest, condition, name_of
 from podium.errors import ClusterError, StudyFailed
+from podium.execution.signals import signals_ignored, sigterm_unwinds
 from podium.hpo.engines.base import Engine, OnTrial
 from podium.hpo.engines.katib_book import Book, Ending, State, assigned_to, by_age, ending_of, state_of
 from podium.hpo.engines.katib_experiments import Experiments, Marks, is_over, selector_of
 from podium.hpo.engines.katib_pods import TrialPods
 from podium.hpo.engines.katib_resources import STUDY_LABEL, Names, check_for_katib
 from podium.hpo.experiment import Experiment
-from podium.hpo.katib.template import TrialTemplate
-from podium.hpo.katib.trial import EXPERIMENT_LABEL, render, trial_name
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
-from podium.training.execution.signals import signals_ignored, sigterm_unwinds
+from podium.katib.template import TrialTemplate
+from podium.katib.trial import EXPERIMENT_LABEL, render, trial_name
 
 TemplateFor = Callable[[Experiment, Mapping[str, str], str], TrialTemplate]
 """Makes the template of a study's trials, from the labels that their pods must carry and the place of the ledger."""

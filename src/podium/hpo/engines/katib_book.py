@@ -13,11 +13,11 @@ from podium.errors import ConfigError, MetricsUnavailable, StudyFailed, Training
 from podium.events import emit
 from podium.hpo.engines.base import OnTrial
 from podium.hpo.experiment import Experiment, Objective
-from podium.hpo.katib.assignment import assigned
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.progress import Progress
 from podium.hpo.remote import RemoteTrial, copy
 from podium.hpo.space import Params, Space
+from podium.katib.assignment import assigned
 from podium.records import Observed, Report, TrialRecord
 
 TRIAL_LABEL = "katib_trial"

@@ -24,9 +24,9 @@ from podium.hpo.engines.katib_resources import (
     spec_digest,
 )
 from podium.hpo.experiment import Experiment
-from podium.hpo.katib.experiment import KatibExperiment
-from podium.hpo.katib.template import TrialTemplate
-from podium.hpo.katib.trial import EXPERIMENT_LABEL
+from podium.katib.experiment import KatibExperiment
+from podium.katib.template import TrialTemplate
+from podium.katib.trial import EXPERIMENT_LABEL
 
 INJECTION_LABEL = "katib.kubeflow.org/metrics-collector-injection"
 

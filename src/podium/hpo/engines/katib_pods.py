@@ -9,7 +9,7 @@ from podium.cluster.client import Cluster
 from podium.cluster.failures import failure, obstacle
 from podium.cluster.resources import JOB, POD, TRAIN_JOB, Kind, Manifest
 from podium.errors import ClusterError, StudyFailed, TrainingError
-from podium.hpo.katib.template import TrialTemplate
+from podium.katib.template import TrialTemplate
 
 _LABELS = {JOB.name: "batch.kubernetes.io/job-name", TRAIN_JOB.name: "jobset.sigs.k8s.io/jobset-name"}
 """Label of a pod that names the Job or TrainJob it belongs to."""

@@ -12,12 +12,12 @@ from podium.cluster.resources import TRAIN_JOB, Manifest
 from podium.errors import ConfigError
 from podium.hpo.algorithms import FROM_THE_START
 from podium.hpo.experiment import Experiment
-from podium.hpo.katib.experiment import KatibExperiment, to_katib
-from podium.hpo.katib.space import to_text
-from podium.hpo.katib.template import MetricsCollector, TrialParameter, TrialTemplate
 from podium.hpo.parameters import CategoricalParameter, FloatParameter, NormalParameter
 from podium.hpo.pod import NAME_VARIABLE
 from podium.hpo.space import Space
+from podium.katib.experiment import KatibExperiment, to_katib
+from podium.katib.space import to_text
+from podium.katib.template import MetricsCollector, TrialParameter, TrialTemplate
 from podium.keys import canonical_json, digest_bytes
 
 STUDY_LABEL = "podium/study"

@@ -18,9 +18,9 @@ from podium.hpo.engines.katib_resources import (
     trial_template,
 )
 from podium.hpo.experiment import Experiment
-from podium.hpo.katib.experiment import from_katib
 from podium.hpo.parameters import CategoricalParameter, IntParameter
 from podium.hpo.space import Space
+from podium.katib.experiment import from_katib
 
 from ..support import SPACE, experiment
 

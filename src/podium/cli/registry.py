@@ -1,0 +1,123 @@
+"""`podium promote`, `rollback`, `history` and `replay`: the registry by hand, and what stands in it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from podium.cli.hpo import must_exist
+from podium.errors import StepFailed
+
+if TYPE_CHECKING:
+    from podium.records import Move
+    from podium.tracking import Tracker
+
+Name = Annotated[str, typer.Argument(help="A registered model.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept for ever.")]
+TrackingUri = Annotated[str, typer.Option(help="MLflow to ask.")]
+
+_WIDTH = 200
+"""Columns of a table that no terminal bounds."""
+
+DEFAULT_URI = "sqlite:///podium-out/mlflow.db"
+
+
+class HistoryFormat(StrEnum):
+    """How the history is written."""
+
+    text = "text"
+    json = "json"
+
+
+def promote(
+    name: Name,
+    version: Annotated[str, typer.Argument(help="Version that becomes the champion: a number, or an alias.")],
+    reason: Reason,
+    tracking_uri: TrackingUri = DEFAULT_URI,
+) -> None:
+    """Make a registered version the champion by hand, whatever was decided on it."""
+    from podium.stages.promotion import promote as move
+
+    typer.echo(_told(name, move(open_tracker(tracking_uri), name, version, reason)))
+
+
+def rollback(
+    name: Name,
+    reason: Reason,
+    to: Annotated[str, typer.Option(help="Version to go back to; the champion before this one if left out.")] = "",
+    tracking_uri: TrackingUri = DEFAULT_URI,
+) -> None:
+    """Make an earlier champion the champion again; runs no longer promote the one that is rolled back."""
+    from podium.stages.promotion import rollback as move
+
+    typer.echo(_told(name, move(open_tracker(tracking_uri), name, to, reason)))
+
+
+def history(
+    name: Name,
+    output: Annotated[HistoryFormat, typer.Option("--output", "-o", help="How it is written.")] = HistoryFormat.text,
+    tracking_uri: TrackingUri = DEFAULT_URI,
+) -> None:
+    """Print every move of the champion of a registered model: who, when, why, and on which decision."""
+    moves = open_tracker(tracking_uri).moves(name)
+    if output is HistoryFormat.json:
+        typer.echo(json.dumps([move.model_dump(mode="json") for move in moves], indent=1))
+    elif not moves:
+        typer.echo(f"no champion of {name} was ever promoted here")
+    else:
+        _print_table(moves)
+
+
+def replay(
+    key: Annotated[str, typer.Argument(help="Key of a decision, or enough of its first digits.")],
+    store: Annotated[str, typer.Option(help="Store to look in.")] = "podium-out/store",
+) -> None:
+    """Make a stored decision again from its own evidence; exit with 1 if it comes out differently."""
+    from podium.selection.decision import replay as again
+    from podium.stages.promotion import stored_decision
+    from podium.store.store import ArtifactStore
+
+    must_exist(store, "--store")
+    record = stored_decision(ArtifactStore(store), key)
+    found, differences = again(record)
+    if differences:
+        told = "\n  ".join(differences)
+        raise StepFailed(f"decision {record.key[:12]} does not follow from its evidence:\n  {told}")
+    typer.echo(f"decision {record.key[:12]}: {found.verdict}, as recorded")
+    for reason in found.reasons:
+        typer.echo(f"- {reason.code}: {reason.text}")
+
+
+def open_tracker(uri: str) -> Tracker:
+    """The tracker of an MLflow that is there."""
+    from podium.config.schema import TrackingConfig
+    from podium.tracking import tracker_for
+
+    must_exist(uri.removeprefix("sqlite:///"), "--tracking-uri")
+    return tracker_for(TrackingConfig(uri=uri))
+
+
+def _told(name: str, move: Move) -> str:
+    before = f"version {move.before}" if move.before else "none"
+    return f"the champion of {name} is version {move.after}; before: {before}. Recorded for {move.by}: {move.reason}"
+
+
+def _print_table(moves: Sequence[Move]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("when (UTC)", "how", "from", "to", "by", "decision"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("why", min_width=40)
+    for move in moves:
+        when = f"{move.at:%Y-%m-%d %H:%M:%S}"
+        versions = (move.before or "–", move.after)
+        table.add_row(when, move.how, *versions, escape(move.by), move.decision[:12] or "–", escape(move.reason))
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)

@@ -1,0 +1,97 @@
+"""Core slots: the machine-wide count of cores that trainings use.
+
+A slot is an advisory lock on a file in the temporary directory of this user. The kernel releases it with the process
+that holds it, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from podium.devices.machine import available_cores
+
+_POLL_SECONDS = 0.02
+_held: ContextVar[list[int]] = ContextVar("held_slots")
+"""Descriptors of the locked slots."""
+
+
+@contextmanager
+def core_slots(wanted: int = 1) -> Iterator[int]:
+    """Hold `wanted` of this machine's cores (all of them when it has fewer), waiting until they are free.
+
+    Yields the number held. Inside another `core_slots` of the same context it yields at once what is held already.
+    """
+    held = _held.get([])
+    if held:
+        yield len(held)
+        return
+    total = available_cores()
+    descriptors = _acquire(min(wanted, total), total)
+    token = _held.set(descriptors)
+    try:
+        yield len(descriptors)
+    finally:
+        _held.reset(token)
+        _release(descriptors)
+
+
+def release_slots() -> None:
+    """Give back what this context holds before it ends: the rest of it only waits for others that need the cores."""
+    _release(_held.get([]))
+
+
+def _release(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
+
+
+def _acquire(wanted: int, total: int) -> list[int]:
+    """Lock `wanted` of `total` slots. Only one process collects at a time, so none waits with half of what it needs."""
+    directory = slots_directory()
+    gate = _open(directory / "gate")
+    taken: dict[int, int] = {}
+    try:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        while True:
+            for number in range(total):
+                if len(taken) < wanted and number not in taken:
+                    descriptor = _try_lock(directory / f"core-{number}")
+                    if descriptor is not None:
+                        taken[number] = descriptor
+            if len(taken) == wanted:
+                return list(taken.values())
+            time.sleep(_POLL_SECONDS)
+    except BaseException:
+        for descriptor in taken.values():
+            os.close(descriptor)
+        raise
+    finally:
+        os.close(gate)
+
+
+def slots_directory() -> Path:
+    """Where this user's slots lie; made when needed, for this user alone."""
+    directory = Path(tempfile.gettempdir()) / f"podium-{os.getuid()}" / "cores"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def _try_lock(path: Path) -> int | None:
+    descriptor = _open(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,351 @@
+"""Workers that start in milliseconds: forks of a server that has the heavy libraries loaded."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import connection, forkserver, spawn, util
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from podium.errors import TrainingTimeout
+from podium.execution.descendants import kill_descendants
+from podium.execution.environment import MAIN_FILE, MAIN_NAME, SERVER_PARENT, training_environment
+from podium.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
+from podium.execution.slots import core_slots
+
+TRAINING = "podium.training.preload"
+"""The module that loads torch, transformers and the training modules."""
+
+_FIRST, _LAST = "podium.execution.orphan", "podium.execution.main_module"
+_HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""Put what the server loads into huge pages, where the kernel gives them: their table is quick to copy in a fork."""
+
+_GONE_SECONDS = 5.0
+"""How long a killed worker may take to be gone."""
+
+_STARTS = 3
+"""How often a worker is started before the error counts: somebody may kill the server."""
+
+_SERVER_DIED = 255
+"""Exit code that `multiprocessing` gives a worker whose server died before it could say how the worker ended."""
+
+_server_lock = threading.Lock()
+
+
+class Job:
+    """One function call in a worker process of its own, made by `WorkerPool.submit`. To be used from one thread."""
+
+    def __init__(self, process: ForkServerProcess, call: Connection, answer: Connection) -> None:
+        self._process = process
+        self._call = call
+        self._answer = answer
+        self._log = Path(os.devnull)
+        self._kills = 0
+        self._outcome: dict[str, Any] | None = None
+        self._gone = False
+        assert process.pid is not None
+        self.pid = process.pid
+        self.sentinel = process.sentinel
+
+    def begin(self, call: bytes, log: Path) -> bool:
+        """Have the worker, which waits for it, make the pickled call. False if it is dead, which `wait` tells too."""
+        self._log, self._kills = log, out_of_memory_kills()
+        if self.poll():
+            return False
+        try:
+            self._call.send_bytes(call)
+        except OSError:
+            return False
+        finally:
+            self._call.close()
+        return True
+
+    def poll(self) -> bool:
+        """Whether it has ended."""
+        self._receive(0)
+        return self._outcome is not None
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """The function's result.
+
+        Raises:
+            PodiumError: what the function raised; an exception that is not Podium's comes as TrainingError.
+            OutOfMemory, TrainingKilled: a signal ended the worker; WorkerKilled if it came from outside.
+            TrainingTimeout: `timeout` seconds passed; the worker has been killed.
+        """
+        self._receive(timeout)
+        if self._outcome is None:
+            self.kill()
+            raise TrainingTimeout(f"a job must end within {timeout} s, but was killed after that\n{excerpt(self._log)}")
+        if "error" in self._outcome:
+            raise rebuild(self._outcome["error"], self._log)
+        if "exit_code" in self._outcome:
+            raise death(self._outcome["exit_code"], self._log, self._kills)
+        return self._outcome["result"]
+
+    def kill(self) -> None:
+        """End it with SIGKILL unless it has ended; returns once it and its children are gone."""
+        if not self._gone:
+            self._signal()
+            self._receive(None)
+            self._reap()
+
+    def is_gone(self) -> bool:
+        """Whether it has ended and its process is gone, which is some milliseconds later."""
+        if not self._gone and self.poll() and connection.wait([self.sentinel], 0):
+            self._reap()
+        return self._gone
+
+    def _receive(self, timeout: float | None) -> None:
+        if self._outcome is not None or not connection.wait([self._answer, self.sentinel], timeout):
+            return
+        with suppress(EOFError, OSError):
+            self._outcome = self._answer.recv() if self._answer.poll() else None
+        # What is left of it is in the way: itself once it has said all there is to say, and its children.
+        self._signal()
+        if self._outcome is None:
+            self._process.join()
+            code = self._process.exitcode
+            self._outcome = {"exit_code": -signal.SIGKILL if code == _SERVER_DIED else code}
+            self._reap()
+
+    def _signal(self) -> None:
+        """Send SIGKILL to what is left of the worker and its children.
+
+        Whether it lives is told by its end of the pipe: `multiprocessing` takes it for dead when its server is.
+        """
+        if self._outcome is None:
+            with suppress(ProcessLookupError):
+                # Stopped, it starts nothing in place of what ends.
+                os.kill(self.pid, signal.SIGSTOP)
+                kill_descendants(self.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        if not self._hung_up(0):
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        if not self._gone:
+            self._hung_up(_GONE_SECONDS)
+            self._process.join()
+            self._call.close()
+            self._answer.close()
+            self._process.close()
+            self._gone = True
+
+    def _hung_up(self, timeout: float) -> bool:
+        """Whether the worker's end of the pipe has been closed, as it is with the worker."""
+        with suppress(EOFError, OSError):
+            while self._answer.poll(timeout):
+                self._answer.recv_bytes()
+            return False
+        return True
+
+
+class WorkerPool:
+    """Runs functions in forks of a server that has loaded torch, transformers and the training modules (see `preload`).
+
+    Every job gets a fresh fork, so none sees what another left behind, and holds as many machine-wide core slots as it
+    has threads while it runs. Jobs end with this process, even when it is killed, and with the pool.
+
+    With each job one more worker is forked, which waits for the next: forking takes longer than all else that a job
+    needs, and happens while jobs run.
+    """
+
+    def __init__(self, size: int, threads: int | None = 1, preload: Sequence[str] = (TRAINING,)) -> None:
+        """Start the server in the background; the first job waits for its imports.
+
+        Args:
+            size: most jobs at a time; `submit` waits for one to end.
+            threads: threads of every numeric library in a job. None is for jobs that only start other programs: they
+                keep this process's environment, take no core slots and have no torch.
+            preload: modules that the server imports, so that no job has to. A process has one server, and its first
+                pool decides.
+        """
+        self._size = size
+        self._threads = threads
+        self._preload = preload
+        self._jobs: list[Job] = []
+        self._waiting: list[Job] = []
+        self._context = multiprocessing.get_context("forkserver")
+        self._close_at_exit = util.Finalize(self, _kill_all, args=(self._jobs, self._waiting), exitpriority=10)
+        _start_server(threads, preload)
+
+    def submit(self, function: Callable[..., Any], *args: Any, log: Path) -> Job:
+        """Call `function(*args)` in a new worker; its standard output and error are appended to `log`.
+
+        Function, arguments and result travel pickled. The job has this process's environment and working directory.
+
+        Raises:
+            ValueError: the function belongs to the main module, which a worker does not have.
+        """
+        if getattr(function, "__module__", None) == "__main__":
+            raise ValueError(f"a job's function must be importable, but {function!r} belongs to the main module")
+        while len(running := self.running()) >= self._size:
+            self.wait_any(running)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        call = bytes(
+            ForkingPickler.dumps((function, args, log, _environment(self._threads), self._threads, Path.cwd()))
+        )
+        job = self._waiting.pop() if self._waiting else self._fork()
+        if not job.begin(call, log):
+            job.kill()
+            job = self._fork()
+            job.begin(call, log)
+        self._jobs.append(job)
+        # Where none can be forked, the next job says so.
+        with suppress(EOFError, OSError):
+            self._waiting.append(self._fork())
+        return job
+
+    def _fork(self) -> Job:
+        """A worker that waits for its call."""
+        receiver, call = self._context.Pipe(duplex=False)
+        answer, sender = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_run_job, args=(receiver, sender))
+        for left in reversed(range(_STARTS)):
+            # Starts another one when somebody killed it.
+            _start_server(self._threads, self._preload)
+            try:
+                process.start()
+                break
+            except (EOFError, OSError):
+                if not left:
+                    raise
+        receiver.close()
+        sender.close()
+        return Job(process, call, answer)
+
+    def running(self) -> list[Job]:
+        """The jobs that have not ended, in the order they were submitted."""
+        self._jobs[:] = [job for job in self._jobs if not job.is_gone()]
+        return [job for job in self._jobs if not job.poll()]
+
+    @staticmethod
+    def wait_any(jobs: Sequence[Job], timeout: float | None = None) -> list[Job]:
+        """Wait until at least one of `jobs` has ended, or `timeout` seconds have passed; returns those that have."""
+        ended = [job for job in jobs if job.poll()]
+        if not ended and jobs:
+            watched = [end for job in jobs for end in (job.sentinel, job._answer)]
+            connection.wait(watched, timeout)
+            ended = [job for job in jobs if job.poll()]
+        return ended
+
+    def close(self) -> None:
+        """Kill the jobs that still run, and return once all are gone."""
+        _kill_all(self._jobs, self._waiting)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _environment(threads: int | None) -> dict[str, str]:
+    return dict(os.environ) if threads is None else training_environment(threads)
+
+
+def _start_server(threads: int | None, preload: Sequence[str]) -> None:
+    """Have the fork server, one per process, run with the environment that its libraries read when they are loaded."""
+    with _server_lock:
+        forkserver.set_forkserver_preload([_FIRST, *preload, _LAST])
+        wanted = {**_environment(threads), **_main_module(), **_HUGE_PAGES, SERVER_PARENT: str(os.getpid())}
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        try:
+            forkserver.ensure_running()
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+def _main_module() -> dict[str, str]:
+    """How `multiprocessing` will name this process's main module to its workers."""
+    told = spawn.get_preparation_data("worker")
+    names = {MAIN_NAME: told.get("init_main_from_name"), MAIN_FILE: told.get("init_main_from_path")}
+    return {variable: value for variable, value in names.items() if value}
+
+
+def _kill_all(*lists: list[Job]) -> None:
+    for jobs in lists:
+        for job in list(jobs):
+            job.kill()
+
+
+def _run_job(call: Connection, answer: Connection) -> None:
+    """Wait for a call and make it; ends without one where there comes none."""
+    os.setsid()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    try:
+        pickled = call.recv_bytes()
+    except EOFError:
+        return
+    function, args, log, environment, threads, directory = pickle.loads(pickled)
+    _redirect_output(log)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(directory)
+    try:
+        with _cores(threads):
+            outcome = {"result": function(*args)}
+    except BaseException as error:
+        outcome = {"error": describe(error)}
+        # The log may lie on a full disk; the answer must be given all the same.
+        with suppress(OSError):
+            traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    answer.send(outcome)
+    answer.close()
+
+
+@contextmanager
+def _cores(threads: int | None) -> Iterator[None]:
+    """Use so many cores, which this waits for; None waits for none."""
+    if threads is None:
+        yield
+        return
+    import torch
+
+    torch.set_num_threads(threads)
+    with core_slots(threads):
+        yield
+
+
+def _die_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    try:
+        kill_descendants()
+    finally:
+        os.killpg(0, signal.SIGKILL)
+
+
+def _redirect_output(log: Path) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    os.close(descriptor)

@@ -1,0 +1,57 @@
+"""The exported variants: onnxruntime and tokenizers, without torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from podium.benchmarking.sampling import Row
+from podium.benchmarking.spec import PredictorSpec
+from podium.errors import ModelError
+from podium.models.onnx_package import OnnxPackage
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+"""Execution providers of onnxruntime, by device."""
+
+
+class OnnxPredictor:
+    """An exported package, run as it is deployed."""
+
+    def __init__(self, spec: PredictorSpec):
+        """See `Predictor`."""
+        try:
+            self._package = OnnxPackage(spec.model_dir, spec.threads, PROVIDERS[spec.device])
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        if self._package.task != spec.task:
+            raise ModelError(
+                f"the task of a package must be that of the data ({spec.task}), but {spec.model_dir} is for "
+                f"{self._package.task}; benchmark a model that was trained on this data"
+            )
+        spec.check_labels(self._package.labels)
+
+    @staticmethod
+    def prepare(spec: PredictorSpec) -> None:
+        """See `Predictor`. All code is imported with this module; onnxruntime is told its threads on loading."""
+
+    def __call__(self, rows: list[Row]) -> list[Any]:
+        """See `Predictor`."""
+        return self._package(rows)
+
+    def logits(self, rows: list[Row]) -> list[NDArray[np.float32]]:
+        """See `Predictor`."""
+        return self._package.logits(rows)
+
+    def tokens(self, rows: list[Row]) -> list[int]:
+        """See `Predictor`."""
+        return self._package.tokens(rows)
+
+    def weights(self) -> int | None:
+        """See `Predictor`; a graph does not tell what its constants are."""
+        return None
+
+    def peak_device_mb(self) -> float | None:
+        """See `Predictor`; onnxruntime does not tell."""
+        return None

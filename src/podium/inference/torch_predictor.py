@@ -1,0 +1,180 @@
+"""The variants that PyTorch runs.
+
+Loaded only in worker processes, so torch and transformers are imported at the top.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from podium.benchmarking.sampling import Row
+from podium.benchmarking.spec import PredictorSpec, shown
+from podium.errors import ModelError
+from podium.models.onnx_package import first_pieces, name_words, word_logits
+
+_AUTO: dict[str, tuple[Any, Any]] = {
+    "text-classification": (
+        transformers.AutoModelForSequenceClassification,
+        transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    ),
+    "ner": (transformers.AutoModelForTokenClassification, transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
+}
+_UNBOUNDED = 100_000
+"""A tokenizer without a limit of its own reports a number beyond this one."""
+
+
+class EagerPredictor:
+    """The model as transformers runs it: eager PyTorch in fp32, its own tokenizer, inference mode."""
+
+    dtype: ClassVar[torch.dtype] = torch.float32
+
+    def __init__(self, spec: PredictorSpec):
+        """See `Predictor`."""
+        auto, _ = _AUTO[spec.task]
+        options = {"local_files_only": True, "trust_remote_code": spec.trust_remote_code}
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(spec.model_dir, **options)
+        model, loading = auto.from_pretrained(
+            spec.model_dir, dtype=self.dtype, use_safetensors=True, output_loading_info=True, **options
+        )
+        _check_complete(spec.model_dir, loading)
+        _check_head(spec, model)
+        self.labels = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
+        spec.check_labels(self.labels)
+        self._device, self._task = torch.device(spec.device), spec.task
+        self.model = model.eval().to(self._device)
+        self.max_length = _max_length(self.tokenizer, model.config)
+        self._forward = self._ready()
+        self._synchronise()
+
+    @staticmethod
+    def prepare(spec: PredictorSpec) -> None:
+        """See `Predictor`."""
+        transformers.utils.logging.disable_progress_bar()
+        torch.set_num_threads(spec.threads)
+        torch.set_num_interop_threads(1)
+        config = transformers.AutoConfig.from_pretrained(
+            spec.model_dir, local_files_only=True, trust_remote_code=spec.trust_remote_code
+        )
+        _, architectures = _AUTO[spec.task]
+        architectures.get(type(config), None)
+
+    def __call__(self, rows: list[Row]) -> list[Any]:
+        """See `Predictor`: tokenise, run forward, take the arg-max and name the labels."""
+        encoded = self.encode(rows)
+        with torch.inference_mode():
+            best = self._forward(**encoded.to(self._device)).logits.argmax(dim=-1).tolist()
+        self._synchronise()
+        if self._task == "text-classification":
+            return [self.labels[index] for index in best]
+        return [
+            name_words(first_pieces(encoded.word_ids(number)), best[number], len(row), self.labels)
+            for number, row in enumerate(rows)
+        ]
+
+    def logits(self, rows: list[Row]) -> list[NDArray[np.float32]]:
+        """See `Predictor`."""
+        encoded = self.encode(rows)
+        with torch.inference_mode():
+            scores = self._forward(**encoded.to(self._device)).logits.float().cpu().numpy()
+        if self._task == "text-classification":
+            return list(scores)
+        return [
+            word_logits(first_pieces(encoded.word_ids(number)), scores[number], len(row))
+            for number, row in enumerate(rows)
+        ]
+
+    def tokens(self, rows: list[Row]) -> list[int]:
+        """See `Predictor`."""
+        return [int(mask.sum()) for mask in self.encode(rows)["attention_mask"]]
+
+    def weights(self) -> int:
+        """See `Predictor`."""
+        tables = [module for module in self.model.modules() if isinstance(module, torch.nn.Embedding)]
+        looked_up = {id(weight) for table in tables for weight in table.parameters()}
+        return sum(weight.numel() for weight in self.model.parameters() if id(weight) not in looked_up)
+
+    def peak_device_mb(self) -> float | None:
+        """See `Predictor`."""
+        return torch.cuda.max_memory_allocated() / 1e6 if self._device.type == "cuda" else None
+
+    def encode(self, rows: list[Row]) -> transformers.BatchEncoding:
+        """The model's inputs for `rows`, cut to its limit and padded to the longest, as tensors on the CPU."""
+        return self.tokenizer(
+            rows,
+            truncation=True,
+            max_length=self.max_length,
+            padding=True,
+            return_tensors="pt",
+            is_split_into_words=self._task == "ner",
+        )
+
+    def _ready(self) -> Any:
+        """What computes the logits."""
+        return self.model
+
+    def _synchronise(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+class Bf16Predictor(EagerPredictor):
+    """Weights and activations in bfloat16."""
+
+    dtype = torch.bfloat16
+
+
+class CompiledPredictor(EagerPredictor):
+    """`torch.compile` with dynamic shapes.
+
+    Compilation belongs to loading: one graph for single rows and one for batches, since torch treats a size of 1 apart.
+    """
+
+    def _ready(self) -> Any:
+        compiled = torch.compile(self.model, dynamic=True)
+        some: Row = ["a", "word"] if self._task == "ner" else "a text"
+        with torch.inference_mode():
+            for rows in ([some], [some] * 2):
+                compiled(**self.encode(rows).to(self._device))
+        return compiled
+
+
+TORCH_PREDICTORS: dict[str, type[EagerPredictor]] = {
+    "eager": EagerPredictor,
+    "bf16": Bf16Predictor,
+    "compile": CompiledPredictor,
+}
+"""Predictor classes by variant."""
+
+
+def _check_complete(model_dir: Path, loading: dict[str, Any]) -> None:
+    """Refuse a model whose missing weights transformers has filled with random numbers."""
+    missing = sorted(loading["missing_keys"]) + sorted(str(item) for item in loading["mismatched_keys"])
+    if missing:
+        raise ModelError(
+            f"a model directory must hold every weight, but {model_dir} lacks {shown(missing)}; it is damaged, a bare "
+            "backbone, or a model for another task"
+        )
+
+
+def _check_head(spec: PredictorSpec, model: Any) -> None:
+    """Refuse a head of another task whose weights happen to have the same names and shapes."""
+    saved = model.config.architectures
+    if saved and type(model).__name__ not in saved:
+        raise ModelError(
+            f"a model must be one for the task of the data ({spec.task}: {type(model).__name__}), but "
+            f"{spec.model_dir} is a {', '.join(saved)}, a model for another task; "
+            "benchmark a model that was trained on this data"
+        )
+
+
+def _max_length(tokenizer: Any, config: Any) -> int | None:
+    """Where the deployed model truncates: the tokenizer's own limit, or the positions the model has."""
+    limits = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
+    known = [limit for limit in limits if limit is not None and 0 < limit < _UNBOUNDED]
+    return min(known, default=None)

@@ -1,0 +1,331 @@
+"""Katib Experiments (v1beta1) as Podium's neutral experiment, both ways.
+
+Defaulting and validation follow `experiment_defaults.go` and the validating webhook of Katib, and are stricter
+where Katib ignores what it was given; docs/katib.md lists every difference.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast, get_args
+
+from podium.errors import ConfigError
+from podium.hpo.algorithms import hint
+from podium.hpo.experiment import Experiment, Objective, ResumePolicy, Strategy
+from podium.katib.algorithm import (
+    NAS,
+    algorithm_from_katib,
+    algorithm_to_katib,
+    check_budgets,
+    stopping_from_katib,
+    stopping_to_katib,
+)
+from podium.katib.read import at, check_fields, load, one_of, required
+from podium.katib.space import space_from_katib, space_to_katib
+from podium.katib.template import NO_FILTER, MetricsCollector, TrialParameter, TrialTemplate
+
+API_VERSION = "kubeflow.org/v1beta1"
+KIND = "Experiment"
+DEFAULT_PARALLEL_TRIALS = 3
+
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_NAMESPACE = re.compile(r"(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_OWN_METADATA = ("name", "namespace", "labels", "annotations")
+_DEFAULT_NAME = re.compile(r"[\w|-]+", re.ASCII)
+"""Names that the filter finds which is Katib's where an experiment gives none."""
+
+_COUNTS_BELOW, _SEEDS_BELOW = 2**31, 2**63
+_NOT_HERE = "is not read here: a trial reports its metrics in its output or in a file"
+_REFUSED = {
+    "status": "a cluster writes it; leave it out",
+    "spec.nasConfig": NAS,
+    "spec.trialTemplate.configMap": "a ConfigMap lives on a cluster; put its template into trialSpec",
+    "spec.metricsCollectorSpec.source.httpGet": f"a metrics endpoint {_NOT_HERE}",
+    "spec.metricsCollectorSpec.collector.customCollector": f"what a container of its own collects {_NOT_HERE}",
+}
+_REFUSED_COLLECTORS = {
+    kind: f"a collector of kind {kind} {_NOT_HERE}; use StdOut or File"
+    for kind in ("TensorFlowEvent", "PrometheusMetric", "Custom", "Push")
+}
+
+
+@dataclass(frozen=True)
+class KatibExperiment:
+    """A neutral experiment and what only Katib needs.
+
+    Attributes:
+        experiment: its name is the name of the resource.
+        template: how a trial is executed.
+        collector: where its metrics are read from.
+        namespace: None leaves it to the client.
+        labels: of the resource.
+        annotations: of the resource.
+
+    Raises:
+        ConfigError: Katib's webhook, or an engine of Podium, would refuse it; the message has the dotted path.
+    """
+
+    experiment: Experiment
+    template: TrialTemplate
+    collector: MetricsCollector = field(default_factory=MetricsCollector)
+    namespace: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        experiment = self.experiment
+        if not _NAME.fullmatch(experiment.name) or len(experiment.name) > 40:
+            raise ConfigError(
+                "metadata.name: at most 40 lower case letters, digits and '-', the first a letter and the last no "
+                f"'-', are expected, but got {experiment.name!r}"
+            )
+        if self.namespace is not None and not _NAMESPACE.fullmatch(self.namespace):
+            raise ConfigError(
+                "metadata.namespace: at most 63 lower case letters, digits and '-', the first and the last no '-', are "
+                f"expected, but got {self.namespace!r}"
+            )
+        if experiment.parallel_trials > experiment.max_trials:
+            raise ConfigError(
+                "spec.parallelTrialCount: parallelTrialCount <= maxTrialCount must hold, but got "
+                f"{experiment.parallel_trials} > {experiment.max_trials}; it is {DEFAULT_PARALLEL_TRIALS} where it is "
+                "not given"
+            )
+        if not 0 <= experiment.seed < _SEEDS_BELOW:
+            raise ConfigError(f"seed: a number from 0 to {_SEEDS_BELOW - 1} is expected, but got {experiment.seed}")
+        check_budgets(experiment)
+        self.template.check([name for name, _ in experiment.space.parameters], "spec.trialTemplate")
+        self.collector.check("spec.metricsCollectorSpec")
+        if self.collector.format == "TEXT" and not self.collector.metrics_format:
+            _check_names(experiment.objective)
+
+
+def _check_names(objective: Objective) -> None:
+    """Check that Katib's own filter finds the metrics.
+
+    Raises:
+        ConfigError: a trial could never report one.
+    """
+    others = {f"additionalMetricNames[{index}]": name for index, name in enumerate(objective.additional_metrics)}
+    for place, name in {"objectiveMetricName": objective.metric, **others}.items():
+        if not _DEFAULT_NAME.fullmatch(name):
+            raise ConfigError(
+                f"spec.objective.{place}: without spec.metricsCollectorSpec.source.filter a metric has a name of the "
+                f"letters a to z and A to Z, digits, '_', '-' and '|', but got {name!r}; give a filter that finds it"
+            )
+
+
+def from_katib(source: str | Mapping[str, Any], seed: int = 0) -> KatibExperiment:
+    """Read a Katib Experiment.
+
+    Args:
+        source: YAML or JSON text, or the mapping it describes.
+        seed: of the study where the algorithm's `random_state` is not given.
+
+    Raises:
+        ConfigError: something is unknown, absent, contradictory or cannot be expressed here; the message begins with
+            its dotted path and, for a misspelt name, gives the nearest known one.
+    """
+    from kubeflow_katib_api import models
+
+    document = load(source)
+    for name, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+        one_of(document.get(name), [expected], name)
+    check_fields(models.V1beta1Experiment, document, "", _REFUSED)
+    metadata = document.get("metadata") or {}
+    for name, value in metadata.items():
+        if name not in _OWN_METADATA and value is not None:
+            raise ConfigError(f"metadata.{name}: a cluster writes it; leave it out{hint(name, _OWN_METADATA)}")
+    name = required(metadata.get("name"), "metadata.name")
+    spec = required(models.V1beta1Experiment.from_dict(dict(document)).spec, "spec")
+    return KatibExperiment(
+        experiment=_experiment(name, spec, seed),
+        template=_template(required(spec.trial_template, "spec.trialTemplate")),
+        collector=_collector(spec.metrics_collector_spec),
+        namespace=metadata.get("namespace") or None,
+        labels=dict(metadata.get("labels") or {}),
+        annotations=dict(metadata.get("annotations") or {}),
+    )
+
+
+def _experiment(name: str, spec: Any, seed: int) -> Experiment:
+    objective = _objective(required(spec.objective, "spec.objective"))
+    algorithm, given_seed = algorithm_from_katib(required(spec.algorithm, "spec.algorithm"))
+    if not spec.parameters:
+        raise ConfigError("spec.parameters: at least one must be given")
+    most = required(spec.max_trial_count, "spec.maxTrialCount")
+    parallel = DEFAULT_PARALLEL_TRIALS if spec.parallel_trial_count is None else spec.parallel_trial_count
+    for field_name, count, least in (("maxTrialCount", most, 1), ("parallelTrialCount", parallel, 1)):
+        if count < least:
+            raise ConfigError(f"spec.{field_name}: {field_name} >= {least} must hold, but got {count}")
+        if count >= _COUNTS_BELOW:
+            raise ConfigError(f"spec.{field_name}: a number of 32 bits is expected, but got {count}")
+    space = space_from_katib(spec.parameters, "spec.parameters")
+    failed = _failures_put_up_with(spec.max_failed_trial_count, most)
+    stopping = stopping_from_katib(spec.early_stopping)
+    policy = one_of(spec.resume_policy or "Never", get_args(ResumePolicy), "spec.resumePolicy")
+    with at("spec.algorithm"):
+        return Experiment(
+            name=name,
+            space=space,
+            objective=objective,
+            algorithm=algorithm,
+            max_trials=most,
+            parallel_trials=parallel,
+            max_failed_trials=failed,
+            seed=seed if given_seed is None else given_seed,
+            early_stopping=stopping,
+            resume_policy=cast(ResumePolicy, policy),
+        )
+
+
+def _failures_put_up_with(count: int | None, most: int) -> int:
+    """Katib fails an experiment once `count` trials failed, and after the first if that is 0; None: never."""
+    if count is None:
+        return most
+    if not 0 <= count <= most:
+        raise ConfigError(
+            f"spec.maxFailedTrialCount: 0 <= maxFailedTrialCount <= maxTrialCount must hold, but got {count} with "
+            f"maxTrialCount={most}"
+        )
+    return max(count - 1, 0)
+
+
+def _objective(spec: Any) -> Objective:
+    path = "spec.objective"
+    direction = one_of(spec.type, ("minimize", "maximize"), f"{path}.type")
+    strategies: dict[str, Strategy] = {}
+    for index, item in enumerate(spec.metric_strategies or []):
+        here = f"{path}.metricStrategies[{index}]"
+        name = required(item.name, f"{here}.name")
+        if name in strategies:
+            raise ConfigError(f"{here}.name: metric names must differ, but {name!r} is given twice")
+        strategies[name] = cast(Strategy, one_of(item.value, get_args(Strategy), f"{here}.value"))
+    metric = required(spec.objective_metric_name, f"{path}.objectiveMetricName")
+    with at(path):
+        return Objective(
+            metric=metric,
+            direction=cast(Any, direction),
+            goal=None if spec.goal is None else float(spec.goal),
+            additional_metrics=tuple(spec.additional_metric_names or ()),
+            strategies=strategies,
+        )
+
+
+def _template(spec: Any) -> TrialTemplate:
+    path = "spec.trialTemplate"
+    return TrialTemplate(
+        primary_container=required(spec.primary_container_name, f"{path}.primaryContainerName"),
+        parameters=tuple(
+            TrialParameter(item.name or "", item.reference or "", item.description or "")
+            for item in required(spec.trial_parameters, f"{path}.trialParameters")
+        ),
+        trial_spec=copy.deepcopy(required(spec.trial_spec, f"{path}.trialSpec")),
+        success_condition=spec.success_condition or "",
+        failure_condition=spec.failure_condition or "",
+        retain=bool(spec.retain),
+        primary_pod_labels=dict(spec.primary_pod_labels or {}),
+    )
+
+
+def _collector(spec: Any) -> MetricsCollector:
+    path = "spec.metricsCollectorSpec"
+    kind = "StdOut"
+    if spec is not None and spec.collector is not None:
+        kind = required(spec.collector.kind, f"{path}.collector.kind")
+    if kind in _REFUSED_COLLECTORS:
+        raise ConfigError(f"{path}.collector.kind: {_REFUSED_COLLECTORS[kind]}")
+    one_of(kind, ("StdOut", "File"), f"{path}.collector.kind")
+    source = None if spec is None else spec.source
+    file = None if source is None else source.file_system_path
+    if kind == "StdOut" and file is not None:
+        raise ConfigError(f"{path}.source.fileSystemPath: a collector of kind StdOut reads no file; set kind to File")
+    if file is not None:
+        one_of(file.kind or "File", ["File"], f"{path}.source.fileSystemPath.kind")
+    written = "TEXT" if file is None else file.format or "TEXT"
+    if written == "JSON" and source is not None and source.filter is not None:
+        raise ConfigError(f"{path}.source.filter: {NO_FILTER}")
+    expressions = () if source is None or source.filter is None else source.filter.metrics_format or ()
+    return MetricsCollector(
+        kind=cast(Any, kind),
+        path="" if file is None else file.path or "",
+        format=cast(Any, one_of(written, ("TEXT", "JSON"), f"{path}.source.fileSystemPath.format")),
+        metrics_format=tuple(expressions),
+    )
+
+
+def to_katib(katib: KatibExperiment) -> dict[str, Any]:
+    """The resource that Katib takes, with every default written out; it reads back as an equal experiment.
+
+    Choices that are no texts become texts, and sobol and hyperband, which Katib does not seed, lose the seed.
+
+    Raises:
+        ConfigError: Katib cannot express a part; the message has the dotted path where it would stand.
+    """
+    from kubeflow_katib_api import models
+
+    experiment, template, collector = katib.experiment, katib.template, katib.collector
+    objective = experiment.objective
+    failed = experiment.max_failed_trials + 1
+    spec = models.V1beta1ExperimentSpec(
+        parameters=space_to_katib(experiment.space, "spec.parameters"),
+        objective=models.V1beta1ObjectiveSpec(
+            type=objective.direction,
+            goal=objective.goal,
+            objective_metric_name=objective.metric,
+            additional_metric_names=list(objective.additional_metrics) or None,
+            metric_strategies=[
+                models.V1beta1MetricStrategy(name=name, value=value) for name, value in objective.strategies.items()
+            ],
+        ),
+        algorithm=algorithm_to_katib(experiment),
+        early_stopping=None if experiment.early_stopping is None else stopping_to_katib(experiment.early_stopping),
+        max_trial_count=experiment.max_trials,
+        parallel_trial_count=experiment.parallel_trials,
+        max_failed_trial_count=failed if failed <= experiment.max_trials else None,
+        resume_policy=experiment.resume_policy,
+        trial_template=models.V1beta1TrialTemplate(
+            primary_container_name=template.primary_container,
+            trial_parameters=[
+                models.V1beta1TrialParameterSpec(
+                    name=item.name, reference=item.reference, description=item.description or None
+                )
+                for item in template.parameters
+            ],
+            trial_spec=copy.deepcopy(dict(template.trial_spec)),
+            success_condition=template.success_condition,
+            failure_condition=template.failure_condition,
+            retain=template.retain,
+            primary_pod_labels=dict(template.primary_pod_labels) or None,
+        ),
+        metrics_collector_spec=_collector_to_katib(collector, models),
+    )
+    metadata = {
+        "name": experiment.name,
+        "namespace": katib.namespace,
+        "labels": dict(katib.labels),
+        "annotations": dict(katib.annotations),
+    }
+    resource: dict[str, Any] = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {name: value for name, value in metadata.items() if value},
+        "spec": spec.to_dict(),
+    }
+    return resource
+
+
+def _collector_to_katib(collector: MetricsCollector, models: Any) -> Any:
+    source: dict[str, Any] = {}
+    if collector.kind == "File":
+        source["file_system_path"] = models.V1beta1FileSystemPath(
+            kind="File", path=collector.path, format=collector.format
+        )
+    if collector.metrics_format:
+        source["filter"] = models.V1beta1FilterSpec(metrics_format=list(collector.metrics_format))
+    return models.V1beta1MetricsCollectorSpec(
+        collector=models.V1beta1CollectorSpec(kind=collector.kind),
+        source=models.V1beta1SourceSpec(**source) if source else None,
+    )

@@ -1,0 +1,172 @@
+"""Search spaces and the values of trials in Katib's words: every number is a text there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from podium.errors import ConfigError
+from podium.hpo.space import (
+    CategoricalParameter,
+    DiscreteParameter,
+    FloatParameter,
+    IntParameter,
+    NormalParameter,
+    Parameter,
+    Space,
+)
+from podium.katib.read import at, number, one_of, required, whole_number
+from podium.records import Scalar
+
+_TYPES = ("double", "int", "discrete", "categorical")
+_DISTRIBUTIONS = ("uniform", "logUniform", "normal", "logNormal")
+
+
+def to_text(value: Scalar) -> str:
+    """What Katib puts in place of `${trialParameters.x}` for a value."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def from_text(parameter: Parameter, text: str) -> Scalar:
+    """The value of a parameter that Katib reports as `text`.
+
+    Raises:
+        ValueError: it is no value of the parameter.
+    """
+    match parameter:
+        case CategoricalParameter():
+            by_text: dict[str, Scalar] = {to_text(choice): choice for choice in parameter.choices}
+            if text not in by_text:
+                raise ValueError(f"one of {sorted(by_text)} is expected, but got {text!r}")
+            return by_text[text]
+        case IntParameter() | NormalParameter(whole=True):
+            return parameter.normalise(whole_number(text))
+    return parameter.normalise(number(text))
+
+
+def space_from_katib(parameters: list[Any], path: str) -> Space:
+    """The space that a list of `V1beta1ParameterSpec` describes.
+
+    Raises:
+        ConfigError: with the path of the field that is unknown, absent, no number or contradicts another.
+    """
+    named: list[tuple[str, Parameter]] = []
+    for index, spec in enumerate(parameters):
+        here = f"{path}[{index}]"
+        name = required(spec.name, f"{here}.name")
+        if any(name == other for other, _ in named):
+            raise ConfigError(f"{here}.name: parameter names must differ, but {name!r} is given twice")
+        named.append((name, _parameter(spec, here)))
+    return Space(tuple(named))
+
+
+def _parameter(spec: Any, path: str) -> Parameter:
+    kind = one_of(spec.parameter_type, _TYPES, f"{path}.parameterType")
+    here = f"{path}.feasibleSpace"
+    feasible = required(spec.feasible_space, here)
+    distribution = one_of(feasible.distribution or "uniform", _DISTRIBUTIONS, f"{here}.distribution")
+    if kind in ("discrete", "categorical"):
+        return _listed(kind, feasible, distribution, here)
+    if feasible.list:
+        raise ConfigError(f"{here}.list: a parameter of type {kind} has min and max, but got {feasible.list}")
+    read = whole_number if kind == "int" else number
+    bounds: dict[str, Any] = {}
+    for name in ("min", "max", "step"):
+        text = getattr(feasible, name)
+        if name != "step":
+            required(text, f"{here}.{name}")
+        with at(f"{here}.{name}"):
+            bounds[name] = read(text) if text else None
+    low, high, step = bounds["min"], bounds["max"], bounds["step"]
+    with at(here), _in_words_of_katib():
+        log = distribution in ("logUniform", "logNormal")
+        if distribution in ("normal", "logNormal"):
+            return NormalParameter(low, high, log, step, whole=kind == "int")
+        if kind == "int":
+            return IntParameter(low, high, log, 1 if step is None else step)
+        return FloatParameter(low, high, log, step)
+
+
+@contextmanager
+def _in_words_of_katib() -> Iterator[None]:
+    """What a parameter calls low and high is min and max in the file that it was read from."""
+    try:
+        yield
+    except ConfigError as error:
+        words = {"low": "min", "high": "max"}
+        raise ConfigError(re.sub(r"\b(low|high)\b", lambda match: words[match[0]], str(error))) from error
+
+
+def _listed(kind: str, feasible: Any, distribution: str, path: str) -> Parameter:
+    for name in ("min", "max", "step"):
+        if getattr(feasible, name):
+            raise ConfigError(f"{path}.{name}: a parameter of type {kind} has a list, and no min, max or step")
+    if distribution != "uniform":
+        raise ConfigError(
+            f"{path}.distribution: a parameter of type {kind} has no scale, so that Katib ignores {distribution!r}; "
+            "leave it out"
+        )
+    if not feasible.list:
+        raise ConfigError(f"{path}.list: must be given for a parameter of type {kind}")
+    if kind == "categorical":
+        with at(f"{path}.list"):
+            return CategoricalParameter(tuple(feasible.list))
+    values: list[int | float] = []
+    for index, text in enumerate(feasible.list):
+        with at(f"{path}.list[{index}]"):
+            values.append(_int_or_float(text))
+    with at(f"{path}.list"):
+        return DiscreteParameter(tuple(values))
+
+
+def _int_or_float(text: str) -> int | float:
+    value = number(text)
+    return int(text) if text.lstrip("+-").isdigit() else value
+
+
+def space_to_katib(space: Space, path: str) -> list[Any]:
+    """The list of `V1beta1ParameterSpec` that describes a space, in order of its names.
+
+    Raises:
+        ConfigError: two choices have the same text, or a parameter is conditional or of a kind unknown to Katib.
+    """
+    if space.conditions:
+        raise ConfigError(
+            f"{path}: Katib searches every parameter in every trial, but {space.conditions[0].name!r} is conditional; "
+            "use the embedded engine, or leave out its condition (when)"
+        )
+    from kubeflow_katib_api import models
+
+    specs = []
+    for index, (name, parameter) in enumerate(space.parameters):
+        kind, feasible = _feasible(parameter, f"{path}[{index}]")
+        space_model = models.V1beta1FeasibleSpace(**feasible)
+        specs.append(models.V1beta1ParameterSpec(name=name, parameter_type=kind, feasible_space=space_model))
+    return specs
+
+
+def _feasible(parameter: Parameter, path: str) -> tuple[str, dict[str, Any]]:
+    match parameter:
+        case CategoricalParameter():
+            texts = [to_text(choice) for choice in parameter.choices]
+            if len(set(texts)) != len(texts):
+                raise ConfigError(f"{path}: choices must differ as texts, but got {list(parameter.choices)}")
+            return "categorical", {"list": texts}
+        case DiscreteParameter():
+            return "discrete", {"list": [to_text(value) for value in parameter.values]}
+        case FloatParameter() | IntParameter() | NormalParameter():
+            kind = "int" if isinstance(parameter, IntParameter) or _is_whole(parameter) else "double"
+            distribution = _DISTRIBUTIONS[parameter.log + 2 * isinstance(parameter, NormalParameter)]
+            feasible = {"min": to_text(parameter.low), "max": to_text(parameter.high), "distribution": distribution}
+            if parameter.step is not None and not (parameter.log and isinstance(parameter, IntParameter)):
+                feasible["step"] = to_text(parameter.step)
+            return kind, feasible
+    raise ConfigError(f"{path}: Katib does not know parameters such as {parameter!r}")
+
+
+def _is_whole(parameter: Parameter) -> bool:
+    return isinstance(parameter, NormalParameter) and parameter.whole

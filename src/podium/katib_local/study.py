@@ -1,0 +1,196 @@
+"""A Katib Experiment as a study of this machine: found again by its name, resumed, extended where Katib allows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from podium.errors import ConfigError, StudyFailed
+from podium.execution.workers import Job, WorkerPool
+from podium.hpo.description import StudyAbout, StudyDescription
+from podium.hpo.engines.embedded import EmbeddedEngine
+from podium.hpo.ledger import Claim, TrialLedger
+from podium.hpo.progress import Progress
+from podium.hpo.studies import LEDGERS
+from podium.hpo.study import run_study
+from podium.hpo.suggest import suggester_for
+from podium.katib.experiment import KatibExperiment, to_katib
+from podium.katib.read import at
+from podium.katib.trial import namespace_of
+from podium.katib_local.command import CommandTrial
+from podium.katib_local.files import StatusWriter, StudyFiles
+from podium.katib_local.process import check_template
+from podium.katib_local.status import ExperimentStatus
+from podium.keys import Key
+from podium.records import TrialRecord
+from podium.store.documents import Documents
+from podium.store.store import ArtifactStore
+
+_STATUS = "status.json"
+_BUDGETS = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
+_SHOWN = 3
+_ANEW = "give it another metadata.name, or begin anew with --fresh"
+
+
+@dataclass(frozen=True)
+class StudyPlace:
+    """Where the trials and the files of one experiment lie; two of one name and namespace are the same study.
+
+    Attributes:
+        store: holds the ledger.
+        files: for people.
+        ledger: its documents' prefix.
+        key: of the lease that whoever runs it holds.
+    """
+
+    store: ArtifactStore
+    files: StudyFiles
+    ledger: str
+    key: Key
+
+    @classmethod
+    def of(cls, katib: KatibExperiment, directory: Path, fresh: bool) -> StudyPlace:
+        """The place of an experiment below `directory`; with `fresh` the next one, which is empty.
+
+        Raises:
+            StoreError: the directory cannot be written.
+        """
+        namespace, name = namespace_of(katib), katib.experiment.name
+        store = ArtifactStore(str(directory / "store"))
+        prefix = f"{LEDGERS}/katib-{namespace}.{name}"
+        count = len(store.documents(prefix).names())
+        number = max(count + fresh, 1)
+        ledger = "main" if number == 1 else f"run-{number:04}"
+        folder = directory / "studies" / namespace / (name if number == 1 else f"{name}.{number:04}")
+        return cls(store, StudyFiles(folder), f"{prefix}/{ledger}", Key.of("study", katib=f"{namespace}/{name}"))
+
+    @property
+    def documents(self) -> Documents:
+        """Documents of the ledger, and of what else is known of the study."""
+        return self.store.documents(self.ledger)
+
+
+class KatibStudy:
+    """One experiment at its place. The caller holds the lease of the place's key while it runs."""
+
+    def __init__(self, katib: KatibExperiment, place: StudyPlace) -> None:
+        """Look at what is there.
+
+        Raises:
+            ConfigError: the trial or the algorithm cannot run on this machine, or the study of this name is another one
+                or may not go on with these budgets; the message says what to do.
+        """
+        check_template(katib)
+        self.katib = katib
+        self.place = place
+        self.ledger = TrialLedger(place.documents)
+        self.found = self.ledger.trials()
+        self.trial = CommandTrial(katib, place.files.logs, place.files.metrics)
+        description = self.ledger.description()
+        if description is not None:
+            _check_resumable(katib, StudyDescription.from_json(description), self.found)
+        if not self.is_over:
+            with at("spec.algorithm"):
+                suggester_for(katib.experiment, ())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the trials that are there use up its budget, or reached its goal."""
+        return Progress(self.katib.experiment, self.found).outcome is not None
+
+    def run(self, source: str) -> dict[str, Any]:
+        """Run what is missing, and return the Experiment with its status.
+
+        Args:
+            source: the file that the experiment was read from.
+
+        Raises:
+            ConfigError, StoreError: see `run_study`; so are its other errors.
+        """
+        documents, experiment = self.place.documents, self.katib.experiment
+        saved = documents.get(_STATUS)
+        status = ExperimentStatus(datetime.now(UTC), None if saved is None else json.loads(saved))
+        if not self.is_over:
+            status.run(datetime.now(UTC))
+        with StatusWriter(self.katib, self.place.files, status) as writer:
+            documents.put(_STATUS, json.dumps(status.saved()))
+            about = StudyAbout(source=source, katib=to_katib(self.katib))
+            with _TrialPool(experiment.parallel_trials, writer) as pool:
+                engine = EmbeddedEngine(self.trial, pool, self.place.files.logs)
+                try:
+                    run_study(experiment, self.ledger, engine, writer.show, about)
+                except StudyFailed:
+                    if Progress(experiment, self.ledger.finished()).outcome is None:
+                        raise
+            outcome = Progress(experiment, self.ledger.finished()).outcome
+            status.complete(outcome or "suggestions", datetime.now(UTC))
+            documents.put(_STATUS, json.dumps(status.saved()))
+            writer.complete()
+            return writer.resource()
+
+
+class _TrialPool(WorkerPool):
+    """Workers that start commands; what they begin is shown."""
+
+    def __init__(self, size: int, writer: StatusWriter) -> None:
+        super().__init__(size, threads=None, preload=[CommandTrial.__module__])
+        self._writer = writer
+
+    def submit(self, function: Any, *args: Any, log: Path) -> Job:
+        for claim in args:
+            if isinstance(claim, Claim):
+                self._writer.show(claim.record)
+        return super().submit(function, *args, log=log)
+
+
+def _check_resumable(katib: KatibExperiment, before: StudyDescription, trials: tuple[TrialRecord, ...]) -> None:
+    """Check that the study that is there may go on as `katib`, by the rules of Katib's webhook.
+
+    Raises:
+        ConfigError: it may not.
+    """
+    name = f"{namespace_of(katib)}/{katib.experiment.name}"
+    assert before.about.katib is not None
+    old, new = (json.loads(json.dumps(resource["spec"])) for resource in (before.about.katib, to_katib(katib)))
+    differences = list(_differences(old, new, "spec"))
+    if before.experiment.seed != katib.experiment.seed:
+        differences.append(f"seed: {before.experiment.seed} became {katib.experiment.seed}")
+    other = [item for item in differences if item.partition(":")[0].removeprefix("spec.") not in _BUDGETS]
+    if other:
+        more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
+        raise ConfigError(
+            f"of an experiment that has begun only {', '.join(_BUDGETS)} may change, but of {name} also "
+            f"{'; '.join(other[:_SHOWN])}{more}: undo that, {_ANEW}"
+        )
+    if not differences:
+        return
+    outcome = Progress(before.experiment, trials).outcome
+    policy, most = katib.experiment.resume_policy, katib.experiment.max_trials
+    if outcome is not None and (outcome != "budget" or policy == "Never"):
+        why = {"budget": "reached maxTrialCount", "goal": "reached its goal", "failures": "failed"}
+        raise ConfigError(
+            f"a completed experiment is restarted only if it reached maxTrialCount and resumePolicy is LongRunning or "
+            f"FromVolume, but {name} {why.get(outcome, 'came to the end of its search')}, resumePolicy is {policy} "
+            f"and {differences[0]}: undo that, {_ANEW}"
+        )
+    if most <= len(trials):
+        raise ConfigError(
+            f"spec.maxTrialCount: to go on with other budgets it must be greater than the {len(trials)} trials that "
+            f"{name} has, but got {most}"
+        )
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[str]:
+    """Paths of the values that differ, with both."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in {**old, **new}:
+            yield from _differences(old.get(name), new.get(name), f"{path}.{name}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (before, now) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(before, now, f"{path}[{index}]")
+    elif old != new:
+        yield f"{path}: {json.dumps(old)} became {json.dumps(new)}"

@@ -1,0 +1,177 @@
+"""Pretrained models: where they lie, what they are made of, whether they fit a task."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from podium.config.schema import BackboneConfig, Task
+from podium.errors import InputError, ModelError
+from podium.keys import digest_file, digest_manifest
+
+TOKENIZER_FILES = (
+    "config.json",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+    "*.py",
+)
+"""Files that shape tokenisation (`config.json` names the tokenizer's class where nothing else does)."""
+
+FILES = (*TOKENIZER_FILES, "*.safetensors", "*.safetensors.index.json")
+"""Files that shape a training; a model card or a `.gitattributes` does not."""
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def locate_backbone(config: BackboneConfig) -> Path:
+    """The local directory of a backbone: a path, `pkg:NAME/PATH`, or a hub id, which is downloaded.
+
+    Of a hub repository only the files that shape a training are fetched, weights as safetensors.
+
+    Raises:
+        ModelError: there is no such directory, or the hub does not have or cannot give it.
+    """
+    from podium.config.paths import locate
+
+    if "://" in config.path or config.path.startswith(("pkg:", "/", "~", ".")):
+        try:
+            path = locate(config.path)
+        except InputError as error:
+            raise ModelError(f"backbone {config.path!r} must be a directory with a model, but: {error}") from error
+        if not path.is_dir():
+            raise ModelError(f"a backbone must be a directory, but {config.path!r} leads to the file {path}")
+        return path
+    if not _HUB_ID.fullmatch(config.path):
+        raise ModelError(f"a backbone must be a directory, pkg:NAME/PATH or a hub id, but got {config.path!r}")
+    return _download(config)
+
+
+def _download(config: BackboneConfig) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(config.path, revision=config.revision, allow_patterns=list(FILES)))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"backbone {config.path!r} must be in the Hugging Face cache or reachable on the hub, but: {reason} "
+            "Check the id and the network, or give a directory"
+        ) from error
+
+
+def backbone_digest(path: Path) -> str:
+    """One digest for the files of a backbone that shape a training."""
+    return _digest(path, FILES)
+
+
+def tokenizer_digest(path: Path) -> str:
+    """One digest for the files of a backbone that shape tokenisation."""
+    return _digest(path, TOKENIZER_FILES)
+
+
+def _digest(path: Path, patterns: tuple[str, ...]) -> str:
+    return digest_manifest({file.name: digest_file(file) for file in _matching(path, patterns)})
+
+
+def _matching(path: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
+    for file in sorted(path.iterdir()):
+        if file.is_file() and any(fnmatch(file.name, pattern) for pattern in patterns):
+            yield file
+
+
+def check_backbone(path: Path, task: Task, trust_remote_code: bool = False) -> None:
+    """Load a backbone once as a training would, with a head of two labels, and let go of it.
+
+    Raises:
+        ModelError: it cannot be loaded (no configuration, no safetensors weights, remote code not trusted, damaged or
+            foreign weights), or does not fit the task (no such head, tokenizer larger than the embeddings, no padding
+            token, no fast tokenizer for `ner`).
+    """
+    from podium.models.network import load_model
+
+    load_config(path, trust_remote_code)
+    check_weights(path)
+    tokenizer = load_tokenizer(path, task, trust_remote_code)
+    load_model(path, task, ("A", "B"), tokenizer, trust_remote_code=trust_remote_code)
+
+
+def load_config(path: Path, trust_remote_code: bool = False) -> Any:
+    """The transformers configuration of a backbone.
+
+    Raises:
+        ModelError: it is missing, unreadable, of an unknown type, or needs code that is not trusted.
+    """
+    from transformers import AutoConfig
+
+    if not (path / "config.json").is_file():
+        raise ModelError(f"a backbone must have a config.json, but {_content(path)}")
+    try:
+        return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        if "trust_remote_code" in str(error):
+            raise ModelError(
+                f"a backbone must not run its own code unless trusted, but {path} needs the code it names in auto_map; "
+                "read that code, then set trust_remote_code=true for this backbone"
+            ) from error
+        raise ModelError(f"{path / 'config.json'} must describe a transformers model, but: {error}") from error
+
+
+def check_weights(path: Path) -> None:
+    """Check that there are safetensors weights, without reading them.
+
+    Raises:
+        ModelError: there are none.
+    """
+    if any(_matching(path, ("*.safetensors",))):
+        return
+    pickled = [file.name for file in _matching(path, ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack"))]
+    if pickled:
+        raise ModelError(
+            f"weights must be safetensors, but {path} has only {', '.join(pickled)}, which can run code when loaded; "
+            "if you trust it, convert it once: load it with transformers and call model.save_pretrained(DIRECTORY)"
+        )
+    raise ModelError(f"a backbone must have weights (*.safetensors), but {_content(path)}")
+
+
+def load_tokenizer(path: Path, task: Task, trust_remote_code: bool = False) -> Any:
+    """The tokenizer of a backbone.
+
+    Raises:
+        ModelError: it cannot be loaded, has no padding token, or is not a fast one where `ner` needs its word ids.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=trust_remote_code)
+    # The tokenizers library raises bare Exceptions for a file it cannot parse.
+    except Exception as error:
+        raise ModelError(f"{path} must have a tokenizer that transformers can load, but: {error}") from error
+    # Without its files transformers makes an empty tokenizer, and every word becomes unknown.
+    names = set(tokenizer.vocab_files_names.values())
+    if names and not any((path / name).is_file() for name in names):
+        raise ModelError(f"a backbone must have a tokenizer ({' or '.join(sorted(names))}), but {_content(path)}")
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"the tokenizer must have a padding token, but that of {path} has none; "
+            "set one (tokenizer.pad_token = tokenizer.eos_token) and save it with save_pretrained"
+        )
+    if task == "ner" and not tokenizer.is_fast:
+        raise ModelError(
+            f"ner needs a fast tokenizer to align words, but {path} has {type(tokenizer).__name__}; "
+            "save one with a tokenizer.json"
+        )
+    return tokenizer
+
+
+def _content(path: Path) -> str:
+    if not path.is_dir():
+        return f"{path} is not a directory"
+    names = sorted(file.name for file in path.iterdir())
+    return f"{path} has only {', '.join(names[:8])}" if names else f"{path} is empty"

@@ -1,0 +1,104 @@
+"""What a directory with a model is good for, read from its small files before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from podium.benchmarking.run import check_model
+from podium.errors import BenchmarkError, ModelError
+from podium.models.backbone import check_weights
+
+ModelKind = Literal["text-classification", "ner", "generation"]
+
+_SUFFIXES: tuple[tuple[str, ModelKind], ...] = (
+    ("ForSequenceClassification", "text-classification"),
+    ("ForTokenClassification", "ner"),
+    ("ForCausalLM", "generation"),
+    ("LMHeadModel", "generation"),
+)
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A model that can be measured.
+
+    Attributes:
+        package: whether it is an exported package, which runs without torch.
+        labels: their names in order; empty for `generation`, and where the model has none but numbers.
+    """
+
+    kind: ModelKind
+    package: bool
+    labels: tuple[str, ...] = ()
+
+
+def inspect_model(path: Path) -> ModelFacts:
+    """Kind and labels of a model directory or exported package.
+
+    Raises:
+        ModelError: it is none, lacks files, is damaged, or has no head that answers anything.
+    """
+    try:
+        check_model(path)
+    except BenchmarkError as error:
+        raise ModelError(str(error)) from error
+    if (path / "model.onnx").is_file():
+        about = _json(path / "podium.json")
+        task, labels = about.get("task"), about.get("labels")
+        if (
+            task not in ("text-classification", "ner")
+            or not isinstance(labels, list)
+            or not (path / "tokenizer.json").is_file()
+        ):
+            raise ModelError(
+                f"a package holds model.onnx, tokenizer.json and podium.json with its task, but not {path}"
+            )
+        return ModelFacts(task, package=True, labels=tuple(labels))
+    config = _json(path / "config.json")
+    check_weights(path)
+    _check_safetensors(path)
+    if not any(any(path.glob(name)) for name in _TOKENIZERS):
+        raise ModelError(f"a model is measured from text on, but {path} has no tokenizer; save it beside the weights")
+    names = config.get("architectures") or []
+    kind = next((kind for name in names for suffix, kind in _SUFFIXES if name.endswith(suffix)), None)
+    if kind is None:
+        raise ModelError(
+            "a model to measure is a sequence classifier, a token classifier or a causal language model, but "
+            f"{path / 'config.json'} names {', '.join(names) or 'no architecture'}; train it for one of these first"
+        )
+    return ModelFacts(kind, package=False, labels=() if kind == "generation" else _labels(config))
+
+
+def _labels(config: dict[str, Any]) -> tuple[str, ...]:
+    named = config.get("id2label")
+    if not isinstance(named, dict):
+        return ()
+    labels = tuple(str(named[number]) for number in sorted(named, key=int))
+    numbered = all(label == f"LABEL_{number}" for number, label in enumerate(labels))
+    return () if numbered else labels
+
+
+def _check_safetensors(path: Path) -> None:
+    """Read the header of every weights file: it says how long the file must be."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(path.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="np"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{file} is damaged or cut off: {error}; copy or download it again") from error
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} must be JSON that describes the model, but: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{file} must be a JSON object, but it holds {type(found).__name__}")
+    return found

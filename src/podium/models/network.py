@@ -1,0 +1,146 @@
+"""The network of a training: a pretrained backbone with a fresh head for the task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedModel
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+)
+
+from podium.config.schema import Task
+from podium.errors import ConfigError, ModelError
+from podium.models.backbone import check_weights, load_config
+
+_HEADS: dict[Task, tuple[Any, Any]] = {
+    "text-classification": (AutoModelForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING),
+    "ner": (AutoModelForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
+}
+_UNLIMITED = 1_000_000
+"""Tokenizers without a length limit report a huge number as `model_max_length`."""
+
+
+def load_model(
+    path: Path,
+    task: Task,
+    labels: Sequence[str],
+    tokenizer: Any,
+    *,
+    dropout: float | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """Load a backbone in fp32 with a head of `len(labels)` outputs, drawn from torch's global generator.
+
+    Args:
+        dropout: replaces every dropout rate of the architecture; None keeps them.
+
+    Raises:
+        ModelError: no head for the task, no safetensors weights, weights that are damaged or of another architecture,
+            a tokenizer with more tokens than embeddings, or no dropout to set.
+    """
+    config = load_config(path, trust_remote_code)
+    head, known = _HEADS[task]
+    if type(config) not in known and head.__name__ not in (getattr(config, "auto_map", None) or {}):
+        raise ModelError(
+            f"a backbone must have a {task} head in transformers, but {config.model_type!r} has none ({path})"
+        )
+    check_weights(path)
+    config.num_labels = len(labels)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: number for number, label in enumerate(labels)}
+    config.problem_type = "single_label_classification" if task == "text-classification" else None
+    if dropout is not None:
+        set_dropout(config, dropout)
+    try:
+        model, loaded = head.from_pretrained(
+            path,
+            config=config,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    # A damaged file surfaces as SafetensorError, OSError, ValueError or RuntimeError, depending on where it is cut.
+    except Exception as error:
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+            raise
+        raise ModelError(f"the weights in {path} must be loadable, but: {error}; download them again") from error
+    _check_loaded(path, model, loaded)
+    _check_tokenizer(path, model, tokenizer)
+    return model
+
+
+def set_dropout(config: Any, rate: float) -> None:
+    """Set every dropout rate of a configuration, under whatever names the architecture has for them.
+
+    Rates that are null stay null: they stand for another rate (BERT's `classifier_dropout`).
+
+    Raises:
+        ModelError: the architecture has no dropout rate.
+    """
+    names = [
+        name
+        for name, value in config.to_dict().items()
+        if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, (int, float)) and value is not True
+        if value is not False
+    ]
+    if not names:
+        raise ModelError(
+            f"training.dropout needs an architecture with dropout, but {config.model_type!r} has none; "
+            "set training.dropout=null and take dropout out of the search space"
+        )
+    for name in names:
+        setattr(config, name, rate)
+
+
+def check_length(model: PreTrainedModel, tokenizer: Any, max_length: int) -> None:
+    """Check that the model has a position for each of `max_length` tokens.
+
+    Raises:
+        ConfigError: it has fewer.
+    """
+    limits = [getattr(model.config, "max_position_embeddings", None), tokenizer.model_max_length]
+    # RoBERTa and its kin number positions from the padding index on, so the first rows are never used.
+    limits += [
+        module.num_embeddings - module.padding_idx - 1
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None
+    ]
+    limit = min((value for value in limits if isinstance(value, int) and 0 < value < _UNLIMITED), default=math.inf)
+    if max_length > limit:
+        raise ConfigError(
+            f"training.max_length <= {limit} must hold for this backbone ({model.config.model_type}), "
+            f"but got {max_length}; lower training.max_length"
+        )
+
+
+def _check_loaded(path: Path, model: PreTrainedModel, loaded: dict[str, Any]) -> None:
+    prefix = f"{model.base_model_prefix}."
+    body = {name for name, _ in model.named_parameters() if name.startswith(prefix)}
+    odd = sorted(name for name, *_ in loaded["mismatched_keys"] if name in body)
+    if odd:
+        raise ModelError(f"the weights in {path} must have the shapes its config.json gives, but {odd[0]} does not")
+    missing = body & set(loaded["missing_keys"])
+    if body and len(missing) > len(body) / 2:
+        raise ModelError(
+            f"the weights in {path} must belong to its architecture ({model.config.model_type}), "
+            f"but {len(missing)} of {len(body)} tensors are not in them (such as {min(missing)})"
+        )
+
+
+def _check_tokenizer(path: Path, model: PreTrainedModel, tokenizer: Any) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"a tokenizer must fit its model's embeddings, but {path} has {len(tokenizer)} tokens and {rows} rows; "
+            "use the tokenizer the model was trained with"
+        )

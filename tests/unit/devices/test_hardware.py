@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from podium.devices import hardware
+from podium.devices.hardware import fingerprint, resolve_device, resolve_threads
+from podium.devices.machine import available_cores
+from podium.errors import InputError
+
+gpu = any(node for pattern in ("nvidia[0-9]*", "kfd", "dxg") for node in Path("/dev").glob(pattern))
+no_gpu = pytest.mark.skipif(gpu, reason="this machine has a GPU device node")
+
+IN_A_PROCESS = """
+import json, sys
+from podium.devices.hardware import fingerprint
+print(json.dumps({"facts": fingerprint("auto", None), "torch": "torch" in sys.modules}))
+"""
+
+
+@no_gpu
+def test_a_fresh_process_finds_the_same_and_needs_no_torch() -> None:
+    output = subprocess.run([sys.executable, "-c", IN_A_PROCESS], capture_output=True, check=True, text=True).stdout
+    answer = json.loads(output)
+    assert answer["facts"] == fingerprint("auto", None)
+    assert answer["torch"] is False
+
+
+def test_every_fact_is_text_and_known() -> None:
+    facts = fingerprint("cpu", 1)
+    assert all(isinstance(value, str) and value for name, value in facts.items() if name != "cpu_features")
+    assert facts["device"] == "cpu"
+    assert facts["threads"] == "1"
+    assert facts["precision"] == "fp32"
+    assert int(facts["memory_gib"]) > 0
+    assert {"cpu", "cores", "torch", "transformers", "python", "os"} <= facts.keys()
+    assert facts["torch"].startswith("2.")
+
+
+@no_gpu
+def test_it_is_fast_enough_for_an_unchanged_run() -> None:
+    fingerprint("auto", None)
+    taken = []
+    for _ in range(5):
+        start = time.perf_counter()
+        fingerprint("auto", None)
+        taken.append(time.perf_counter() - start)
+    assert min(taken) < 0.05
+
+
+def test_facts_differ_with_what_changes_the_latency() -> None:
+    if available_cores() < 2:
+        pytest.skip("needs two cores")
+    assert fingerprint("cpu", 1) != fingerprint("cpu", 2)
+
+
+@no_gpu
+def test_auto_takes_the_cpu_where_there_is_no_gpu() -> None:
+    assert resolve_device("auto") == "cpu"
+    assert fingerprint("auto", 1) == fingerprint("cpu", 1)
+
+
+@no_gpu
+def test_a_gpu_that_is_not_there_is_refused_and_says_what_is() -> None:
+    with pytest.raises(InputError, match=r"no GPU device node.*This machine has: cpu \(.+, \d+ cores\)"):
+        fingerprint("cuda", 1)
+
+
+def test_a_gpu_node_that_torch_cannot_use_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(hardware, "_GPU_NODES", ("null",))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(InputError, match="reports no usable GPU"):
+        resolve_device("cuda")
+
+
+def test_a_usable_gpu_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Properties:
+        name = "NVIDIA A10G"
+        total_memory = 24 << 30
+
+    monkeypatch.setattr(hardware, "_GPU_NODES", ("null",))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Properties)
+    facts = fingerprint("auto", 1)
+    assert (facts["device"], facts["gpu"], facts["gpu_memory_gib"]) == ("cuda", "NVIDIA A10G", "24")
+    assert {"driver", "cuda"} <= facts.keys()
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(InputError, match="auto, cpu or cuda, but got 'tpu'"):
+        resolve_device("tpu")
+
+
+def test_threads_default_to_all_cores_and_never_exceed_them() -> None:
+    cores = available_cores()
+    assert resolve_threads(None) == cores
+    assert resolve_threads(1) == 1
+    for wrong in (0, cores + 1):
+        with pytest.raises(InputError, match=f"got threads={wrong} with {cores} cores"):
+            resolve_threads(wrong)
+
+
+def cpus(folder: Path, siblings: dict[int, str]) -> Path:
+    for cpu, shared in siblings.items():
+        (folder / f"cpu{cpu}" / "topology").mkdir(parents=True)
+        (folder / f"cpu{cpu}" / "topology" / "thread_siblings_list").write_text(f"{shared}\n")
+    return folder
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no processes")
+@pytest.mark.parametrize(
+    ("threads", "bound"),
+    [(1, (0,)), (2, (0, 1)), (3, (0, 1, 4)), (4, ())],
+    ids=["one", "one per physical core", "then their siblings", "all: not bound"],
+)
+def test_threads_share_no_physical_core_if_possible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, bound: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(hardware, "_CPUS", cpus(tmp_path, {0: "0,4", 1: "1,5", 4: "0,4", 5: "1,5"}))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 4, 5})
+    assert hardware.bound_cores(threads) == bound
+
+
+def test_the_environment_tells_what_may_explain_a_difference() -> None:
+    found = hardware.environment("cpu")
+    assert len(found["load"].split()) == 3
+    assert found["numpy"]
+    assert all(isinstance(value, str) and value for value in found.values())

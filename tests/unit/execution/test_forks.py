@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from podium.errors import OutOfMemory, StoreError, TrainingError, TrainingKilled
+from podium.execution.forks import fork_each
+
+PARENT = """
+import os, time
+from podium.execution.forks import fork_each
+def sleep(number):
+    os.write(1, f"{os.getpid()}\\n".encode())
+    time.sleep(600)
+fork_each(sleep, range(3), 3, print)
+"""
+
+
+def gone(pids: list[int], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not any(map(alive, pids))
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_each_item_is_computed_in_a_process_of_its_own() -> None:
+    results: dict[int, tuple[int, bytes]] = {}
+    fork_each(lambda number: (os.getpid(), bytes(number * 1_000_000)), range(4), 2, results.__setitem__)
+    assert sorted(results) == [0, 1, 2, 3]
+    assert len({pid for pid, _ in results.values()} | {os.getpid()}) == 5
+    assert [len(results[number][1]) for number in range(4)] == [0, 1_000_000, 2_000_000, 3_000_000]
+
+
+def test_no_more_than_so_many_run_at_once_and_results_come_as_they_end() -> None:
+    spans: dict[float, tuple[float, float]] = {}
+
+    def wait(seconds: float) -> tuple[float, float]:
+        began = time.monotonic()
+        time.sleep(seconds)
+        return began, time.monotonic()
+
+    fork_each(wait, [0.6, 0.1, 0.2], 2, spans.__setitem__)
+    assert list(spans) == [0.1, 0.2, 0.6]
+    assert spans[0.2][0] >= spans[0.1][1], "the third starts when one of the first two has ended"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (OutOfMemory("no room for it"), OutOfMemory, "^no room for it$"),
+        (StoreError("unreachable"), StoreError, "^unreachable$"),
+        (ZeroDivisionError("division by zero"), TrainingError, "failed with ZeroDivisionError: division by zero"),
+    ],
+)
+def test_one_that_fails_ends_those_beside_it(
+    tmp_path: Path, error: Exception, kind: type[Exception], message: str
+) -> None:
+    def call(number: int) -> None:
+        (tmp_path / f"{number}").write_text(str(os.getpid()))
+        if number == 1:
+            while not (tmp_path / "0").exists():
+                time.sleep(0.01)
+            raise error
+        time.sleep(600)
+
+    with pytest.raises(kind, match=message):
+        fork_each(call, range(3), 2, lambda *_: None)
+    assert not (tmp_path / "2").exists()
+    assert gone([int((tmp_path / "0").read_text())], 0.1)
+
+
+def test_one_that_is_killed_says_so() -> None:
+    with pytest.raises(TrainingKilled, match="ended by SIGKILL"):
+        fork_each(lambda _: os.kill(os.getpid(), signal.SIGKILL), [0], 1, lambda *_: None)
+
+
+def test_what_the_listener_raises_ends_them(tmp_path: Path) -> None:
+    def call(number: int) -> None:
+        (tmp_path / f"{number}").write_text(str(os.getpid()))
+        time.sleep(600 * number)
+
+    def stop(number: int, _: None) -> None:
+        while not (tmp_path / "1").exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fork_each(call, range(2), 2, stop)
+    assert gone([int((tmp_path / "1").read_text())], 0.1)
+
+
+def test_they_end_with_a_parent_that_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pids = [int(parent.stdout.readline()) for _ in range(3)]
+    parent.kill()
+    parent.wait()
+    assert gone(pids)

