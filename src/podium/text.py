@@ -1,0 +1,30 @@
+"""Wording that messages of all packages share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that is most like `name`, whatever its case; None where none is similar.
+
+    Args:
+        cutoff: the least similarity, from 0 (anything) to 1 (equal), as `difflib` measures it.
+    """
+    folded = {one.lower(): one for one in known}
+    close = get_close_matches(name.lower(), folded, n=1, cutoff=cutoff)
+    return folded[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """`; did you mean "X"?` for the known name that is most like `name`, or an empty string."""
+    close = nearest(name, known, cutoff)
+    return f'; did you mean "{close}"?' if close else ""
+
+
+def shortened(items: Sequence[str], limit: int, separator: str = ", ") -> str:
+    """The first `limit` items, and `and N more` where there are others."""
+    shown = separator.join(items[:limit])
+    left = len(items) - limit
+    return f"{shown}{' ' if separator == ', ' else separator}and {left} more" if left > 0 else shown
