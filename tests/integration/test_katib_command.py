@@ -35,7 +35,7 @@ from podium.store.store import ArtifactStore
 
 pytestmark = pytest.mark.integration
 
-EXAMPLES = Path(__file__).parents[1] / "unit" / "hpo" / "katib" / "examples"
+EXAMPLES = Path(__file__).parents[1] / "unit" / "katib" / "examples"
 PARAMS = {"lr": 0.02, "momentum": 0.7}
 SECOND_REPORT = StoppingRule(algorithm="medianstop", direction="minimize", compared="best", thresholds={2: 0.5})
 """Stops a trial whose loss is above 0.5 at its second report."""

@@ -20,7 +20,7 @@ from podium.katib.write import to_yaml
 
 pytestmark = pytest.mark.integration
 
-EXAMPLES = Path(__file__).parents[1] / "unit" / "hpo" / "katib" / "examples"
+EXAMPLES = Path(__file__).parents[1] / "unit" / "katib" / "examples"
 
 DESCENT = '''
 """Least squares of y = 3x by gradient descent with momentum; its loss after every epoch."""

@@ -17,7 +17,7 @@ from podium.records import TrialRecord
 from .support import experiment
 from .test_show import TRIALS, study
 
-EXAMPLE = Path(__file__).parent / "katib" / "examples" / "random.yaml"
+EXAMPLE = Path(__file__).parents[1] / "katib" / "examples" / "random.yaml"
 
 
 def test_csv_has_a_row_for_every_trial_and_a_column_for_all_there_is() -> None:

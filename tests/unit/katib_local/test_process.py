@@ -13,7 +13,7 @@ from podium.katib.experiment import KatibExperiment, from_katib
 from podium.katib.trial import render, trial_name
 from podium.katib_local.process import Process, check_template, not_honoured, process_of
 
-from .test_experiment import document
+from ..katib.test_experiment import document
 
 PARAMS = {"lr": 0.02, "momentum": 0.7}
 

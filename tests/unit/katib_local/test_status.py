@@ -16,7 +16,7 @@ from podium.katib_local.conditions import Conditions
 from podium.katib_local.status import ExperimentStatus, trial_resource
 from podium.records import Observed, StoppingRule, TrialRecord
 
-from .test_experiment import FILES, document
+from ..katib.test_experiment import FILES, document
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = START + timedelta(minutes=1)

@@ -14,7 +14,7 @@ from podium.katib.experiment import KatibExperiment, from_katib, to_katib
 from podium.katib.trial import namespace_of
 from podium.katib_local.study import KatibStudy, StudyPlace
 
-from .test_experiment import document
+from ..katib.test_experiment import document
 
 
 def katib(seed: int = 0, **spec: Any) -> KatibExperiment:

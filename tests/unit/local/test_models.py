@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.benchmarking.test_kinds import model
+from tests.unit.models.test_kinds import model
 
 from podium.errors import InputError, ModelError
 from podium.local.models import locate_model
