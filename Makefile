@@ -5,7 +5,7 @@ STAMP := $(VENV)/.ready
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup run test test-slow chaos lint types contracts unit integration golden bench clean
+.PHONY: help setup run test test-all test-slow chaos lint types contracts unit integration golden bench clean
 
 help:  ## Show this map
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,7 +34,9 @@ integration: setup  ## Tests with real processes, servers, models and a browser
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "integration and not slow"
 
 test-slow: setup  ## The suites that take longer
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow --durations=15
+
+test-all: test test-slow  ## Everything
 
 chaos: setup  ## Kill studies at random moments, a hundred times
 	$(BIN)/python -m pytest -q -s tests/chaos
