@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from podium.cluster.client import Cluster, Patience
-from podium.cluster.pods import trial_manifest
+from podium.cluster.manifests import trial_manifest
 from podium.cluster.resources import EXPERIMENT, JOB, NAMESPACE, TRIAL, name_of
 from podium.config.cluster import ClusterConfig
 from podium.errors import ClusterError
-from podium.hpo.engines.katib_book import Book
-from podium.hpo.engines.katib_experiments import INJECTION_LABEL, Experiments, Marks
-from podium.hpo.engines.katib_resources import Names, trial_template
+from podium.hpo.engines.katib.experiments import INJECTION_LABEL, Experiments, ObjectMetadata
+from podium.hpo.engines.katib.manifests import Names, trial_template
+from podium.hpo.engines.katib.trials import StudyTrials
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
 
@@ -61,12 +61,12 @@ def experiments(cluster: Cluster, ledger: TrialLedger, image: str = "registry.in
     names = Names(study.name, ledger.place)
     make = partial(trial_manifest, ClusterConfig(image=image))
     template = trial_template(study.space, make, {"PODIUM_STORE": "s3://none"}, {"podium/study": names.study})
-    kept = Experiments(cluster, Marks({"podium/run": "test"}), study, ledger.place, names, template)
+    kept = Experiments(cluster, ObjectMetadata({"podium/run": "test"}), study, ledger.place, names, template)
     return kept, book_of(study, ledger)
 
 
-def book_of(study: Experiment, ledger: TrialLedger) -> Book:
-    return Book(study, ledger, lambda _: None, str)
+def book_of(study: Experiment, ledger: TrialLedger) -> StudyTrials:
+    return StudyTrials(study, ledger, lambda _: None, str)
 
 
 def test_an_experiment_is_created_adopted_given_a_larger_budget_and_deleted(

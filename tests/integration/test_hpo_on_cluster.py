@@ -11,7 +11,7 @@ import pytest
 from podium.config.compose import compose
 from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError
-from podium.hpo.engines.katib_experiments import INJECTION_LABEL
+from podium.hpo.engines.katib.experiments import INJECTION_LABEL
 from podium.records import RunRecord
 from podium.stages.hpo import hpo
 from podium.stages.prepare import prepare_data

@@ -18,7 +18,7 @@ from podium.cluster.client import Cluster
 from podium.errors import ClusterError, ConfigError, StudyFailed
 from podium.hpo.algorithms import EarlyStopping
 from podium.hpo.engines.base import Engine, TrialFunction
-from podium.hpo.engines.katib_experiments import INJECTION_LABEL, Marks
+from podium.hpo.engines.katib.experiments import INJECTION_LABEL, ObjectMetadata
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import run_study
 from podium.records import TrialRecord
@@ -110,7 +110,7 @@ def interrupt_after(count: int, error: BaseException) -> Callable[[TrialRecord],
 class TestTheExperiment:
     def test_it_says_whose_it_is(self, api: ApiServer, trial: Trial, ledger: TrialLedger) -> None:
         owner = {"apiVersion": "v1", "kind": "Pod", "name": "launcher", "uid": "7"}
-        marks = Marks({"podium/run": "run-1"}, {"podium/study-key": "f" * 64}, owner)
+        marks = ObjectMetadata({"podium/run": "run-1"}, {"podium/study-key": "f" * 64}, owner)
         trials = run_study(experiment(), ledger, engine(api, marks=marks))
         (made,) = api.list("experiments", NAMESPACE)
         assert made["metadata"]["labels"]["podium/run"] == "run-1"

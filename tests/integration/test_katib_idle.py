@@ -8,7 +8,7 @@ import pytest
 
 from podium.errors import ConfigError, StudyFailed
 from podium.hpo.algorithms import Algorithm
-from podium.hpo.engines.katib_experiments import INJECTION_LABEL
+from podium.hpo.engines.katib.experiments import INJECTION_LABEL
 from podium.hpo.study import run_study
 
 from ..unit.hpo.support import experiment, file_ledger

@@ -12,15 +12,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from podium.cluster.client import POD_NAMESPACE, Cluster
-from podium.cluster.pods import trial_manifest
+from podium.cluster.manifests import trial_manifest
 from podium.config.cluster import ClusterConfig
 from podium.config.paths import is_uri
 from podium.errors import ConfigError
-from podium.hpo.engines.katib import KatibEngine
-from podium.hpo.engines.katib_experiments import Marks
-from podium.hpo.engines.katib_resources import trial_template
+from podium.hpo.engines.katib.engine import KatibEngine
+from podium.hpo.engines.katib.experiments import ObjectMetadata
+from podium.hpo.engines.katib.manifests import trial_template
 from podium.hpo.experiment import Experiment
-from podium.hpo.pod import LEDGER_VARIABLE, STORE_VARIABLE, PodTask
+from podium.hpo.trial_container import LEDGER_VARIABLE, STORE_VARIABLE, TrialInstructions
 from podium.katib.template import TrialTemplate
 from podium.records import DataRecord
 from podium.stages.step import StepRun
@@ -54,7 +54,7 @@ def katib_engine(
     cluster = Cluster.connect(settings.namespace)
     threads = config.training.threads or threads_of(settings.pool.cpu)
     there = replace(trial, spec=trial.spec.model_copy(update={"threads": threads}))
-    task = PodTask.of(there, config.hpo.space, data.artifacts["data"], config.backbones[backbone])
+    task = TrialInstructions.of(there, config.hpo.space, data.artifacts["data"], config.backbones[backbone])
     task.write(step.store.documents(ledger))
     variables = {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger}
 
@@ -94,7 +94,7 @@ def threads_of(cpu: str) -> int:
     return max(1, math.floor(amount))
 
 
-def _marks(step: StepRun, backbone: str, namespace: str) -> Marks:
+def _marks(step: StepRun, backbone: str, namespace: str) -> ObjectMetadata:
     """Ids of runs: as labels where they can be labels, and all of them as annotations."""
     ids = {
         "podium/run": step.run.run_id,
@@ -105,7 +105,7 @@ def _marks(step: StepRun, backbone: str, namespace: str) -> Marks:
     }
     given = {name: value for name, value in ids.items() if value}
     labels = {name: value for name, value in given.items() if _LABEL.fullmatch(value)}
-    return Marks(labels, given, _owner(namespace))
+    return ObjectMetadata(labels, given, _owner(namespace))
 
 
 def _owner(namespace: str) -> dict[str, Any] | None:

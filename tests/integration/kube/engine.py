@@ -9,10 +9,10 @@ from typing import Any
 from kubernetes import client
 
 from podium.cluster.client import Cluster, Patience
-from podium.cluster.pods import Command, job
+from podium.cluster.manifests import Command, job
 from podium.config.cluster import ClusterConfig
-from podium.hpo.engines.katib import KatibEngine
-from podium.hpo.engines.katib_resources import trial_template
+from podium.hpo.engines.katib.engine import KatibEngine
+from podium.hpo.engines.katib.manifests import trial_template
 from podium.hpo.experiment import Experiment
 from podium.katib.template import TrialTemplate
 

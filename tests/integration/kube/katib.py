@@ -24,9 +24,9 @@ from typing import Any
 
 from podium.hpo.engines.base import TrialFunction
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.pod import NAME_VARIABLE, params_given
-from podium.hpo.remote import RemoteTrial
 from podium.hpo.suggest import suggester_for
+from podium.hpo.trial_container import NAME_VARIABLE, params_given
+from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.experiment import from_katib
 from podium.katib.space import to_text
 from podium.records import TrialRecord
@@ -300,7 +300,7 @@ class KatibController:
 
 
 def _execute(trial: TrialFunction, container: Mapping[str, Any], scores: Any, writes: bool) -> None:
-    """What the container does, as `podium.hpo.pod` does it, with another trial function.
+    """What the container does, as `podium.hpo.trial_container` does it, with another trial function.
 
     Only here does a trial learn its number, from the ledger, so that tests can say which trial does what.
     """
@@ -309,7 +309,7 @@ def _execute(trial: TrialFunction, container: Mapping[str, Any], scores: Any, wr
     name, place = environment[NAME_VARIABLE], environment["LEDGER_PLACE"]
     root, _, prefix = place.partition("/documents/")
     documents = ArtifactStore(root).documents(prefix)
-    remote = RemoteTrial(documents.below(name) if writes else ArtifactStore("memory://pod").documents(name))
+    remote = TrialDocuments(documents.below(name) if writes else ArtifactStore("memory://pod").documents(name))
     code = 1
     try:
         number = remote.record.number if remote.record else _number(TrialLedger(documents), name)

@@ -10,8 +10,7 @@ from typing import Any
 from podium.cluster.client import Cluster
 from podium.cluster.resources import EXPERIMENT, NAMESPACE, SUGGESTION, TRIAL, Manifest, condition, name_of
 from podium.errors import ClusterError
-from podium.hpo.engines.katib_book import Book, state_of
-from podium.hpo.engines.katib_resources import (
+from podium.hpo.engines.katib.manifests import (
     GENERATION_LABEL,
     LEDGER_ANNOTATION,
     SPEC_ANNOTATION,
@@ -23,6 +22,7 @@ from podium.hpo.engines.katib_resources import (
     resource_of,
     spec_digest,
 )
+from podium.hpo.engines.katib.trials import StudyTrials, state_of
 from podium.hpo.experiment import Experiment
 from podium.katib.experiment import KatibExperiment
 from podium.katib.template import TrialTemplate
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Marks:
+class ObjectMetadata:
     """What Experiments and Jobs carry for others to find.
 
     Attributes:
@@ -60,7 +60,13 @@ class Experiments:
     """
 
     def __init__(
-        self, cluster: Cluster, marks: Marks, experiment: Experiment, place: str, names: Names, template: TrialTemplate
+        self,
+        cluster: Cluster,
+        marks: ObjectMetadata,
+        experiment: Experiment,
+        place: str,
+        names: Names,
+        template: TrialTemplate,
     ) -> None:
         self._cluster = cluster
         self._marks = marks
@@ -109,7 +115,7 @@ class Experiments:
         found = self._cluster.get(EXPERIMENT, name)
         return None if found is None or found["metadata"].get("deletionTimestamp") else found
 
-    def adopted(self, book: Book) -> str | None:
+    def adopted(self, book: StudyTrials) -> str | None:
         """Name of the Experiment that goes on, with the budgets of this run; None: there is none.
 
         Raises:
@@ -121,7 +127,7 @@ class Experiments:
         self._check(newest)
         return self._with_budgets(newest, book)
 
-    def restarted(self, book: Book) -> str | None:
+    def restarted(self, book: StudyTrials) -> str | None:
         """Name of the Experiment that used up its budget and got a larger one; None: there is none that can."""
         newest = self._newest()
         ended = newest and condition(newest, "Succeeded")
@@ -129,7 +135,7 @@ class Experiments:
             return None
         return self._with_budgets(newest, book) if newest["spec"].get("resumePolicy") in _RESTARTABLE else None
 
-    def created(self, book: Book) -> str:
+    def created(self, book: StudyTrials) -> str:
         """Name of an Experiment for what is left of the study.
 
         It never has the name of an earlier one, whose volume may be there still: Katib refuses that.
@@ -176,7 +182,7 @@ class Experiments:
         newest = next(reversed(self.all()), None)
         return None if newest is None or newest["metadata"].get("deletionTimestamp") else newest
 
-    def _with_budgets(self, found: Manifest, book: Book) -> str:
+    def _with_budgets(self, found: Manifest, book: StudyTrials) -> str:
         """Give an Experiment what is left of the study's budgets: its own trials count in them, others do not."""
         name = name_of(found)
         own = book.of(name)

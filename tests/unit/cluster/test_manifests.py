@@ -7,10 +7,10 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from podium.cluster.pods import CONTAINER, Command, job, trial_manifest
+from podium.cluster.manifests import CONTAINER, Command, job, trial_manifest
 from podium.config.cluster import ClusterConfig
 
-COMMAND = Command(["-m", "podium.hpo.pod", "--learning_rate=0.1"], {"PODIUM_STORE": "s3://b"}, {"a": "b"})
+COMMAND = Command(["-m", "podium.hpo.trial_container", "--learning_rate=0.1"], {"PODIUM_STORE": "s3://b"}, {"a": "b"})
 POOL = {
     "selector": {"pool": "gpu"},
     "tolerations": ("nvidia.com/gpu", "team=a:NoSchedule", "spare:NoExecute", "empty=:NoSchedule"),

@@ -16,9 +16,9 @@ from podium.config.paths import locate
 from podium.config.schema import BackboneConfig, DatasetConfig, TrainingConfig
 from podium.config.search import ParameterConfig
 from podium.data.prepare import prepare
-from podium.hpo.pod import PodTask
-from podium.hpo.remote import RemoteTrial
 from podium.hpo.trial import CrossValidationTrial
+from podium.hpo.trial_container import TrialInstructions
+from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.template import MetricsCollector
 from podium.katib_local.metrics import Collection
 from podium.records import TrialRecord
@@ -65,7 +65,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cache=place,
         context={"backbone": "tiny"},
     )
-    PodTask.of(CrossValidationTrial(spec, data.folds), SPACE, artifact, BACKBONE).write(store.documents(LEDGER))
+    TrialInstructions.of(CrossValidationTrial(spec, data.folds), SPACE, artifact, BACKBONE).write(
+        store.documents(LEDGER)
+    )
     return place
 
 
@@ -79,7 +81,7 @@ def start(place: Path, name: str, *arguments: str, **environment: str) -> subpro
         **environment,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "podium.hpo.pod", *arguments],
+        [sys.executable, "-m", "podium.hpo.trial_container", *arguments],
         env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -93,7 +95,7 @@ def documents(place: Path, name: str) -> Documents:
 
 
 def record(place: Path, name: str) -> TrialRecord | None:
-    return RemoteTrial(documents(place, name)).record
+    return TrialDocuments(documents(place, name)).record
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -171,7 +173,7 @@ def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
     foreign = start(place, "foreign", "--learning_rate=0.0005", "--batch_size=12")
     wrong = start(place, "wrong", "--learning_rat=0.0005")
     store = ArtifactStore(str(place / "store"))
-    task = PodTask.read(store.documents(LEDGER))
+    task = TrialInstructions.read(store.documents(LEDGER))
     other = store.documents("ledgers/other/main")
     task.model_copy(update={"backbone_digest": "0" * 64}).write(other)
     changed = start(place, "changed", "--learning_rate=0.0005", "--batch_size=8", PODIUM_LEDGER="ledgers/other/main")
@@ -183,7 +185,7 @@ def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == code
         assert text in errors
-    remote = RemoteTrial(other.below("changed"))
+    remote = TrialDocuments(other.below("changed"))
     assert "a trial must train the backbone of its study" in str(remote.error)
     assert remote.record is not None
     assert remote.record.status == "running"
@@ -191,17 +193,17 @@ def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
 
 def test_a_training_that_fails_is_a_failed_trial(place: Path) -> None:
     store = ArtifactStore(str(place / "store"))
-    task = PodTask.read(store.documents(LEDGER))
+    task = TrialInstructions.read(store.documents(LEDGER))
     broken = replace_training(task, timeout_seconds=1, epochs=500)
     broken.write(store.documents("ledgers/slow/main"))
     process = start(place, "slow", "--learning_rate=0.0005", "--batch_size=8", PODIUM_LEDGER="ledgers/slow/main")
     process.communicate(timeout=300)
     assert process.returncode == 1
-    found = RemoteTrial(store.documents("ledgers/slow/main").below("slow")).record
+    found = TrialDocuments(store.documents("ledgers/slow/main").below("slow")).record
     assert found is not None
     assert (found.status, found.reason) == ("failed", "TrainingTimeout")
 
 
-def replace_training(task: PodTask, **config: float) -> PodTask:
+def replace_training(task: TrialInstructions, **config: float) -> TrialInstructions:
     training = {**task.training, "config": {**task.training["config"], **config}}
     return task.model_copy(update={"training": training})

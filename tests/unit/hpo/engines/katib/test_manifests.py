@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from podium.cluster.pods import trial_manifest
+from podium.cluster.manifests import trial_manifest
 from podium.config.cluster import ClusterConfig
 from podium.errors import ConfigError
 from podium.hpo.algorithms import Algorithm, EarlyStopping
-from podium.hpo.engines.katib_resources import (
+from podium.hpo.engines.katib.manifests import (
     Names,
     continued,
     katib_experiment,
@@ -22,7 +22,7 @@ from podium.hpo.parameters import CategoricalParameter, IntParameter
 from podium.hpo.space import Space
 from podium.katib.experiment import from_katib
 
-from ..support import SPACE, experiment
+from ...support import SPACE, experiment
 
 CLUSTER = ClusterConfig(image="podium:1")
 TRAIN = ClusterConfig(image="podium:1", trial_nodes=2, runtime="torch-distributed")
@@ -69,7 +69,7 @@ def test_the_command_line_has_nothing_that_a_shell_would_read() -> None:
     assert container["command"] == [
         "python",
         "-m",
-        "podium.hpo.pod",
+        "podium.hpo.trial_container",
         "--batch_size=${trialParameters.batch_size}",
         "--epochs=${trialParameters.epochs}",
         "--learning_rate=${trialParameters.learning_rate}",

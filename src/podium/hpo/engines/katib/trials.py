@@ -15,8 +15,8 @@ from podium.hpo.engines.base import OnTrial
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.progress import Progress
-from podium.hpo.remote import RemoteTrial, copy
 from podium.hpo.space import Params, Space
+from podium.hpo.trial_documents import TrialDocuments, copy
 from podium.katib.assignment import assigned
 from podium.records import Observed, Report, TrialRecord
 
@@ -55,7 +55,7 @@ class Ending:
     log: str = ""
 
 
-class Book:
+class StudyTrials:
     """Trials of one study, in the ledger and on the cluster. To be used from one thread.
 
     Attributes:
@@ -191,8 +191,8 @@ class Book:
     def _started(self, claim: Claim) -> None:
         emit("trial_started", number=claim.number, params=claim.params, attempt=claim.attempt)
 
-    def _remote(self, name: str) -> RemoteTrial:
-        return RemoteTrial(self._ledger.below(name))
+    def _remote(self, name: str) -> TrialDocuments:
+        return TrialDocuments(self._ledger.below(name))
 
 
 def ending_of(trial: Manifest, objective: Objective, failure: Callable[[], TrainingError], log: str) -> Ending | None:

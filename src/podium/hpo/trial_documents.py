@@ -23,7 +23,7 @@ _NOBODY = Owner(host="engine", pid=0, started=0.0)
 """Owns what the engine begins for a process that is yet to start: any process may take it over."""
 
 
-class RemoteTrial:
+class TrialDocuments:
     """The documents of one trial. Methods raise StoreError when the storage fails."""
 
     def __init__(self, documents: Documents, owner: Owner | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Entry point of a trial's container: `python -m podium.hpo.pod --learning_rate=0.0003 --batch_size=16`.
+"""Entry point of a trial's container: `python -m podium.hpo.trial_container --learning_rate=0.0003 --batch_size=16`.
 
 Params come as arguments `--name=value`, or as variables `KUBEFLOW_TRAINER_OPT_<NAME>`, which is how the OptimizationJob
 of Kubeflow Trainer hands them on (kubeflow/trainer KEP-3562): the name in capitals, `-` as `_`. What is trained, and on
@@ -27,8 +27,8 @@ from podium.hpo.algorithms import hint
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.ledger import Claim, Documents, TrialLedger
 from podium.hpo.metric_line import metric_line
-from podium.hpo.remote import RemoteTrial
 from podium.hpo.space import Params, Space
+from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.assignment import assigned
 from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
 from podium.store.owner import Owner
@@ -48,7 +48,7 @@ _LOCAL = ("data", "backbone", "output", "cache")
 _log = logging.getLogger(__name__)
 
 
-class PodTask(Frozen):
+class TrialInstructions(Frozen):
     """What every trial of a study does in its pod, but for its params.
 
     Attributes:
@@ -125,10 +125,10 @@ class _Aside:
 
 
 @dataclass(frozen=True)
-class PodTrial:
+class ContainerTrial:
     """Fetches data and backbone, and cross-validates. See `TrialFunction`."""
 
-    task: PodTask
+    task: TrialInstructions
     store: ArtifactStore
     name: str
     rank: str
@@ -206,7 +206,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
     """Run the trial that arguments and environment describe, and leave its result in its documents.
 
     Raises:
-        PodiumError: see `RemoteTrial.execute`; a variable is missing, or the store cannot be used.
+        PodiumError: see `TrialDocuments.execute`; a variable is missing, or the store cannot be used.
     """
     name = environment.get(NAME_VARIABLE) or environment.get("KATIB_TRIAL_NAME", "")
     uri, ledger = environment.get(STORE_VARIABLE, ""), environment.get(LEDGER_VARIABLE, "")
@@ -215,13 +215,13 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
             raise InputError(f"the variable {variable} must be set, as the engine that starts trials does, but is not")
     store = ArtifactStore(uri)
     documents: Documents = store.documents(ledger)
-    task = PodTask.read(documents)
+    task = TrialInstructions.read(documents)
     params = params_given(arguments, environment, Space.from_config(task.space))
-    remote, rank = RemoteTrial(documents.below(name)), environment.get(RANK_VARIABLE, "0")
+    remote, rank = TrialDocuments(documents.below(name)), environment.get(RANK_VARIABLE, "0")
     if rank != "0":
-        remote = RemoteTrial(_Aside(documents.below(name)), Owner(host=f"rank {rank}", pid=0, started=0.0))
+        remote = TrialDocuments(_Aside(documents.below(name)), Owner(host=f"rank {rank}", pid=0, started=0.0))
     with sigterm_unwinds():
-        return remote.execute(PodTrial(task, store, name, rank), params)
+        return remote.execute(ContainerTrial(task, store, name, rank), params)
 
 
 def main() -> int:

@@ -16,10 +16,10 @@ from podium.cluster.resources import TRIAL, Manifest, condition, name_of
 from podium.errors import ClusterError, StudyFailed
 from podium.execution.signals import signals_ignored, sigterm_unwinds
 from podium.hpo.engines.base import Engine, OnTrial
-from podium.hpo.engines.katib_book import Book, Ending, State, assigned_to, by_age, ending_of, state_of
-from podium.hpo.engines.katib_experiments import Experiments, Marks, is_over, selector_of
-from podium.hpo.engines.katib_pods import TrialPods
-from podium.hpo.engines.katib_resources import STUDY_LABEL, Names, check_for_katib
+from podium.hpo.engines.katib.experiments import Experiments, ObjectMetadata, is_over, selector_of
+from podium.hpo.engines.katib.manifests import STUDY_LABEL, Names, check_for_katib
+from podium.hpo.engines.katib.pods import TrialPods
+from podium.hpo.engines.katib.trials import Ending, State, StudyTrials, assigned_to, by_age, ending_of, state_of
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
@@ -53,7 +53,7 @@ class KatibEngine(Engine):
         self,
         cluster: Cluster,
         template: TemplateFor,
-        marks: Marks | None = None,
+        marks: ObjectMetadata | None = None,
         *,
         keep_on_cancel: bool = False,
         start_seconds: float = 900.0,
@@ -73,7 +73,7 @@ class KatibEngine(Engine):
         """
         self.cluster = cluster
         self.template = template
-        self.marks = marks or Marks()
+        self.marks = marks or ObjectMetadata()
         self.keep_on_cancel = keep_on_cancel
         self.start_seconds = start_seconds
         self.stop_seconds = stop_seconds
@@ -105,7 +105,7 @@ class _Session:
         self._experiment = experiment
         self._experiments = Experiments(engine.cluster, engine.marks, experiment, ledger.place, names, template)
         self._pods = TrialPods(engine.cluster, template, engine.start_seconds)
-        self._book = Book(experiment, ledger, on_trial, partial(trial_name, self._experiments.whole))
+        self._book = StudyTrials(experiment, ledger, on_trial, partial(trial_name, self._experiments.whole))
         self._current: str | None = None
         self._search_ended = False
 

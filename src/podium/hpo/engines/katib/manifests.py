@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from podium.cluster.pods import CONTAINER, TRAIN_JOB_CONTAINER, Command
+from podium.cluster.manifests import CONTAINER, TRAIN_JOB_CONTAINER, Command
 from podium.cluster.resources import TRAIN_JOB, Manifest
 from podium.errors import ConfigError
 from podium.hpo.algorithms import FROM_THE_START
 from podium.hpo.experiment import Experiment
 from podium.hpo.parameters import CategoricalParameter, FloatParameter, NormalParameter
-from podium.hpo.pod import NAME_VARIABLE
 from podium.hpo.space import Space
+from podium.hpo.trial_container import NAME_VARIABLE
 from podium.katib.experiment import KatibExperiment, to_katib
 from podium.katib.space import to_text
 from podium.katib.template import MetricsCollector, TrialParameter, TrialTemplate
@@ -66,7 +66,7 @@ class Names:
 def trial_template(
     space: Space, manifest: Callable[[Command], Manifest], environment: Mapping[str, str], labels: Mapping[str, str]
 ) -> TrialTemplate:
-    """The template of trials that run `podium.hpo.pod`: a parameter of the space is an argument `--name=value`.
+    """The template of trials that run `podium.hpo.trial_container` with an argument `--name=value` for each parameter.
 
     Args:
         space: of the study.
@@ -87,7 +87,7 @@ def trial_template(
                     "hpo.engine=embedded"
                 )
     names = [name for name, _ in space.parameters]
-    arguments = ["-m", "podium.hpo.pod", *(f"--{name}=${{trialParameters.{name}}}" for name in names)]
+    arguments = ["-m", "podium.hpo.trial_container", *(f"--{name}=${{trialParameters.{name}}}" for name in names)]
     variables = {**environment, NAME_VARIABLE: f"${{trialParameters.{_NAME_PARAMETER}}}"}
     spec = manifest(Command(arguments, variables, labels))
     return TrialTemplate(

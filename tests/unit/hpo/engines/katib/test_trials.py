@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from podium.errors import OutOfMemory, StoreError, TrainingError
-from podium.hpo.engines.katib_book import Book, by_age, ending_of
+from podium.hpo.engines.katib.trials import StudyTrials, by_age, ending_of
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.remote import RemoteTrial
+from podium.hpo.trial_documents import TrialDocuments
 from podium.records import Report, TrialRecord
 
-from ..support import Trial, experiment, file_ledger, score_of
+from ...support import Trial, experiment, file_ledger, score_of
 
 PARAMS = {"learning_rate": 1e-3, "epochs": 4, "batch_size": 8, "warmup_ratio": 0.3}
 
@@ -32,7 +32,7 @@ def katib_trial(*conditions: str, latest: str = "0.5") -> dict[str, Any]:
 
 def ended(ledger: TrialLedger, trial: dict[str, Any], error: TrainingError | None = None) -> TrialRecord:
     told: list[TrialRecord] = []
-    book = Book(experiment(), ledger, told.append, str)
+    book = StudyTrials(experiment(), ledger, told.append, str)
     book.begin("t", "e", PARAMS)
     ending = ending_of(trial, experiment().objective, lambda: error or TrainingError("?"), "kubectl logs")
     assert ending is not None
@@ -65,7 +65,7 @@ def test_a_value_that_is_no_number_fails_the_trial(ledger: TrialLedger) -> None:
 
 @pytest.mark.parametrize("condition", ["Failed", "MetricsUnavailable", "EarlyStopped", "Succeeded"])
 def test_a_result_of_the_pod_counts_more(ledger: TrialLedger, tmp_path: Path, condition: str) -> None:
-    RemoteTrial(ledger.below("t")).execute(Trial(tmp_path / "executed"), PARAMS)
+    TrialDocuments(ledger.below("t")).execute(Trial(tmp_path / "executed"), PARAMS)
     record = ended(ledger, katib_trial(condition))
     assert (record.status, record.score) == ("succeeded", score_of(PARAMS))
     assert set(record.fold_scores) == {"0", "1"}
@@ -84,7 +84,7 @@ def test_folds_and_reports_of_a_trial_that_was_stopped_are_kept(ledger: TrialLed
 def test_an_error_that_every_trial_would_meet_is_raised(ledger: TrialLedger, tmp_path: Path) -> None:
     trial = Trial(tmp_path / "executed", errors={0: StoreError("the disk is full")})
     with pytest.raises(StoreError):
-        RemoteTrial(ledger.below("t")).execute(trial, PARAMS)
+        TrialDocuments(ledger.below("t")).execute(trial, PARAMS)
     with pytest.raises(StoreError, match="the disk is full"):
         ended(ledger, katib_trial("Failed"))
     assert [record.status for record in ledger.trials()] == ["running"]
