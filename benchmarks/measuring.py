@@ -34,11 +34,12 @@ from typing import Any
 
 from podium.benchmarking.launch import repeat, worker_environment
 from podium.benchmarking.run import benchmark
-from podium.benchmarking.sampling import Row, deal, sample_rows
-from podium.benchmarking.spec import PredictorSpec, RepetitionResult, RepetitionSpec
+from podium.benchmarking.sampling import deal, sample_rows
+from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
 from podium.benchmarking.subject import Subject
 from podium.config.benchmark import BenchmarkConfig
-from podium.inference.predictor import Predictor
+from podium.inference.predictor import Predictor, PredictorSpec
+from podium.inference.rows import Row
 from podium.selection.estimates import Entrant
 from podium.selection.runs import compare_runs
 

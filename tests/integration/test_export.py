@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from conftest import Finished
-from podium.benchmarking.spec import PredictorSpec
 from podium.config.benchmark import VariantName
 from podium.config.schema import PodiumConfig
 from podium.data.artifact import DataArtifact
@@ -22,7 +21,7 @@ from podium.errors import BenchmarkError
 from podium.evaluation.predictions import Predictions
 from podium.export.build import build
 from podium.export.spec import BuildSpec, Built
-from podium.inference.predictor import Predictor, predictor_class
+from podium.inference.predictor import Predictor, PredictorSpec, predictor_class
 from podium.keys import Key
 from podium.records import DataRecord, ModelRecord, RunRecord
 from podium.stages import variants as stage

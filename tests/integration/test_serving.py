@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from podium.benchmarking.spec import PredictorSpec
 from podium.export.make import make_onnx
+from podium.inference.predictor import PredictorSpec
 from podium.inference.torch_predictor import EagerPredictor
 from podium.records import ArtifactRef
 from podium.tracking.package import WEIGHTS, describe_model

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from podium.benchmarking.launch import repeat, start_anew
-from podium.benchmarking.sampling import Row
 from podium.benchmarking.server import QUANTILES, plan
 from podium.benchmarking.spec import (
     ColdStartResult,
     ColdStartSpec,
     GridResult,
     GridSpec,
-    PredictorSpec,
     RepetitionResult,
     ServerResult,
     ServerSpec,
 )
 from podium.benchmarking.statistics import CONFIDENCE, mean_interval, throughput
 from podium.config.benchmark import BenchmarkConfig
+from podium.inference.predictor import PredictorSpec
+from podium.inference.rows import Row
 from podium.records import BatchRate, ColdStart, ServerRate
 
 LEAST_STARTS = 3

@@ -18,9 +18,11 @@ import transformers
 
 from podium.benchmarking.measure import peak_rss_bytes
 from podium.benchmarking.scenarios import quiet, warm_up
-from podium.benchmarking.spec import GenerationResult, GenerationSpec, NextTurn, shown
+from podium.benchmarking.spec import GenerationResult, GenerationSpec, NextTurn
 from podium.devices.hardware import environment
 from podium.errors import ModelError
+from podium.inference.predictor import SHOWN_NAMES
+from podium.text import shortened
 
 _WARM_UP_SHARE = 0.25
 _MB = 1e6
@@ -44,7 +46,7 @@ class Generator:
         if loading["missing_keys"]:
             raise ModelError(
                 f"a model directory must hold every weight, but {spec.model_dir} lacks "
-                f"{shown(sorted(loading['missing_keys']))}; it is damaged, or no causal language model"
+                f"{shortened(sorted(loading['missing_keys']), SHOWN_NAMES)}; it is damaged, or no causal language model"
             )
         positions = getattr(model.config, "max_position_embeddings", None)
         needed = spec.prompt_tokens + spec.output_tokens

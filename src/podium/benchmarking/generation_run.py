@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.benchmarking.launch import repeat
-from podium.benchmarking.run import EVERY_CORE, check_model, size_mb
+from podium.benchmarking.run import EVERY_CORE, size_mb
 from podium.benchmarking.sampling import deal
 from podium.benchmarking.spec import GenerationResult, GenerationSpec
 from podium.benchmarking.statistics import (
@@ -27,6 +27,7 @@ from podium.devices.hardware import bound_cores, resolve_device, resolve_threads
 from podium.errors import InputError
 from podium.events import emit
 from podium.execution.slots import core_slots
+from podium.models.inspection import check_model_files
 from podium.records import Generation
 
 _NS_PER_MS = 1e6
@@ -75,7 +76,7 @@ def benchmark_generation(
         InputError: the device is not there, or the settings cannot give a measurement.
         BenchmarkError: the directory holds no such model, or a repetition failed (with the end of its log).
     """
-    check_model(model_dir)
+    check_model_files(model_dir)
     if config.repetitions < _LEAST_REPETITIONS:
         raise InputError(
             f"benchmark.repetitions >= {_LEAST_REPETITIONS} must hold to tell how sure a rate is, but got "

@@ -15,11 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from podium.benchmarking.spec import PHASES, AnySpec, Message, RepetitionFailure
+from podium.benchmarking.spec import PHASES, AnySpec, RepetitionFailure
 from podium.errors import BenchmarkError
 from podium.execution.environment import training_environment
+from podium.records.base import Frozen
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=Frozen)
 
 _START_SECONDS = 300.0
 _LOAD_SECONDS = 600.0

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from typing import TypeVar
 
-from podium.benchmarking.sampling import Row
 from podium.errors import ModelError
+from podium.inference.rows import Row
 
 _SPARE = 2
 

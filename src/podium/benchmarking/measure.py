@@ -20,7 +20,6 @@ from pathlib import Path
 
 from podium.benchmarking import scenarios
 from podium.benchmarking.lengths import rows_of_length
-from podium.benchmarking.sampling import Row, length
 from podium.benchmarking.server import search
 from podium.benchmarking.spec import (
     Cell,
@@ -29,7 +28,6 @@ from podium.benchmarking.spec import (
     GridResult,
     GridSpec,
     NextTurn,
-    PredictorSpec,
     RepetitionResult,
     RepetitionSpec,
     ServerResult,
@@ -37,7 +35,8 @@ from podium.benchmarking.spec import (
 )
 from podium.devices.energy import EnergyMeter, energy_meter
 from podium.devices.hardware import environment
-from podium.inference.predictor import Predictor, predictor_class
+from podium.inference.predictor import Predictor, PredictorSpec, predictor_class
+from podium.inference.rows import Row, row_length
 
 _WARM_UP_SHARE = 0.25
 _OFFLINE_SHARE = 0.25
@@ -202,7 +201,7 @@ def _loaded(spec: PredictorSpec, next_turn: NextTurn) -> tuple[Predictor, float]
 
 
 def _middle(rows: Sequence[Row]) -> Row:
-    return sorted(rows, key=length)[len(rows) // 2]
+    return sorted(rows, key=row_length)[len(rows) // 2]
 
 
 def _tokens_of_batches(predictor: Predictor, spec: RepetitionSpec, batches: int) -> int:

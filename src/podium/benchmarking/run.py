@@ -13,8 +13,8 @@ from typing import Any
 
 from podium.benchmarking.extras import measure_cold_start, measure_grid, measure_server
 from podium.benchmarking.launch import take_turns
-from podium.benchmarking.sampling import Row, deal
-from podium.benchmarking.spec import PredictorSpec, RepetitionResult, RepetitionSpec
+from podium.benchmarking.sampling import deal
+from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
 from podium.benchmarking.statistics import samples_needed
 from podium.benchmarking.subject import MOST_TOGETHER, Subject
 from podium.benchmarking.summary import summarise
@@ -24,6 +24,9 @@ from podium.devices.hardware import bound_cores, resolve_device, resolve_threads
 from podium.errors import BenchmarkError
 from podium.events import emit
 from podium.execution.slots import core_slots
+from podium.inference.predictor import PredictorSpec
+from podium.inference.rows import Row
+from podium.models.inspection import check_model_files
 from podium.records import Measurement
 
 EVERY_CORE = sys.maxsize
@@ -112,7 +115,7 @@ def _check(subjects: Sequence[Subject], rows: Sequence[Row]) -> None:
     if len(named) < len(subjects):
         raise BenchmarkError("models that are measured together must differ in name or variant")
     for subject in subjects:
-        check_model(subject.files)
+        check_model_files(subject.files)
     if not rows:
         raise BenchmarkError("a benchmark needs at least one row of the data set, but got none")
 
@@ -191,16 +194,6 @@ def _scenarios(
     if "cold-start" in config.scenarios:
         found["cold_start"], raw["cold_start"] = measure_cold_start(model, hands[0][0], config, cores, folder)
     return found, raw
-
-
-def check_model(model_dir: Path) -> None:
-    """Refuse what is clearly no model directory before any process is started."""
-    if not any((model_dir / name).is_file() for name in ("config.json", "model.onnx")):
-        raise BenchmarkError(
-            "a model to benchmark is a directory with config.json, safetensors and tokenizer, or an exported package, "
-            f"but {model_dir} "
-            + ("has neither config.json nor model.onnx" if model_dir.is_dir() else "is no directory")
-        )
 
 
 def size_mb(model_dir: Path) -> float:

@@ -9,9 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from podium.errors import InputError
-
-Row = str | list[str]
-"""A text, or the tokens of a sentence."""
+from podium.inference.rows import Row, row_length
 
 R = TypeVar("R", str, list[str])
 
@@ -51,12 +49,7 @@ def deal(rows: Sequence[Row], hands: int, count: int) -> list[list[Row]]:
     return [[pool[int(index)] for index in random.permutation(shuffled[:, hand])] for hand in range(hands)]
 
 
-def length(row: Row) -> int:
-    """Length of a row in characters; tokens count one separator each."""
-    return len(row) if isinstance(row, str) else sum(len(token) + 1 for token in row)
-
-
 def _by_length(rows: Sequence[Row], random: np.random.Generator) -> np.ndarray:
     """Indices of `rows` from short to long; rows of one length in random order."""
-    lengths = np.fromiter((length(row) for row in rows), dtype=np.int64, count=len(rows))
+    lengths = np.fromiter((row_length(row) for row in rows), dtype=np.int64, count=len(rows))
     return np.lexsort((random.random(len(lengths)), lengths))

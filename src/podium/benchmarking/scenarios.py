@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 
-from podium.benchmarking.sampling import Row
+from podium.inference.rows import Row
 
 Call = Callable[[list[Row]], Any]
 """Predicts a batch; returns only when the result is on the host."""

@@ -13,10 +13,10 @@ from itertools import cycle, islice
 
 import numpy as np
 
-from podium.benchmarking.sampling import Row
 from podium.benchmarking.scenarios import Call, quiet
 from podium.benchmarking.spec import Probe
 from podium.benchmarking.statistics import samples_needed, supported
+from podium.inference.rows import Row
 
 STEPS = 6
 """Halvings of the range of rates: the rate found is exact to 1/64 of what the worker can do without waiting."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from podium.benchmarking.sampling import Row
-from podium.config.benchmark import VariantName
-from podium.config.schema import Task
-from podium.errors import ModelError
+from podium.inference.predictor import PredictorSpec
+from podium.inference.rows import Row
+from podium.records.base import Frozen
 
 Phase = Literal["load", "latency", "offline"]
 """What a worker does in a turn."""
@@ -23,44 +22,7 @@ NextTurn = Callable[[Phase], None]
 """Gives up the turn, if there was one, and returns once the process may go on with what it names."""
 
 
-class Message(BaseModel):
-    """Base of what passes between the two processes as JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class PredictorSpec(Message):
-    """A variant of a model, and how it is run.
-
-    Attributes:
-        model_dir: directory of the variant: a model and its tokenizer, or an exported package.
-        labels: the label names the model must have, in order; None to take the model's own.
-        device: `cpu` or `cuda`, resolved.
-        threads: compute threads.
-    """
-
-    model_dir: Path
-    variant: VariantName
-    task: Task
-    labels: tuple[str, ...] | None
-    trust_remote_code: bool
-    device: str
-    threads: int
-
-    def check_labels(self, names: Sequence[str]) -> None:
-        """Check that a model with these labels is one for this data.
-
-        Raises:
-            ModelError: it is not.
-        """
-        if self.labels is not None and tuple(names) != self.labels:
-            raise ModelError(
-                f"the model's labels must be those of the data, but {self.model_dir} has {shown(names)} and the data "
-                f"has {shown(self.labels)}; benchmark a model that was trained on this data"
-            )
-
-
-class Job(Message):
+class WorkerCall(Frozen):
     """What every worker process is told.
 
     Attributes:
@@ -72,7 +34,7 @@ class Job(Message):
     cores: tuple[int, ...] = ()
 
 
-class RepetitionSpec(PredictorSpec, Job):
+class RepetitionSpec(PredictorSpec, WorkerCall):
     """One repetition of a measurement.
 
     Attributes:
@@ -90,7 +52,7 @@ class RepetitionSpec(PredictorSpec, Job):
     alternates: bool = False
 
 
-class GridSpec(PredictorSpec, Job):
+class GridSpec(PredictorSpec, WorkerCall):
     """One repetition of throughput over batch sizes and lengths.
 
     Attributes:
@@ -106,7 +68,7 @@ class GridSpec(PredictorSpec, Job):
     max_seconds: float
 
 
-class ServerSpec(PredictorSpec, Job):
+class ServerSpec(PredictorSpec, WorkerCall):
     """One repetition of the search for the highest rate that holds a latency bound; see `server.search`."""
 
     kind: Literal["server"] = "server"
@@ -118,7 +80,7 @@ class ServerSpec(PredictorSpec, Job):
     seed: int
 
 
-class ColdStartSpec(PredictorSpec, Job):
+class ColdStartSpec(PredictorSpec, WorkerCall):
     """One start to the first answer.
 
     Attributes:
@@ -129,7 +91,7 @@ class ColdStartSpec(PredictorSpec, Job):
     rows: list[Row]
 
 
-class GenerationSpec(Job):
+class GenerationSpec(WorkerCall):
     """One repetition of generating with a causal language model.
 
     Attributes:
@@ -156,7 +118,7 @@ SPEC: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
 """Reads the spec of any job from JSON."""
 
 
-class RepetitionResult(Message):
+class RepetitionResult(Frozen):
     """What one process measured; times in nanoseconds of wall time.
 
     Attributes:
@@ -195,7 +157,7 @@ class RepetitionResult(Message):
     environment: dict[str, str] = {}
 
 
-class Cell(Message):
+class Cell(Frozen):
     """Times of full batches at one batch size and length; `tokens` is the mean of a row's model input tokens."""
 
     batch_size: int
@@ -204,14 +166,14 @@ class Cell(Message):
     batch_ns: list[int]
 
 
-class GridResult(Message):
+class GridResult(Frozen):
     """Throughput over batch sizes and lengths in one process."""
 
     pid: int
     cells: list[Cell]
 
 
-class Probe(Message):
+class Probe(Frozen):
     """One stream of arrivals.
 
     Attributes:
@@ -225,7 +187,7 @@ class Probe(Message):
     latency_ns: list[int]
 
 
-class ServerResult(Message):
+class ServerResult(Frozen):
     """The probes of one process.
 
     Attributes:
@@ -237,7 +199,7 @@ class ServerResult(Message):
     probes: list[Probe]
 
 
-class ColdStartResult(Message):
+class ColdStartResult(Frozen):
     """One start; times in nanoseconds, from the moment the launcher started the process."""
 
     pid: int
@@ -246,7 +208,7 @@ class ColdStartResult(Message):
     first_answer_ns: int
 
 
-class GenerationResult(Message):
+class GenerationResult(Frozen):
     """One process that generated.
 
     Attributes:
@@ -266,13 +228,7 @@ class GenerationResult(Message):
     environment: dict[str, str] = {}
 
 
-class RepetitionFailure(Message):
+class RepetitionFailure(Frozen):
     """Why a repetition has no result."""
 
     error: str
-
-
-def shown(names: Sequence[str]) -> str:
-    """The first few of `names`, for a message."""
-    rest = f", … ({len(names)} in all)" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + rest

@@ -24,11 +24,11 @@ from podium.benchmarking.spec import (
     ColdStartSpec,
     GenerationSpec,
     GridSpec,
-    Message,
     Phase,
     RepetitionFailure,
     RepetitionSpec,
 )
+from podium.records.base import Frozen
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measured(spec: AnySpec, turns: _Turns | None, started_ns: int) -> Message:
+def _measured(spec: AnySpec, turns: _Turns | None, started_ns: int) -> Frozen:
     """The result of the job."""
 
     def next_turn(phase: Phase) -> None:

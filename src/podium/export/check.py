@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.benchmarking.sampling import Row, length, sample_rows
+from podium.benchmarking.sampling import sample_rows
 from podium.data.artifact import DataArtifact, documents_of
 from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
 from podium.evaluation.predictions import Predictions
 from podium.inference.predictor import Predictor
+from podium.inference.rows import Row, row_length
 from podium.models.onnx_package import OUTSIDE
 from podium.records import VariantCheck
 
@@ -63,7 +64,7 @@ def predict(predictor: Predictor, held: Rows) -> Predictions:
     Raises:
         FloatingPointError: a logit is NaN or infinite.
     """
-    order = np.argsort([-length(row) for row in held.rows], kind="stable")
+    order = np.argsort([-row_length(row) for row in held.rows], kind="stable")
     found: list[Any] = [None] * len(order)
     for index, scores in zip(order, logits_of(predictor, [held.rows[index] for index in order]), strict=True):
         found[index] = scores

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from podium.benchmarking.spec import Message, PredictorSpec
 from podium.config.benchmark import VariantName
+from podium.inference.predictor import PredictorSpec
 from podium.records import VariantCheck
+from podium.records.base import Frozen
 
 
-class BuildSpec(Message):
+class BuildSpec(Frozen):
     """Variants of one model to make and check.
 
     Attributes:
@@ -33,7 +34,7 @@ class BuildSpec(Message):
     output: Path
 
 
-class Built(Message):
+class Built(Frozen):
     """How it ended for one variant; `code` is empty where it is as good as the eager model."""
 
     code: str = ""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.benchmarking.sampling import Row
-from podium.benchmarking.spec import PredictorSpec
 from podium.errors import ModelError
+from podium.inference.predictor import PredictorSpec
+from podium.inference.rows import Row
 from podium.models.onnx_package import OnnxPackage
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

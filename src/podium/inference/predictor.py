@@ -1,14 +1,54 @@
-"""What is measured: a loaded model that turns rows into labels, one class per deployable variant."""
+"""The contract of a predictor: a loaded model that turns rows into labels, one class per deployable variant."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.benchmarking.sampling import Row
-from podium.benchmarking.spec import PredictorSpec
+from podium.config.benchmark import VariantName
+from podium.config.schema import Task
+from podium.errors import ModelError
+from podium.inference.rows import Row
+from podium.records.base import Frozen
+from podium.text import shortened
+
+SHOWN_NAMES = 5
+
+
+class PredictorSpec(Frozen):
+    """Which variant of which model to load, and how to run it.
+
+    Attributes:
+        model_dir: directory of the variant: a model with its tokenizer, or an exported package.
+        labels: the label names that the model must have, in order; None to accept the model's own.
+        device: `cpu` or `cuda`, already resolved.
+        threads: number of compute threads.
+    """
+
+    model_dir: Path
+    variant: VariantName
+    task: Task
+    labels: tuple[str, ...] | None
+    trust_remote_code: bool
+    device: str
+    threads: int
+
+    def check_labels(self, names: Sequence[str]) -> None:
+        """Check that the labels of the loaded model are the labels of the data.
+
+        Raises:
+            ModelError: they differ.
+        """
+        if self.labels is not None and tuple(names) != self.labels:
+            raise ModelError(
+                f"the model's labels must be those of the data, but {self.model_dir} has "
+                f"{shortened(tuple(names), SHOWN_NAMES)} and the data has {shortened(self.labels, SHOWN_NAMES)}; "
+                "benchmark a model that was trained on this data"
+            )
 
 
 class Predictor(Protocol):

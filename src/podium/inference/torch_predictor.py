@@ -13,10 +13,11 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from podium.benchmarking.sampling import Row
-from podium.benchmarking.spec import PredictorSpec, shown
 from podium.errors import ModelError
+from podium.inference.predictor import SHOWN_NAMES, PredictorSpec
+from podium.inference.rows import Row
 from podium.models.onnx_package import first_pieces, name_words, word_logits
+from podium.text import shortened
 
 _AUTO: dict[str, tuple[Any, Any]] = {
     "text-classification": (
@@ -157,8 +158,8 @@ def _check_complete(model_dir: Path, loading: dict[str, Any]) -> None:
     missing = sorted(loading["missing_keys"]) + sorted(str(item) for item in loading["mismatched_keys"])
     if missing:
         raise ModelError(
-            f"a model directory must hold every weight, but {model_dir} lacks {shown(missing)}; it is damaged, a bare "
-            "backbone, or a model for another task"
+            f"a model directory must hold every weight, but {model_dir} lacks {shortened(missing, SHOWN_NAMES)}; "
+            "it is damaged, a bare backbone, or a model for another task"
         )
 
 

@@ -26,7 +26,7 @@ from podium.export.variants import obstacle
 from podium.keys import Key
 from podium.local.models import LocatedModel, locate_model
 from podium.local.progress import ProgressView, report_to
-from podium.models.kinds import ModelKind
+from podium.models.inspection import ModelKind
 from podium.records import ArtifactRef, GenerationRecord, MeasurementRecord
 from podium.stages.keys import generation_key, lone_measurement_key
 from podium.stages.run_form import RunForm, resolve_form

@@ -11,7 +11,7 @@ from podium.config.schema import BackboneConfig, TrackingConfig
 from podium.errors import InputError, ModelError
 from podium.keys import digest_tree
 from podium.models.backbone import locate_backbone
-from podium.models.kinds import ModelFacts, inspect_model
+from podium.models.inspection import ModelFacts, inspect_model
 
 REGISTRY = "models:/"
 

@@ -94,7 +94,7 @@ def incumbent_measurement(
     try:
         subject = Subject(model(), name, incumbent.variant, incumbent.model_digest)
         return measure(step, data, subject, key, {"data": data.key}, hardware).measurement, ""
-    except (BenchmarkError, DamagedArtifact) as error:
+    except (BenchmarkError, ModelError, DamagedArtifact) as error:
         return None, str(error)
 
 
@@ -162,10 +162,9 @@ def _predict_as(
     incumbent: Incumbent, data: DataRecord, model: Path, rows: DataArtifact, device: str, threads: int
 ) -> Predictions:
     """Predictions of a variant other than the eager one, as it is deployed; on the CPU where `device` cannot run it."""
-    from podium.benchmarking.spec import PredictorSpec
     from podium.export.check import Rows, predict
     from podium.export.variants import obstacle
-    from podium.inference.predictor import predictor_class
+    from podium.inference.predictor import PredictorSpec, predictor_class
 
     spec = PredictorSpec(
         model_dir=model,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from podium.benchmarking.spec import PredictorSpec
 from podium.config.benchmark import VariantName
 from podium.events import emit
 from podium.export.build import build
 from podium.export.spec import BuildSpec, Built
 from podium.export.variants import obstacle
+from podium.inference.predictor import PredictorSpec
 from podium.keys import Key
 from podium.records import ArtifactRef, DataRecord, ModelRecord, Variant, VariantRecord
 from podium.stages.keys import variant_key

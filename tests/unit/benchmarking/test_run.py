@@ -12,7 +12,7 @@ from podium.benchmarking.run import benchmark
 from podium.benchmarking.spec import Phase, RepetitionResult, RepetitionSpec
 from podium.benchmarking.subject import MOST_TOGETHER, Subject, sessions
 from podium.config.benchmark import BenchmarkConfig
-from podium.errors import BenchmarkError, InputError
+from podium.errors import BenchmarkError, InputError, ModelError
 from podium.execution.slots import core_slots
 
 
@@ -41,7 +41,7 @@ def test_what_is_no_model_directory_is_refused_before_any_process(tmp_path: Path
     path = tmp_path / "model"
     if make:
         path.mkdir()
-    with pytest.raises(BenchmarkError, match=reason):
+    with pytest.raises(ModelError, match=reason):
         benchmark([subject(path)], ["text"], "text-classification", BenchmarkConfig(), tmp_path)
 
 

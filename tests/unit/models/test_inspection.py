@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from podium.errors import ModelError
-from podium.models.kinds import inspect_model
+from podium.models.inspection import inspect_model
 
 
 def model(folder: Path, architecture: str = "BertForSequenceClassification", **config: object) -> Path:

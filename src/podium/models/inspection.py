@@ -1,4 +1,4 @@
-"""What a directory with a model is good for, read from its small files before anything is loaded."""
+"""Inspection of a model directory: its kind and labels, read from small files before anything is loaded."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from podium.benchmarking.run import check_model
-from podium.errors import BenchmarkError, ModelError
+from podium.errors import ModelError
 from podium.models.backbone import check_weights
 
 ModelKind = Literal["text-classification", "ner", "generation"]
@@ -42,10 +41,7 @@ def inspect_model(path: Path) -> ModelFacts:
     Raises:
         ModelError: it is none, lacks files, is damaged, or has no head that answers anything.
     """
-    try:
-        check_model(path)
-    except BenchmarkError as error:
-        raise ModelError(str(error)) from error
+    check_model_files(path)
     if (path / "model.onnx").is_file():
         about = _json(path / "podium.json")
         task, labels = about.get("task"), about.get("labels")
@@ -71,6 +67,19 @@ def inspect_model(path: Path) -> ModelFacts:
             f"{path / 'config.json'} names {', '.join(names) or 'no architecture'}; train it for one of these first"
         )
     return ModelFacts(kind, package=False, labels=() if kind == "generation" else _labels(config))
+
+
+def check_model_files(path: Path) -> None:
+    """Refuse a directory that is clearly no model, before anything is loaded.
+
+    Raises:
+        ModelError: it is neither a model directory nor an exported package.
+    """
+    if not any((path / name).is_file() for name in ("config.json", "model.onnx")):
+        raise ModelError(
+            "a model to benchmark is a directory with config.json, safetensors and tokenizer, or an exported package, "
+            f"but {path} " + ("has neither config.json nor model.onnx" if path.is_dir() else "is no directory")
+        )
 
 
 def _labels(config: dict[str, Any]) -> tuple[str, ...]:
