@@ -49,35 +49,35 @@ class StepFailed(PodiumError):
     """A step of the pipeline ended with an error; the message names its log."""
 
 
-class TrainingError(PodiumError):
-    """A training ended without a result."""
+class ComputationFailed(PodiumError):
+    """A computation in a process or a pod of its own (a training, a trial, a measurement) ended without a result."""
 
 
-class OutOfMemory(TrainingError):
-    """The training ran out of device or host memory."""
+class OutOfMemory(ComputationFailed):
+    """The computation ran out of device or host memory."""
 
 
-class NonFiniteLoss(TrainingError):
+class NonFiniteLoss(ComputationFailed):
     """The loss or a metric became NaN or infinite."""
 
 
-class TrainingKilled(TrainingError):
-    """The training process was ended by a signal."""
+class ProcessKilled(ComputationFailed):
+    """The process was ended by a signal."""
 
 
-class WorkerKilled(TrainingKilled):
-    """The process was ended from outside, which says nothing about what it computed: the same may well succeed."""
+class KilledFromOutside(ProcessKilled):
+    """The process was ended by somebody else, so that the same computation may well succeed when it is repeated."""
 
 
-class TrainingTimeout(TrainingError):
-    """The training did not finish within its time limit and was stopped."""
+class TimeLimitExceeded(ComputationFailed):
+    """The computation did not finish within its time limit and was stopped."""
 
 
-class TrialPruned(TrainingError):
+class TrialPruned(ComputationFailed):
     """A trial was stopped early, because others did better at the same point."""
 
 
-class MetricsUnavailable(TrainingError):
+class MetricsUnavailable(ComputationFailed):
     """A trial ended without a usable value of its objective."""
 
 

@@ -19,12 +19,12 @@ import pytest
 import yaml
 
 from podium.errors import (
+    ComputationFailed,
     MetricsUnavailable,
     NonFiniteLoss,
     PodiumError,
-    TrainingError,
-    TrainingKilled,
-    TrainingTimeout,
+    ProcessKilled,
+    TimeLimitExceeded,
 )
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.ledger import Claim, TrialLedger
@@ -163,23 +163,23 @@ def test_a_file_that_is_written_anew_counts_as_it_is_in_the_end(tmp_path: Path) 
 @pytest.mark.parametrize("make", ["mkdir", "mkfifo"])
 def test_what_is_no_file_fails_the_trial(tmp_path: Path, make: str) -> None:
     room = Room(tmp_path, "file-collector", **shell(f"{make} $PODIUM_METRICS_FILE; sleep 0.3"))
-    with pytest.raises(TrainingError, match="metrics are read from a file, but the command made something else of"):
+    with pytest.raises(ComputationFailed, match="metrics are read from a file, but the command made something else of"):
         room.run()
 
 
 def test_a_json_file_that_is_none_fails_the_trial(tmp_path: Path) -> None:
     room = Room(tmp_path, "file-collector-json", **shell("echo accuracy=1 >/metrics/train.json"))
-    with pytest.raises(TrainingError, match=r"line of /metrics/train.json must be a JSON object, but line 1"):
+    with pytest.raises(ComputationFailed, match=r"line of /metrics/train.json must be a JSON object, but line 1"):
         room.run()
 
 
 @pytest.mark.parametrize(
     ("script", "kind", "message"),
     [
-        ("echo loss=1; echo no such bank >&2; exit 3", TrainingError, "ended with exit code 3: no such bank$"),
-        ("exit 4", TrainingError, "ended with exit code 4, and no output"),
-        ("echo dying; kill -SEGV $$$$", TrainingKilled, "was ended by SIGSEGV: dying"),
-        ("kill -KILL $$$$", TrainingKilled, "was ended by SIGKILL"),
+        ("echo loss=1; echo no such bank >&2; exit 3", ComputationFailed, "ended with exit code 3: no such bank$"),
+        ("exit 4", ComputationFailed, "ended with exit code 4, and no output"),
+        ("echo dying; kill -SEGV $$$$", ProcessKilled, "was ended by SIGSEGV: dying"),
+        ("kill -KILL $$$$", ProcessKilled, "was ended by SIGKILL"),
         ("echo accuracy=1", MetricsUnavailable, "must report its objective 'loss', but the output has 1 lines"),
         ("true", MetricsUnavailable, "the output has 0 lines"),
         ("echo loss=1; echo loss=nan; exit 3", NonFiniteLoss, "line 2 of the output reports loss=nan"),
@@ -193,7 +193,7 @@ def test_how_a_trial_fails(tmp_path: Path, script: str, kind: type[PodiumError],
 
 def test_a_program_that_is_missing_fails_the_trial(tmp_path: Path) -> None:
     command = ["${trialParameters.learningRate}", "${trialParameters.momentum}"]
-    with pytest.raises(TrainingError, match=r"the command '0.02' cannot be run: .*No such file"):
+    with pytest.raises(ComputationFailed, match=r"the command '0.02' cannot be run: .*No such file"):
         Room(tmp_path, command=command).run()
 
 
@@ -235,7 +235,7 @@ def test_a_trial_that_is_better_than_its_rule_runs_to_its_end(tmp_path: Path) ->
 
 def test_a_deadline_ends_the_trial(tmp_path: Path) -> None:
     room = Room(tmp_path, job={"activeDeadlineSeconds": 1, "backoffLimit": 3}, **shell("echo loss=1; sleep 600"))
-    with pytest.raises(TrainingTimeout, match="must end within activeDeadlineSeconds=1, but did not"):
+    with pytest.raises(TimeLimitExceeded, match="must end within activeDeadlineSeconds=1, but did not"):
         room.run()
     assert room.reports() == [1.0]
 
@@ -247,7 +247,7 @@ def test_a_failed_command_is_run_again_up_to_the_backoff_limit(tmp_path: Path) -
     assert result.metrics["loss"] == Observed(min=0.4, max=0.5, latest=0.4)
     assert room.reports() == [0.5, 0.4]
     (tmp_path / "again").mkdir()
-    with pytest.raises(TrainingError, match="exit code 1"):
+    with pytest.raises(ComputationFailed, match="exit code 1"):
         Room(tmp_path / "again", job={"backoffLimit": 2}, **shell(f"{count} 9")).run()
     assert len((tmp_path / "runs").read_text().splitlines()) == 6
 
@@ -263,7 +263,9 @@ def test_a_command_that_ended_well_is_not_run_again(tmp_path: Path, line: str, e
 def test_a_filter_that_finds_no_end_fails_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("podium.katib_local.command._FILTER_SECONDS", 0.3)
     room = Room(tmp_path, **shell(f"echo loss=1; echo loss {'a' * 90}; sleep 60"), collector=r"(\w+)=(\d)|(a+)+b")
-    with pytest.raises(TrainingError, match=r"in a line within 0\.3 s, but that took longer in 'loss a{90}'; repeat "):
+    with pytest.raises(
+        ComputationFailed, match=r"in a line within 0\.3 s, but that took longer in 'loss a{90}'; repeat "
+    ):
         room.run()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from podium.errors import TrainingKilled, WorkerKilled
+from podium.errors import KilledFromOutside, ProcessKilled
 from podium.execution.workers import WorkerPool
 from tests.integration.test_katib_command import PARAMS, SECOND_REPORT, Room, running, shell
 
@@ -70,7 +70,7 @@ def test_what_left_the_session_ends_with_the_worker(tmp_path: Path, far: str, en
             job.kill()
         else:
             psutil.Process(psutil.Process(job.pid).ppid()).kill()
-            with pytest.raises(WorkerKilled):
+            with pytest.raises(KilledFromOutside):
                 job.wait(30)
         eventually(lambda: not running(far))
 
@@ -101,5 +101,5 @@ def test_a_signal_to_its_own_group_is_for_the_command_only(tmp_path: Path, name:
     room = Room(tmp_path, **shell(f"sleep 60 & trap '' {name}; kill -{name} 0; echo loss=1"))
     assert room.run().score == 1.0
     room = Room(tmp_path / "ended", **shell(f"sleep 60 & kill -{name} 0; sleep 60"))
-    with pytest.raises(TrainingKilled, match=f"the command was ended by SIG{name}"):
+    with pytest.raises(ProcessKilled, match=f"the command was ended by SIG{name}"):
         room.run()

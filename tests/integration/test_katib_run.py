@@ -198,7 +198,7 @@ def test_too_many_failures_fail_the_experiment(room: Path) -> None:
     assert last(found) == ("Failed", "ExperimentFailed")
     assert found["status"]["trialsFailed"] == 3
     for trial in trials(room, "random"):
-        assert last(trial) == ("Failed", "TrialFailed. Job reason: TrainingError")
+        assert last(trial) == ("Failed", "TrialFailed. Job reason: ComputationFailed")
         rate = assigned(trial)["lr"]
         message = trial["status"]["conditions"][-1]["message"]
         assert f"exit code 1: a learning rate of {rate} is more than 0.0" in message

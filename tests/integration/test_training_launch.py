@@ -16,7 +16,7 @@ import pytest
 from datasets import Dataset
 
 from podium.config.schema import TrainingConfig
-from podium.errors import DataError, TrainingKilled
+from podium.errors import DataError, ProcessKilled
 from podium.keys import manifest_of
 from podium.training.launch import run_training
 from podium.training.spec import TrainingSpec
@@ -106,7 +106,7 @@ def test_resumed_after_sigkill_it_ends_bit_for_bit_the_same(make: SpecMaker) -> 
     undisturbed, disturbed = make("one", None, **options), make("two", None, **options)
     expected = train(undisturbed)
     killer = kill_at_checkpoint(disturbed.output, 3)
-    with pytest.raises(TrainingKilled, match="SIGKILL"):
+    with pytest.raises(ProcessKilled, match="SIGKILL"):
         run_training(disturbed, disturbed.output / "log.txt")
     killer.join()
     assert list((disturbed.output / "checkpoints").glob("checkpoint-*"))

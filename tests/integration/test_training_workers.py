@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from podium.errors import NonFiniteLoss, TrainingError, TrainingKilled, TrainingTimeout, WorkerKilled
-from podium.execution.workers import Job, WorkerPool
+from podium.errors import ComputationFailed, KilledFromOutside, NonFiniteLoss, ProcessKilled, TimeLimitExceeded
+from podium.execution.workers import WorkerCall, WorkerPool
 
 pytestmark = pytest.mark.integration
 
@@ -96,20 +96,20 @@ def test_errors_come_back_typed(pool: WorkerPool, tmp_path: Path) -> None:
     raising = "from podium.errors import NonFiniteLoss; raise NonFiniteLoss('at step 3')"
     with pytest.raises(NonFiniteLoss, match="at step 3"):
         pool.submit(exec, raising, log=log).wait(30)
-    with pytest.raises(TrainingError, match=r"ZeroDivisionError(.|\n)*log\.txt"):
+    with pytest.raises(ComputationFailed, match=r"ZeroDivisionError(.|\n)*log\.txt"):
         pool.submit(operator.truediv, 1, 0, log=log).wait(30)
     job = pool.submit(time.sleep, 60, log=log)
     os.kill(job.pid, signal.SIGKILL)
-    with pytest.raises(WorkerKilled, match="SIGKILL"):
+    with pytest.raises(KilledFromOutside, match="SIGKILL"):
         job.wait(30)
-    with pytest.raises(TrainingKilled, match="SIGSEGV") as crash:
+    with pytest.raises(ProcessKilled, match="SIGSEGV") as crash:
         pool.submit(eval, "__import__('os').kill(__import__('os').getpid(), 11)", log=log).wait(30)
-    assert not isinstance(crash.value, WorkerKilled)
+    assert not isinstance(crash.value, KilledFromOutside)
     job = pool.submit(time.sleep, 60, log=log)
-    with pytest.raises(TrainingTimeout, match="must end within"):
+    with pytest.raises(TimeLimitExceeded, match="must end within"):
         job.wait(0.2)
     assert gone([job.pid], 5)
-    with pytest.raises(TrainingKilled):
+    with pytest.raises(ProcessKilled):
         job.wait()
     assert pool.submit(math.sqrt, 9, log=log).wait(30) == 3, "a failed job must not harm the pool"
 
@@ -153,7 +153,7 @@ def test_children_of_a_killed_job_end_with_it(pool: WorkerPool, tmp_path: Path) 
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(job.pid, signal.SIGKILL)
-    with pytest.raises(WorkerKilled):
+    with pytest.raises(KilledFromOutside):
         job.wait(30)
     assert gone([int(log.read_text())], 5)
 
@@ -164,7 +164,7 @@ def test_a_killed_server_takes_its_jobs_along_and_is_replaced(pool: WorkerPool, 
     server = psutil.Process(job.pid).ppid()
     assert server != os.getpid()
     os.kill(server, signal.SIGKILL)
-    with pytest.raises(WorkerKilled):
+    with pytest.raises(KilledFromOutside):
         job.wait(30)
     assert gone([job.pid, server], 1)
     threads = pool.submit(eval, "(__import__('os').getppid(), __import__('torch').get_num_threads())", log=log)
@@ -202,7 +202,7 @@ def test_a_job_that_cannot_be_sent_harms_nothing(pool: WorkerPool, tmp_path: Pat
 def test_close_ends_the_jobs(tmp_path: Path) -> None:
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     with WorkerPool(1) as other:
-        job: Job = other.submit(time.sleep, 600, log=tmp_path / "log.txt")
+        job: WorkerCall = other.submit(time.sleep, 600, log=tmp_path / "log.txt")
         workers = [child.pid for child in psutil.Process(job.pid).parent().children() if child.pid not in before]
     assert len(workers) == 2 and gone(workers, 5)
 

@@ -201,7 +201,7 @@ def test_a_training_that_fails_is_a_failed_trial(place: Path) -> None:
     assert process.returncode == 1
     found = TrialDocuments(store.documents("ledgers/slow/main").below("slow")).record
     assert found is not None
-    assert (found.status, found.reason) == ("failed", "TrainingTimeout")
+    assert (found.status, found.reason) == ("failed", "TimeLimitExceeded")
 
 
 def replace_training(task: TrialInstructions, **config: float) -> TrialInstructions:

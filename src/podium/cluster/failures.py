@@ -8,7 +8,7 @@ from typing import Any
 
 from podium.cluster.client import Cluster
 from podium.cluster.resources import Manifest, condition, name_of
-from podium.errors import OutOfMemory, TrainingError, TrainingKilled, TrainingTimeout
+from podium.errors import ComputationFailed, OutOfMemory, ProcessKilled, TimeLimitExceeded
 
 COLLECTOR = "metrics-logger-and-collector"
 """Katib's sidecar; it repeats the output of the trial, whose own stream Katib redirects into a file."""
@@ -52,7 +52,7 @@ def obstacle(pod: Manifest) -> Obstacle | None:
     return None
 
 
-def failure(cluster: Cluster, pods: Iterable[Manifest], owner: Manifest | None, container: str) -> TrainingError:
+def failure(cluster: Cluster, pods: Iterable[Manifest], owner: Manifest | None, container: str) -> ComputationFailed:
     """Why a trial failed: from its pods, else from the condition of what owns them.
 
     Args:
@@ -68,13 +68,13 @@ def failure(cluster: Cluster, pods: Iterable[Manifest], owner: Manifest | None, 
     failed = (owner and condition(owner, "Failed")) or {}
     reason, message = failed.get("reason", ""), failed.get("message", "")
     if reason == "DeadlineExceeded":
-        return TrainingTimeout(f"DeadlineExceeded: {message}; raise cluster.trial_seconds, or train less")
+        return TimeLimitExceeded(f"DeadlineExceeded: {message}; raise cluster.trial_seconds, or train less")
     if failed:
-        return TrainingError(f"{reason}: {message}")
-    return TrainingKilled("its pod is gone, and nothing tells why")
+        return ComputationFailed(f"{reason}: {message}")
+    return ProcessKilled("its pod is gone, and nothing tells why")
 
 
-def _pod_failure(cluster: Cluster, pod: Manifest, container: str) -> TrainingError | None:
+def _pod_failure(cluster: Cluster, pod: Manifest, container: str) -> ComputationFailed | None:
     status, title = pod.get("status") or {}, f"Pod {cluster.namespace}/{name_of(pod)}"
     for item in _containers(status):
         ended = (item.get("state") or {}).get("terminated") or (item.get("lastState") or {}).get("terminated") or {}
@@ -84,16 +84,16 @@ def _pod_failure(cluster: Cluster, pod: Manifest, container: str) -> TrainingErr
                 "OOMKilled; raise memory of the node pool, or lower training.batch_size or training.max_length"
             )
     if status.get("reason") == "DeadlineExceeded":
-        return TrainingTimeout(f"{title}: DeadlineExceeded; raise cluster.trial_seconds, or train less")
+        return TimeLimitExceeded(f"{title}: DeadlineExceeded; raise cluster.trial_seconds, or train less")
     lost = _loss(status)
     if lost is not None:
-        return TrainingKilled(f"{title}: {lost}")
+        return ProcessKilled(f"{title}: {lost}")
     for item in _containers(status):
         ended = (item.get("state") or {}).get("terminated") or {}
         if item["name"] == container and ended.get("exitCode", 0) != 0:
             lines = cluster.log_tail(name_of(pod), container) or cluster.log_tail(name_of(pod), COLLECTOR)
             tail = "".join(f"\n  | {line}" for line in lines)
-            return TrainingError(f"{title}: container {container} ended with exit code {ended['exitCode']}{tail}")
+            return ComputationFailed(f"{title}: container {container} ended with exit code {ended['exitCode']}{tail}")
     return None
 
 

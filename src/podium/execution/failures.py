@@ -9,13 +9,13 @@ from pathlib import Path
 
 from podium import errors
 from podium.errors import (
+    ComputationFailed,
     InputError,
+    KilledFromOutside,
     OutOfMemory,
     PodiumError,
+    ProcessKilled,
     StoreError,
-    TrainingError,
-    TrainingKilled,
-    WorkerKilled,
     is_disk_full,
 )
 
@@ -44,7 +44,7 @@ def describe(error: BaseException) -> dict[str, str]:
 
 
 def rebuild(failure: Mapping[str, str], log: Path | None) -> PodiumError:
-    """The typed error that a training described; one that Podium did not raise becomes a TrainingError.
+    """The typed error that a training described; one that Podium did not raise becomes a ComputationFailed.
 
     Input errors stand for themselves; the others name the log, if the training had one of its own.
     """
@@ -53,7 +53,7 @@ def rebuild(failure: Mapping[str, str], log: Path | None) -> PodiumError:
         return kind(failure["message"])
     if isinstance(kind, type) and issubclass(kind, PodiumError):
         return kind(failure["message"] if log is None else f"{failure['message']}\nlog: {log}")
-    return TrainingError(f"the training failed with {failure['type']}: {failure['message']}\n{excerpt(log)}")
+    return ComputationFailed(f"the training failed with {failure['type']}: {failure['message']}\n{excerpt(log)}")
 
 
 def death(exit_code: int, log: Path | None, kills_before: int) -> PodiumError:
@@ -67,17 +67,17 @@ def death(exit_code: int, log: Path | None, kills_before: int) -> PodiumError:
     if _is_disk_full(log):
         return StoreError(_DISK_FULL.format("it could not say how it ended"))
     if exit_code >= 0:
-        return TrainingError(f"the training ended with exit code {exit_code} and no result\n{excerpt(log)}")
+        return ComputationFailed(f"the training ended with exit code {exit_code} and no result\n{excerpt(log)}")
     name = signal_name(-exit_code)
     if -exit_code != signal.SIGKILL:
-        kind = WorkerKilled if -exit_code in _OTHERS_SIGNALS else TrainingKilled
+        kind = KilledFromOutside if -exit_code in _OTHERS_SIGNALS else ProcessKilled
         return kind(f"the training was ended by {name}\n{excerpt(log)}")
     if out_of_memory_kills() > kills_before:
         return OutOfMemory(
             "a training must fit into memory, but the kernel's out-of-memory killer ended it; lower "
             f"training.batch_size, training.max_length or hpo.parallel_trials\n{excerpt(log)}"
         )
-    return WorkerKilled(
+    return KilledFromOutside(
         "the training was ended by SIGKILL: by hand, or by an out-of-memory killer that left no trace here\n"
         f"{excerpt(log)}"
     )

@@ -30,8 +30,8 @@ def fork_each(function: Callable[[T], R], items: Iterable[T], at_once: int, on_r
         on_result: called here with an item and its result as each call ends.
 
     Raises:
-        PodiumError: what a call raised; an exception that is not Podium's comes as TrainingError.
-        OutOfMemory, TrainingKilled: a signal ended a fork.
+        PodiumError: what a call raised; an exception that is not Podium's comes as ComputationFailed.
+        OutOfMemory, ProcessKilled: a signal ended a fork.
     """
     waiting = list(items)
     running: dict[Connection, tuple[T, ForkProcess]] = {}

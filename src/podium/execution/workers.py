@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from podium.errors import TrainingTimeout
+from podium.errors import TimeLimitExceeded
 from podium.execution.descendants import kill_descendants
 from podium.execution.environment import MAIN_FILE, MAIN_NAME, SERVER_PARENT, training_environment
 from podium.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
@@ -44,12 +44,12 @@ _SERVER_DIED = 255
 _server_lock = threading.Lock()
 
 
-class Job:
+class WorkerCall:
     """One function call in a worker process of its own, made by `WorkerPool.submit`. To be used from one thread."""
 
-    def __init__(self, process: ForkServerProcess, call: Connection, answer: Connection) -> None:
+    def __init__(self, process: ForkServerProcess, request: Connection, answer: Connection) -> None:
         self._process = process
-        self._call = call
+        self._request = request
         self._answer = answer
         self._log = Path(os.devnull)
         self._kills = 0
@@ -59,17 +59,17 @@ class Job:
         self.pid = process.pid
         self.sentinel = process.sentinel
 
-    def begin(self, call: bytes, log: Path) -> bool:
-        """Have the worker, which waits for it, make the pickled call. False if it is dead, which `wait` tells too."""
+    def begin(self, pickled: bytes, log: Path) -> bool:
+        """Send the pickled call to the waiting worker. False if the worker is dead; `wait` then raises its error."""
         self._log, self._kills = log, out_of_memory_kills()
         if self.poll():
             return False
         try:
-            self._call.send_bytes(call)
+            self._request.send_bytes(pickled)
         except OSError:
             return False
         finally:
-            self._call.close()
+            self._request.close()
         return True
 
     def poll(self) -> bool:
@@ -81,14 +81,16 @@ class Job:
         """The function's result.
 
         Raises:
-            PodiumError: what the function raised; an exception that is not Podium's comes as TrainingError.
-            OutOfMemory, TrainingKilled: a signal ended the worker; WorkerKilled if it came from outside.
-            TrainingTimeout: `timeout` seconds passed; the worker has been killed.
+            PodiumError: what the function raised; an exception that is not Podium's comes as ComputationFailed.
+            OutOfMemory, ProcessKilled: a signal ended the worker; KilledFromOutside if it came from outside.
+            TimeLimitExceeded: `timeout` seconds passed; the worker has been killed.
         """
         self._receive(timeout)
         if self._outcome is None:
             self.kill()
-            raise TrainingTimeout(f"a job must end within {timeout} s, but was killed after that\n{excerpt(self._log)}")
+            raise TimeLimitExceeded(
+                f"a call must end within {timeout} s, but was killed after that\n{excerpt(self._log)}"
+            )
         if "error" in self._outcome:
             raise rebuild(self._outcome["error"], self._log)
         if "exit_code" in self._outcome:
@@ -141,7 +143,7 @@ class Job:
         if not self._gone:
             self._hung_up(_GONE_SECONDS)
             self._process.join()
-            self._call.close()
+            self._request.close()
             self._answer.close()
             self._process.close()
             self._gone = True
@@ -158,64 +160,64 @@ class Job:
 class WorkerPool:
     """Runs functions in forks of a server that has loaded torch, transformers and the training modules (see `preload`).
 
-    Every job gets a fresh fork, so none sees what another left behind, and holds as many machine-wide core slots as it
+    Every call gets a fresh fork, so none sees what another left behind, and holds as many machine-wide core slots as it
     has threads while it runs. Jobs end with this process, even when it is killed, and with the pool.
 
-    With each job one more worker is forked, which waits for the next: forking takes longer than all else that a job
-    needs, and happens while jobs run.
+    With each call one more worker is forked, which waits for the next: forking takes longer than all else that a call
+    needs, and happens while calls run.
     """
 
     def __init__(self, size: int, threads: int | None = 1, preload: Sequence[str] = (TRAINING,)) -> None:
-        """Start the server in the background; the first job waits for its imports.
+        """Start the server in the background; the first call waits for its imports.
 
         Args:
-            size: most jobs at a time; `submit` waits for one to end.
-            threads: threads of every numeric library in a job. None is for jobs that only start other programs: they
+            size: most calls at a time; `submit` waits for one to end.
+            threads: threads of every numeric library in a call. None is for calls that only start other programs: they
                 keep this process's environment, take no core slots and have no torch.
-            preload: modules that the server imports, so that no job has to. A process has one server, and its first
+            preload: modules that the server imports, so that no call has to. A process has one server, and its first
                 pool decides.
         """
         self._size = size
         self._threads = threads
         self._preload = preload
-        self._jobs: list[Job] = []
-        self._waiting: list[Job] = []
+        self._calls: list[WorkerCall] = []
+        self._waiting: list[WorkerCall] = []
         self._context = multiprocessing.get_context("forkserver")
-        self._close_at_exit = util.Finalize(self, _kill_all, args=(self._jobs, self._waiting), exitpriority=10)
+        self._close_at_exit = util.Finalize(self, _kill_all, args=(self._calls, self._waiting), exitpriority=10)
         _start_server(threads, preload)
 
-    def submit(self, function: Callable[..., Any], *args: Any, log: Path) -> Job:
+    def submit(self, function: Callable[..., Any], *args: Any, log: Path) -> WorkerCall:
         """Call `function(*args)` in a new worker; its standard output and error are appended to `log`.
 
-        Function, arguments and result travel pickled. The job has this process's environment and working directory.
+        Function, arguments and result travel pickled. The call has this process's environment and working directory.
 
         Raises:
             ValueError: the function belongs to the main module, which a worker does not have.
         """
         if getattr(function, "__module__", None) == "__main__":
-            raise ValueError(f"a job's function must be importable, but {function!r} belongs to the main module")
+            raise ValueError(f"a call's function must be importable, but {function!r} belongs to the main module")
         while len(running := self.running()) >= self._size:
             self.wait_any(running)
         log.parent.mkdir(parents=True, exist_ok=True)
-        call = bytes(
+        pickled = bytes(
             ForkingPickler.dumps((function, args, log, _environment(self._threads), self._threads, Path.cwd()))
         )
-        job = self._waiting.pop() if self._waiting else self._fork()
-        if not job.begin(call, log):
-            job.kill()
-            job = self._fork()
-            job.begin(call, log)
-        self._jobs.append(job)
-        # Where none can be forked, the next job says so.
+        call = self._waiting.pop() if self._waiting else self._fork()
+        if not call.begin(pickled, log):
+            call.kill()
+            call = self._fork()
+            call.begin(pickled, log)
+        self._calls.append(call)
+        # Where none can be forked, the next call says so.
         with suppress(EOFError, OSError):
             self._waiting.append(self._fork())
-        return job
+        return call
 
-    def _fork(self) -> Job:
+    def _fork(self) -> WorkerCall:
         """A worker that waits for its call."""
-        receiver, call = self._context.Pipe(duplex=False)
+        receiver, request = self._context.Pipe(duplex=False)
         answer, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_run_job, args=(receiver, sender))
+        process = self._context.Process(target=_run_call, args=(receiver, sender))
         for left in reversed(range(_STARTS)):
             # Starts another one when somebody killed it.
             _start_server(self._threads, self._preload)
@@ -227,26 +229,26 @@ class WorkerPool:
                     raise
         receiver.close()
         sender.close()
-        return Job(process, call, answer)
+        return WorkerCall(process, request, answer)
 
-    def running(self) -> list[Job]:
-        """The jobs that have not ended, in the order they were submitted."""
-        self._jobs[:] = [job for job in self._jobs if not job.is_gone()]
-        return [job for job in self._jobs if not job.poll()]
+    def running(self) -> list[WorkerCall]:
+        """The calls that have not ended, in the order they were submitted."""
+        self._calls[:] = [call for call in self._calls if not call.is_gone()]
+        return [call for call in self._calls if not call.poll()]
 
     @staticmethod
-    def wait_any(jobs: Sequence[Job], timeout: float | None = None) -> list[Job]:
-        """Wait until at least one of `jobs` has ended, or `timeout` seconds have passed; returns those that have."""
-        ended = [job for job in jobs if job.poll()]
-        if not ended and jobs:
-            watched = [end for job in jobs for end in (job.sentinel, job._answer)]
+    def wait_any(calls: Sequence[WorkerCall], timeout: float | None = None) -> list[WorkerCall]:
+        """Wait until at least one of `calls` has ended, or `timeout` seconds have passed; returns those that have."""
+        ended = [call for call in calls if call.poll()]
+        if not ended and calls:
+            watched = [end for call in calls for end in (call.sentinel, call._answer)]
             connection.wait(watched, timeout)
-            ended = [job for job in jobs if job.poll()]
+            ended = [call for call in calls if call.poll()]
         return ended
 
     def close(self) -> None:
-        """Kill the jobs that still run, and return once all are gone."""
-        _kill_all(self._jobs, self._waiting)
+        """Kill the calls that still run, and return once all are gone."""
+        _kill_all(self._calls, self._waiting)
 
     def __enter__(self) -> Self:
         return self
@@ -285,20 +287,20 @@ def _main_module() -> dict[str, str]:
     return {variable: value for variable, value in names.items() if value}
 
 
-def _kill_all(*lists: list[Job]) -> None:
-    for jobs in lists:
-        for job in list(jobs):
-            job.kill()
+def _kill_all(*lists: list[WorkerCall]) -> None:
+    for calls in lists:
+        for call in list(calls):
+            call.kill()
 
 
-def _run_job(call: Connection, answer: Connection) -> None:
-    """Wait for a call and make it; ends without one where there comes none."""
+def _run_call(request: Connection, answer: Connection) -> None:
+    """Wait for a request, make the call that it describes and send the outcome; end when the pool closes before."""
     os.setsid()
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
     try:
-        pickled = call.recv_bytes()
+        pickled = request.recv_bytes()
     except EOFError:
         return
     function, args, log, environment, threads, directory = pickle.loads(pickled)

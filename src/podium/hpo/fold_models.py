@@ -42,7 +42,7 @@ def fold_models_of(trial: CrossValidationTrial, record: TrialRecord) -> Path:
     What is missing, because the cache was cleared or another machine ran the trial, is trained again.
 
     Raises:
-        InputError, TrainingError: see `podium.training.train.train`.
+        InputError, ComputationFailed: see `podium.training.train.train`.
     """
     from podium.training.cross_validation import cross_validate, fold_models
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from podium.config.schema import TrainingConfig
-from podium.errors import ConfigError, TrainingError, TrialPruned, WorkerKilled
+from podium.errors import ComputationFailed, ConfigError, KilledFromOutside, TrialPruned
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.metric_line import metric_line
@@ -52,7 +52,7 @@ class CrossValidationTrial:
         """The mean score over all folds; the last line it prints has every metric.
 
         Raises:
-            InputError, TrainingError: see `podium.training.train.train`.
+            InputError, ComputationFailed: see `podium.training.train.train`.
             StoreError: the ledger cannot be written.
         """
         from podium.training.cross_validation import cross_validate
@@ -67,10 +67,10 @@ class CrossValidationTrial:
         except TrialPruned as stopped:
             shutil.rmtree(spec.output, ignore_errors=True)
             return course.result(pruned=str(stopped))
-        except WorkerKilled:
+        except KilledFromOutside:
             # A fold's process; the trial may be continued from its checkpoints.
             raise
-        except TrainingError:
+        except ComputationFailed:
             shutil.rmtree(spec.output, ignore_errors=True)
             raise
         if not spec.keep_model:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from podium.errors import PodiumError, TrainingError
+from podium.errors import ComputationFailed, PodiumError
 from podium.execution.failures import describe, rebuild
 from podium.hpo.engines.base import TrialFunction, TrialResult
 from podium.hpo.ledger import Claim, Documents, TrialLedger
@@ -98,7 +98,7 @@ def _settled(trial: TrialFunction, claim: Claim, ledger: TrialLedger) -> TrialRe
             return ledger.prune(claim, result.pruned, result.metrics)
         return ledger.finish(claim, result.score, result.metrics)
     except PodiumError as error:
-        if not isinstance(error, TrainingError):
+        if not isinstance(error, ComputationFailed):
             raise
         return ledger.fail(claim, type(error).__name__, f"{type(error).__name__}: {error}")
     except Exception as error:

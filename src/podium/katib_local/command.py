@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from podium.errors import (
+    ComputationFailed,
     MetricsUnavailable,
     NonFiniteLoss,
     OutOfMemory,
-    TrainingError,
-    TrainingKilled,
-    TrainingTimeout,
+    ProcessKilled,
+    TimeLimitExceeded,
 )
 from podium.execution.descendants import adopt_orphans, descendants, kill_descendants
 from podium.execution.failures import out_of_memory_kills, signal_name
@@ -38,7 +38,7 @@ _POLL_SECONDS = 0.05
 _REPORT_SECONDS = 0.5
 _PAUSE_SHARE = 10.0
 """Time between two writes of reports, in times of what the last one took: each holds all reports so far."""
-_FINAL = (MetricsUnavailable, NonFiniteLoss, TrainingTimeout)
+_FINAL = (MetricsUnavailable, NonFiniteLoss, TimeLimitExceeded)
 """Errors after which a Job is not run again: it succeeded, as Kubernetes sees it, or its time is over."""
 _LAST_LINE = 200
 _FILTER_SECONDS = 30.0
@@ -73,7 +73,7 @@ class CommandTrial:
         """Run the command to its end, and again after a failure while the Job's backoffLimit lasts.
 
         Raises:
-            TrainingError: it failed (a TrainingKilled, OutOfMemory or TrainingTimeout for those reasons).
+            ComputationFailed: it failed (a ProcessKilled, OutOfMemory or TimeLimitExceeded for those reasons).
             MetricsUnavailable: it reported no value of the objective.
             NonFiniteLoss: it reported one that is not finite.
             ConfigError: the template does not fit this machine.
@@ -90,7 +90,7 @@ class CommandTrial:
             for retry in range(process.retries + 1):
                 try:
                     return self._run(process, claim.number, reports, end)
-                except TrainingError as error:
+                except ComputationFailed as error:
                     if retry == process.retries or isinstance(error, _FINAL):
                         raise
                     reports.start_again()
@@ -127,7 +127,7 @@ class CommandTrial:
                     break
                 if end is not None and time.monotonic() > end:
                     _terminate(child, process.grace)
-                    raise TrainingTimeout(
+                    raise TimeLimitExceeded(
                         f"the command must end within activeDeadlineSeconds={process.deadline}, but did not"
                     )
         finally:
@@ -204,7 +204,7 @@ class _Tail:
         with suppress(FileNotFoundError):
             # A pipe would be waited for.
             if not stat.S_ISREG(self._path.stat().st_mode):
-                raise TrainingError(
+                raise ComputationFailed(
                     f"metrics are read from a file, but the command made something else of {self._path}"
                 )
             with self._path.open("rb") as stream:
@@ -224,7 +224,7 @@ def _values(collection: Collection, line: str) -> list[float]:
     """See `Collection.take`.
 
     Raises:
-        TrainingError: a filter of the experiment found no end, as one of Go's would have.
+        ComputationFailed: a filter of the experiment found no end, as one of Go's would have.
     """
     if not collection.filtered:
         return collection.take(line)
@@ -232,7 +232,7 @@ def _values(collection: Collection, line: str) -> list[float]:
     try:
         return collection.take(line)
     except TimeoutError as error:
-        raise TrainingError(
+        raise ComputationFailed(
             f"the filters of metricsFormat must find the metrics in a line within {_FILTER_SECONDS:g} s, but that took "
             f"longer in {shown(line)}; repeat nothing that is a repetition itself, as (a+)+ does"
         ) from error
@@ -271,7 +271,7 @@ def _start(process: Process, log: Path) -> subprocess.Popen[bytes]:
                 cwd=process.directory,
             )
     except (OSError, ValueError) as error:
-        raise TrainingError(f"the command {process.arguments[0]!r} cannot be run: {error}") from error
+        raise ComputationFailed(f"the command {process.arguments[0]!r} cannot be run: {error}") from error
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int | None:
@@ -290,14 +290,14 @@ def _terminate(child: subprocess.Popen[bytes], grace: float) -> None:
         child.wait(grace)
 
 
-def _failure(code: int, log: Path, start: int, kills: int) -> TrainingError:
+def _failure(code: int, log: Path, start: int, kills: int) -> ComputationFailed:
     """The error of a command that did not end with 0; it says the last line that the command wrote."""
     with log.open("rb") as stream:
         stream.seek(max(start, log.stat().st_size - 4096))
         lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
     last = f": {lines[-1][:_LAST_LINE]}" if lines else ", and no output"
     if code > 0:
-        return TrainingError(f"the command ended with exit code {code}{last}")
+        return ComputationFailed(f"the command ended with exit code {code}{last}")
     if -code == signal.SIGKILL and out_of_memory_kills() > kills:
         return OutOfMemory(f"the kernel ended the command for lack of memory; lower parallelTrialCount{last}")
-    return TrainingKilled(f"the command was ended by {signal_name(-code)}{last}")
+    return ProcessKilled(f"the command was ended by {signal_name(-code)}{last}")

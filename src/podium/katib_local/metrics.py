@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from podium.errors import MetricsUnavailable, NonFiniteLoss, TrainingError
+from podium.errors import ComputationFailed, MetricsUnavailable, NonFiniteLoss
 from podium.katib.read import number, shown
 from podium.katib.template import MetricsCollector, compiled
 from podium.records import Observed
@@ -187,7 +187,7 @@ class Collection:
 
         Raises:
             NonFiniteLoss: a value of the objective is NaN or infinite.
-            TrainingError: the format is JSON, and the line is none.
+            ComputationFailed: the format is JSON, and the line is none.
         """
         self._lines += 1
         values = []
@@ -219,7 +219,7 @@ class Collection:
         try:
             yield from parse_json(line, self._metrics)
         except ValueError as error:
-            raise TrainingError(
+            raise ComputationFailed(
                 f"every line of {self._place} must be a JSON object, but line {self._lines} is {shown(line)}: {error}"
             ) from error
         objective = self._metrics[0]

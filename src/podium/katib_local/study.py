@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.errors import ConfigError, StudyFailed
-from podium.execution.workers import Job, WorkerPool
+from podium.execution.workers import WorkerCall, WorkerPool
 from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.ledger import Claim, TrialLedger
@@ -140,7 +140,7 @@ class _TrialPool(WorkerPool):
         super().__init__(size, threads=None, preload=[CommandTrial.__module__])
         self._writer = writer
 
-    def submit(self, function: Any, *args: Any, log: Path) -> Job:
+    def submit(self, function: Any, *args: Any, log: Path) -> WorkerCall:
         for claim in args:
             if isinstance(claim, Claim):
                 self._writer.show(claim.record)

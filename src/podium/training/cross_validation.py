@@ -41,7 +41,7 @@ def cross_validate(
             process, which gives back the core slots that it holds.
 
     Raises:
-        InputError, TrainingError: see `podium.training.train.train`; a fold that fails ends those beside it.
+        InputError, ComputationFailed: see `podium.training.train.train`; a fold that fails ends those beside it.
     """
     missing = [fold for fold in range(folds) if fold not in done]
     if at_once > 1 and len(missing) > 1:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from podium.errors import TrainingTimeout
+from podium.errors import TimeLimitExceeded
 from podium.execution.environment import WATCH_PARENT, training_environment
 from podium.execution.failures import death, excerpt, out_of_memory_kills, rebuild
 from podium.execution.launch import own_session
@@ -39,9 +39,9 @@ def run_training(spec: TrainingSpec, log: Path, environment: Mapping[str, str] |
         InputError: ConfigError, DataError or ModelError, as the training raised it.
         OutOfMemory: device or host memory ran out.
         NonFiniteLoss: the loss or a metric became NaN or infinite.
-        TrainingKilled: a signal ended the process.
-        TrainingTimeout: `spec.config.timeout_seconds` passed.
-        TrainingError: it ended in any other way without a result.
+        ProcessKilled: a signal ended the process.
+        TimeLimitExceeded: `spec.config.timeout_seconds` passed.
+        ComputationFailed: it ended in any other way without a result.
     """
     spec.output.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def _run(arguments: list[str], log: Path, variables: dict[str, str], limit: floa
         try:
             return process.wait(None if limit is None else limit + GRACE_SECONDS), kills
         except subprocess.TimeoutExpired:
-            raise TrainingTimeout(
+            raise TimeLimitExceeded(
                 f"the training must end within {limit} s, but was still running {GRACE_SECONDS:g} s later and was "
                 f"killed; raise training.timeout_seconds, or train less\n{excerpt(log)}"
             ) from None

@@ -71,7 +71,7 @@ def train(spec: TrainingSpec, on_evaluation: OnEvaluation | None = None) -> Trai
         ModelError: the backbone does not fit the task.
         NonFiniteLoss: the loss or a metric became NaN or infinite.
         OutOfMemory: host or device memory ran out.
-        TrainingTimeout: `config.timeout_seconds` passed.
+        TimeLimitExceeded: `config.timeout_seconds` passed.
     """
     with _quiet(), _memory_errors(spec):
         torch.set_num_threads(spec.threads)

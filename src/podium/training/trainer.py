@@ -17,7 +17,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from podium.errors import NonFiniteLoss, TrainingTimeout
+from podium.errors import NonFiniteLoss, TimeLimitExceeded
 from podium.events import emit
 from podium.training.checkpoints import Checkpoints
 from podium.training.spec import Scalar
@@ -167,7 +167,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         """Decide what follows this step."""
         step, last = state.global_step, state.global_step >= state.max_steps
         if self._deadline is not None and not last and time.monotonic() > self._deadline:
-            raise TrainingTimeout(
+            raise TimeLimitExceeded(
                 f"the training must end within {self._deadline - self._started:.0f} s, but was at step {step} of "
                 f"{state.max_steps}; raise training.timeout_seconds, or train less"
             )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from podium.cluster.failures import COLLECTOR, failure, obstacle
-from podium.errors import OutOfMemory, TrainingError, TrainingKilled, TrainingTimeout
+from podium.errors import ComputationFailed, OutOfMemory, ProcessKilled, TimeLimitExceeded
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -49,23 +49,23 @@ def failed(**condition: str) -> dict[str, Any]:
         ),
         (
             {"containerStatuses": [container(terminated={"reason": "Error", "exitCode": 3})]},
-            TrainingError,
+            ComputationFailed,
             "Pod studies/trial-x: container trial ended with exit code 3\n  | first\n  | last",
         ),
         (
             {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."},
-            TrainingKilled,
+            ProcessKilled,
             "Pod studies/trial-x: Evicted: The node was low on resource: memory.",
         ),
         (
             {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}]},
-            TrainingKilled,
+            ProcessKilled,
             "Pod studies/trial-x: PreemptionByScheduler: ",
         ),
-        ({"reason": "DeadlineExceeded"}, TrainingTimeout, "raise cluster.trial_seconds"),
+        ({"reason": "DeadlineExceeded"}, TimeLimitExceeded, "raise cluster.trial_seconds"),
     ],
 )
-def test_a_pod_tells_why_it_failed(status: dict[str, Any], kind: type[TrainingError], text: str) -> None:
+def test_a_pod_tells_why_it_failed(status: dict[str, Any], kind: type[ComputationFailed], text: str) -> None:
     error = failure(Logs(trial="first\nlast"), [pod(**status)], failed(reason="x", message="y"), "trial")
     assert type(error) is kind
     assert text in str(error)
@@ -85,10 +85,10 @@ def test_the_newest_pod_counts() -> None:
 
 def test_without_pods_their_owner_tells() -> None:
     late = failed(reason="DeadlineExceeded", message="Job was active longer than specified deadline")
-    assert type(failure(Logs(), [], late, "trial")) is TrainingTimeout
+    assert type(failure(Logs(), [], late, "trial")) is TimeLimitExceeded
     limit = failed(reason="BackoffLimitExceeded", message="limit reached")
     assert str(failure(Logs(), [], limit, "trial")) == "BackoffLimitExceeded: limit reached"
-    assert type(failure(Logs(), [], None, "trial")) is TrainingKilled
+    assert type(failure(Logs(), [], None, "trial")) is ProcessKilled
 
 
 @pytest.mark.parametrize(

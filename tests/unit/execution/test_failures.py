@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from podium import errors
-from podium.errors import OutOfMemory, StoreError, TrainingError, TrainingKilled, WorkerKilled
+from podium.errors import ComputationFailed, KilledFromOutside, OutOfMemory, ProcessKilled, StoreError
 from podium.execution import failures
 from podium.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
 
@@ -20,7 +20,7 @@ def log(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", ["NonFiniteLoss", "OutOfMemory", "TrainingTimeout", "StoreError"])
+@pytest.mark.parametrize("name", ["NonFiniteLoss", "OutOfMemory", "TimeLimitExceeded", "StoreError"])
 def test_errors_travel_with_their_type_and_name_the_log(name: str, log: Path) -> None:
     kind = getattr(errors, name)
     again = rebuild(describe(kind("what went wrong")), log)
@@ -53,7 +53,7 @@ def test_a_full_disk_is_no_fault_of_the_training(error: BaseException, log: Path
 
 
 def test_a_process_that_found_no_room_to_say_why_it_ended(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(death(1, log, 0)) is TrainingError
+    assert type(death(1, log, 0)) is ComputationFailed
     monkeypatch.setattr(failures.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     assert type(death(1, log, 0)) is StoreError
 
@@ -61,26 +61,26 @@ def test_a_process_that_found_no_room_to_say_why_it_ended(log: Path, monkeypatch
 @pytest.mark.parametrize("error", [KeyError("x"), SystemExit(3)])
 def test_foreign_errors_become_training_errors_with_the_end_of_the_log(error: BaseException, log: Path) -> None:
     again = rebuild(describe(error), log)
-    assert type(again) is TrainingError and type(error).__name__ in str(again)
+    assert type(again) is ComputationFailed and type(error).__name__ in str(again)
     assert "| line 39" in str(again) and "line 24\n" not in str(again) and str(log) in str(again)
 
 
 def test_exit_code_without_result(log: Path) -> None:
     error = death(3, log, 0)
-    assert type(error) is TrainingError and "exit code 3" in str(error) and "| line 39" in str(error)
+    assert type(error) is ComputationFailed and "exit code 3" in str(error) and "| line 39" in str(error)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT])
 def test_signals(number: signal.Signals, log: Path) -> None:
     error = death(-number, log, 0)
-    assert type(error) is (WorkerKilled if number is signal.SIGTERM else TrainingKilled)
+    assert type(error) is (KilledFromOutside if number is signal.SIGTERM else ProcessKilled)
     assert number.name in str(error) and str(log) in str(error)
 
 
 def test_kill_with_and_without_evidence_of_the_memory_killer(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures, "out_of_memory_kills", lambda: 4)
     killed = death(-signal.SIGKILL, log, 4)
-    assert type(killed) is WorkerKilled and "out-of-memory killer" in str(killed)
+    assert type(killed) is KilledFromOutside and "out-of-memory killer" in str(killed)
     starved = death(-signal.SIGKILL, log, 3)
     assert isinstance(starved, OutOfMemory) and "training.batch_size" in str(starved)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from podium.errors import OutOfMemory, StoreError, TrainingError, TrainingKilled
+from podium.errors import ComputationFailed, OutOfMemory, ProcessKilled, StoreError
 from podium.execution.forks import fork_each
 
 PARENT = """
@@ -60,7 +60,7 @@ def test_no_more_than_so_many_run_at_once_and_results_come_as_they_end() -> None
     [
         (OutOfMemory("no room for it"), OutOfMemory, "^no room for it$"),
         (StoreError("unreachable"), StoreError, "^unreachable$"),
-        (ZeroDivisionError("division by zero"), TrainingError, "failed with ZeroDivisionError: division by zero"),
+        (ZeroDivisionError("division by zero"), ComputationFailed, "failed with ZeroDivisionError: division by zero"),
     ],
 )
 def test_one_that_fails_ends_those_beside_it(
@@ -81,7 +81,7 @@ def test_one_that_fails_ends_those_beside_it(
 
 
 def test_one_that_is_killed_says_so() -> None:
-    with pytest.raises(TrainingKilled, match="ended by SIGKILL"):
+    with pytest.raises(ProcessKilled, match="ended by SIGKILL"):
         fork_each(lambda _: os.kill(os.getpid(), signal.SIGKILL), [0], 1, lambda *_: None)
 
 

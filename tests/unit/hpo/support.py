@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.config.search import ParameterConfig
-from podium.errors import WorkerKilled
+from podium.errors import KilledFromOutside
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.experiment import Algorithm, Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
@@ -167,7 +167,7 @@ class ForkJob:
         try:
             value, error = self.pipe.recv()
         except EOFError:
-            value, error = None, WorkerKilled("the worker was ended by a signal")
+            value, error = None, KilledFromOutside("the worker was ended by a signal")
         self._process.join()
         if error is not None:
             raise error

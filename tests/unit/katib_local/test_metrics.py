@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.errors import NonFiniteLoss, TrainingError
+from podium.errors import ComputationFailed, NonFiniteLoss
 from podium.katib.template import MetricsCollector
 from podium.katib_local.metrics import (
     DEFAULT_FILTER,
@@ -270,14 +270,14 @@ class TestCollection:
         assert "line 1 has 0.9; Katib reads it in quotes only" in str(collection.unavailable())
 
     def test_a_line_that_is_not_json(self) -> None:
-        with pytest.raises(TrainingError, match=r"every line of /m/log must be a JSON object, but line 2 is 'x'"):
+        with pytest.raises(ComputationFailed, match=r"every line of /m/log must be a JSON object, but line 2 is 'x'"):
             collected(['{"accuracy": "1"}', "x"], MetricsCollector("File", "/m/log", "JSON"))
 
     @pytest.mark.parametrize(
         ("line", "shown"), [("x" * 10**6, "'x{49}\\.\\.\\.x{49}': "), ("[" * 10**6, "it is nested too deeply$")]
     )
     def test_a_line_that_is_no_json_is_shown_in_part(self, line: str, shown: str) -> None:
-        with pytest.raises(TrainingError, match=rf"must be a JSON object, but line 1 is .*{shown}") as error:
+        with pytest.raises(ComputationFailed, match=rf"must be a JSON object, but line 1 is .*{shown}") as error:
             collected([line], MetricsCollector("File", "/m/log", "JSON"))
         assert len(str(error.value)) < 300
 

@@ -125,7 +125,7 @@ class TestExperiment:
     def test_lists_and_counts(self) -> None:
         trials = [
             trial(0, loss=0.5),
-            trial(1, "failed", reason="TrainingError", error="TrainingError: x"),
+            trial(1, "failed", reason="ComputationFailed", error="ComputationFailed: x"),
             trial(2, "failed", reason="MetricsUnavailable", error="MetricsUnavailable: x"),
             trial(3, "pruned", loss=0.6),
             trial(4, "running"),
@@ -184,7 +184,9 @@ class TestExperiment:
         assert Progress(katib(maxFailedTrialCount=4).experiment, trials).outcome is None
 
     def test_no_trial_is_the_best_of_none(self) -> None:
-        found = ExperimentStatus(START).resource(katib(), [trial(0, "failed", reason="TrainingError")], START)["status"]
+        found = ExperimentStatus(START).resource(katib(), [trial(0, "failed", reason="ComputationFailed")], START)[
+            "status"
+        ]
         assert "currentOptimalTrial" not in found
 
 

@@ -34,7 +34,7 @@ def begun(directory: Path, experiment: KatibExperiment, scores: list[float | Non
     for number, score in enumerate(scores):
         claim = study.ledger.begin(number, {"lr": 0.02, "momentum": 0.7})
         if score is None:
-            study.ledger.fail(claim, "TrainingError", "TrainingError: x")
+            study.ledger.fail(claim, "ComputationFailed", "ComputationFailed: x")
         else:
             study.ledger.finish(claim, score)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from podium.errors import DataError, NonFiniteLoss, TrainingError, TrainingKilled, TrainingTimeout
+from podium.errors import ComputationFailed, DataError, NonFiniteLoss, ProcessKilled, TimeLimitExceeded
 from podium.training import launch
 from podium.training.launch import run_training
 from podium.training.spec import TrainingSpec
@@ -69,13 +69,13 @@ def test_end_without_result_shows_the_log(spec: TrainingSpec, behave: Behave, tm
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "result.json").write_text(json.dumps({"result": {**RESULT, "threads": 1}}))
     behave("print('the last words'); sys.exit(7)")
-    with pytest.raises(TrainingError, match=r"exit code 7(.|\n)*the last words(.|\n)*log\.txt"):
+    with pytest.raises(ComputationFailed, match=r"exit code 7(.|\n)*the last words(.|\n)*log\.txt"):
         run_training(spec, tmp_path / "log.txt")
 
 
 def test_killed(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
     behave("os.kill(os.getpid(), 9)")
-    with pytest.raises(TrainingKilled, match="SIGKILL"):
+    with pytest.raises(ProcessKilled, match="SIGKILL"):
         run_training(spec, tmp_path / "log.txt")
 
 
@@ -90,7 +90,7 @@ def test_time_limit_ends_the_whole_group(
     monkeypatch.setattr(launch, "GRACE_SECONDS", 0.5)
     limited = spec.model_copy(update={"config": spec.config.model_copy(update={"timeout_seconds": 1})})
     log = tmp_path / "log.txt"
-    with pytest.raises(TrainingTimeout, match=r"must end within 1 s.*training\.timeout_seconds"):
+    with pytest.raises(TimeLimitExceeded, match=r"must end within 1 s.*training\.timeout_seconds"):
         run_training(limited, log)
     child = int(log.read_text())
     deadline = time.monotonic() + 5

@@ -18,7 +18,7 @@ from podium.errors import (
     ModelError,
     NonFiniteLoss,
     OutOfMemory,
-    TrainingTimeout,
+    TimeLimitExceeded,
     TrialPruned,
 )
 from podium.evaluation.metrics import all_metrics
@@ -312,7 +312,7 @@ def test_other_errors_keep_their_type(text_spec: SpecMaker, monkeypatch: pytest.
 
 
 def test_time_limit(text_spec: SpecMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TrainingTimeout, match=r"must end within 1 s"):
+    with pytest.raises(TimeLimitExceeded, match=r"must end within 1 s"):
         train(text_spec(epochs=500, timeout_seconds=1, checkpoints_per_epoch=1))
 
 

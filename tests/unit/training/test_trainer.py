@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from podium.errors import TrainingTimeout
+from podium.errors import TimeLimitExceeded
 from podium.training.trainer import EpochSampler, Schedule, evaluations_of, loss_function, stalled
 
 
@@ -106,7 +106,7 @@ def test_evaluations_and_checkpoints_are_spread_over_epochs() -> None:
 
 def test_deadline() -> None:
     state = TrainerState(epoch=0.1, global_step=1, max_steps=2)
-    with pytest.raises(TrainingTimeout, match=r"step 1 of 2; raise training\.timeout_seconds"):
+    with pytest.raises(TimeLimitExceeded, match=r"step 1 of 2; raise training\.timeout_seconds"):
         schedule(deadline=0.0).on_step_end(TrainingArguments(report_to="none"), state, TrainerControl())
 
 

@@ -47,7 +47,7 @@ class TrialFunction(Protocol):
         It stops itself early once `should_stop` of the record that `TrialLedger.report` returns is true.
 
         Raises:
-            TrainingError: this trial failed; the study goes on.
+            ComputationFailed: this trial failed; the study goes on.
             PodiumError: any other one would fail every trial alike; the study stops.
         """
 
@@ -76,12 +76,12 @@ class Engine(ABC):
     Suggestions: they follow from the experiment's seed, the trial's number and, for algorithms that learn, the
     trials known at that moment; random search gives a number the same params whatever happened before.
 
-    Kills: a trial whose process is killed from outside while the engine lives (WorkerKilled: preemption, an operator,
-    somebody else's memory) says nothing about its params. It is executed again at once, under its number, as another
-    attempt that keeps its finished folds, at most `MAX_KILLS` times; the ledger counts them. A crash of its own and a
-    kill that the kernel counted as out of memory are failures.
+    Kills: a trial whose process is killed from outside while the engine lives (KilledFromOutside: preemption, an
+    operator, somebody else's memory) says nothing about its params. It is executed again at once, under its number, as
+    another attempt that keeps its finished folds, at most `MAX_KILLS` times; the ledger counts them. A crash of its own
+    and a kill that the kernel counted as out of memory are failures.
 
-    Errors: a trial that raises a TrainingError or an exception Podium does not know, dies, or ends with a score
+    Errors: a trial that raises a ComputationFailed or an exception Podium does not know, dies, or ends with a score
     that is not finite, becomes a failed trial with that reason. Any other PodiumError (bad input, a store that
     cannot be written) and an exception of `on_trial` stop the study and are raised; the trials they interrupt
     stay `running`. Too many failures are an outcome, not an error of the engine.

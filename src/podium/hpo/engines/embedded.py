@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from podium.errors import PodiumError, TrainingError, WorkerKilled
+from podium.errors import ComputationFailed, KilledFromOutside, PodiumError
 from podium.events import emit
 from podium.execution.signals import sigterm_unwinds
 from podium.hpo.engines.base import MAX_KILLS, Engine, OnTrial, TrialFunction, TrialResult
@@ -26,7 +26,7 @@ from podium.records import TrialRecord
 _log = logging.getLogger(__name__)
 
 
-class Job(Protocol):
+class WorkerCall(Protocol):
     """A call that runs in a worker process."""
 
     def wait(self) -> Any:
@@ -36,17 +36,17 @@ class Job(Protocol):
         """End the process, if that of a call that ended does not do so by itself, and return once it is gone."""
 
 
-JobT = TypeVar("JobT", bound=Job)
+CallT = TypeVar("CallT", bound=WorkerCall)
 
 
-class Pool(Protocol[JobT]):
+class Pool(Protocol[CallT]):
     """Runs calls in worker processes; `podium.execution.workers.WorkerPool` is one."""
 
-    def submit(self, function: Callable[..., Any], /, *args: Any, log: Path) -> JobT:
+    def submit(self, function: Callable[..., Any], /, *args: Any, log: Path) -> CallT:
         """Start `function(*args)` in a process of its own, its output appended to `log`."""
 
-    def wait_any(self, jobs: Sequence[JobT]) -> list[JobT]:
-        """Wait until at least one of `jobs` has ended, and return those that have."""
+    def wait_any(self, calls: Sequence[CallT]) -> list[CallT]:
+        """Wait until at least one of `calls` has ended, and return those that have."""
 
 
 class EmbeddedEngine(Engine):
@@ -79,8 +79,8 @@ class EmbeddedEngine(Engine):
         suggester = suggester_for(experiment, trials, self._prior)
         stopper = Stopper(experiment, trials)
         upcoming = self._claims(ledger, suggester, stopper, trials)
-        running: dict[Job, Claim] = {}
-        ended: Sequence[Job] = ()
+        running: dict[WorkerCall, Claim] = {}
+        ended: Sequence[WorkerCall] = ()
         try:
             with sigterm_unwinds():
                 while progress.outcome is None:
@@ -91,12 +91,12 @@ class EmbeddedEngine(Engine):
                         running[self._start(claim, ledger)] = claim
                     if not running:
                         return
-                    for job in ended:
-                        job.kill()
+                    for call in ended:
+                        call.kill()
                     ended = self._pool.wait_any(list(running))
-                    for job in ended:
-                        claim = running.pop(job)
-                        record = self._end(job, claim, ledger)
+                    for call in ended:
+                        claim = running.pop(call)
+                        record = self._end(call, claim, ledger)
                         if record is None:
                             again = ledger.again(claim)
                             running[self._start(again, ledger)] = again
@@ -106,8 +106,8 @@ class EmbeddedEngine(Engine):
                         stopper.add(record)
                         on_trial(record)
         finally:
-            for job in (*running, *ended):
-                job.kill()
+            for call in (*running, *ended):
+                call.kill()
 
     def _claims(
         self, ledger: TrialLedger, suggester: Suggester, stopper: Stopper, trials: Iterable[TrialRecord]
@@ -127,26 +127,26 @@ class EmbeddedEngine(Engine):
                 yield None
             yield ledger.begin(number, suggestion.params, suggestion.labels, stopper.rule())
 
-    def _start(self, claim: Claim, ledger: TrialLedger) -> Job:
+    def _start(self, claim: Claim, ledger: TrialLedger) -> WorkerCall:
         fields = {**self._trial.event_fields, "number": claim.number, "params": claim.params, "attempt": claim.attempt}
         emit("trial_started", **fields)
-        job: Job = self._pool.submit(self._trial, claim, ledger, log=log_of(self._logs, claim.number))
-        return job
+        call: WorkerCall = self._pool.submit(self._trial, claim, ledger, log=log_of(self._logs, claim.number))
+        return call
 
-    def _end(self, job: Job, claim: Claim, ledger: TrialLedger) -> TrialRecord | None:
+    def _end(self, call: WorkerCall, claim: Claim, ledger: TrialLedger) -> TrialRecord | None:
         """The trial as it ended; None where its worker was killed and it is to be executed again."""
         try:
-            result: TrialResult = job.wait()
+            result: TrialResult = call.wait()
             if result.pruned is not None:
                 return ledger.prune(claim, result.pruned, result.metrics)
             return ledger.finish(claim, result.score, result.metrics)
-        except WorkerKilled as error:
+        except KilledFromOutside as error:
             if claim.record.kills >= MAX_KILLS:
                 return self._fail(claim, ledger, error)
             _log.warning("trial %d is executed again: %s", claim.number, error)
             return None
         except PodiumError as error:
-            if not isinstance(error, TrainingError):
+            if not isinstance(error, ComputationFailed):
                 raise
             return self._fail(claim, ledger, error)
         except Exception as error:

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from podium.errors import OutOfMemory, StoreError, TrainingKilled, WorkerKilled
+from podium.errors import KilledFromOutside, OutOfMemory, ProcessKilled, StoreError
 from podium.hpo.algorithms import Algorithm
 from podium.hpo.engines.base import MAX_KILLS, Engine, TrialFunction, TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine
@@ -72,11 +72,11 @@ def test_a_worker_that_is_killed_every_time_is_a_failed_trial(tmp_path: Path) ->
     engine = EmbeddedEngine(trial, ForkPool(), tmp_path / "logs")
     trials = run_study(experiment(max_trials=4), file_ledger(tmp_path), engine)
     assert [record.status for record in trials] == ["succeeded", "failed", "succeeded", "succeeded"]
-    assert trials[1].reason == WorkerKilled.__name__ and trials[1].kills == MAX_KILLS
+    assert trials[1].reason == KilledFromOutside.__name__ and trials[1].kills == MAX_KILLS
     assert trial.attempts(1) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("error", [OutOfMemory("killed by the kernel"), TrainingKilled("ended by SIGSEGV")])
+@pytest.mark.parametrize("error", [OutOfMemory("killed by the kernel"), ProcessKilled("ended by SIGSEGV")])
 def test_a_crash_is_not_repeated(tmp_path: Path, error: Exception) -> None:
     trial = Trial(tmp_path / "executed", errors={1: error})
     trials = run_study(

@@ -8,7 +8,7 @@ import time
 from podium.cluster.client import Cluster
 from podium.cluster.failures import failure, obstacle
 from podium.cluster.resources import JOB, POD, TRAIN_JOB, Kind, Manifest
-from podium.errors import ClusterError, StudyFailed, TrainingError
+from podium.errors import ClusterError, ComputationFailed, StudyFailed
 from podium.katib.template import TrialTemplate
 
 _LABELS = {JOB.name: "batch.kubernetes.io/job-name", TRAIN_JOB.name: "jobset.sigs.k8s.io/jobset-name"}
@@ -32,7 +32,7 @@ class TrialPods:
         self._seen: dict[str, float] = {}
         self.kind: Kind = TRAIN_JOB if template.kind[1] == TRAIN_JOB.name else JOB
 
-    def failure(self, owner: Manifest, name: str) -> TrainingError:
+    def failure(self, owner: Manifest, name: str) -> ComputationFailed:
         """Why a trial failed, from its pods and what owns them."""
         try:
             pods, _ = self._cluster.find(POD, f"{_LABELS[self.kind.name]}={name}")
@@ -40,7 +40,7 @@ class TrialPods:
         except ClusterError as error:
             if error.status != 403:
                 raise
-            return TrainingError(f"its pods may not be read: {error}")
+            return ComputationFailed(f"its pods may not be read: {error}")
 
     def log_of(self, name: str) -> str:
         """The command that shows the output of a trial."""

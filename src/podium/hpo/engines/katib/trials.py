@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from podium.cluster.resources import Manifest, condition, name_of
-from podium.errors import ConfigError, MetricsUnavailable, StudyFailed, TrainingError
+from podium.errors import ComputationFailed, ConfigError, MetricsUnavailable, StudyFailed
 from podium.events import emit
 from podium.hpo.engines.base import OnTrial
 from podium.hpo.experiment import Experiment, Objective
@@ -49,7 +49,7 @@ class Ending:
     """
 
     state: State
-    failure: Callable[[], TrainingError]
+    failure: Callable[[], ComputationFailed]
     observed: Mapping[str, Observed] = field(default_factory=dict)
     message: str = ""
     log: str = ""
@@ -174,7 +174,9 @@ class StudyTrials:
                 observed = ending.observed.get(self._experiment.objective.metric)
                 if observed is not None and math.isfinite(observed.latest):
                     return ledger.finish(claim, observed.latest, ending.observed)
-                error: TrainingError = MetricsUnavailable("the trial wrote no result and Katib has no finite metric")
+                error: ComputationFailed = MetricsUnavailable(
+                    "the trial wrote no result and Katib has no finite metric"
+                )
             case (_, "unavailable"):
                 error = MetricsUnavailable(ending.message or "Katib found no metric in the output of the trial")
             case _:
@@ -195,7 +197,9 @@ class StudyTrials:
         return TrialDocuments(self._ledger.below(name))
 
 
-def ending_of(trial: Manifest, objective: Objective, failure: Callable[[], TrainingError], log: str) -> Ending | None:
+def ending_of(
+    trial: Manifest, objective: Objective, failure: Callable[[], ComputationFailed], log: str
+) -> Ending | None:
     """How a Katib Trial ended, with what was collected, or None while it has not."""
     state = state_of(trial)
     if state is None:
@@ -257,5 +261,5 @@ def _located(error: str, log: str) -> str:
     return f"{headline}{f' (log: {log})' if log else ''}" + (f"\n{rest}" if rest else "")
 
 
-def _unknown() -> TrainingError:
-    return TrainingError("the trial failed")
+def _unknown() -> ComputationFailed:
+    return ComputationFailed("the trial failed")

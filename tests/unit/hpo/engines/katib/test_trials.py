@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from podium.errors import OutOfMemory, StoreError, TrainingError
+from podium.errors import ComputationFailed, OutOfMemory, StoreError
 from podium.hpo.engines.katib.trials import StudyTrials, by_age, ending_of
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.trial_documents import TrialDocuments
@@ -30,11 +30,11 @@ def katib_trial(*conditions: str, latest: str = "0.5") -> dict[str, Any]:
     return {"metadata": {"name": "t"}, "status": {"conditions": found, "observation": {"metrics": [metric]}}}
 
 
-def ended(ledger: TrialLedger, trial: dict[str, Any], error: TrainingError | None = None) -> TrialRecord:
+def ended(ledger: TrialLedger, trial: dict[str, Any], error: ComputationFailed | None = None) -> TrialRecord:
     told: list[TrialRecord] = []
     book = StudyTrials(experiment(), ledger, told.append, str)
     book.begin("t", "e", PARAMS)
-    ending = ending_of(trial, experiment().objective, lambda: error or TrainingError("?"), "kubectl logs")
+    ending = ending_of(trial, experiment().objective, lambda: error or ComputationFailed("?"), "kubectl logs")
     assert ending is not None
     book.end("t", ending)
     assert told == list(ledger.finished())
@@ -91,7 +91,7 @@ def test_an_error_that_every_trial_would_meet_is_raised(ledger: TrialLedger, tmp
 
 
 def test_a_trial_that_goes_on_has_no_ending() -> None:
-    assert ending_of(katib_trial("Running"), experiment().objective, lambda: TrainingError("?"), "") is None
+    assert ending_of(katib_trial("Running"), experiment().objective, lambda: ComputationFailed("?"), "") is None
 
 
 def test_trials_are_numbered_by_age_and_then_by_name() -> None:
