@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from podium.display.numbers import MISSING, figure
 from podium.local.benchmark import Measured
 from podium.records import Generation, GenerationRecord, Interval, Measurement, Quantile
-from podium.report.format import MISSING, figure
 
 
 def as_json(results: Sequence[Measured]) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from podium.display import numbers as text
 from podium.records import BaselineEntry, Comparison, Interval, LeaderboardEntry, Measurement
-from podium.report import format as text
 
 HEIGHT = 200.0
 _TOP = 8.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+from podium.display import numbers as text
 from podium.report import comparison_charts as charts
-from podium.report import format as text
 from podium.report.render import template_environment
 from podium.selection.estimates import Entrant
 from podium.selection.runs import EXACT, CheckResult, Difference, Figure, Row, RunsComparison

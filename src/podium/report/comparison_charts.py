@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from podium.display import numbers as text
 from podium.records import BatchRate
-from podium.report import format as text
 from podium.report.charts import Axis, Range, RangeChart, RangeRow, Tick, x_of
 from podium.report.search_charts import Line, Mark
 from podium.selection.estimates import LATENCIES, Entrant

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from podium.report import format as text
+from podium.display import numbers as text
 from podium.report.choice import as_good
 from podium.report.inputs import ReportInputs
 from podium.report.standing import against_baseline, finding

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from podium.display import numbers as text
 from podium.hpo.space import CategoricalParameter, DiscreteParameter, IntParameter, Parameter, Space
 from podium.records import Scalar, StudyRecord, TrialRecord
-from podium.report import format as text
 from podium.report.charts import HEIGHT, Axis, Tick, x_of
 
 SLICE_HEIGHT = 130.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from podium.display import numbers as text
 from podium.records import ParetoPoint
-from podium.report import format as text
 from podium.report.charts import Axis
 from podium.report.inputs import ReportInputs
 from podium.report.search_charts import SLICE_HEIGHT, Mark, Slice, SliceChart

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from podium.config.schema import PodiumConfig
+from podium.display import numbers as text
 from podium.errors import InputError
 from podium.hpo.experiment import Experiment
 from podium.keys import digest_manifest
@@ -26,7 +27,6 @@ from podium.records import (
     TrialRecord,
 )
 from podium.report import charts, search_charts
-from podium.report import format as text
 from podium.report.choice import ChoiceView, choice_view
 from podium.report.inputs import ReportInputs
 from podium.report.measured import Measured, measured

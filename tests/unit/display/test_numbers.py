@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from podium.report import format as text
+from podium.display import numbers as text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How figures are written for people."""
+"""How numbers are written for people."""
 
 from __future__ import annotations
 

@@ -1,0 +1,135 @@
+"""Tables, text and sections: what a task, a scenario or a step hands to the report, which renders it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from podium.display.charts import IntervalChart, ParallelChart, PlotChart
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes:
+        note: a second line in small type.
+        tag: a short code behind the text, such as the code of a reason.
+        share: from 0 to 1: the length of a bar behind the text or, in a matrix, the depth of the shading.
+        style: a CSS class of the report: `good`, `lost`, `right` (the diagonal of a matrix) or `wide`.
+    """
+
+    text: str
+    note: str = ""
+    tag: str = ""
+    share: float | None = None
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table; the first cell is its heading.
+
+    Attributes:
+        mark: set behind the heading of the row that stands out, such as `★ winner`.
+        muted: whether the row is not a candidate, such as a baseline.
+    """
+
+    cells: Sequence[Cell | str]
+    mark: str = ""
+    muted: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with one heading per column.
+
+    Attributes:
+        label: names the table for screen readers, and in Markdown.
+        align: `l` or `r` for each column.
+        caption: a line above the table.
+        style: `tight` for a table that is only as wide as its content, `matrix` for a shaded matrix of counts.
+    """
+
+    label: str
+    columns: Sequence[str]
+    align: str
+    rows: Sequence[Row | Sequence[Cell | str]]
+    caption: str = ""
+    style: Literal["", "tight", "matrix"] = ""
+    kind: ClassVar[str] = "table"
+
+    def __post_init__(self) -> None:
+        """Check that every row has a cell for every column."""
+        widths = {len(self.columns), len(self.align), *(len(row.cells) for row in self.lines)}
+        if len(widths) > 1:
+            raise ValueError(f"every row of {self.label!r} must have {len(self.columns)} cells, but got {widths}")
+
+    @property
+    def lines(self) -> list[Row]:
+        """The rows; plain sequences of cells are rows without a mark."""
+        return [row if isinstance(row, Row) else Row(row) for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `small` and `muted` ones explain, a `warning` stands out."""
+
+    text: str
+    style: Literal["", "muted", "small", "warning"] = ""
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names with their values; short ones (`narrow`) are set in two columns."""
+
+    items: Sequence[tuple[str, str]]
+    narrow: bool = False
+    kind: ClassVar[str] = "facts"
+
+
+@dataclass(frozen=True)
+class Points:
+    """A list of sentences, each with a short code behind it or an empty string."""
+
+    items: Sequence[tuple[str, str]]
+    kind: ClassVar[str] = "points"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be copied as it is, such as a command."""
+
+    text: str
+    kind: ClassVar[str] = "code"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of the report; a folded one is opened by the reader.
+
+    Attributes:
+        blocks: what it is made of, in order; further sections among them are a level below.
+        folded: `closed` or `open` at first; empty for a section that is always seen.
+        mark: set behind the title of the section that stands out, such as `★ winner`.
+    """
+
+    title: str
+    blocks: Sequence[Block]
+    folded: Literal["", "closed", "open"] = ""
+    mark: str = ""
+    kind: ClassVar[str] = "section"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Sections side by side where the page is wide enough."""
+
+    sections: Sequence[Section]
+    kind: ClassVar[str] = "columns"
+
+
+Block = Table | Text | Facts | Points | Code | Section | Columns | IntervalChart | PlotChart | ParallelChart
+"""What a section is made of."""
