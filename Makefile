@@ -51,8 +51,8 @@ types: setup
 contracts: setup
 	$(BIN)/lint-imports
 
-golden: setup  ## Write the compiled pipeline and the component READMEs again
-	$(BIN)/python -m pytest -q tests/unit/pipelines --regenerate
+golden: setup  ## Write the compiled pipeline, the component READMEs and the guide's table again
+	$(BIN)/python -m pytest -q tests/unit/pipelines tests/unit/test_guide.py --regenerate
 
 bench: setup  ## Measure Podium itself (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks

@@ -18,6 +18,7 @@ SURFACE = {
     "history": {"--output", "--tracking-uri"},
     "replay": {"--store"},
     "config show": {"--preset", "--config"},
+    "config explain": set(),
     "hpo run": {"--directory", "--output", "--seed", "--fresh", "--dry-run"},
     "hpo status": {"--store", "--watch"},
     "hpo best": {"--output", "--store"},

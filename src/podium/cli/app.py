@@ -106,6 +106,16 @@ def config_show(overrides: Overrides = None, preset: Preset = "quickstart", conf
     typer.echo(render_config(resolve_form(form, Path.cwd()).composed))
 
 
+@config_app.command("explain")
+def config_explain(
+    name: Annotated[str, typer.Argument(help="A field or section, e.g. training.epochs; all when left out.")] = "",
+) -> None:
+    """Say what config fields mean, their defaults, and whether they change keys."""
+    from podium.config.describe import explain_fields
+
+    typer.echo(explain_fields(name))
+
+
 @app.command()
 def explain(
     key: Annotated[str, typer.Argument(help="A key, or enough of its first digits.")],

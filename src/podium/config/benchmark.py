@@ -30,19 +30,35 @@ class BenchmarkConfig(Section):
     The bound of the server scenario is that of MLPerf Inference for BERT: 130 ms, held by 99 % of the queries.
     """
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    variants: Annotated[tuple[VariantName, ...], Field(min_length=1), AfterValidator(_unique)] = ("eager",)
-    max_quality_loss: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    scenarios: Annotated[tuple[ScenarioName, ...], AfterValidator(_unique)] = ()
-    throughput_batch_size: Positive = 32
-    repetitions: Annotated[int, Field(ge=1)] = 3
-    samples: Annotated[int, Field(ge=20)] = 100
-    max_seconds: Annotated[float, Field(gt=0)] = 20.0
-    threads: Positive | None = None
-    grid_batch_sizes: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_unique)] = (1, 8, 32)
-    grid_lengths: Annotated[tuple[Annotated[int, Field(ge=8)], ...], AfterValidator(_unique)] = ()
-    server_latency_ms: Annotated[float, Field(gt=0)] = 130.0
-    server_seconds: Annotated[float, Field(gt=0)] = 60.0
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where models are measured. `auto`: cuda where there is one."
+    )
+    variants: Annotated[tuple[VariantName, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+        ("eager",), description="[Deployable forms](#deployable-variants) that are built, checked and measured."
+    )
+    max_quality_loss: float = Field(
+        0.01, ge=0, lt=1, description="A variant fails when it measurably loses more than this against `eager`."
+    )
+    scenarios: Annotated[tuple[ScenarioName, ...], AfterValidator(_unique)] = Field(
+        (), description="[Scenarios](#scenarios) beside latency and throughput: `grid`, `server`, `cold-start`."
+    )
+    throughput_batch_size: Positive = Field(32, description="Rows per batch for throughput.")
+    repetitions: int = Field(3, ge=1, description="Fresh processes per measured model.")
+    samples: int = Field(100, ge=20, description="Latency samples per process, at least 20.")
+    max_seconds: float = Field(20.0, gt=0, description="Time limit of each process, in seconds.")
+    threads: Positive | None = Field(None, description="Compute threads of a measured process. `null`: all cores.")
+    grid_batch_sizes: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+        (1, 8, 32), description="Rows per batch in scenario `grid`."
+    )
+    grid_lengths: Annotated[tuple[Annotated[int, Field(ge=8)], ...], AfterValidator(_unique)] = Field(
+        (), description="Tokens per row in scenario `grid`, beside the data's own lengths."
+    )
+    server_latency_ms: float = Field(
+        130.0, gt=0, description="Bound on the latency in scenario `server`, queueing included."
+    )
+    server_seconds: float = Field(
+        60.0, gt=0, description="About how long scenario `server` takes per process, in seconds."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

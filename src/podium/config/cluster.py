@@ -21,34 +21,55 @@ Taint = Annotated[str, Field(pattern=r"^[\w./-]+(=[\w.-]*)?(:(NoSchedule|PreferN
 class NodePoolConfig(Section):
     """A kind of node, and what one pod takes of it."""
 
-    selector: dict[str, str] = Field(default_factory=dict)
-    tolerations: tuple[Taint, ...] = ()
-    cpu: Quantity = "1"
-    memory: Quantity = "2Gi"
-    device: str | None = None
-    devices: Positive = 1
-    shared_memory: Quantity | None = None
-    priority_class: Name | None = None
-    queue: Name | None = None
-    spot: bool = False
+    selector: dict[str, str] = Field(default_factory=dict, description="Labels that the nodes must have.")
+    tolerations: tuple[Taint, ...] = Field(
+        (), description="Taints that pods tolerate, as `KEY`, `KEY:EFFECT` or `KEY=VALUE:EFFECT`."
+    )
+    cpu: Quantity = Field("1", description="CPU cores that a pod requests.")
+    memory: Quantity = Field("2Gi", description="Memory that a pod requests, and its limit.")
+    device: str | None = Field(None, description="Resource name of a device, such as `nvidia.com/gpu`.")
+    devices: Positive = Field(1, description="How many of `device` a pod requests.")
+    shared_memory: Quantity | None = Field(
+        None, description="Size of `/dev/shm`; it counts as memory. `null`: the runtime's 64 MiB."
+    )
+    priority_class: Name | None = Field(None, description="PriorityClass of the pods.")
+    queue: Name | None = Field(None, description="LocalQueue of Kueue that admits the pods.")
+    spot: bool = Field(
+        False,
+        description="Nodes may be taken away. The trial then continues on another node and does not count as failed.",
+    )
 
 
 class ClusterConfig(Section):
     """How `hpo.engine=katib` reaches a cluster and what its trials run in."""
 
-    namespace: Name | None = None
-    image: Annotated[str, Field(pattern=r"^\S+$")] | None = None
-    service_account: Name | None = None
-    secrets: tuple[Name, ...] = ()
+    namespace: Name | None = Field(
+        None, description="Namespace of Experiment and pods. `null`: that of this pod, or of the kubeconfig's context."
+    )
+    image: Annotated[str, Field(pattern=r"^\S+$")] | None = Field(
+        None, description="Image of a trial's pod; required by `hpo.engine=katib`."
+    )
+    service_account: Name | None = Field(None, description="Service account of a trial's pod.")
+    secrets: tuple[Name, ...] = Field(
+        (), description="Secrets whose entries a trial gets as environment variables: credentials of the store."
+    )
     pools: dict[str, NodePoolConfig] = Field(default_factory=dict)
-    trial_pool: str | None = None
-    trial_nodes: Positive = 1
-    runtime: Name | None = None
-    trial_seconds: Positive | None = None
-    start_seconds: Positive = 900
-    volume_claim: Name | None = None
-    volume_path: Annotated[str, Field(pattern=r"^/\S+$")] | None = None
-    keep_on_cancel: bool = False
+    trial_pool: str | None = Field(None, description="The pool that trials run on. `null`: a small pod anywhere.")
+    trial_nodes: Positive = Field(1, description="Nodes per trial. 1: a trial is a Job; more: a TrainJob.")
+    runtime: Name | None = Field(None, description="ClusterTrainingRuntime of a TrainJob, such as `torch-distributed`.")
+    trial_seconds: Positive | None = Field(None, description="Time limit of a trial, in seconds.")
+    start_seconds: Positive = Field(
+        900, description="Seconds that a pod may take to start before the study ends with the reason."
+    )
+    volume_claim: Name | None = Field(
+        None, description="PersistentVolumeClaim that trials mount. A `store` that is a directory must lie on it."
+    )
+    volume_path: Annotated[str, Field(pattern=r"^/\S+$")] | None = Field(
+        None, description="Where the claim is mounted, both in trials and here."
+    )
+    keep_on_cancel: bool = Field(
+        False, description="Let the Experiment continue when this process is stopped; the next run adopts it."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

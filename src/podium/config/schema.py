@@ -36,25 +36,45 @@ NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 class DatasetConfig(Section):
     """Where the labelled data is, what it looks like, and how it is split."""
 
-    name: Annotated[str, NotKeyed("a label for people")]
-    path: Annotated[str, Place(), NotKeyed("the bytes are keyed by their digest, not by their place")]
-    test_path: Annotated[str | None, Place(), NotKeyed("keyed by the digest of its bytes")] = None
-    validation_path: Annotated[str | None, Place(), NotKeyed("keyed by the digest of its bytes")] = None
-    licence: Annotated[str | None, NotKeyed("shown to people, changes no result")] = None
-    task: Task
-    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "conll", "folder", "sql", "datasets"] = "auto"
-    query: str | None = None
-    text_column: str = "text"
-    label_column: str = "label"
-    encoding: str = "utf-8"
-    fallback_encoding: str | None = None
-    on_bad_row: Literal["fail", "drop"] = "fail"
-    max_row_bytes: Positive = 1_000_000
-    deduplicate: bool = True
-    max_rows: Positive | None = None
-    validation_fraction: Fraction = 0.1
-    test_fraction: Fraction = 0.2
-    folds: Annotated[int, Field(ge=2)] = 3
+    name: Annotated[str, NotKeyed("a label for people")] = Field(
+        description="Name for people, and of the registered model. With `--data`: the file's name."
+    )
+    path: Annotated[str, Place(), NotKeyed("the bytes are keyed by their digest, not by their place")] = Field(
+        description="File, folder, `pkg:NAME/PATH`, or a database URL."
+    )
+    test_path: Annotated[str | None, Place(), NotKeyed("keyed by the digest of its bytes")] = Field(
+        None, description="Fixed test rows. `null`: taken from `path`."
+    )
+    validation_path: Annotated[str | None, Place(), NotKeyed("keyed by the digest of its bytes")] = Field(
+        None, description="Fixed validation rows. `null`: taken from `path`."
+    )
+    licence: Annotated[str | None, NotKeyed("shown to people, changes no result")] = Field(
+        None, description="Licence of the data, shown in the report."
+    )
+    task: Task = Field(description="What the rows are labelled for.")
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "conll", "folder", "sql", "datasets"] = Field(
+        "auto", description="Format of the files. `auto`: told from extension and content."
+    )
+    query: str | None = Field(None, description="A SELECT statement; required by `format=sql`.")
+    text_column: str = Field("text", description="Column of the text or tokens.")
+    label_column: str = Field("label", description="Column of the label or tags.")
+    encoding: str = Field("utf-8", description="Encoding of text files.")
+    fallback_encoding: str | None = Field(
+        None, description="Encoding that is tried, row by row, where `encoding` fails."
+    )
+    on_bad_row: Literal["fail", "drop"] = Field(
+        "fail", description="`fail` ends the run; `drop` leaves the row out and counts it."
+    )
+    max_row_bytes: Positive = Field(1_000_000, description="A longer row is a bad row.")
+    deduplicate: bool = Field(True, description="Keep the first row of every content.")
+    max_rows: Positive | None = Field(None, description="Sample this many rows, stratified.")
+    validation_fraction: Fraction = Field(
+        0.1, description="Share of all rows that is the validation split, where no file fixes it."
+    )
+    test_fraction: Fraction = Field(
+        0.2, description="Share of all rows that is the test split, where no file fixes it."
+    )
+    folds: int = Field(3, ge=2, description="Folds of the cross-validation, at least 2.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -71,10 +91,16 @@ class DatasetConfig(Section):
 class BackboneConfig(Section):
     """A pretrained model that competes: a directory, `pkg:NAME/PATH`, or a hub id."""
 
-    path: Annotated[str, Place(hub=True), NotKeyed("the weights are keyed by their digest, not by their place")]
-    revision: Annotated[str | None, NotKeyed("the weights it resolves to are keyed by their digest")] = None
-    licence: Annotated[str | None, NotKeyed("shown to people, changes no result")] = None
-    trust_remote_code: bool = False
+    path: Annotated[str, Place(hub=True), NotKeyed("the weights are keyed by their digest, not by their place")] = (
+        Field(description="Directory, hub id or `pkg:NAME/PATH`.")
+    )
+    revision: Annotated[str | None, NotKeyed("the weights it resolves to are keyed by their digest")] = Field(
+        None, description="Branch, tag or commit of a hub id."
+    )
+    licence: Annotated[str | None, NotKeyed("shown to people, changes no result")] = Field(
+        None, description="Licence of the backbone, shown in the report."
+    )
+    trust_remote_code: bool = Field(False, description="Run the Python code that comes with a backbone.")
 
 
 class TrainingConfig(Section):
@@ -84,23 +110,43 @@ class TrainingConfig(Section):
     trial, since as many trials run as there are cores, and all cores in a refit.
     """
 
-    epochs: Annotated[float, Field(gt=0)] = 2.0
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    batch_size: Positive = 16
-    gradient_accumulation: Positive = 1
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    max_length: Annotated[int, Field(ge=8)] = 256
-    class_weights: Literal["none", "balanced"] = "none"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    early_stopping_patience: Positive | None = None
-    evaluations_per_epoch: Positive | None = None
-    eval_batch_size: Annotated[Positive, NotKeyed("batching of evaluation does not change predictions")] = 64
-    checkpoints_per_epoch: Annotated[Positive, NotKeyed("a resumed training ends with the same weights")] = 2
-    threads: Annotated[Positive | None, NotKeyed("only the order of floating-point sums depends on it")] = None
-    timeout_seconds: Annotated[Positive | None, NotKeyed("bounds the time of a training, not its result")] = None
+    epochs: float = Field(2.0, gt=0, description="Passes over the rows.")
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate.")
+    batch_size: Positive = Field(16, description="Rows per step.")
+    gradient_accumulation: Positive = Field(1, description="Steps per update of the weights.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay.")
+    warmup_ratio: float = Field(
+        0.1, ge=0, lt=1, description="Share of the updates in which the learning rate rises to its peak."
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="Dropout. `null`: as the backbone has it."
+    )
+    max_length: int = Field(256, ge=8, description="Tokens after which a row is cut, at least 8.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="`balanced` weights the loss by inverse class frequency."
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Precision of training. `auto`: bf16 or else fp16 on a GPU, fp32 elsewhere."
+    )
+    early_stopping_patience: Positive | None = Field(
+        None, description="Evaluations without gain after which a trial stops. `null`: it never stops early."
+    )
+    evaluations_per_epoch: Positive | None = Field(
+        None, description="Evaluations per epoch. `null`: one with early stopping, else one at the end."
+    )
+    eval_batch_size: Annotated[Positive, NotKeyed("batching of evaluation does not change predictions")] = Field(
+        64, description="Rows per batch of an evaluation."
+    )
+    checkpoints_per_epoch: Annotated[Positive, NotKeyed("a resumed training ends with the same weights")] = Field(
+        2, description="Checkpoints per epoch, from which a killed training continues."
+    )
+    threads: Annotated[Positive | None, NotKeyed("only the order of floating-point sums depends on it")] = Field(
+        None, description="Compute threads. `null`: one in a trial, all cores in a refit."
+    )
+    timeout_seconds: Annotated[Positive | None, NotKeyed("bounds the time of a training, not its result")] = Field(
+        None, description="Time limit of one training, in seconds."
+    )
 
 
 TUNABLE = (
@@ -120,19 +166,27 @@ TUNABLE = (
 class TrackingConfig(Section):
     """Where runs are recorded."""
 
-    mode: Literal["mlflow", "off"] = "mlflow"
-    uri: Annotated[str | None, Place()] = None
-    experiment: str = "podium"
-    model_name: str | None = None
+    mode: Literal["mlflow", "off"] = Field("mlflow", description="`off` records nothing: no registry and no lineage.")
+    uri: Annotated[str | None, Place()] = Field(
+        None, description="MLflow server or database. `null`: `mlflow.db` in `output`."
+    )
+    experiment: str = Field("podium", description="MLflow experiment of the runs.")
+    model_name: str | None = Field(None, description="Name of the registered model. `null`: `dataset.name`.")
 
 
 class PodiumConfig(Section):
     """Everything that one run of the pipeline is told."""
 
-    seed: int = 13
-    run_mode: Annotated[Literal["reuse", "force_new"], NotKeyed("decides whether to reuse, not what")] = "reuse"
-    output: Annotated[str, Place(), NotKeyed("where files are kept does not change them")] = "podium-out"
-    store: Annotated[str | None, Place(), NotKeyed("where results are kept does not change them")] = None
+    seed: int = Field(13, description="Seed of splits, folds, search, training and bootstrap.")
+    run_mode: Annotated[Literal["reuse", "force_new"], NotKeyed("decides whether to reuse, not what")] = Field(
+        "reuse", description="`reuse` takes what is stored; `force_new` reads no stored result."
+    )
+    output: Annotated[str, Place(), NotKeyed("where files are kept does not change them")] = Field(
+        "podium-out", description="Directory for runs, store and `mlflow.db`."
+    )
+    store: Annotated[str | None, Place(), NotKeyed("where results are kept does not change them")] = Field(
+        None, description="Directory or URI of results (`s3://`, `gs://`). `null`: `store` in `output`."
+    )
     dataset: DatasetConfig
     backbones: dict[str, BackboneConfig]
     training: TrainingConfig = TrainingConfig()

@@ -18,14 +18,21 @@ class ParameterConfig(Section):
     `when` makes it conditional: it is searched only where each parameter named there has one of the values listed.
     """
 
-    type: Literal["float", "int", "categorical", "discrete"]
-    low: float | None = None
-    high: float | None = None
-    step: Annotated[float, Field(gt=0)] | None = None
-    log: bool = False
-    distribution: Literal["uniform", "normal"] = "uniform"
-    choices: tuple[Value, ...] | None = None
-    when: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
+    type: Literal["float", "int", "categorical", "discrete"] = Field(
+        description="Type of the parameter; `discrete` is a list of numbers."
+    )
+    low: float | None = Field(None, description="Lower bound of a number.")
+    high: float | None = Field(None, description="Upper bound of a number.")
+    step: Annotated[float, Field(gt=0)] | None = Field(None, description="Distance between the values that are tried.")
+    log: bool = Field(False, description="Search on a logarithmic scale.")
+    distribution: Literal["uniform", "normal"] = Field(
+        "uniform", description="`normal`: around the middle of the range, which is three deviations either side."
+    )
+    choices: tuple[Value, ...] | None = Field(None, description="Values of a categorical or discrete parameter.")
+    when: dict[str, tuple[Value, ...]] = Field(
+        default_factory=dict,
+        description="Search the parameter only where others have one of the values listed, as `{optimizer: [sgd]}`.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -61,36 +68,61 @@ class AlgorithmConfig(Section):
 
     name: Literal[
         "random", "grid", "tpe", "multivariate-tpe", "bayesianoptimization", "cmaes", "sobol", "hyperband"
-    ] = "tpe"
-    settings: Settings = Field(default_factory=dict)
+    ] = Field("tpe", description="How the next trial is chosen.")
+    settings: Settings = Field(default_factory=dict, description="Settings of the algorithm, by name.")
 
 
 class EarlyStoppingConfig(Section):
     """When a trial that does worse than the others is stopped: `median` is Podium's rule, `medianstop` Katib's."""
 
-    name: Literal["none", "median", "medianstop"] = "none"
-    settings: Settings = Field(default_factory=dict)
+    name: Literal["none", "median", "medianstop"] = Field(
+        "none",
+        description="`median`: stop a trial that is below the median at the same share of the same fold; `medianstop`: "
+        "Katib's rule. Either evaluates folds once an epoch.",
+    )
+    settings: Settings = Field(
+        default_factory=dict, description="Settings by name: `min_trials_required`, `start_step`."
+    )
 
 
 class HpoConfig(Section):
     """The search: space, objective, algorithm and budgets."""
 
-    engine: Annotated[Literal["embedded", "katib"], NotKeyed("engines give the same trials the same meaning")] = (
-        "embedded"
+    engine: Annotated[Literal["embedded", "katib"], NotKeyed("engines give the same trials the same meaning")] = Field(
+        "embedded",
+        description="`embedded`: trials are processes of this machine. `katib`: a Katib Experiment on a cluster.",
     )
     algorithm: AlgorithmConfig = AlgorithmConfig()
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
-    metric: str = ""
-    goal: Annotated[float | None, NotKeyed("ends a study sooner, as a budget does")] = None
+    metric: str = Field("", description="Metric that is maximised, one of the task's. Empty: the task's first.")
+    goal: Annotated[float | None, NotKeyed("ends a study sooner, as a budget does")] = Field(
+        None, description="Score at which the search ends."
+    )
     space: dict[str, ParameterConfig]
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    fold_models: Literal["none", "best"] = "none"
-    warm_start: Annotated[tuple[str, ...], NotKeyed("the trials of the studies it names are in the key instead")] = ()
-    max_trials: Annotated[Positive, NotKeyed("a budget: a study can be extended")] = 8
-    max_failed_trials: Annotated[int, Field(ge=0), NotKeyed("a budget: it bounds a study, not a trial")] = 3
-    parallel_trials: Annotated[Positive | None, NotKeyed("how many run at once; null: as many as the cores")] = None
-    parallel_folds: Annotated[Positive, NotKeyed("how many folds of a trial run at once; each is its own")] = 1
+    epochs: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Epochs of a trial; the refit keeps `training.epochs`. `null`: trials have as many."
+    )
+    data_fraction: float = Field(1.0, gt=0, le=1, description="Share of the rows that a trial trains on.")
+    fold_models: Literal["none", "best"] = Field(
+        "none", description="`best` keeps the models of the best trial's folds, as artifact `fold_models` of the study."
+    )
+    warm_start: Annotated[tuple[str, ...], NotKeyed("the trials of the studies are in the key instead")] = Field(
+        (),
+        description="Finished studies of the same family, by key: the search [learns from their trials]"
+        "(hpo.md#warm-start), which enter the key.",
+    )
+    max_trials: Annotated[Positive, NotKeyed("a budget: a study can be extended")] = Field(
+        8, description="Trials per backbone; failed ones count."
+    )
+    max_failed_trials: Annotated[int, NotKeyed("a budget: it bounds a study, not a trial")] = Field(
+        3, ge=0, description="Failed trials per study; one more ends the run."
+    )
+    parallel_trials: Annotated[Positive | None, NotKeyed("how many run at once; null: as many as the cores")] = Field(
+        None, description="Trials that run at once. `null`: as many as cores."
+    )
+    parallel_folds: Annotated[Positive, NotKeyed("how many folds of a trial run at once; each is its own")] = Field(
+        1, description="Folds of a trial that run at once. More than one report only when they end."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -19,7 +19,9 @@ QUANTILE_SAMPLES = {"latency_p50_ms": 20, "latency_p90_ms": 100, "latency_p95_ms
 class BaselineConfig(Section):
     """What fine-tuning must beat, trained on the same rows: a majority vote, and a linear model on plain features."""
 
-    kinds: tuple[Literal["majority", "linear"], ...] = ("majority", "linear")
+    kinds: tuple[Literal["majority", "linear"], ...] = Field(
+        ("majority", "linear"), description="Baselines that champions are compared with."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -31,12 +33,14 @@ class BaselineConfig(Section):
 class ConstraintsConfig(Section):
     """Bounds that a winner must meet; null means unbounded. Energy is per row."""
 
-    latency_p50_ms: Bound | None = None
-    latency_p90_ms: Bound | None = None
-    latency_p95_ms: Bound | None = None
-    memory_mb: Bound | None = None
-    size_mb: Bound | None = None
-    energy_j: Bound | None = None
+    latency_p50_ms: Bound | None = Field(
+        None, description="Upper bound on p50 of latency. `null`: unbounded, as for all constraints."
+    )
+    latency_p90_ms: Bound | None = Field(None, description="Upper bound on p90 of latency.")
+    latency_p95_ms: Bound | None = Field(None, description="Upper bound on p95 of latency.")
+    memory_mb: Bound | None = Field(None, description="Upper bound on peak memory.")
+    size_mb: Bound | None = Field(None, description="Upper bound on the size of the model's files.")
+    energy_j: Bound | None = Field(None, description="Upper bound on energy, in joules per row.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -57,13 +61,17 @@ class PromotionConfig(Section):
     shown to be worse.
     """
 
-    min_gain: Annotated[float, Field(ge=0)] = 0.0
-    min_saving: Annotated[float, Field(ge=0, lt=1)] | None = None
-    min_test_rows: Annotated[int, Field(ge=0)] = 0
-    min_trials: Annotated[int, Field(ge=0)] = 0
-    must_beat_baselines: bool = False
-    force: bool = False
-    reason: str | None = None
+    min_gain: float = Field(0.0, ge=0, description="Gain over the incumbent that a promotion needs.")
+    min_saving: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="Share of the cost that a winner saves over the incumbent, to be promoted when it is as good. "
+        "`null`: cost alone does not promote.",
+    )
+    min_test_rows: int = Field(0, ge=0, description="Held-out rows below which nothing is promoted.")
+    min_trials: int = Field(0, ge=0, description="Finished trials of the winner below which it is not promoted.")
+    must_beat_baselines: bool = Field(False, description="Promote only what measurably beats every baseline.")
+    force: bool = Field(False, description="Promote the winner, whatever speaks against it.")
+    reason: str | None = Field(None, description="Reason of a forced promotion; required by `force`, and recorded.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -75,10 +83,12 @@ class PromotionConfig(Section):
 class SelectionConfig(Section):
     """How champions are compared and the winner is chosen."""
 
-    confidence: Fraction = 0.95
-    resamples: Annotated[int, Field(ge=100)] = 2000
-    min_trials: Positive = 1
-    cost: Literal["latency_p50_ms", "latency_p95_ms", "size_mb", "memory_mb", "energy_j"] = "latency_p50_ms"
+    confidence: Fraction = Field(0.95, description="Confidence of score intervals and comparisons.")
+    resamples: int = Field(2000, ge=100, description="Resamples of the bootstrap, at least 100.")
+    min_trials: Positive = Field(1, description="Finished trials that a backbone needs to compete.")
+    cost: Literal["latency_p50_ms", "latency_p95_ms", "size_mb", "memory_mb", "energy_j"] = Field(
+        "latency_p50_ms", description="Cost by which the winner is chosen among models that are as good."
+    )
     constraints: ConstraintsConfig = ConstraintsConfig()
     promotion: PromotionConfig = PromotionConfig()
 

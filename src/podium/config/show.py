@@ -13,15 +13,16 @@ _WIDEST = 56
 
 def render_config(composed: Composed) -> str:
     """Lines of dotted key, value in the command line's syntax and origin, in schema order, aligned."""
-    rows = [(".".join(path), _text(value)) for path, value in leaves(composed.config)]
+    rows = [(".".join(path), value_text(value)) for path, value in leaves(composed.config)]
     keys = max(len(key) for key, _ in rows)
     values = max(len(value) for _, value in rows if len(value) <= _WIDEST)
     return "\n".join(f"{key:<{keys}}  {value:<{values}}  {composed.origins[key]}" for key, value in rows)
 
 
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A value in the command line's syntax."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, tuple):
-        return f"[{', '.join(_text(item) for item in value)}]"
+        return f"[{', '.join(value_text(item) for item in value)}]"
     return "{}" if value == {} else str(value) or "''"
