@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from conftest import Finished, podium
-from podium.katib.write import to_yaml
+from podium.strict_yaml import kubernetes_yaml
 
 pytestmark = pytest.mark.integration
 
@@ -86,7 +86,7 @@ def write(folder: Path, name: str, *options: str, script: str = "train.py", env:
     container["command"] = [sys.executable, script, *container["command"][2:], *options]
     if env is not None:
         container["env"] = env
-    (folder / f"{name}.yaml").write_text(to_yaml(source))
+    (folder / f"{name}.yaml").write_text(kubernetes_yaml(source))
     return f"{name}.yaml"
 
 

@@ -62,8 +62,8 @@ def run(
     """Run a Katib Experiment on this machine; run the same file again to go on with it."""
     from rich.console import Console
 
-    from podium.katib.write import to_yaml
     from podium.local.katib import check_end, plan_katib, read_experiment, run_katib
+    from podium.strict_yaml import kubernetes_yaml
 
     katib = read_experiment(file, seed)
     if dry_run:
@@ -78,7 +78,7 @@ def run(
             raise
         raise typer.Exit(130) from None
     if output is RunFormat.yaml:
-        typer.echo(to_yaml(resource), nl=False)
+        typer.echo(kubernetes_yaml(resource), nl=False)
     check_end(resource)
 
 

@@ -6,16 +6,14 @@ kept, so that an error can name it.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from podium.config.fields import FieldPath
 from podium.config.overrides import Groups, choice_of
 from podium.errors import ConfigError, InputError
+from podium.strict_yaml import Yaml12, read_yaml
 
 
 @dataclass(frozen=True)
@@ -26,23 +24,6 @@ class ConfigFile:
     groups: dict[str, str]
     values: dict[str, Any]
     places: dict[FieldPath, str]
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with the numbers and truth values of YAML 1.2."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[1] in {"null", "merge"}]
-    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|false)\Z", re.IGNORECASE), list("tTfF"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?\Z"),
-    list("-+.0123456789"),
-)
 
 
 def read_file(path: Path, groups: Groups) -> ConfigFile:
@@ -56,33 +37,15 @@ def read_file(path: Path, groups: Groups) -> ConfigFile:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the configuration file {path} cannot be read: {error}") from error
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return ConfigFile(path.name, {}, {}, {})
-        if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(f"{path}: a configuration file is a mapping of keys to values")
-        places: dict[FieldPath, str] = {}
-        _collect(node, (), path.name, places)
-        values = loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path.name}{line}: not valid YAML: {error.problem}") from error
-    finally:
-        loader.dispose()
+    documents = read_yaml(text, Yaml12, path.name)
+    if not documents:
+        return ConfigFile(path.name, {}, {}, {})
+    if len(documents) > 1 or not isinstance(documents[0].value, dict):
+        raise ConfigError(f"{path}: a configuration file is a mapping of keys to values")
+    values = documents[0].value
+    places = {key: f"{path.name}:{line}" for key, line in documents[0].lines.items()}
     chosen = _choices(values.pop("defaults", []), groups, places.get(("defaults",), path.name))
     return ConfigFile(path.name, chosen, values, {at: place for at, place in places.items() if at[0] != "defaults"})
-
-
-def _collect(node: yaml.MappingNode, path: FieldPath, name: str, places: dict[FieldPath, str]) -> None:
-    for key, value in node.value:
-        here, place = (*path, str(key.value)), f"{name}:{key.start_mark.line + 1}"
-        if here in places:
-            raise ConfigError(f"{place}: {'.'.join(here)} is given twice, first at {places[here]}; remove one")
-        places[here] = place
-        if isinstance(value, yaml.MappingNode):
-            _collect(value, here, name, places)
 
 
 def _choices(defaults: Any, groups: Groups, place: str) -> dict[str, str]:

@@ -13,8 +13,8 @@ from podium.hpo.description import experiment_to_json
 from podium.hpo.experiment import Objective
 from podium.hpo.studies import Study
 from podium.hpo.study import collected
-from podium.katib.write import to_yaml
 from podium.records import TrialRecord
+from podium.strict_yaml import kubernetes_yaml
 
 Format = Literal["csv", "json", "parquet", "katib"]
 
@@ -123,4 +123,4 @@ def _katib(study: Study) -> str:
             f"only a study that was read from a Katib file is written as one, but {study.name} searched backbone "
             f"{study.description.about.backbone!r}; --format json has its experiment"
         )
-    return to_yaml(resource)
+    return kubernetes_yaml(resource)

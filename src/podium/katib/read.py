@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from podium.errors import ConfigError
 from podium.hpo.algorithms import hint
+from podium.strict_yaml import KubernetesYaml, read_yaml
 
 _INDEX = re.compile(r"\[\d+\]")
 _DIGITS = 30
@@ -21,42 +21,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-PLAIN_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-"""Numbers of the YAML that Kubernetes reads; to PyYAML, 1e-3 is a text."""
-
-_FLOAT, _TIMESTAMP = "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"
-_TEXT = "tag:yaml.org,2002:str"
 _SHOWN = 100
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads numbers and dates as Kubernetes does, and refuses a key that is given twice.
-
-    Of such a key PyYAML silently keeps the last, and it makes an object of a date and a number of 1:30, which to
-    Kubernetes are texts.
-    """
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
-        return _TEXT if kind is yaml.ScalarNode and ":" in value else tag
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise ConfigError(f"line {key.start_mark.line + 1}: the name of a field is a text")
-            if key.value in seen:
-                raise ConfigError(f"line {key.start_mark.line + 1}: key {key.value!r} is given twice; keep one of them")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(_FLOAT, PLAIN_NUMBER, list("-+.0123456789"))
 
 
 def load(source: str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -67,19 +32,13 @@ def load(source: str | Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if not isinstance(source, str):
         return source
-    try:
-        documents = [document for document in yaml.load_all(source, _Loader) if document is not None]
-    except RecursionError as error:
-        raise ConfigError("the text is nested too deeply for an Experiment") from error
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
-        # The others are what PyYAML raises for a value that does not suit its tag, as `!!int a`.
-        raise ConfigError(f"the text is not YAML: {error}") from error
+    documents = read_yaml(source, KubernetesYaml)
     if len(documents) != 1:
         raise ConfigError(
             f"one document with one Experiment is expected, but got {len(documents)} documents; give each Experiment a "
             "file of its own"
         )
-    document: Mapping[str, Any] = documents[0]
+    document: Mapping[str, Any] = documents[0].value
     if not isinstance(document, Mapping):
         raise ConfigError(f"one document with the fields of an Experiment is expected, but got {shown(document)}")
     return document
@@ -138,7 +97,7 @@ def _remedy(value: object, problem: str) -> str:
     """What to do about a number that is a text, or the other way round."""
     if problem == "string_type" and isinstance(value, (bool, int, float)):
         return f'; write it in quotes: "{value}"'
-    if problem in ("int_type", "float_type") and isinstance(value, str) and PLAIN_NUMBER.fullmatch(value):
+    if problem in ("int_type", "float_type") and isinstance(value, str) and _NUMBER.fullmatch(value):
         return f"; write it without quotes: {value}"
     return ""
 

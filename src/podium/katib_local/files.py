@@ -13,9 +13,9 @@ from typing import Any, Self
 from podium.hpo.engines.embedded import log_of
 from podium.katib.experiment import KatibExperiment
 from podium.katib.trial import trial_name
-from podium.katib.write import to_yaml
 from podium.katib_local.status import ExperimentStatus, trial_resource
 from podium.records import TrialRecord
+from podium.strict_yaml import kubernetes_yaml
 
 _PAUSE_SHARE = 10.0
 """Time between two writes, in times of what the last one took: a long list of trials costs no more than a tenth."""
@@ -98,8 +98,10 @@ class StatusWriter:
             for trial in changed:
                 log = log_of(self._files.logs, trial.number)
                 resource = trial_resource(self._katib, trial, log, self._status.completed)
-                _replace(self._files.trials / f"{trial_name(self._katib, trial.number)}.yaml", to_yaml(resource))
-            _replace(self._files.experiment, to_yaml(self.resource()))
+                _replace(
+                    self._files.trials / f"{trial_name(self._katib, trial.number)}.yaml", kubernetes_yaml(resource)
+                )
+            _replace(self._files.experiment, kubernetes_yaml(self.resource()))
         except OSError:
             with self._lock:
                 self._changed |= {trial.number for trial in changed}

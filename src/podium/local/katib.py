@@ -18,10 +18,10 @@ from podium.hpo.suggest import suggester_for
 from podium.katib.experiment import KatibExperiment, from_katib, to_katib
 from podium.katib.read import at
 from podium.katib.trial import render, trial_name
-from podium.katib.write import to_yaml
 from podium.katib_local.process import check_template, not_honoured, process_of
 from podium.katib_local.study import KatibStudy, StudyPlace
 from podium.local.progress import ProgressView, report_to
+from podium.strict_yaml import kubernetes_yaml
 
 _COUNTS = {
     "trialsSucceeded": "succeeded",
@@ -151,7 +151,7 @@ def plan_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool)
             suggestion = suggester_for(katib.experiment, ()).suggest(0)
         assert suggestion is not None
         spec = render(katib, 0, suggestion.params)
-        lines = [to_yaml(to_katib(katib)), f"First trial: {trial_name(katib, 0)}"]
+        lines = [kubernetes_yaml(to_katib(katib)), f"First trial: {trial_name(katib, 0)}"]
         process = process_of(katib, spec, None)
         lines.append(f"  {shlex.join(process.arguments)}")
         lines += [f"  {name}={value}" for name, value in process.environment.items()]

@@ -108,12 +108,12 @@ def test_everything_given_is_read() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("a: [", "the text is not YAML"),
+        ("a: [", "line 1: not valid YAML"),
         ("", "but got 0 documents; give each Experiment a file of its own"),
-        ("a: " + "[" * 5000, "the text is nested too deeply"),
+        ("a: " + "[" * 2000, "the text: it is nested too deeply"),
         ("- a", "one document with the fields of an Experiment is expected, but got \\['a'\\]"),
         ("a: 1\n---\nb: 2", "but got 2 documents"),
-        ("a: 1\nb: 2\na: 3", "line 3: key 'a' is given twice"),
+        ("a: 1\nb: 2\na: 3", "line 3: a is given twice, first at line 1; remove one"),
     ],
 )
 def test_a_text_is_one_document(source: str, message: str) -> None:

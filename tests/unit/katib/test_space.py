@@ -22,7 +22,7 @@ from podium.hpo.space import (
 from podium.katib.experiment import KatibExperiment, from_katib, to_katib
 from podium.katib.space import from_text, space_from_katib, space_to_katib, to_text
 from podium.katib.template import TrialParameter, TrialTemplate
-from podium.katib.write import to_yaml
+from podium.strict_yaml import kubernetes_yaml
 
 from ..hpo.support import experiment
 
@@ -111,7 +111,7 @@ def test_the_text_of_a_choice_is_the_choice() -> None:
 
 def test_texts_are_written_so_that_kubernetes_reads_texts() -> None:
     katib = katib_of(space=Space.of({"a": FloatParameter(1e-07, 1e22), "b": CategoricalParameter(("n", "1e3", "on"))}))
-    written = to_yaml(to_katib(katib))
+    written = kubernetes_yaml(to_katib(katib))
     assert "min: '1e-07'" in written
     assert "max: '1e+22'" in written
     assert all(f"- '{choice}'" in written for choice in ("n", "1e3", "on"))
