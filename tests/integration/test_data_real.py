@@ -9,9 +9,8 @@ import pytest
 from podium.config.schema import DatasetConfig
 from podium.data.artifact import DataArtifact
 from podium.data.fingerprint import fingerprint
+from podium.data.formats import open_reader, resolve_sources
 from podium.data.prepare import prepare
-from podium.data.readers import open_reader
-from podium.data.sources import resolve_sources
 
 pytestmark = pytest.mark.integration
 

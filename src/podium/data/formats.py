@@ -1,99 +1,154 @@
-"""Which format a source is in: by extension where it says so, by contents where it does not."""
+"""Which format a data set is in, where its rows are, and what reads them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from podium.config.schema import Task
-from podium.errors import DataError
+from podium.config.paths import locate
+from podium.config.schema import DatasetConfig
+from podium.data.readers.base import Content, Reader
+from podium.data.sources import ROLES, Role, Source, visible
+from podium.errors import DataError, InputError
+from podium.plugins import Registry
 
-FORMATS = ("jsonl", "json", "csv", "tsv", "parquet", "conll", "folder", "sql", "datasets")
-"""Formats that a source can be in, as `dataset.format` names them."""
+AUTO = "auto"
+"""The value of `dataset.format` with which extension or contents decide the format."""
 
-EXTENSIONS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".conll": "conll",
-    ".bio": "conll",
-    ".iob": "conll",
-    ".iob2": "conll",
-}
-"""Formats that an extension decides alone. `.json` and `.txt` are decided by contents."""
-
-DATASETS_MARKERS = ("dataset_dict.json", "state.json")
-"""Files that only a folder saved by Hugging Face `datasets` has."""
+FORMATS: Registry[type[Reader]] = Registry(
+    "podium.formats",
+    "dataset.format",
+    {
+        "jsonl": "podium.data.readers.json_rows:JsonLines",
+        "json": "podium.data.readers.json_rows:JsonArray",
+        "csv": "podium.data.readers.delimited:Csv",
+        "tsv": "podium.data.readers.delimited:Tsv",
+        "parquet": "podium.data.readers.columnar:Parquet",
+        "conll": "podium.data.readers.conll:Conll",
+        "folder": "podium.data.readers.folder:Folder",
+        "sql": "podium.data.readers.sql:SqlQuery",
+        "datasets": "podium.data.readers.columnar:SavedDataset",
+    },
+)
+"""The data formats; what is not known by its extension is offered to them in this order."""
 
 _SNIFFED_BYTES = 1 << 16
 
 
-def visible(path: Path) -> list[Path]:
-    """Entries of a directory in name order, without hidden ones."""
-    return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+def content_of(task: str) -> Content:
+    """What a model of the task reads of a row."""
+    return "tokens" if task == "ner" else "text"
 
 
-def infer_format(path: Path, task: Task | None = None) -> str:
+def infer_format(path: Path, task: str | None = None) -> str:
     """Name the format of a file or directory.
 
     Raises:
         DataError: the format is none that Podium reads, a directory mixes formats, or the path cannot be read.
     """
+    content = None if task is None else content_of(task)
     try:
-        return _of_directory(path, task) if path.is_dir() else _of_file(path, task)
+        return (_of_directory(path) if path.is_dir() else _of_file(path, content)).name
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
 
 
-def _of_file(path: Path, task: Task | None) -> str:
-    known = EXTENSIONS.get(path.suffix.lower())
+def resolve_sources(config: DatasetConfig) -> tuple[Source, ...]:
+    """Find the sources a data set is read from, in the order train, validation, test.
+
+    A format that keeps several splits in one place brings its own `validation` and `test`, unless a path is given for
+    them.
+
+    Raises:
+        DataError: a path is missing or holds no data, or its format is not one that Podium reads.
+    """
+    given = {"train": config.path, "validation": config.validation_path, "test": config.test_path}
+    sources: dict[Role, Source] = {}
+    for role in ROLES:
+        if (location := given[role]) is not None:
+            sources[role] = _resolve(config, role, location)
+        elif (implied := FORMATS.get(sources["train"].format).implied(sources["train"], role)) is not None:
+            sources[role] = implied
+    return tuple(sources.values())
+
+
+def open_reader(source: Source, config: DatasetConfig) -> Reader:
+    """The reader of a source.
+
+    Raises:
+        DataError: the format cannot hold rows of the configured task.
+    """
+    reader, content = FORMATS.get(source.format), content_of(config.task)
+    if content not in reader.contents:
+        fit = ", ".join(one.name for one in FORMATS.all() if content in one.contents)
+        raise DataError(
+            f"dataset.format must be able to hold rows of dataset.task={config.task}, but {source.format} cannot; "
+            f"use one of: {fit}"
+        )
+    return reader(source, config)
+
+
+def _of_file(path: Path, content: Content | None) -> type[Reader]:
+    known = _by_extension(path)
     if known is not None:
         return known
     with path.open("rb") as stream:
         head = stream.read(_SNIFFED_BYTES)
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if path.suffix.lower() == ".json" or start == b"{":
-        return "json" if start == b"[" else "jsonl"
     if not head.strip():
         raise DataError(f"a data set must have rows, but {path} is empty")
-    if task == "ner" or _looks_like_conll(head):
-        return "conll"
+    for reader in FORMATS.all():
+        if reader.sniffs(head, path, content):
+            return reader
     raise DataError(
         f"the format of {path} must be one that Podium reads, but neither its extension {path.suffix!r} nor its "
-        f"contents tell which; set dataset.format to one of: {', '.join(FORMATS)}"
+        f"contents tell which; set dataset.format to one of: {', '.join(FORMATS.names())}"
     )
 
 
-def _looks_like_conll(head: bytes) -> bool:
-    lines = [line.split() for line in head.decode("utf-8", "replace").splitlines()[:-1][:500]]
-    rows = [line for line in lines if line and line[0] != "-DOCSTART-"]
-    if not rows or len(rows) == len(lines):
-        return False
-    tags = [row[-1] for row in rows]
-    return all(len(row) >= 2 and (tag == "O" or tag[:2] in ("B-", "I-")) for row, tag in zip(rows, tags, strict=True))
-
-
-def _of_directory(path: Path, task: Task | None) -> str:
-    entries = visible(path)
-    if any((path / marker).is_file() for marker in DATASETS_MARKERS):
-        return "datasets"
+def _of_directory(path: Path) -> type[Reader]:
+    entries, formats = visible(path), FORMATS.all()
+    for reader in formats:
+        if any((path / marker).is_file() for marker in reader.markers):
+            return reader
     files = [entry for entry in entries if entry.is_file()]
-    found = {_of_file(file, task) for file in files if file.suffix.lower() in EXTENSIONS}
+    found = {known.name: known for file in files if (known := _by_extension(file)) is not None}
     if len(found) > 1:
         raise DataError(
             f"the files of a data set directory must share one format, but {path} holds {', '.join(sorted(found))}; "
             "set dataset.format, or give the path of one file"
         )
     if found:
-        return found.pop()
-    if any(entry.is_dir() for entry in entries):
-        return "folder"
+        return found.popitem()[1]
+    for reader in formats:
+        if reader.sniffs_directory(entries):
+            return reader
     raise DataError(
         "a data set directory must hold one folder per label, data files, or a saved Hugging Face data set, but "
         f"{path} holds {len(files)} other files; set dataset.path to the file with the rows"
     )
+
+
+def _by_extension(path: Path) -> type[Reader] | None:
+    return next((reader for reader in FORMATS.all() if path.suffix.lower() in reader.extensions), None)
+
+
+def _resolve(config: DatasetConfig, role: Role, location: str) -> Source:
+    chosen = None if config.format == AUTO else FORMATS.get(config.format)
+    by_query = chosen is not None and chosen.by_query
+    if by_query != (config.query is not None):
+        of_query = " or ".join(reader.name for reader in FORMATS.all() if reader.by_query)
+        raise DataError(
+            f"dataset.query goes together with dataset.format={of_query}, but got format={config.format}, "
+            f"query={config.query!r}"
+        )
+    if chosen is not None and by_query and (role == "train" or "://" in location):
+        return Source(role, location, chosen.name)
+    field = "path" if role == "train" else f"{role}_path"
+    try:
+        path = locate(location)
+    except InputError as error:
+        raise DataError(f"dataset.{field}: {error}") from error
+    if not path.exists():
+        raise DataError(f"dataset.{field} must name an existing file or folder, but {path} does not exist")
+    if chosen is None or by_query:
+        chosen = FORMATS.get(infer_format(path, config.task))
+    return chosen.find(path, role)

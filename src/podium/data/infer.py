@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from podium.config.schema import DatasetConfig, Task
-from podium.data.formats import infer_format, visible
-from podium.data.readers import READERS, Reader
-from podium.data.readers.base import PEEK_ROWS
+from podium.data.formats import FORMATS, content_of, infer_format, resolve_sources
+from podium.data.readers.base import PEEK_ROWS, Reader
 from podium.data.rows import BadRow, Row
-from podium.data.sources import SPLIT_STEMS, resolve_sources
+from podium.data.sources import split_files, visible
 from podium.data.tags import invalid_tag
 from podium.errors import DataError, InputError
 
@@ -148,21 +147,18 @@ def _split_files(path: Path) -> dict[str, Path]:
     """Files of a directory that are named after splits, by `dataset` field; {} when they are not."""
     if not path.is_dir():
         return {}
-    files = [entry for entry in visible(path) if entry.is_file()]
-    found = {SPLIT_STEMS[file.stem.lower()]: file for file in files if file.stem.lower() in SPLIT_STEMS}
+    found = split_files([entry for entry in visible(path) if entry.is_file()])
     return {name: found[name] for name in ("path", "validation_path", "test_path") if name in found}
 
 
 def _reader(path: Path, main: Path, kind: str, task: Task | None, encodings: Mapping[str, str]) -> Reader:
-    config = DatasetConfig(
-        name=path.name, path=str(main), task=task or "text-classification", format=cast(Any, kind), **encodings
-    )
+    config = DatasetConfig(name=path.name, path=str(main), task=task or "text-classification", format=kind, **encodings)
     source = resolve_sources(config)[0]
-    return READERS[source.format](source, config)
+    return FORMATS.get(source.format)(source, config)
 
 
 def _fixed_task(kind: str, given: Task | None) -> Task:
-    fits: Sequence[Task] = sorted(READERS[kind].tasks)
+    fits = [task for task in _TASKS if content_of(task) in FORMATS.get(kind).contents]
     if given is not None and given not in fits:
         raise InputError(f"--task must fit the format, but {kind} holds rows for {fits[0]}, not {given}")
     return fits[0]

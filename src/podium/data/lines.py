@@ -6,11 +6,11 @@ import codecs
 import io
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from podium.config.schema import DatasetConfig
 from podium.data.rows import BadRow
+from podium.data.sources import SourceFile
 from podium.errors import DataError
 
 FALLBACK = "fallback"
@@ -79,7 +79,7 @@ def too_long(config: DatasetConfig) -> str:
     return f"is longer than dataset.max_row_bytes={config.max_row_bytes}; shorten the row or raise the limit"
 
 
-def text_lines(path: Path, name: str, config: DatasetConfig, notes: Counter[str]) -> Iterator[tuple[int, str] | BadRow]:
+def text_lines(file: SourceFile, config: DatasetConfig, notes: Counter[str]) -> Iterator[tuple[int, str] | BadRow]:
     """Yield `(number, line)` with its line end, or a `BadRow` for a line that is too long or undecodable.
 
     At most `max_row_bytes` of the file are held at a time. A byte order mark is removed.
@@ -88,24 +88,24 @@ def text_lines(path: Path, name: str, config: DatasetConfig, notes: Counter[str]
         DataError: the file cannot be opened, or is not in a multi-byte encoding such as UTF-16 at all.
     """
     try:
-        with path.open("rb") as raw:
+        with file.open() as raw:
             wide = "\n".encode(config.encoding) != b"\n"
             stream = cast(BinaryIO, io.BufferedReader(_Utf8(raw, config.encoding))) if wide else raw
             decoder = Decoder("utf-8" if wide else config.encoding, config.fallback_encoding, notes)
             for number, data in _bounded_lines(stream, config.max_row_bytes):
                 if data is None:
-                    yield BadRow(name, number, None, too_long(config))
+                    yield BadRow(file.name, number, None, too_long(config))
                     continue
                 try:
                     text = decoder.decode(data)
                 except UnicodeDecodeError as error:
-                    yield BadRow(name, number, None, undecodable(error))
+                    yield BadRow(file.name, number, None, undecodable(error))
                     continue
                 yield number, text.removeprefix("\ufeff") if number == 1 else text
     except UnicodeError as error:
-        raise DataError(f"{name} is not {config.encoding}: {error}; set dataset.encoding") from error
+        raise DataError(f"{file.name} is not {config.encoding}: {error}; set dataset.encoding") from error
     except OSError as error:
-        raise DataError(f"{name} cannot be read: {error}") from error
+        raise DataError(f"{file.name} cannot be read: {error}") from error
 
 
 def _bounded_lines(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes | None]]:

@@ -21,9 +21,10 @@ from podium.data.artifact import SPLITS
 from podium.data.documents import documents
 from podium.data.duplicates import Kept, keep_rows
 from podium.data.fingerprint import fingerprint
+from podium.data.formats import resolve_sources
 from podium.data.lines import FALLBACK, check_encodings
 from podium.data.partition import Partition, partition
-from podium.data.sources import Source, resolve_sources
+from podium.data.sources import Source
 from podium.data.staging import REWRITTEN, Staged, stage
 from podium.data.tags import entity_types, tag_list
 from podium.data.writing import write_artifact

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from podium.config.schema import DatasetConfig
+from podium.data.formats import open_reader
 from podium.data.index import RowIndex
 from podium.data.lines import FALLBACK
-from podium.data.readers import Reader, open_reader
+from podium.data.readers.base import Reader
 from podium.data.rows import BadRow, Row, row_id
 from podium.data.sources import Source
 from podium.data.validation import RowCheck, ValidRow

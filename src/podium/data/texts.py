@@ -7,9 +7,8 @@ from itertools import islice
 from typing import Any
 
 from podium.config.schema import DatasetConfig
-from podium.data.readers import open_reader
+from podium.data.formats import open_reader, resolve_sources
 from podium.data.rows import BadRow
-from podium.data.sources import resolve_sources
 from podium.data.staging import column_names
 from podium.errors import DataError
 

@@ -99,7 +99,6 @@ def space_of(name: str, **parameter: Any) -> dict[str, Any]:
         ({"backbones": {"1b": {"path": "x"}}}, "starts with a letter"),
         ({"backbones": {"a/b": {"path": "x"}}}, "got 'a/b'"),
         ({"dataset": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "leave rows to train on"),
-        ({"dataset": {"format": "sql"}}, "format=sql and query go together"),
         ({"selection": {"promotion": {"force": True}}}, "states its reason"),
         (
             {"hpo": {"max_trials": 3}, "selection": {"promotion": {"min_trials": 4}}},

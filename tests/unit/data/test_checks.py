@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from podium.data.fingerprint import fingerprint
-from podium.errors import DataError
+from podium.errors import DataError, InputError
 
 from .conftest import Configure, labelled, write_jsonl
 
@@ -152,6 +152,12 @@ def test_an_unknown_format(tmp_path: Path, prepared: Prepare) -> None:
     assert "'.xlsx'" in message and "jsonl, json, csv, tsv, parquet, conll, folder, sql, datasets" in message
 
 
+def test_a_format_that_does_not_exist(tmp_path: Path, configure: Configure) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", labelled(a=2, b=2))
+    with pytest.raises(InputError, match=r"dataset.format must be one of jsonl, .*'jsnl'; did you mean \"jsonl\"\?"):
+        fingerprint(configure(path, format="jsnl"))
+
+
 def test_a_format_that_cannot_hold_the_task(tmp_path: Path, prepared: Prepare) -> None:
     (tmp_path / "rows.csv").write_text("tokens,tags\n")
     message = refused(prepared, tmp_path / "rows.csv", task="ner")
@@ -187,6 +193,11 @@ def test_label_folders_one_level_too_deep(tmp_path: Path, prepared: Prepare) -> 
 
 
 class TestSql:
+    @pytest.mark.parametrize("fields", [{"format": "sql"}, {"query": "SELECT 1"}])
+    def test_a_query_belongs_to_its_format(self, tmp_path: Path, prepared: Prepare, fields: dict[str, str]) -> None:
+        path = write_jsonl(tmp_path / "rows.jsonl", labelled(a=2, b=2))
+        assert "dataset.query goes together with dataset.format=sql" in refused(prepared, path, **fields)
+
     def test_a_missing_database_is_not_created(self, tmp_path: Path, prepared: Prepare) -> None:
         message = refused(prepared, f"sqlite:///{tmp_path / 'no.db'}", format="sql", query="SELECT 1")
         assert "must name an existing database" in message and not (tmp_path / "no.db").exists()

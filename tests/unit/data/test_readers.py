@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.config.schema import DatasetConfig
-from podium.data.readers import READERS
+from podium.data.formats import FORMATS, open_reader, resolve_sources
 from podium.data.rows import Row
 
 from .conformance import ReaderContract, read
@@ -128,7 +128,7 @@ class TestSavedDatasetForNer(ReaderContract):
 
 def test_every_format_is_tested_against_the_contract() -> None:
     tested = {one.format for one in globals().values() if isinstance(one, type) and hasattr(one, "format")}
-    assert tested == set(READERS)
+    assert tested == set(FORMATS.names())
 
 
 def test_a_saved_dataset_dict_brings_its_own_splits(tmp_path: Path) -> None:
@@ -140,9 +140,6 @@ def test_a_saved_dataset_dict_brings_its_own_splits(tmp_path: Path) -> None:
         for name in ("train", "validation", "test")
     }
     DatasetDict(splits).save_to_disk(tmp_path / "saved")
-    from podium.data.readers import open_reader
-    from podium.data.sources import resolve_sources
-
     config = DatasetConfig(name="x", path=str(tmp_path / "saved"), task="text-classification")
     sources = resolve_sources(config)
     assert [source.role for source in sources] == ["train", "validation", "test"]

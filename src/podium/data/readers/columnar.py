@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from podium.data.readers.base import Reader, register
+from podium.data.readers.base import Content, Reader
 from podium.data.rows import BadRow, Row
+from podium.data.sources import Role, Source, SourceFile
 from podium.errors import DataError
 
 _BATCH_ROWS = 256
+_DICTIONARY = "dataset_dict.json"
+_STATE = "state.json"
 
 
-@register("parquet")
 class Parquet(Reader):
     """Apache Parquet: rows are read in small batches, and only the columns asked for."""
 
+    name = "parquet"
+    extensions = (".parquet", ".pq")
     unit = "row"
+
+    @classmethod
+    def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
+        return head.startswith(b"PAR1")
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per record; the number counts rows within its file."""
@@ -49,11 +59,44 @@ def _parquet(path: Path, name: str) -> Any:
         raise DataError(f"{name} must be a Parquet file, but cannot be read as one: {error}") from error
 
 
-@register("datasets")
 class SavedDataset(Reader):
-    """A folder that `datasets.Dataset.save_to_disk` wrote, memory-mapped; class numbers become class names."""
+    """A folder that `datasets.Dataset.save_to_disk` wrote, memory-mapped; class numbers become class names.
 
+    A saved `DatasetDict` is a folder with one such folder per split.
+    """
+
+    name = "datasets"
+    markers = (_DICTIONARY, _STATE)
     unit = "row"
+
+    @classmethod
+    def find(cls, path: Path, role: Role) -> Source:
+        if not (path / _DICTIONARY).is_file():
+            return cls._part(path, role, None)
+        splits = _splits_of(path)
+        if role not in splits and len(splits) > 1:
+            raise DataError(f"the saved data set {path} must have a split named {role!r}, but has {', '.join(splits)}")
+        return cls._part(path, role, role if role in splits else splits[0])
+
+    @classmethod
+    def implied(cls, train: Source, role: Role) -> Source | None:
+        path = Path(train.location)
+        if train.split in (None, role) or role not in _splits_of(path):
+            return None
+        return cls._part(path, role, role)
+
+    @classmethod
+    def _part(cls, path: Path, role: Role, split: str | None) -> Source:
+        """The rows of one split, or of a folder that holds a single data set."""
+        root = path if split is None else path / split
+        try:
+            names = [str(file["filename"]) for file in json.loads((root / _STATE).read_text())["_data_files"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{root} must be a folder that `datasets` saved, but its {_STATE} is not: {error}"
+            ) from error
+        files = [SourceFile(name, root / name) for name in [*names, "dataset_info.json"]]
+        return replace(cls._source(path, role, files), split=split)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per record."""
@@ -79,6 +122,13 @@ class SavedDataset(Reader):
             return datasets.load_from_disk(str(root if self.source.split is None else root / self.source.split))
         except Exception as error:
             raise DataError(f"{root} must be a folder that `datasets` saved, but cannot be loaded: {error}") from error
+
+
+def _splits_of(path: Path) -> list[str]:
+    try:
+        return [str(name) for name in json.loads((path / _DICTIONARY).read_text())["splits"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path / _DICTIONARY} must list the splits of a saved data set: {error}") from error
 
 
 def _class_names(feature: Any) -> Callable[[Any], Any]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import ClassVar
+from pathlib import Path
 
-from podium.config.schema import Task
 from podium.data.lines import text_lines, too_long
-from podium.data.readers.base import Reader, register
+from podium.data.readers.base import Content, Reader
 from podium.data.rows import BadRow, Row
 from podium.data.sources import SourceFile
 
@@ -15,12 +14,18 @@ DOCUMENT_START = "-DOCSTART-"
 """First column of a line that separates documents in CoNLL-2003 (Tjong Kim Sang and De Meulder, 2003)."""
 
 
-@register("conll")
 class Conll(Reader):
     """The first column of a line is the token, the last one its tag; tabs or spaces separate them."""
 
-    tasks: ClassVar[frozenset[Task]] = frozenset({"ner"})
+    name = "conll"
+    extensions = (".conll", ".bio", ".iob", ".iob2")
+    contents = frozenset[Content]({"tokens"})
     fixed_columns = ("tokens", "tags")
+
+    @classmethod
+    def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
+        """A file of no other format is taken for CoNLL where the task needs tokens."""
+        return content == "tokens" or _has_tags(head)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per sentence, numbered by the line of its first token; its document, by its `-DOCSTART-`."""
@@ -30,7 +35,7 @@ class Conll(Reader):
 
     def _sentences(self, file: SourceFile) -> Iterator[Row | BadRow]:
         sentence = _Sentence(file.name, self.config.max_row_bytes, too_long(self.config))
-        for item in text_lines(file.path, file.name, self.config, self.notes):
+        for item in text_lines(file, self.config, self.notes):
             if isinstance(item, BadRow):
                 sentence.reject(item)
                 continue
@@ -45,6 +50,16 @@ class Conll(Reader):
                 sentence.document = number
         if (row := sentence.finish()) is not None:
             yield row
+
+
+def _has_tags(head: bytes) -> bool:
+    """Whether the lines are sentences whose last column is a BIO tag."""
+    lines = [line.split() for line in head.decode("utf-8", "replace").splitlines()[:-1][:500]]
+    rows = [line for line in lines if line and line[0] != DOCUMENT_START]
+    if not rows or len(rows) == len(lines):
+        return False
+    tags = [row[-1] for row in rows]
+    return all(len(row) >= 2 and (tag == "O" or tag[:2] in ("B-", "I-")) for row, tag in zip(rows, tags, strict=True))
 
 
 def _columns(line: str) -> list[str]:

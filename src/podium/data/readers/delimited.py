@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from typing import ClassVar
 
-from podium.config.schema import DatasetConfig, Task
+from podium.config.schema import DatasetConfig
 from podium.data.lines import text_lines, too_long
-from podium.data.readers.base import Reader, register
+from podium.data.readers.base import Content, Reader
 from podium.data.rows import BadRow, Row
 from podium.data.sources import Source, SourceFile
 from podium.errors import DataError
@@ -22,7 +22,7 @@ class Delimited(Reader):
     its first line; reading goes on at the line after.
     """
 
-    tasks: ClassVar[frozenset[Task]] = frozenset({"text-classification"})
+    contents = frozenset[Content]({"text"})
     delimiter: ClassVar[str]
     literal: ClassVar[bool]
 
@@ -63,7 +63,7 @@ class Delimited(Reader):
         return header
 
     def _records(self, file: SourceFile) -> Iterator[tuple[int, list[str]] | BadRow]:
-        feed = _Feed(text_lines(file.path, file.name, self.config, self.notes), self.config.max_row_bytes)
+        feed = _Feed(text_lines(file, self.config, self.notes), self.config.max_row_bytes)
         width: int | None = None
         while True:
             parser = csv.reader(feed, delimiter=self.delimiter, strict=True)
@@ -95,15 +95,15 @@ class Delimited(Reader):
         return BadRow(file.name, number, None, reason)
 
 
-@register("csv")
 class Csv(Delimited):
     """Comma-separated values (RFC 4180)."""
 
+    name = "csv"
+    extensions = (".csv",)
     delimiter = ","
     literal = False
 
 
-@register("tsv")
 class Tsv(Delimited):
     """Tab-separated values.
 
@@ -111,6 +111,8 @@ class Tsv(Delimited):
     fields as the header.
     """
 
+    name = "tsv"
+    extensions = (".tsv", ".tab")
     delimiter = "\t"
     literal = True
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 from podium.data.lines import Decoder, text_lines, too_long, undecodable
-from podium.data.readers.base import Reader, register
+from podium.data.readers.base import Content, Reader
 from podium.data.rows import BadRow, Row
 from podium.data.sources import SourceFile
 from podium.errors import DataError
@@ -17,15 +19,22 @@ _ESCAPED = re.compile("[\udc80-\udcff]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
-@register("jsonl")
 class JsonLines(Reader):
     """One JSON object per line; blank lines are skipped."""
+
+    name = "jsonl"
+    extensions = (".jsonl", ".ndjson")
+
+    @classmethod
+    def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
+        first = _first_byte(head)
+        return first == b"{" or (path.suffix.lower() == ".json" and first != b"[")
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per line that is not blank."""
         self.notes.clear()
         for file in self.source.files:
-            for item in text_lines(file.path, file.name, self.config, self.notes):
+            for item in text_lines(file, self.config, self.notes):
                 if isinstance(item, BadRow):
                     yield item
                 elif not item[1].isspace():
@@ -41,9 +50,14 @@ class JsonLines(Reader):
         return _object(name, number, value)
 
 
-@register("json")
 class JsonArray(Reader):
     """One array of JSON objects, parsed element by element: the array as a whole is never held."""
+
+    name = "json"
+
+    @classmethod
+    def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
+        return path.suffix.lower() == ".json" and _first_byte(head) == b"["
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per element.
@@ -97,7 +111,7 @@ class JsonArray(Reader):
 
     def _text(self, file: SourceFile) -> Iterator[str]:
         try:
-            with file.path.open(encoding=self.config.encoding, errors="surrogateescape", newline="") as stream:
+            with io.TextIOWrapper(file.open(), self.config.encoding, "surrogateescape", newline="") as stream:
                 while chunk := stream.read(1 << 16):
                     yield chunk
         except UnicodeError as error:
@@ -163,6 +177,11 @@ class _Window:
         self._text = self._text[self._at :] + chunk
         self._at = 0
         return bool(chunk)
+
+
+def _first_byte(head: bytes) -> bytes:
+    """The first byte that is neither white space nor part of a byte order mark."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
 
 
 def _object(name: str, number: int, value: Any) -> Row | BadRow:

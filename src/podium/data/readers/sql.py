@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from podium.config.schema import Task
-from podium.data.readers.base import Reader, register
+from podium.data.readers.base import Content, Reader
 from podium.data.rows import BadRow, Row
 from podium.errors import DataError
-
-NAME = "query"
-"""Display name of the only source of a query."""
 
 _BATCH_ROWS = 500
 
 
-@register("sql")
 class SqlQuery(Reader):
     """`dataset.path` is a database URL, `dataset.query` a SELECT; results are streamed where the driver can."""
 
+    name = "sql"
+    contents = frozenset[Content]({"text"})
     unit = "row"
-    tasks: ClassVar[frozenset[Task]] = frozenset({"text-classification"})
+    by_query = True
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per record of the result; nothing is ever committed."""
         with _result(self.source.location, self.config.query or "") as result:
             names = tuple(result.keys())
             for number, values in enumerate(result, start=1):
-                yield Row(self.display, number, dict(zip(names, values, strict=True)))
+                yield Row(self._display, number, dict(zip(names, values, strict=True)))
 
     @property
-    def display(self) -> str:
-        """Display name of the result."""
-        return self.source.prefix + NAME
+    def _display(self) -> str:
+        return f"{self.source.prefix}query"
 
     def columns(self) -> tuple[str, ...]:
         """The names of the result's columns."""
         with _result(self.source.location, self.config.query or "") as result:
             return tuple(result.keys())
+
+    def digests(self) -> dict[str, str]:
+        """The digest of the columns and rows of the result."""
+        hasher = hashlib.sha256(json.dumps(self.columns()).encode())
+        for row in self.rows():
+            values = row.values if isinstance(row, Row) else {}
+            hasher.update(b"\n" + json.dumps(list(values.values()), default=repr).encode())
+        return {self._display: hasher.hexdigest()}
 
 
 @contextmanager
