@@ -148,7 +148,7 @@ def test_charts_have_size_and_marks(driver, pages, width):
         assert chart.size["width"] > 250
         assert chart.size["height"] > 40
         assert chart.accessible_name
-        marks = chart.find_elements(By.CSS_SELECTOR, "circle, .trial line")
+        marks = chart.find_elements(By.CSS_SELECTOR, "circle, .path line")
         assert marks
         assert all(max(mark.size["width"], mark.size["height"]) >= 8 for mark in marks)
 

@@ -17,7 +17,8 @@ class Cell:
         note: a second line in small type.
         tag: a short code behind the text, such as the code of a reason.
         share: from 0 to 1: the length of a bar behind the text or, in a matrix, the depth of the shading.
-        style: a CSS class of the report: `good`, `lost`, `right` (the diagonal of a matrix) or `wide`.
+        style: a CSS class of the report, such as `lost`, `code` or `wide`.
+        title: what is shown when a reader points at the cell.
     """
 
     text: str
@@ -25,11 +26,12 @@ class Cell:
     tag: str = ""
     share: float | None = None
     style: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table; the first cell is its heading.
+    """One row of a table.
 
     Attributes:
         mark: set behind the heading of the row that stands out, such as `★ winner`.
@@ -40,6 +42,11 @@ class Row:
     mark: str = ""
     muted: bool = False
 
+    @property
+    def all_cells(self) -> list[Cell]:
+        """The cells, plain texts among them included."""
+        return [one if isinstance(one, Cell) else Cell(one) for one in self.cells]
+
 
 @dataclass(frozen=True)
 class Table:
@@ -49,6 +56,7 @@ class Table:
         label: names the table for screen readers, and in Markdown.
         align: `l` or `r` for each column.
         caption: a line above the table.
+        heading: number of the column that names each row.
         style: `tight` for a table that is only as wide as its content, `matrix` for a shaded matrix of counts.
     """
 
@@ -57,6 +65,7 @@ class Table:
     align: str
     rows: Sequence[Row | Sequence[Cell | str]]
     caption: str = ""
+    heading: int = 0
     style: Literal["", "tight", "matrix"] = ""
     kind: ClassVar[str] = "table"
 

@@ -186,7 +186,7 @@ class DecisionRecord(Record):
     incumbent: Incumbent | None
     registered: dict[str, str] = {}
     pareto: dict[str, tuple[ParetoPoint, ...]] = {}
-    evidence: Evidence | None = None
+    evidence: Evidence
 
 
 class ReportRecord(Record):

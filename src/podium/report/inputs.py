@@ -1,12 +1,15 @@
-"""What a report is made from."""
+"""The records that a report is made from."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 
 from podium.records import (
     BenchmarkRecord,
+    Comparison,
     DataRecord,
     DecisionRecord,
     Interval,
@@ -16,8 +19,33 @@ from podium.records import (
     RunRecord,
     SelectionRecord,
     StudyRecord,
+    VariantCheck,
 )
-from podium.report.environment import versions
+
+PACKAGES = (
+    "podium",
+    "torch",
+    "transformers",
+    "datasets",
+    "scikit-learn",
+    "seqeval",
+    "optuna",
+    "mlflow",
+    "kfp",
+    "numpy",
+)
+"""Packages whose versions shape results and their speed."""
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, the platform and the installed packages, by name, without importing them."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 @dataclass(frozen=True)
@@ -67,7 +95,19 @@ class ReportInputs:
     @property
     def winner_test(self) -> Interval | None:
         """The held-out score of the winning variant's own predictions, or None when there is no winner."""
-        scores = self.decision.evidence.variant_scores if self.decision.evidence else ()
+        scores = self.decision.evidence.variant_scores
         chosen = (self.decision.winner, self.decision.winner_variant)
         own = next((score.test for score in scores if (score.backbone, score.variant) == chosen), None)
         return own or (self.winner.test if self.winner else None)
+
+    @property
+    def unbeaten(self) -> list[Comparison]:
+        """The winner against the baselines that it is not shown to beat, by the interval, as the decision judges."""
+        comparisons = self.decision.evidence.baseline_comparisons if self.winner else ()
+        return [one for one in comparisons if one.difference.low <= 0]
+
+    @property
+    def winner_check(self) -> VariantCheck | None:
+        """The winning variant against the eager model; None where the eager model wins, or nothing does."""
+        winner = (self.decision.winner, self.decision.winner_variant)
+        return next((one.check for one in self.benchmark.variants if (one.backbone, one.variant) == winner), None)

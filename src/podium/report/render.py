@@ -1,25 +1,17 @@
-"""Renders a run as one self-contained HTML page, as Markdown, and as figures."""
+"""Renders a run as one self-contained HTML page, as Markdown, and as figures for other tools."""
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from podium.display import numbers as text
-from podium.report.choice import as_good
 from podium.report.inputs import ReportInputs
-from podium.report.standing import against_baseline, finding
-from podium.report.views import View, view_of
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from podium.report.markdown import as_markdown
+from podium.report.page import Page, page_of
 
 HTML_FILE, MARKDOWN_FILE, METRICS_FILE = "report.html", "report.md", "metrics.json"
-_MARKDOWN = re.compile(r"([\\`*_\[\]|#~])")
 
 
 @dataclass(frozen=True)
@@ -38,72 +30,67 @@ class Rendered:
         (directory / METRICS_FILE).write_text(json.dumps(self.metrics, indent=1) + "\n", encoding="utf-8")
 
 
-class _Verbatim(str):
-    """Text that Markdown shows as it is, inside a fenced block."""
-
-
 def render(inputs: ReportInputs) -> Rendered:
-    """Render the report of a run.
+    """Render the report of a run."""
+    page = page_of(inputs)
+    return Rendered(as_html(page), as_markdown(page), _metrics(inputs))
 
-    The page needs nothing but itself: no script, no request, its style and charts inline; it follows the reader's
-    light or dark scheme and forbids by its own content policy what it does not need.
+
+def as_html(page: Page) -> str:
+    """The page as HTML that needs nothing but itself: no script and no request, its style and charts inline.
+
+    It follows the reader's light or dark scheme, and its content policy forbids what it does not need.
     """
-    view = view_of(inputs)
-    page = template_environment(autoescape=True).get_template("report.html.j2").render(view=view)
-    plain = template_environment(autoescape=False, finalize=_markdown).get_template("report.md.j2").render(view=view)
-    return Rendered(page, plain, _metrics(view))
-
-
-def template_environment(**options: Any) -> Environment:
-    """Templates of this folder, with the filters by which figures are written."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        **options,
     )
-    names = ("metric_name", "score", "signed", "bounds", "signed_bounds", "figure", "count", "parameter", "p_value")
-    more = ("p_equals", "duration", "field_name", "short", "percent", "share")
-    environment.filters |= {name: getattr(text, name) for name in (*names, *more)}
-    environment.filters |= {"finding": finding, "against_baseline": against_baseline, "as_good": as_good}
-    environment.filters["verbatim"] = lambda value: _Verbatim(value.replace("\n~~~", "\n ~~~"))
-    return environment
+    environment.filters["emphasised"] = _emphasised
+    return environment.get_template("page.html.j2").render(page=page)
 
 
-def _markdown(value: Any) -> str:
-    """Escape what Markdown or the HTML inside it would read as markup."""
-    if isinstance(value, _Verbatim):
-        return value
-    return _MARKDOWN.sub(r"\\\1", html.escape(" ".join(str(value).split()), quote=False))
+def _emphasised(text: str) -> Any:
+    """The text with what `**` surrounds emphasised."""
+    from markupsafe import Markup, escape
+
+    parts = text.split("**")
+    marked = [
+        Markup("<strong>{}</strong>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
+    ]
+    return Markup().join(marked)
 
 
-def _metrics(view: View) -> dict[str, float]:
-    """Figures that other tools read: the headline, and each champion's score and latency; unknown ones are left out."""
-    given, winner, measurement = view.given, view.winner, view.measurement
+def _metrics(given: ReportInputs) -> dict[str, float]:
+    """The headline, and each champion's score and latency; what is not known is left out."""
+    winner, test, measured = given.winner, given.winner_test, given.winner_measurement
     found: dict[str, float | None] = {
         "promoted": float(given.decision.verdict == "PROMOTE"),
         "test_rows": given.data.rows.get("test"),
         "trials": sum(len(study.trials) for study in given.studies),
     }
-    if winner and (test := view.choice.test):
+    if winner and test:
         found |= {"score": test.value, "score_low": test.low, "score_high": test.high, "size_mb": winner.size_mb}
-    if measurement:
+    if measured:
         found |= {
-            "latency_p50_ms": measurement.quantile_ms(0.5),
-            "latency_p90_ms": measurement.quantile_ms(0.9),
-            "throughput_per_second": measurement.throughput_per_second.value,
-            "memory_mb": measurement.peak_rss_mb,
-            "size_mb": measurement.size_mb,
+            "latency_p50_ms": measured.quantile_ms(0.5),
+            "latency_p90_ms": measured.quantile_ms(0.9),
+            "throughput_per_second": measured.throughput_per_second.value,
+            "memory_mb": measured.peak_rss_mb,
+            "size_mb": measured.size_mb,
         }
     found |= {f"baseline.{one.name}.score": one.test.value for one in given.selection.baselines}
-    for made in (one.made for one in view.measured.variants):
-        if made.check:
-            found[f"{made.backbone}.{made.variant}.score"] = made.check.score.value
-    for champion in view.champions:
-        found[f"{champion.entry.backbone}.score"] = champion.entry.test.value
-        for one in champion.measurements:
-            found[f"{champion.entry.backbone}.{one.variant}.latency_p50_ms"] = one.quantile_ms(0.5)
+    found |= {
+        f"{made.backbone}.{made.variant}.score": made.check.score.value
+        for made in given.benchmark.variants
+        if made.check
+    }
+    for entry in given.selection.leaderboard:
+        found[f"{entry.backbone}.score"] = entry.test.value
+        for one in given.measurements_of(entry):
+            found[f"{entry.backbone}.{one.variant}.latency_p50_ms"] = one.quantile_ms(0.5)
     return {name: value for name, value in found.items() if value is not None}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from podium.config.selection import PromotionConfig, SelectionConfig
-from podium.errors import InputError
 from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Measurement, Reason, Verdict, refit_of
 from podium.selection.winner import (
     CONSTRAINT_BROKEN,
@@ -112,8 +111,6 @@ def replay(record: DecisionRecord) -> tuple[Judgement, list[str]]:
     Raises:
         InputError: a champion in the evidence was not compared with the best.
     """
-    if record.evidence is None:
-        raise InputError(f"decision {record.key[:12]} keeps no evidence to replay: an older Podium made it")
     found = judge(record.evidence)
     winner = found.choice.winner
     recorded = {

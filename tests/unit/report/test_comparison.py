@@ -45,7 +45,7 @@ def test_the_page_says_what_was_not_measured() -> None:
     bare = {"measurement": None, "repetitions": (), "hardware": None}
     given = [entrant("old", 1, **bare), entrant("new", 2, **bare)]
     page = as_html(compare_runs(given, ()), given)
-    for said in ("No run has raw samples", "it takes <code>benchmark.scenarios=[grid]", "Fewer than two runs"):
+    for said in ("No run has raw samples", "it takes benchmark.scenarios=[grid]", "Fewer than two runs"):
         assert said in page
     assert "No run was measured" in page
     assert '<section id="checks"' not in page
@@ -63,15 +63,15 @@ def test_the_front_leaves_out_what_another_run_beats() -> None:
     chart = quality_plot(compare_runs(given, ()))
     assert chart is not None
     assert "on the front of latency p50: fast, good" in chart.alt
-    beaten = [curve.style for curve in chart.plots[0].curves if "beaten" in curve.style]
+    beaten = [mark.style for mark in chart.plots[0].marks if "beaten" in mark.style]
     assert beaten == ["run-1 beaten"]
 
 
 def test_distributions_rise_to_the_99th_percentile() -> None:
     chart = latency_plot(runs())
     assert chart is not None
-    for curve in chart.plots[0].curves:
-        assert all(line.x1 <= line.x2 and line.y1 >= line.y2 for line in curve.lines)
+    for line in chart.plots[0].lines:
+        assert all(x1 <= x2 and y1 <= y2 for (x1, y1), (x2, y2) in line.pieces)
     assert "old p50" in chart.alt
 
 
@@ -85,5 +85,6 @@ def test_throughput_is_drawn_for_runs_with_a_grid(grid: tuple[()] | None) -> Non
         assert chart is None
         return
     assert chart is not None
-    places = [mark.x for mark in chart.plots[0].curves[0].marks]
+    plot = chart.plots[0]
+    places = [plot.x.x(mark.x) for mark in plot.marks]
     assert places[1] - places[0] > places[2] - places[1], "batch sizes are on a scale of logarithms"

@@ -15,7 +15,6 @@ from podium.keys import Key
 from podium.records import (
     ArtifactRef,
     BenchmarkRecord,
-    DecisionRecord,
     MeasurementRecord,
     ModelRecord,
     Record,
@@ -238,7 +237,7 @@ def test_predictions_are_those_of_the_variant_where_it_has_its_own(stored: Store
 def test_decisions_without_their_parents_are_told(tmp_path: Path) -> None:
     key = Key.of("decision", of="lone")
     store = ArtifactStore(str(tmp_path))
-    lone = DecisionRecord(key=key.digest, verdict="HOLD", winner=None, reasons=(), incumbent=None)
+    lone = sample().decision.model_copy(update={"key": key.digest, "parents": {}, "winner": None})
     store.put(key, lone)
     with pytest.raises(InputError, match=r"one model of .* must be meant, but 0 are"):
         find_entrants([key.digest], store, tmp_path, lambda: pytest.fail("not asked"))

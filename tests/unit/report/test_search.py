@@ -15,8 +15,7 @@ from podium.hpo.space import (
     Space,
 )
 from podium.records import StudyRecord, TrialRecord
-from podium.report.charts import HEIGHT
-from podium.report.search_charts import SLICE_HEIGHT, Scale, history_chart, parallel_chart, slice_chart
+from podium.report.search import history_chart, parallel_chart, parameter_axis, slice_chart
 from tests.unit.hpo.test_space import inside, parameters
 
 SPACE = Space.of(
@@ -55,33 +54,34 @@ def study(*scores: float | None, direction: str = "maximize") -> StudyRecord:
 
 def test_history_marks_failures_the_best_and_the_spread():
     chart = history_chart(study(0.7, None, 0.9, 0.8))
-    assert [mark.style for mark in chart.marks] == ["first", "failed", "best", "first"]
-    best = chart.marks[2]
-    assert best.top < best.y < best.bottom
-    assert best.y == min(mark.y for mark in chart.marks)
+    marks = chart.plots[0].marks
+    assert [mark.style for mark in marks] == ["first", "failed", "best", "first"]
+    best = marks[2]
+    assert best.low < best.y < best.high
+    assert marks[1].y is None
+    assert best.y == max(mark.y for mark in marks if mark.y is not None)
     assert "2 with 0.900" in chart.alt
     assert "3 finished trials" in chart.alt
 
 
-@pytest.mark.parametrize(("direction", "rises"), [("maximize", [0.8, 0.9]), ("minimize", [0.6])])
-def test_best_so_far_only_improves(direction, rises):
-    chart = history_chart(study(0.7, 0.8, 0.6, 0.9, direction=direction))
-    flat = [line for line in chart.best if line.y1 == line.y2]
-    upright = [line for line in chart.best if line.x1 == line.x2]
-    assert len(upright) == len(rises)
-    assert flat[-1].x2 == chart.marks[-1].x
-    assert all((line.y2 < line.y1) == (direction == "maximize") for line in upright)
+@pytest.mark.parametrize(
+    ("direction", "best"), [("maximize", [0.7, 0.8, 0.8, 0.9]), ("minimize", [0.7, 0.7, 0.6, 0.6])]
+)
+def test_best_so_far_only_improves(direction, best):
+    (line,) = history_chart(study(0.7, 0.8, 0.6, 0.9, direction=direction)).plots[0].lines
+    assert dict(line.points) == dict(enumerate(best))
+    assert all(x1 == x2 or y1 == y2 for (x1, y1), (x2, y2) in line.pieces), "it is drawn as steps"
 
 
 def test_best_so_far_starts_at_the_first_success():
-    chart = history_chart(study(None, 0.8, 0.7))
-    assert [(line.x1, line.x2) for line in chart.best] == [(chart.marks[1].x, chart.marks[2].x)]
+    (line,) = history_chart(study(None, 0.8, 0.7)).plots[0].lines
+    assert line.points == ((1, 0.8), (2, 0.8))
 
 
 def test_many_trials_keep_few_labels():
     chart = history_chart(study(*[0.5 + number / 1000 for number in range(300)]))
-    assert len(chart.columns) <= 12
-    assert len(chart.marks) == 300
+    assert len(chart.plots[0].x.ticks) <= 12
+    assert len(chart.plots[0].marks) == 300
 
 
 def test_pruned_trials_are_shown_as_such_and_the_legend_names_only_what_is_drawn():
@@ -89,8 +89,9 @@ def test_pruned_trials_are_shown_as_such_and_the_legend_names_only_what_is_drawn
     assert [style for style, _ in history_chart(found).legend] == ["first", "best", "steps"]
     trials = (*found.trials[:2], found.trials[2].model_copy(update={"status": "pruned"}))
     chart = history_chart(found.model_copy(update={"trials": trials}))
-    assert chart.marks[2].style == "pruned"
-    assert chart.marks[2].title == "trial 2: 0.500 when it was stopped early"
+    mark = chart.plots[0].marks[2]
+    assert mark.style == "pruned"
+    assert mark.title == "trial 2: 0.500 when it was stopped early"
     assert ("pruned", "stopped early") in chart.legend
     assert "2 finished trials of tiny and 1 that were stopped early" in chart.alt
 
@@ -110,13 +111,12 @@ STUDY = searched(
 
 
 @given(parameter=parameters, share=st.floats(0, 1))
-def test_every_value_has_a_place_and_a_scale_has_few_labels(parameter, share):
-    scale = Scale(parameter)
-    value = inside(parameter, share)
-    assert 0 <= scale.share(value) <= 1
-    assert 0 <= scale.height(value) <= 1
-    assert 1 <= len(scale.ticks) <= 6
-    assert all(0 <= tick.at <= 1 and tick.label for tick in scale.ticks)
+def test_every_value_has_a_place_and_an_axis_has_few_labels(parameter, share):
+    for margin in (0.0, 0.5):
+        number, axis = parameter_axis(parameter, margin)
+        assert 0 <= axis.share(number(inside(parameter, share))) <= 1
+        assert 1 <= len(axis.ticks) <= 6
+        assert all(axis.low <= tick.value <= axis.high and tick.label for tick in axis.ticks)
 
 
 @pytest.mark.parametrize(
@@ -134,49 +134,49 @@ def test_every_value_has_a_place_and_a_scale_has_few_labels(parameter, share):
         (CategoricalParameter(tuple(range(20))), ["0", "4", "8", "12", "16"]),
     ],
 )
-def test_ticks_are_values_of_the_scale(parameter, labels):
-    assert [tick.label for tick in Scale(parameter).ticks] == labels
+def test_ticks_are_values_of_the_parameter(parameter, labels):
+    assert [tick.label for tick in parameter_axis(parameter)[1].ticks] == labels
 
 
-def test_a_log_scale_is_drawn_as_one():
-    scale = Scale(FloatParameter(1e-5, 1e-3, log=True))
-    assert (scale.share(1e-5), scale.share(1e-4), scale.share(1e-3)) == pytest.approx((0.0, 0.5, 1.0))
+def test_choices_keep_a_distance_from_the_ends_where_it_is_asked_for():
+    number, axis = parameter_axis(CategoricalParameter((8, 16, 32)), margin=0.5)
+    assert [axis.share(number(value)) for value in (8, 16, 32)] == pytest.approx([1 / 6, 1 / 2, 5 / 6])
+    number, axis = parameter_axis(CategoricalParameter((8, 16, 32)))
+    assert [axis.share(number(value)) for value in (8, 16, 32)] == [0.0, 0.5, 1.0]
 
 
 def test_slices_show_the_trials_that_have_the_parameter():
     chart = slice_chart(STUDY, SPACE)
-    by_name = {one.name: one for one in chart.slices}
+    by_name = {plot.name: plot for plot in chart.plots}
     assert {name: len(one.marks) for name, one in by_name.items()} == {
-        "batch_size": 3,
+        "batch size": 3,
         "dropout": 2,
-        "learning_rate": 3,
+        "learning rate (log)": 3,
     }
-    assert (by_name["learning_rate"].log, by_name["dropout"].log) == (True, False)
-    assert by_name["batch_size"].marks[-1].style == "best"
-    assert all(0 <= mark.y <= SLICE_HEIGHT for one in chart.slices for mark in one.marks)
+    assert by_name["batch size"].marks[-1].style == "best"
     assert "against batch size, dropout, learning rate" in chart.alt
 
 
 def test_a_line_goes_from_the_parameters_to_the_score_and_skips_what_a_trial_lacks():
     chart = parallel_chart(STUDY, SPACE)
-    assert [(axis.name, axis.bottom, axis.top) for axis in chart.axes] == [
+    assert [(one.name, one.bottom, one.top) for one in chart.coordinates] == [
         ("batch size", "8", "32"),
         ("dropout", "0", "0.4"),
         ("learning rate", "1e-05", "0.001"),
         ("macro F1", "0.500", "0.520"),
     ]
-    assert [tick.label for tick in chart.axes[0].between] == ["16"]
-    second, best = chart.lines[1:]
-    assert [(line.y1, line.y2) for line in second.segments] == [(0.0, 0.0), (0.0, 0.0), (0.0, 100.0)]
-    assert best.style == "best" and len(best.segments) == 1
-    assert best.segments[0].y2 == 0.0 and best.segments[0].y1 == HEIGHT
-    assert chart.lines[0].strength < second.strength < best.strength
+    assert [tick.label for tick in chart.coordinates[0].axis.ticks] == ["16"]
+    second, best = chart.paths[1:]
+    assert second.values == (2, 0.4, 1e-3, 0.51)
+    assert best.style == "best" and best.values == (1, None, 1e-5, 0.52)
+    assert len(chart.pieces(best)) == 1
+    assert chart.paths[0].strength < second.strength < best.strength
 
 
 def test_only_the_best_trials_of_a_long_study_are_lines():
     one = {"batch_size": 8, "dropout": 0.1, "learning_rate": 1e-4}
     chart = parallel_chart(searched(*[one] * 130), SPACE)
-    assert (len(chart.lines), chart.left_out) == (100, 30)
-    assert chart.lines[-1].title == "trial 129: 1.790"
+    assert len(chart.paths) == 100
+    assert chart.paths[-1].title == "trial 129: 1.790"
     low = parallel_chart(searched(*[one] * 130, direction="minimize", best=0), SPACE)
-    assert low.lines[-1].title == "trial 0: 0.500"
+    assert low.paths[-1].title == "trial 0: 0.500"

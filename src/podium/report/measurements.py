@@ -1,0 +1,322 @@
+"""The sections `Deployable variants` and `Benchmark`: what became of each variant, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import get_args
+
+from podium.config.benchmark import VariantName
+from podium.display import numbers
+from podium.display.blocks import Block, Cell, Facts, Row, Section, Table, Text
+from podium.display.charts import LOW_HEIGHT, Axis, IntervalChart, IntervalRow, Mark, Plot, PlotChart, Range
+from podium.records import BatchRate, Evidence, Interval, Measurement, ParetoPoint, Variant
+from podium.report.inputs import ReportInputs
+from podium.report.leaderboard import WINNER, scored
+from podium.selection.winner import UNITS, Candidate, contenders
+
+COSTS = {
+    "latency_p50_ms": "latency p50",
+    "latency_p90_ms": "latency p90",
+    "latency_p95_ms": "latency p95",
+    "memory_mb": "memory",
+    "size_mb": "size",
+    "energy_j": "energy per row",
+}
+"""Costs for people, by their names in the config."""
+
+_FRONT_LEGEND = {"best": "winner", "first": "on the front", "hollow": "another one is as good for less, or better"}
+_LIKE_MEDIAN = ("latency_p90_ms", "latency_p95_ms")
+"""Costs that are charted only where the decision is based on them: their charts look like the median's."""
+
+
+def title(measurement: Measurement | Variant) -> str:
+    """Backbone and variant."""
+    return f"{measurement.backbone} ({measurement.variant})"
+
+
+def variants_section(given: ReportInputs) -> Section:
+    """Every variant with its quality and its costs, and the fronts of quality against cost."""
+    items, variants = given.benchmark.measurements, given.benchmark.variants
+    blocks: list[Block] = [Text("The record of this run names no variants.")]
+    if variants:
+        lead = (
+            "Each form of a champion that was asked for, checked against the eager model on the held-out rows. Only "
+            "what passes is measured and may win."
+        )
+        columns = ("Variant", numbers.metric_name(given.selection.metric), "Against eager", "Size", "Latency p50")
+        rows = [_variant(one, given) for one in variants]
+        table = Table("Deployable variants", (*columns, "Throughput", "Memory", "Energy"), "lrrrrrrr", rows)
+        blocks = [Text(lead, "muted"), table]
+    asked = {one.variant for one in variants} | {one.variant for one in items}
+    if not_asked := [name for name in get_args(VariantName) if name not in asked]:
+        blocks.append(Text(f"Not asked for: {', '.join(not_asked)}.", "small"))
+    blocks += _notes("Energy", _said(items, lambda one: (one.energy_note,)))
+    if given.decision.pareto:
+        blocks.append(_tradeoffs(given))
+    return Section("Deployable variants", blocks)
+
+
+def _variant(made: Variant, given: ReportInputs) -> Row:
+    own = (made.backbone, made.variant, made.model_digest)
+    measured = next((one for one in given.benchmark.measurements if _identity(one) == own), None)
+    score, check = _score(made, given), made.check
+    status = f"{made.status}: {made.reason}" if made.reason else made.status
+    against: Cell | str = "reference" if made.variant == "eager" else "–"
+    if check:
+        same = f"{numbers.signed_bounds(check.difference)}\n{numbers.share(check.agreement)} same labels"
+        against = Cell(numbers.signed(check.difference.value), same)
+    costs: tuple[Cell | str, ...] = ("not measured", "–", "–", "–")
+    if measured:
+        device = measured.peak_device_mb
+        costs = (
+            _with_unit(measured.quantile_ms(0.5), "ms"),
+            _with_unit(measured.throughput_per_second.value, "/s"),
+            Cell(
+                _with_unit(measured.peak_rss_mb, "MB"),
+                "" if device is None else f"device {_with_unit(device, 'MB')}",
+            ),
+            _with_unit(measured.energy_j, "J"),
+        )
+    cells = (
+        Cell(title(made), status, made.code, style=f"state {made.status}"),
+        *(scored(score) if score else "–", against, _with_unit(made.size_mb, "MB"), *costs),
+    )
+    won = (made.backbone, made.variant) == (given.decision.winner, given.decision.winner_variant)
+    return Row(cells, WINNER if won else "")
+
+
+def _identity(one: Measurement) -> tuple[str, str, str]:
+    return one.backbone, one.variant, one.model_digest
+
+
+def _score(made: Variant, given: ReportInputs) -> Interval | None:
+    """As the decision saw it; as its check saw it for a variant that was no candidate."""
+    scores = given.decision.evidence.variant_scores
+    own = next((one.test for one in scores if (one.backbone, one.variant) == (made.backbone, made.variant)), None)
+    if own or made.check:
+        return own or (made.check.score if made.check else None)
+    eager = [one.test for one in given.selection.leaderboard if one.model_digest == made.model_digest]
+    return eager[0] if eager and made.variant == "eager" else None
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return numbers.MISSING if value is None else f"{numbers.figure(value)} {unit}"
+
+
+def _tradeoffs(given: ReportInputs) -> Section:
+    """The fronts that the decision recorded, drawn among all candidates that were measured."""
+    fronts = {
+        COSTS[name]: ", then ".join(_point(point, name) for point in front)
+        for name, front in given.decision.pareto.items()
+    }
+    chart = _front_chart(given, given.decision.evidence, fronts)
+    lead = (
+        "The Pareto front: no other candidate is as good for less, or better for as much. Quality is the test score of "
+        "each variant's own predictions."
+    )
+    return Section("What quality costs", [Text(lead, "small"), *([chart] if chart else []), Facts([*fronts.items()])])
+
+
+def _point(point: ParetoPoint, cost: str) -> str:
+    name = f"{point.backbone} ({point.variant})" if point.variant else point.backbone
+    return f"{name} {numbers.score(point.score)} at {_with_unit(point.cost, UNITS[cost])}"
+
+
+def _front_chart(given: ReportInputs, evidence: Evidence, fronts: dict[str, str]) -> PlotChart | None:
+    every = contenders(evidence.leaderboard, evidence.measurements, evidence.policy, evidence.variant_scores)
+    candidates = [one for one in every if one.measurement]
+    if len(candidates) < 2:
+        return None
+    scores = Axis.over((one.test.value for one in candidates), 3)
+    winner = (given.decision.winner, given.decision.winner_variant)
+    plots = tuple(
+        _front_plot(name, {(point.backbone, point.variant) for point in front}, candidates, scores, winner)
+        for name, front in given.decision.pareto.items()
+        if name not in _LIKE_MEDIAN or name == evidence.policy.cost
+    )
+    drawn = {mark.style for plot in plots for mark in plot.marks}
+    legend = tuple((style, label) for style, label in _FRONT_LEGEND.items() if style in drawn)
+    said = "; ".join(f"{cost}: {points}" for cost, points in fronts.items())
+    metric = numbers.metric_name(given.selection.metric)
+    return PlotChart(f"{metric} against each cost; on the front, cheapest first: {said}", plots, legend)
+
+
+def _front_plot(
+    cost: str,
+    front: set[tuple[str, str | None]],
+    candidates: Sequence[Candidate],
+    scores: Axis,
+    winner: tuple[str | None, str | None],
+) -> Plot:
+    """Score against one cost; the front and the winner are drawn last, above the others."""
+    marks = []
+    for one in candidates:
+        value, identity = one.quantity(cost), (one.entry.backbone, one.variant)
+        if value is not None:
+            style = "best" if identity == winner else "first" if identity in front else "hollow"
+            said = f"{one.name}: {numbers.score(one.test.value)} at {_with_unit(value, UNITS[cost])}"
+            marks.append(Mark(value, one.test.value, style, said))
+    marks.sort(key=lambda mark: list(_FRONT_LEGEND).index(mark.style), reverse=True)
+    across = Axis.over((0.0, *(mark.x for mark in marks)), 3)
+    return Plot(f"{COSTS[cost]}, {UNITS[cost]}", across, scores, marks=tuple(marks), height=LOW_HEIGHT)
+
+
+def benchmark_section(given: ReportInputs) -> Section:
+    """Latency, throughput and the other scenarios, then the hardware they were measured on."""
+    items = given.benchmark.measurements
+    blocks: list[Block] = [Text("Nothing was measured.")]
+    if items:
+        lead = "Measured in fresh processes on rows with the data set's own lengths; latency one row at a time."
+        blocks = [Text(lead, "muted")]
+        if unstable := ", ".join(title(one) for one in items if one.unstable):
+            blocks.append(Text(f"Unstable, the reasons are below: {unstable}.", "warning"))
+        blocks += [latency_chart(items), _latency_table(given), *_scenarios(given)]
+        blocks += [Text(f"{', '.join(names)}: {note}", "small") for note, names in _said(items, lambda one: one.notes)]
+        blocks += _notes("MFU", _said(items, lambda one: (one.mfu_note,)))
+    hardware = [(numbers.field_name(name), value) for name, value in given.benchmark.hardware.items()]
+    blocks.append(Section("Hardware", [Facts(hardware, narrow=True)]))
+    names = dict.fromkeys(name for one in items for name in one.environment)
+    if names:
+        facts = [(numbers.field_name(name), _environment(items, name)) for name in names]
+        blocks.append(Section("What else may explain a difference between measurements", [Facts(facts)], "closed"))
+    return Section("Benchmark", blocks)
+
+
+def _environment(items: Iterable[Measurement], name: str) -> str:
+    values = _said(items, lambda one: (one.environment.get(name, ""),))
+    return "; ".join(f"{value} ({', '.join(names)})" if len(values) > 1 else value for value, names in values)
+
+
+def _notes(about: str, said: list[tuple[str, list[str]]]) -> list[Text]:
+    """Notes with what they are about, and the measurements where they differ."""
+    several = len(said) > 1
+    return [Text(f"{f'{about} of ' + ', '.join(names) if several else about}: {n}.", "small") for n, names in said]
+
+
+def _said(items: Iterable[Measurement], texts: Callable[[Measurement], Iterable[str]]) -> list[tuple[str, list[str]]]:
+    """Texts, each with the measurements it is about; empty ones are left out."""
+    found: dict[str, list[str]] = {}
+    for one in items:
+        for said in texts(one):
+            if said:
+                found.setdefault(said, []).append(title(one))
+    return list(found.items())
+
+
+def latency_chart(measurements: Sequence[Measurement]) -> IntervalChart:
+    """Median and 90th percentile of latency with their intervals, per measured variant."""
+    legend = {"first": "median (p50)", "second": "90th percentile (p90)"}
+    rows = []
+    for one in measurements:
+        found = {item.q: item for item in one.latency}
+        kept = [(style, found[q]) for q, style in zip((0.5, 0.9), legend, strict=True) if q in found]
+        figures = " / ".join(numbers.figure(item.value_ms) for _, item in kept)
+        ranges = tuple(Range(style, item.value_ms, item.low_ms, item.high_ms) for style, item in kept)
+        rows.append(IntervalRow(title(one), f"{figures} ms", ranges))
+    drawn = {item.style for row in rows for item in row.ranges}
+    return IntervalChart(
+        f"Latency p50 / p90: {'; '.join(f'{row.label} {row.figures}' for row in rows)}",
+        "ms",
+        tuple(rows),
+        tuple((style, name) for style, name in legend.items() if style in drawn),
+        from_zero=True,
+    )
+
+
+def _latency_table(given: ReportInputs) -> Table:
+    items = given.benchmark.measurements
+    quantiles = sorted({quantile.q for one in items for quantile in one.latency})
+    repeated = given.run.config.benchmark.repetitions > 1
+    with_mfu = any(one.mfu is not None for one in items)
+
+    def row(one: Measurement) -> Row:
+        own = {item.q: item for item in one.latency}
+        varies = f"medians vary by {numbers.share(one.latency_cv)}" if repeated else ""
+        cells = (
+            Cell(title(one), tag="unstable" if one.unstable else ""),
+            *(_bounded(own[q].value_ms, own[q].low_ms, own[q].high_ms) if q in own else "–" for q in quantiles),
+            *(Cell(numbers.count(one.latency_samples), varies), _rate(one.throughput_per_second)),
+            numbers.duration(one.load_seconds),
+            *([numbers.MISSING if one.mfu is None else numbers.share(one.mfu)] if with_mfu else []),
+        )
+        return Row(cells, _mark(one, given))
+
+    columns = (
+        *("Variant", *(f"p{round(q * 100)}" for q in quantiles), "Samples"),
+        *(f"Throughput, batch {items[0].batch_size}", "Load", *(["MFU"] if with_mfu else [])),
+    )
+    caption = "Latency in milliseconds; a quantile is shown where the sample supports it."
+    align = "l" + "r" * (len(columns) - 1)
+    return Table("Benchmark", columns, align, [row(one) for one in items], caption)
+
+
+def _mark(one: Measurement, given: ReportInputs) -> str:
+    return WINNER if one == given.winner_measurement else ""
+
+
+def _bounded(value: float, low: float, high: float, unit: str = "") -> Cell:
+    return Cell(f"{numbers.figure(value)}{unit}", f"{numbers.figure(low)} to {numbers.figure(high)}")
+
+
+def _rate(interval: Interval, unit: str = " /s") -> Cell:
+    return _bounded(interval.value, interval.low, interval.high, unit)
+
+
+def _scenarios(given: ReportInputs) -> list[Section]:
+    """The scenarios other than latency and throughput, of those variants that they were measured for."""
+    items = given.benchmark.measurements
+    servers = [one for one in items if one.server]
+    cold_starts = [one for one in items if one.cold_start]
+    grids = [one for one in items if one.grid]
+    found = [(servers, _servers), (cold_starts, _cold_starts), (grids, _grids)]
+    return [section(measured, given) for measured, section in found if measured]
+
+
+def _servers(items: Sequence[Measurement], given: ReportInputs) -> Section:
+    rows, notes = [], []
+    for one in items:
+        assert one.server
+        server = one.server
+        cells = (
+            *(title(one), f"p{round(server.q * 100)} within {numbers.figure(server.bound_ms)} ms"),
+            _rate(server.per_second) if server.per_second else "none",
+            numbers.MISSING if server.utilisation is None else numbers.percent(server.utilisation),
+            numbers.count(server.arrivals),
+        )
+        rows.append(Row(cells, _mark(one, given)))
+        notes += [Text(f"{title(one)}: {server.note}", "small")] if server.note else []
+    lead = (
+        "The highest rate of random (Poisson) arrivals at which one worker keeps latency, waiting included, within the "
+        "bound."
+    )
+    columns = ("Variant", "Bound", "Rate held", "Of what it can do", "Arrivals a probe")
+    return Section("Behind a queue", [Text(lead, "small"), Table("Server scenario", columns, "llrrr", rows), *notes])
+
+
+def _cold_starts(items: Sequence[Measurement], given: ReportInputs) -> Section:
+    rows = []
+    for one in items:
+        assert one.cold_start
+        cold = one.cold_start
+        parts = (cold.imports, cold.load, cold.first_answer, cold.total)
+        rows.append(Row((title(one), *(_rate(part, "") for part in parts)), _mark(one, given)))
+    lead = "From the start of a process to its first answer, in seconds; files lie in the page cache."
+    table = Table("Cold start", ("Variant", "Imports", "Load", "First answer", "Total"), "lrrrr", rows)
+    return Section("Cold start", [Text(lead, "small"), table])
+
+
+def _grids(items: Sequence[Measurement], given: ReportInputs) -> Section:
+    sizes = sorted({rate.batch_size for one in items for rate in one.grid})
+    rows = []
+    for one in items:
+        for length in dict.fromkeys(rate.length for rate in one.grid):
+            found: dict[int, BatchRate] = {rate.batch_size: rate for rate in one.grid if rate.length == length}
+            tokens = sum(rate.tokens for rate in found.values()) / len(found)
+            own = Cell(
+                "as in the data" if length is None else str(length), f"{numbers.figure(tokens)} tokens on average"
+            )
+            rates = (_rate(found[size].rows_per_second) if size in found else "–" for size in sizes)
+            rows.append((title(one), own, *rates))
+    name = "Throughput by batch size and length"
+    columns = ("Variant", "Length", *(f"Batch {size}" for size in sizes))
+    return Section(name, [Table(name, columns, "l" + "r" * (len(columns) - 1), rows)], "closed")
