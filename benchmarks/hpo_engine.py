@@ -22,11 +22,12 @@ import psutil
 from synthetic import SyntheticTrial, experiment
 
 from podium.devices.machine import available_cores
-from podium.execution.workers import TRAINING, WorkerPool
+from podium.execution.workers import WorkerPool
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.ledger import TrialLedger
 from podium.records import TrialRecord
 from podium.store.store import ArtifactStore
+from podium.training.launch import PRELOAD
 
 
 def study(pool: WorkerPool, algorithm: str, trials: int, parallel: int, seconds: float) -> list[float]:
@@ -80,7 +81,7 @@ def main() -> None:
     parser.add_argument("--algorithms", nargs="+", default=["random", "tpe"])
     arguments = parser.parse_args()
     workers = available_cores()
-    preload = (TRAINING, "podium.hpo.trial", "podium.store.store")
+    preload = (PRELOAD, "podium.hpo.trial", "podium.store.store")
     with WorkerPool(workers, preload=preload) as pool, tempfile.TemporaryDirectory() as directory:
         pool.submit(time.time, log=Path(directory) / "log.txt").wait(120)
         for algorithm, trials in itertools.product(arguments.algorithms, arguments.trials):

@@ -32,12 +32,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from podium.benchmarking.launch import repeat, worker_environment
+from podium.benchmarking.launch import repeat
 from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import deal, sample_rows
 from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
 from podium.benchmarking.subject import Subject
 from podium.config.benchmark import BenchmarkConfig
+from podium.execution.environment import inference_environment
 from podium.inference.predictor import Predictor, PredictorSpec
 from podium.inference.rows import Row
 from podium.selection.estimates import Entrant
@@ -182,7 +183,7 @@ def both_loops(predictor: Predictor, own: Sequence[Row]) -> list[float]:
 def in_process(loop: str, spec_file: Path) -> list[float]:
     """What `bare_loop` or `both_loops` gives in a process like that of a repetition."""
     command = [sys.executable, __file__, "--loop", loop, "--spec", str(spec_file)]
-    environment = {**os.environ, **worker_environment(1)}
+    environment = {**os.environ, **inference_environment(1)}
     done = subprocess.run(command, capture_output=True, check=True, text=True, env=environment)
     found: list[float] = json.loads(done.stdout)
     return found

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from podium.execution.environment import training_environment
 from podium.execution.workers import WorkerPool
+from podium.training.launch import PRELOAD
 
 FRESH = (
     "import torch, transformers; from transformers import Trainer; torch.ones(8).sum(); import time; print(time.time())"
@@ -37,7 +38,7 @@ def forked_worker(pool: WorkerPool, log: Path) -> float:
 
 
 def main(fresh: int = 5, forked: int = 20) -> None:
-    with tempfile.TemporaryDirectory() as directory, WorkerPool(1) as pool:
+    with tempfile.TemporaryDirectory() as directory, WorkerPool(1, preload=[PRELOAD]) as pool:
         log = Path(directory) / "log.txt"
         warm_up = time.time()
         pool.submit(time.time, log=log).wait(120)

@@ -11,7 +11,7 @@ from typing import Any
 
 from objective import evaluate
 
-from podium.execution.workers import TRAINING, WorkerPool
+from podium.execution.workers import WorkerPool
 from podium.hpo.algorithms import Algorithm
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine
@@ -21,6 +21,7 @@ from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter,
 from podium.hpo.study import best_trial, run_study
 from podium.records import Scalar
 from podium.store.store import ArtifactStore
+from podium.training.launch import PRELOAD
 
 SPACES = {
     "bbc": {
@@ -59,7 +60,7 @@ def main() -> None:
     output = Path(task["output"])
     ledger = TrialLedger(ArtifactStore(str(output / "store")).documents("ledger"))
     common = ("podium.hpo.trial", "podium.store.store")
-    threads, preload = (None, common) if task["workload"] == "short" else (1, (TRAINING, *common))
+    threads, preload = (None, common) if task["workload"] == "short" else (1, (PRELOAD, *common))
     with WorkerPool(task["parallel"], threads, preload) as pool:
         # The trial must be importable in a worker, which this file, being the main module, is not.
         from podium_search import Evaluated as Imported

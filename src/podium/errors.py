@@ -101,6 +101,22 @@ class BenchmarkError(PodiumError):
     """A measurement could not be taken or cannot support what was asked of it."""
 
 
+def disk_full_message(error: object, place: object = "", elsewhere: str = "") -> str:
+    """What to tell a user whose disk or quota is full.
+
+    Args:
+        error: what the system said.
+        place: a file or directory on that disk, where it is known.
+        elsewhere: how to choose another disk, such as "set store=DIRECTORY on another disk".
+    """
+    holds = f" that holds {place}" if place else ""
+    choose = f", or {elsewhere}," if elsewhere else ""
+    return (
+        f"the disk{holds} is full ({error}); free some space{choose} and run the same command again: what is finished "
+        "is kept"
+    )
+
+
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that a disk or a quota is full.
 

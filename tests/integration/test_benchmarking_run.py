@@ -169,9 +169,10 @@ def test_the_worker_measures_ner_as_a_command_of_its_own(tmp_path: Path) -> None
     sentences = [["EU", "rejects", "German", "call"], ["Peter", "Blackburn"]] * 10
     told = spec(save_model(tmp_path / "ner", "ner", TAGS), tmp_path, task="ner", labels=TAGS, rows=sentences)
     (tmp_path / "spec.json").write_text(told.model_dump_json())
-    command = [sys.executable, "-m", "podium.benchmarking.worker", "--spec", str(tmp_path / "spec.json")]
+    command = [sys.executable, "-m", "podium.benchmarking.worker"]
+    command += ["--spec", str(tmp_path / "spec.json"), "--result", str(told.output)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
-    result = RepetitionResult.model_validate_json(told.output.read_bytes())
+    result = RepetitionResult.model_validate(json.loads(told.output.read_bytes())["result"])
     assert len(result.latency_ns) == 20
     assert result.tokens == [len(sentence) + 2 for sentence in sentences]
 
@@ -231,8 +232,8 @@ def test_a_damaged_model_ends_in_one_error_with_the_log(damaged: Path, tmp_path:
     with pytest.raises(BenchmarkError) as caught:
         benchmark([subject(damaged)], ["a text"], "text-classification", CONFIG, tmp_path)
     message = str(caught.value)
-    assert f"repetition-0 of the benchmark of {damaged} failed: SafetensorError" in message
-    assert f"end of {tmp_path / 'tiny-eager' / 'repetition-0.log'}:" in message
+    assert f"repetition-0 of the benchmark of {damaged} failed with SafetensorError" in message
+    assert f"log: {tmp_path / 'tiny-eager' / 'repetition-0.log'}" in message
     assert "Traceback" in (tmp_path / "tiny-eager" / "repetition-0.log").read_text()
     assert not _children(), "the other repetitions were stopped"
 
@@ -250,7 +251,7 @@ def test_two_models_take_turns_on_the_same_rows(model_dir: Path, rows: list[str]
 
 def test_one_damaged_model_of_two_is_the_error(model_dir: Path, damaged: Path, tmp_path: Path) -> None:
     subjects = [subject(model_dir, "whole"), subject(damaged, "broken")]
-    with pytest.raises(BenchmarkError, match=f"repetition-0 of the benchmark of {damaged} failed: SafetensorError"):
+    with pytest.raises(BenchmarkError, match=f"repetition-0 of the benchmark of {damaged} failed with SafetensorError"):
         benchmark(subjects, ["a text"], "text-classification", CONFIG, tmp_path)
     assert not _children()
     assert not list(tmp_path.glob("whole-eager/*.result.json"))
@@ -259,8 +260,8 @@ def test_one_damaged_model_of_two_is_the_error(model_dir: Path, damaged: Path, t
 def test_a_killed_repetition_says_so(model_dir: Path, tmp_path: Path) -> None:
     with RepetitionProcess(spec(model_dir, tmp_path), tmp_path, "repetition-0") as process:
         os.kill(_children()[0].pid, signal.SIGKILL)
-        with pytest.raises(BenchmarkError, match="was killed by SIGKILL; the machine may have run out of memory"):
-            process.await_ready(30)
+        with pytest.raises(BenchmarkError, match="was ended by SIGKILL"):
+            process.await_ready(300)
 
 
 def test_a_repetition_that_takes_too_long_is_stopped(model_dir: Path, tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_a_repetition_that_takes_too_long_is_stopped(model_dir: Path, tmp_path: 
         RepetitionProcess(spec(model_dir, tmp_path), tmp_path, "repetition-1") as process,
         pytest.raises(BenchmarkError, match=r"did not end its turn within 0\.05 s and was stopped"),
     ):
-        process.await_ready(60)
+        process.await_ready(300)
         process.turn(0.05)
     assert not _children()
 
@@ -292,8 +293,7 @@ process = RepetitionProcess(spec, Path(sys.argv[2]), "repetition-0")
 print(process._process.pid, flush=True)
 process.await_ready(120)
 if sys.argv[3] == "measuring":
-    process._process.stdin.write(b"\\n")
-    process._process.stdin.flush()
+    process._turns.send("load")
     time.sleep(1.0)
 os._exit(9)
 """
@@ -302,7 +302,7 @@ os._exit(9)
     command = [sys.executable, "-c", script, str(tmp_path / "told.json"), str(tmp_path), when]
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     assert answer.returncode == 9
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while psutil.pid_exists(int(answer.stdout)):
         assert time.monotonic() < deadline, "the worker outlived its parent"
         time.sleep(0.1)

@@ -28,6 +28,7 @@ from podium.records import RunRecord, StoppingRule, StudyRecord, TrialRecord
 from podium.stages.hpo import hpo
 from podium.stages.prepare import prepare_data
 from podium.store.store import ArtifactStore
+from podium.training.launch import PRELOAD
 from podium.training.spec import TrainingSpec
 
 pytestmark = pytest.mark.integration
@@ -42,7 +43,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("slots")))
         patch.setattr("tempfile.tempdir", None)
-        with WorkerPool(2) as pool:
+        with WorkerPool(2, preload=[PRELOAD]) as pool:
             yield pool
 
 

@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 from podium.training.launch import run_training
 from podium.training.spec import TrainingSpec
-run_training(TrainingSpec.read(Path(sys.argv[1])), Path(sys.argv[2]))
+run_training(TrainingSpec.model_validate_json(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2]))
 """
 
 

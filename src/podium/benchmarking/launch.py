@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import chain
-from multiprocessing.connection import wait as wait_for
+from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from podium.benchmarking.spec import PHASES, AnySpec, RepetitionFailure
-from podium.errors import BenchmarkError
-from podium.execution.environment import training_environment
+from podium.benchmarking.spec import PHASES, AnySpec
+from podium.errors import BenchmarkError, ComputationFailed
+from podium.execution.environment import inference_environment
+from podium.execution.failures import Purpose, excerpt
+from podium.execution.launch import Process, command, result_of
+from podium.jsonfile import write_text
 from podium.records.base import Frozen
 
 M = TypeVar("M", bound=Frozen)
@@ -26,14 +25,10 @@ _START_SECONDS = 300.0
 _LOAD_SECONDS = 600.0
 _AHEAD = 4
 _POLL_SECONDS = 1.0
-_LONGEST_REPLY = 64
-_TAIL_LINES = 15
 
 
 class RepetitionProcess:
     """A worker process that has been started and waits for its turn; a context manager that ends it.
-
-    It leads a process group of its own, which is killed as a whole, and it ends by itself when this process dies.
 
     Attributes:
         phase: what it waits to do; None before it is ready and once it has ended.
@@ -45,24 +40,23 @@ class RepetitionProcess:
         Args:
             turns: whether it waits for its turns; otherwise it measures at once, its own start included.
         """
-        self._spec, self._name = spec, name
-        self._file, self.log = folder / f"{name}.json", folder / f"{name}.log"
-        self._file.write_text(spec.model_dump_json())
-        spec.output.unlink(missing_ok=True)
+        self._spec = spec
+        self._purpose = Purpose(f"{name} of the benchmark of {spec.model_dir}")
         self.phase: str | None = None
-        self._replies, theirs = os.pipe()
-        with self.log.open("wb") as log:
-            how = ["--turns", str(theirs)] if turns else ["--started", str(time.monotonic_ns())]
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "podium.benchmarking.worker", "--spec", str(self._file), *how],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=worker_environment(spec.threads),
-                start_new_session=True,
-                pass_fds=(theirs,),
+        file, log = folder / f"{name}.json", folder / f"{name}.log"
+        write_text(file, spec.model_dump_json())
+        spec.output.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
+        self._turns, theirs = Pipe()
+        how = ["--turns", str(theirs.fileno())] if turns else ["--started", str(time.monotonic_ns())]
+        with theirs:
+            self._process = Process(
+                [*command("podium.benchmarking.worker", file, spec.output), *how],
+                log,
+                purpose=self._purpose,
+                environment=inference_environment(spec.threads),
+                pass_fds=(theirs.fileno(),),
             )
-        os.close(theirs)
 
     def __enter__(self) -> Self:
         return self
@@ -78,9 +72,9 @@ class RepetitionProcess:
         Raises:
             BenchmarkError: it ended, or was not ready after `seconds`.
         """
-        self._hear(seconds, "was not ready after {} s")
+        self._await_phase(seconds, "was not ready after {} s")
         if self.phase is None:
-            raise self._failure()
+            self._outcome()
 
     def turn(self, seconds: float) -> None:
         """Let the worker measure until it gives up its turn, for the next `phase`, or has ended.
@@ -88,54 +82,48 @@ class RepetitionProcess:
         Raises:
             BenchmarkError: it failed, was killed, or did neither within `seconds`.
         """
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.write(b"\n")
-            self._process.stdin.flush()
-        self._hear(seconds, "did not end its turn within {} s and was stopped")
+        with suppress(OSError):
+            self._turns.send(self.phase)
+        self._await_phase(seconds, "did not end its turn within {} s and was stopped")
         if self.phase is None and self._process.wait() != 0:
-            raise self._failure()
+            self._outcome()
 
     def result(self, kind: type[M]) -> M:
         """What the worker, which has ended, measured; `kind` is that of the result."""
-        return kind.model_validate_json(self._spec.output.read_bytes())
+        return kind.model_validate(self._outcome())
 
-    def _hear(self, seconds: float, late: str) -> None:
+    def stop(self) -> None:
+        """End the worker and all that it started; harmless when it has ended."""
+        self._process.stop()
+        self._turns.close()
+
+    def _await_phase(self, seconds: float, late: str) -> None:
         """Wait for the next phase, or for the end of the worker."""
         deadline = time.monotonic() + seconds
-        while not wait_for([self._replies], min(_POLL_SECONDS, max(0.0, deadline - time.monotonic()))):
-            if self._process.poll() is not None:  # what it had started may still hold the pipe
+        while not self._turns.poll(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic()))):
+            if self._process.wait(0) is not None:  # what it had started may still hold the pipe
                 self.phase = None
                 return
             if time.monotonic() >= deadline:
                 self.stop()
-                raise BenchmarkError(self._message(late.format(f"{seconds:g}")))
-        self.phase = os.read(self._replies, _LONGEST_REPLY).decode().strip() or None
+                what = late.format(f"{seconds:g}")
+                raise BenchmarkError(f"{self._purpose.name} {what}\n{excerpt(self._process.log)}")
+        try:
+            self.phase = self._turns.recv()
+        except (EOFError, OSError):
+            self.phase = None
 
-    def stop(self) -> None:
-        """End the worker's process group if it still runs; harmless when it does not."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
-            os.close(self._replies)
+    def _outcome(self) -> Any:
+        """What the worker wrote as its result.
 
-    def _failure(self) -> BenchmarkError:
-        code = self._process.wait()
-        if self._spec.output.exists():
-            return BenchmarkError(
-                self._message(f"failed: {RepetitionFailure.model_validate_json(self._spec.output.read_bytes()).error}")
-            )
-        if code < 0:
-            hint = "; the machine may have run out of memory" if code == -signal.SIGKILL else ""
-            return BenchmarkError(self._message(f"was killed by {signal.Signals(-code).name}{hint}"))
-        return BenchmarkError(self._message(f"ended with exit code {code}"))
-
-    def _message(self, what: str) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-        tail = "\n".join(f"  {line}" for line in lines) or "  (empty)"
-        return f"{self._name} of the benchmark of {self._spec.model_dir} {what}\nend of {self.log}:\n{tail}"
+        Raises:
+            BenchmarkError: it has none.
+        """
+        self._process.wait()
+        try:
+            return result_of(self._process, self._spec.output)
+        except ComputationFailed as error:
+            raise BenchmarkError(str(error)) from error
 
 
 def repeat(
@@ -228,14 +216,3 @@ def start_anew(specs: Sequence[AnySpec], kind: type[M], folder: Path, name: str)
             process.turn(_START_SECONDS + _LOAD_SECONDS)
             results.append(process.result(kind))
     return results
-
-
-def worker_environment(threads: int) -> dict[str, str]:
-    """The environment of a training with `threads` threads, without what only a training wants.
-
-    A deployed tokenizer uses its threads, and does not trade cuBLAS workspace for determinism.
-    """
-    variables = training_environment(threads)
-    del variables["CUBLAS_WORKSPACE_CONFIG"]
-    parallel = "true" if threads > 1 else "false"
-    return {**variables, "RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": parallel}

@@ -22,11 +22,11 @@ NextTurn = Callable[[Phase], None]
 """Gives up the turn, if there was one, and returns once the process may go on with what it names."""
 
 
-class WorkerCall(Frozen):
+class WorkerSpec(Frozen):
     """What every worker process is told.
 
     Attributes:
-        output: where the worker writes its result or a `RepetitionFailure`.
+        output: file for the result or the error of the worker.
         cores: CPUs the process is bound to once its libraries are imported; empty: any.
     """
 
@@ -34,7 +34,7 @@ class WorkerCall(Frozen):
     cores: tuple[int, ...] = ()
 
 
-class RepetitionSpec(PredictorSpec, WorkerCall):
+class RepetitionSpec(PredictorSpec, WorkerSpec):
     """One repetition of a measurement.
 
     Attributes:
@@ -52,7 +52,7 @@ class RepetitionSpec(PredictorSpec, WorkerCall):
     alternates: bool = False
 
 
-class GridSpec(PredictorSpec, WorkerCall):
+class GridSpec(PredictorSpec, WorkerSpec):
     """One repetition of throughput over batch sizes and lengths.
 
     Attributes:
@@ -68,7 +68,7 @@ class GridSpec(PredictorSpec, WorkerCall):
     max_seconds: float
 
 
-class ServerSpec(PredictorSpec, WorkerCall):
+class ServerSpec(PredictorSpec, WorkerSpec):
     """One repetition of the search for the highest rate that holds a latency bound; see `server.search`."""
 
     kind: Literal["server"] = "server"
@@ -80,7 +80,7 @@ class ServerSpec(PredictorSpec, WorkerCall):
     seed: int
 
 
-class ColdStartSpec(PredictorSpec, WorkerCall):
+class ColdStartSpec(PredictorSpec, WorkerSpec):
     """One start to the first answer.
 
     Attributes:
@@ -91,7 +91,7 @@ class ColdStartSpec(PredictorSpec, WorkerCall):
     rows: list[Row]
 
 
-class GenerationSpec(WorkerCall):
+class GenerationSpec(WorkerSpec):
     """One repetition of generating with a causal language model.
 
     Attributes:
@@ -226,9 +226,3 @@ class GenerationResult(Frozen):
     peak_rss_mb: float
     peak_device_mb: float | None
     environment: dict[str, str] = {}
-
-
-class RepetitionFailure(Frozen):
-    """Why a repetition has no result."""
-
-    error: str

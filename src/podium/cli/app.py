@@ -15,7 +15,7 @@ from podium.cli.compare import compare
 from podium.cli.hpo import app as hpo_app
 from podium.cli.hpo import must_exist
 from podium.cli.registry import history, promote, replay, rollback
-from podium.errors import PodiumError, is_disk_full
+from podium.errors import PodiumError, disk_full_message, is_disk_full
 
 app = typer.Typer(
     name="podium",
@@ -156,9 +156,5 @@ def main() -> None:
     except OSError as error:
         if not is_disk_full(error):
             raise
-        typer.echo(
-            f"error: the disk is full ({error}); free some space, or choose another place with output=DIR, and run the "
-            "same command again: what is stored is kept",
-            err=True,
-        )
+        typer.echo(f"error: {disk_full_message(error, elsewhere='choose another place with output=DIR')}", err=True)
         sys.exit(1)

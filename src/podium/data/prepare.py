@@ -7,7 +7,6 @@ file per split.
 
 from __future__ import annotations
 
-import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from podium.data.sources import Source
 from podium.data.staging import REWRITTEN, Staged, stage
 from podium.data.tags import entity_types, tag_list
 from podium.data.writing import write_artifact
-from podium.errors import DataError, StoreError
+from podium.errors import DataError, StoreError, disk_full_message, is_disk_full
 
 
 @dataclass(frozen=True)
@@ -138,9 +137,9 @@ def _disk_space(output: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_disk_full(error):
             raise
         raise StoreError(
-            f"preparing needs about twice the size of the data set below {output}, but the disk is full; free space or "
-            "choose another output or store"
+            "preparing needs room for about twice the size of the data set, but "
+            + disk_full_message(error, output, "choose another output or store")
         ) from error

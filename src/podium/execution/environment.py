@@ -1,18 +1,8 @@
-"""The environment of every process that trains."""
+"""The environment variables of processes that compute."""
 
 from __future__ import annotations
 
 import os
-
-WATCH_PARENT = "PODIUM_WATCH_PARENT"
-"""Set for a training whose standard input its launcher holds open: when that closes, the training ends itself."""
-
-MAIN_NAME = "PODIUM_MAIN_NAME"
-MAIN_FILE = "PODIUM_MAIN_FILE"
-"""Tell the fork server which main module its clients run (see `main_module`)."""
-
-SERVER_PARENT = "PODIUM_SERVER_PARENT"
-"""Tells the fork server which process it ends with (see `orphan`)."""
 
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -24,21 +14,40 @@ _THREADS = (
 
 
 def training_environment(threads: int, seed: int = 0) -> dict[str, str]:
-    """This process's environment, changed for a training.
+    """This process's environment, changed for a training that gives the same result each time.
 
-    Backbones are local directories by the time a training starts, so the hub stays out of it.
+    Backbones are local directories by the time a training starts, so the hub is switched off.
 
     Args:
         threads: threads of every numeric library.
         seed: seeds Python's hashing.
     """
     return {
-        **os.environ,
-        **dict.fromkeys(_THREADS, str(threads)),
+        **_environment(threads),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONHASHSEED": str(seed % (1 << 32)),
-        "PYTHONUNBUFFERED": "1",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    }
+
+
+def inference_environment(threads: int) -> dict[str, str]:
+    """This process's environment, changed for a model that predicts as it would when deployed.
+
+    Its tokenizer uses all threads, and cuBLAS does not trade workspace for determinism.
+    """
+    return {
+        **_environment(threads),
+        "TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false",
+        "RAYON_NUM_THREADS": str(threads),
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def _environment(threads: int) -> dict[str, str]:
+    return {
+        **os.environ,
+        **dict.fromkeys(_THREADS, str(threads)),
+        "PYTHONUNBUFFERED": "1",
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -1,10 +1,11 @@
-"""Why a training ended: errors as JSON between processes, and exit codes turned into typed errors."""
+"""Why a process ended: errors as JSON between processes, and exit codes turned into typed errors."""
 
 from __future__ import annotations
 
 import shutil
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from podium import errors
@@ -16,75 +17,88 @@ from podium.errors import (
     PodiumError,
     ProcessKilled,
     StoreError,
+    disk_full_message,
     is_disk_full,
 )
 
 _TAIL_LINES = 15
 _FULL_BYTES = 64 << 10
-_OTHERS_SIGNALS = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-"""What ends a process from outside; other signals are crashes of its own."""
-_DISK_FULL = (
-    "a training must be able to write its files, but the disk is full ({}); free some space and run the same command "
-    "again: what is finished or checkpointed is kept"
-)
+_SIGNALS_FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+"""Other signals are crashes of the process itself."""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a process is for, in the words of its errors.
+
+    Attributes:
+        name: the subject of a sentence, such as "the training".
+        memory_advice: what the user can do when it runs out of memory, such as "lower training.batch_size".
+        time_advice: what the user can do when it runs out of time.
+    """
+
+    name: str = "the process"
+    memory_advice: str = ""
+    time_advice: str = ""
+
+
+PROCESS = Purpose()
 
 
 def describe(error: BaseException) -> dict[str, str]:
     """An exception as JSON that `rebuild` understands.
 
-    A full disk becomes a StoreError whatever the library made of it: the training is not to blame, and can go on once
-    there is room.
+    A full disk becomes a StoreError, whatever the library made of it: the computation can be repeated when there is
+    room.
     """
     if is_disk_full(error) and not isinstance(error, StoreError):
-        return {
-            "type": StoreError.__name__,
-            "message": _DISK_FULL.format(error),
-        }
+        return {"type": StoreError.__name__, "message": disk_full_message(error)}
     return {"type": type(error).__name__, "message": str(error)}
 
 
-def rebuild(failure: Mapping[str, str], log: Path | None) -> PodiumError:
-    """The typed error that a training described; one that Podium did not raise becomes a ComputationFailed.
+def rebuild(failure: Mapping[str, str], log: Path | None, purpose: Purpose = PROCESS) -> PodiumError:
+    """The typed error that a process described; one that Podium did not raise becomes a ComputationFailed.
 
-    Input errors stand for themselves; the others name the log, if the training had one of its own.
+    The message names the log, if the process had one of its own, except for input errors, which the log explains no
+    further.
     """
     kind = getattr(errors, failure["type"], None)
     if isinstance(kind, type) and issubclass(kind, InputError):
         return kind(failure["message"])
     if isinstance(kind, type) and issubclass(kind, PodiumError):
         return kind(failure["message"] if log is None else f"{failure['message']}\nlog: {log}")
-    return ComputationFailed(f"the training failed with {failure['type']}: {failure['message']}\n{excerpt(log)}")
+    return ComputationFailed(f"{purpose.name} failed with {failure['type']}: {failure['message']}\n{excerpt(log)}")
 
 
-def death(exit_code: int, log: Path | None, kills_before: int) -> PodiumError:
-    """The error of a process that ended without saying why.
+def death(
+    exit_code: int, log: Path | None, kills_before: int, purpose: Purpose = PROCESS
+) -> ComputationFailed | StoreError:
+    """The error of a process that ended without a result.
 
     Args:
         exit_code: negative for a signal.
-        log: of the process; None when its parent's is its own.
+        log: of the process; None if it has none of its own.
         kills_before: `out_of_memory_kills()` when the process started.
+        purpose: what the error calls the process.
     """
+    name, end = purpose.name, f"\n{excerpt(log)}"
     if _is_disk_full(log):
-        return StoreError(_DISK_FULL.format("it could not say how it ended"))
+        return StoreError(disk_full_message("and so the process could not write why it ended"))
     if exit_code >= 0:
-        return ComputationFailed(f"the training ended with exit code {exit_code} and no result\n{excerpt(log)}")
-    name = signal_name(-exit_code)
+        return ComputationFailed(f"{name} ended with exit code {exit_code} and no result{end}")
     if -exit_code != signal.SIGKILL:
-        kind = KilledFromOutside if -exit_code in _OTHERS_SIGNALS else ProcessKilled
-        return kind(f"the training was ended by {name}\n{excerpt(log)}")
+        kind = KilledFromOutside if -exit_code in _SIGNALS_FROM_OUTSIDE else ProcessKilled
+        return kind(f"{name} was ended by {signal_name(-exit_code)}{end}")
     if out_of_memory_kills() > kills_before:
-        return OutOfMemory(
-            "a training must fit into memory, but the kernel's out-of-memory killer ended it; lower "
-            f"training.batch_size, training.max_length or hpo.parallel_trials\n{excerpt(log)}"
-        )
+        advice = f"; {purpose.memory_advice}" if purpose.memory_advice else ""
+        return OutOfMemory(f"{name} must fit into memory, but the kernel's out-of-memory killer ended it{advice}{end}")
     return KilledFromOutside(
-        "the training was ended by SIGKILL: by hand, or by an out-of-memory killer that left no trace here\n"
-        f"{excerpt(log)}"
+        f"{name} was ended by SIGKILL, by hand or by an out-of-memory killer that left no trace here{end}"
     )
 
 
 def _is_disk_full(log: Path | None) -> bool:
-    """Whether there is no room left where a training writes its log, and so could not write why it ended."""
+    """Whether the disk has no room for the log, so that the process could not write why it ended."""
     try:
         return log is not None and shutil.disk_usage(log.parent).free < _FULL_BYTES
     except OSError:

@@ -1,11 +1,8 @@
-"""Calls in forks of this process: all it has loaded is there at once, and what one call does harms no other."""
+"""Calls in forks of this process, which start with all that it has loaded and cannot harm each other."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 import traceback
 from collections.abc import Callable, Iterable
 from multiprocessing import connection
@@ -13,13 +10,20 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
 from typing import Any, TypeVar
 
-from podium.execution.failures import death, describe, out_of_memory_kills, rebuild
+from podium.execution.failures import PROCESS, Purpose, death, describe, out_of_memory_kills, rebuild
+from podium.execution.parent import end_with_parent
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def fork_each(function: Callable[[T], R], items: Iterable[T], at_once: int, on_result: Callable[[T, R], None]) -> None:
+def fork_each(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    at_once: int,
+    on_result: Callable[[T, R], None],
+    purpose: Purpose = PROCESS,
+) -> None:
     """Call `function(item)` for every item in a fork of its own, at most `at_once` at a time.
 
     Results travel pickled; what the forks print goes where this process prints. The forks are gone when this returns
@@ -27,7 +31,8 @@ def fork_each(function: Callable[[T], R], items: Iterable[T], at_once: int, on_r
     compute yet: a fork inherits none of them.
 
     Args:
-        on_result: called here with an item and its result as each call ends.
+        on_result: called in this process with an item and its result as each call ends.
+        purpose: what errors call one fork.
 
     Raises:
         PodiumError: what a call raised; an exception that is not Podium's comes as ComputationFailed.
@@ -50,9 +55,9 @@ def fork_each(function: Callable[[T], R], items: Iterable[T], at_once: int, on_r
                 del running[answer]
                 answer.close()
                 if outcome is None:
-                    raise death(process.exitcode or 0, None, kills)
+                    raise death(process.exitcode or 0, None, kills, purpose)
                 if "error" in outcome:
-                    raise rebuild(outcome["error"], None)
+                    raise rebuild(outcome["error"], None, purpose)
                 on_result(item, outcome["result"])
     finally:
         for answer, (_, process) in running.items():
@@ -79,9 +84,8 @@ def _received(answer: Connection) -> dict[str, Any] | None:
 
 
 def _call(answer: Connection, function: Callable[[T], R], item: T) -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    # A fork keeps the pipe ends of its older siblings open, so they end after the younger ones.
+    end_with_parent()
     outcome: dict[str, Any]
     try:
         outcome = {"result": function(item)}
@@ -90,9 +94,3 @@ def _call(answer: Connection, function: Callable[[T], R], item: T) -> None:
         outcome = {"error": describe(error)}
     answer.send(outcome)
     answer.close()
-
-
-def _die_with(sentinel: int) -> None:
-    # A fork keeps the ends of its older siblings open, which notice once the younger ones are gone.
-    connection.wait([sentinel])
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -21,14 +22,14 @@ from typing import Any, Self
 
 from podium.errors import TimeLimitExceeded
 from podium.execution.descendants import kill_descendants
-from podium.execution.environment import MAIN_FILE, MAIN_NAME, SERVER_PARENT, training_environment
-from podium.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
+from podium.execution.environment import training_environment
+from podium.execution.failures import PROCESS, Purpose, death, describe, excerpt, out_of_memory_kills, rebuild
+from podium.execution.parent import end_with_parent
 from podium.execution.slots import core_slots
 
-TRAINING = "podium.training.preload"
-"""The module that loads torch, transformers and the training modules."""
+FORK_SERVER = "PODIUM_FORK_SERVER"
+"""What the fork server is to prepare, as JSON (see `podium.execution.fork_server`)."""
 
-_FIRST, _LAST = "podium.execution.orphan", "podium.execution.main_module"
 _HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Put what the server loads into huge pages, where the kernel gives them: their table is quick to copy in a fork."""
 
@@ -47,10 +48,13 @@ _server_lock = threading.Lock()
 class WorkerCall:
     """One function call in a worker process of its own, made by `WorkerPool.submit`. To be used from one thread."""
 
-    def __init__(self, process: ForkServerProcess, request: Connection, answer: Connection) -> None:
+    def __init__(
+        self, process: ForkServerProcess, request: Connection, answer: Connection, purpose: Purpose = PROCESS
+    ) -> None:
         self._process = process
         self._request = request
         self._answer = answer
+        self._purpose = purpose
         self._log = Path(os.devnull)
         self._kills = 0
         self._outcome: dict[str, Any] | None = None
@@ -89,12 +93,12 @@ class WorkerCall:
         if self._outcome is None:
             self.kill()
             raise TimeLimitExceeded(
-                f"a call must end within {timeout} s, but was killed after that\n{excerpt(self._log)}"
+                f"{self._purpose.name} must end within {timeout} s, but was killed after that\n{excerpt(self._log)}"
             )
         if "error" in self._outcome:
-            raise rebuild(self._outcome["error"], self._log)
+            raise rebuild(self._outcome["error"], self._log, self._purpose)
         if "exit_code" in self._outcome:
-            raise death(self._outcome["exit_code"], self._log, self._kills)
+            raise death(self._outcome["exit_code"], self._log, self._kills, self._purpose)
         return self._outcome["result"]
 
     def kill(self) -> None:
@@ -158,7 +162,7 @@ class WorkerCall:
 
 
 class WorkerPool:
-    """Runs functions in forks of a server that has loaded torch, transformers and the training modules (see `preload`).
+    """Runs functions in forks of a server that has the modules loaded which they need.
 
     Every call gets a fresh fork, so none sees what another left behind, and holds as many machine-wide core slots as it
     has threads while it runs. Jobs end with this process, even when it is killed, and with the pool.
@@ -167,19 +171,23 @@ class WorkerPool:
     needs, and happens while calls run.
     """
 
-    def __init__(self, size: int, threads: int | None = 1, preload: Sequence[str] = (TRAINING,)) -> None:
+    def __init__(
+        self, size: int, threads: int | None = 1, preload: Sequence[str] = (), purpose: Purpose = PROCESS
+    ) -> None:
         """Start the server in the background; the first call waits for its imports.
 
         Args:
             size: most calls at a time; `submit` waits for one to end.
             threads: threads of every numeric library in a call. None is for calls that only start other programs: they
-                keep this process's environment, take no core slots and have no torch.
+                keep this process's environment and take no core slots.
             preload: modules that the server imports, so that no call has to. A process has one server, and its first
                 pool decides.
+            purpose: what errors call one call.
         """
         self._size = size
         self._threads = threads
         self._preload = preload
+        self._purpose = purpose
         self._calls: list[WorkerCall] = []
         self._waiting: list[WorkerCall] = []
         self._context = multiprocessing.get_context("forkserver")
@@ -229,7 +237,7 @@ class WorkerPool:
                     raise
         receiver.close()
         sender.close()
-        return WorkerCall(process, request, answer)
+        return WorkerCall(process, request, answer, self._purpose)
 
     def running(self) -> list[WorkerCall]:
         """The calls that have not ended, in the order they were submitted."""
@@ -266,8 +274,16 @@ def _environment(threads: int | None) -> dict[str, str]:
 def _start_server(threads: int | None, preload: Sequence[str]) -> None:
     """Have the fork server, one per process, run with the environment that its libraries read when they are loaded."""
     with _server_lock:
-        forkserver.set_forkserver_preload([_FIRST, *preload, _LAST])
-        wanted = {**_environment(threads), **_main_module(), **_HUGE_PAGES, SERVER_PARENT: str(os.getpid())}
+        forkserver.set_forkserver_preload(["podium.execution.fork_server"])
+        # How `multiprocessing` will name this process's main module to its workers.
+        main = spawn.get_preparation_data("worker")
+        prepared = {
+            "parent": os.getpid(),
+            "preload": list(preload),
+            "main_name": main.get("init_main_from_name"),
+            "main_file": main.get("init_main_from_path"),
+        }
+        wanted = {**_environment(threads), **_HUGE_PAGES, FORK_SERVER: json.dumps(prepared)}
         before = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
         try:
@@ -280,13 +296,6 @@ def _start_server(threads: int | None, preload: Sequence[str]) -> None:
                     os.environ[name] = value
 
 
-def _main_module() -> dict[str, str]:
-    """How `multiprocessing` will name this process's main module to its workers."""
-    told = spawn.get_preparation_data("worker")
-    names = {MAIN_NAME: told.get("init_main_from_name"), MAIN_FILE: told.get("init_main_from_path")}
-    return {variable: value for variable, value in names.items() if value}
-
-
 def _kill_all(*lists: list[WorkerCall]) -> None:
     for calls in lists:
         for call in list(calls):
@@ -296,9 +305,7 @@ def _kill_all(*lists: list[WorkerCall]) -> None:
 def _run_call(request: Connection, answer: Connection) -> None:
     """Wait for a request, make the call that it describes and send the outcome; end when the pool closes before."""
     os.setsid()
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
+    end_with_parent()
     try:
         pickled = request.recv_bytes()
     except EOFError:
@@ -325,23 +332,14 @@ def _run_call(request: Connection, answer: Connection) -> None:
 
 @contextmanager
 def _cores(threads: int | None) -> Iterator[None]:
-    """Use so many cores, which this waits for; None waits for none."""
+    """Wait for so many free cores and use them; None uses no cores of its own."""
     if threads is None:
         yield
         return
-    import torch
-
-    torch.set_num_threads(threads)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
     with core_slots(threads):
         yield
-
-
-def _die_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    try:
-        kill_descendants()
-    finally:
-        os.killpg(0, signal.SIGKILL)
 
 
 def _redirect_output(log: Path) -> None:

@@ -21,7 +21,7 @@ class BuildSpec(Frozen):
         metric: the quality that is compared.
         margin: the loss of quality from which on a variant fails.
         seed: of the bootstrap and of the choice of rows whose logits are compared.
-        output: directory that gets a folder per variant: `model`, `predictions`, and `result.json` written last.
+        output: directory that gets a folder per variant, with `model` and `predictions`.
     """
 
     eager: PredictorSpec

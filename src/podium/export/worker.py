@@ -1,19 +1,17 @@
-"""Makes and checks variants of one model: `python -m podium.export.worker --spec FILE`."""
+"""The program that makes and checks variants of one model (see `podium.execution.program`)."""
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
-import sys
-import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from podium.config.benchmark import VariantName
 from podium.data.artifact import DataArtifact
 from podium.errors import ModelError, is_disk_full
 from podium.evaluation.predictions import Predictions
+from podium.execution import program
 from podium.export.check import NOT_FINITE, Rows, check, compare_logits, compared_rows, logits_of, predict, verdict
 from podium.export.make import make_bf16, make_int8, make_onnx
 from podium.export.spec import BuildSpec, Built
@@ -26,17 +24,13 @@ _log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build every variant of the spec file; a result is written for each, whatever becomes of it."""
-    parser = argparse.ArgumentParser(prog="python -m podium.export.worker", description=__doc__)
-    parser.add_argument("--spec", type=Path, required=True, help="JSON file of a BuildSpec")
-    spec = BuildSpec.model_validate_json(parser.parse_args(arguments).spec.read_bytes())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    build(spec)
-    return 0
+    """Build every variant of the spec file and write how it ended for each; returns the exit code."""
+    options = program.argument_parser("podium.export.worker", "Build variants.").parse_args(arguments)
+    return program.run(options, BuildSpec.model_validate_json, build)
 
 
-def build(spec: BuildSpec) -> None:
-    """Make and check the variants one after another.
+def build(spec: BuildSpec) -> dict[str, Any]:
+    """Make and check the variants one after another; the result is a `Built` as JSON for each.
 
     Raises:
         OSError: the disk is full.
@@ -44,6 +38,7 @@ def build(spec: BuildSpec) -> None:
     """
     EagerPredictor.prepare(spec.eager)
     builder = _Builder(spec)
+    results: dict[str, Any] = {}
     for variant in spec.variants:
         started = time.monotonic()
         try:
@@ -56,9 +51,8 @@ def build(spec: BuildSpec) -> None:
                 raise
             _log.exception("%s of %s could not be built", variant, spec.eager.model_dir)
             built = Built(code=BUILD, reason=f"it could not be built: {_first_line(error)}")
-        built = built.model_copy(update={"seconds": time.monotonic() - started})
-        (spec.output / variant).mkdir(parents=True, exist_ok=True)
-        (spec.output / variant / "result.json").write_text(built.model_dump_json())
+        results[variant] = {**built.model_dump(mode="json"), "seconds": time.monotonic() - started}
+    return results
 
 
 class _Builder:
@@ -124,16 +118,5 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
-def _end_with_parent() -> None:
-    """Wait until the launcher, which holds the other end of our standard input, is gone."""
-    while os.read(0, 1024):
-        pass
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # the results are written; taking torch down tidily would cost most of a second
+    program.end(main())

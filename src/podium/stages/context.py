@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from podium.errors import PodiumError, is_disk_full
+from podium.errors import PodiumError, disk_full_message, is_disk_full
 from podium.events import ENV_STEP, emit
 
 ENV_RUN_DIR = "PODIUM_RUN_DIR"
@@ -67,7 +67,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     elif isinstance(error, (SystemExit, KeyboardInterrupt)):
         message, code = "stopped by a signal", 130
     elif is_disk_full(error):
-        message, code = f"the disk is full ({error}); free some space and run the same command again", 1
+        message, code = disk_full_message(error), 1
     else:
         message, code = f"{type(error).__name__}: {error}", 1
     return {

@@ -77,11 +77,13 @@ def _ledger_name(run: RunRecord, key: str) -> str:
 
 
 def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_name: str, prior: Prior) -> StudyRecord:
-    from podium.execution.workers import TRAINING, WorkerPool
+    from podium.execution.failures import Purpose
+    from podium.execution.workers import WorkerPool
     from podium.hpo.engines.embedded import EmbeddedEngine
     from podium.hpo.fold_models import BestFoldModels
     from podium.hpo.trial import CrossValidationTrial
     from podium.models.backbone import check_backbone
+    from podium.training.launch import PRELOAD, TRAINING
 
     config = step.config
     experiment = experiment_of(config, backbone)
@@ -108,8 +110,9 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
         trials = run_study(experiment, ledger, katib_engine(step, data, backbone, trial, prefix), track, about)
         best = best_trial(trials, experiment.objective.direction)
     else:
-        preload = (TRAINING, CrossValidationTrial.__module__, "podium.store.store")
-        with WorkerPool(experiment.parallel_trials, spec.threads, preload) as pool:
+        purpose = Purpose("the trial", TRAINING.memory_advice)
+        preload = (PRELOAD, CrossValidationTrial.__module__, "podium.store.store")
+        with WorkerPool(experiment.parallel_trials, spec.threads, preload, purpose) as pool:
             # In a worker, which has the libraries loaded; loading them here as well would cost seconds.
             pool.submit(check_backbone, path, data.task, spec.trust_remote_code, log=logs / "backbone.txt").wait()
             known = tuple(trial for trials in prior.values() for trial in trials)

@@ -14,10 +14,9 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from podium.errors import InputError, PodiumError, StoreError
+from podium.errors import InputError, PodiumError, StoreError, disk_full_message, is_disk_full
 from podium.store.workspace import Workspace
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
 
@@ -36,13 +35,9 @@ def guarded(action: str, place: str, failures: type[Exception] = OSError) -> Ite
 
 
 def _explain(action: str, place: str, error: Exception) -> str:
-    code = getattr(error, "errno", None)
-    if code in _FULL:
-        return (
-            f"cannot {action}: the disk that holds {place} is full. Free some space, or set store=DIRECTORY on another "
-            "disk, and run the same command again: every result stored so far is intact and will be reused"
-        )
-    if code in _REFUSED or isinstance(error, PermissionError):
+    if is_disk_full(error):
+        return f"cannot {action}: {disk_full_message(error, place, 'set store=DIRECTORY on another disk')}"
+    if getattr(error, "errno", None) in _REFUSED or isinstance(error, PermissionError):
         return (
             f"cannot {action}: {place} must be readable and writable, but is not ({error}). "
             "Correct its permissions, or set store=DIRECTORY to a place you may write to"

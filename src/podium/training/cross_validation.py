@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from podium.events import emit
 from podium.execution.forks import fork_each
 from podium.execution.slots import core_slots, release_slots
+from podium.training.launch import TRAINING
 from podium.training.spec import TrainingResult, TrainingSpec
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def cross_validate(
     missing = [fold for fold in range(folds) if fold not in done]
     if at_once > 1 and len(missing) > 1:
         release_slots()
-        fork_each(partial(_train, spec, folds, None), missing, at_once, on_fold)
+        fork_each(partial(_train, spec, folds, None), missing, at_once, on_fold, TRAINING)
         return
     for fold in missing:
         on_fold(fold, _train(spec, folds, on_evaluation, fold))

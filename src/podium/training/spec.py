@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from podium.config.schema import METRICS, Task, TrainingConfig
 from podium.config.section import Section
-from podium.errors import ConfigError
 from podium.keys import Key
 
 Scalar = bool | int | float | str
-
-RESULT_FILE = "result.json"
-"""What a training process leaves in its output directory: {"result": ...} or {"error": ...}."""
 
 
 class TrainingSpec(Section):
@@ -64,20 +59,6 @@ class TrainingSpec(Section):
             raise ValueError(f"labels must be unique, but got {self.labels}")
         return self
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a spec from a JSON file.
-
-        Raises:
-            ConfigError: the file is missing or is not a spec.
-        """
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise ConfigError(f"a training spec must be a readable file, but got {path}: {error.strerror}") from error
-        except ValidationError as error:
-            raise ConfigError(f"{path} must hold a training spec, but: {error}") from error
-
     def fingerprint(self, data_digest: str, backbone_digest: str) -> str:
         """Digest of everything that shapes the weights: a checkpoint is resumed only under the same one."""
         parts = {
@@ -114,10 +95,3 @@ class TrainingResult(Section):
     seconds: float
     samples_per_second: float
     threads: int
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON so that a reader sees the whole file or none."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, ensure_ascii=False))
-    partial.replace(path)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
 import math
-import os
 import shutil
-import signal
-import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -34,11 +26,10 @@ from transformers import (
 
 from podium.config.schema import TrainingConfig
 from podium.data.artifact import DataArtifact
-from podium.errors import ConfigError, DataError, NonFiniteLoss, OutOfMemory, PodiumError
+from podium.errors import ConfigError, DataError, NonFiniteLoss, OutOfMemory
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
-from podium.execution.environment import WATCH_PARENT
-from podium.execution.failures import describe
+from podium.execution import program
 from podium.keys import digest_tree
 from podium.models.backbone import backbone_digest, load_tokenizer, tokenizer_digest
 from podium.models.network import check_length, load_model
@@ -46,7 +37,7 @@ from podium.training.card import write_card
 from podium.training.checkpoints import Checkpoints
 from podium.training.heldout import HeldOut
 from podium.training.sampling import sample_rows
-from podium.training.spec import RESULT_FILE, TrainingResult, TrainingSpec, write_json
+from podium.training.spec import TrainingResult, TrainingSpec
 from podium.training.tokenization import IGNORED, tokenised
 from podium.training.trainer import Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
 
@@ -351,38 +342,10 @@ def _memory_errors(spec: TrainingSpec) -> Iterator[None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the training of a spec file; leave its result or its error in `{output}/result.json`.
-
-    Returns the exit code: 0 done, 1 failed, 2 wrong input.
-    """
-    parser = argparse.ArgumentParser(prog="python -m podium.training.train", description="Run one training.")
-    parser.add_argument("--spec", type=Path, required=True, help="JSON file of a TrainingSpec")
-    path = parser.parse_args(arguments).spec
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    if os.environ.get(WATCH_PARENT):
-        threading.Thread(target=_die_with_parent, daemon=True).start()
-    output: Path | None = None
-    try:
-        spec = TrainingSpec.read(path)
-        output = spec.output
-        output.mkdir(parents=True, exist_ok=True)
-        result = train(spec)
-    except Exception as error:
-        traceback.print_exc()
-        if output is not None:
-            write_json(output / RESULT_FILE, {"error": describe(error)})
-        return error.exit_code if isinstance(error, PodiumError) else 1
-    write_json(output / RESULT_FILE, {"result": result.model_dump()})
-    print(result.model_dump_json(), flush=True)
-    return 0
-
-
-def _die_with_parent() -> None:
-    """Wait until the launcher, which holds the other end of our standard input, is gone; then end this group."""
-    while os.read(0, 1024):
-        pass
-    os.killpg(0, signal.SIGKILL)
+    """Run the training of a spec file and write its result or error; returns the exit code."""
+    options = program.argument_parser("podium.training.train", "Run one training.").parse_args(arguments)
+    return program.run(options, TrainingSpec.model_validate_json, lambda spec: train(spec).model_dump())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.end(main())

@@ -10,7 +10,7 @@ import pytest
 from podium import errors
 from podium.errors import ComputationFailed, KilledFromOutside, OutOfMemory, ProcessKilled, StoreError
 from podium.execution import failures
-from podium.execution.failures import death, describe, excerpt, out_of_memory_kills, rebuild
+from podium.execution.failures import Purpose, death, describe, excerpt, out_of_memory_kills, rebuild
 
 
 @pytest.fixture
@@ -81,8 +81,9 @@ def test_kill_with_and_without_evidence_of_the_memory_killer(log: Path, monkeypa
     monkeypatch.setattr(failures, "out_of_memory_kills", lambda: 4)
     killed = death(-signal.SIGKILL, log, 4)
     assert type(killed) is KilledFromOutside and "out-of-memory killer" in str(killed)
-    starved = death(-signal.SIGKILL, log, 3)
-    assert isinstance(starved, OutOfMemory) and "training.batch_size" in str(starved)
+    starved = death(-signal.SIGKILL, log, 3, Purpose("the training", memory_advice="lower training.batch_size"))
+    assert isinstance(starved, OutOfMemory) and "the training must fit into memory" in str(starved)
+    assert "ended it; lower training.batch_size\n" in str(starved)
 
 
 def test_kill_counters_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import pytest
 from pydantic import ValidationError
 
 from podium.config.schema import TrainingConfig
-from podium.errors import ConfigError
 from podium.training.spec import TrainingResult, TrainingSpec
 
 
@@ -26,23 +25,13 @@ def make(**changes: Any) -> TrainingSpec:
     return TrainingSpec(**{**values, **changes})
 
 
-def test_json_both_ways(tmp_path: Path) -> None:
-    file = tmp_path / "spec.json"
+def test_json_both_ways() -> None:
     spec = make(context={"trial": 3}, fold=1)
-    file.write_text(spec.model_dump_json())
-    assert TrainingSpec.read(file) == spec
+    assert TrainingSpec.model_validate_json(spec.model_dump_json()) == spec
     result = TrainingResult(
         metrics={"f1": 0.1 + 0.2}, epoch=1.5, steps=3, seconds=2.0, samples_per_second=4.0, threads=1
     )
     assert TrainingResult.model_validate_json(result.model_dump_json()) == result
-
-
-def test_unreadable_specs(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="must be a readable file"):
-        TrainingSpec.read(tmp_path / "none.json")
-    (tmp_path / "spec.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"spec\.json must hold a training spec"):
-        TrainingSpec.read(tmp_path / "spec.json")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.training import train as module
 from podium.training.cross_validation import cross_validate
-from podium.training.spec import RESULT_FILE, TrainingResult, TrainingSpec
+from podium.training.spec import TrainingResult, TrainingSpec
 from podium.training.train import main, train
 from podium.training.trainer import Evaluation, PodiumTrainer
 
@@ -388,10 +388,11 @@ def test_command_leaves_its_result_or_its_error(text_spec: SpecMaker, tmp_path: 
     spec = text_spec(epochs=0.1)
     file = tmp_path / "spec.json"
     file.write_text(spec.model_dump_json())
-    assert main(["--spec", str(file)]) == 0
-    answer = json.loads((spec.output / RESULT_FILE).read_text())
-    assert answer["result"]["steps"] == 1
+    command = ["--spec", str(file), "--result", str(tmp_path / "result.json")]
+    assert main(command) == 0
+    assert json.loads((tmp_path / "result.json").read_text())["result"]["steps"] == 1
     file.write_text(spec.model_copy(update={"labels": ("a", "b")}).model_dump_json())
-    assert main(["--spec", str(file)]) == 2
-    assert json.loads((spec.output / RESULT_FILE).read_text())["error"]["type"] == "DataError"
-    assert main(["--spec", str(tmp_path / "none.json")]) == 2
+    assert main(command) == 2
+    assert json.loads((tmp_path / "result.json").read_text())["error"]["type"] == "DataError"
+    file.unlink()
+    assert main(command) == 2

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from podium.errors import ComputationFailed, KilledFromOutside, ProcessKilled
+from podium.execution.failures import Purpose
+from podium.execution.launch import Process
+
+PATIENCE_SECONDS = 120
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def await_gone(pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while alive(pid):
+        assert time.monotonic() < deadline, f"process {pid} still runs"
+        time.sleep(0.01)
+
+
+def await_line(log: Path) -> str:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (log.exists() and log.read_text().endswith("\n")):
+        assert time.monotonic() < deadline, f"nothing was written to {log}"
+        time.sleep(0.01)
+    return log.read_text()
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(code)]
+
+
+def test_output_environment_directory_and_session(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "log.txt"
+    code = "import os; print(os.environ['EXTRA'], os.getcwd(), os.getsid(0) == os.getpid(), flush=True)"
+    environment = {**os.environ, "EXTRA": "given"}
+    with Process(python(code), log, environment=environment, directory=tmp_path) as process:
+        assert process.wait() == 0
+    assert log.read_text() == f"given {tmp_path} True\n"
+
+
+def test_a_foreign_program_gets_an_empty_standard_input(tmp_path: Path) -> None:
+    with Process(["cat"], tmp_path / "log.txt", watches_parent=False) as process:
+        assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_what_still_runs_has_no_exit_code_and_is_gone_at_the_end_with_its_children(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    code = """
+        import subprocess, time
+        print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid, flush=True)
+        time.sleep(600)
+        """
+    with Process(python(code), log) as process:
+        child = int(await_line(log))
+        assert process.wait(0.01) is None
+    assert not alive(process.pid)
+    await_gone(child)
+
+
+def test_a_child_that_outlives_its_parent_is_ended_too(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    with Process(python("import subprocess; print(subprocess.Popen(['sleep', '600']).pid)"), log) as process:
+        assert process.wait() == 0
+        child = int(log.read_text())
+    await_gone(child)
+
+
+def test_grace_lets_a_program_end_by_itself(tmp_path: Path) -> None:
+    code = """
+        import signal, sys, time
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+        print("ready", flush=True)
+        time.sleep(600)
+        """
+    with Process(python(code), tmp_path / "log.txt") as process:
+        await_line(tmp_path / "log.txt")
+        process.stop(grace=PATIENCE_SECONDS)
+        assert process.wait() == 7
+
+
+def test_failure_names_the_purpose_and_the_end_of_the_log(tmp_path: Path) -> None:
+    purpose = Purpose("the profile")
+    with Process(python("print('last words'); raise SystemExit(3)"), tmp_path / "log.txt", purpose=purpose) as process:
+        error = process.failure()
+    assert type(error) is ComputationFailed
+    assert "the profile ended with exit code 3" in str(error) and "| last words" in str(error)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(9, KilledFromOutside), (11, ProcessKilled)])
+def test_failure_tells_signals_apart(tmp_path: Path, number: int, kind: type[Exception]) -> None:
+    with Process(python(f"import os; os.kill(os.getpid(), {number})"), tmp_path / "log.txt") as process:
+        assert type(process.failure()) is kind
+
+
+def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(ComputationFailed, match=r"the profile: '/no/such/program' cannot be run"):
+        Process(["/no/such/program"], tmp_path / "log.txt", purpose=Purpose("the profile"))
+
+
+LAUNCHER = """
+import sys, time
+from pathlib import Path
+from podium.execution.launch import Process
+child = '''
+import subprocess, time
+from podium.execution.parent import end_with_parent
+end_with_parent()
+print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid, flush=True)
+time.sleep(600)
+'''
+process = Process([sys.executable, "-c", child], Path(sys.argv[1]))
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_program_and_its_children_end_when_the_launcher_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    with subprocess.Popen([sys.executable, "-c", LAUNCHER, str(log)], stdout=subprocess.PIPE, text=True) as launcher:
+        try:
+            assert launcher.stdout is not None
+            program = int(launcher.stdout.readline())
+            child = int(await_line(log))
+            assert alive(program) and alive(child)
+        finally:
+            launcher.kill()
+    await_gone(program)
+    await_gone(child)
+
+
+def test_a_program_started_by_hand_watches_nobody() -> None:
+    code = "import time; from podium.execution.parent import end_with_parent; end_with_parent(); time.sleep(0.3)"
+    assert subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, check=False).returncode == 0
