@@ -16,6 +16,7 @@ import pytest
 
 from podium.errors import ComputationFailed, KilledFromOutside, NonFiniteLoss, ProcessKilled, TimeLimitExceeded
 from podium.execution.workers import WorkerCall, WorkerPool
+from podium.training.launch import PRELOAD
 
 pytestmark = pytest.mark.integration
 
@@ -58,7 +59,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     before = os.environ.get("TMPDIR")
     os.environ["TMPDIR"] = str(directory)
     try:
-        with WorkerPool(2) as pool:
+        with WorkerPool(2, preload=[PRELOAD]) as pool:
             pool.submit(os.getpid, log=directory / "warm.txt").wait(120)
             yield pool
     finally:
