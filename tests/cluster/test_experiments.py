@@ -9,22 +9,21 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from podium.cluster.client import Cluster, Patience
-from podium.cluster.manifests import trial_manifest
-from podium.cluster.resources import EXPERIMENT, JOB, NAMESPACE, TRIAL, name_of
+from podium.cluster.resources import EXPERIMENT, JOB, NAMESPACE, TRIAL, ObjectMetadata, name_of
 from podium.config.cluster import ClusterConfig
 from podium.errors import ClusterError
-from podium.hpo.engines.katib.experiments import INJECTION_LABEL, Experiments, ObjectMetadata
+from podium.hpo.engines.katib.experiments import INJECTION_LABEL, Experiments
 from podium.hpo.engines.katib.manifests import Names, trial_template
 from podium.hpo.engines.katib.trials import StudyTrials
-from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
+from podium.stages.on_cluster import trial_job
 
 from ..unit.hpo.support import experiment, file_ledger
 
@@ -58,43 +57,38 @@ def ledger(tmp_path: Path) -> TrialLedger:
 
 def experiments(cluster: Cluster, ledger: TrialLedger, image: str = "registry.invalid/podium:1", **budget: Any) -> Any:
     study = experiment(name=f"test-{Path(ledger.place).parents[2].name}", **budget)
-    names = Names(study.name, ledger.place)
-    make = partial(trial_manifest, ClusterConfig(image=image))
-    template = trial_template(study.space, make, {"PODIUM_STORE": "s3://none"}, {"podium/study": names.study})
-    kept = Experiments(cluster, ObjectMetadata({"podium/run": "test"}), study, ledger.place, names, template)
-    return kept, book_of(study, ledger)
-
-
-def book_of(study: Experiment, ledger: TrialLedger) -> StudyTrials:
-    return StudyTrials(study, ledger, lambda _: None, str)
+    job = replace(trial_job(ClusterConfig(image=image), {"PODIUM_STORE": "s3://none"}), key=ledger.place)
+    metadata, names = ObjectMetadata({"podium/run": "test"}), Names(study.name, ledger.place)
+    made = Experiments(cluster, metadata, study, ledger.place, names, trial_template(job, study.space))
+    return made, StudyTrials(study, ledger, lambda _: None, str)
 
 
 def test_an_experiment_is_created_adopted_given_a_larger_budget_and_deleted(
     cluster: Cluster, ledger: TrialLedger
 ) -> None:
-    kept, book = experiments(cluster, ledger, max_trials=3)
-    kept.check_namespace()
-    assert kept.adopted(book) is None
-    name = kept.created(book)
+    made, trials = experiments(cluster, ledger, max_trials=3)
+    made.check_namespace()
+    assert made.adopted(trials) is None
+    name = made.created(trials)
     try:
-        assert [name_of(found) for found in kept.all()] == [name]
-        assert kept.adopted(book) == name
-        larger, book = experiments(cluster, ledger, max_trials=7)
-        assert larger.adopted(book) == name
+        assert [name_of(found) for found in made.all()] == [name]
+        assert made.adopted(trials) == name
+        larger, trials = experiments(cluster, ledger, max_trials=7)
+        assert larger.adopted(trials) == name
         found = larger.get(name)
         assert found is not None
         assert found["spec"]["maxTrialCount"] == 7
-        other, book = experiments(cluster, ledger, image="registry.invalid/podium:2", max_trials=7)
+        other, trials = experiments(cluster, ledger, image="registry.invalid/podium:2", max_trials=7)
         with pytest.raises(ClusterError, match="must have the same spec"):
-            other.adopted(book)
+            other.adopted(trials)
     finally:
-        kept.stop(wait_seconds=60)
-    assert kept.get(name) is None
+        made.stop(wait_seconds=60)
+    assert made.get(name) is None
 
 
 def test_its_trials_can_be_followed(cluster: Cluster, ledger: TrialLedger) -> None:
-    kept, book = experiments(cluster, ledger, max_trials=2)
-    name = kept.created(book)
+    made, trials = experiments(cluster, ledger, max_trials=2)
+    name = made.created(trials)
     seen = []
     try:
         for change in cluster.follow(TRIAL, f"katib.kubeflow.org/experiment={name}", quiet_seconds=3):
@@ -102,7 +96,7 @@ def test_its_trials_can_be_followed(cluster: Cluster, ledger: TrialLedger) -> No
             if change.type == "quiet":
                 break
     finally:
-        kept.stop(wait_seconds=60)
+        made.stop(wait_seconds=60)
     assert seen[0] == "listed"
 
 

@@ -10,15 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from podium.cluster.client import Cluster
+from podium.cluster.resources import ObjectMetadata
 from podium.errors import ClusterError, ConfigError, StudyFailed
 from podium.hpo.algorithms import EarlyStopping
 from podium.hpo.engines.base import Engine, TrialFunction
-from podium.hpo.engines.katib.experiments import INJECTION_LABEL, ObjectMetadata
+from podium.hpo.engines.katib.experiments import INJECTION_LABEL
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import run_study
 from podium.records import TrialRecord
@@ -110,8 +112,8 @@ def interrupt_after(count: int, error: BaseException) -> Callable[[TrialRecord],
 class TestTheExperiment:
     def test_it_says_whose_it_is(self, api: ApiServer, trial: Trial, ledger: TrialLedger) -> None:
         owner = {"apiVersion": "v1", "kind": "Pod", "name": "launcher", "uid": "7"}
-        marks = ObjectMetadata({"podium/run": "run-1"}, {"podium/study-key": "f" * 64}, owner)
-        trials = run_study(experiment(), ledger, engine(api, marks=marks))
+        metadata = ObjectMetadata({"podium/run": "run-1"}, {"podium/study-key": "f" * 64}, owner)
+        trials = run_study(experiment(), ledger, engine(api, metadata))
         (made,) = api.list("experiments", NAMESPACE)
         assert made["metadata"]["labels"]["podium/run"] == "run-1"
         assert made["metadata"]["annotations"]["podium/study-key"] == "f" * 64
@@ -212,6 +214,7 @@ class TestWhatGoesWrong:
         assert running.pid is not None
         os.kill(running.pid, signal.SIGKILL)
         running.join()
+        katib.numbered.clear()
         wait_until(lambda: "Succeeded" in str(api.list("experiments", NAMESPACE)[0]["status"]["conditions"]))
         trials = run_study(experiment(max_trials=8), ledger, engine(api))
         assert [record.number for record in trials] == list(range(8))
@@ -350,21 +353,33 @@ class TestWhatGoesWrong:
         self,
         api: ApiServer,
         katib: KatibController,
-        tmp_path: Path,
+        trial: Trial,
         ledger: TrialLedger,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """As a suggestion service does that fits a model: the first trial began long ago then."""
-        katib.trial = Trial(tmp_path / "executed", seconds=1.6)
+        clock = [0.0]
+        monkeypatch.setattr(
+            "podium.hpo.engines.katib.engine.time", SimpleNamespace(monotonic=lambda: clock[0], sleep=time.sleep)
+        )
         create = katib._create_trial
 
+        def looked() -> int:
+            return sum(path.endswith("/pods") for _, path, _ in list(api.requests))
+
         def fit_a_model_first(experiment: Any) -> None:
-            time.sleep(1.6 if names(api, "trials") else 0.0)
+            if names(api, "trials"):
+                clock[0] += 2.0
+                before = looked()
+                wait_until(lambda: looked() >= before + 2)
             create(experiment)
+
+        def on_trial(_: TrialRecord) -> None:
+            clock[0] += 2.0
 
         monkeypatch.setattr(katib, "_create_trial", fit_a_model_first)
         one_by_one = experiment(max_trials=2, parallel_trials=1)
-        trials = run_study(one_by_one, ledger, engine(api, start_seconds=3.0))
+        trials = run_study(one_by_one, ledger, engine(api, start_seconds=3.0), on_trial)
         assert [record.status for record in trials] == ["succeeded", "succeeded"]
         assert len(names(api)) == 1
 

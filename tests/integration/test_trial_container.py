@@ -173,9 +173,9 @@ def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
     foreign = start(place, "foreign", "--learning_rate=0.0005", "--batch_size=12")
     wrong = start(place, "wrong", "--learning_rat=0.0005")
     store = ArtifactStore(str(place / "store"))
-    task = TrialInstructions.read(store.documents(LEDGER))
+    instructions = TrialInstructions.read(store.documents(LEDGER))
     other = store.documents("ledgers/other/main")
-    task.model_copy(update={"backbone_digest": "0" * 64}).write(other)
+    instructions.model_copy(update={"backbone_digest": "0" * 64}).write(other)
     changed = start(place, "changed", "--learning_rate=0.0005", "--batch_size=8", PODIUM_LEDGER="ledgers/other/main")
     for process, code, text in (
         (foreign, 2, "parameter 'batch_size': one of ['16', '8'] is expected, but got '12'"),
@@ -185,16 +185,16 @@ def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == code
         assert text in errors
-    remote = TrialDocuments(other.below("changed"))
-    assert "a trial must train the backbone of its study" in str(remote.error)
-    assert remote.record is not None
-    assert remote.record.status == "running"
+    documents = TrialDocuments(other.below("changed"))
+    assert "a trial must train the backbone of its study" in str(documents.error)
+    assert documents.record is not None
+    assert documents.record.status == "running"
 
 
 def test_a_training_that_fails_is_a_failed_trial(place: Path) -> None:
     store = ArtifactStore(str(place / "store"))
-    task = TrialInstructions.read(store.documents(LEDGER))
-    broken = replace_training(task, timeout_seconds=1, epochs=500)
+    instructions = TrialInstructions.read(store.documents(LEDGER))
+    broken = replace_training(instructions, timeout_seconds=1, epochs=500)
     broken.write(store.documents("ledgers/slow/main"))
     process = start(place, "slow", "--learning_rate=0.0005", "--batch_size=8", PODIUM_LEDGER="ledgers/slow/main")
     process.communicate(timeout=300)
@@ -204,6 +204,6 @@ def test_a_training_that_fails_is_a_failed_trial(place: Path) -> None:
     assert (found.status, found.reason) == ("failed", "TimeLimitExceeded")
 
 
-def replace_training(task: TrialInstructions, **config: float) -> TrialInstructions:
-    training = {**task.training, "config": {**task.training["config"], **config}}
-    return task.model_copy(update={"training": training})
+def replace_training(instructions: TrialInstructions, **config: float) -> TrialInstructions:
+    training = {**instructions.training, "config": {**instructions.training["config"], **config}}
+    return instructions.model_copy(update={"training": training})

@@ -1,4 +1,4 @@
-"""A small client of the Kubernetes API: retries, watches that go on, errors that name the object."""
+"""A small client of the Kubernetes API: it repeats requests, resumes watches and logs, and names objects in errors."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import urllib3
-from kubernetes import client, config, watch
+from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from podium.cluster.resources import NAMESPACE, POD, Kind, Manifest
 from podium.errors import ClusterError
 
-_RETRIED = (429, 500, 502, 503, 504)
+RETRIED = (429, 500, 502, 503, 504)
+"""Statuses of answers after which the same request may succeed."""
+
 _GONE = 410
 
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-"""Holds the namespace of the pod that a process runs in."""
+"""The file with the namespace of the pod that this process runs in."""
 
 _HINTS = {
     400: "correct what it names",
@@ -41,10 +43,11 @@ class Patience:
     """How often a request is repeated that the server could not answer.
 
     Attributes:
-        attempts: in all.
-        first_seconds: wait before the second attempt; it doubles from then on. A random part, up to half, is left out.
-        most_seconds: longest wait, also where the server asks for more.
-        timeout_seconds: longest silence of a connection.
+        attempts: number of attempts in all.
+        first_seconds: wait before the second attempt; it doubles with each further one. Up to half of every wait is
+            left out at random.
+        most_seconds: the longest wait, even where the server asks for more.
+        timeout_seconds: how long a connection may be silent.
     """
 
     attempts: int = 7
@@ -61,12 +64,12 @@ class Patience:
 
 @dataclass(frozen=True)
 class Change:
-    """What a watch tells.
+    """One event of a watch.
 
     Attributes:
-        type: `listed`: `objects` are all there are, and those seen before that are missing are gone; `changed` and
-            `deleted`: `objects` is the one it happened to; `quiet`: nothing happened for a while.
-        objects: in their state after the change.
+        type: `listed`: `objects` are all objects there are, so that earlier ones that are missing are gone. `changed`
+            and `deleted`: `objects` holds the one object. `quiet`: nothing happened for a while.
+        objects: the objects, in their state after the change.
     """
 
     type: Literal["listed", "changed", "deleted", "quiet"]
@@ -74,34 +77,27 @@ class Change:
 
 
 class Cluster:
-    """The API server of one cluster; to be used from one thread.
+    """The API server of one cluster, for the objects of one namespace. Use it from one thread.
 
-    Requests that meet 429, 500, 502, 503, 504, a dropped connection or a timeout are repeated as `Patience` says, and
-    no others. Every method raises ClusterError, which names kind, namespace and name and gives the server's reason.
+    Requests that end with 429, 500, 502, 503, 504, a dropped connection or a timeout are repeated as `Patience` says,
+    and no others. Every method raises ClusterError, which names kind, namespace and name and gives the server's reason.
     """
 
     def __init__(self, api: client.ApiClient, namespace: str, patience: Patience | None = None) -> None:
-        """Make a client.
-
-        Args:
-            api: with its connection settings.
-            namespace: where objects are that are not said to be elsewhere.
-            patience: with the server.
-        """
         self._api = api
         self.namespace = namespace
-        self._patience = patience or Patience()
+        self.patience = patience or Patience()
 
     @classmethod
     def connect(cls, namespace: str | None = None, patience: Patience | None = None) -> Cluster:
-        """The cluster this process runs in, or else the one that the kubeconfig (`KUBECONFIG`) names.
+        """Connect to the cluster that this process runs in, or else to the one of the kubeconfig (`KUBECONFIG`).
 
         Args:
-            namespace: None: that of this pod, or of the kubeconfig's context, or `default`.
-            patience: with the server.
+            namespace: None for that of this pod, else that of the kubeconfig's context, else `default`.
+            patience: how often requests are repeated.
 
         Raises:
-            ClusterError: there is neither.
+            ClusterError: there is no service account and no usable kubeconfig.
         """
         settings = client.Configuration()
         try:
@@ -116,12 +112,12 @@ class Cluster:
                     f"a cluster must be within reach, but this is no pod with a service account, and the kubeconfig "
                     f"cannot be used ({error}); set KUBECONFIG to a file with access to the cluster"
                 ) from error
-        # Repeating is up to this class, which knows what may be repeated and says what it waits for.
+        # This class repeats requests itself: it knows which may be repeated, and logs what it waits for.
         settings.retries = False
         return cls(client.ApiClient(settings), namespace or found, patience)
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
-        """An object, or None where there is none (nor such a kind)."""
+        """An object; None where the object, or its kind, does not exist."""
         where = self._where(kind)
         try:
             found: Manifest = self._request("GET", kind.path(where, name), f"{kind.name} {_title(where, name)}")
@@ -132,13 +128,13 @@ class Cluster:
         return found
 
     def find(self, kind: Kind, selector: str = "") -> tuple[list[Manifest], str]:
-        """All objects of the namespace that a label selector finds, and the resource version of the answer."""
+        """The objects of the namespace that a label selector matches, and the resource version of the answer."""
         where, query = self._where(kind), [("labelSelector", selector)] if selector else []
         answer = self._request("GET", kind.path(where), f"{kind.plural} of namespace {where}", query=query)
         return list(answer["items"]), str(answer["metadata"]["resourceVersion"])
 
     def create(self, kind: Kind, manifest: Mapping[str, Any]) -> Manifest:
-        """Create an object; the error has status 409 where one of that name exists, perhaps from a lost answer."""
+        """Create an object. The error has status 409 if it exists, perhaps from a request whose answer was lost."""
         where = self._where(kind)
         title = f"{kind.name} {_title(where, manifest['metadata']['name'])}"
         created: Manifest = self._request("POST", kind.path(where), title, body=dict(manifest))
@@ -147,12 +143,20 @@ class Cluster:
     def create_or_adopt(
         self, kind: Kind, manifest: Mapping[str, Any], check: Callable[[Manifest], None]
     ) -> tuple[Manifest, bool]:
-        """Create an object, or take the one of that name if `check` raises nothing for it; True: it was created.
+        """Create an object, or adopt the one of that name if `check` accepts it.
 
-        One that is being deleted is waited for, and replaced.
+        An object that is being deleted is replaced once it is gone.
+
+        Args:
+            kind: the kind of the object.
+            manifest: the object.
+            check: raises for an object that is not to be adopted.
+
+        Returns:
+            The object, and whether it was created.
         """
         name = str(manifest["metadata"]["name"])
-        for attempt in range(self._patience.attempts):
+        for attempt in range(self.patience.attempts):
             try:
                 return self.create(kind, manifest), True
             except ClusterError as error:
@@ -163,7 +167,7 @@ class Cluster:
             if found is not None and not found["metadata"].get("deletionTimestamp"):
                 check(found)
                 return found, False
-            time.sleep(self._patience.wait(attempt, None))
+            time.sleep(self.patience.wait(attempt, None))
         raise refusal
 
     def patch(self, kind: Kind, name: str, changes: Mapping[str, Any]) -> Manifest:
@@ -178,14 +182,14 @@ class Cluster:
         return patched
 
     def delete(self, kind: Kind, name: str, *, wait_seconds: float = 0.0, owned_first: bool = True) -> bool:
-        """Delete an object and what it owns; one that is gone is fine.
+        """Delete an object and what it owns; it may be gone already.
 
         Args:
-            kind: of the object.
-            name: of the object.
-            wait_seconds: how long to wait for the object to be gone.
-            owned_first: it goes after what it owns; else before that, which a controller that makes anew what it misses
-                requires.
+            kind: kind of the object.
+            name: name of the object.
+            wait_seconds: how long to wait until the object is gone.
+            owned_first: delete what it owns first. False deletes the object first, for owners whose controller
+                creates again what is missing.
 
         Returns:
             Whether it is gone, after at most `wait_seconds`.
@@ -206,7 +210,7 @@ class Cluster:
         return gone
 
     def log_tail(self, pod: str, container: str, lines: int = 15) -> list[str]:
-        """The last lines of a container's log; none where it has none, or may not be read."""
+        """The last lines of a container's log; empty where there is none or it may not be read."""
         path = f"{POD.path(self.namespace, pod)}/log"
         query = [("container", container), ("tailLines", str(lines))]
         try:
@@ -219,8 +223,8 @@ class Cluster:
     def follow(self, kind: Kind, selector: str, quiet_seconds: int = 10) -> Iterator[Change]:
         """Everything that happens to objects of a kind, endlessly, beginning with a list of them.
 
-        A stream that ends is opened again where it was; after 410 Gone, or where it cannot be resumed, comes another
-        list. `quiet` comes about every `quiet_seconds`, also between changes.
+        A stream that ends is opened again where it ended. After 410 Gone, and where it cannot be resumed, another list
+        follows. `quiet` comes about every `quiet_seconds`, also between changes.
         """
         while True:
             objects, version = self.find(kind, selector)
@@ -232,48 +236,73 @@ class Cluster:
         failures = 0
         while True:
             try:
-                for event in self._stream(kind, selector, version, quiet_seconds):
+                for event in self._events(kind, selector, version, quiet_seconds):
                     failures = 0
-                    # The raw object of a bookmark has nothing but its resource version.
-                    version = event["raw_object"]["metadata"]["resourceVersion"]
+                    # A bookmark's object holds nothing but its resource version.
+                    version = event["object"]["metadata"]["resourceVersion"]
                     if event["type"] in ("ADDED", "MODIFIED"):
-                        yield Change("changed", (event["raw_object"],))
+                        yield Change("changed", (event["object"],))
                     elif event["type"] == "DELETED":
-                        yield Change("deleted", (event["raw_object"],))
-            except (ApiException, urllib3.exceptions.HTTPError, json.JSONDecodeError) as error:
-                status = getattr(error, "status", None)
-                if status not in (None, 0, _GONE, *_RETRIED):
-                    raise _explained(error, f"watch of {kind.plural} of namespace {self.namespace}") from error
-                _log.info("the watch of %s ended and is begun again: %s", kind.plural, _reason(error))
-                if status == _GONE:
+                        yield Change("deleted", (event["object"],))
+            except ClusterError as error:
+                if error.status not in (None, _GONE, *RETRIED):
+                    raise
+                _log.info("%s; the watch is begun again", error)
+                if error.status == _GONE:
                     return
-                time.sleep(self._patience.wait(failures, _retry_after(error)))
+                time.sleep(self.patience.wait(failures, None))
                 if failures:
                     return
                 failures += 1
             yield Change("quiet")
 
-    def _stream(self, kind: Kind, selector: str, version: str, seconds: int) -> Iterator[Any]:
-        def opened(**query: Any) -> Any:
-            pairs = [("labelSelector", selector)] if selector else []
-            pairs += [("watch", "true"), ("allowWatchBookmarks", "true")]
-            pairs += [("resourceVersion", query["resource_version"]), ("timeoutSeconds", str(query["timeout_seconds"]))]
-            path = kind.path(self._where(kind))
-            silence = (self._patience.timeout_seconds, seconds + self._patience.timeout_seconds)
-            return self._call("GET", path, query=pairs, raw=True, timeout=silence)
+    def _events(self, kind: Kind, selector: str, version: str, seconds: int) -> Iterator[Any]:
+        query = [("labelSelector", selector)] if selector else []
+        query += [("watch", "true"), ("allowWatchBookmarks", "true")]
+        query += [("resourceVersion", version), ("timeoutSeconds", str(seconds))]
+        title = f"watch of {kind.plural} of namespace {self.namespace}"
+        silence = seconds + self.patience.timeout_seconds
+        for line in self.stream(kind.path(self._where(kind)), title, query, silence):
+            try:
+                event = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ClusterError(f"{title}: what the server sends is no event: {error}") from error
+            if event["type"] == "ERROR":
+                status = event["object"]
+                raise ClusterError(f"{title}: {status['code']} {status['message']}", status=status["code"])
+            yield event
 
-        stream: Iterator[Any] = watch.Watch().stream(opened, resource_version=version, timeout_seconds=seconds)
-        return stream
+    def stream(self, path: str, title: str, query: list[tuple[str, str]], silence: float) -> Iterator[str]:
+        """Lines of an answer that are not empty, each as soon as it is complete; nothing is repeated.
+
+        Args:
+            path: what to ask for.
+            title: what it is, for errors.
+            query: of the request.
+            silence: seconds without a byte after which the server counts as gone.
+        """
+        rest = b""
+        try:
+            answer = self._call("GET", path, query=query, raw=True, timeout=(self.patience.timeout_seconds, silence))
+            try:
+                for chunk in answer.stream(amt=None, decode_content=False):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    yield from (line.decode(errors="replace") for line in lines if line)
+            finally:
+                answer.close()
+        except (ApiException, urllib3.exceptions.HTTPError) as error:
+            raise _explained(error, title) from error
+        if rest:
+            yield rest.decode(errors="replace")
 
     def _request(self, method: str, path: str, title: str, **options: Any) -> Any:
-        for attempt in range(self._patience.attempts):
+        for attempt in range(self.patience.attempts):
             try:
                 return self._call(method, path, **options)
             except (ApiException, urllib3.exceptions.HTTPError) as error:
-                status = getattr(error, "status", None)
-                if status not in (None, 0, *_RETRIED) or attempt + 1 == self._patience.attempts:
+                if _status(error) not in (None, *RETRIED) or attempt + 1 == self.patience.attempts:
                     raise _explained(error, title) from error
-                seconds = self._patience.wait(attempt, _retry_after(error))
+                seconds = self.patience.wait(attempt, _retry_after(error))
                 _log.warning("%s: %s; trying again in %.1f s", title, _reason(error), seconds)
                 time.sleep(seconds)
         raise AssertionError("unreachable")
@@ -289,7 +318,7 @@ class Cluster:
         raw: bool = False,
         timeout: tuple[float, float] | None = None,
     ) -> Any:
-        wait = self._patience.timeout_seconds
+        wait = self.patience.timeout_seconds
         return self._api.call_api(
             path,
             method,
@@ -311,19 +340,24 @@ def _title(namespace: str | None, name: str) -> str:
     return name if namespace is None else f"{namespace}/{name}"
 
 
+def _status(error: Exception) -> int | None:
+    """HTTP status of the answer; None where there was none."""
+    return getattr(error, "status", None) or None
+
+
 def _retry_after(error: Exception) -> str | None:
     value = (getattr(error, "headers", None) or {}).get("Retry-After")
     return None if value is None else str(value)
 
 
 def _explained(error: Exception, title: str) -> ClusterError:
-    status = getattr(error, "status", None) or None
+    status = _status(error)
     hint = _HINTS.get(status or 0, "check that the API server can be reached, and run the same command again")
     return ClusterError(f"{title}: {_reason(error)}; {hint}", status=status)
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in the words of the server where it has any."""
+    """What went wrong, in the words of the server where it gave any."""
     if not isinstance(error, ApiException):
         return f"the API server did not answer ({type(error).__name__}: {error})"
     try:

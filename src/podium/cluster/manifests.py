@@ -1,4 +1,4 @@
-"""What runs on a node pool: pod templates, Jobs and TrainJobs made from its profile."""
+"""What a Job executes and where, as a Job or TrainJob that Kubernetes accepts."""
 
 from __future__ import annotations
 
@@ -7,126 +7,164 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from podium.cluster.resources import JOB, TRAIN_JOB, Manifest
-from podium.config.cluster import ClusterConfig, NodePoolConfig
+from podium.cluster.resources import JOB, TRAIN_JOB, Kind, Manifest, ObjectMetadata
+from podium.config.cluster import NodePoolConfig
+from podium.keys import digest_bytes
 
-CONTAINER = "trial"
-"""Name of the container that trains, in a Job."""
-
-TRAIN_JOB_CONTAINER = "node"
-"""Name of the container that trains, and of its replicated job, in the runtimes of Kubeflow Trainer."""
+KEY_LABEL = "podium/key"
+"""Label of Jobs and their pods: the first digits of the digest of their key."""
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 KEPT_SECONDS = 3600
 """How long a Job that ended is kept, so that its log and the reason of its end can be read."""
 
+_TRAIN_JOB_CONTAINER = "node"
+"""Name that the runtimes of Kubeflow Trainer give to the container that works, and to its replicated job."""
+
 _SPOT_TAINTS = ("cloud.google.com/gke-spot", "kubernetes.azure.com/scalesetpriority")
-"""Taints that clouds put on nodes which may be taken away; where they do not exist, tolerating them does nothing."""
+"""Taints of nodes that a cloud may take away. Where they do not exist, tolerating them has no effect."""
 
 _TAINT = re.compile(r"(?P<key>[^=:]+)(?:=(?P<value>[^:]*))?(?::(?P<effect>\w+))?")
 
 
 @dataclass(frozen=True)
-class Command:
-    """What a pod executes.
+class Volume:
+    """A volume of a pod.
 
     Attributes:
-        arguments: of Python, which starts by itself or, with several nodes, by torchrun.
+        name: of the volume.
+        path: where the container finds it.
+        source: the field of the pod's volume that names it, such as `{"persistentVolumeClaim": {"claimName": "a"}}`.
+    """
+
+    name: str
+    path: str
+    source: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A Job of one pod, or with several nodes a TrainJob.
+
+    Attributes:
+        name: of the Job; empty in a template, whose copies get names of their own.
+        key: identifies the work: an existing Job is adopted if it has the same name and key.
+        image: of the container; its user must be a number other than 0.
+        command: the command line.
+        container: name of the container. In a TrainJob the runtime names it.
         environment: variables by name.
-        labels: of the pod.
+        secrets: names of Secrets whose entries become variables.
+        volumes: what is mounted.
+        pool: the node pool it runs on.
+        service_account: None for that of the namespace.
+        nodes: number of pods that work together.
+        runtime: the ClusterTrainingRuntime of a TrainJob.
+        deadline_seconds: how long it may take; None for no limit.
+        backoff: how often a pod that failed is started again.
+        metadata: labels (which its pods carry, too), annotations and owner.
     """
 
-    arguments: Sequence[str]
+    name: str
+    key: str
+    image: str
+    command: Sequence[str]
+    container: str = "main"
     environment: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    secrets: Sequence[str] = ()
+    volumes: Sequence[Volume] = ()
+    pool: NodePoolConfig = field(default_factory=NodePoolConfig)
+    service_account: str | None = None
+    nodes: int = 1
+    runtime: str | None = None
+    deadline_seconds: int | None = None
+    backoff: int = 0
+    metadata: ObjectMetadata = field(default_factory=ObjectMetadata)
+
+    @property
+    def kind(self) -> Kind:
+        """Job or TrainJob."""
+        return JOB if self.nodes == 1 else TRAIN_JOB
+
+    @property
+    def primary_container(self) -> str:
+        """Name of the container that executes the command."""
+        return self.container if self.kind is JOB else _TRAIN_JOB_CONTAINER
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of the Job and its pods."""
+        return {**self.metadata.labels, KEY_LABEL: key_label(self.key)}
 
 
-def trial_manifest(config: ClusterConfig, command: Command) -> Manifest:
-    """A Job, or for several nodes a TrainJob, without name and namespace, that executes `command` on the trial pool."""
-    return job(config, command) if config.trial_nodes == 1 else train_job(config, command)
+def key_label(key: str) -> str:
+    """The value of `KEY_LABEL` for a key."""
+    return digest_bytes(key.encode())[:32]
 
 
-def job(config: ClusterConfig, command: Command) -> Manifest:
-    """A Job of one pod that is started once; where nodes may be taken away, again for each time one was.
-
-    The pod meets the `restricted` Pod Security Standard.
-    """
-    pool = config.pool
-    spec: Manifest = {
-        "backoffLimit": 0,
-        "ttlSecondsAfterFinished": KEPT_SECONDS,
-        "template": {"metadata": {"labels": dict(command.labels)}, "spec": pod_spec(config, command)},
-    }
-    if config.trial_seconds is not None:
-        spec["activeDeadlineSeconds"] = config.trial_seconds
-    if pool.spot:
-        disrupted = {"type": "DisruptionTarget", "status": "True"}
-        spec["podFailurePolicy"] = {"rules": [{"action": "Ignore", "onPodConditions": [disrupted]}]}
-    return {
-        "apiVersion": JOB.api_version,
-        "kind": JOB.name,
-        "metadata": {"labels": {**command.labels, **_queue(pool)}},
-        "spec": spec,
-    }
+def job_manifest(spec: JobSpec) -> Manifest:
+    """The Job or TrainJob; its pods meet the Pod Security Standard `restricted`."""
+    body = _job(spec) if spec.kind is JOB else _train_job(spec)
+    if spec.deadline_seconds is not None:
+        body["activeDeadlineSeconds"] = spec.deadline_seconds
+    queue = {} if spec.pool.queue is None else {QUEUE_LABEL: spec.pool.queue}
+    metadata: Manifest = {"labels": {**spec.labels, **queue}}
+    if spec.name:
+        metadata["name"] = spec.name
+    if spec.metadata.annotations:
+        metadata["annotations"] = dict(spec.metadata.annotations)
+    if spec.metadata.owner is not None:
+        metadata["ownerReferences"] = [dict(spec.metadata.owner)]
+    return {"apiVersion": spec.kind.api_version, "kind": spec.kind.name, "metadata": metadata, "spec": body}
 
 
-def train_job(config: ClusterConfig, command: Command) -> Manifest:
-    """A TrainJob of `trial_nodes` pods of the runtime, which brings the variables of the rendezvous.
-
-    Needs Kubeflow Trainer 2.2 (`runtimePatches`). What to do when a node is taken away is up to the runtime.
-    """
-    pool = config.pool
-    pod = _placement(config)
-    mounts = _mounts(config)
-    secured: Manifest = {"name": TRAIN_JOB_CONTAINER, "securityContext": _container_security()}
-    pod["containers"] = [{**secured, "volumeMounts": mounts} if mounts else secured]
-    template = {"metadata": {"labels": dict(command.labels)}, "spec": pod}
-    replicated = {"name": TRAIN_JOB_CONTAINER, "template": {"spec": {"template": template}}}
-    spec: Manifest = {
-        "runtimeRef": {"name": config.runtime},
-        "trainer": {
-            "image": config.image,
-            "command": ["torchrun", *command.arguments],
-            "env": _environment(command),
-            "numNodes": config.trial_nodes,
-            "resourcesPerNode": resources(pool),
-        },
-        "runtimePatches": [
-            {
-                "manager": "podium.kubeflow.org/trials",
-                "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [replicated]}}},
-            }
-        ],
-    }
-    if config.trial_seconds is not None:
-        spec["activeDeadlineSeconds"] = config.trial_seconds
-    return {
-        "apiVersion": TRAIN_JOB.api_version,
-        "kind": TRAIN_JOB.name,
-        "metadata": {"labels": {**command.labels, **_queue(pool)}},
-        "spec": spec,
-    }
-
-
-def pod_spec(config: ClusterConfig, command: Command) -> Manifest:
-    """A pod that executes `command` once; its user is the image's, which must be a number other than 0."""
+def _job(spec: JobSpec) -> Manifest:
+    """The fields of a Job. A pod that is lost with a spot node is started again without counting as a failure."""
     container: Manifest = {
-        "name": CONTAINER,
-        "image": config.image,
-        "command": ["python", *command.arguments],
-        "env": _environment(command),
-        "resources": resources(config.pool),
-        "securityContext": _container_security(),
+        "name": spec.container,
+        "image": spec.image,
+        "command": list(spec.command),
+        "env": _environment(spec),
+        "resources": _resources(spec.pool),
+        **_container_fields(spec),
     }
-    if config.secrets:
-        container["envFrom"] = [{"secretRef": {"name": name}} for name in config.secrets]
-    if mounts := _mounts(config):
-        container["volumeMounts"] = mounts
-    return {"restartPolicy": "Never", "containers": [container], **_placement(config)}
+    if spec.secrets:
+        container["envFrom"] = [{"secretRef": {"name": name}} for name in spec.secrets]
+    pod = {"restartPolicy": "Never", "containers": [container], **_pod_fields(spec)}
+    fields: Manifest = {
+        "backoffLimit": spec.backoff,
+        "ttlSecondsAfterFinished": KEPT_SECONDS,
+        "template": {"metadata": {"labels": spec.labels}, "spec": pod},
+    }
+    if spec.pool.spot:
+        disrupted = {"type": "DisruptionTarget", "status": "True"}
+        fields["podFailurePolicy"] = {"rules": [{"action": "Ignore", "onPodConditions": [disrupted]}]}
+    return fields
 
 
-def resources(pool: NodePoolConfig) -> Manifest:
-    """Requests and limits of a container: processors are not limited, memory and devices are what is requested."""
+def _train_job(spec: JobSpec) -> Manifest:
+    """The fields of a TrainJob, for Kubeflow Trainer 2.2 (`runtimePatches`).
+
+    Its runtime brings the variables with which the pods find each other, and decides what follows the loss of a node.
+    """
+    pod = {**_pod_fields(spec), "containers": [{"name": _TRAIN_JOB_CONTAINER, **_container_fields(spec)}]}
+    template = {"metadata": {"labels": spec.labels}, "spec": pod}
+    replicated = {"name": _TRAIN_JOB_CONTAINER, "template": {"spec": {"template": template}}}
+    patch = {"template": {"spec": {"replicatedJobs": [replicated]}}}
+    return {
+        "runtimeRef": {"name": spec.runtime},
+        "trainer": {
+            "image": spec.image,
+            "command": list(spec.command),
+            "env": _environment(spec),
+            "numNodes": spec.nodes,
+            "resourcesPerNode": _resources(spec.pool),
+        },
+        "runtimePatches": [{"manager": "podium.kubeflow.org/jobs", "trainingRuntimeSpec": patch}],
+    }
+
+
+def _resources(pool: NodePoolConfig) -> Manifest:
+    """Requests and limits: processors are not limited; memory and devices are limited to what is requested."""
     device = {} if pool.device is None else {pool.device: str(pool.devices)}
     return {
         "requests": {"cpu": pool.cpu, "memory": pool.memory, **device},
@@ -134,42 +172,35 @@ def resources(pool: NodePoolConfig) -> Manifest:
     }
 
 
-def _placement(config: ClusterConfig) -> Manifest:
+def _pod_fields(spec: JobSpec) -> Manifest:
     """The fields of a pod that say where it runs, as whom, and with which volumes."""
-    pool = config.pool
-    tolerations = [_toleration(taint) for taint in (*pool.tolerations, *(_SPOT_TAINTS if pool.spot else ()))]
-    volumes: list[Manifest] = []
-    if pool.shared_memory is not None:
-        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": pool.shared_memory}})
-    if config.volume_claim is not None:
-        volumes.append({"name": "shared", "persistentVolumeClaim": {"claimName": config.volume_claim}})
+    pool = spec.pool
+    taints = (*pool.tolerations, *(_SPOT_TAINTS if pool.spot else ()))
     fields: Manifest = {
-        "serviceAccountName": config.service_account,
+        "serviceAccountName": spec.service_account,
         "nodeSelector": dict(pool.selector),
-        "tolerations": tolerations,
+        "tolerations": [_toleration(taint) for taint in taints],
         "priorityClassName": pool.priority_class,
-        "volumes": volumes,
+        "volumes": [{"name": volume.name, **volume.source} for volume in _volumes(spec)],
     }
     security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     return {"securityContext": security, **{name: value for name, value in fields.items() if value}}
 
 
-def _mounts(config: ClusterConfig) -> list[Manifest]:
-    shm = [] if config.pool.shared_memory is None else [{"name": "shm", "mountPath": "/dev/shm"}]
-    shared = [] if config.volume_claim is None else [{"name": "shared", "mountPath": config.volume_path}]
-    return shm + shared
+def _container_fields(spec: JobSpec) -> Manifest:
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    mounts = [{"name": volume.name, "mountPath": volume.path} for volume in _volumes(spec)]
+    return {"securityContext": security, **({"volumeMounts": mounts} if mounts else {})}
 
 
-def _container_security() -> Manifest:
-    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+def _volumes(spec: JobSpec) -> list[Volume]:
+    size = spec.pool.shared_memory
+    memory = {"emptyDir": {"medium": "Memory", "sizeLimit": size}}
+    return [*([] if size is None else [Volume("shm", "/dev/shm", memory)]), *spec.volumes]
 
 
-def _environment(command: Command) -> list[Manifest]:
-    return [{"name": name, "value": value} for name, value in command.environment.items()]
-
-
-def _queue(pool: NodePoolConfig) -> dict[str, str]:
-    return {} if pool.queue is None else {QUEUE_LABEL: pool.queue}
+def _environment(spec: JobSpec) -> list[Manifest]:
+    return [{"name": name, "value": value} for name, value in spec.environment.items()]
 
 
 def _toleration(taint: str) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Entry point of a trial's container: `python -m podium.hpo.trial_container --learning_rate=0.0003 --batch_size=16`.
 
-Params come as arguments `--name=value`, or as variables `KUBEFLOW_TRAINER_OPT_<NAME>`, which is how the OptimizationJob
-of Kubeflow Trainer hands them on (kubeflow/trainer KEP-3562): the name in capitals, `-` as `_`. What is trained, and on
-what, is a document in the study's ledger, named by variables: the command line of a Katib trial passes through a shell
-unquoted and holds nothing but names and numbers.
+Params come as arguments `--name=value`, or as variables `KUBEFLOW_TRAINER_OPT_<NAME>` with the name in capitals and `-`
+as `_`, in which the OptimizationJob of Kubeflow Trainer hands them on (kubeflow/trainer KEP-3562). What is trained on
+which data is a document in the study's ledger, whose place comes in variables: the command line of a Katib trial passes
+through a shell unquoted and therefore holds only names and numbers.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ LEDGER_VARIABLE = "PODIUM_LEDGER"
 NAME_VARIABLE = "PODIUM_TRIAL"
 OPTION_PREFIX = "KUBEFLOW_TRAINER_OPT_"
 RANK_VARIABLE = "RANK"
-"""Set by torchrun: of several processes that train together, the one of rank 0 writes the trial's documents."""
+"""Set by torchrun. Of several processes that train together, only the one of rank 0 writes the trial's documents."""
 
-_TASK = "pod.json"
+_DOCUMENT = "instructions.json"
 _LOCAL = ("data", "backbone", "output", "cache")
-"""Fields of a training that are paths of the machine it runs on."""
+"""Fields of a training that are paths on the machine where it runs."""
 
 _log = logging.getLogger(__name__)
 
 
 class TrialInstructions(Frozen):
-    """What every trial of a study does in its pod, but for its params.
+    """What every trial of a study does in its pod; only the params differ.
 
     Attributes:
         space: the section `hpo.space`.
         training: a TrainingSpec without its paths.
         data: the data set, in the store.
         backbone: where the pretrained model is, in the pod or on the hub.
-        backbone_digest: of the model that the study is about.
-        trial: further fields of a CrossValidationTrial.
+        backbone_digest: digest of the pretrained model that the study is about.
+        trial: the other fields of a CrossValidationTrial.
     """
 
     space: dict[str, ParameterConfig]
@@ -69,7 +69,7 @@ class TrialInstructions(Frozen):
 
     @classmethod
     def of(cls, trial: Any, space: Mapping[str, ParameterConfig], data: ArtifactRef, backbone: BackboneConfig) -> Self:
-        """The task that does what `trial`, a CrossValidationTrial of this machine, does."""
+        """The instructions to do in a pod what `trial`, a CrossValidationTrial, does on this machine."""
         from podium.models.backbone import backbone_digest
 
         return cls(
@@ -83,28 +83,28 @@ class TrialInstructions(Frozen):
 
     @classmethod
     def read(cls, documents: Documents) -> Self:
-        """Read what `write` wrote.
+        """Read the instructions of a study.
 
         Raises:
-            ConfigError: there is nothing, or something that this version does not understand.
+            ConfigError: there are none, or this version does not understand them.
         """
-        text = documents.get(_TASK)
+        text = documents.get(_DOCUMENT)
         if text is None:
-            raise ConfigError(f"{documents.place} must hold {_TASK}, which the engine writes, but does not")
+            raise ConfigError(f"{documents.place} must hold {_DOCUMENT}, which the engine writes, but does not")
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise ConfigError(
-                f"{_TASK} in {documents.place} cannot be read; are image and engine of one version? {error}"
+                f"{_DOCUMENT} in {documents.place} cannot be read; are image and engine of one version? {error}"
             ) from error
 
     def write(self, documents: Documents) -> None:
-        """Put it where the pods of the study find it."""
-        documents.put(_TASK, self.model_dump_json(indent=1))
+        """Write the instructions where the pods of the study find them."""
+        documents.put(_DOCUMENT, self.model_dump_json(indent=1))
 
 
-class _Aside:
-    """Documents as they are, with what is written kept in this process: for ranks that only lend a hand."""
+class _ReadOnly:
+    """Documents whose changes stay in this process, for the ranks that only help the one that writes."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -121,39 +121,38 @@ class _Aside:
         return sorted({*self._written, *self._documents.names()})
 
     def below(self, name: str) -> Documents:
-        return _Aside(self._documents.below(name))
+        return _ReadOnly(self._documents.below(name))
 
 
 @dataclass(frozen=True)
 class ContainerTrial:
     """Fetches data and backbone, and cross-validates. See `TrialFunction`."""
 
-    task: TrialInstructions
+    instructions: TrialInstructions
     store: ArtifactStore
     name: str
     rank: str
 
     @property
     def event_fields(self) -> Mapping[str, Scalar]:
-        """See `TrialFunction`."""
         return {}
 
     def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
-        """See `CrossValidationTrial`.
+        """Cross-validate, as `CrossValidationTrial` does.
 
         Raises:
-            ModelError: the backbone found here is not the one of the study.
+            ModelError: the backbone in this pod is not that of the study.
         """
         from podium.execution.environment import training_environment
         from podium.hpo.trial import CrossValidationTrial
         from podium.training.spec import TrainingSpec
 
-        # The store may be a volume that all pods share, and none knows the number of its trial.
+        # Named after the pod's trial: pods may share the store as a volume, and do not know their trial's number.
         output = self.store.cache(f"trial-{self.name}-{self.rank}")
         spec = TrainingSpec.model_validate(
             {
-                **self.task.training,
-                "data": self.store.fetch(self.task.data),
+                **self.instructions.training,
+                "data": self.store.fetch(self.instructions.data),
                 "backbone": self._backbone(),
                 "output": output,
                 "cache": self.store.cache("tokenised"),
@@ -164,7 +163,7 @@ class ContainerTrial:
 
         torch.set_num_threads(spec.threads)
         try:
-            return CrossValidationTrial(spec, **self.task.trial)(claim, ledger)
+            return CrossValidationTrial(spec, **self.instructions.trial)(claim, ledger)
         finally:
             with suppress(OSError):
                 output.rmdir()
@@ -172,22 +171,23 @@ class ContainerTrial:
     def _backbone(self) -> Path:
         from podium.models.backbone import backbone_digest, locate_backbone
 
-        path = locate_backbone(self.task.backbone)
+        backbone, digest = self.instructions.backbone, self.instructions.backbone_digest
+        path = locate_backbone(backbone)
         found = backbone_digest(path)
-        if found != self.task.backbone_digest:
+        if found != digest:
             raise ModelError(
-                f"a trial must train the backbone of its study, {self.task.backbone_digest[:12]}, but "
-                f"{self.task.backbone.path} leads to {found[:12]} in this pod; put the same files into the image, or "
+                f"a trial must train the backbone of its study, {digest[:12]}, but "
+                f"{backbone.path} leads to {found[:12]} in this pod; put the same files into the image, or "
                 "name a hub id with a revision"
             )
         return path
 
 
 def params_given(arguments: Sequence[str], environment: Mapping[str, str], space: Space) -> Params:
-    """The params of a trial from command line and environment; an argument counts more than a variable.
+    """The params of a trial from command line and environment; an argument takes precedence over a variable.
 
     Raises:
-        ConfigError: an argument is none, or a parameter is missing, unknown or outside its range.
+        ConfigError: an argument has another form, or a parameter is missing, unknown or outside its range.
     """
     names = [name for name, _ in space.parameters]
     variables = {OPTION_PREFIX + name.upper().replace("-", "_"): name for name in names}
@@ -203,7 +203,7 @@ def params_given(arguments: Sequence[str], environment: Mapping[str, str], space
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord:
-    """Run the trial that arguments and environment describe, and leave its result in its documents.
+    """Run the trial that arguments and environment describe, and write its result into its documents.
 
     Raises:
         PodiumError: see `TrialDocuments.execute`; a variable is missing, or the store cannot be used.
@@ -215,13 +215,13 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
             raise InputError(f"the variable {variable} must be set, as the engine that starts trials does, but is not")
     store = ArtifactStore(uri)
     documents: Documents = store.documents(ledger)
-    task = TrialInstructions.read(documents)
-    params = params_given(arguments, environment, Space.from_config(task.space))
-    remote, rank = TrialDocuments(documents.below(name)), environment.get(RANK_VARIABLE, "0")
+    instructions = TrialInstructions.read(documents)
+    params = params_given(arguments, environment, Space.from_config(instructions.space))
+    trial, rank = TrialDocuments(documents.below(name)), environment.get(RANK_VARIABLE, "0")
     if rank != "0":
-        remote = TrialDocuments(_Aside(documents.below(name)), Owner(host=f"rank {rank}", pid=0, started=0.0))
+        trial = TrialDocuments(_ReadOnly(documents.below(name)), Owner(host=f"rank {rank}", pid=0, started=0.0))
     with sigterm_unwinds():
-        return remote.execute(ContainerTrial(task, store, name, rank), params)
+        return trial.execute(ContainerTrial(instructions, store, name, rank), params)
 
 
 def main() -> int:
@@ -236,7 +236,7 @@ def main() -> int:
         _log.error("the trial failed: %s", record.error)
         return 1
     if record.score is not None and record.metrics:
-        # Said again, because the output of a pod that was started a second time is all that its collector sees.
+        # Printed again, because a collector sees only the output of its own pod, which may have been started anew.
         print(metric_line({name: observed.latest for name, observed in record.metrics.items()}), flush=True)
     return 0
 

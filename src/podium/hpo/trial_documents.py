@@ -1,8 +1,8 @@
-"""A trial on another machine: what its process writes down there, and what the engine reads of it.
+"""The documents through which the engine and the process of a trial on another machine exchange what they know.
 
-Both sides see the documents of one trial and nothing else. The process keeps a ledger of that single trial in them, and
-the error that ends the whole study, where it met one. The engine merges what it finds into the ledger of the study;
-neither waits for the other, so that each may be killed and replaced.
+Both sides see the documents of one trial and nothing else. The process keeps a ledger of this trial in them, and the
+error that would end the whole study, where it met one. The engine merges what it finds into the ledger of the study.
+Neither waits for the other, so that each may be killed and started again.
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ from podium.store.owner import Owner
 
 _ERROR = "error.json"
 _NOBODY = Owner(host="engine", pid=0, started=0.0)
-"""Owns what the engine begins for a process that is yet to start: any process may take it over."""
+"""Owner of a trial that the engine begins for a process that has not started yet: any process may take it over."""
 
 
 class TrialDocuments:
     """The documents of one trial. Methods raise StoreError when the storage fails."""
 
     def __init__(self, documents: Documents, owner: Owner | None = None) -> None:
-        """Look at documents, as `owner` where they are written; None: as this process."""
+        """Read and write documents as `owner`; None for this process."""
         self._documents = documents
         self._owner = owner
 
     @property
     def record(self) -> TrialRecord | None:
-        """The trial as its process left it; None before it began."""
+        """The trial as its process wrote it; None before it began."""
         return next(iter(TrialLedger(self._documents).trials()), None)
 
     @property
     def has_ended(self) -> bool:
-        """Whether the trial came to an end of its own, success or failure."""
+        """Whether the trial wrote that it ended, with success or failure."""
         record = self.record
         return record is not None and record.status != "running"
 
     @property
     def error(self) -> PodiumError | None:
-        """What would end every trial alike, as the process met it."""
+        """The error of the process that would end every trial alike; None where it met none."""
         described: Mapping[str, str] = json.loads(self._documents.get(_ERROR) or "{}")
         return rebuild(described, None) if described else None
 
     def prepare(self, trial: TrialRecord) -> None:
-        """Hand a trial of the study's ledger to a process that is to continue it: nothing it has done is lost."""
+        """Write what the study's ledger holds of a trial, for the process that is to continue it."""
         self._documents.put(_ERROR, "{}")
         if self.record is not None:
             return
         ledger = TrialLedger(self._documents, _NOBODY)
-        copy(trial, ledger.begin(trial.number, trial.params, trial.labels, trial.rule), ledger)
+        merge(trial, ledger.begin(trial.number, trial.params, trial.labels, trial.rule), ledger)
 
     def execute(self, trial: TrialFunction, params: Params, number: int = 0) -> TrialRecord:
-        """Execute the trial in this process, or go on with what an earlier process left; a trial that ended stays.
+        """Execute the trial in this process, or continue what an earlier process left; one that ended is not repeated.
 
         Args:
-            trial: what to do.
-            params: of the trial; one that was begun keeps those it has.
-            number: of the trial, where it is known here.
+            trial: what the trial does.
+            params: its params; a trial that was begun before keeps the params it has.
+            number: its number, where it is known here.
 
         Raises:
-            PodiumError: it would end every trial alike; the engine finds it as `error`.
+            PodiumError: an error that would end every trial alike; the engine finds it as `error`.
             StudyFailed: another process on this machine executes the trial.
         """
         ledger, found = TrialLedger(self._documents, self._owner), self.record
@@ -73,14 +73,14 @@ class TrialDocuments:
             return found
         claim = ledger.begin(number, params) if found is None else ledger.take_over(found.number)
         try:
-            return _settled(trial, claim, ledger)
+            return _executed(trial, claim, ledger)
         except PodiumError as error:
             self._documents.put(_ERROR, json.dumps(describe(error)))
             raise
 
 
-def copy(trial: TrialRecord, claim: Claim, ledger: TrialLedger) -> TrialRecord:
-    """Enter what `trial` has beyond the claimed record, with whose reports it began."""
+def merge(trial: TrialRecord, claim: Claim, ledger: TrialLedger) -> TrialRecord:
+    """Enter into a ledger the reports and folds that `trial` has beyond the claimed record, which it continued."""
     record = claim.record
     if fresh := trial.reports[len(record.reports) :]:
         record = ledger.report(claim, *fresh)
@@ -91,15 +91,13 @@ def copy(trial: TrialRecord, claim: Claim, ledger: TrialLedger) -> TrialRecord:
     return record
 
 
-def _settled(trial: TrialFunction, claim: Claim, ledger: TrialLedger) -> TrialRecord:
+def _executed(trial: TrialFunction, claim: Claim, ledger: TrialLedger) -> TrialRecord:
     try:
         result: TrialResult = trial(claim, ledger)
         if result.pruned is not None:
             return ledger.prune(claim, result.pruned, result.metrics)
         return ledger.finish(claim, result.score, result.metrics)
-    except PodiumError as error:
-        if not isinstance(error, ComputationFailed):
-            raise
-        return ledger.fail(claim, type(error).__name__, f"{type(error).__name__}: {error}")
     except Exception as error:
+        if isinstance(error, PodiumError) and not isinstance(error, ComputationFailed):
+            raise
         return ledger.fail(claim, type(error).__name__, f"{type(error).__name__}: {error}")

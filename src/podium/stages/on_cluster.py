@@ -1,4 +1,4 @@
-"""Where a study runs as a Katib Experiment: the engine, and what its pods are told."""
+"""Where a study runs as a Katib Experiment: its engine, and the Job of a trial."""
 
 from __future__ import annotations
 
@@ -7,27 +7,31 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from podium.cluster.client import POD_NAMESPACE, Cluster
-from podium.cluster.manifests import trial_manifest
+from podium.cluster.failures import Advice
+from podium.cluster.jobs import Jobs
+from podium.cluster.manifests import JobSpec, Volume
+from podium.cluster.resources import ObjectMetadata
 from podium.config.cluster import ClusterConfig
 from podium.config.paths import is_uri
 from podium.errors import ConfigError
-from podium.hpo.engines.katib.engine import KatibEngine
-from podium.hpo.engines.katib.experiments import ObjectMetadata
-from podium.hpo.engines.katib.manifests import trial_template
-from podium.hpo.experiment import Experiment
+from podium.hpo.engines.katib.engine import COLLECTOR, KatibEngine
 from podium.hpo.trial_container import LEDGER_VARIABLE, STORE_VARIABLE, TrialInstructions
-from podium.katib.template import TrialTemplate
 from podium.records import DataRecord
 from podium.stages.step import StepRun
 
 if TYPE_CHECKING:
     from podium.hpo.trial import CrossValidationTrial
 
+_ADVICE = Advice(
+    memory="raise memory of the node pool, or lower training.batch_size or training.max_length",
+    deadline="raise cluster.trial_seconds, or train less",
+    start="correct image, secrets or node pool in the section cluster, and run the same command again",
+    start_limit="cluster.start_seconds",
+)
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _OWNERS = (("KFP_POD_NAME", "KFP_POD_UID"), ("POD_NAME", "POD_UID"))
 """Variables with name and uid of this pod: those of KFP's launcher, and the usual ones of the downward API."""
@@ -36,13 +40,13 @@ _OWNERS = (("KFP_POD_NAME", "KFP_POD_UID"), ("POD_NAME", "POD_UID"))
 def katib_engine(
     step: StepRun, data: DataRecord, backbone: str, trial: CrossValidationTrial, ledger: str
 ) -> KatibEngine:
-    """The engine of a study whose trials do in pods what `trial` does here.
+    """The engine of a study whose trials do in pods what `trial` does on this machine.
 
     Args:
-        step: that runs the study.
-        data: what it trains on.
+        step: the step that runs the study.
+        data: the data set it trains on.
         backbone: name of the backbone.
-        trial: of this machine; in pods it has the processors of the node pool.
+        trial: a trial of this machine; in pods it uses the processors of the node pool.
         ledger: prefix of the study's ledger in the store.
 
     Raises:
@@ -54,19 +58,34 @@ def katib_engine(
     cluster = Cluster.connect(settings.namespace)
     threads = config.training.threads or threads_of(settings.pool.cpu)
     there = replace(trial, spec=trial.spec.model_copy(update={"threads": threads}))
-    task = TrialInstructions.of(there, config.hpo.space, data.artifacts["data"], config.backbones[backbone])
-    task.write(step.store.documents(ledger))
-    variables = {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger}
+    instructions = TrialInstructions.of(there, config.hpo.space, data.artifacts["data"], config.backbones[backbone])
+    instructions.write(step.store.documents(ledger))
+    jobs = Jobs(cluster, _ADVICE, sidecars=[COLLECTOR], start_seconds=settings.start_seconds)
+    job = trial_job(settings, {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger})
+    metadata = _metadata(step, backbone, cluster.namespace)
+    return KatibEngine(jobs, job, metadata, keep_on_cancel=settings.keep_on_cancel)
 
-    def template(experiment: Experiment, labels: Mapping[str, str], place: str) -> TrialTemplate:
-        return trial_template(experiment.space, partial(trial_manifest, settings), variables, labels)
 
-    return KatibEngine(
-        cluster,
-        template,
-        _marks(step, backbone, cluster.namespace),
-        keep_on_cancel=settings.keep_on_cancel,
-        start_seconds=settings.start_seconds,
+def trial_job(config: ClusterConfig, environment: Mapping[str, str]) -> JobSpec:
+    """The Job of a trial on the trial pool, without name, key and params; torchrun starts it on several nodes."""
+    volumes = []
+    if config.volume_claim is not None and config.volume_path is not None:
+        source = {"persistentVolumeClaim": {"claimName": config.volume_claim}}
+        volumes = [Volume("shared", config.volume_path, source)]
+    return JobSpec(
+        name="",
+        key="",
+        image=config.image or "",
+        command=["python" if config.trial_nodes == 1 else "torchrun", "-m", "podium.hpo.trial_container"],
+        container="trial",
+        environment=environment,
+        secrets=config.secrets,
+        volumes=volumes,
+        pool=config.pool,
+        service_account=config.service_account,
+        nodes=config.trial_nodes,
+        runtime=config.runtime,
+        deadline_seconds=config.trial_seconds,
     )
 
 
@@ -74,7 +93,7 @@ def check_reachable(uri: str, config: ClusterConfig) -> None:
     """Check that pods can reach the store.
 
     Raises:
-        ConfigError: it lies on this machine alone.
+        ConfigError: the store lies on this machine alone.
     """
     if is_uri(uri) and not uri.startswith(("memory://", "file://")):
         return
@@ -89,13 +108,13 @@ def check_reachable(uri: str, config: ClusterConfig) -> None:
 
 
 def threads_of(cpu: str) -> int:
-    """Compute threads for a quantity of processors: `500m` is one, `2` are two."""
+    """Compute threads for a quantity of processors: one for `500m`, two for `2`."""
     amount = float(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
     return max(1, math.floor(amount))
 
 
-def _marks(step: StepRun, backbone: str, namespace: str) -> ObjectMetadata:
-    """Ids of runs: as labels where they can be labels, and all of them as annotations."""
+def _metadata(step: StepRun, backbone: str, namespace: str) -> ObjectMetadata:
+    """Ids of runs: as annotations, and those that have the form of labels as labels, too."""
     ids = {
         "podium/run": step.run.run_id,
         "podium/backbone": backbone,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kubernetes import client
 
 from podium.cluster.client import Cluster, Patience
-from podium.cluster.manifests import Command, job
+from podium.cluster.failures import Advice
+from podium.cluster.jobs import Jobs
+from podium.cluster.resources import ObjectMetadata
 from podium.config.cluster import ClusterConfig
 from podium.hpo.engines.katib.engine import KatibEngine
-from podium.hpo.engines.katib.manifests import trial_template
-from podium.hpo.experiment import Experiment
-from podium.katib.template import TrialTemplate
+from podium.stages.on_cluster import trial_job
 
 from .katib import NAMESPACE
 from .server import ApiServer
@@ -35,15 +35,13 @@ def cluster(api: ApiServer, patience: Patience = QUICK) -> Cluster:
     return Cluster(client.ApiClient(settings), NAMESPACE, patience)
 
 
-def engine(api: ApiServer, **settings: Any) -> KatibEngine:
-    def template(experiment: Experiment, labels: Mapping[str, str], place: str) -> TrialTemplate:
-        def manifest(command: Command) -> dict[str, Any]:
-            return job(ClusterConfig(image="podium:1"), command)
-
-        variables = {"LEDGER_PLACE": place, "SPACE": json.dumps(SPACE)}
-        return trial_template(experiment.space, manifest, variables, labels)
-
-    return KatibEngine(cluster(api), template, **{"stop_seconds": 5.0, "quiet_seconds": 1, **settings})
+def engine(
+    api: ApiServer, metadata: ObjectMetadata | None = None, keep_on_cancel: bool = False, **settings: Any
+) -> KatibEngine:
+    advice = Advice(start_limit="cluster.start_seconds")
+    jobs = Jobs(cluster(api), advice, **{"stop_seconds": 5.0, "quiet_seconds": 1, **settings})
+    job = replace(trial_job(ClusterConfig(image="podium:1"), {}), environment={"SPACE": json.dumps(SPACE)})
+    return KatibEngine(jobs, job, metadata, keep_on_cancel=keep_on_cancel)
 
 
 def names(api: ApiServer, plural: str = "experiments") -> list[str]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.hpo.engines.base import TrialFunction
+from podium.hpo.engines.katib.manifests import LEDGER_ANNOTATION
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.suggest import suggester_for
 from podium.hpo.trial_container import NAME_VARIABLE, params_given
@@ -38,8 +39,8 @@ NAMESPACE = "studies"
 EXPERIMENT_LABEL = "katib.kubeflow.org/experiment"
 EDITABLE = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
 
-_PATIENCE_SECONDS = 1.5
-"""How long a trial waits to learn its number; where no engine runs it does without."""
+_PATIENCE_SECONDS = 120
+"""How long a trial waits to learn its number from an engine."""
 
 
 class KatibController:
@@ -49,6 +50,7 @@ class KatibController:
         trial: what Jobs execute instead of their command; None: the command, by the shell, as Katib's webhook makes it.
         collects: whether the metrics collector finds the objective.
         pods_write: whether what pods write reaches the ledger's place.
+        numbered: whether trials wait to learn their number; to be cleared where no engine runs.
         paused: while set, nothing is reconciled.
     """
 
@@ -57,6 +59,8 @@ class KatibController:
         self.trial = trial
         self.collects = True
         self.pods_write = True
+        self.numbered = multiprocessing.get_context("fork").Event()
+        self.numbered.set()
         self.paused = threading.Event()
         self._processes: dict[str, BaseProcess] = {}
         self._scores: dict[str, Any] = {}
@@ -124,7 +128,8 @@ class KatibController:
         container = job["spec"]["template"]["spec"]["containers"][0]
         receiver, sender = multiprocessing.get_context("fork").Pipe(duplex=False)
         self._scores[job["metadata"]["name"]] = receiver
-        run = (_execute, (self.trial, container, sender, self.pods_write))
+        place = (job["metadata"].get("annotations") or {}).get(LEDGER_ANNOTATION, "")
+        run = (_execute, (self.trial, container, place, sender, self.pods_write, self.numbered))
         if self.trial is None:
             run = (_run_command, (container, sender))
         process = multiprocessing.get_context("fork").Process(target=run[0], args=run[1], daemon=True)
@@ -299,20 +304,22 @@ class KatibController:
             raise _denied("spec: Forbidden: only spec.parallelTrialCount, spec.maxTrialCount … are editable")
 
 
-def _execute(trial: TrialFunction, container: Mapping[str, Any], scores: Any, writes: bool) -> None:
+def _execute(
+    trial: TrialFunction, container: Mapping[str, Any], place: str, scores: Any, writes: bool, numbered: Any
+) -> None:
     """What the container does, as `podium.hpo.trial_container` does it, with another trial function.
 
     Only here does a trial learn its number, from the ledger, so that tests can say which trial does what.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     environment = {item["name"]: item["value"] for item in container["env"]}
-    name, place = environment[NAME_VARIABLE], environment["LEDGER_PLACE"]
+    name = environment[NAME_VARIABLE]
     root, _, prefix = place.partition("/documents/")
     documents = ArtifactStore(root).documents(prefix)
     remote = TrialDocuments(documents.below(name) if writes else ArtifactStore("memory://pod").documents(name))
     code = 1
     try:
-        number = remote.record.number if remote.record else _number(TrialLedger(documents), name)
+        number = remote.record.number if remote.record else _number(TrialLedger(documents), name, numbered)
         arguments = [item for item in container["command"] if item.startswith("--")]
         params = params_given(arguments, {}, json_space(environment["SPACE"]))
         record = remote.execute(trial, params, number)
@@ -344,9 +351,9 @@ def _run_command(container: Mapping[str, Any], scores: Any) -> None:
         os._exit(done.returncode)
 
 
-def _number(ledger: TrialLedger, name: str) -> int:
+def _number(ledger: TrialLedger, name: str, numbered: Any) -> int:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline:
+    while numbered.is_set() and time.monotonic() < deadline:
         for record in ledger.trials():
             if record.labels.get("katib_trial") == name:
                 return record.number

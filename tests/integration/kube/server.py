@@ -69,6 +69,7 @@ class Fault:
         code: of the answer; 0: the connection is closed without one; -1: after the request was carried out.
         times: how many requests.
         headers: of the answer.
+        lines: of a followed log that are sent before the connection is closed (code -1).
     """
 
     method: str
@@ -76,6 +77,7 @@ class Fault:
     code: int
     times: int = 1
     headers: Mapping[str, str] = field(default_factory=dict)
+    lines: int = 5
 
 
 class ApiServer:
@@ -84,7 +86,7 @@ class ApiServer:
     Attributes:
         requests: method, path and query of everything that was asked.
         checks: called with the new and the old object (None: it is being created) before it is kept; they may raise.
-        logs: text by pod and container.
+        logs: text by pod and container; a log that is followed ends once its container has terminated.
         restoring: plurals of kinds whose controller makes anew what is deleted below an object, even one that is being
             deleted itself: none that must go after what it owns ever goes. So do Katib's with Experiments and Trials.
     """
@@ -280,6 +282,10 @@ class _Handler(BaseHTTPRequestHandler):
             name = match["ns"] if plural == "namespaces" else match["name"]
             if watch:
                 return self._watch(plural, namespace, query)
+            if match["sub"] == "log":
+                api.get(plural, namespace, name)
+            if match["sub"] == "log" and query.get("follow") == "true":
+                return self._follow_log(namespace, name, query, fault.lines if fault else None)
             answer = self._answer(plural, namespace, name, match["sub"], query, body)
             if fault is not None:
                 return self._cut()
@@ -301,7 +307,6 @@ class _Handler(BaseHTTPRequestHandler):
                 items = api.list(plural, namespace, query.get("labelSelector", ""))
                 return {"kind": "List", "metadata": {"resourceVersion": str(api.version())}, "items": items}
         if sub == "log":
-            api.get(plural, namespace, name)
             lines = api.logs.get((name, query.get("container", "")), "").splitlines()
             return "\n".join(lines[-int(query.get("tailLines", "1000")) :])
         if self.command == "PATCH":
@@ -314,11 +319,7 @@ class _Handler(BaseHTTPRequestHandler):
         return api.get(plural, namespace, name)
 
     def _watch(self, plural: str, namespace: str, query: Mapping[str, str]) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        self.wfile.flush()
+        self._start_stream("application/json")
         api, seconds = self.server.api, float(query["timeoutSeconds"])
         with api.watched(self.connection):
             try:
@@ -327,11 +328,49 @@ class _Handler(BaseHTTPRequestHandler):
                     line = json.dumps(event).encode() + b"\n"
                     # Two chunks, so that a reader must put lines together.
                     for part in (line[:7], line[7:]):
-                        self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
-                    self.wfile.flush()
+                        self._chunk(part)
                 self.wfile.write(b"0\r\n\r\n")
             except OSError:
                 self.close_connection = True
+
+    def _follow_log(self, namespace: str, name: str, query: Mapping[str, str], limit: int | None) -> None:
+        """Lines as they are written, with timestamps: three lines in every second, of which two share one."""
+        api, container = self.server.api, query["container"]
+        self._start_stream("text/plain")
+        sent = seen = 0
+        with api.watched(self.connection), suppress(OSError):
+            while True:
+                with api.changed:
+                    found = api.objects.get(("pods", namespace, name), {})
+                    ended = not found or container_ended(found, container)
+                    lines = api.logs.get((name, container), "").splitlines(keepends=True)
+                    if not ended and len(lines) <= seen:
+                        api.changed.wait(0.2)
+                        continue
+                for line in lines[seen:]:
+                    second, part = divmod(seen, 3)
+                    stamp = f"2026-11-29T12:{second // 60:02}:{second % 60:02}.{part // 2:09}Z"
+                    seen += 1
+                    if stamp[:19] < query.get("sinceTime", "")[:19]:
+                        continue
+                    self._chunk(f"{stamp} {line}".encode())
+                    sent += 1
+                    if sent == limit:
+                        return self._cut()
+                if ended:
+                    self.wfile.write(b"0\r\n\r\n")
+                    return
+
+    def _start_stream(self, content: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", content)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.flush()
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.wfile.flush()
 
     def _send(
         self, code: int, answer: Manifest | str, content: str = "application/json", headers: Mapping[str, str] = {}
@@ -349,6 +388,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         return
+
+
+def container_ended(pod: Manifest, container: str) -> bool:
+    statuses = pod["status"].get("containerStatuses") or ()
+    return any(item["name"] == container and "terminated" in item["state"] for item in statuses)
 
 
 def owner(api_version: str, kind: str, manifest: Manifest) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from podium.cluster.failures import COLLECTOR, failure, obstacle
+from podium.cluster.failures import Advice, failure, obstacle
 from podium.errors import ComputationFailed, OutOfMemory, ProcessKilled, TimeLimitExceeded
 
+ADVICE = Advice(memory="take a larger pool", deadline="raise the_limit")
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -23,20 +24,24 @@ class Logs:
         return self._logs.get(container.replace("-", "_"), "").splitlines()
 
 
-def pod(name: str = "trial-x", age: float = 60, **status: Any) -> dict[str, Any]:
+def pod(name: str = "work-x", age: float = 60, **status: Any) -> dict[str, Any]:
     created = (NOW - timedelta(seconds=age)).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {"metadata": {"name": name, "creationTimestamp": created}, "status": status}
 
 
-def container(name: str = "trial", **state: Any) -> dict[str, Any]:
+def container(name: str = "main", **state: Any) -> dict[str, Any]:
     return {"name": name, "state": state}
 
 
 def failed(**condition: str) -> dict[str, Any]:
     return {
-        "metadata": {"name": "trial-x"},
+        "metadata": {"name": "work-x"},
         "status": {"conditions": [{"type": "Failed", "status": "True", **condition}]},
     }
+
+
+def why(logs: Any, pods: list[dict[str, Any]], job: dict[str, Any]) -> Exception:
+    return failure(logs, pods, job, "Job studies/work-x", ("main", "side-car"), ADVICE)
 
 
 @pytest.mark.parametrize(
@@ -45,54 +50,54 @@ def failed(**condition: str) -> dict[str, Any]:
         (
             {"containerStatuses": [container(terminated={"reason": "OOMKilled", "exitCode": 137})]},
             OutOfMemory,
-            "container trial of Pod studies/trial-x was OOMKilled; raise memory of the node pool",
+            "container main of Pod studies/work-x was OOMKilled; take a larger pool",
         ),
         (
             {"containerStatuses": [container(terminated={"reason": "Error", "exitCode": 3})]},
             ComputationFailed,
-            "Pod studies/trial-x: container trial ended with exit code 3\n  | first\n  | last",
+            "Pod studies/work-x: container main ended with exit code 3\n  | first\n  | last",
         ),
         (
             {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."},
             ProcessKilled,
-            "Pod studies/trial-x: Evicted: The node was low on resource: memory.",
+            "Pod studies/work-x: Evicted: The node was low on resource: memory.",
         ),
         (
             {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}]},
             ProcessKilled,
-            "Pod studies/trial-x: PreemptionByScheduler: ",
+            "Pod studies/work-x: PreemptionByScheduler: ",
         ),
-        ({"reason": "DeadlineExceeded"}, TimeLimitExceeded, "raise cluster.trial_seconds"),
+        ({"reason": "DeadlineExceeded"}, TimeLimitExceeded, "raise the_limit"),
     ],
 )
 def test_a_pod_tells_why_it_failed(status: dict[str, Any], kind: type[ComputationFailed], text: str) -> None:
-    error = failure(Logs(trial="first\nlast"), [pod(**status)], failed(reason="x", message="y"), "trial")
+    error = why(Logs(main="first\nlast"), [pod(**status)], failed(reason="x", message="y"))
     assert type(error) is kind
     assert text in str(error)
 
 
-def test_katibs_sidecar_has_the_log_where_it_redirects_the_output() -> None:
-    status = {"containerStatuses": [container(terminated={"exitCode": 1}), container(COLLECTOR, running={})]}
-    logs = Logs(**{COLLECTOR.replace("-", "_"): "from the sidecar"})
-    assert "| from the sidecar" in str(failure(logs, [pod(**status)], None, "trial"))
+def test_a_sidecar_may_have_the_output() -> None:
+    status = {"containerStatuses": [container(terminated={"exitCode": 1}), container("side-car", running={})]}
+    logs = Logs(**{"side_car": "from the sidecar"})
+    assert "| from the sidecar" in str(why(logs, [pod(**status)], {}))
 
 
 def test_the_newest_pod_counts() -> None:
     old = pod("old", 600, containerStatuses=[container(terminated={"reason": "OOMKilled", "exitCode": 137})])
     new = pod("new", 5, containerStatuses=[container(terminated={"exitCode": 2})])
-    assert "Pod studies/new: container trial ended with exit code 2" in str(failure(Logs(), [old, new], None, "trial"))
+    assert "Pod studies/new: container main ended with exit code 2" in str(why(Logs(), [old, new], {}))
 
 
-def test_without_pods_their_owner_tells() -> None:
+def test_without_pods_the_job_says_why() -> None:
     late = failed(reason="DeadlineExceeded", message="Job was active longer than specified deadline")
-    assert type(failure(Logs(), [], late, "trial")) is TimeLimitExceeded
+    assert type(why(Logs(), [], late)) is TimeLimitExceeded
     limit = failed(reason="BackoffLimitExceeded", message="limit reached")
-    assert str(failure(Logs(), [], limit, "trial")) == "BackoffLimitExceeded: limit reached"
-    assert type(failure(Logs(), [], None, "trial")) is ProcessKilled
+    assert str(why(Logs(), [], limit)) == "Job studies/work-x: BackoffLimitExceeded: limit reached"
+    assert type(why(Logs(), [], {})) is ProcessKilled
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "lasting"),
+    ("status", "reason", "permanent"),
     [
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]},
@@ -109,10 +114,10 @@ def test_without_pods_their_owner_tells() -> None:
         ),
     ],
 )
-def test_what_keeps_a_pod_from_starting(status: dict[str, Any], reason: str, lasting: bool) -> None:
+def test_what_keeps_a_pod_from_starting(status: dict[str, Any], reason: str, permanent: bool) -> None:
     found = obstacle(pod(phase="Pending", **status))
     assert found is not None
-    assert (found.reason, found.lasting) == (reason, lasting)
+    assert (found.reason, found.permanent) == (reason, permanent)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a node pool makes of a trial, checked against the schema of Kubernetes."""
+"""The manifests of Jobs, checked against the schema of Kubernetes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from podium.cluster.manifests import CONTAINER, Command, job, trial_manifest
-from podium.config.cluster import ClusterConfig
+from podium.cluster.manifests import JobSpec, Volume, job_manifest, key_label
+from podium.cluster.resources import ObjectMetadata
+from podium.config.cluster import NodePoolConfig
 
-COMMAND = Command(["-m", "podium.hpo.trial_container", "--learning_rate=0.1"], {"PODIUM_STORE": "s3://b"}, {"a": "b"})
 POOL = {
     "selector": {"pool": "gpu"},
     "tolerations": ("nvidia.com/gpu", "team=a:NoSchedule", "spare:NoExecute", "empty=:NoSchedule"),
@@ -24,37 +24,46 @@ POOL = {
 }
 
 
-def config(**changes: Any) -> ClusterConfig:
-    pool = {**POOL, **changes.pop("pool", {})}
-    return ClusterConfig(
-        **{"image": "podium:1", "service_account": "trials", "pools": {"gpu": pool}, "trial_pool": "gpu", **changes}
-    )
+SHARED = Volume("shared", "/shared", {"persistentVolumeClaim": {"claimName": "shared"}})
+OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "launcher", "uid": "7"}
 
 
-def named(manifest: dict[str, Any]) -> dict[str, Any]:
-    return {**manifest, "metadata": {**manifest["metadata"], "name": "trial", "namespace": "studies"}}
+def spec(**changes: Any) -> JobSpec:
+    pool = NodePoolConfig.model_validate({**POOL, **changes.pop("pool", {})})
+    values: dict[str, Any] = {
+        "name": "work",
+        "key": "k",
+        "image": "podium:1",
+        "command": ["python", "-m", "module", "--learning_rate=0.1"],
+        "environment": {"PODIUM_STORE": "s3://b"},
+        "service_account": "workers",
+        "pool": pool,
+        "metadata": ObjectMetadata({"a": "b"}),
+    }
+    return JobSpec(**{**values, **changes})
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "given",
     [
-        ClusterConfig(image="podium:1"),
-        config(),
-        config(
-            pool={"spot": True}, secrets=("store",), trial_seconds=600, volume_claim="shared", volume_path="/shared"
-        ),
+        JobSpec("work", "k", "podium:1", ["true"]),
+        spec(),
+        spec(pool={"spot": True}, secrets=("store",), deadline_seconds=600, volumes=[SHARED], backoff=3),
+        spec(metadata=ObjectMetadata({}, {"podium/key": "the whole key"}, OWNER)),
     ],
 )
-def test_a_job_is_one_that_kubernetes_takes(settings: ClusterConfig) -> None:
-    kubernetes_validate.validate(named(job(settings, COMMAND)), "1.32", strict=True)
+def test_a_job_is_one_that_kubernetes_takes(given: JobSpec) -> None:
+    manifest = job_manifest(given)
+    manifest["metadata"]["namespace"] = "work"
+    kubernetes_validate.validate(manifest, "1.32", strict=True)
 
 
 def test_the_profile_of_the_pool_is_in_the_pod() -> None:
-    manifest = job(config(secrets=("store", "tracking"), trial_seconds=600), COMMAND)
+    manifest = job_manifest(spec(secrets=("store", "tracking"), deadline_seconds=600))
     pod = manifest["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["name"] == CONTAINER
-    assert container["command"] == ["python", *COMMAND.arguments]
+    assert container["name"] == "main"
+    assert container["command"] == ["python", "-m", "module", "--learning_rate=0.1"]
     assert container["env"] == [{"name": "PODIUM_STORE", "value": "s3://b"}]
     assert container["envFrom"] == [{"secretRef": {"name": "store"}}, {"secretRef": {"name": "tracking"}}]
     assert container["resources"] == {
@@ -68,24 +77,25 @@ def test_the_profile_of_the_pool_is_in_the_pod() -> None:
         {"key": "spare", "operator": "Exists", "effect": "NoExecute"},
         {"key": "empty", "operator": "Equal", "value": "", "effect": "NoSchedule"},
     ]
-    assert (pod["priorityClassName"], pod["serviceAccountName"], pod["restartPolicy"]) == ("low", "trials", "Never")
+    assert (pod["priorityClassName"], pod["serviceAccountName"], pod["restartPolicy"]) == ("low", "workers", "Never")
     assert pod["volumes"] == [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}}]
     assert container["volumeMounts"] == [{"name": "shm", "mountPath": "/dev/shm"}]
-    assert manifest["metadata"]["labels"] == {"a": "b", "kueue.x-k8s.io/queue-name": "team-a"}
-    assert manifest["spec"]["template"]["metadata"]["labels"] == {"a": "b"}
+    labels = {"a": "b", "podium/key": key_label("k")}
+    assert manifest["metadata"] == {"name": "work", "labels": {**labels, "kueue.x-k8s.io/queue-name": "team-a"}}
+    assert manifest["spec"]["template"]["metadata"]["labels"] == labels
     assert (manifest["spec"]["backoffLimit"], manifest["spec"]["activeDeadlineSeconds"]) == (0, 600)
 
 
 def test_a_pod_meets_the_restricted_standard() -> None:
-    pod = job(config(), COMMAND)["spec"]["template"]["spec"]
+    pod = job_manifest(spec())["spec"]["template"]["spec"]
     assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     (container,) = pod["containers"]
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def test_a_node_that_is_taken_away_fails_no_trial_of_a_spot_pool() -> None:
-    assert "podFailurePolicy" not in job(config(), COMMAND)["spec"]
-    manifest = job(config(pool={"spot": True}), COMMAND)
+def test_a_node_that_is_taken_away_fails_no_job_of_a_spot_pool() -> None:
+    assert "podFailurePolicy" not in job_manifest(spec())["spec"]
+    manifest = job_manifest(spec(pool={"spot": True}))
     (rule,) = manifest["spec"]["podFailurePolicy"]["rules"]
     assert rule["action"] == "Ignore"
     keys = [item["key"] for item in manifest["spec"]["template"]["spec"]["tolerations"]]
@@ -93,18 +103,18 @@ def test_a_node_that_is_taken_away_fails_no_trial_of_a_spot_pool() -> None:
 
 
 def test_several_nodes_make_a_train_job() -> None:
-    settings = config(pool={"priority_class": None}, trial_nodes=2, runtime="torch-distributed", trial_seconds=60)
-    manifest = trial_manifest(settings, COMMAND)
+    given = spec(pool={"priority_class": None}, nodes=2, runtime="torch-distributed", deadline_seconds=60)
+    manifest = job_manifest(given)
     assert (manifest["apiVersion"], manifest["kind"]) == ("trainer.kubeflow.org/v1alpha1", "TrainJob")
-    spec = manifest["spec"]
-    assert spec["runtimeRef"] == {"name": "torch-distributed"}
-    assert spec["trainer"]["numNodes"] == 2
-    assert spec["trainer"]["command"] == ["torchrun", *COMMAND.arguments]
-    assert spec["trainer"]["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "2"
-    (patch,) = spec["runtimePatches"]
+    body = manifest["spec"]
+    assert body["runtimeRef"] == {"name": "torch-distributed"}
+    assert body["trainer"]["numNodes"] == 2
+    assert body["trainer"]["command"] == given.command
+    assert body["trainer"]["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "2"
+    (patch,) = body["runtimePatches"]
     (replicated,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     pod = replicated["template"]["spec"]["template"]["spec"]
-    assert replicated["name"] == "node"
+    assert replicated["name"] == given.primary_container == "node"
     assert pod["nodeSelector"] == {"pool": "gpu"}
     assert pod["securityContext"]["runAsNonRoot"]
-    assert spec["activeDeadlineSeconds"] == 60
+    assert body["activeDeadlineSeconds"] == 60

@@ -1,19 +1,18 @@
-"""The Kubernetes objects of a study on a cluster: names, template, Experiment."""
+"""The Kubernetes objects of a study on a cluster: their names, the Jobs of trials, the Experiment."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from podium.cluster.manifests import CONTAINER, TRAIN_JOB_CONTAINER, Command
-from podium.cluster.resources import TRAIN_JOB, Manifest
+from podium.cluster.manifests import JobSpec, job_manifest
+from podium.cluster.resources import Manifest, ObjectMetadata
 from podium.errors import ConfigError
 from podium.hpo.algorithms import FROM_THE_START
 from podium.hpo.experiment import Experiment
 from podium.hpo.parameters import CategoricalParameter, FloatParameter, NormalParameter
-from podium.hpo.space import Space
+from podium.hpo.space import Params, Space
 from podium.hpo.trial_container import NAME_VARIABLE
 from podium.katib.experiment import KatibExperiment, to_katib
 from podium.katib.space import to_text
@@ -28,16 +27,16 @@ GENERATION_LABEL = "podium/generation"
 LEDGER_ANNOTATION = "podium/ledger"
 SPEC_ANNOTATION = "podium/spec"
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.,:@%+=/-]+")
-"""Texts that mean themselves in a shell: Katib joins a trial's command line into `sh -c` without quoting."""
+_SHELL_SAFE = re.compile(r"[A-Za-z0-9_.,:@%+=/-]+")
+"""Texts that a shell leaves as they are: Katib joins a trial's command line into `sh -c` without quoting."""
 
 _NAME_PARAMETER = "podiumTrialName"
 _BUDGETS = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
-"""What Katib lets one change of an Experiment's spec."""
+"""The fields of an Experiment's spec that Katib allows to be changed."""
 
 
 class Names:
-    """What the objects of one study are called.
+    """Names of the objects of one study.
 
     Attributes:
         study: value of `STUDY_LABEL`.
@@ -45,80 +44,79 @@ class Names:
     """
 
     def __init__(self, title: str, place: str) -> None:
-        """Names from a title for people and the place of the study's ledger, which is its identity."""
+        """Make names from a title, for people, and from the place of the study's ledger, which identifies the study."""
         self.study = digest_bytes(place.encode())[:16]
         slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:22].strip("-")
         slug = slug if slug[:1].isalpha() else f"study-{slug}"[:22].strip("-")
         self.base = f"{slug}-{self.study[:10]}"
 
     def experiment(self, generation: int) -> str:
-        """Name of an Experiment: at most 40 characters, which is all that Katib takes."""
+        """Name of an Experiment; Katib takes at most 40 characters."""
         return self.base if generation == 1 else f"{self.base}-{generation}"
 
     def generation(self, experiment: str) -> int:
-        """The generation in the name of an Experiment; 0 for one that is none of this study's."""
+        """The generation in the name of an Experiment; 0 for the Experiment of another study."""
         if experiment == self.base:
             return 1
         number = experiment.removeprefix(f"{self.base}-")
         return int(number) if number != experiment and number.isdigit() else 0
 
 
-def trial_template(
-    space: Space, manifest: Callable[[Command], Manifest], environment: Mapping[str, str], labels: Mapping[str, str]
-) -> TrialTemplate:
-    """The template of trials that run `podium.hpo.trial_container` with an argument `--name=value` for each parameter.
+def job_for_trial(job: JobSpec, name: str, params: Params) -> JobSpec:
+    """The Job that executes the trial of that name: a parameter is an argument `--name=value`."""
+    return _with_arguments(job, name, name, {key: to_text(value) for key, value in params.items()})
 
-    Args:
-        space: of the study.
-        manifest: makes a Job or a TrainJob of a command.
-        environment: variables of every trial.
-        labels: of the pods.
+
+def trial_template(job: JobSpec, space: Space) -> TrialTemplate:
+    """The template from which Katib makes the Jobs of trials.
 
     Raises:
-        ConfigError: a name or a choice has characters that a shell would not leave alone.
+        ConfigError: a name or a choice has characters that mean something to a shell.
     """
     for name, parameter in space.parameters:
         texts = [to_text(choice) for choice in parameter.choices] if isinstance(parameter, CategoricalParameter) else []
         for text in (name, *texts):
-            if not _PLAIN.fullmatch(text):
+            if not _SHELL_SAFE.fullmatch(text):
                 raise ConfigError(
                     f"hpo.space.{name}: Katib hands arguments to a shell unquoted, so that names and choices must be "
                     f"made of letters, digits and _ . , : @ % + = / -, but got {text!r}; rename it, or set "
                     "hpo.engine=embedded"
                 )
-    names = [name for name, _ in space.parameters]
-    arguments = ["-m", "podium.hpo.trial_container", *(f"--{name}=${{trialParameters.{name}}}" for name in names)]
-    variables = {**environment, NAME_VARIABLE: f"${{trialParameters.{_NAME_PARAMETER}}}"}
-    spec = manifest(Command(arguments, variables, labels))
+    placeholders = {name: f"${{trialParameters.{name}}}" for name, _ in space.parameters}
+    template = _with_arguments(job, "", f"${{trialParameters.{_NAME_PARAMETER}}}", placeholders)
     return TrialTemplate(
-        primary_container=TRAIN_JOB_CONTAINER if spec["kind"] == TRAIN_JOB.name else CONTAINER,
+        primary_container=job.primary_container,
         parameters=(
-            *(TrialParameter(name, name) for name in names),
+            *(TrialParameter(name, name) for name in placeholders),
             TrialParameter(_NAME_PARAMETER, "${trialSpec.Name}"),
         ),
-        trial_spec=spec,
-        # What failed is read from its pod, which Katib would delete at once; a Job goes by its own time to live.
+        trial_spec=job_manifest(template),
+        # The reason of a failure is read from the pod, which Katib would delete at once; the Job's time to live
+        # deletes it later.
         retain=True,
     )
 
 
+def _with_arguments(job: JobSpec, name: str, trial: str, values: Mapping[str, str]) -> JobSpec:
+    arguments = [f"--{key}={value}" for key, value in values.items()]
+    environment = {**job.environment, NAME_VARIABLE: trial}
+    return replace(job, name=name, command=[*job.command, *arguments], environment=environment)
+
+
 def check_for_katib(experiment: Experiment) -> None:
-    """Check that Katib searches as the experiment says, before anything is created.
+    """Check that Katib can search as the experiment says, before anything is created.
 
     Raises:
-        ConfigError: it cannot; the message has the reason.
+        ConfigError: it cannot; the message says why.
     """
     if experiment.early_stopping is not None and experiment.early_stopping.name != "medianstop":
         raise ConfigError(
             f"hpo.early_stopping: Katib has no rule {experiment.early_stopping.name!r}, which needs the reports of "
             "other trials at the same point; use medianstop, or set hpo.engine=embedded"
         )
-    if experiment.algorithm.name == "bayesianoptimization":
-        _check_for_skopt(experiment.space)
-
-
-def _check_for_skopt(space: Space) -> None:
-    for name, parameter in space.parameters:
+    if experiment.algorithm.name != "bayesianoptimization":
+        return
+    for name, parameter in experiment.space.parameters:
         whole = isinstance(parameter, NormalParameter) and parameter.whole
         if isinstance(parameter, FloatParameter | NormalParameter) and not whole and parameter.low <= 0:
             raise ConfigError(
@@ -129,14 +127,14 @@ def _check_for_skopt(space: Space) -> None:
 
 
 def continued(experiment: Experiment, ended: int, failed: int, began: int) -> Experiment:
-    """What is left of a study for an Experiment of its own.
+    """The rest of a study, for an Experiment of its own.
 
     Args:
         experiment: the whole study.
-        ended: trials that use up its budget.
-        failed: those of them that failed.
-        began: trials that were begun. The search gets another seed for them, because a new suggestion service, which
-            knows nothing of them, would suggest the same ones again.
+        ended: number of trials that use up its budget.
+        failed: how many of them failed.
+        began: number of trials that were begun. A new suggestion service knows none of them; it gets another seed,
+            because with the same one it would suggest them again.
 
     Raises:
         ConfigError: the algorithm would begin with the trials that exist.
@@ -158,28 +156,23 @@ def continued(experiment: Experiment, ended: int, failed: int, began: int) -> Ex
 
 
 def katib_experiment(
-    experiment: Experiment,
-    name: str,
-    namespace: str,
-    template: TrialTemplate,
-    labels: Mapping[str, str],
-    annotations: Mapping[str, str],
+    experiment: Experiment, name: str, namespace: str, template: TrialTemplate, metadata: ObjectMetadata
 ) -> KatibExperiment:
-    """An experiment as the resource of that name; the value of the objective is what a trial reports last.
+    """An experiment as the resource of that name; the value of its objective is what a trial reports last.
 
-    On the way a trial reports the mean over the folds done so far, whose best is not its score.
+    Before its end a trial reports the mean over the folds so far, whose best value is not its score.
     """
     objective = experiment.objective
     latest = replace(objective, strategies={**objective.strategies, objective.metric: "latest"})
     neutral = replace(experiment, name=name, objective=latest)
-    return KatibExperiment(neutral, template, MetricsCollector(), namespace, labels, annotations)
+    return KatibExperiment(neutral, template, MetricsCollector(), namespace, metadata.labels, metadata.annotations)
 
 
-def resource_of(katib: KatibExperiment, owner: Mapping[str, Any] | None) -> Manifest:
+def experiment_manifest(katib: KatibExperiment, metadata: ObjectMetadata) -> Manifest:
     """The manifest of an experiment, with its owner and the digest of what must not change while it runs."""
     manifest = to_katib(katib)
-    if owner is not None:
-        manifest["metadata"]["ownerReferences"] = [dict(owner)]
+    if metadata.owner is not None:
+        manifest["metadata"]["ownerReferences"] = [dict(metadata.owner)]
     manifest["metadata"].setdefault("annotations", {})[SPEC_ANNOTATION] = spec_digest(manifest)
     return manifest
 
@@ -195,6 +188,5 @@ def spec_digest(manifest: Manifest) -> str:
 
 
 def budgets_of(manifest: Manifest) -> Manifest:
-    """The fields of an Experiment's spec that Katib lets one change."""
-    spec = manifest["spec"]
-    return {name: spec.get(name) for name in _BUDGETS}
+    """The budgets in an Experiment's spec."""
+    return {name: manifest["spec"].get(name) for name in _BUDGETS}

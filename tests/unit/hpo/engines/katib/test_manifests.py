@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from podium.cluster.manifests import trial_manifest
+from podium.cluster.manifests import JobSpec, job_manifest
+from podium.cluster.resources import ObjectMetadata
 from podium.config.cluster import ClusterConfig
 from podium.errors import ConfigError
 from podium.hpo.algorithms import Algorithm, EarlyStopping
 from podium.hpo.engines.katib.manifests import (
     Names,
     continued,
+    experiment_manifest,
+    job_for_trial,
     katib_experiment,
-    resource_of,
     spec_digest,
     trial_template,
 )
@@ -21,17 +23,19 @@ from podium.hpo.experiment import Experiment
 from podium.hpo.parameters import CategoricalParameter, IntParameter
 from podium.hpo.space import Space
 from podium.katib.experiment import from_katib
+from podium.katib.trial import render
+from podium.stages.on_cluster import trial_job
 
 from ...support import SPACE, experiment
 
-CLUSTER = ClusterConfig(image="podium:1")
-TRAIN = ClusterConfig(image="podium:1", trial_nodes=2, runtime="torch-distributed")
+JOB = trial_job(ClusterConfig(image="podium:1"), {"PODIUM_STORE": "s3://b"})
+TRAIN_JOB = trial_job(ClusterConfig(image="podium:1", trial_nodes=2, runtime="torch-distributed"), {})
+METADATA = ObjectMetadata({"podium/run": "r"}, {"podium/ledger": "l"})
 
 
-def manifest(study: Experiment, cluster: ClusterConfig = CLUSTER, **metadata: Any) -> dict[str, Any]:
-    template = trial_template(study.space, partial(trial_manifest, cluster), {"PODIUM_STORE": "s3://b"}, {"a": "b"})
-    katib = katib_experiment(study, "study-1", "studies", template, {"podium/run": "r"}, {"podium/ledger": "l"})
-    return resource_of(katib, metadata.get("owner"))
+def manifest(study: Experiment, job: JobSpec = JOB) -> dict[str, Any]:
+    katib = katib_experiment(study, "study-1", "studies", trial_template(job, study.space), METADATA)
+    return experiment_manifest(katib, METADATA)
 
 
 @pytest.mark.parametrize("title", ["bbc-news-bert-tiny", "A very long title of a study, with blanks", "4711", "", "ä"])
@@ -41,26 +45,25 @@ def test_names_are_names_of_katib_whatever_the_title(title: str) -> None:
         name = names.experiment(generation)
         assert manifest(experiment())["metadata"]["name"] == "study-1"
         study = experiment()
-        template = trial_template(study.space, partial(trial_manifest, CLUSTER), {}, {})
-        katib_experiment(study, name, "studies", template, {}, {})
+        katib_experiment(study, name, "studies", trial_template(JOB, study.space), METADATA)
         assert names.generation(name) == generation
     assert names.generation("other") == 0
     assert Names(title, "elsewhere").experiment(1) != names.experiment(1)
     assert Names(title, "bucket/documents/ledgers/abc/main").experiment(1) == names.experiment(1)
 
 
-@pytest.mark.parametrize("cluster", [CLUSTER, TRAIN])
-def test_what_is_sent_is_an_experiment_as_podium_reads_it(cluster: ClusterConfig) -> None:
+@pytest.mark.parametrize("job", [JOB, TRAIN_JOB])
+def test_what_is_sent_is_an_experiment_as_podium_reads_it(job: JobSpec) -> None:
     stopping = EarlyStopping("medianstop", {"min_trials_required": 2, "start_step": 1})
     study = experiment(algorithm=Algorithm("tpe", {"n_startup_trials": 2}), early_stopping=stopping)
-    made = manifest(study, cluster)
+    made = manifest(study, job)
     read = from_katib(made)
     assert read.experiment.space.parameters[0][0] == "batch_size"
     assert read.experiment.objective.strategies == {"score": "latest"}
     assert read.experiment.early_stopping == stopping
     assert (read.experiment.max_trials, read.experiment.max_failed_trials) == (6, 2)
     assert read.template.retain
-    assert read.template.kind[1] == ("Job" if cluster is CLUSTER else "TrainJob")
+    assert read.template.kind[1] == ("Job" if job is JOB else "TrainJob")
 
 
 def test_the_command_line_has_nothing_that_a_shell_would_read() -> None:
@@ -78,11 +81,22 @@ def test_the_command_line_has_nothing_that_a_shell_would_read() -> None:
     assert {"name": "PODIUM_TRIAL", "value": "${trialParameters.podiumTrialName}"} in container["env"]
 
 
+def test_a_trial_is_continued_by_the_job_that_katib_would_make_of_the_template() -> None:
+    space = experiment().space
+    params = {"batch_size": 16, "epochs": 3, "learning_rate": 0.001, "warmup_ratio": 0.1}
+    metadata = ObjectMetadata({"a": "b"}, {"podium/ledger": "l"})
+    job = replace(JOB, key="the study", metadata=metadata)
+    katib = katib_experiment(experiment(), "study-1", "studies", trial_template(job, space), METADATA)
+    rendered = render(katib, 0, params, "study-1-x")
+    rendered["metadata"].pop("namespace")
+    assert job_manifest(job_for_trial(job, "study-1-x", params)) == rendered
+
+
 @pytest.mark.parametrize("choice", ["a b", "$HOME", "a;b", "a'b", "", "a|b", 'a"b', "*"])
 def test_choices_with_shell_characters_are_refused(choice: str) -> None:
     space = Space.of({"optimizer": CategoricalParameter(("sgd", choice))})
     with pytest.raises(ConfigError, match=r"hpo.space.optimizer: Katib hands arguments to a shell unquoted"):
-        trial_template(space, partial(trial_manifest, CLUSTER), {}, {})
+        trial_template(JOB, space)
 
 
 def test_what_is_left_of_a_study_is_its_budget_and_another_seed() -> None:
@@ -102,5 +116,5 @@ def test_an_algorithm_that_would_begin_anew_is_not_continued() -> None:
 def test_budgets_and_seed_are_not_part_of_what_must_stay_the_same() -> None:
     one = spec_digest(manifest(experiment()))
     assert spec_digest(manifest(experiment(max_trials=20, parallel_trials=5, max_failed_trials=9, seed=5))) == one
-    assert spec_digest(manifest(experiment(), TRAIN)) != one
+    assert spec_digest(manifest(experiment(), TRAIN_JOB)) != one
     assert spec_digest(manifest(experiment(space=Space.of(dict(SPACE.parameters[:2]))))) != one

@@ -1,4 +1,4 @@
-"""What the book makes of a Trial's state, where the pod wrote nothing and where it wrote something else."""
+"""What becomes of a Trial's state in the ledger, where the pod wrote nothing and where it wrote something else."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def katib_trial(*conditions: str, latest: str = "0.5") -> dict[str, Any]:
 
 
 def ended(ledger: TrialLedger, trial: dict[str, Any], error: ComputationFailed | None = None) -> TrialRecord:
-    told: list[TrialRecord] = []
-    book = StudyTrials(experiment(), ledger, told.append, str)
-    book.begin("t", "e", PARAMS)
+    ended_trials: list[TrialRecord] = []
+    trials = StudyTrials(experiment(), ledger, ended_trials.append, str)
+    trials.begin("t", "e", PARAMS)
     ending = ending_of(trial, experiment().objective, lambda: error or ComputationFailed("?"), "kubectl logs")
     assert ending is not None
-    book.end("t", ending)
-    assert told == list(ledger.finished())
-    return told[0]
+    trials.end("t", ending)
+    assert ended_trials == list(ledger.finished())
+    return ended_trials[0]
 
 
 @pytest.mark.parametrize(
