@@ -23,7 +23,6 @@ from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
 from podium.benchmarking.subject import Subject
 from podium.benchmarking.summary import summarise
 from podium.config.benchmark import BenchmarkConfig
-from podium.config.schema import Task
 from podium.errors import BenchmarkError, ModelError
 from podium.records import Measurement
 
@@ -34,7 +33,7 @@ TAGS = ("O", "B-PER", "I-PER")
 CONFIG = BenchmarkConfig(samples=40, repetitions=3, max_seconds=10, throughput_batch_size=8, threads=1, device="cpu")
 
 
-def save_model(path: Path, task: Task, labels: tuple[str, ...], max_length: int = 128) -> Path:
+def save_model(path: Path, task: str, labels: tuple[str, ...], max_length: int = 128) -> Path:
     """BERT-tiny with a random head, saved as a refit saves it."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer

@@ -15,19 +15,33 @@ from podium.data.artifact import DataArtifact
 from podium.data.prepare import prepare
 from podium.errors import ModelError
 from podium.evaluation.predictions import Predictions
+from podium.inference.predict import load_predictor, predict
+from podium.inference.predictor import PredictorSpec
 from podium.keys import Key
 from podium.records import DataRecord, DecisionRecord, Incumbent, ModelRecord, RunRecord
 from podium.stages.incumbent import IncumbentPredictions, incumbent_model, incumbent_predictions
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import tracker_for
-from podium.training.evaluate import predict_test_rows
 from tests.unit.tracking import conformance
 from tests.unit.tracking.conformance import fresh, held
 from tests.unit.tracking.support import model_record
 
 pytestmark = pytest.mark.integration
 weights = conformance.weights
+
+
+def predict_test_rows(model: Path, data: DataArtifact) -> Predictions:
+    spec = PredictorSpec(
+        model_dir=model,
+        variant="eager",
+        task=data.task,
+        labels=None,
+        trust_remote_code=False,
+        device="cpu",
+        threads=1,
+    )
+    return predict(load_predictor(spec), data.task, data.labels, data.test)
 
 
 @pytest.fixture
@@ -65,13 +79,7 @@ def ask(step: StepRun, data: DataRecord, champion: Incumbent) -> IncumbentPredic
 
 def test_a_model_asked_again_says_what_its_refit_said(store, model, data, tmp_path: Path) -> None:
     artifact = data.artifacts["data"]
-    found = predict_test_rows(
-        store.fetch(model.artifacts["model"]),
-        DataArtifact(store.fetch(artifact)),
-        data_digest=artifact.digest,
-        cache=tmp_path,
-        threads=1,
-    )
+    found = predict_test_rows(store.fetch(model.artifacts["model"]), DataArtifact(store.fetch(artifact)))
     before = Predictions.load(store.fetch(model.artifacts["predictions"]))
     assert (found.ids, found.labels) == (before.ids, before.labels)
     assert np.array_equal(found.truth, before.truth) and np.array_equal(found.predicted, before.predicted)
@@ -87,7 +95,7 @@ def test_the_order_of_the_model_s_own_labels_does_not_matter(store, model, data,
     config["label2id"] = {name: int(place) for place, name in config["id2label"].items()}
     (folder / "config.json").write_text(json.dumps(config))
     artifact = DataArtifact(store.fetch(data.artifacts["data"]))
-    found = predict_test_rows(folder, artifact, data_digest="d", cache=tmp_path / "cache", threads=1)
+    found = predict_test_rows(folder, artifact)
     before = Predictions.load(store.fetch(model.artifacts["predictions"]))
     shifted = (before.predicted + 1) % len(names)
     assert [found.labels[row] for row in found.predicted] == [names[row] for row in shifted]
@@ -170,7 +178,7 @@ def test_another_variant_of_the_champion_is_a_challenger_and_then_the_incumbent_
     ("task", "rows", "message"),
     [
         ("text-classification", "words number {row},{label}", "labels must be those of the data"),
-        ("ner", "", "a model for ner is a ForTokenClassification"),
+        ("ner", "", "a model for another task"),
     ],
 )
 def test_a_model_for_other_labels_or_another_task_is_refused(
@@ -181,10 +189,4 @@ def test_a_model_for_other_labels_or_another_task_is_refused(
     path.write_text("\n".join(["text,label", *lines] if rows else [f"{n} O\n{line}" for n, line in enumerate(lines)]))
     prepare(DatasetConfig(name="x", path=str(path), task=task), 13, tmp_path / "data")
     with pytest.raises(ModelError, match=message):
-        predict_test_rows(
-            store.fetch(model.artifacts["model"]),
-            DataArtifact(tmp_path / "data"),
-            data_digest="d",
-            cache=tmp_path / "cache",
-            threads=1,
-        )
+        predict_test_rows(store.fetch(model.artifacts["model"]), DataArtifact(tmp_path / "data"))

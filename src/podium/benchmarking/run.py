@@ -19,7 +19,6 @@ from podium.benchmarking.statistics import samples_needed
 from podium.benchmarking.subject import MOST_TOGETHER, Subject
 from podium.benchmarking.summary import summarise
 from podium.config.benchmark import BenchmarkConfig
-from podium.config.schema import Task
 from podium.devices.hardware import bound_cores, resolve_device, resolve_threads
 from podium.errors import BenchmarkError
 from podium.events import emit
@@ -48,7 +47,7 @@ class _Session:
 def benchmark(
     subjects: Sequence[Subject],
     rows: Sequence[Row],
-    task: Task,
+    task: str,
     config: BenchmarkConfig,
     workdir: Path,
     *,
@@ -69,7 +68,7 @@ def benchmark(
 
     Args:
         subjects: one to `MOST_TOGETHER`; see `podium.benchmarking.subject.sessions` for more.
-        rows: texts, or token lists for `ner`, as `sample_rows` draws them; `repetitions * samples` of them let every
+        rows: texts or lists of words, as `sample_rows` draws them; `repetitions * samples` of them let every
             sample be another row, fewer are used again.
         workdir: a directory; specs, logs and results of the repetitions go to `NAME-VARIANT` in it.
         labels: names the models' labels must have, in order; None to take the models' own.

@@ -35,7 +35,7 @@ Overrides = Annotated[
 ]
 Preset = Annotated[str, typer.Option(help="Preset to start from.")]
 Data = Annotated[str, typer.Option(help="Your own data: a file or a folder.", metavar="PATH")]
-Task = Annotated[str, typer.Option(help="text-classification or ner; inferred when left out.")]
+Task = Annotated[str, typer.Option(help="What the rows are labelled for, such as ner; inferred when left out.")]
 TextColumn = Annotated[str, typer.Option(help="Column of the text; inferred when left out.")]
 LabelColumn = Annotated[str, typer.Option(help="Column of the label; inferred when left out.")]
 Backbones = Annotated[

@@ -16,18 +16,11 @@ from pydantic import Field, ValidationError, model_validator
 from podium.config.benchmark import BenchmarkConfig
 from podium.config.cluster import ClusterConfig
 from podium.config.search import HpoConfig, ParameterConfig
-from podium.config.section import Fraction, Place, Positive, Section
+from podium.config.section import Fraction, Place, Positive, Section, TaskName
 from podium.config.selection import BaselineConfig, SelectionConfig, selection_problems
 from podium.keys import NotKeyed
-
-Task = Literal["text-classification", "ner"]
-
-METRICS: dict[Task, tuple[str, ...]] = {
-    "text-classification": ("macro_f1", "accuracy"),
-    "ner": ("f1", "precision", "recall"),
-}
-"""Metrics a study may maximise, per task; the first one is the default."""
-
+from podium.tasks import TASKS
+from podium.text import did_you_mean
 
 NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 """What a backbone may be called: its name becomes part of task, run, file and Kubernetes object names."""
@@ -51,11 +44,14 @@ class DatasetConfig(Section):
     licence: Annotated[str | None, NotKeyed("shown to people, changes no result")] = Field(
         None, description="Licence of the data, shown in the report."
     )
-    task: Task = Field(description="What the rows are labelled for.")
+    task: TaskName = Field(description="What the rows are labelled for: the name of a task.")
     format: str = Field("auto", description="Name of the format. `auto`: found by extension and contents.")
     query: str | None = Field(None, description="A SELECT statement; required by `format=sql`.")
     text_column: str = Field("text", description="Column of the text or tokens.")
-    label_column: str = Field("label", description="Column of the label or tags.")
+    label_column: str = Field("label", description="Column of the label, labels or tags.")
+    options: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="Settings of the task, by name."
+    )
     encoding: str = Field("utf-8", description="Encoding of text files.")
     fallback_encoding: str | None = Field(
         None, description="Encoding that is tried, row by row, where `encoding` fails."
@@ -74,8 +70,23 @@ class DatasetConfig(Section):
     )
     folds: int = Field(3, ge=2, description="Folds of the cross-validation, at least 2.")
 
+    @property
+    def task_options(self) -> dict[str, bool | int | float | str]:
+        """The value of every option of the task."""
+        known = TASKS.get(self.task).options
+        return {name: self.options.get(name, option.default) for name, option in known.items()}
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        known = TASKS.get(self.task).options
+        for name, value in self.options.items():
+            if name not in known:
+                names = f"its options are {', '.join(known)}" if known else "it has none"
+                hint = did_you_mean(name, known)
+                raise ValueError(f"options.{name} must be an option of task={self.task}, but {names}{hint}")
+            if type(value) is not type(known[name].default):
+                kind = type(known[name].default).__name__
+                raise ValueError(f"options.{name} must be of type {kind}, but got {value!r}")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError(
                 "validation_fraction + test_fraction < 1 must hold, but got "
@@ -219,7 +230,7 @@ class PodiumConfig(Section):
             problems.append("hpo.engine=katib runs trials in pods, which need an image: set cluster.image")
         if problems:
             raise ValueError("\n".join(problems))
-        metric = self.hpo.metric or METRICS[self.dataset.task][0]
+        metric = self.hpo.metric or TASKS.get(self.dataset.task).objectives[0]
         object.__setattr__(self, "hpo", self.hpo.model_copy(update={"metric": metric, "space": space}))
         return self
 
@@ -235,8 +246,8 @@ def _backbone_problems(backbones: dict[str, BackboneConfig]) -> Iterator[str]:
             )
 
 
-def _metric_problems(hpo: HpoConfig, task: Task) -> Iterator[str]:
-    known = METRICS[task]
+def _metric_problems(hpo: HpoConfig, task: str) -> Iterator[str]:
+    known = TASKS.get(task).objectives
     if hpo.metric and hpo.metric not in known:
         yield f"hpo.metric must be one of {', '.join(known)} for dataset.task={task}, but got {hpo.metric!r}"
 

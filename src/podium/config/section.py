@@ -6,10 +6,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from podium.tasks import TASKS
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
+
+
+def _known_task(name: str) -> str:
+    names = TASKS.names()
+    if name not in names:
+        expected = ", ".join(repr(one) for one in names[:-1]) + f" or {names[-1]!r}"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_known_task)]
+"""Name of a task of the registry."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from podium.config.schema import Task
 from podium.data.index import Ints
 from podium.errors import InputError
 
@@ -23,9 +22,9 @@ FOLDS_FILE = "folds.json"
 class DataArtifact:
     """A prepared data set in the directory `path`.
 
-    Columns of every split: `id` (string), and `text` (string) with `label` (int64), or `tokens` (strings) with `tags`
-    (int64); the numbers are positions in `labels`. Where sentences belong to documents, `document` (string) is the id
-    that the first sentence of the document had, so that it is equal for the sentences of one document.
+    Columns of every split: `id`; the content, a text or a list of words; the target, an index into `labels` or a list
+    of them. The task names content and target (`Task.content`, `Task.target`). Where rows belong to documents,
+    `document` is the id of the first row of the document.
 
     Raises:
         InputError: the directory is not a prepared data set.
@@ -35,7 +34,7 @@ class DataArtifact:
         self.path = Path(path)
         try:
             described = json.loads((self.path / FOLDS_FILE).read_text())
-            self.task: Task = described["task"]
+            self.task: str = described["task"]
             self.labels: tuple[str, ...] = tuple(described["labels"])
             self.fold_count: int = described["count"]
             self.folds: Ints = np.array(described["folds"], dtype=np.int64)
@@ -80,12 +79,3 @@ class DataArtifact:
         from datasets import load_from_disk
 
         return load_from_disk(str(self.path / name))
-
-
-def documents_of(rows: Any) -> tuple[str, ...] | None:
-    """Name of the document of every row of a split; None where each row stands alone.
-
-    Args:
-        rows: a `datasets.Dataset` of a prepared data set, or some rows of one.
-    """
-    return tuple(rows["document"]) if "document" in rows.column_names else None

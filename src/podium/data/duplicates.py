@@ -9,6 +9,7 @@ import numpy as np
 
 from podium.data.index import Ints, Mask, RowIndex
 from podium.data.sources import ROLES
+from podium.tasks import TASKS
 
 _SHOWN = 3
 
@@ -59,7 +60,7 @@ def _conflicts(index: RowIndex, groups: Ints, rows: Ints, deduplicate: bool) -> 
         return []
     contents = len(np.unique(members[differs]))
     examples = _examples(index, rows, first, members, np.flatnonzero(differs)[:_SHOWN])
-    what = "tags" if index.task == "ner" else "labels"
+    what = "tags" if TASKS.get(index.task).words else "labels"
     outcome = "the first of each was kept" if deduplicate else "all were kept, which puts a ceiling on every score"
     return [
         f"contents that occur with different {what}: {contents} of {len(unique)} (rows that disagree with the first: "

@@ -10,6 +10,7 @@ from podium.data.readers.base import Content, Reader
 from podium.data.sources import ROLES, Role, Source, visible
 from podium.errors import DataError, InputError
 from podium.plugins import Registry
+from podium.tasks import TASKS
 
 AUTO = "auto"
 """The value of `dataset.format` with which extension or contents decide the format."""
@@ -36,7 +37,7 @@ _SNIFFED_BYTES = 1 << 16
 
 def content_of(task: str) -> Content:
     """What a model of the task reads of a row."""
-    return "tokens" if task == "ner" else "text"
+    return TASKS.get(task).content
 
 
 def infer_format(path: Path, task: str | None = None) -> str:

@@ -10,16 +10,13 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from podium.config.schema import Task
 from podium.data.rows import place, row_id
 from podium.data.sources import ROLES, Role
 from podium.data.validation import DIGEST_BYTES, ValidRow
+from podium.tasks import TASKS
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-MAX_TYPES = 63
-"""Entity types told apart when sentences are stratified; rarer spellings beyond share the last one."""
 
 
 @dataclass
@@ -27,21 +24,22 @@ class RowIndex:
     """Small facts of every valid row, in the order read.
 
     Attributes:
-        vocabulary: number of every label (or tag), in order of first appearance.
-        types: number of every entity type, in order of first appearance (NER).
+        task: name of the task.
+        vocabulary: number of every label or tag, in order of first appearance.
+        kinds: number of every different set of kinds (`Task.kinds`) that a row has, in order of first appearance.
     """
 
-    task: Task
+    task: str
     vocabulary: dict[str, int] = field(default_factory=dict)
-    types: dict[str, int] = field(default_factory=dict)
+    kinds: dict[frozenset[str], int] = field(default_factory=dict)
     _files: dict[str, int] = field(default_factory=dict)
     _units: dict[str, str] = field(default_factory=dict)
     _file: array[int] = field(default_factory=lambda: array("q"))
     _line: array[int] = field(default_factory=lambda: array("q"))
     _role: array[int] = field(default_factory=lambda: array("b"))
     _target: array[int] = field(default_factory=lambda: array("Q"))
-    _entities: array[int] = field(default_factory=lambda: array("Q"))
-    _document: array[int] = field(default_factory=lambda: array("q"))
+    _kinds: array[int] = field(default_factory=lambda: array("i"))
+    _document: array[int] = field(default_factory=lambda: array("i"))
     _digests: bytearray = field(default_factory=bytearray)
 
     def __len__(self) -> int:
@@ -56,23 +54,15 @@ class RowIndex:
         self._line.append(row.line)
         self._role.append(ROLES.index(role))
         self._digests += row.digest
-        if self.task == "ner":
-            self._target.append(int.from_bytes(blake2b("\0".join(row.target).encode(), digest_size=8).digest(), "big"))
-            self._entities.append(self._entity_bits(row.target))
-            self._document.append(row.document)
-        else:
-            self._target.append(self.number_of(row.target))
+        text = row.target if isinstance(row.target, str) else "\0".join(row.target)
+        self._target.append(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big"))
+        kinds = frozenset(TASKS.get(self.task).kinds(row.target))
+        self._kinds.append(self.kinds.setdefault(kinds, len(self.kinds)))
+        self._document.append(row.document)
 
     def number_of(self, label: str) -> int:
         """Provisional number of a label or tag."""
         return self.vocabulary.setdefault(label, len(self.vocabulary))
-
-    def _entity_bits(self, tags: Sequence[str]) -> int:
-        bits = 0
-        for tag in set(tags):
-            if len(tag) > 2:
-                bits |= 1 << min(self.types.setdefault(tag[2:], len(self.types)), MAX_TYPES - 1)
-        return bits
 
     @property
     def roles(self) -> npt.NDArray[np.int8]:
@@ -81,13 +71,13 @@ class RowIndex:
 
     @property
     def targets(self) -> npt.NDArray[np.uint64]:
-        """A number per row that is equal for equal targets: the label's number, or a hash of the tags."""
+        """A hash of the target of every row."""
         return np.frombuffer(self._target, dtype=np.uint64) if len(self) else np.zeros(0, np.uint64)
 
     @property
-    def entities(self) -> npt.NDArray[np.uint64]:
-        """Bit set per sentence of the entity types in it (NER)."""
-        return np.frombuffer(self._entities, dtype=np.uint64) if len(self) else np.zeros(0, np.uint64)
+    def kinds_of(self) -> Ints:
+        """Number, in `kinds`, of the set of kinds of every row."""
+        return np.frombuffer(self._kinds, dtype=np.int32).astype(np.int64) if len(self) else np.zeros(0, np.int64)
 
     @property
     def digests(self) -> npt.NDArray[np.uint64]:
@@ -114,8 +104,8 @@ class RowIndex:
 
     @property
     def document_lines(self) -> Ints:
-        """Line where the document of every sentence begins; 0 where none is known to (NER)."""
-        return np.frombuffer(self._document, dtype=np.int64) if self._document else np.zeros(0, np.int64)
+        """Line where the document of every row begins; 0 where its file names none."""
+        return np.frombuffer(self._document, dtype=np.int32).astype(np.int64) if len(self) else np.zeros(0, np.int64)
 
     def ids(self, rows: Sequence[int] | Ints) -> list[str]:
         """Ids of rows in the prepared data set."""

@@ -8,10 +8,22 @@ import numpy as np
 
 from podium.config.schema import DatasetConfig
 from podium.data.duplicates import leaked
-from podium.data.index import MAX_TYPES, Ints, Mask, RowIndex
+from podium.data.index import Ints, RowIndex
 from podium.data.sources import ROLES, Role
-from podium.data.splits import choose, deal_folds, group_counts, over_groups, quotas, ranks, rarest_type
+from podium.data.splits import (
+    Kinds,
+    choose,
+    deal_folds,
+    group_counts,
+    over_groups,
+    quotas,
+    ranks,
+    rarest_kind,
+    rows_by_kind,
+    united_kinds,
+)
 from podium.errors import DataError
+from podium.tasks import TASKS
 
 _SHOWN = 10
 
@@ -45,7 +57,7 @@ def partition(
         documents: of all rows, as `podium.data.documents.documents` gives them.
 
     Raises:
-        DataError: there are too few rows, classes, or rows of a class; or held-out rows have a class that train lacks.
+        DataError: there are too few rows, kinds, or rows of a kind; or held-out rows have a kind that train lacks.
     """
     return _Partitioner(index, groups, rows, config, seed, documents).run()
 
@@ -53,7 +65,8 @@ def partition(
 class _Partitioner:
     """The rows in play as aligned arrays; `self.role` says where each belongs now.
 
-    Strata are numbered in name order and not as they were met, so that the order of rows changes nothing.
+    A row belongs to the stratum of its rarest kind: its label, or the rarest of its labels or entity types. Kinds are
+    numbered in the order of their names, not as they were met, so that the order of rows changes nothing.
     """
 
     def __init__(
@@ -62,11 +75,11 @@ class _Partitioner:
         self.index = index
         self.config = config
         self.seed = seed
-        self.ner = config.task == "ner"
+        self.task = TASKS.get(config.task)
         self.fixed = {role: bool((index.roles == number).any()) for number, role in enumerate(ROLES)}
         self.groups = groups
         self.documents = documents
-        self.unit = "sentences" if documents is None else "documents"
+        self.unit = self.task.unit if documents is None else "documents"
         self.warnings: list[str] = []
         self._take(rows)
 
@@ -75,28 +88,23 @@ class _Partitioner:
         self.group = (self.groups if self.documents is None else self.documents)[rows]
         self.role = self.index.roles[rows].astype(np.int64)
         self.digests = self.index.digests[rows]
-        if self.ner:
-            self.names = list(self.index.types)[:MAX_TYPES]
-            self.entities = self.index.entities[rows]
-            self.strata, self.size = rarest_type(self.entities, self.names), len(self.names) + 1
-        else:
-            self.names = sorted(self.index.vocabulary)
-            position = {name: number for number, name in enumerate(self.names)}
-            order = np.array([position[name] for name in self.index.vocabulary], dtype=np.int64)
-            self.strata, self.size = order[self.index.targets[rows].astype(np.int64)], len(self.names)
+        self.kinds: Kinds = list(self.index.kinds)
+        self.kinds_of = self.index.kinds_of[rows]
+        self.names = sorted(set().union(*self.kinds))
+        self.strata = rarest_kind(self.kinds, self.kinds_of, self.names)
 
     def run(self) -> Partition:
         if not len(self.rows):
             raise DataError("a data set must have rows, but none is left to train on")
-        self._check_classes()
+        self._check_kinds()
         self._check_unseen()
         if self.config.max_rows is not None and self.config.max_rows < len(self.rows):
             self._sample(self.config.max_rows)
-            self._check_classes()
+            self._check_kinds()
             self._check_unseen()
         if self.documents is not None:
-            self.entities = over_groups(np.bitwise_or, self.entities, self.group)
-            self.strata = rarest_type(self.entities, self.names)
+            self.kinds, self.kinds_of = united_kinds(self.kinds, self.kinds_of, self.group)
+            self.strata = rarest_kind(self.kinds, self.kinds_of, self.names)
         self._check_sizes()
         if not self.fixed["test"]:
             self._carve("test", self.config.test_fraction, self.config.folds)
@@ -129,87 +137,74 @@ class _Partitioner:
         return rank if self.documents is None else over_groups(np.add, rank, self.group)
 
     def _sample(self, total: int) -> None:
-        """Keep `total` rows in proportion to roles and strata: of documents some sentences, of as many as may be."""
-        cells = self.role * self.size + self.strata
-        counts = np.bincount(cells, minlength=len(ROLES) * self.size).astype(np.int64)
+        """Keep `total` rows in proportion to roles and strata, taken from as many documents as possible."""
+        size = len(self.names) + 1
+        cells = self.role * size + self.strata
+        counts = np.bincount(cells, minlength=len(ROLES) * size).astype(np.int64)
         quota = quotas(counts, total, np.zeros_like(counts), counts)
         self._take(self.rows[choose(cells, np.arange(len(cells)), ranks(self.digests, self.seed, "sample"), quota)])
 
     def _carve(self, role: Role, fraction: float, leave: int) -> None:
-        """Move a stratified share of the train rows to `role`, leaving `leave` groups of every class in train."""
+        """Move a stratified share of the train rows to `role`.
+
+        Where every split must have rows of every kind, it gets one group of each at least, and leaves `leave` of them.
+        """
         pool = np.flatnonzero(self.role == 0)
         strata, group = self.strata[pool], self.group[pool]
-        counts = group_counts(strata, group, self.size)
-        low = np.zeros_like(counts) if self.ner else np.minimum(counts, 1)
-        high = counts if self.ner else np.maximum(counts - leave, 0)
+        counts = group_counts(strata, group, len(self.names) + 1)
+        low, high = np.zeros_like(counts), counts
+        if self.task.every_kind:
+            low, high = np.minimum(counts, 1), np.maximum(counts - leave, 0)
         quota = quotas(counts, round(fraction * int(counts.sum())), np.minimum(low, high), high)
         taken = choose(strata, group, self._rank(role)[pool], quota)
         self.role[pool[taken]] = ROLES.index(role)
 
     def _drop_leaked(self) -> int:
-        """Take rows away whose content a document in a split nearer to the final test has, too; tell how many."""
+        """Remove rows whose content a document in a split nearer to the final test has, too; return how many."""
         if self.documents is None:
             return 0
         stay = ~leaked(self.role, self.groups[self.rows])
         dropped = int(np.count_nonzero(~stay))
         if dropped:
             self.warnings.append(
-                "sentences removed from train and validation because a document held out for validation or test has "
-                f"the same: {dropped}"
+                f"{self.task.unit} removed from train and validation because a document held out for validation or "
+                f"test has the same: {dropped}"
             )
             self.rows, self.role, self.digests = self.rows[stay], self.role[stay], self.digests[stay]
             self.group, self.strata = self.group[stay], self.strata[stay]
         return dropped
 
-    def _check_classes(self) -> None:
-        """At least two classes; for NER at least one entity."""
-        if self.ner:
-            if not self.strata.any():
-                raise DataError(
-                    "a NER data set must have entities, but every tag is 'O'; check dataset.label_column, or the last "
-                    "column of a CoNLL file"
-                )
-            return
-        present = np.unique(self.strata)
-        if len(present) < 2:
-            raise DataError(
-                f"a classification data set must have at least two classes, but all {len(self.rows)} rows have the "
-                f"label {self.names[int(present[0])]!r}; check dataset.label_column ({self.config.label_column!r})"
-            )
+    def _check_kinds(self) -> None:
+        """Something can be learned from the kinds that occur."""
+        present = sorted(self._present(self.kinds_of))
+        if problem := self.task.kinds_problem(present, len(self.rows), self.config.label_column):
+            raise DataError(problem)
 
     def _check_unseen(self) -> None:
-        """Every class of fixed validation and test rows occurs in train."""
-        seen = self._present(self.role == 0)
+        """Every kind of fixed validation and test rows occurs in train."""
+        seen = self._present(self.kinds_of[self.role == 0])
         for number, role in enumerate(ROLES[1:], start=1):
-            unseen = self._present(self.role == number) & ~seen
-            if unseen.any():
-                what = "entity types" if self.ner else "labels"
-                names = self.names
-                listed = ", ".join(repr(names[int(one)]) for one in np.flatnonzero(unseen)[:_SHOWN])
-                known = ", ".join(sorted(repr(names[int(one)]) for one in np.flatnonzero(seen))[:_SHOWN])
+            unseen = self._present(self.kinds_of[self.role == number]) - seen
+            if unseen:
+                listed, known = (", ".join(map(repr, sorted(names)[:_SHOWN])) for names in (unseen, seen))
                 raise DataError(
-                    f"{what} of the {role} rows must occur in train, but {listed} do not (train has {known}); correct "
-                    f"dataset.{role}_path, or add rows with them to train"
+                    f"{self.task.kinds_word} of the {role} rows must occur in train, but {listed} do not (train has "
+                    f"{known}); correct dataset.{role}_path, or add rows with them to train"
                 )
 
-    def _present(self, where: Mask) -> Mask:
-        if not self.ner:
-            return np.bincount(self.strata[where], minlength=self.size) > 0
-        bits = self.index.entities[self.rows[where]]
-        both = np.bitwise_or.reduce(bits) if len(bits) else np.uint64(0)
-        return np.array([bool((int(both) >> number) & 1) for number in range(self.size - 1)], dtype=np.bool_)
+    def _present(self, kinds_of: Ints) -> set[str]:
+        return set().union(*(self.kinds[number] for number in np.unique(kinds_of)))
 
     def _check_sizes(self) -> None:
-        """Enough rows of every class for the folds and the splits."""
+        """Enough rows of every kind for the folds and the splits."""
         folds = self.config.folds
         development = self.role < (2 if self.fixed["test"] else 3)
-        counts = group_counts(self.strata[development], self.group[development], self.size)
+        counts = group_counts(self.strata[development], self.group[development], len(self.names) + 1)
         need = folds + (0 if self.fixed["test"] else 1)
-        if self.ner:
-            self._check_sentences(counts, need)
+        if not self.task.every_kind:
+            self._check_groups(int(counts.sum()), need)
             return
-        present = np.unique(self.strata)
-        short = {self.names[int(one)]: int(counts[one]) for one in present if counts[one] < need}
+        short = {self.names[one - 1]: int(counts[one]) for one in np.unique(self.strata) if counts[one] < need}
         if short:
             for_test = "" if self.fixed["test"] else " and 1 to test on"
             raise DataError(
@@ -217,23 +212,23 @@ class _Partitioner:
                 f"but {_listed(short)}; add rows, drop these classes, or lower dataset.folds"
             )
 
-    def _check_sentences(self, counts: Ints, need: int) -> None:
-        total = int(counts.sum())
+    def _check_groups(self, total: int, need: int) -> None:
         if total < need + 1:
-            remedy = "" if self.documents is None else ", or remove the -DOCSTART- lines to split by sentence"
+            remedy = (
+                "" if self.documents is None else f", or remove the -DOCSTART- lines to split by {self.task.unit[:-1]}"
+            )
             raise DataError(
-                f"a NER data set must have at least {need + 1} distinct {self.unit} for "
+                f"a data set for {self.task.title} must have at least {need + 1} distinct {self.unit} for "
                 f"dataset.folds={self.config.folds} and the splits, but has {total}; add {self.unit} or lower "
                 f"dataset.folds{remedy}"
             )
-        units = self.entities if self.documents is None else self.entities[np.unique(self.group, return_index=True)[1]]
-        found = {
-            name: int(((units >> np.uint64(number)) & np.uint64(1)).sum()) for number, name in enumerate(self.names)
-        }
-        short = {name: count for name, count in found.items() if 0 < count < need}
+        units = self.kinds_of if self.documents is None else self.kinds_of[np.unique(self.group, return_index=True)[1]]
+        found = rows_by_kind(self.kinds, units)
+        short = {name: found[name] for name in self.names if 0 < found[name] < need}
         if short:
             self.warnings.append(
-                f"entity types in fewer than {need} {self.unit} cannot be in every fold and split: {_listed(short)}"
+                f"{self.task.kinds_word} in fewer than {need} {self.unit} cannot be in every fold and split: "
+                f"{_listed(short)}"
             )
 
 

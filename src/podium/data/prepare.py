@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from podium.config.schema import DatasetConfig, Task
+from podium.config.schema import DatasetConfig
 from podium.data.artifact import SPLITS
 from podium.data.documents import documents
 from podium.data.duplicates import Kept, keep_rows
@@ -25,9 +25,9 @@ from podium.data.lines import FALLBACK, check_encodings
 from podium.data.partition import Partition, partition
 from podium.data.sources import Source
 from podium.data.staging import REWRITTEN, Staged, stage
-from podium.data.tags import entity_types, tag_list
 from podium.data.writing import write_artifact
 from podium.errors import DataError, StoreError, disk_full_message, is_disk_full
+from podium.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PreparedData:
     """
 
     name: str
-    task: Task
+    task: str
     labels: tuple[str, ...]
     rows: dict[str, int]
     label_counts: dict[str, dict[str, int]]
@@ -72,7 +72,7 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
         kept = keep_rows(staged.index, groups, config.deduplicate)
         of_rows = documents(staged.index)
         parts = partition(staged.index, groups, kept.rows, config, seed, of_rows)
-        labels = _labels(staged, parts, config.task)
+        labels = _labels(staged, parts)
         counts = write_artifact(staged, parts, labels, output, of_rows)
     return PreparedData(
         name=config.name,
@@ -101,14 +101,11 @@ def _check_rows(staged: Staged, config: DatasetConfig) -> None:
         )
 
 
-def _labels(staged: Staged, parts: Partition, task: Task) -> tuple[str, ...]:
-    """Labels that occur in the splits, sorted; for NER all tags of the types that occur."""
-    index = staged.index
-    if task == "ner":
-        return tag_list(entity_types(index.vocabulary))
-    rows = np.concatenate([parts.train, parts.validation, parts.test])
-    present = set(np.unique(index.targets[rows]).tolist())
-    return tuple(sorted(label for label, number in index.vocabulary.items() if number in present))
+def _labels(staged: Staged, parts: Partition) -> tuple[str, ...]:
+    """Labels of a model for what occurs in the splits."""
+    kinds, rows = list(staged.index.kinds), np.concatenate([parts.train, parts.validation, parts.test])
+    present = set().union(*(kinds[number] for number in np.unique(staged.index.kinds_of[rows])))
+    return TASKS.get(staged.index.task).label_space(present)
 
 
 def _warnings(

@@ -7,6 +7,7 @@ neither on the order of rows nor on the version of a library, and duplicates, wh
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -86,9 +87,7 @@ def group_counts(strata: Ints, groups: Ints, size: int) -> Ints:
     return np.bincount(strata[first], minlength=size).astype(np.int64)
 
 
-def over_groups(
-    combine: np.ufunc, values: npt.NDArray[np.uint64], groups: npt.NDArray[np.int64]
-) -> npt.NDArray[np.uint64]:
+def over_groups(combine: np.ufunc, values: npt.NDArray[np.uint64], groups: Ints) -> npt.NDArray[np.uint64]:
     """For every row what `combine`, which leaves 0 as it is, makes of the values of all rows of its group."""
     first, members = _first_rows(groups)
     combined = np.zeros(len(first), dtype=np.uint64)
@@ -96,26 +95,42 @@ def over_groups(
     return combined[members]
 
 
-def rarest_type(entities: npt.NDArray[np.uint64], names: Sequence[str]) -> Ints:
-    """Stratum of every sentence: 1 + position, in name order, of the rarest entity type in it; 0 when it has none.
+Kinds = Sequence[frozenset[str]]
+"""Different sets of kinds that rows have; a row has the number of its set."""
 
-    Bit `n` of a sentence's `entities` stands for the type `names[n]`.
 
-    After Sechidis, Tsoumakas and Vlahavas (2011): what is rarest is what a split most easily gets wrong.
+def united_kinds(kinds: Kinds, kinds_of: Ints, groups: Ints) -> tuple[Kinds, Ints]:
+    """Sets of kinds of whole groups, and the number of its group's set for every row."""
+    first, members = _first_rows(groups)
+    united: list[set[str]] = [set() for _ in first]
+    for group, number in np.unique(np.column_stack([members, kinds_of]), axis=0):
+        united[group] |= kinds[number]
+    numbers: dict[frozenset[str], int] = {}
+    of_group = np.array([numbers.setdefault(frozenset(own), len(numbers)) for own in united], dtype=np.int64)
+    return list(numbers), of_group[members]
+
+
+def rows_by_kind(kinds: Kinds, kinds_of: Ints) -> Counter[str]:
+    """Number of rows that have each kind."""
+    found: Counter[str] = Counter()
+    for own, rows in zip(kinds, np.bincount(kinds_of, minlength=len(kinds)).tolist(), strict=True):
+        found.update(dict.fromkeys(own, rows) if rows else {})
+    return found
+
+
+def rarest_kind(kinds: Kinds, kinds_of: Ints, names: Sequence[str]) -> Ints:
+    """Stratum of every row: 1 + the position in `names` of the rarest kind that it has; 0 when it has none.
+
+    After Sechidis, Tsoumakas and Vlahavas, On the Stratification of Multi-Label Data (2011): what is rarest is what a
+    split most easily gets wrong.
     """
-    present = [int(_with_type(entities, number).sum()) for number in range(len(names))]
-    position = {name: number for number, name in enumerate(sorted(names), start=1)}
-    strata = np.zeros(len(entities), dtype=np.int64)
-    for number in sorted(range(len(names)), key=lambda one: (-present[one], names[one])):
-        strata[_with_type(entities, number)] = position[names[number]]
-    return strata
+    rows = rows_by_kind(kinds, kinds_of)
+    position = {name: number for number, name in enumerate(names, start=1)}
+    strata = [position[min(sorted(own, reverse=True), key=lambda name: rows[name])] if own else 0 for own in kinds]
+    return np.array(strata, dtype=np.int64)[kinds_of]
 
 
 def _first_rows(groups: Ints) -> tuple[Ints, Ints]:
     """First row of every group, and for every row the position of its group among them."""
     _, first, members = np.unique(groups, return_index=True, return_inverse=True)
     return first.astype(np.int64), members.astype(np.int64)
-
-
-def _with_type(entities: npt.NDArray[np.uint64], number: int) -> Mask:
-    return np.asarray((entities >> np.uint64(number)) & np.uint64(1) == 1)

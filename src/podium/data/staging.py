@@ -24,19 +24,19 @@ from podium.data.sources import Source
 from podium.data.validation import RowCheck, ValidRow
 from podium.errors import DataError
 from podium.events import emit
+from podium.tasks import TASKS
+from podium.tasks.base import Task
 
 EXAMPLES = 20
 """Rejected rows that are kept as examples."""
 
 REWRITTEN = "rewritten"
-"""Name under which tags rewritten to BIO2 are counted."""
+"""Name under which labels and tags that were rewritten to another form are counted."""
 
 _SHOWN = 5
 _BATCH_ROWS = 10_000
 _BATCH_BYTES = 4 << 20
 _PROGRESS_SECONDS = 1.0
-
-_NER_NAMES = {"text_column": ("tokens", "words"), "label_column": ("tags", "ner_tags", "labels")}
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Staged:
     """What the first pass found.
 
     Attributes:
-        path: Arrow stream with columns `id` and `text`, or `id`, `tokens` and `tags` (provisional numbers).
+        path: Arrow stream with the columns id, content and target, the last one in provisional numbers.
         read: rows met, good or bad.
         rejected: rows that break the schema; `examples` names the first of them.
         notes: counted remarks of readers and checks.
@@ -101,8 +101,8 @@ def _checked(reader: Reader, config: DatasetConfig) -> Iterator[ValidRow | BadRo
 def column_names(reader: Reader, config: DatasetConfig) -> tuple[str, str] | None:
     """Names of the content and target columns of a source; None when no row tells any.
 
-    For NER the default names `text` and `label` also stand for the usual ones: `tokens` or `words`, and `tags`,
-    `ner_tags` or `labels`.
+    Where the config has the default names `text` and `label`, a source may have the usual names of the task instead,
+    such as `tokens` and `tags`.
 
     Raises:
         DataError: a column is missing; the message lists the columns and suggests the nearest.
@@ -112,13 +112,16 @@ def column_names(reader: Reader, config: DatasetConfig) -> tuple[str, str] | Non
     columns = reader.columns()
     if not columns:
         return None
-    return _column("text_column", columns, reader, config), _column("label_column", columns, reader, config)
+    task = TASKS.get(config.task)
+    return (
+        _column("text_column", task.content_names, columns, reader, config),
+        _column("label_column", task.target_names, columns, reader, config),
+    )
 
 
-def _column(field: str, columns: Sequence[str], reader: Reader, config: DatasetConfig) -> str:
+def _column(field: str, usual: Sequence[str], columns: Sequence[str], reader: Reader, config: DatasetConfig) -> str:
     wanted: str = getattr(config, field)
-    usual = _NER_NAMES[field] if config.task == "ner" and wanted == DatasetConfig.model_fields[field].default else ()
-    for name in (wanted, *usual):
+    for name in (wanted, *(usual if wanted == DatasetConfig.model_fields[field].default else ())):
         if name in columns:
             return name
     near = get_close_matches(wanted.lower(), [name.lower() for name in columns], n=1, cutoff=0.5)
@@ -140,12 +143,22 @@ def _bad_rows(staged: Staged) -> DataError:
     )
 
 
+def row_schema(task: Task, number: Any) -> Any:
+    """Arrow schema of rows of a task: id, content and target; `number` is the type of a label index."""
+    import pyarrow as pa
+
+    content = pa.list_(pa.string()) if task.words else pa.string()
+    target = pa.list_(number) if task.several else number
+    return pa.schema([("id", pa.string()), (task.content, content), (task.target, target)])
+
+
 class _BatchWriter:
     """Writes rows to an Arrow stream in batches of bounded size."""
 
     def __init__(self, path: Path, index: RowIndex) -> None:
         self._path = path
         self._index = index
+        self._task = TASKS.get(index.task)
         self._columns: list[list[Any]] = []
         self._size = 0
         self._writer: Any = None
@@ -155,9 +168,7 @@ class _BatchWriter:
         """Open the file for the length of the block."""
         import pyarrow as pa
 
-        ner = self._index.task == "ner"
-        fields = [("id", pa.string()), ("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.int32()))]
-        self._schema = pa.schema(fields if ner else [("id", pa.string()), ("text", pa.string())])
+        self._schema = row_schema(self._task, pa.int32())
         self._columns = [[] for _ in self._schema]
         with pa.OSFile(str(self._path), "wb") as sink, pa.ipc.new_stream(sink, self._schema) as self._writer:
             yield self
@@ -167,8 +178,8 @@ class _BatchWriter:
         """Append one row."""
         self._columns[0].append(row_id(row.file, row.line))
         self._columns[1].append(row.content)
-        if self._index.task == "ner":
-            self._columns[2].append([self._index.number_of(tag) for tag in row.target])
+        number = self._index.number_of
+        self._columns[2].append([number(one) for one in row.target] if self._task.several else number(row.target))
         self._size += row.size
         if self._size >= _BATCH_BYTES or len(self._columns[0]) >= _BATCH_ROWS:
             self._flush()

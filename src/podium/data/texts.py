@@ -11,6 +11,7 @@ from podium.data.formats import open_reader, resolve_sources
 from podium.data.rows import BadRow
 from podium.data.staging import column_names
 from podium.errors import DataError
+from podium.tasks import TASKS
 
 MOST_ROWS = 100_000
 
@@ -20,7 +21,7 @@ class Texts:
     """Inputs of a model.
 
     Attributes:
-        rows: texts, or lists of tokens for `ner`.
+        rows: texts, or lists of words.
         labels: labels, or tags, that occur.
     """
 
@@ -44,7 +45,8 @@ def read_texts(config: DatasetConfig) -> Texts:
     if names is None:
         raise DataError(f"a data set must have rows, but {source.location} has none")
     content, target = names
-    wanted = list if config.task == "ner" else str
+    words = TASKS.get(config.task).words
+    wanted = list if words else str
     rows: list[Any] = []
     labels: set[str] = set()
     first = ""
@@ -57,7 +59,7 @@ def read_texts(config: DatasetConfig) -> Texts:
             rows.append(value)
             labels |= _labels(label) if target != content else set()
     if not rows:
-        kind = "list of tokens" if config.task == "ner" else "text"
+        kind = "list of tokens" if words else "text"
         raise DataError(
             f"{source.location} must have rows with a {kind} in column {content!r}, but none has"
             + (f"; the first that cannot be read: {first}" if first else "; name it with --text-column")

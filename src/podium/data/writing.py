@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from podium.config.schema import Task
 from podium.data.artifact import FOLDS_FILE, SPLITS
 from podium.data.index import Ints, RowIndex
 from podium.data.partition import Partition
-from podium.data.staging import Staged
+from podium.data.staging import Staged, row_schema
+from podium.tasks import TASKS
 
 _DATA_FILE = "data-00000-of-00001.arrow"
 
@@ -35,9 +35,10 @@ def write_artifact(
     """
     import pyarrow as pa
 
-    task = staged.index.task
     numbers = _final_numbers(staged.index, labels)
-    schema = _schema(task, documents is not None)
+    schema = row_schema(TASKS.get(staged.index.task), pa.int64())
+    if documents is not None:
+        schema = schema.append(pa.field("document", pa.string()))
     counts = {split: np.zeros(len(labels), dtype=np.int64) for split in SPLITS}
     with ExitStack() as stack:
         writers = {}
@@ -51,7 +52,7 @@ def write_artifact(
                 chosen = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + batch.num_rows)]
                 if len(chosen):
                     content = batch.take(pa.array(chosen - start))
-                    target, flat = _target(content, chosen, staged.index, numbers)
+                    target, flat = _target(content.column(2), numbers)
                     columns = [*content.columns[:2], target]
                     if documents is not None:
                         columns.append(pa.array(staged.index.ids(documents[chosen]), pa.string()))
@@ -59,7 +60,12 @@ def write_artifact(
                     counts[split] += np.bincount(flat, minlength=len(labels))
     for split in SPLITS:
         _describe(output / split, schema, _split_digest(staged.index, getattr(parts, split), labels))
-    folds = {"task": task, "labels": labels, "count": int(parts.folds.max()) + 1, "folds": parts.folds.tolist()}
+    folds = {
+        "task": staged.index.task,
+        "labels": labels,
+        "count": int(parts.folds.max()) + 1,
+        "folds": parts.folds.tolist(),
+    }
     (output / FOLDS_FILE).write_text(json.dumps(folds, ensure_ascii=False))
     return {split: dict(zip(labels, counts[split].tolist(), strict=True)) for split in SPLITS}
 
@@ -81,27 +87,16 @@ def _final_numbers(index: RowIndex, labels: tuple[str, ...]) -> Ints:
     return np.array([position.get(label, -1) for label in index.vocabulary], dtype=np.int64)
 
 
-def _target(content: Any, rows: Ints, index: RowIndex, numbers: Ints) -> tuple[Any, Ints]:
-    """The target column of some rows, and its numbers in one flat array."""
+def _target(provisional: Any, numbers: Ints) -> tuple[Any, Ints]:
+    """The target column of some rows in final numbers, and these numbers in one flat array."""
     import pyarrow as pa
 
-    if index.task != "ner":
-        flat = numbers[index.targets[rows].astype(np.int64)]
+    if not pa.types.is_list(provisional.type):
+        flat = numbers[provisional.to_numpy()]
         return pa.array(flat), flat
-    tags = content.column(2)
-    flat = numbers[tags.flatten().to_numpy()]
-    lengths = tags.value_lengths().to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    flat = numbers[provisional.flatten().to_numpy()]
+    offsets = np.concatenate([[0], np.cumsum(provisional.value_lengths().to_numpy())]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)), flat
-
-
-def _schema(task: Task, with_documents: bool) -> Any:
-    import pyarrow as pa
-
-    if task == "ner":
-        fields = [("id", pa.string()), ("tokens", pa.list_(pa.string())), ("tags", pa.list_(pa.int64()))]
-        return pa.schema([*fields, ("document", pa.string())] if with_documents else fields)
-    return pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.int64())])
 
 
 def _split_digest(index: RowIndex, rows: Ints, labels: tuple[str, ...]) -> str:

@@ -19,10 +19,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from podium.errors import InputError
-from podium.evaluation.additive import Additive, Floats, Integers, additive, grouped
-from podium.evaluation.metrics import score
+from podium.evaluation.metrics import metric_of, score
 from podium.evaluation.predictions import Predictions
 from podium.records import Interval
+from podium.tasks.additive import Additive, Floats, Integers, grouped
 
 METHOD = "percentile bootstrap"
 PAIRED_METHOD = "paired percentile bootstrap"
@@ -37,7 +37,7 @@ def bootstrap_interval(predictions: Predictions, metric: str, confidence: float,
 
     Args:
         predictions: held-out rows.
-        metric: a metric of `podium.evaluation.metrics`.
+        metric: a metric of the task.
         confidence: coverage, between 0 and 1.
         resamples: how many resamples of all rows, or of all documents, are drawn.
         seed: of the resampling.
@@ -49,8 +49,9 @@ def bootstrap_interval(predictions: Predictions, metric: str, confidence: float,
     Raises:
         InputError: the metric is not supported by the predictions.
     """
-    value = score(predictions, metric)
-    one = _by_document(additive(predictions, metric), predictions.documents)
+    known = metric_of(predictions, metric)
+    value = known.value(predictions)
+    one = _by_document(known.sums(predictions), predictions.documents)
     values = one.statistic(_resampled_sums(one.group, one.table, resamples, seed))
     return _interval(value, values, confidence, METHOD + _of_what(predictions.documents))
 
@@ -69,10 +70,10 @@ def paired_difference(
     if a.task != b.task:
         raise InputError(f"predictions must be of one task to be compared, but got {a.task} and {b.task}")
     b = b.aligned_to(a.ids)
-    if not _same_truth(a, b):
+    if a.named("truth") != b.named("truth"):
         raise InputError("predictions must have the same truth to be compared, but it differs; use one data artifact")
     documents = _common_documents(a, b)
-    first, second = additive(a, metric), additive(b, metric)
+    first, second = (metric_of(one, metric).sums(one) for one in (a, b))
     pairs, group = np.unique(first.group * len(second.table) + second.group, return_inverse=True)
     of_first, of_second = np.divmod(pairs, len(second.table))
     joint = Additive(
@@ -98,15 +99,9 @@ def resampled_scores(predictions: Predictions, metric: str, resamples: int, seed
     Raises:
         InputError: the metric is not supported by the predictions.
     """
-    one = additive(predictions, metric)
+    one = metric_of(predictions, metric).sums(predictions)
     table = _document_sums(one.table[one.group], predictions.documents)
     return one.statistic(_resampled_sums(np.arange(len(table)), table, resamples, seed))
-
-
-def _same_truth(a: Predictions, b: Predictions) -> bool:
-    if a.task == "ner":
-        return bool(a.truth == b.truth)
-    return [a.labels[row] for row in a.truth] == [b.labels[row] for row in b.truth]
 
 
 def _common_documents(a: Predictions, b: Predictions) -> Sequence[str] | None:

@@ -1,4 +1,4 @@
-"""Held-out predictions: what a model said about each row, kept so that every later figure can be recomputed."""
+"""Held-out predictions: what a model answered for each row, kept so that every later figure can be recomputed."""
 
 from __future__ import annotations
 
@@ -11,32 +11,31 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.config.schema import METRICS, Task
 from podium.errors import InputError
+from podium.tasks import TASKS
+from podium.tasks.base import Decoded
 
 FILE = "predictions.parquet"
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The truth and one model's predictions, row by row.
+    """The truth and one model's answers, row by row.
 
     Attributes:
-        task: decides the meaning of `truth` and `predicted`.
-        labels: class names, or BIO tags for `ner`, in the order of the model's outputs.
+        task: name of the task, which decides what `truth` and `predicted` hold (`Task.checked`).
+        labels: names of the labels, in the order of the model's outputs.
         ids: unique row ids, which pair the predictions of two models.
-        truth: for `text-classification` an integer array of shape (rows,), indices into `labels`; for `ner` one
-            sequence of tag strings per sentence.
-        predicted: as `truth`, and for `ner` of the same length per sentence: a token the model never saw (cut off by
-            its maximum length) counts as predicted `O`.
-        probabilities: (rows, labels) for `text-classification` when known, rows summing to 1; None for `ner`.
-        documents: name of the document of each row, for `ner`; None where each row stands alone.
+        truth: the true answer of each row.
+        predicted: the model's answer for each row; a row can be without a valid answer, see `answered`.
+        probabilities: (rows, labels) where the task and the model have them; 0 in rows without a valid answer.
+        documents: name of the document of each row; None where each row stands alone.
 
     Raises:
         InputError: there are no rows, or shapes, ids, labels, probabilities or documents contradict each other.
     """
 
-    task: Task
+    task: str
     labels: tuple[str, ...]
     ids: tuple[str, ...]
     truth: Any
@@ -45,18 +44,41 @@ class Predictions:
     documents: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.task not in METRICS:
-            raise InputError(f"task must be one of {', '.join(METRICS)}, but got {self.task!r}")
+        task = TASKS.get(self.task)
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "ids", tuple(str(row) for row in self.ids))
         self._check_rows()
-        if self.task == "ner":
-            self._check_sentences()
-        else:
-            self._check_classes()
+        for name in ("truth", "predicted"):
+            values = task.checked(getattr(self, name), self.labels, self.ids, name, abstains=name == "predicted")
+            object.__setattr__(self, name, values)
+        task.check_pair(self.truth, self.predicted, self.ids)
+        self._check_probabilities()
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @classmethod
+    def of(cls, task: str, labels: Sequence[str], rows: Any, answers: Decoded) -> Self:
+        """The predictions for rows of a prepared data set.
+
+        Args:
+            labels: those of the data set.
+            rows: the rows by column, see `podium.data.artifact.DataArtifact`.
+            answers: of each row.
+        """
+        kind = TASKS.get(task)
+        documents = tuple(rows["document"]) if "document" in rows.column_names else None
+        truth = kind.truth(rows[kind.target], labels)
+        return cls(task, tuple(labels), tuple(rows["id"]), truth, *answers, documents)
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Whether the model gave a valid answer for each row, shape (rows,)."""
+        return np.array([answer is not None for answer in self.named("predicted")], dtype=np.bool_)
+
+    def named(self, what: str) -> list[Any]:
+        """`truth` or `predicted` by the names of the labels, see `Task.named`."""
+        return TASKS.get(self.task).named(getattr(self, what), self.labels)
 
     def _check_rows(self) -> None:
         rows = (len(self.ids), len(self.truth), len(self.predicted))
@@ -67,45 +89,16 @@ class Predictions:
         if self.documents is None:
             return
         object.__setattr__(self, "documents", tuple(str(name) for name in self.documents))
-        if self.task != "ner" or len(self.documents) != rows[0]:
-            raise InputError(
-                f"documents must be given for ner only, one name for each of {rows[0]} rows, but got "
-                f"{len(self.documents)} for {self.task}"
-            )
+        if len(self.documents) != rows[0]:
+            raise InputError(f"documents must have one name for each of {rows[0]} rows, but got {len(self.documents)}")
 
-    def _check_sentences(self) -> None:
-        if self.probabilities is not None:
-            raise InputError("probabilities are kept for text-classification only, but were given for ner")
-        for name in ("truth", "predicted"):
-            object.__setattr__(self, name, tuple(tuple(str(tag) for tag in tags) for tags in getattr(self, name)))
-        for row, truth, predicted in zip(self.ids, self.truth, self.predicted, strict=True):
-            if len(truth) != len(predicted):
-                raise InputError(
-                    "truth and predicted must have one tag per token, "
-                    f"but row {row} has {len(truth)} and {len(predicted)}"
-                )
-
-    def _check_classes(self) -> None:
-        for name in ("truth", "predicted"):
-            values = np.asarray(getattr(self, name))
-            if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
-                raise InputError(f"{name} must be a 1-d integer array, but got {values.dtype} of shape {values.shape}")
-            if values.min() < 0 or values.max() >= len(self.labels):
-                raise InputError(
-                    f"{name} must lie in 0..{len(self.labels) - 1} (indices into labels), "
-                    f"but spans {values.min()}..{values.max()}"
-                )
-            object.__setattr__(self, name, values.astype(np.int64))
+    def _check_probabilities(self) -> None:
         if self.probabilities is None:
             return
-        given = np.asarray(self.probabilities, dtype=np.float64)
-        if given.shape != (len(self.ids), len(self.labels)):
-            raise InputError(
-                "probabilities must have shape (rows, labels) = "
-                f"{(len(self.ids), len(self.labels))}, but got {given.shape}"
-            )
-        if not (np.isfinite(given).all() and (given >= 0).all() and np.allclose(given.sum(axis=1), 1, atol=1e-3)):
-            raise InputError("probabilities must be finite, not negative, and sum to 1 per row; apply softmax first")
+        given, shape = np.asarray(self.probabilities, dtype=np.float64), (len(self.ids), len(self.labels))
+        if given.shape != shape:
+            raise InputError(f"probabilities must have shape (rows, labels) = {shape}, but got {given.shape}")
+        TASKS.get(self.task).check_probabilities(given, self.answered)
         object.__setattr__(self, "probabilities", given)
 
     def aligned_to(self, ids: Sequence[str]) -> Self:
@@ -125,29 +118,28 @@ class Predictions:
                 "predict both models on the same test split"
             )
         order = [place[row] for row in ids]
-        ner = self.task == "ner"
         return type(self)(
             self.task,
             self.labels,
             tuple(ids),
-            [self.truth[row] for row in order] if ner else self.truth[order],
-            [self.predicted[row] for row in order] if ner else self.predicted[order],
+            [self.truth[row] for row in order],
+            [self.predicted[row] for row in order],
             None if self.probabilities is None else self.probabilities[order],
             None if self.documents is None else tuple(self.documents[row] for row in order),
         )
 
     def save(self, directory: Path) -> None:
-        """Write `predictions.parquet` into `directory`: ids and label names in columns, the rest in the schema."""
+        """Write `predictions.parquet` into `directory`.
+
+        Columns: `id`; `truth` and `predicted` by the names of the labels, null where there is no valid answer;
+        `probabilities` and `document` where there are any. Task and labels are in the schema.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         columns: dict[str, Any] = {"id": pa.array(self.ids, pa.string())}
         for name in ("truth", "predicted"):
-            values = getattr(self, name)
-            if self.task == "ner":
-                columns[name] = pa.array([list(tags) for tags in values], pa.list_(pa.string()))
-            else:
-                columns[name] = pa.DictionaryArray.from_arrays(pa.array(values, pa.int32()), pa.array(self.labels))
+            columns[name] = pa.array(self.named(name), columns["truth"].type if "truth" in columns else None)
         if self.probabilities is not None:
             columns["probabilities"] = pa.array(list(self.probabilities), pa.list_(pa.float64()))
         if self.documents is not None:
@@ -176,13 +168,10 @@ class Predictions:
         metadata = table.schema.metadata or {}
         if b"podium.task" not in metadata or b"podium.labels" not in metadata:
             raise InputError(f"{path} must be written by Podium, but it names no task and labels")
-        task: Task = metadata[b"podium.task"].decode()
+        task = metadata[b"podium.task"].decode()
         labels = tuple(json.loads(metadata[b"podium.labels"]))
-        truth, predicted = (table.column(name).to_pylist() for name in ("truth", "predicted"))
-        if task != "ner":
-            index = {label: number for number, label in enumerate(labels)}
-            truth, predicted = (np.array([index[name] for name in names]) for names in (truth, predicted))
-        known = "probabilities" in table.column_names
-        probabilities = np.array(table.column("probabilities").to_pylist()) if known else None
-        documents = tuple(table.column("document").to_pylist()) if "document" in table.column_names else None
-        return cls(task, labels, tuple(table.column("id").to_pylist()), truth, predicted, probabilities, documents)
+        columns = {name: table.column(name).to_pylist() for name in table.column_names}
+        truth, predicted = (TASKS.get(task).numbered(columns[name], labels) for name in ("truth", "predicted"))
+        probabilities = np.array(columns["probabilities"]) if "probabilities" in columns else None
+        documents = tuple(columns["document"]) if "document" in columns else None
+        return cls(task, labels, tuple(columns["id"]), truth, predicted, probabilities, documents)

@@ -3,81 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from podium.benchmarking.sampling import sample_rows
-from podium.data.artifact import DataArtifact, documents_of
 from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
 from podium.evaluation.predictions import Predictions
-from podium.inference.predictor import Predictor
-from podium.inference.rows import Row, row_length
-from podium.models.onnx_package import OUTSIDE
+from podium.inference.predict import Logits, check_finite
 from podium.records import VariantCheck
+from podium.tasks import TASKS
 
 CONFIDENCE, RESAMPLES = 0.95, 2000
 """Of the intervals in a check: fixed, since a setting of the selection must not build a variant again."""
 
 NOT_FINITE, LOGITS, QUALITY = "not-finite", "logits-differ", "quality-lost"
 
-_COMPARED, _BATCH = 64, 32
-
-Logits = list[NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The test rows of a data artifact; `truth` and `documents` as `Predictions` has them."""
-
-    labels: tuple[str, ...]
-    ids: list[str]
-    rows: list[Any]
-    truth: Any
-    task: Any
-    documents: tuple[str, ...] | None = None
-
-    @classmethod
-    def of(cls, artifact: DataArtifact) -> Rows:
-        """Read them."""
-        test, ner = artifact.test, artifact.task == "ner"
-        truth: Any = np.array(test["label"]) if not ner else [[artifact.labels[i] for i in row] for row in test["tags"]]
-        rows = list(test["tokens" if ner else "text"])
-        return cls(artifact.labels, list(test["id"]), rows, truth, artifact.task, documents_of(test))
+_COMPARED = 64
 
 
 def compared_rows(rows: Sequence[Any], seed: int) -> list[Any]:
     """The rows whose logits are compared: few, of every length, in no order, so that batches are padded."""
     return sample_rows(rows, min(_COMPARED, len(rows)), seed)
-
-
-def logits_of(predictor: Predictor, rows: Sequence[Row]) -> Logits:
-    """Logits of rows in batches."""
-    return [item for at in range(0, len(rows), _BATCH) for item in predictor.logits(list(rows[at : at + _BATCH]))]
-
-
-def predict(predictor: Predictor, held: Rows) -> Predictions:
-    """The variant's own predictions of the held-out rows.
-
-    Raises:
-        FloatingPointError: a logit is NaN or infinite.
-    """
-    order = np.argsort([-row_length(row) for row in held.rows], kind="stable")
-    found: list[Any] = [None] * len(order)
-    for index, scores in zip(order, logits_of(predictor, [held.rows[index] for index in order]), strict=True):
-        found[index] = scores
-    _check_finite(found)
-    ids = tuple(held.ids)
-    if held.task == "ner":
-        labels = held.labels if OUTSIDE in held.labels else (*held.labels, OUTSIDE)
-        predicted = [_tags(scores, held.labels) for scores in found]
-        return Predictions(held.task, labels, ids, held.truth, predicted, documents=held.documents)
-    scores = np.array(found, dtype=np.float64)
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probabilities = powers / powers.sum(axis=1, keepdims=True)
-    return Predictions(held.task, held.labels, ids, held.truth, scores.argmax(axis=1), probabilities)
 
 
 def compare_logits(eager: Logits, own: Logits) -> tuple[float, float]:
@@ -86,7 +33,7 @@ def compare_logits(eager: Logits, own: Logits) -> tuple[float, float]:
     Raises:
         FloatingPointError: a logit of the variant is NaN or infinite.
     """
-    _check_finite(own)
+    check_finite(own)
     first, second = (np.concatenate([item.ravel() for item in scores]) for scores in (eager, own))
     return float(np.nanmax(np.abs(first - second))), float(np.nanmax(np.abs(first)))
 
@@ -119,7 +66,7 @@ def check(
         logit_difference=logits[0],
         logit_scale=logits[1],
         tolerance=tolerance,
-        agreement=_agreement(own, eager.aligned_to(own.ids)),
+        agreement=TASKS.get(own.task).agreement(own.named("predicted"), eager.aligned_to(own.ids).named("predicted")),
         metric=metric,
         score=bootstrap_interval(own, metric, CONFIDENCE, RESAMPLES, seed),
         difference=difference,
@@ -142,22 +89,3 @@ def verdict(found: VariantCheck) -> tuple[str, str]:
             f"{found.margin:g} that benchmark.max_quality_loss allows"
         )
     return "", ""
-
-
-def _agreement(own: Predictions, eager: Predictions) -> float:
-    if own.task == "ner":
-        pairs = [pair for rows in zip(own.predicted, eager.predicted, strict=True) for pair in zip(*rows, strict=True)]
-        return float(np.mean([one == other for one, other in pairs]))
-    return float(np.mean(own.predicted == eager.predicted))
-
-
-def _tags(scores: NDArray[np.float32], labels: tuple[str, ...]) -> list[str]:
-    return [OUTSIDE if np.isnan(word[0]) else labels[int(word.argmax())] for word in scores]
-
-
-def _check_finite(scores: Logits) -> None:
-    """NaN for a whole word means that it was cut off; anything else that is not finite is an error."""
-    for item in scores:
-        words = np.atleast_2d(item)
-        if not np.isfinite(words[~np.isnan(words).all(axis=1)]).all() or (item.ndim == 1 and np.isnan(item).any()):
-            raise FloatingPointError("logits must be finite, but some are NaN or infinite on held-out rows")

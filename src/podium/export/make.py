@@ -18,6 +18,7 @@ from podium.errors import ModelError
 from podium.export.variants import OPSET, has_vnni
 from podium.inference.torch_predictor import Bf16Predictor, EagerPredictor
 from podium.models.onnx_package import ABOUT, GRAPH, TOKENIZER
+from podium.tasks import TASKS
 
 EXTERNAL = f"{GRAPH}.data"
 """Weights of a graph that is too large for one file."""
@@ -47,8 +48,8 @@ def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> N
     if not (source / TOKENIZER).is_file():
         raise ModelError(f"an exported package needs a fast tokenizer, but {source} has no {TOKENIZER}")
     target.mkdir(parents=True)
-    some: Any = ["a", "few", "words"] if task == "ner" else "a few words"
-    inputs = dict(eager.encode([some, some * 2]))
+    kind = TASKS.get(task)
+    inputs = dict(eager.encode([kind.example, kind.example * 2]))
     names = list(inputs)
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
     with _quiet():
@@ -66,7 +67,7 @@ def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> N
         )
     _strip(target / GRAPH, _is_large(eager.model))
     _write_tokenizer(eager, source / TOKENIZER, target / TOKENIZER)
-    about = {"task": task, "labels": list(eager.labels), "max_length": eager.max_length}
+    about = {"task": task, "decoding": kind.decoding, "labels": list(eager.labels), "max_length": eager.max_length}
     (target / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
 
 

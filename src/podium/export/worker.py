@@ -12,12 +12,14 @@ from podium.data.artifact import DataArtifact
 from podium.errors import ModelError, is_disk_full
 from podium.evaluation.predictions import Predictions
 from podium.execution import program
-from podium.export.check import NOT_FINITE, Rows, check, compare_logits, compared_rows, logits_of, predict, verdict
+from podium.export.check import NOT_FINITE, check, compare_logits, compared_rows, verdict
 from podium.export.make import make_bf16, make_int8, make_onnx
 from podium.export.spec import BuildSpec, Built
 from podium.export.variants import KINDS
+from podium.inference.predict import logits_of, predict
 from podium.inference.predictor import Predictor, predictor_class
 from podium.inference.torch_predictor import Bf16Predictor, EagerPredictor
+from podium.tasks import TASKS
 
 BUILD = "build-failed"
 _log = logging.getLogger(__name__)
@@ -61,8 +63,8 @@ class _Builder:
     def __init__(self, spec: BuildSpec):
         self._spec = spec
         self._eager = EagerPredictor(spec.eager)
-        self._held = Rows.of(DataArtifact(spec.data))
-        self._compared = compared_rows(self._held.rows, spec.seed)
+        self._data = DataArtifact(spec.data)
+        self._compared = compared_rows(self._data.test[TASKS.get(self._data.task).content], spec.seed)
         self._logits = logits_of(self._eager, self._compared)
         self._reference = Predictions.load(spec.reference)
 
@@ -71,7 +73,7 @@ class _Builder:
         predictor = self._load(variant, self._make(variant))
         tolerance = KINDS[variant].tolerance
         difference = compare_logits(self._logits, logits_of(predictor, self._compared))
-        own = predict(predictor, self._held)
+        own = predict(predictor, self._data.task, self._data.labels, self._data.test)
         own.save(self._spec.output / variant / "predictions")
         found = check(
             difference,

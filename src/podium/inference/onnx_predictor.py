@@ -30,7 +30,8 @@ class OnnxPredictor:
                 f"the task of a package must be that of the data ({spec.task}), but {spec.model_dir} is for "
                 f"{self._package.task}; benchmark a model that was trained on this data"
             )
-        spec.check_labels(self._package.labels)
+        self.labels = self._package.labels
+        spec.check_labels(self.labels)
 
     @staticmethod
     def prepare(spec: PredictorSpec) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.config.benchmark import VariantName
-from podium.config.schema import Task
+from podium.config.section import TaskName
 from podium.errors import ModelError
 from podium.inference.rows import Row
 from podium.records.base import Frozen
@@ -31,7 +31,7 @@ class PredictorSpec(Frozen):
 
     model_dir: Path
     variant: VariantName
-    task: Task
+    task: TaskName
     labels: tuple[str, ...] | None
     trust_remote_code: bool
     device: str
@@ -52,7 +52,13 @@ class PredictorSpec(Frozen):
 
 
 class Predictor(Protocol):
-    """A variant of a model, loaded and ready."""
+    """A variant of a model, loaded and ready.
+
+    Attributes:
+        labels: in the order of the logits.
+    """
+
+    labels: tuple[str, ...]
 
     def __init__(self, spec: PredictorSpec):
         """Load model and tokenizer onto the device.
@@ -71,14 +77,13 @@ class Predictor(Protocol):
         """
 
     def __call__(self, rows: list[Row]) -> list[Any]:
-        """Predict rows from text to labels and return once the labels are on the host.
+        """The answer for each row, as a deployed model gives it: see `podium.models.onnx_package.answer`.
 
-        Returns:
-            One label per text; for `ner` one label per word, `O` where the truncated input does not reach it.
+        Returns once the answers are on the host, as labels and no longer as numbers.
         """
 
     def logits(self, rows: list[Row]) -> list[NDArray[np.float32]]:
-        """The logits of each row: shape (labels,), or for `ner` (words, labels), NaN where a word is cut off."""
+        """Logits of each row, shape (labels,); of lists of words (words, labels), NaN where a word is cut off."""
 
     def tokens(self, rows: list[Row]) -> list[int]:
         """Number of model input tokens of each row, after truncation."""

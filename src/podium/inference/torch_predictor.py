@@ -16,16 +16,11 @@ from numpy.typing import NDArray
 from podium.errors import ModelError
 from podium.inference.predictor import SHOWN_NAMES, PredictorSpec
 from podium.inference.rows import Row
-from podium.models.onnx_package import first_pieces, name_words, word_logits
+from podium.models.network import auto_class
+from podium.models.onnx_package import answer, first_pieces, word_logits
+from podium.tasks import TASKS
 from podium.text import shortened
 
-_AUTO: dict[str, tuple[Any, Any]] = {
-    "text-classification": (
-        transformers.AutoModelForSequenceClassification,
-        transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    ),
-    "ner": (transformers.AutoModelForTokenClassification, transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
-}
 _UNBOUNDED = 100_000
 """A tokenizer without a limit of its own reports a number beyond this one."""
 
@@ -37,17 +32,17 @@ class EagerPredictor:
 
     def __init__(self, spec: PredictorSpec):
         """See `Predictor`."""
-        auto, _ = _AUTO[spec.task]
+        self._task = TASKS.get(spec.task)
         options = {"local_files_only": True, "trust_remote_code": spec.trust_remote_code}
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(spec.model_dir, **options)
-        model, loading = auto.from_pretrained(
+        model, loading = auto_class(self._task).from_pretrained(
             spec.model_dir, dtype=self.dtype, use_safetensors=True, output_loading_info=True, **options
         )
         _check_complete(spec.model_dir, loading)
         _check_head(spec, model)
         self.labels = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
         spec.check_labels(self.labels)
-        self._device, self._task = torch.device(spec.device), spec.task
+        self._device = torch.device(spec.device)
         self.model = model.eval().to(self._device)
         self.max_length = _max_length(self.tokenizer, model.config)
         self._forward = self._ready()
@@ -62,28 +57,18 @@ class EagerPredictor:
         config = transformers.AutoConfig.from_pretrained(
             spec.model_dir, local_files_only=True, trust_remote_code=spec.trust_remote_code
         )
-        _, architectures = _AUTO[spec.task]
-        architectures.get(type(config), None)
+        auto_class(TASKS.get(spec.task))._model_mapping.get(type(config), None)
 
     def __call__(self, rows: list[Row]) -> list[Any]:
-        """See `Predictor`: tokenise, run forward, take the arg-max and name the labels."""
-        encoded = self.encode(rows)
-        with torch.inference_mode():
-            best = self._forward(**encoded.to(self._device)).logits.argmax(dim=-1).tolist()
-        self._synchronise()
-        if self._task == "text-classification":
-            return [self.labels[index] for index in best]
-        return [
-            name_words(first_pieces(encoded.word_ids(number)), best[number], len(row), self.labels)
-            for number, row in enumerate(rows)
-        ]
+        """See `Predictor`."""
+        return [answer(scores, self.labels, self._task.decoding) for scores in self.logits(rows)]
 
     def logits(self, rows: list[Row]) -> list[NDArray[np.float32]]:
         """See `Predictor`."""
         encoded = self.encode(rows)
         with torch.inference_mode():
             scores = self._forward(**encoded.to(self._device)).logits.float().cpu().numpy()
-        if self._task == "text-classification":
+        if not self._task.words:
             return list(scores)
         return [
             word_logits(first_pieces(encoded.word_ids(number)), scores[number], len(row))
@@ -112,7 +97,7 @@ class EagerPredictor:
             max_length=self.max_length,
             padding=True,
             return_tensors="pt",
-            is_split_into_words=self._task == "ner",
+            is_split_into_words=self._task.words,
         )
 
     def _ready(self) -> Any:
@@ -138,9 +123,8 @@ class CompiledPredictor(EagerPredictor):
 
     def _ready(self) -> Any:
         compiled = torch.compile(self.model, dynamic=True)
-        some: Row = ["a", "word"] if self._task == "ner" else "a text"
         with torch.inference_mode():
-            for rows in ([some], [some] * 2):
+            for rows in ([self._task.example], [self._task.example] * 2):
                 compiled(**self.encode(rows).to(self._device))
         return compiled
 
@@ -165,8 +149,9 @@ def _check_complete(model_dir: Path, loading: dict[str, Any]) -> None:
 
 def _check_head(spec: PredictorSpec, model: Any) -> None:
     """Refuse a head of another task whose weights happen to have the same names and shapes."""
-    saved = model.config.architectures
-    if saved and type(model).__name__ not in saved:
+    saved = model.config.architectures or [type(model).__name__]
+    task = TASKS.get(spec.task)
+    if type(model).__name__ not in saved or not any(task.fits(name, model.config.to_dict()) for name in saved):
         raise ModelError(
             f"a model must be one for the task of the data ({spec.task}: {type(model).__name__}), but "
             f"{spec.model_dir} is a {', '.join(saved)}, a model for another task; "

@@ -18,7 +18,7 @@ from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import sample_rows
 from podium.benchmarking.subject import Subject, sessions
 from podium.config.benchmark import BenchmarkConfig, VariantName
-from podium.config.schema import DatasetConfig, Task
+from podium.config.schema import DatasetConfig
 from podium.data.texts import Texts, read_texts
 from podium.devices.hardware import fingerprint
 from podium.errors import InputError, ModelError
@@ -26,18 +26,12 @@ from podium.export.variants import obstacle
 from podium.keys import Key
 from podium.local.models import LocatedModel, locate_model
 from podium.local.progress import ProgressView, report_to
-from podium.models.inspection import ModelKind
+from podium.models.inspection import GENERATION
 from podium.records import ArtifactRef, GenerationRecord, MeasurementRecord
 from podium.stages.keys import generation_key, lone_measurement_key
 from podium.stages.run_form import RunForm, resolve_form
 from podium.store.store import ArtifactStore
-
-DATASETS: dict[ModelKind, str] = {
-    "text-classification": "bbc-news",
-    "ner": "conll2003",
-    "generation": "bbc-news",
-}
-"""Shipped data sets whose texts are the input where none are given."""
+from podium.tasks import TASKS
 
 _UNCHECKED: tuple[VariantName, ...] = ("bf16", "compile")
 _PACKAGED: tuple[VariantName, ...] = ("onnx", "onnx-int8")
@@ -125,19 +119,19 @@ def _benchmark_config(asked: Asked, directory: Path) -> BenchmarkConfig:
     return resolve_form(RunForm(run_overrides=overrides), directory).composed.config.benchmark
 
 
-def _texts(kind: ModelKind, asked: Asked, directory: Path) -> Texts:
+def _texts(kind: str, asked: Asked, directory: Path) -> Texts:
     """The input texts for models of one kind."""
-    task, given = "ner" if kind == "ner" else "text-classification", asked.inputs
+    task, given = TASKS.get(TASKS.names()[0] if kind == GENERATION else kind), asked.inputs
     if given.data:
         # A causal model needs no labels, so one column is enough for it.
-        label = given.label_column or (given.text_column if kind == "generation" else "")
+        label = given.label_column or (given.text_column if kind == GENERATION else "")
         form = RunForm(
-            data_path=given.data, data_task=task, data_text_column=given.text_column, data_label_column=label
+            data_path=given.data, data_task=task.name, data_text_column=given.text_column, data_label_column=label
         )
     else:
-        form = RunForm(run_overrides=(f"dataset={given.dataset or DATASETS[kind]}",))
+        form = RunForm(run_overrides=(f"dataset={given.dataset or task.shipped}",))
     config: DatasetConfig = resolve_form(form, directory).composed.config.dataset
-    if config.task != task:
+    if TASKS.get(config.task).content != task.content:
         raise InputError(
             f"the data must fit the model, but {config.name} is for {config.task} and the model for {kind}"
         )
@@ -154,7 +148,7 @@ def _jobs(
     """
     named = {"name": model.name, "digest": model.digest}
     rows = sample_rows(texts.rows, config.repetitions * config.samples, seed=0)
-    if model.facts.kind == "generation":
+    if model.facts.kind == GENERATION:
         if config.scenarios or not (asked.any_variant or config.variants == ("eager",)):
             raise ModelError(
                 f"{model.name} is a causal language model: its generation is measured, eager, without other variants "
@@ -225,19 +219,19 @@ class _Bench:
         if not self.force:
             found = {job.key.digest: held for job in jobs if (held := self._stored(job)) is not None}
         self._tell(jobs, found)
-        alike: dict[ModelKind, list[_Job]] = defaultdict(list)
+        alike: dict[str, list[_Job]] = defaultdict(list)
         for job in jobs:
             if job.key.digest not in found:
                 alike[job.model.facts.kind].append(job)
         for kind, missing in alike.items():
-            for together in [[job] for job in missing] if kind == "generation" else sessions(missing):
+            for together in [[job] for job in missing] if kind == GENERATION else sessions(missing):
                 made = self._session(together)
                 self._tell(together, made)
                 found |= made
         return [found[job.key.digest] for job in jobs]
 
     def _stored(self, job: _Job) -> Measured | None:
-        kind = GenerationRecord if job.model.facts.kind == "generation" else MeasurementRecord
+        kind = GenerationRecord if job.model.facts.kind == GENERATION else MeasurementRecord
         record = self.store.get(kind, job.key.digest)
         return self._measured(record, reused=True) if record is not None else None
 
@@ -272,7 +266,7 @@ class _Bench:
         with self.store.scratch() as scratch:
             events = scratch / "events.jsonl"
             with report_to(events, step), ProgressView(events, self.console):
-                if jobs[0].model.facts.kind == "generation":
+                if jobs[0].model.facts.kind == GENERATION:
                     return [self._generation(jobs[0], scratch)]
                 return self._measurements(jobs, jobs[0].model.facts.kind, scratch)
 
@@ -288,7 +282,7 @@ class _Bench:
             generation=generation,
         )
 
-    def _measurements(self, jobs: Sequence[_Job], task: Task, scratch: Path) -> list[MeasurementRecord]:
+    def _measurements(self, jobs: Sequence[_Job], task: str, scratch: Path) -> list[MeasurementRecord]:
         subjects = [Subject(job.model.path, job.model.name, job.variant, job.model.digest) for job in jobs]
         measured = benchmark(subjects, jobs[0].rows, task, self.config, scratch)
         return [

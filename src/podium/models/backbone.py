@@ -8,9 +8,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from podium.config.schema import BackboneConfig, Task
+from podium.config.schema import BackboneConfig
 from podium.errors import InputError, ModelError
 from podium.keys import digest_file, digest_manifest
+from podium.tasks import TASKS
 
 TOKENIZER_FILES = (
     "config.json",
@@ -86,22 +87,6 @@ def _matching(path: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
             yield file
 
 
-def check_backbone(path: Path, task: Task, trust_remote_code: bool = False) -> None:
-    """Load a backbone once as a training would, with a head of two labels, and let go of it.
-
-    Raises:
-        ModelError: it cannot be loaded (no configuration, no safetensors weights, remote code not trusted, damaged or
-            foreign weights), or does not fit the task (no such head, tokenizer larger than the embeddings, no padding
-            token, no fast tokenizer for `ner`).
-    """
-    from podium.models.network import load_model
-
-    load_config(path, trust_remote_code)
-    check_weights(path)
-    tokenizer = load_tokenizer(path, task, trust_remote_code)
-    load_model(path, task, ("A", "B"), tokenizer, trust_remote_code=trust_remote_code)
-
-
 def load_config(path: Path, trust_remote_code: bool = False) -> Any:
     """The transformers configuration of a backbone.
 
@@ -140,11 +125,11 @@ def check_weights(path: Path) -> None:
     raise ModelError(f"a backbone must have weights (*.safetensors), but {_content(path)}")
 
 
-def load_tokenizer(path: Path, task: Task, trust_remote_code: bool = False) -> Any:
+def load_tokenizer(path: Path, task: str, trust_remote_code: bool = False) -> Any:
     """The tokenizer of a backbone.
 
     Raises:
-        ModelError: it cannot be loaded, has no padding token, or is not a fast one where `ner` needs its word ids.
+        ModelError: it cannot be loaded, has no padding token, or is not a fast one where the task needs its word ids.
     """
     from transformers import AutoTokenizer
 
@@ -162,9 +147,9 @@ def load_tokenizer(path: Path, task: Task, trust_remote_code: bool = False) -> A
             f"the tokenizer must have a padding token, but that of {path} has none; "
             "set one (tokenizer.pad_token = tokenizer.eos_token) and save it with save_pretrained"
         )
-    if task == "ner" and not tokenizer.is_fast:
+    if TASKS.get(task).words and not tokenizer.is_fast:
         raise ModelError(
-            f"ner needs a fast tokenizer to align words, but {path} has {type(tokenizer).__name__}; "
+            f"{task} needs a fast tokenizer to align words, but {path} has {type(tokenizer).__name__}; "
             "save one with a tokenizer.json"
         )
     return tokenizer

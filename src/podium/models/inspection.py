@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from podium.errors import ModelError
 from podium.models.backbone import check_weights
+from podium.tasks import TASKS
 
-ModelKind = Literal["text-classification", "ner", "generation"]
+GENERATION = "generation"
+"""The kind of causal language models; other models are of the kind of their task."""
 
-_SUFFIXES: tuple[tuple[str, ModelKind], ...] = (
-    ("ForSequenceClassification", "text-classification"),
-    ("ForTokenClassification", "ner"),
-    ("ForCausalLM", "generation"),
-    ("LMHeadModel", "generation"),
-)
+_GENERATES = ("ForCausalLM", "LMHeadModel")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
@@ -26,11 +24,12 @@ class ModelFacts:
     """A model that can be measured.
 
     Attributes:
+        kind: name of the task, or `GENERATION`.
         package: whether it is an exported package, which runs without torch.
-        labels: their names in order; empty for `generation`, and where the model has none but numbers.
+        labels: their names in order; empty for `GENERATION`, and where the model has none but numbers.
     """
 
-    kind: ModelKind
+    kind: str
     package: bool
     labels: tuple[str, ...] = ()
 
@@ -45,11 +44,7 @@ def inspect_model(path: Path) -> ModelFacts:
     if (path / "model.onnx").is_file():
         about = _json(path / "podium.json")
         task, labels = about.get("task"), about.get("labels")
-        if (
-            task not in ("text-classification", "ner")
-            or not isinstance(labels, list)
-            or not (path / "tokenizer.json").is_file()
-        ):
+        if task not in TASKS.names() or not isinstance(labels, list) or not (path / "tokenizer.json").is_file():
             raise ModelError(
                 f"a package holds model.onnx, tokenizer.json and podium.json with its task, but not {path}"
             )
@@ -60,13 +55,23 @@ def inspect_model(path: Path) -> ModelFacts:
     if not any(any(path.glob(name)) for name in _TOKENIZERS):
         raise ModelError(f"a model is measured from text on, but {path} has no tokenizer; save it beside the weights")
     names = config.get("architectures") or []
-    kind = next((kind for name in names for suffix, kind in _SUFFIXES if name.endswith(suffix)), None)
+    kind = _kind(names, config)
     if kind is None:
         raise ModelError(
             "a model to measure is a sequence classifier, a token classifier or a causal language model, but "
             f"{path / 'config.json'} names {', '.join(names) or 'no architecture'}; train it for one of these first"
         )
-    return ModelFacts(kind, package=False, labels=() if kind == "generation" else _labels(config))
+    return ModelFacts(kind, package=False, labels=() if kind == GENERATION else _labels(config))
+
+
+def _kind(architectures: Sequence[str], config: Mapping[str, Any]) -> str | None:
+    for name in architectures:
+        if name.endswith(_GENERATES):
+            return GENERATION
+        for task in TASKS.all():
+            if task.fits(name, config):
+                return task.name
+    return None
 
 
 def check_model_files(path: Path) -> None:

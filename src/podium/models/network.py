@@ -8,28 +8,42 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedModel
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
-)
+from transformers import PreTrainedModel
 
-from podium.config.schema import Task
 from podium.errors import ConfigError, ModelError
-from podium.models.backbone import check_weights, load_config
+from podium.models.backbone import check_weights, load_config, load_tokenizer
+from podium.tasks import TASKS
+from podium.tasks.base import Task
 
-_HEADS: dict[Task, tuple[Any, Any]] = {
-    "text-classification": (AutoModelForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING),
-    "ner": (AutoModelForTokenClassification, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING),
-}
 _UNLIMITED = 1_000_000
 """Tokenizers without a length limit report a huge number as `model_max_length`."""
 
 
+def auto_class(task: Task) -> Any:
+    """The class of transformers that loads a model with the head of a task."""
+    return getattr(transformers, f"AutoModel{task.head}")
+
+
+def check_backbone(path: Path, task: str, trust_remote_code: bool = False) -> None:
+    """Load a backbone once as a training would, with a head of two labels, and let go of it.
+
+    Raises:
+        ModelError: it cannot be loaded (no configuration, no safetensors weights, remote code not trusted, damaged or
+            foreign weights), or does not fit the task (no such head, tokenizer larger than the embeddings, no padding
+            token, no fast tokenizer where words are answered).
+    """
+    load_config(path, trust_remote_code)
+    check_weights(path)
+    load_model(
+        path, task, ("A", "B"), load_tokenizer(path, task, trust_remote_code), trust_remote_code=trust_remote_code
+    )
+
+
 def load_model(
     path: Path,
-    task: Task,
+    task: str,
     labels: Sequence[str],
     tokenizer: Any,
     *,
@@ -46,8 +60,8 @@ def load_model(
             a tokenizer with more tokens than embeddings, or no dropout to set.
     """
     config = load_config(path, trust_remote_code)
-    head, known = _HEADS[task]
-    if type(config) not in known and head.__name__ not in (getattr(config, "auto_map", None) or {}):
+    head = auto_class(TASKS.get(task))
+    if type(config) not in head._model_mapping and head.__name__ not in (getattr(config, "auto_map", None) or {}):
         raise ModelError(
             f"a backbone must have a {task} head in transformers, but {config.model_type!r} has none ({path})"
         )
@@ -55,7 +69,7 @@ def load_model(
     config.num_labels = len(labels)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
-    config.problem_type = "single_label_classification" if task == "text-classification" else None
+    config.problem_type = TASKS.get(task).problem_type
     if dropout is not None:
         set_dropout(config, dropout)
     try:

@@ -4,9 +4,9 @@ It imports nothing of Podium, since it travels with the model: what is checked, 
 A package is a directory with
 
 - `model.onnx`: int64 inputs of shape (rows, tokens), named as the tokenizer names them; output `logits`, float32, of
-  shape (rows, labels), or (rows, tokens, labels) for `ner`;
+  shape (rows, labels), or (rows, tokens, labels) where the decoding is `tokens`;
 - `tokenizer.json`: the tokenizer with its truncation and padding, as the `tokenizers` library reads it;
-- `podium.json`: `task`, and `labels` in the order of the logits.
+- `podium.json`: `task`; `decoding`, see `answer`; and `labels` in the order of the logits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class OnnxPackage:
     """A sequence or token classifier, loaded and ready.
 
     Attributes:
-        task: `text-classification`, whose rows are texts, or `ner`, whose rows are lists of words.
+        task: name of the task in Podium.
+        decoding: how logits become answers, see `answer`. Rows are lists of words for `tokens`, otherwise texts.
         labels: in the order of the logits.
     """
 
@@ -46,9 +47,10 @@ class OnnxPackage:
         """
         about = _read(folder / ABOUT, lambda path: json.loads(path.read_text(encoding="utf-8")))
         try:
-            self.task, self.labels = str(about["task"]), tuple(map(str, about["labels"]))
+            self.task, self.decoding = str(about["task"]), str(about["decoding"])
+            self.labels = tuple(map(str, about["labels"]))
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{folder / ABOUT} must give task and labels, but: {error!r}") from error
+            raise ValueError(f"{folder / ABOUT} must give task, decoding and labels, but: {error!r}") from error
         self._tokenizer = _read(folder / TOKENIZER, lambda path: Tokenizer.from_file(str(path)))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads or 0, 1
@@ -58,20 +60,13 @@ class OnnxPackage:
         self._inputs = [item.name for item in self._session.get_inputs()]
 
     def __call__(self, rows: Sequence[str | list[str]]) -> list[Any]:
-        """The label of each text, or the label of each word; a word that is cut off is `O`."""
-        encodings, scores = self._run(rows)
-        best = scores.argmax(axis=-1)
-        if self.task != "ner":
-            return [self.labels[index] for index in best]
-        return [
-            name_words(first_pieces(item.word_ids), row, len(words), self.labels)
-            for item, row, words in zip(encodings, best, rows, strict=True)
-        ]
+        """The answer for each row."""
+        return [answer(scores, self.labels, self.decoding) for scores in self.logits(rows)]
 
     def logits(self, rows: Sequence[str | list[str]]) -> list[NDArray[np.float32]]:
         """Logits of each text, shape (labels,), or of the words of each row, as `word_logits` gives them."""
         encodings, scores = self._run(rows)
-        if self.task != "ner":
+        if self.decoding != "tokens":
             return list(scores)
         return [
             word_logits(first_pieces(item.word_ids), row, len(words))
@@ -83,7 +78,7 @@ class OnnxPackage:
         return [sum(item.attention_mask) for item in self._encode(rows)]
 
     def _encode(self, rows: Any) -> list[Encoding]:
-        return list(self._tokenizer.encode_batch(rows, is_pretokenized=self.task == "ner"))
+        return list(self._tokenizer.encode_batch(rows, is_pretokenized=self.decoding == "tokens"))
 
     def _run(self, rows: Any) -> tuple[list[Encoding], NDArray[np.float32]]:
         encodings = self._encode(rows)
@@ -96,6 +91,19 @@ class OnnxPackage:
         return encodings, self._session.run(["logits"], feed)[0]
 
 
+def answer(logits: NDArray[np.float32], labels: Sequence[str], decoding: str) -> Any:
+    """What one row is answered: for `single` the best label, for `multi` all labels of a probability above one half.
+
+    For `tokens` it is the best label of each word, and `O` for a word that was cut off, whose logits are NaN.
+    """
+    if decoding == "single":
+        return labels[int(logits.argmax())]
+    if decoding == "multi":
+        return [label for label, logit in zip(labels, logits, strict=True) if logit > 0]
+    best = logits.argmax(axis=-1).tolist()
+    return [OUTSIDE if cut else labels[one] for cut, one in zip(np.isnan(logits[:, 0]).tolist(), best, strict=True)]
+
+
 def first_pieces(words: Sequence[int | None]) -> dict[int, int]:
     """Position of the first sub-word of each word, by number of the word, from the word behind each position."""
     found: dict[int, int] = {}
@@ -103,11 +111,6 @@ def first_pieces(words: Sequence[int | None]) -> dict[int, int]:
         if word is not None:
             found.setdefault(word, position)
     return found
-
-
-def name_words(first: dict[int, int], best: Sequence[int], count: int, labels: Sequence[str]) -> list[str]:
-    """The label of each of `count` words, that of its first sub-word; a word that is cut off is `O`."""
-    return [labels[best[first[word]]] if word in first else OUTSIDE for word in range(count)]
 
 
 def word_logits(first: dict[int, int], scores: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from podium.config.benchmark import VariantName
-from podium.config.schema import PodiumConfig, Task
+from podium.config.schema import PodiumConfig
+from podium.config.section import TaskName
 from podium.errors import InputError
 from podium.records.base import Frozen, Interval, Record, Scalar, identity
 from podium.records.trials import TrialRecord
@@ -64,7 +65,7 @@ class DataRecord(Record):
 
     kind: ClassVar[str] = "data"
     name: str
-    task: Task
+    task: TaskName
     labels: tuple[str, ...]
     rows: dict[str, int]
     label_counts: dict[str, dict[str, int]]
@@ -129,7 +130,7 @@ class ModelRecord(Record):
 
     kind: ClassVar[str] = "refit"
     backbone: str
-    task: Task
+    task: TaskName
     trial: int
     params: dict[str, Scalar]
     labels: tuple[str, ...]

@@ -44,7 +44,7 @@ def _interval(value: Any) -> tuple[str, str]:
 
 
 def error_blocks(details: Mapping[str, Any], name: str) -> list[Block]:
-    """The confusion matrix, or the most frequent confusions where there are many labels, and scores per label.
+    """Rows without an answer, the confusion matrix or, of many labels, the most frequent confusions, and the scores.
 
     Args:
         details: see `podium.evaluation.metrics.details`.
@@ -52,6 +52,8 @@ def error_blocks(details: Mapping[str, Any], name: str) -> list[Block]:
     """
     labels, confusion = details.get("labels", []), details.get("confusion", [])
     blocks: list[Block] = []
+    if missing := details.get("no_answer"):
+        blocks.append(Text(f"No valid answer in {numbers.count(missing)} rows, which count as wrong."))
     if found := _confusions(labels, confusion):
         true, predicted, rows = found[0]
         blocks.append(Text(f"Most frequent error: {true} taken for {predicted}, {rows} rows."))
@@ -60,9 +62,8 @@ def error_blocks(details: Mapping[str, Any], name: str) -> list[Block]:
     elif found:
         columns, label = ("True", "Predicted", "Rows"), f"Most frequent confusions of {name}"
         blocks.append(Table(label, columns, "llr", found, "Most frequent confusions.", style="tight"))
-    for key, what in (("per_label", "label"), ("per_entity", "entity")):
-        if scores := details.get(key):
-            blocks.append(_scores(scores, what, name))
+    if scores := details.get("scores"):
+        blocks.append(_scores(scores, details["scores_of"], name))
     return blocks
 
 

@@ -17,6 +17,7 @@ from podium.report.inputs import ReportInputs
 from podium.report.leaderboard import leaderboard_section
 from podium.report.measurements import benchmark_section, variants_section
 from podium.report.search import search_section
+from podium.tasks import TASKS
 
 SHOWN_SOURCES = 10
 _LONGEST_EXAMPLE = 300
@@ -51,7 +52,7 @@ class Page:
 def page_of(given: ReportInputs) -> Page:
     """Arrange the records of a run."""
     data, run = given.data, given.run
-    task = {"ner": "named entity recognition"}.get(data.task, data.task.replace("-", " "))
+    task = TASKS.get(data.task).title
     seconds = sum(record.seconds for _, record in steps(given))
     return Page(
         f"{data.name}: which model do I ship?",

@@ -16,6 +16,7 @@ from podium.evaluation.predictions import Predictions
 from podium.keys import canonical_json, digest_bytes
 from podium.records import Interval, Measurement
 from podium.selection.resampling import RESAMPLES, Floats, mean_draws, quantile_draws, widened
+from podium.tasks import TASKS
 
 SEED = 0
 LATENCIES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -48,10 +49,14 @@ COSTS = (
     Quantity("energy", "energy per row", "J", "lower", on_hardware=True),
     Quantity("load", "time to load", "s", "lower", on_hardware=True),
 )
-_METRICS = ("accuracy", "macro_f1", "log_loss", "f1", "precision", "recall", "token_accuracy")
 SCORES = tuple(
-    Quantity(name, name, "", "lower" if name == "log_loss" else "higher", on_hardware=False) for name in _METRICS
+    {
+        metric.name: Quantity(metric.name, metric.name, "", metric.better, on_hardware=False)
+        for task in TASKS.all()
+        for metric in task.metrics
+    }.values()
 )
+"""The metrics of all tasks."""
 QUANTITIES = {one.name: one for one in (*SCORES, *COSTS)}
 """By the names that a check knows."""
 
@@ -150,7 +155,7 @@ def _in_order(entrant: Entrant) -> list[RepetitionResult]:
 
 
 def _quality(entrant: Entrant) -> dict[str, Estimate | Missing]:
-    found: dict[str, Estimate | Missing] = dict.fromkeys(_METRICS, Missing("it was not evaluated"))
+    found: dict[str, Estimate | Missing] = {one.name: Missing("it was not evaluated") for one in SCORES}
     for name, interval in (entrant.scores or {}).items():
         problem = "its predictions are not stored, so it is not known which rows it was right on"
         found[name] = Estimate(interval.value, interval, problem=problem)
@@ -173,10 +178,8 @@ def _quality(entrant: Entrant) -> dict[str, Estimate | Missing]:
 def rows_of(predictions: Predictions) -> str:
     """A digest of held-out rows, their truth and their documents, whatever their order: what is resampled alike."""
     ordered = predictions.aligned_to(sorted(predictions.ids))
-    named = predictions.task == "ner"
-    truth = [list(row) if named else predictions.labels[row] for row in ordered.truth]
     documents = {} if ordered.documents is None else {"documents": list(ordered.documents)}
-    return digest_bytes(canonical_json({"ids": list(ordered.ids), "truth": truth, **documents}))
+    return digest_bytes(canonical_json({"ids": list(ordered.ids), "truth": ordered.named("truth"), **documents}))
 
 
 def _costs(entrant: Entrant) -> dict[str, Estimate | Missing]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from podium.evaluation.metrics import details
 from podium.evaluation.predictions import Predictions
@@ -12,6 +13,11 @@ from podium.stages.context import step_context
 from podium.stages.keys import baseline_key
 from podium.stages.refit import score_intervals
 from podium.stages.step import StepRun, run_step
+from podium.tasks import TASKS
+from podium.tasks.base import BaselineKind, Training
+
+if TYPE_CHECKING:
+    from podium.data.artifact import DataArtifact
 
 
 def baseline(run: RunRecord, data: DataRecord) -> BaselineRecord:
@@ -26,7 +32,6 @@ def baseline(run: RunRecord, data: DataRecord) -> BaselineRecord:
 
 
 def _compute(step: StepRun, data: DataRecord) -> BaselineRecord:
-    from podium.baselines.classical import predict
     from podium.data.artifact import DataArtifact
     from podium.execution.slots import core_slots
 
@@ -44,6 +49,14 @@ def _compute(step: StepRun, data: DataRecord) -> BaselineRecord:
                 step.mlflow_run_id, {f"{kind}.test_{name}": interval.value for name, interval in metrics.items()}
             )
     return BaselineRecord(**step.stamp, baselines=tuple(found), artifacts=artifacts)
+
+
+def predict(kind: BaselineKind, data: DataArtifact, seed: int) -> Predictions:
+    """Train a baseline on train and validation rows, and predict the test rows; equal arguments give equal answers."""
+    task, development = TASKS.get(data.task), data.development
+    rows = Training(list(development[task.content]), list(development[task.target]))
+    answers = task.baseline(kind, rows, list(data.test[task.content]), data.labels, seed)
+    return Predictions.of(data.task, data.labels, data.test, answers)
 
 
 def _keep(step: StepRun, predictions: Predictions) -> ArtifactRef:

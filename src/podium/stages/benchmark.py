@@ -22,6 +22,7 @@ from podium.records import (
 from podium.stages.context import step_context
 from podium.stages.keys import benchmark_key, measurement_key
 from podium.stages.step import StepRun, run_step
+from podium.tasks import TASKS
 
 __all__ = ["Job", "Subject", "benchmark", "champions_of", "hardware_of", "held_out_rows", "measure", "measure_all"]
 
@@ -187,7 +188,7 @@ def held_out_rows(step: StepRun, data: DataRecord) -> list[str] | list[list[str]
     from podium.benchmarking.sampling import sample_rows
     from podium.data.artifact import DataArtifact
 
-    column = "tokens" if data.task == "ner" else "text"
+    column = TASKS.get(data.task).content
     rows = list(DataArtifact(Path(step.store.fetch(data.artifacts["data"]))).test[column])
     part = step.config.benchmark
     return sample_rows(rows, part.repetitions * part.samples, step.config.seed)

@@ -82,7 +82,7 @@ def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_
     from podium.hpo.engines.embedded import EmbeddedEngine
     from podium.hpo.fold_models import BestFoldModels
     from podium.hpo.trial import CrossValidationTrial
-    from podium.models.backbone import check_backbone
+    from podium.models.network import check_backbone
     from podium.training.launch import PRELOAD, TRAINING
 
     config = step.config

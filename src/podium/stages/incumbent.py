@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from podium.devices.machine import available_cores
 from podium.errors import BenchmarkError, DamagedArtifact, ModelError
@@ -24,9 +23,6 @@ from podium.records import (
 from podium.stages.benchmark import Subject, hardware_of, held_out_rows, measure
 from podium.stages.keys import lone_measurement_key
 from podium.stages.step import StepRun
-
-if TYPE_CHECKING:
-    from podium.data.artifact import DataArtifact
 
 
 @dataclass(frozen=True)
@@ -144,37 +140,23 @@ def _artifacts(step: StepRun, incumbent: Incumbent) -> _Known:
 
 
 def _predict(step: StepRun, data: DataRecord, incumbent: Incumbent, model: Path) -> Predictions:
+    """Its predictions in the variant that is in use, on the CPU where the device of the benchmark cannot run it."""
     from podium.data.artifact import DataArtifact
     from podium.execution.slots import core_slots
-    from podium.training.evaluate import predict_test_rows
-
-    artifact = data.artifacts["data"]
-    rows = DataArtifact(step.store.fetch(artifact))
-    with core_slots(available_cores()) as threads:
-        if incumbent.variant != "eager":
-            return _predict_as(incumbent, data, model, rows, hardware_of(step.run)["device"], threads)
-        return predict_test_rows(
-            model, rows, data_digest=artifact.digest, cache=step.store.cache("tokenised"), threads=threads
-        )
-
-
-def _predict_as(
-    incumbent: Incumbent, data: DataRecord, model: Path, rows: DataArtifact, device: str, threads: int
-) -> Predictions:
-    """Predictions of a variant other than the eager one, as it is deployed; on the CPU where `device` cannot run it."""
-    from podium.export.check import Rows, predict
     from podium.export.variants import obstacle
-    from podium.inference.predictor import PredictorSpec, predictor_class
+    from podium.inference.predict import load_predictor, predict
+    from podium.inference.predictor import PredictorSpec
 
-    spec = PredictorSpec(
-        model_dir=model,
-        variant=incumbent.variant,
-        task=data.task,
-        labels=data.labels,
-        trust_remote_code=False,
-        device="cpu" if obstacle(incumbent.variant, device) else device,
-        threads=threads,
-    )
-    predictor = predictor_class(incumbent.variant)
-    predictor.prepare(spec)
-    return predict(predictor(spec), Rows.of(rows))
+    rows = DataArtifact(step.store.fetch(data.artifacts["data"])).test
+    device = hardware_of(step.run)["device"]
+    with core_slots(available_cores()) as threads:
+        spec = PredictorSpec(
+            model_dir=model,
+            variant=incumbent.variant,
+            task=data.task,
+            labels=None,
+            trust_remote_code=False,
+            device="cpu" if obstacle(incumbent.variant, device) else device,
+            threads=threads,
+        )
+        return predict(load_predictor(spec), data.task, data.labels, rows)

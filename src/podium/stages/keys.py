@@ -31,9 +31,7 @@ from podium.records import (
 
 def data_key(config: PodiumConfig, sources: Mapping[str, str]) -> Key:
     """Key of the prepared data: its source bytes, and how they are read and split."""
-    # Data that was prepared without the documents of its sentences is another result.
-    documents = {"documents": True} if config.dataset.task == "ner" else {}
-    return Key.of("data", dataset=config.dataset, seed=config.seed, sources=dict(sources), **documents)
+    return Key.of("data", dataset=config.dataset, seed=config.seed, sources=dict(sources))
 
 
 def baseline_key(config: PodiumConfig, data: DataRecord) -> Key:

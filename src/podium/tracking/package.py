@@ -11,19 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from podium.config.schema import Task
 from podium.models.onnx_package import GRAPH
 from podium.records import ModelRecord
+from podium.tasks import TASKS
+from podium.tasks.base import Task
 from podium.tracking.connection import load_mlflow
 
 WEIGHTS = "model"
 """Folder of a packaged model that holds the files of the model directory."""
-
-_PIPELINES: dict[Task, str] = {"text-classification": "text-classification", "ner": "token-classification"}
-_PYFUNC: dict[Task, dict[str, Any]] = {"text-classification": {}, "ner": {"ignore_labels": []}}
-"""Settings of the pyfunc flavor. Its parser in mlflow 3.17 fails on a sentence without entities, so it is given every
-token's tag, `O` too."""
-_TEXTS = ["A match in London", "Shares fell"]
 
 
 def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | None, folder: Path) -> None:
@@ -45,7 +40,7 @@ def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | 
     }
     with _silence():
         if (path / GRAPH).is_file():
-            _describe_package(path, model.task, folder, common)
+            _describe_package(path, TASKS.get(model.task), folder, common)
         else:
             _describe_transformers(path, model, folder, common)
     (folder / "LICENSE.txt").unlink(missing_ok=True)
@@ -60,15 +55,15 @@ def _describe_transformers(path: Path, model: ModelRecord, folder: Path, common:
     mlflow = load_mlflow()
     from transformers import pipeline
 
-    task = _PIPELINES[model.task]
-    built = pipeline(task, model=str(path), tokenizer=str(path), device="cpu")
+    task = TASKS.get(model.task)
+    built = pipeline(task.pipeline, model=str(path), tokenizer=str(path), device="cpu")
     built.model.name_or_path = f"podium:refit/{model.key}"
     mlflow.transformers.save_model(
         built,
         str(folder),
-        task=task,
-        model_config=_PYFUNC[model.task] or None,
-        input_example=_TEXTS,
+        task=task.pipeline,
+        model_config=dict(task.pyfunc) or None,
+        input_example=list(task.examples),
         pip_requirements=[_pinned(name) for name in ("torch", "transformers")],
         **common,
     )
@@ -76,13 +71,13 @@ def _describe_transformers(path: Path, model: ModelRecord, folder: Path, common:
 
 
 def _describe_package(path: Path, task: Task, folder: Path, common: dict[str, Any]) -> None:
-    """A pyfunc of onnxruntime and tokenizers alone; it takes a column `text`, or for `ner` a column `tokens`."""
+    """A pyfunc of onnxruntime and tokenizers alone; it takes the column of the contents: `text` or `tokens`."""
     mlflow = load_mlflow()
     import pandas as pd
 
     from podium.models import onnx_package
 
-    example = {"tokens": [text.split() for text in _TEXTS]} if task == "ner" else {"text": _TEXTS}
+    example = {task.content: [text.split() if task.words else text for text in task.examples]}
     # mlflow runs the logged code here as well, to make the example's answer.
     sys.modules["onnx_package"] = onnx_package
     mlflow.pyfunc.save_model(

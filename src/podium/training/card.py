@@ -9,9 +9,8 @@ from pathlib import Path
 import yaml
 
 from podium.keys import keyed
+from podium.tasks import TASKS
 from podium.training.spec import TrainingSpec
-
-_PIPELINES = {"text-classification": "text-classification", "ner": "token-classification"}
 
 
 def write_card(
@@ -28,9 +27,10 @@ def write_card(
 
     It holds no path and no time, so that the same training gives the same bytes.
     """
+    pipeline = TASKS.get(spec.task).pipeline
     head = {
         "library_name": "transformers",
-        "pipeline_tag": _PIPELINES[spec.task],
+        "pipeline_tag": pipeline,
         "tags": ["podium"],
         "metrics": sorted(metrics),
     }
@@ -39,7 +39,7 @@ def write_card(
 {yaml.safe_dump(head, sort_keys=False).strip()}
 ---
 
-# {_PIPELINES[spec.task].capitalize()} model
+# {pipeline.capitalize()} model
 
 Fine-tuned by Podium: {parameters:,} parameters, weights as safetensors.
 
@@ -66,7 +66,7 @@ Backbone digest: `{backbone_digest}`
 ```python
 from transformers import pipeline
 
-model = pipeline("{_PIPELINES[spec.task]}", model="DIRECTORY")
+model = pipeline("{pipeline}", model="DIRECTORY")
 ```
 """
     (directory / "README.md").write_text(text)

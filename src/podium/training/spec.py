@@ -7,9 +7,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from podium.config.schema import METRICS, Task, TrainingConfig
-from podium.config.section import Section
+from podium.config.schema import TrainingConfig
+from podium.config.section import Section, TaskName
 from podium.keys import Key
+from podium.tasks import TASKS
 
 Scalar = bool | int | float | str
 
@@ -18,8 +19,8 @@ class TrainingSpec(Section):
     """One training: a fold of a cross-validation, or the refit on everything but the test rows.
 
     Attributes:
-        task: decides head, tokenisation and metrics.
-        labels: class names, or tags for `ner`, in the order of the model's outputs.
+        task: name of the task, which decides head, tokenisation and metrics.
+        labels: those of the data set, in the order of the model's outputs.
         data: directory of the `data` artifact.
         data_digest: digest of that artifact, the name its tokenised form is cached under; computed when empty.
         backbone: directory of the pretrained model (see `podium.models.backbone.locate_backbone`).
@@ -33,7 +34,7 @@ class TrainingSpec(Section):
         context: fields added to every progress event (trial number, backbone name).
     """
 
-    task: Task
+    task: TaskName
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     data: Path
     data_digest: str = ""
@@ -52,9 +53,9 @@ class TrainingSpec(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.metric not in METRICS[self.task]:
-            known = ", ".join(METRICS[self.task])
-            raise ValueError(f"metric must be one of {known} for {self.task}, but got {self.metric!r}")
+        known = TASKS.get(self.task).objectives
+        if self.metric not in known:
+            raise ValueError(f"metric must be one of {', '.join(known)} for {self.task}, but got {self.metric!r}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels must be unique, but got {self.labels}")
         return self

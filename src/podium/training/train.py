@@ -16,13 +16,7 @@ import pyarrow as pa
 import torch
 import transformers
 from datasets import Dataset
-from transformers import (
-    DataCollatorForTokenClassification,
-    DataCollatorWithPadding,
-    EvalPrediction,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import EvalPrediction, TrainingArguments, set_seed
 
 from podium.config.schema import TrainingConfig
 from podium.data.artifact import DataArtifact
@@ -33,12 +27,13 @@ from podium.execution import program
 from podium.keys import digest_tree
 from podium.models.backbone import backbone_digest, load_tokenizer, tokenizer_digest
 from podium.models.network import check_length, load_model
+from podium.tasks import TASKS
 from podium.training.card import write_card
 from podium.training.checkpoints import Checkpoints
 from podium.training.heldout import HeldOut
 from podium.training.sampling import sample_rows
 from podium.training.spec import TrainingResult, TrainingSpec
-from podium.training.tokenization import IGNORED, tokenised
+from podium.training.tokenization import tokenised
 from podium.training.trainer import Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
 
 OnEvaluation = Callable[[Evaluation, float], None]
@@ -75,6 +70,7 @@ class _Training:
 
     def __init__(self, spec: TrainingSpec, started: float, on_evaluation: OnEvaluation | None) -> None:
         self.spec, self.started, self.on_evaluation = spec, started, on_evaluation
+        self.task = TASKS.get(spec.task)
         self.artifact = DataArtifact(spec.data)
         if (self.artifact.task, tuple(self.artifact.labels)) != (spec.task, spec.labels):
             raise DataError(
@@ -128,7 +124,9 @@ class _Training:
         else:
             rows, held_rows = artifact.fold(spec.fold)
             held = HeldOut.of(spec.task, spec.labels, development, tokens, held_rows)
-        classes = np.asarray(development["label"])[rows] if spec.task == "text-classification" else None
+        classes = self.task.classes(development[self.task.target])
+        if classes is not None:
+            classes = classes[rows]
         return tokens.select(sample_rows(rows, classes, spec.data_fraction, spec.seed)), held
 
     def _tokenised(self, split: str, dataset: Dataset) -> Dataset:
@@ -142,6 +140,7 @@ class _Training:
             data_digest=self.data_digest,
             split=split,
             task=spec.task,
+            labels=len(spec.labels),
             max_length=spec.config.max_length,
             cache=spec.cache,
         )
@@ -160,33 +159,27 @@ class _Training:
             fields={**spec.context, **({} if spec.fold is None else {"fold": spec.fold})},
             on_evaluation=self._evaluated,
         )
-        text = spec.task == "text-classification"
         trainer = PodiumTrainer(
             lengths=list(self.train_tokens["length"]),
             checkpoints=checkpoints,
             model=self.model,
             args=_arguments(spec),
-            data_collator=(DataCollatorWithPadding if text else DataCollatorForTokenClassification)(self.tokenizer),
+            data_collator=self.task.collator(self.tokenizer),
             train_dataset=self.train_tokens,
             eval_dataset=self.held.tokens,
             processing_class=self.tokenizer,
-            compute_loss_func=loss_function(self._class_weights(), config.label_smoothing),
+            compute_loss_func=loss_function(self.task, self._class_weights(), config.label_smoothing),
             compute_metrics=None if refit else self._score,
-            preprocess_logits_for_metrics=_probabilities if text else _best_labels,
+            preprocess_logits_for_metrics=lambda logits, labels: self.task.reduce(_finite(logits)),
             callbacks=[schedule],
         )
         schedule.trainer = trainer
         return trainer
 
     def _class_weights(self) -> torch.Tensor | None:
-        """scikit-learn's balanced weights, rows / (classes * rows of the class); 1 for a class that never occurs."""
         if self.spec.config.class_weights == "none":
             return None
-        values = np.concatenate([np.atleast_1d(labels) for labels in self.train_tokens["labels"]])
-        counts = np.bincount(values[values != IGNORED], minlength=len(self.spec.labels))
-        present = counts > 0
-        weights = np.ones(len(counts))
-        weights[present] = counts.sum() / (present.sum() * counts[present])
+        weights = self.task.balanced_weights(self.train_tokens["labels"], len(self.spec.labels))
         return torch.tensor(weights, dtype=torch.float32)
 
     def _score(self, output: EvalPrediction) -> dict[str, float]:
@@ -282,14 +275,6 @@ def _precision(wanted: str) -> dict[str, bool]:
     if (wanted == "fp16" and not gpu) or (wanted == "bf16" and gpu and not bf16):
         raise ConfigError(f"training.precision={wanted} needs a GPU that has it; set training.precision=auto")
     return {"bf16": wanted == "bf16", "fp16": wanted == "fp16"}
-
-
-def _probabilities(logits: Any, labels: torch.Tensor) -> torch.Tensor:
-    return torch.softmax(_finite(logits).double(), dim=-1)
-
-
-def _best_labels(logits: Any, labels: torch.Tensor) -> torch.Tensor:
-    return _finite(logits).argmax(dim=-1)
 
 
 def _finite(logits: Any) -> torch.Tensor:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_model, save_model
-from torch.nn import functional
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
@@ -19,9 +18,9 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from podium.errors import NonFiniteLoss, TimeLimitExceeded
 from podium.events import emit
+from podium.tasks.base import IGNORED, Task
 from podium.training.checkpoints import Checkpoints
 from podium.training.spec import Scalar
-from podium.training.tokenization import IGNORED
 
 _BOOKKEEPING = {
     "eval_loss",
@@ -250,27 +249,21 @@ def stalled(scores: Sequence[float], patience: int) -> bool:
     return len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
 
 
-def loss_function(weights: torch.Tensor | None, smoothing: float) -> Callable[..., torch.Tensor]:
-    """Cross-entropy over the labelled positions of a whole optimiser step, for `Trainer(compute_loss_func=...)`.
+def loss_function(task: Task, weights: torch.Tensor | None, smoothing: float) -> Callable[..., torch.Tensor]:
+    """Loss over the labelled positions of a whole optimiser step, for `Trainer(compute_loss_func=...)`.
 
     Args:
-        weights: (labels,) class weights; None weighs all alike.
-        smoothing: label smoothing of Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
+        task: gives the sum of the losses, see `Task.loss`.
+        weights: (labels,) weights; None weighs all labels alike.
+        smoothing: label smoothing.
 
     The sum is divided by the number of labelled positions, so gradient accumulation equals one large batch; with
     balanced weights (mean 1 over the training rows) that is the weighted mean in expectation.
     """
 
     def compute(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        logits = outputs["logits"]
-        total = functional.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]).float(),
-            labels.reshape(-1),
-            weight=None if weights is None else weights.to(logits.device),
-            label_smoothing=smoothing,
-            ignore_index=IGNORED,
-            reduction="sum",
-        )
+        logits = outputs["logits"].float()
+        total = task.loss(logits, labels, None if weights is None else weights.to(logits.device), smoothing)
         count = (labels != IGNORED).sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
         return total / count.to(total.device).clamp(min=1)
 

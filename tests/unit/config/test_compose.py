@@ -10,7 +10,6 @@ from podium.config.compose import CONF, Composed, compose, group_options
 from podium.config.fields import leaves
 from podium.config.paths import locate
 from podium.config.schema import (
-    METRICS,
     BenchmarkConfig,
     PodiumConfig,
     SelectionConfig,
@@ -18,6 +17,7 @@ from podium.config.schema import (
     TrainingConfig,
 )
 from podium.errors import ConfigError
+from podium.tasks import TASKS
 
 Compose = Callable[..., Composed]
 
@@ -41,7 +41,7 @@ def test_groups_and_options_are_frozen() -> None:
 def test_every_preset_composes(preset: str, composed: Compose) -> None:
     config = composed(f"preset={preset}").config
     assert config.backbones
-    assert config.hpo.metric == METRICS[config.dataset.task][0]
+    assert config.hpo.metric == TASKS.get(config.dataset.task).objectives[0]
 
 
 @pytest.mark.parametrize(

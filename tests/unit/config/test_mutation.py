@@ -13,6 +13,8 @@ from pydantic.fields import FieldInfo
 from podium.config.fields import FieldPath, child_of, node_at
 from podium.config.schema import PodiumConfig
 from podium.keys import Key, NotKeyed, canonical_json, keyed
+from podium.tasks.base import Option
+from podium.tasks.text_classification import TextClassification
 
 EXCLUDED = {
     "backbones.*.licence",
@@ -85,7 +87,24 @@ def declared(node: Any = PodiumConfig, path: FieldPath = ()) -> Iterator[tuple[F
 FIELDS = dict(declared())
 LEAVES = [path for path in FIELDS if isinstance(node_at(path), FieldInfo)]
 CONSTANTS = (None, True, False, 1, 2, 9, 64, 5000, 0.25, 1.5, 1e-4, "accuracy", "cp1252", "select 2", "/other", {}, ())
-CONSTANTS += (("abc",), ("onnx",), ("grid",), (16,), {"n": 2}, {"max_length": (16,)}, {"disk": "ssd"}, "500m")
+CONSTANTS += (
+    ("abc",),
+    ("onnx",),
+    ("grid",),
+    (16,),
+    {"n": 2},
+    {"max_length": (16,)},
+    {"disk": "ssd"},
+    "500m",
+    "ner",
+    "text-classification",
+)
+
+
+@pytest.fixture(autouse=True)
+def _option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a task an option, so that options can differ."""
+    monkeypatch.setattr(TextClassification, "options", {"n": Option(1, "A number.")})
 
 
 def marks(field: FieldInfo) -> list[NotKeyed]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.config.schema import DatasetConfig
-from podium.data.artifact import DataArtifact, documents_of
+from podium.data.artifact import DataArtifact
 from podium.data.documents import documents
 from podium.data.duplicates import keep_rows
 from podium.data.index import RowIndex
@@ -160,7 +160,6 @@ def test_the_artifact_names_documents_by_their_first_sentences(tmp_path: Path, p
             seen.setdefault(row["document"], set()).add(f"{name} {row['tokens'][0].split('.')[0]}")
     assert len(seen) == 20 and all(len(found) == 1 for found in seen.values())
     assert {"rows.conll:3", "rows.conll:14"} <= set(seen)
-    assert documents_of(artifact.test) == tuple(artifact.test["document"])
     of_fold = [{artifact.development["document"][row] for row in artifact.fold(k)[1]} for k in range(2)]
     assert of_fold[0].isdisjoint(of_fold[1])
 
@@ -168,15 +167,15 @@ def test_the_artifact_names_documents_by_their_first_sentences(tmp_path: Path, p
 def test_a_file_without_documents_is_as_it_was(tmp_path: Path, prepared: Prepare) -> None:
     _, artifact = prepared(conll(tmp_path / "rows.conll", [20], start=""), task="ner", folds=2)
     assert artifact.test.column_names == ["id", "tokens", "tags"]
-    assert documents_of(artifact.test) is None
+    assert "document" not in artifact.test.column_names
 
 
 def test_declared_splits_stay_and_have_one_schema(tmp_path: Path, prepared: Prepare) -> None:
     train = conll(tmp_path / "train.conll", [3, 2, 4, 1] * 3)
     test = conll(tmp_path / "held.conll", [3], start="")
     found, artifact = prepared(train, task="ner", folds=2, test_path=str(test))
-    assert found.rows["test"] == 3 and documents_of(artifact.test) == tuple(artifact.test["id"])
-    assert len(set(documents_of(artifact.development) or ())) == 12
+    assert found.rows["test"] == 3 and artifact.test["document"][:] == artifact.test["id"][:]
+    assert len(set(artifact.development["document"])) == 12
 
 
 def test_equal_sentences_of_held_out_documents_leave_train(tmp_path: Path, prepared: Prepare) -> None:

@@ -10,7 +10,7 @@ from podium.config.schema import DatasetConfig
 from podium.data.duplicates import keep_rows
 from podium.data.index import RowIndex
 from podium.data.partition import Partition, partition
-from podium.data.splits import deal_folds, quotas, ranks, rarest_type
+from podium.data.splits import deal_folds, quotas, ranks, rarest_kind
 from podium.data.validation import ValidRow
 
 COUNTS = st.lists(st.integers(0, 200), min_size=1, max_size=8)
@@ -141,8 +141,8 @@ def test_ranks_never_change() -> None:
 
 
 def test_sentences_are_stratified_by_their_rarest_type() -> None:
-    entities = np.array([0b000, 0b001, 0b011, 0b001, 0b111, 0b010, 0b001], dtype=np.uint64)
-    assert rarest_type(entities, ["b", "a", "c"]).tolist() == [0, 2, 1, 2, 3, 1, 2]
+    kinds = [frozenset(names) for names in ("", "b", "ab", "abc", "a")]
+    assert rarest_kind(kinds, np.array([0, 1, 2, 1, 3, 4, 1]), ["a", "b", "c"]).tolist() == [0, 2, 1, 2, 3, 1, 2]
 
 
 def test_folds_deal_every_stratum_evenly() -> None:

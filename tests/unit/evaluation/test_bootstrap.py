@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podium.errors import InputError
-from podium.evaluation.additive import additive
 from podium.evaluation.bootstrap import bootstrap_interval, paired_difference, resampled_scores
-from podium.evaluation.metrics import all_metrics, score
+from podium.evaluation.metrics import all_metrics, metric_of, score
 from podium.evaluation.predictions import Predictions
 
 ALL = [
@@ -40,7 +39,7 @@ def take(given: Predictions, rows) -> Predictions:
 @pytest.mark.parametrize(("kind", "metric"), ALL)
 def test_sums_give_what_the_libraries_give_on_any_resample(request, kind, metric):
     given = request.getfixturevalue(kind)(rows=60)
-    sums = additive(given, metric)
+    sums = metric_of(given, metric).sums(given)
     generator = np.random.default_rng(5)
     for _ in range(20):
         rows = generator.integers(60, size=60)
@@ -53,7 +52,7 @@ def test_interval_agrees_with_a_plain_loop(request, kind, metric):
     given = request.getfixturevalue(kind)(rows=150)
     fast = bootstrap_interval(given, metric, 0.9, 4000, seed=1)
     generator = np.random.default_rng(2)
-    sums = additive(given, metric)
+    sums = metric_of(given, metric).sums(given)
     draws = generator.integers(150, size=(4000, 150))
     loop = [float(sums.statistic(sums.table[sums.group[rows]].sum(axis=0))) for rows in draws]
     low, high = np.quantile(loop, [0.05, 0.95])
@@ -210,7 +209,7 @@ def test_documents_agree_with_a_plain_loop(tagged, metric):
     documents = np.random.default_rng(4).integers(60, size=300)
     fast = bootstrap_interval(in_documents(rows, documents), metric, 0.9, 4000, seed=1)
     members = [np.flatnonzero(documents == name) for name in np.unique(documents)]
-    sums, generator = additive(rows, metric), np.random.default_rng(2)
+    sums, generator = metric_of(rows, metric).sums(rows), np.random.default_rng(2)
     loop = []
     for _ in range(4000):
         drawn = np.concatenate([members[one] for one in generator.integers(len(members), size=len(members))])

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from podium.config.schema import METRICS
 from podium.errors import InputError
 from podium.evaluation.metrics import all_metrics, details, score
 from podium.evaluation.predictions import Predictions
+from podium.tasks import TASKS
 
 
 def classes(truth, predicted, probabilities=None):
@@ -51,21 +51,21 @@ def test_nothing_found_scores_zero():
 
 def test_every_metric_a_study_may_maximise_is_known(classified, tagged):
     for task, given in (("text-classification", classified()), ("ner", tagged())):
-        assert set(METRICS[task]) <= set(all_metrics(given))
+        assert set(TASKS.get(task).objectives) <= set(all_metrics(given))
 
 
 def test_details_of_classes_keep_the_order_of_labels():
     found = details(classes(np.array([0, 0, 1]), np.array([0, 1, 1])))
     assert found["labels"] == ["x", "y", "z"]
     assert found["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
-    assert found["per_label"]["x"] == pytest.approx({"precision": 1, "recall": 0.5, "f1": 2 / 3, "support": 2})
-    assert found["per_label"]["z"]["support"] == 0
+    assert found["scores"]["x"] == pytest.approx({"precision": 1, "recall": 0.5, "f1": 2 / 3, "support": 2})
+    assert found["scores"]["z"]["support"] == 0
 
 
 def test_details_of_entities():
     found = details(sentence("B-PER I-PER O B-LOC", "B-PER O O B-LOC"))
-    assert found["per_entity"]["LOC"] == {"precision": 1, "recall": 1, "f1": 1, "support": 1}
-    assert found["per_entity"]["PER"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    assert found["scores"]["LOC"] == {"precision": 1, "recall": 1, "f1": 1, "support": 1}
+    assert found["scores"]["PER"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
 
 
 def test_details_are_plain_json(classified, tagged):

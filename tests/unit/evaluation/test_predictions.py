@@ -59,7 +59,8 @@ def test_the_file_names_labels_for_other_readers(classified, tmp_path):
         ({"ids": (), "truth": (), "predicted": ()}, "at least 1"),
         ({"ids": ("a", "a")}, "unique"),
         ({"truth": (0, 2)}, "0..1"),
-        ({"predicted": (-1, 0)}, "0..1"),
+        ({"truth": (-1, 0)}, "0..1"),
+        ({"predicted": (-2, 0)}, "0..1"),
         ({"predicted": (0.5, 0.5)}, "integer"),
         ({"probabilities": [[1.0, 0.0]]}, "shape"),
         ({"probabilities": [[3.0, -2.0], [0.5, 0.5]]}, "softmax"),
@@ -116,8 +117,7 @@ def test_predictions_without_documents_are_saved_as_ever(tagged, tmp_path):
     assert Predictions.load(tmp_path).documents is None
 
 
-def test_documents_are_of_every_sentence_and_of_no_text(tagged, classified):
-    with pytest.raises(InputError, match="one name for each of 4 rows, but got 3 for ner"):
+def test_every_row_has_a_document_or_none_has(tagged, classified):
+    with pytest.raises(InputError, match="one name for each of 4 rows, but got 3"):
         dataclasses.replace(tagged(rows=4), documents=("x", "x", "y"))
-    with pytest.raises(InputError, match="for ner only"):
-        dataclasses.replace(classified(rows=2), documents=("x", "y"))
+    assert dataclasses.replace(classified(rows=2), documents=("x", "y")).documents == ("x", "y")

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
-from podium.config.schema import DatasetConfig
-from podium.data.artifact import DataArtifact
-from podium.data.prepare import prepare
 from podium.evaluation.predictions import Predictions
-from podium.export.check import LOGITS, QUALITY, Rows, check, compare_logits, predict, verdict
+from podium.export.check import LOGITS, QUALITY, check, compare_logits, verdict
 from podium.records import VariantCheck
 
 LABELS = ("ham", "spam")
-TAGS = ("B-PER", "O")
 
 
 def predictions(right: int, rows: int = 200) -> Predictions:
@@ -64,42 +56,3 @@ def test_the_difference_of_logits_leaves_out_words_that_are_cut_off() -> None:
 def test_logits_that_are_not_finite_are_an_error(bad: list[float]) -> None:
     with pytest.raises(FloatingPointError, match="must be finite"):
         compare_logits([np.ones(2, dtype=np.float32)], [np.array(bad, dtype=np.float32)])
-
-
-class ByLength:
-    """Says spam of a text with an odd number of characters; knows only the first two words of a sentence."""
-
-    def __init__(self, task: str):
-        self.task, self.batches = task, [0]
-
-    def logits(self, rows: list[Any]) -> list[Any]:
-        self.batches.append(len(rows))
-        if self.task != "ner":
-            return [np.array([1.0, 3.0 * (len(row) % 2)], dtype=np.float32) for row in rows]
-        words = [[[len(word), 2.0] if at < 2 else [np.nan, np.nan] for at, word in enumerate(row)] for row in rows]
-        return [np.array(row, dtype=np.float32) for row in words]
-
-
-def test_predictions_are_in_the_order_of_the_rows_with_probabilities() -> None:
-    texts = ["x" * (7 * number % 50 + 1) for number in range(70)]
-    held = Rows(LABELS, [f"r{number}" for number in range(70)], texts, np.zeros(70, dtype=int), "text-classification")
-    found = predict(ByLength("text-classification"), held)  # type: ignore[arg-type]
-    assert list(found.predicted) == [len(text) % 2 for text in texts]
-    assert found.ids == tuple(held.ids)
-    assert found.probabilities is not None
-    assert found.probabilities[0, 1] == pytest.approx(1 / (1 + np.exp(1.0 - 3.0)))
-
-
-def test_a_word_that_is_cut_off_is_outside() -> None:
-    held = Rows(TAGS, ["a", "b"], [["I", "Peter", "Paul"], ["Mary"]], [["O"] * 3, ["O"]], "ner")
-    found = predict(ByLength("ner"), held)  # type: ignore[arg-type]
-    assert found.predicted == (("O", "B-PER", "O"), ("B-PER",))
-
-
-def test_predictions_know_the_documents_of_the_rows(tmp_path: Path) -> None:
-    sentences = [f"-DOCSTART- O\n\nAda{row} B-PER\n\nin O\nTown{row} B-LOC\n\n" for row in range(12)]
-    (tmp_path / "rows.conll").write_text("".join(sentences))
-    prepare(DatasetConfig(name="x", path=str(tmp_path / "rows.conll"), task="ner"), 13, tmp_path / "data")
-    artifact = DataArtifact(tmp_path / "data")
-    held = replace(Rows.of(artifact), labels=TAGS)
-    assert predict(ByLength("ner"), held).documents == tuple(artifact.test["document"])  # type: ignore[arg-type]

@@ -9,7 +9,8 @@ import pytest
 
 from podium.config.schema import BackboneConfig
 from podium.errors import ModelError
-from podium.models.backbone import backbone_digest, check_backbone, locate_backbone, tokenizer_digest
+from podium.models.backbone import backbone_digest, locate_backbone, tokenizer_digest
+from podium.models.network import check_backbone
 
 
 @pytest.fixture

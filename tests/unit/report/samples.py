@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from podium.config.schema import BackboneConfig, DatasetConfig, PodiumConfig, Task
+from podium.config.schema import BackboneConfig, DatasetConfig, PodiumConfig
 from podium.config.search import HpoConfig, ParameterConfig
 from podium.config.selection import SelectionConfig
 from podium.evaluation.bootstrap import bootstrap_interval
@@ -45,7 +45,7 @@ ACCURACY = {"minilm": 0.955, "bert-tiny": 0.88, "deberta-v3-small": 0.96}
 
 
 def sample(
-    task: Task = "text-classification",
+    task: str = "text-classification",
     labels: tuple[str, ...] | None = None,
     backbones: tuple[str, ...] = ("minilm", "bert-tiny"),
     trials: int = 8,
@@ -99,7 +99,7 @@ def sample(
     return ReportInputs(**{**fields, **changes})
 
 
-def _run(task: Task, backbones: tuple[str, ...]) -> RunRecord:
+def _run(task: str, backbones: tuple[str, ...]) -> RunRecord:
     config = PodiumConfig(
         dataset=DatasetConfig(name="bbc-news", path="pkg:corpus/data", task=task, licence="research use"),
         backbones={name: BackboneConfig(path=f"pkg:{name}/model") for name in backbones},
@@ -114,7 +114,7 @@ def _run(task: Task, backbones: tuple[str, ...]) -> RunRecord:
     return RunRecord(run_id="20260304-050600-a1b2", config=config, created_at=WHEN, mlflow_run_id=key("run")[:32])
 
 
-def _data(task: Task, labels: tuple[str, ...]) -> DataRecord:
+def _data(task: str, labels: tuple[str, ...]) -> DataRecord:
     counts = {label: 380 + 20 * number for number, label in enumerate(labels)}
     shares = {"train": 0.7, "validation": 0.1, "test": 0.2}
     return DataRecord(
@@ -136,7 +136,7 @@ def _data(task: Task, labels: tuple[str, ...]) -> DataRecord:
     )
 
 
-def _predictions(task: Task, labels: tuple[str, ...], accuracy: float, seed: int) -> Predictions:
+def _predictions(task: str, labels: tuple[str, ...], accuracy: float, seed: int) -> Predictions:
     source, noise = np.random.default_rng(1), np.random.default_rng(seed + 2)
     ids = tuple(f"row-{number}" for number in range(425))
     if task == "ner":

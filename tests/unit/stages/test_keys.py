@@ -164,9 +164,3 @@ def test_with_early_stopping_the_refit_trains_for_the_median_best_epoch() -> Non
     )
     settled = refit_training(config, study)
     assert (settled.epochs, settled.early_stopping_patience) == (2.0, None)
-
-
-def test_data_that_may_have_documents_is_not_that_of_before_they_were_read() -> None:
-    sentences = CONFIG.model_copy(update={"dataset": CONFIG.dataset.model_copy(update={"task": "ner"})})
-    assert keys.data_key(sentences, {}).parts["documents"] is True
-    assert "documents" not in keys.data_key(CONFIG, {}).parts

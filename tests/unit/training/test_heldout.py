@@ -23,7 +23,7 @@ def held_out(documents: list[str] | None) -> HeldOut:
 
 def test_documents_follow_their_rows_into_the_order_of_the_split() -> None:
     held = held_out(["one", "two", "one"])
-    assert held.ids == ["b", "c", "a"] and held.documents == ("two", "one", "one")
+    assert held.rows["id"][:] == ["b", "c", "a"] and held.rows["document"][:] == ["two", "one", "one"]
     outputs = [np.full(size, 1) for size in (3, 2, 1)]
     found = held.predictions(outputs, [np.zeros_like(row) for row in outputs])
     assert found.ids == ("a", "b", "c") and found.documents == ("one", "two", "one")

@@ -4,15 +4,30 @@ import multiprocessing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.models.backbone import load_tokenizer
-from podium.training.tokenization import IGNORED, encode_sentences, encode_texts, restore_tags, tokenised
+from podium.tasks import TASKS
+from podium.tasks.base import IGNORED
+from podium.training.tokenization import tokenised
 
 LABELS = ("O", "B-PER", "I-PER")
+NER = TASKS.get("ner")
+
+
+def encode_sentences(tokenizer: Any, sentences: list[list[str]], tags: list[list[int]], max_length: int) -> Any:
+    return NER.encode(tokenizer, sentences, tags, len(LABELS), max_length)
+
+
+def restore_tags(predicted: list[int], words: list[int], count: int) -> Any:
+    """Tags of a sentence of `count` words from the label index at each labelled position."""
+    best = np.array([predicted])
+    (tags,) = NER.decode(NER.unpad(best, np.zeros_like(best), [words], [count]), LABELS).predicted
+    return tags
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +55,7 @@ def test_words_cut_off_or_without_tokens_are_not_seen_and_predicted_outside(toke
     words = ["\u200b", *["word"] * 20]
     encoded = encode_sentences(tokenizer, [words], [[1] * 21], 8)
     assert encoded["words"] == [[1, 2, 3, 4, 5, 6]], "eight tokens are two special ones and six words"
-    assert restore_tags([1] * 6, encoded["words"][0], 21, LABELS) == ["O", *["B-PER"] * 6, *["O"] * 14]
+    assert restore_tags([1] * 6, encoded["words"][0], 21) == ["O", *["B-PER"] * 6, *["O"] * 14]
 
 
 @settings(max_examples=60, deadline=None)
@@ -57,13 +72,13 @@ def test_alignment_restores_the_tag_of_every_word_seen(
     labels, words = encoded["labels"][0], encoded["words"][0]
     assert len(labels) == len(encoded["input_ids"][0]) <= max_length
     seen = [label for label in labels if label != IGNORED]
-    restored = restore_tags(seen, words, len(sentence), LABELS)
+    restored = restore_tags(seen, words, len(sentence))
     for word, tag in enumerate(tags):
         assert restored[word] == (LABELS[tag] if word in words else "O")
 
 
 def test_texts_are_cut_and_not_padded(tokenizer: Any) -> None:
-    encoded = encode_texts(tokenizer, ["one", "one two three " * 20], [4, 2], 10)
+    encoded = TASKS.get("text-classification").encode(tokenizer, ["one", "one two three " * 20], [4, 2], 5, 10)
     assert [len(ids) for ids in encoded["input_ids"]] == encoded["length"] == [3, 10]
     assert encoded["labels"] == [4, 2]
 
@@ -74,6 +89,7 @@ def _tokens(cache: Path, tokenizer: Any, rows: Dataset, **changes: Any) -> Datas
         "data_digest": "d",
         "split": "test",
         "task": "text-classification",
+        "labels": 2,
         "max_length": 16,
     }
     return tokenised(rows, tokenizer=tokenizer, cache=cache, **{**arguments, **changes})

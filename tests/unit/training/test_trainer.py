@@ -6,6 +6,7 @@ from torch.nn import functional
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from podium.errors import TimeLimitExceeded
+from podium.tasks.text_classification import TASK
 from podium.training.trainer import EpochSampler, Schedule, evaluations_of, loss_function, stalled
 
 
@@ -37,23 +38,23 @@ def test_sampler_groups_similar_lengths() -> None:
 def test_loss_is_cross_entropy_with_weights_and_smoothing() -> None:
     logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, -100, 1, 0])
     weights = torch.tensor([0.5, 2.0, 1.0])
-    loss = loss_function(weights, 0.1)({"logits": logits}, labels)
+    loss = loss_function(TASK, weights, 0.1)({"logits": logits}, labels)
     total = functional.cross_entropy(logits, labels, weights, label_smoothing=0.1, reduction="sum")
     assert loss.item() == pytest.approx(total.item() / 5)
-    plain = loss_function(None, 0.0)({"logits": logits}, labels)
+    plain = loss_function(TASK, None, 0.0)({"logits": logits}, labels)
     assert plain.item() == pytest.approx(functional.cross_entropy(logits, labels).item())
 
 
 def test_accumulated_losses_equal_one_large_batch() -> None:
     logits, labels = torch.randn(2, 4, 3), torch.tensor([[0, 1, -100, -100], [2, 1, 0, 1]])
-    compute = loss_function(None, 0.0)
+    compute = loss_function(TASK, None, 0.0)
     count = (labels != -100).sum()
     parts = [compute({"logits": logits[row : row + 1]}, labels[row : row + 1], count) for row in range(2)]
     assert sum(parts).item() == pytest.approx(compute({"logits": logits}, labels).item())
 
 
 def test_rows_without_any_label_give_no_loss() -> None:
-    loss = loss_function(None, 0.0)({"logits": torch.randn(1, 2, 3)}, torch.tensor([[-100, -100]]))
+    loss = loss_function(TASK, None, 0.0)({"logits": torch.randn(1, 2, 3)}, torch.tensor([[-100, -100]]))
     assert loss.item() == 0
 
 

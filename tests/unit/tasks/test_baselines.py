@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from podium.baselines.classical import predict
 from podium.config.schema import DatasetConfig
 from podium.data.artifact import DataArtifact
 from podium.data.prepare import prepare
 from podium.evaluation.metrics import score
+from podium.stages.baseline import predict
 
 WORDS = {"sport": "match goal team coach league win", "money": "bank market price share profit tax"}
 

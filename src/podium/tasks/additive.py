@@ -1,0 +1,67 @@
+"""Metrics as functions of sums over rows, which makes their bootstrap cheap.
+
+Each row belongs to a group of rows that add the same counts. A resample of the rows is then one multinomial draw of the
+group sizes, and the metric of the resample is a function of their weighted sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Additive:
+    """One metric of one set of predictions.
+
+    Attributes:
+        group: (rows,) group of each row.
+        table: (groups, columns) what a row of each group adds to the sums.
+        statistic: maps sums of shape (..., columns) to values of shape (...).
+    """
+
+    group: Integers
+    table: Floats
+    statistic: Callable[[Floats], Floats]
+
+
+def grouped(rows: NDArray[Any]) -> tuple[Integers, Floats]:
+    """Group of each row of (rows, columns) such that equal rows share one, and (groups, columns) the row of each."""
+    table, group = np.unique(rows, axis=0, return_inverse=True)
+    return group.reshape(-1).astype(np.int64), table.astype(np.float64)
+
+
+def share_of(parts: NDArray[Any], wholes: NDArray[Any] | None = None) -> Additive:
+    """The sum of (rows,) `parts` divided by that of `wholes`; without these, the mean of the parts."""
+    return Additive(*grouped(np.column_stack([parts, np.ones_like(parts) if wholes is None else wholes])), _share)
+
+
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """`part / whole`, and 0 where the whole is 0."""
+    return np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)
+
+
+def mean_f1(sums: Floats) -> Floats:
+    """Mean F1 over the classes that occur.
+
+    Args:
+        sums: of hits, then of sizes (true plus predicted), of every class: shape (..., 2 * classes).
+    """
+    hits, size = np.split(sums, 2, axis=-1)
+    return ratio(ratio(2 * hits, size).sum(axis=-1), (size > 0).sum(axis=-1))
+
+
+def counts_f1(sums: Floats) -> Floats:
+    """F1 from sums of hits, of what is predicted and of what is true, shape (..., 3)."""
+    return ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
+
+
+def _share(sums: Floats) -> Floats:
+    return ratio(sums[..., 0], sums[..., 1])

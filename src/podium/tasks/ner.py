@@ -1,0 +1,333 @@
+"""Named entity recognition: each word of a sentence has a BIO tag.
+
+Metrics: entity-level micro `f1`, `precision` and `recall` as the CoNLL-2000 script `conlleval` counts them, which is
+the default mode of seqeval: an entity is right when its type and both its ends are, and an `I-X` that follows no `X`
+opens an entity (seqeval's `mode="strict"` would drop it); `token_accuracy`, the share of words with the right tag. A
+sentence without a valid answer counts as one predicted entity that is wrong, and all its words as wrong. A ratio whose
+denominator is zero counts as 0.
+
+Baselines: `majority` answers the most frequent tag of each word, and for words never seen the most frequent tag of all;
+`linear` is logistic regression on the word, its affixes, its shape and its neighbours, each word by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from podium.errors import InputError
+from podium.tasks.additive import Additive, counts_f1, grouped, ratio, share_of
+from podium.tasks.base import IGNORED, NO_ANSWER, Answers, BaselineKind, Decoded, Metric, Task, Training
+from podium.tasks.bio import OUTSIDE, entity_types, invalid_tag, tag_list, to_bio2
+from podium.tasks.cells import found, shown
+from podium.tasks.columns import Choice, Column, ambiguous, by_name
+from podium.tasks.text_classification import score_rows
+
+Sentence = Sequence[str]
+
+_NO_ENTITY = "\0no valid answer"
+"""Type of the one entity that a sentence without a valid answer is scored with; no data set has it."""
+
+_HASHED_FEATURES = 1 << 20
+_EPOCHS = 10
+
+
+def _tags(answers: Answers) -> tuple[list[list[str]], list[list[str]]]:
+    """Tags of truth and answers as seqeval takes them."""
+    truth = [list(tags) for tags in answers.truth]
+    nothing = (f"B-{_NO_ENTITY}", f"I-{_NO_ENTITY}")
+    predicted = [
+        [nothing[place > 0] for place in range(len(true))] if tags is None else list(tags)
+        for true, tags in zip(truth, answers.predicted, strict=True)
+    ]
+    return truth, predicted
+
+
+def _score(name: str) -> Callable[[Answers], float]:
+    """A score of seqeval over whole entities."""
+
+    def compute(answers: Answers) -> float:
+        from seqeval import metrics
+
+        return float(getattr(metrics, name)(*_tags(answers), zero_division=0))
+
+    return compute
+
+
+def _token_accuracy(answers: Answers) -> float:
+    from seqeval.metrics import accuracy_score
+
+    return float(accuracy_score(*_tags(answers)))
+
+
+def _entity_sums(statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Callable[[Answers], Additive]:
+    """A statistic of entities: how many are right, predicted and true, summed over sentences."""
+
+    def compute(answers: Answers) -> Additive:
+        from seqeval.metrics.sequence_labeling import get_entities
+
+        counts = []
+        for tags, answered in zip(*_tags(answers), strict=True):
+            true, predicted = set(get_entities(tags)), set(get_entities(answered))
+            counts.append((len(true & predicted), len(predicted), len(true)))
+        return Additive(*grouped(np.array(counts, dtype=np.int64)), statistic)
+
+    return compute
+
+
+def _token_sums(answers: Answers) -> Additive:
+    pairs = list(zip(*_tags(answers), strict=True))
+    right = [sum(a == b for a, b in zip(true, predicted, strict=True)) for true, predicted in pairs]
+    return share_of(np.array(right, dtype=np.int64), np.array([len(true) for true, _ in pairs], dtype=np.int64))
+
+
+class Ner(Task):
+    """A BIO tag per word."""
+
+    name = "ner"
+    title = "named entity recognition"
+    content: ClassVar[Literal["text", "tokens"]] = "tokens"
+    target = "tags"
+    unit = "sentences"
+    kinds_word = "entity types"
+    several = True
+    content_names = ("tokens", "words")
+    target_names = ("tags", "ner_tags", "labels")
+    head = "ForTokenClassification"
+    problem_type = None
+    pipeline = "token-classification"
+    # The parser of mlflow 3.17 fails on a sentence without entities, so it is given every word's tag, `O` too.
+    pyfunc: ClassVar[Mapping[str, Any]] = {"ignore_labels": []}
+    decoding = "tokens"
+    example: ClassVar[str | list[str]] = ["a", "few", "words"]
+    shipped = "conll2003"
+    metrics = (
+        Metric("f1", _score("f1_score"), _entity_sums(counts_f1)),
+        Metric("precision", _score("precision_score"), _entity_sums(lambda sums: ratio(sums[..., 0], sums[..., 1]))),
+        Metric("recall", _score("recall_score"), _entity_sums(lambda sums: ratio(sums[..., 0], sums[..., 2]))),
+        Metric("token_accuracy", _token_accuracy, _token_sums, objective=False),
+    )
+
+    def content_problem(self, value: Any) -> str | None:
+        if not isinstance(value, list):
+            return f"must be a list of tokens, but {found(value)}"
+        if not value:
+            return "must hold tokens, but is empty"
+        for number, token in enumerate(value):
+            if not isinstance(token, str):
+                return f"must hold text tokens, but token {number} is {shown(token)}"
+            if not token or token.isspace():
+                return f"must hold text tokens, but token {number} is empty"
+        return None
+
+    def read_target(self, value: Any, content: Any, options: Mapping[str, Any]) -> tuple[list[str], int]:
+        if not isinstance(value, list):
+            raise ValueError(f"must be a list of tags, but {found(value)}")
+        if len(value) != len(content):
+            raise ValueError(f"must have one tag per token, but {len(value)} tags for {len(content)} tokens")
+        if problem := invalid_tag(value):
+            raise ValueError(problem)
+        return to_bio2(value)
+
+    def as_text(self, content: Sentence) -> str:
+        return "\0".join(content)
+
+    def kinds(self, target: Sequence[str]) -> Collection[str]:
+        return entity_types(target)
+
+    def label_space(self, kinds: Iterable[str]) -> tuple[str, ...]:
+        """`O`, then `B-` of each type in order, then `I-` of each."""
+        return tag_list(kinds)
+
+    def kinds_problem(self, kinds: Sequence[str], rows: int, column: str) -> str | None:
+        if kinds:
+            return None
+        return (
+            "a data set for named entity recognition must have entities, but every tag is 'O'; check "
+            "dataset.label_column, or the last column of a CoNLL file"
+        )
+
+    def recognises(self, columns: Sequence[Column]) -> bool:
+        return bool(_taggable(columns)) and sum(bool(column.lists) for column in columns) > 1
+
+    def choose_columns(self, columns: Sequence[Column], content: str | None, target: str | None) -> Choice:
+        name, reason = self._tags_column(columns, target, content)
+        if content is not None:
+            return Choice(content, "given", name, reason)
+        lists = [column for column in columns if column.lists and column.name != name]
+        if (tokens := by_name(lists, self.content_names)) is not None:
+            return Choice(tokens, "by its name", name, reason)
+        if len(lists) != 1:
+            raise ambiguous("tokens", "--text-column", columns)
+        return Choice(lists[0].name, "the other lists", name, reason)
+
+    def _tags_column(self, columns: Sequence[Column], given: str | None, content: str | None) -> tuple[str, str]:
+        if given is not None:
+            return given, "given"
+        taggable = [column for column in _taggable(columns) if column.name != content]
+        if (name := by_name(taggable, self.target_names)) is not None:
+            return name, "by its name"
+        if len(taggable) != 1:
+            raise ambiguous("tags", "--label-column", columns)
+        return taggable[0].name, "lists of BIO tags"
+
+    def encode(
+        self, tokenizer: Any, contents: Sequence[Any], targets: Sequence[Any], labels: int, max_length: int
+    ) -> dict[str, list[Any]]:
+        """The first sub-word of a word carries its tag; its other sub-words and the special tokens carry `IGNORED`.
+
+        A word that is cut off, or of which the tokenizer leaves nothing, is not in `words`.
+        """
+        encoded = tokenizer(
+            [list(words) for words in contents],
+            is_split_into_words=True,
+            truncation=True,
+            max_length=max_length,
+            padding=False,
+        )
+        marks: list[list[int]] = []
+        seen: list[list[int]] = []
+        for row, tags in enumerate(targets):
+            words = encoded.word_ids(row)
+            first = [word is not None and word != before for before, word in zip([None, *words], words, strict=False)]
+            marks.append([tags[word] if is_first else IGNORED for is_first, word in zip(first, words, strict=True)])
+            seen.append([word for is_first, word in zip(first, words, strict=True) if is_first])
+        lengths = [len(ids) for ids in encoded["input_ids"]]
+        return {**dict(encoded), "labels": marks, "words": seen, "length": lengths}
+
+    def collator(self, tokenizer: Any) -> Any:
+        from transformers import DataCollatorForTokenClassification
+
+        return DataCollatorForTokenClassification(tokenizer)
+
+    def reduce(self, logits: Any) -> Any:
+        """The best label of each word, and `NO_ANSWER` for a word that the model did not see."""
+        if not isinstance(logits, np.ndarray):
+            return logits.argmax(dim=-1)
+        return np.where(np.isnan(logits[:, 0]), NO_ANSWER, logits.argmax(axis=-1))
+
+    def unpad(self, reduced: Any, marks: Any, words: Sequence[Sequence[int]] | None, sizes: Sequence[int]) -> Any:
+        rows = []
+        for best, labels, seen, size in zip(reduced, marks, words or (), sizes, strict=True):
+            row = np.full(size, NO_ANSWER)
+            row[seen] = best[labels != IGNORED]
+            rows.append(row)
+        return rows
+
+    def decode(self, reduced: Any, labels: Sequence[str]) -> Decoded:
+        """A tag per word; one that the model did not see is `O`."""
+        tags = [*labels, OUTSIDE]  # NO_ANSWER is the last one
+        return Decoded([[tags[best] for best in row] for row in reduced])
+
+    def truth(self, targets: Sequence[Any], labels: Sequence[str]) -> list[list[str]]:
+        return [[labels[tag] for tag in row] for row in targets]
+
+    def checked(self, values: Any, labels: Sequence[str], ids: Sequence[str], name: str, abstains: bool) -> Any:
+        """One tuple of tags per sentence; None where there is no valid answer."""
+        rows = tuple(None if tags is None else tuple(str(tag) for tag in tags) for tags in values)
+        if None in rows and not abstains:
+            raise InputError(f"{name} must have tags for every row, but row {ids[rows.index(None)]} has none")
+        return rows
+
+    def check_pair(self, truth: Any, predicted: Any, ids: Sequence[str]) -> None:
+        for row, true, answered in zip(ids, truth, predicted, strict=True):
+            if answered is not None and len(true) != len(answered):
+                raise InputError(
+                    "truth and predicted must have one tag per token, "
+                    f"but row {row} has {len(true)} and {len(answered)}"
+                )
+
+    def named(self, values: Any, labels: Sequence[str]) -> list[Any]:
+        return [None if tags is None else list(tags) for tags in values]
+
+    def numbered(self, names: Sequence[Any], labels: Sequence[str]) -> Any:
+        return names
+
+    def check_probabilities(self, values: NDArray[np.float64], answered: NDArray[np.bool_]) -> None:
+        raise InputError("probabilities are not kept for ner, but were given")
+
+    def agreement(self, one: Sequence[Any], other: Sequence[Any]) -> float:
+        pairs = zip(one, other, strict=True)
+        return float(np.mean([a == b for rows in pairs for a, b in zip(*rows, strict=True)]))
+
+    def details(self, answers: Answers) -> dict[str, Any]:
+        from seqeval.metrics.sequence_labeling import get_entities, precision_recall_fscore_support
+
+        truth, predicted = _tags(answers)
+        columns = precision_recall_fscore_support(truth, predicted, zero_division=0)
+        types = sorted({kind for rows in (truth, predicted) for kind, *_ in get_entities(rows)})
+        scores = score_rows(types, columns)
+        return {"scores": {name: row for name, row in scores.items() if name != _NO_ENTITY}, "scores_of": "entity"}
+
+    def baseline(
+        self, kind: BaselineKind, rows: Training, contents: Sequence[Sentence], labels: Sequence[str], seed: int
+    ) -> Decoded:
+        answers = _frequent_tags(rows, contents) if kind == "majority" else _tagger(rows, contents, seed)
+        return self.decode(answers, labels)
+
+
+def _taggable(columns: Sequence[Column]) -> list[Column]:
+    """Columns whose lists hold BIO tags only."""
+    return [column for column in columns if column.lists and not any(map(invalid_tag, column.lists))]
+
+
+def _frequent_tags(rows: Training, asked: Sequence[Sentence]) -> list[list[int]]:
+    of_word: dict[str, Counter[int]] = defaultdict(Counter)
+    overall: Counter[int] = Counter()
+    for sentence, tags in zip(rows.contents, rows.targets, strict=True):
+        overall.update(tags)
+        for word, tag in zip(sentence, tags, strict=True):
+            of_word[word][tag] += 1
+    best = {word: _most_frequent(counts) for word, counts in of_word.items()}
+    default = _most_frequent(overall)
+    return [[best.get(word, default) for word in sentence] for sentence in asked]
+
+
+def _most_frequent(counts: Counter[int]) -> int:
+    return min(counts, key=lambda tag: (-counts[tag], tag))
+
+
+def _tagger(rows: Training, asked: Sequence[Sentence], seed: int) -> list[list[int]]:
+    from sklearn.feature_extraction import FeatureHasher
+    from sklearn.linear_model import SGDClassifier
+
+    flat = np.concatenate([np.asarray(tags) for tags in rows.targets])
+    if len(np.unique(flat)) < 2:
+        return [[int(flat[0])] * len(sentence) for sentence in asked]
+    hasher = FeatureHasher(_HASHED_FEATURES, input_type="string", alternate_sign=False)
+    # Stochastic: CoNLL-2003 has 200,000 tokens, on which a full-batch solver takes minutes.
+    model = SGDClassifier(loss="log_loss", alpha=1e-6, max_iter=_EPOCHS, tol=None, random_state=seed)
+    model.fit(hasher.transform(_features(rows.contents)), flat)
+    answers = iter(model.predict(hasher.transform(_features(asked))).tolist())
+    return [[next(answers) for _ in sentence] for sentence in asked]
+
+
+def _features(sentences: Sequence[Sentence]) -> Iterator[list[str]]:
+    """Features of every word, sentence after sentence."""
+    for sentence in sentences:
+        padded = ["", *sentence, ""]
+        for before, token, after in zip(padded, sentence, padded[2:], strict=False):
+            yield [
+                f"word={token}",
+                f"lower={token.lower()}",
+                f"before={before.lower()}",
+                f"after={after.lower()}",
+                f"shape={_shape(token)}",
+                f"before_shape={_shape(before)}",
+                f"after_shape={_shape(after)}",
+                *(f"prefix={token[:size]}" for size in (2, 3)),
+                *(f"suffix={token[-size:]}" for size in (2, 3)),
+            ]
+
+
+def _shape(token: str) -> str:
+    """Letters and digits by kind, runs made one: `Xx` for Rome, `d` for 42, `^` beyond a sentence."""
+    kinds = ["X" if char.isupper() else "x" if char.islower() else "d" if char.isdigit() else char for char in token]
+    return "".join(kind for kind, previous in zip(kinds, ["", *kinds], strict=False) if kind != previous) or "^"
+
+
+TASK = Ner()

@@ -1,0 +1,213 @@
+"""Text classification: each text has one of several labels.
+
+Metrics: `macro_f1`, the unweighted mean of F1 over the labels that occur in truth or answers (scikit-learn's default);
+`accuracy`; `log_loss` where probabilities are known. A text without a valid answer is missed by its true label, and has
+the largest log loss there is. A ratio whose denominator is zero counts as 0.
+
+Baselines: `majority` answers the most frequent label; `linear` is logistic regression on TF-IDF of words and
+word pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from podium.errors import InputError
+from podium.tasks.additive import Additive, mean_f1, share_of
+from podium.tasks.base import NO_ANSWER, Answers, BaselineKind, Decoded, Metric, Task, Training
+from podium.tasks.cells import read_label
+from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name
+
+_ROWS_PER_LABEL = 5
+_LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
+_MAX_FEATURES = 100_000
+
+
+def score_rows(names: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[str, float | int]]:
+    """The table `scores` of `Task.details`, from precision, recall, F1 and support of each of `names`."""
+    return {
+        name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+        for name, p, r, f, s in zip(names, *columns, strict=True)
+    }
+
+
+def tfidf_pipeline(classifier: Any) -> Any:
+    """A classifier of scikit-learn on TF-IDF of words and word pairs."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+
+    # Any run of characters without white space is a token, so that no script is left without features.
+    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), max_features=_MAX_FEATURES, token_pattern=r"\S+")
+    return make_pipeline(words, classifier)
+
+
+def _regression() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=10.0, solver="newton-cg")
+
+
+def _accuracy(answers: Answers) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(answers.truth, answers.predicted))
+
+
+def _macro_f1(answers: Answers) -> float:
+    from sklearn.metrics import f1_score
+
+    occurring = np.setdiff1d(np.union1d(answers.truth, answers.predicted), [NO_ANSWER])
+    return float(f1_score(answers.truth, answers.predicted, labels=occurring, average="macro", zero_division=0))
+
+
+def _macro_f1_sums(answers: Answers) -> Additive:
+    classes = len(answers.labels)
+    cells, group = np.unique(answers.truth * (classes + 1) + answers.predicted + 1, return_inverse=True)
+    true, found = np.divmod(cells, classes + 1)
+    found -= 1
+    one_hot = np.vstack([np.eye(classes), np.zeros(classes)])  # the last row is that of NO_ANSWER
+    right = one_hot[true] * (true == found)[:, None]
+    return Additive(group.reshape(-1), np.hstack([right, one_hot[true] + one_hot[found]]), mean_f1)
+
+
+def _log_loss(answers: Answers) -> float:
+    from sklearn.metrics import log_loss
+
+    answered = answers.predicted != NO_ANSWER
+    probabilities = np.asarray(answers.probabilities)[answered]
+    normal = probabilities / probabilities.sum(axis=1, keepdims=True)
+    classes = np.arange(len(answers.labels))
+    if answered.all():
+        return float(log_loss(answers.truth, normal, labels=classes))
+    worst = -np.log(_LEAST_PROBABILITY) * np.count_nonzero(~answered)
+    known = log_loss(answers.truth[answered], normal, labels=classes, normalize=False) if answered.any() else 0.0
+    return float((known + worst) / len(answered))
+
+
+def _log_loss_sums(answers: Answers) -> Additive:
+    probabilities = np.asarray(answers.probabilities)
+    totals = probabilities.sum(axis=1)
+    of_truth = probabilities[np.arange(len(totals)), answers.truth]
+    normal = np.divide(of_truth, totals, out=np.zeros_like(totals), where=totals > 0)
+    return share_of(-np.log(np.clip(normal, _LEAST_PROBABILITY, None)))
+
+
+class TextClassification(Task):
+    """One label per text."""
+
+    name = "text-classification"
+    title = "text classification"
+    every_kind = True
+    problem_type = "single_label_classification"
+    decoding = "single"
+    metrics = (
+        Metric("macro_f1", _macro_f1, _macro_f1_sums),
+        Metric("accuracy", _accuracy, lambda one: share_of((one.truth == one.predicted).astype(np.int64))),
+        Metric("log_loss", _log_loss, _log_loss_sums, better="lower", objective=False, probabilities=True),
+    )
+
+    def read_target(self, value: Any, content: Any, options: Mapping[str, Any]) -> tuple[str, int]:
+        return read_label(value), 0
+
+    def kinds(self, target: str) -> Collection[str]:
+        return (target,)
+
+    def recognises(self, columns: Sequence[Column]) -> bool:
+        return True
+
+    def choose_target(
+        self, columns: Sequence[Column], content: str, given: str | None
+    ) -> tuple[str, str, Sequence[str]]:
+        def seen(name: str) -> Sequence[str]:
+            return sorted(next(column.values for column in columns if column.name == name))
+
+        if given is not None:
+            return given, "given", seen(given)
+        scalar = [column for column in columns if column.values and not column.lists and column.name != content]
+        if (name := by_name(scalar, LABEL_NAMES)) is not None:
+            return name, "by its name", seen(name)
+        few = [
+            column
+            for column in scalar
+            if 2 <= len(column.values) <= max(2, (column.texts + column.numbers) // _ROWS_PER_LABEL)
+        ]
+        if len(few) != 1:
+            raise ambiguous("label", "--label-column", columns)
+        return few[0].name, f"{len(few[0].values)} different values", seen(few[0].name)
+
+    def classes(self, targets: Sequence[int]) -> NDArray[np.int64]:
+        return np.asarray(targets)
+
+    def reduce(self, logits: Any) -> Any:
+        if hasattr(logits, "softmax"):
+            return logits.double().softmax(dim=-1)
+        powers = np.exp(np.asarray(logits, dtype=np.float64) - logits.max())
+        return powers / powers.sum()
+
+    def decode(self, reduced: Any, labels: Sequence[str]) -> Decoded:
+        probabilities = np.asarray(reduced, dtype=np.float64)
+        return Decoded(probabilities.argmax(axis=1), probabilities)
+
+    def checked(
+        self, values: Any, labels: Sequence[str], ids: Sequence[str], name: str, abstains: bool
+    ) -> NDArray[np.int64]:
+        array = np.asarray(values)
+        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+            raise InputError(f"{name} must be a 1-d integer array, but got {array.dtype} of shape {array.shape}")
+        if array.min() < (NO_ANSWER if abstains else 0) or array.max() >= len(labels):
+            also = f", or be {NO_ANSWER} where there is no valid answer" if abstains else ""
+            raise InputError(
+                f"{name} must lie in 0..{len(labels) - 1} (indices into labels){also}, "
+                f"but spans {array.min()}..{array.max()}"
+            )
+        return array.astype(np.int64)
+
+    def named(self, values: Any, labels: Sequence[str]) -> list[str | None]:
+        names: list[str | None] = [*labels, None]  # NO_ANSWER is the last one
+        return [names[value] for value in values]
+
+    def numbered(self, names: Sequence[Any], labels: Sequence[str]) -> NDArray[np.int64]:
+        index: dict[str | None, int] = {label: number for number, label in enumerate(labels)}
+        index[None] = NO_ANSWER
+        return np.array([index[name] for name in names], dtype=np.int64)
+
+    def check_probabilities(self, values: NDArray[np.float64], answered: NDArray[np.bool_]) -> None:
+        if not (
+            np.isfinite(values).all() and (values >= 0).all() and np.allclose(values.sum(axis=1), answered, atol=1e-3)
+        ):
+            raise InputError(
+                "probabilities must be finite, not negative, and sum to 1 per row, or to 0 where there is no valid "
+                "answer; apply softmax first"
+            )
+
+    def details(self, answers: Answers) -> dict[str, Any]:
+        from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+        classes = np.arange(len(answers.labels))
+        matrix = confusion_matrix(answers.truth, answers.predicted, labels=classes)
+        columns = precision_recall_fscore_support(answers.truth, answers.predicted, labels=classes, zero_division=0)
+        return {
+            "labels": list(answers.labels),
+            "confusion": matrix.tolist(),
+            "scores": score_rows(answers.labels, columns),
+            "scores_of": "label",
+        }
+
+    def baseline(
+        self, kind: BaselineKind, rows: Training, contents: Sequence[str], labels: Sequence[str], seed: int
+    ) -> Decoded:
+        classes = np.asarray(rows.targets)
+        counts = np.bincount(classes, minlength=len(labels))
+        if kind == "majority" or np.count_nonzero(counts) < 2:
+            return self.decode(np.tile(counts / counts.sum(), (len(contents), 1)), labels)
+        model = tfidf_pipeline(_regression()).fit(list(rows.contents), classes)
+        found = np.zeros((len(contents), len(labels)))
+        found[:, model.classes_] = model.predict_proba(list(contents))
+        return self.decode(found, labels)
+
+
+TASK = TextClassification()
