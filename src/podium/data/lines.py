@@ -1,4 +1,4 @@
-"""Text lines of a file with bounded memory: a line longer than the limit is skipped, never held."""
+"""Reads the lines of a text file with bounded memory: a line that is longer than the limit is skipped."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from podium.data.sources import SourceFile
 from podium.errors import DataError
 
 FALLBACK = "fallback"
-"""Name under which rows decoded with the fallback encoding are counted."""
+"""The note under which rows decoded with the fallback encoding are counted."""
 
 _CHUNK = 1 << 16
 
 
 def check_encodings(config: DatasetConfig) -> None:
-    """Make sure that Python knows the declared encodings.
+    """Check that Python knows the declared encodings.
 
     Raises:
         DataError: an encoding is unknown.
@@ -39,7 +39,7 @@ def check_encodings(config: DatasetConfig) -> None:
 
 
 class Decoder:
-    """Decodes one row at a time: the declared encoding first, then the fallback, which is counted."""
+    """Decodes one row at a time: with the declared encoding, else with the fallback, which it counts."""
 
     def __init__(self, encoding: str, fallback: str | None, notes: Counter[str]) -> None:
         self._encoding = encoding
@@ -66,7 +66,7 @@ class Decoder:
 
 
 def undecodable(error: UnicodeDecodeError) -> str:
-    """Say which byte broke which encoding, and what to do."""
+    """The reason that bytes cannot be decoded, and what to do."""
     byte = error.object[error.start]
     return (
         f"byte 0x{byte:02x} at offset {error.start} is not {error.encoding}; set dataset.encoding, or "
@@ -75,17 +75,17 @@ def undecodable(error: UnicodeDecodeError) -> str:
 
 
 def too_long(config: DatasetConfig) -> str:
-    """Say that a row exceeds the limit, and what to do."""
+    """The reason that a row exceeds the limit, and what to do."""
     return f"is longer than dataset.max_row_bytes={config.max_row_bytes}; shorten the row or raise the limit"
 
 
 def text_lines(file: SourceFile, config: DatasetConfig, notes: Counter[str]) -> Iterator[tuple[int, str] | BadRow]:
-    """Yield `(number, line)` with its line end, or a `BadRow` for a line that is too long or undecodable.
+    """Yield number and text of every line, with its line end, or a `BadRow` if it is too long or undecodable.
 
-    At most `max_row_bytes` of the file are held at a time. A byte order mark is removed.
+    Memory holds at most `max_row_bytes` of the file at a time. A byte order mark is removed.
 
     Raises:
-        DataError: the file cannot be opened, or is not in a multi-byte encoding such as UTF-16 at all.
+        DataError: the file cannot be opened, or a multi-byte encoding such as UTF-16 does not fit at all.
     """
     try:
         with file.open() as raw:
@@ -121,7 +121,7 @@ def _bounded_lines(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes | 
 
 
 class _Utf8(io.RawIOBase):
-    """A stream in an encoding whose line ends are not the byte 0x0a, as UTF-8 bytes."""
+    """The UTF-8 bytes of a stream whose encoding does not write a line end as the byte 0x0a."""
 
     def __init__(self, raw: BinaryIO, encoding: str) -> None:
         self._text = io.TextIOWrapper(raw, encoding, newline="")

@@ -1,4 +1,4 @@
-"""What readers yield: rows as found, and rows that cannot be read, each with the place it came from."""
+"""What readers yield: rows as their format gives them, and rows that cannot be read, each with its place."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Row(NamedTuple):
 
     Attributes:
         file: display name of the source file.
-        line: 1-based line (or row, for formats without lines); 0 when the whole file is the row.
+        line: number of the line (or of the row, in formats without lines) from 1; 0 if the whole file is the row.
         values: field values by column name.
-        document: line where the document of the row begins; 0 where the format names none before it.
+        document: line where the document of the row begins; 0 if no document begins before it.
     """
 
     file: str
@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """One row that breaks the schema: where, which field (None: the row as a whole), and why."""
+    """One row that breaks the schema. `field` is None if the reason concerns the row as a whole."""
 
     file: str
     line: int
@@ -37,10 +37,10 @@ class BadRow(NamedTuple):
 
 
 def row_id(file: str, line: int) -> str:
-    """What a row is called in a prepared data set: `reviews.jsonl:14`, or only the file when it holds one row."""
+    """Id of a row in a prepared data set: `reviews.jsonl:14`, or only the file if the whole file is the row."""
     return f"{file}:{line}" if line else file
 
 
 def place(file: str, line: int, unit: str = "line") -> str:
-    """Name a row for people: `reviews.jsonl line 14`, or only the file when it holds one row."""
+    """Place of a row for people: `reviews.jsonl line 14`, or only the file if the whole file is the row."""
     return f"{file} {unit} {line}" if line else file

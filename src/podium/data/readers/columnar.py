@@ -19,7 +19,7 @@ _STATE = "state.json"
 
 
 class Parquet(Reader):
-    """Apache Parquet: rows are read in small batches, and only the columns asked for."""
+    """Apache Parquet, read in small batches and only in the columns that are needed."""
 
     name = "parquet"
     extensions = (".parquet", ".pq")
@@ -132,7 +132,7 @@ def _splits_of(path: Path) -> list[str]:
 
 
 def _class_names(feature: Any) -> Callable[[Any], Any]:
-    """How values of a feature are translated: class numbers to names, -1 (no label, by convention) to None."""
+    """The translation of a feature's values: class numbers become names, and -1 (by convention no label) None."""
     if hasattr(feature, "int2str"):
         return lambda value: None if value is None or value < 0 else feature.int2str(value)
     inner = getattr(feature, "feature", None)

@@ -28,7 +28,7 @@ class Conll(Reader):
         return content == "tokens" or _has_tags(head)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
-        """Yield one row per sentence, numbered by the line of its first token; its document, by its `-DOCSTART-`."""
+        """Yield one row per sentence, with the lines of its first token and of the `-DOCSTART-` of its document."""
         self.notes.clear()
         for file in self.source.files:
             yield from self._sentences(file)
@@ -63,7 +63,7 @@ def _has_tags(head: bytes) -> bool:
 
 
 def _columns(line: str) -> list[str]:
-    """Split at tabs if there are any, else at spaces; other white space may be part of a token."""
+    """Split at tabs if there are any, else at spaces. Other white space may be part of a token."""
     line = line.strip(" \t\r\n")
     return [column for part in line.split("\t" if "\t" in line else " ") if (column := part.strip(" "))]
 
@@ -86,7 +86,7 @@ class _Sentence:
         self._bad: BadRow | None = None
 
     def add(self, number: int, columns: list[str], size: int) -> None:
-        """Take one line; the first thing wrong with a sentence is what it is rejected for."""
+        """Add a line. A sentence is rejected for the first error in it."""
         self._first = self._first or number
         self._size += size
         if self._bad is not None:
@@ -95,19 +95,21 @@ class _Sentence:
             self.reject(BadRow(self._name, number, "tags", f"must have a token and a tag, but has only {columns[0]!r}"))
         elif self._size > self._limit:
             self.reject(
-                BadRow(self._name, self._first, None, f"{self._too_long} (or blank lines between sentences miss)")
+                BadRow(
+                    self._name, self._first, None, f"{self._too_long} (or blank lines between sentences are missing)"
+                )
             )
         else:
             self._tokens.append(columns[0])
             self._tags.append(columns[-1])
 
     def reject(self, row: BadRow) -> None:
-        """Mark the sentence as bad and let go of its tokens."""
+        """Mark the sentence as bad, and release its tokens."""
         self._bad = self._bad or row
         self._tokens, self._tags = [], []
 
     def finish(self) -> Row | BadRow | None:
-        """Hand over the sentence, if any line belonged to it, and begin the next one."""
+        """Return the sentence, if any line belonged to it, and begin the next one."""
         row: Row | BadRow | None = self._bad
         if row is None and self._tokens:
             row = Row(self._name, self._first, {"tokens": self._tokens, "tags": self._tags}, self.document)

@@ -18,8 +18,12 @@ from podium.errors import DataError
 class Delimited(Reader):
     """Fields between delimiters; a quoted field may hold delimiters, line ends and doubled quotes.
 
-    A record that is broken, or that an unclosed quote makes longer than `max_row_bytes`, is one bad row named by
-    its first line; reading goes on at the line after.
+    A record that is broken, or that an unclosed quote makes longer than `max_row_bytes`, is one bad row with the number
+    of its first line. Reading continues at the next line.
+
+    Attributes:
+        delimiter: between two fields.
+        literal: whether a broken record is read without quoting, if that gives as many fields as the header has.
     """
 
     contents = frozenset[Content]({"text"})
@@ -107,8 +111,7 @@ class Csv(Delimited):
 class Tsv(Delimited):
     """Tab-separated values.
 
-    Many files are written without quoting: a line whose quotes do not pair up is taken literally when it has as many
-    fields as the header.
+    Many files are written without quoting, so that their quotes may not pair up.
     """
 
     name = "tsv"
@@ -129,7 +132,7 @@ class _BrokenError(Exception):
 
 
 class _Feed:
-    """Lines for `csv.reader`; keeps those of the current record, so that all but the first can be read again."""
+    """Lines for `csv.reader`. Those of the current record are kept, so that all but the first can be read again."""
 
     def __init__(self, lines: Iterator[tuple[int, str] | BadRow], limit: int) -> None:
         self._lines = lines

@@ -51,7 +51,7 @@ class JsonLines(Reader):
 
 
 class JsonArray(Reader):
-    """One array of JSON objects, parsed element by element: the array as a whole is never held."""
+    """One array of JSON objects, parsed element by element: memory never holds the whole array."""
 
     name = "json"
 
@@ -74,7 +74,7 @@ class JsonArray(Reader):
                     yield self._decoded(file.name, number, text)
 
     def _decoded(self, name: str, number: int, text: str) -> Row | BadRow:
-        """Read once more an element with bytes that the declared encoding does not know."""
+        """Decode an element again that has bytes outside the declared encoding."""
         decoder = Decoder(self.config.encoding, self.config.fallback_encoding, self.notes)
         try:
             return _object(
@@ -121,7 +121,7 @@ class JsonArray(Reader):
 
 
 class _Window:
-    """A sliding window over JSON text that holds one element at a time."""
+    """A window that slides over JSON text and holds one element at a time."""
 
     def __init__(self, chunks: Iterator[str], name: str, limit: int, too_long: str) -> None:
         self._chunks = chunks
@@ -134,7 +134,7 @@ class _Window:
         self.line = 1
 
     def next_character(self) -> str:
-        """Move to the next character that is not white space (or a byte order mark); "" at the end."""
+        """Move to the next character that is neither white space nor a byte order mark; "" at the end."""
         while True:
             match = _SPACE.match(self._text, self._at)
             end = match.end() if match else self._at
@@ -148,11 +148,11 @@ class _Window:
                 return ""
 
     def skip(self) -> None:
-        """Pass one character."""
+        """Move past one character."""
         self._at += 1
 
     def element(self) -> tuple[Any, str]:
-        """Parse the element that starts here, reading on as far as it goes; its value and its text."""
+        """Value and text of the element that starts here; more text is read until the element is complete."""
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)

@@ -1,4 +1,4 @@
-"""Rows of a SQL query over SQLAlchemy."""
+"""Rows of a SQL query, read through SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BATCH_ROWS = 500
 
 
 class SqlQuery(Reader):
-    """`dataset.path` is a database URL, `dataset.query` a SELECT; results are streamed where the driver can."""
+    """The result of the SELECT `dataset.query` at the database URL `dataset.path`, streamed if the driver can."""
 
     name = "sql"
     contents = frozenset[Content]({"text"})
