@@ -35,18 +35,13 @@ FORMATS: Registry[type[Reader]] = Registry(
 _SNIFFED_BYTES = 1 << 16
 
 
-def content_of(task: str) -> Content:
-    """What a model of the task reads of a row."""
-    return TASKS.get(task).content
-
-
 def infer_format(path: Path, task: str | None = None) -> str:
     """Name the format of a file or directory.
 
     Raises:
         DataError: the format is none that Podium reads, a directory mixes formats, or the path cannot be read.
     """
-    content = None if task is None else content_of(task)
+    content = None if task is None else TASKS.get(task).content
     try:
         return (_of_directory(path) if path.is_dir() else _of_file(path, content)).name
     except OSError as error:
@@ -78,7 +73,7 @@ def open_reader(source: Source, config: DatasetConfig) -> Reader:
     Raises:
         DataError: the format cannot hold rows of the configured task.
     """
-    reader, content = FORMATS.get(source.format), content_of(config.task)
+    reader, content = FORMATS.get(source.format), TASKS.get(config.task).content
     if content not in reader.contents:
         fit = ", ".join(one.name for one in FORMATS.all() if content in one.contents)
         raise DataError(

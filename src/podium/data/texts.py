@@ -1,4 +1,4 @@
-"""The texts of a data set as they stand in its files, for what needs inputs and no splits."""
+"""Reads texts and labels of a data set from its files, where no splits are needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_ROWS = 100_000
 
 @dataclass(frozen=True)
 class Texts:
-    """Inputs of a model.
+    """Inputs for a model.
 
     Attributes:
         rows: texts, or lists of words.
@@ -30,13 +30,13 @@ class Texts:
 
 
 def read_texts(config: DatasetConfig) -> Texts:
-    """Texts of the test files where there are any, else of the training files; no more than `MOST_ROWS`.
+    """Read the contents of the test files, or of the training files if there are none; at most `MOST_ROWS`.
 
-    Rows that cannot be read, or have no text, are passed over. One column may be both text and label: then there are no
+    Rows that cannot be read or have no content are skipped. If one column is both content and label, there are no
     labels.
 
     Raises:
-        DataError: no row has a text of the right kind.
+        DataError: no row has content that the task can use.
     """
     sources = {source.role: source for source in resolve_sources(config)}
     source = sources.get("test", sources["train"])
@@ -45,8 +45,7 @@ def read_texts(config: DatasetConfig) -> Texts:
     if names is None:
         raise DataError(f"a data set must have rows, but {source.location} has none")
     content, target = names
-    words = TASKS.get(config.task).words
-    wanted = list if words else str
+    task = TASKS.get(config.task)
     rows: list[Any] = []
     labels: set[str] = set()
     first = ""
@@ -55,11 +54,11 @@ def read_texts(config: DatasetConfig) -> Texts:
             first = first or str(row)
             continue
         value, label = row.values.get(content), row.values.get(target)
-        if isinstance(value, wanted) and value:
+        if task.content_problem(value) is None:
             rows.append(value)
             labels |= _labels(label) if target != content else set()
     if not rows:
-        kind = "list of tokens" if words else "text"
+        kind = "list of tokens" if task.words else "text"
         raise DataError(
             f"{source.location} must have rows with a {kind} in column {content!r}, but none has"
             + (f"; the first that cannot be read: {first}" if first else "; name it with --text-column")
