@@ -272,6 +272,44 @@ class TestRun:
         assert len(lines) == 13
 
 
+class TestTrainJobs:
+    SPEC = replace(SPEC, nodes=2, runtime="torch-distributed")
+
+    def act(self, api: ApiServer, code: int) -> None:
+        """Two pods of a TrainJob, of which the first writes what all have computed."""
+        with api.changed:
+            assert api.changed.wait_for(lambda: ("trainjobs", "space", "work") in api.objects, 60)
+            job = api.get("trainjobs", "space", "work")
+            (patch,) = job["spec"]["runtimePatches"]
+            (replicated,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
+            labels = replicated["template"]["spec"]["template"]["metadata"]["labels"]
+            for index in (0, 1):
+                own = {
+                    "jobset.sigs.k8s.io/jobset-name": "work",
+                    "batch.kubernetes.io/job-completion-index": str(index),
+                }
+                metadata = {"name": f"work-{index}", "labels": {**labels, **own}}
+                state = {"terminated": {"exitCode": code}}
+                status = {"phase": "Failed", "containerStatuses": [{"name": "node", "state": state}]}
+                api.logs[f"work-{index}", "node"] = f"rank {index}\n"
+                api.create("pods", "space", {"metadata": metadata, "status": status})
+            condition = {"type": "Failed" if code else "Complete", "status": "True"}
+            api.update("trainjobs", "space", "work", lambda item: item.update(status={"conditions": [condition]}))
+
+    @pytest.mark.parametrize("code", [0, 1])
+    def test_one_is_followed_like_a_job(self, api: ApiServer, jobs: Jobs, code: int) -> None:
+        thread = threading.Thread(target=self.act, args=(api, code))
+        thread.start()
+        lines: list[str] = []
+        if code:
+            with pytest.raises(ComputationFailed, match=r"Pod space/work-\d: container node ended with exit code 1"):
+                jobs.run(self.SPEC, lines.append)
+        else:
+            jobs.run(self.SPEC, lines.append)
+        thread.join(60)
+        assert lines == ["rank 0"]
+
+
 class TestAdoption:
     def test_one_of_the_same_key_is_followed(self, api: ApiServer, jobs: Jobs) -> None:
         made, created = jobs.submit(SPEC)
