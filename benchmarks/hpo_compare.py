@@ -25,10 +25,10 @@ from typing import Any
 from beside import python_beside
 from training_throughput import BACKBONE, SEED, packaged
 
+from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.schema import DatasetConfig
 from podium.data.prepare import prepare
 from podium.execution.environment import training_environment
-from podium.hpo.space import CategoricalParameter, FloatParameter
 from podium.hpo.suggest import suggester_for
 
 HERE = Path(__file__).parent
@@ -66,7 +66,7 @@ def prepared(workload: str, trials: int, rows: int, directory: Path) -> dict[str
     suggester = suggester_for(study, ())
     suggested = [suggester.suggest(number) for number in range(trials)]
     task["points"] = [dict(suggestion.params) for suggestion in suggested if suggestion is not None]
-    task["space"] = [(name, *_bounds(parameter)) for name, parameter in study.space.parameters]
+    task["space"] = [(name, *_bounds(parameter)) for name, parameter in study.space.parameters.items()]
     return task
 
 

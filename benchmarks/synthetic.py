@@ -6,19 +6,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from podium.hpo.algorithms import Algorithm
+from podium.config.algorithms import algorithm_named
+from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter, Space
+from podium.hpo.space import Space
 from podium.records import Scalar
 
-SPACE = Space.of(
-    {
-        "learning_rate": FloatParameter(1e-5, 1e-1, log=True),
-        "dropout": FloatParameter(0.0, 0.5),
-        "epochs": IntParameter(1, 8),
-        "batch_size": CategoricalParameter((8, 16, 32)),
+SPACE = Space(
+    parameters={
+        "learning_rate": FloatParameter(low=1e-5, high=1e-1, log=True),
+        "dropout": FloatParameter(low=0.0, high=0.5),
+        "epochs": IntParameter(low=1, high=8),
+        "batch_size": CategoricalParameter(choices=(8, 16, 32)),
     }
 )
 
@@ -50,4 +51,13 @@ class SyntheticTrial:
 
 def experiment(algorithm: str, trials: int, parallel: int) -> Experiment:
     """The search over the synthetic objective."""
-    return Experiment("synthetic", SPACE, Objective("score"), Algorithm(algorithm), trials, parallel, 0, 13)
+    return Experiment(
+        name="synthetic",
+        space=SPACE,
+        objective=Objective(metric="score"),
+        algorithm=algorithm_named(algorithm),
+        max_trials=trials,
+        parallel_trials=parallel,
+        max_failed_trials=0,
+        seed=13,
+    )

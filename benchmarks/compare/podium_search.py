@@ -11,13 +11,14 @@ from typing import Any
 
 from objective import evaluate
 
+from podium.config.algorithms import algorithm_named
+from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.execution.workers import WorkerPool
-from podium.hpo.algorithms import Algorithm
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter, Space
+from podium.hpo.space import Space
 from podium.hpo.study import best_trial, run_study
 from podium.records import Scalar
 from podium.store.store import ArtifactStore
@@ -25,22 +26,29 @@ from podium.training.launch import PRELOAD
 
 SPACES = {
     "bbc": {
-        "learning_rate": FloatParameter(1e-4, 3e-3, log=True),
-        "batch_size": CategoricalParameter((8, 16)),
+        "learning_rate": FloatParameter(low=1e-4, high=3e-3, log=True),
+        "batch_size": CategoricalParameter(choices=(8, 16)),
     },
     "short": {
-        "learning_rate": FloatParameter(1e-5, 1e-1, log=True),
-        "epochs": IntParameter(1, 8),
-        "batch_size": CategoricalParameter((8, 16, 32)),
+        "learning_rate": FloatParameter(low=1e-5, high=1e-1, log=True),
+        "epochs": IntParameter(low=1, high=8),
+        "batch_size": CategoricalParameter(choices=(8, 16, 32)),
     },
 }
 
 
 def experiment(task: Mapping[str, Any]) -> Experiment:
     """The random search of a task."""
-    space = Space.of(SPACES[task["workload"]])
+    space = Space(parameters=SPACES[task["workload"]])
     return Experiment(
-        "compare", space, Objective("score"), Algorithm("random"), task["trials"], task["parallel"], 0, task["seed"]
+        name="compare",
+        space=space,
+        objective=Objective(metric="score"),
+        algorithm=algorithm_named("random"),
+        max_trials=task["trials"],
+        parallel_trials=task["parallel"],
+        max_failed_trials=0,
+        seed=task["seed"],
     )
 
 

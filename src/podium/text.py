@@ -28,3 +28,12 @@ def shortened(items: Sequence[str], limit: int, separator: str = ", ") -> str:
     shown = separator.join(items[:limit])
     left = len(items) - limit
     return f"{shown}{' ' if separator == ', ' else separator}and {left} more" if left > 0 else shown
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known name that is most like it, and all of them."""
+    listed = ", ".join(sorted(known))
+    close = nearest(name, known, cutoff=0.5)
+    if close:
+        return f"; did you mean {close!r}? Known: {listed}"
+    return f"; known: {listed}" if listed else ""

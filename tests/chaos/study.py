@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from podium.config.algorithms import algorithm_named, stopping_named
+from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.execution.workers import WorkerPool
-from podium.hpo.algorithms import Algorithm, EarlyStopping
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter, Space
+from podium.hpo.space import Space
 from podium.hpo.study import run_study
 from podium.keys import Key
 from podium.records import Report, Scalar, TrialRecord
@@ -28,11 +29,11 @@ from podium.store.store import ArtifactStore
 FOLDS = 3
 EPOCHS = 2
 
-SPACE = Space.of(
-    {
-        "rate": FloatParameter(1e-4, 1e-1, log=True),
-        "size": IntParameter(1, 8),
-        "kind": CategoricalParameter(("a", "b", "c")),
+SPACE = Space(
+    parameters={
+        "rate": FloatParameter(low=1e-4, high=1e-1, log=True),
+        "size": IntParameter(low=1, high=8),
+        "kind": CategoricalParameter(choices=("a", "b", "c")),
     }
 )
 
@@ -52,14 +53,14 @@ class Settings:
     def experiment(self) -> Experiment:
         """The experiment of these settings; no trial may fail."""
         settings: dict[str, Scalar] = {} if self.algorithm == "random" else {"n_startup_trials": 4}
-        stopping = None
+        stopping = stopping_named("none")
         if self.stopping is not None:
-            stopping = EarlyStopping(self.stopping, {"min_trials_required": 2, "start_step": 2})
+            stopping = stopping_named(self.stopping, {"min_trials_required": 2, "start_step": 2})
         return Experiment(
             name="chaos",
             space=SPACE,
-            objective=Objective("score"),
-            algorithm=Algorithm(self.algorithm, settings),
+            objective=Objective(metric="score"),
+            algorithm=algorithm_named(self.algorithm, settings),
             max_trials=self.trials,
             parallel_trials=self.parallel,
             max_failed_trials=0,

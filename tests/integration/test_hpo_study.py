@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.paths import locate
 from podium.config.schema import DatasetConfig, TrainingConfig
-from podium.config.search import HpoConfig, ParameterConfig
+from podium.config.search import HpoConfig
 from podium.data.prepare import prepare
 from podium.events import ENV_FILE
 from podium.execution.workers import WorkerPool
@@ -61,8 +62,8 @@ def test_a_study_of_a_real_model(tmp_path: Path, pool: WorkerPool, monkeypatch: 
     data = prepare(dataset, 13, tmp_path / "data")
     config = HpoConfig(
         space={
-            "learning_rate": ParameterConfig(type="float", low=1e-4, high=1e-3, log=True),
-            "batch_size": ParameterConfig(type="categorical", choices=(8, 16)),
+            "learning_rate": FloatParameter(low=1e-4, high=1e-3, log=True),
+            "batch_size": CategoricalParameter(choices=(8, 16)),
         },
         max_trials=2,
         max_failed_trials=0,

@@ -12,10 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from podium.config.algorithms import stopping_named
 from podium.config.compose import compose
+from podium.config.parameters import CategoricalParameter
 from podium.config.paths import locate
 from podium.config.schema import DatasetConfig, PodiumConfig, TrainingConfig
-from podium.config.search import EarlyStoppingConfig, HpoConfig, ParameterConfig
+from podium.config.search import HpoConfig
 from podium.data.prepare import prepare
 from podium.execution.workers import WorkerPool
 from podium.hpo.engines.embedded import EmbeddedEngine
@@ -103,9 +105,9 @@ def wait_until(happened: Callable[[], bool], seconds: float = 300) -> None:
 def test_a_study_stops_the_trials_that_do_worse(spec: TrainingSpec, pool: WorkerPool, tmp_path: Path) -> None:
     """Seed 2 draws the useful learning rate first, and then the one that trains nothing."""
     config = HpoConfig(
-        space={"learning_rate": ParameterConfig(type="categorical", choices=(1e-3, 1e-7))},
+        space={"learning_rate": CategoricalParameter(choices=(1e-3, 1e-7))},
         algorithm={"name": "random"},
-        early_stopping=EarlyStoppingConfig(name="median", settings={"min_trials_required": 1}),
+        early_stopping=stopping_named("median", {"min_trials_required": 1}),
         max_trials=2,
         max_failed_trials=0,
         parallel_trials=1,

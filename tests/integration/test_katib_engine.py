@@ -17,8 +17,8 @@ import pytest
 
 from podium.cluster.client import Cluster
 from podium.cluster.resources import ObjectMetadata
+from podium.config.algorithms import stopping_named
 from podium.errors import ClusterError, ConfigError, StudyFailed
-from podium.hpo.algorithms import EarlyStopping
 from podium.hpo.engines.base import Engine, TrialFunction
 from podium.hpo.engines.katib.experiments import INJECTION_LABEL
 from podium.hpo.ledger import TrialLedger
@@ -140,7 +140,7 @@ class TestTheExperiment:
     ) -> None:
         settings = {"min_trials_required": 3, "start_step": 1}
         with pytest.raises(ConfigError, match=r"Katib has no rule 'median'.*use medianstop"):
-            run_study(experiment(early_stopping=EarlyStopping("median", settings)), ledger, engine(api))
+            run_study(experiment(early_stopping=stopping_named("median", settings)), ledger, engine(api))
         assert posted(api) == []
 
     def test_one_that_belongs_to_something_else_is_left_alone(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from podium.config.algorithms import algorithm_named
 from podium.errors import ConfigError, StudyFailed
-from podium.hpo.algorithms import Algorithm
 from podium.hpo.engines.katib.experiments import INJECTION_LABEL
 from podium.hpo.study import run_study
 
@@ -38,5 +38,5 @@ def test_a_range_that_skopt_cannot_search_is_refused(tmp_path: Path) -> None:
         api.create("namespaces", "", {"metadata": {"name": NAMESPACE, "labels": {INJECTION_LABEL: "enabled"}}})
         said = r"hpo.space.warmup_ratio.low: .* a low above 0, but got 0; .* or set hpo.engine=embedded"
         with pytest.raises(ConfigError, match=said):
-            run_study(experiment(algorithm=Algorithm("bayesianoptimization")), file_ledger(tmp_path), engine(api))
+            run_study(experiment(algorithm=algorithm_named("bayesianoptimization")), file_ledger(tmp_path), engine(api))
         assert api.list("experiments", NAMESPACE) == []

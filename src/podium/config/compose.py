@@ -16,7 +16,7 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from podium.config.fields import FieldPath, given_leaves, leaves, node_at
+from podium.config.fields import FieldPath, OneOf, defining_names, given_leaves, leaves, node_at
 from podium.config.files import ConfigFile, read_file
 from podium.config.overrides import Assignment, backbone_overrides, parse_overrides
 from podium.config.paths import PACKAGE, is_uri, resolve
@@ -156,13 +156,13 @@ class _Layers:
 
 def _is_leaf(path: FieldPath) -> bool:
     node = node_at(path)
-    return node is not None and not isinstance(node, (type, dict))
+    return node is not None and not isinstance(node, (type, dict, OneOf))
 
 
 def _is_whole_entry(path: FieldPath, value: Mapping[str, Any]) -> bool:
     """Whether `value` states what an entry of a dict of sections cannot be without: it is not a change to it."""
     entry = node_at(path) if path and isinstance(node_at(path[:-1]), dict) else None
-    return isinstance(entry, type) and any(f.is_required() and n in value for n, f in entry.model_fields.items())
+    return any(name in value for name in defining_names(entry))
 
 
 def _compose_groups(choices: list[str]) -> _Layers:

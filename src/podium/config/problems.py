@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
-from podium.config.fields import FieldPath, child_of, known_names, schema_paths
+from podium.config.fields import FieldPath, Node, OneOf, child_of, names_below, schema_paths
 from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError
 
@@ -22,7 +23,9 @@ _EXPECTED = {
     "float_parsing": "a number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
+    "finite_number": "a finite number",
     "string_type": "text",
+    "string_too_short": "a text that is not empty",
     "tuple_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
@@ -43,19 +46,25 @@ def config_error(problems: Sequence[str]) -> ConfigError:
     return ConfigError(f"the configuration has {len(problems)} errors:\n" + "\n".join(f"  - {p}" for p in problems))
 
 
-def explain(error: ValidationError, origins: Mapping[FieldPath, str], groups: Sequence[str]) -> list[str]:
+def explain(
+    error: ValidationError,
+    origins: Mapping[FieldPath, str] = MappingProxyType({}),
+    groups: Sequence[str] = (),
+    root: Node = PodiumConfig,
+) -> list[str]:
     """One sentence per finding, in schema order, each with the place its value came from.
 
     Args:
         error: what pydantic found.
         origins: where the value at each path was set.
         groups: names of the config groups, for suggestions.
+        root: what was validated; None for a value outside the config.
     """
     sentences: dict[tuple[FieldPath, str], list[str]] = {}
     for finding in error.errors(include_url=False):
-        path, tail = _split(finding["loc"])
+        path, tail, parent = _split(finding["loc"], root)
         if (path, tail) not in sentences:
-            sentences[path, tail] = list(_explain(finding, path, tail, origins, groups))
+            sentences[path, tail] = list(_explain(finding, path, tail, parent, origins, groups))
     return [line for lines in sentences.values() for line in lines]
 
 
@@ -67,29 +76,35 @@ def origin_of(path: FieldPath, origins: Mapping[FieldPath, str]) -> str | None:
     return next((origin for other, origin in origins.items() if other[: len(path)] == path), None)
 
 
-def unknown_key(path: FieldPath, groups: Sequence[str] = (), place: str = "") -> str:
-    """`unknown key A.B`, with the nearest key that exists; `place` tells where it was given."""
-    parent, name = path[:-1], path[-1]
-    prefix = "".join(f"{part}." for part in parent)
-    siblings = tuple(dict.fromkeys((*known_names(parent), *(groups if not parent else ()))))
+def _unknown_key(path: FieldPath, parent: Node, groups: Sequence[str], place: str) -> str:
+    """`unknown key A.B`, with the nearest key that exists; `place` says where it was given."""
+    name = path[-1]
+    prefix = "".join(f"{part}." for part in path[:-1])
+    siblings = tuple(dict.fromkeys((*names_below(parent), *(groups if not prefix else ()))))
     hint = nearest(name, siblings, prefix)
     if not hint:
         elsewhere = {other[-1]: ".".join(other) for other in reversed([*schema_paths()]) if "*" not in other}
         near = get_close_matches(name, elsewhere, 1, cutoff=0.8)
-        hint = f"did you mean {elsewhere[near[0]]}?" if near else f"known keys are {', '.join(siblings)}"
+        known = f"known keys are {', '.join(siblings)}" if siblings else f"{prefix.removesuffix('.')} takes no keys"
+        hint = f"did you mean {elsewhere[near[0]]}?" if near else known
     return f"unknown key {prefix}{name}{place}; {hint}"
 
 
-def _split(loc: Sequence[int | str]) -> tuple[FieldPath, str]:
-    """The schema path of a finding, and the index within a list; tags of a union's members are left out."""
+def _split(loc: Sequence[int | str], root: Node) -> tuple[FieldPath, str, Node]:
+    """The schema path of a finding, the index within a list, and the node above; tags of a union are left out."""
+    if root is None:
+        return tuple(str(part) for part in loc), "", None
     path: list[str] = []
-    node: Any = PodiumConfig
+    node, parent = cast(Node, root), cast(Node, root)
     for position, part in enumerate(loc):
-        if not (isinstance(node, (type, dict)) and isinstance(part, str)):
-            return tuple(path), f"[{part}]" if isinstance(part, int) else _tail(loc[position:])
+        if isinstance(node, OneOf) and isinstance(part, str) and (chosen := node.chosen(part)) is not None:
+            node = chosen
+            continue
+        if not (isinstance(node, (type, dict, OneOf)) and isinstance(part, str)):
+            return tuple(path), f"[{part}]" if isinstance(part, int) else _tail(loc[position:]), parent
         path.append(part)
-        node = child_of(node, part)
-    return tuple(path), ""
+        node, parent = child_of(node, part), node
+    return tuple(path), "", parent
 
 
 def _tail(rest: Sequence[int | str]) -> str:
@@ -97,14 +112,19 @@ def _tail(rest: Sequence[int | str]) -> str:
 
 
 def _explain(
-    finding: ErrorDetails, path: FieldPath, tail: str, origins: Mapping[FieldPath, str], groups: Sequence[str]
+    finding: ErrorDetails,
+    path: FieldPath,
+    tail: str,
+    parent: Node,
+    origins: Mapping[FieldPath, str],
+    groups: Sequence[str],
 ) -> Iterator[str]:
     kind, message = finding["type"], finding["msg"]
     origin = origin_of(path, origins)
     place = f" ({origin})" if origin else ""
     name = ".".join(path) + tail
     if kind == "extra_forbidden":
-        yield unknown_key(path, groups, place)
+        yield _unknown_key(path, parent, groups, place)
     elif kind == "missing":
         yield f"{name} must be given; set {name}=..."
     elif kind == "value_error":
@@ -112,16 +132,30 @@ def _explain(
     elif kind == "literal_error":
         allowed = finding.get("ctx", {})["expected"]
         yield f"{name} must be {allowed}, but got {finding['input']!r}{place}"
-    elif len(finding["loc"]) > len(path) + bool(tail):
-        yield f"{name} must be a number, text or true/false, but got {finding['input']!r}{place}"
+    elif kind in ("union_tag_invalid", "union_tag_not_found"):
+        yield _wrong_tag(finding, name, place)
+    elif tail and kind.startswith(("bool", "int", "float")):
+        expected = "a number, text or true/false" if kind.startswith("bool") else "a number"
+        yield f"{name} must be {expected}, but got {finding['input']!r}{place}"
     else:
         expected = _EXPECTED.get(kind) or message.removeprefix("Input should be ").removeprefix("Input should ")
         hint = _mapping_hint(path, groups) if _EXPECTED.get(kind) == "a mapping" else ""
-        yield f"{name} must be {expected}, but got {finding['input']!r}{place}{hint}"
+        yield f"{name or 'the document'} must be {expected}, but got {finding['input']!r}{place}{hint}"
+
+
+def _wrong_tag(finding: ErrorDetails, name: str, place: str) -> str:
+    context = finding["ctx"]
+    field = f"{name}.{context['discriminator']}".replace("'", "").removeprefix(".")
+    if "tag" not in context:
+        return f"{field} must be given; set {field}=..."
+    known = context["expected_tags"].replace("'", "").split(", ")
+    near = nearest(context["tag"], known)
+    hint = f"; {near}" if near else ""
+    return f"{field} must be one of {', '.join(known)}, but got {context['tag']!r}{place}{hint}"
 
 
 def _mapping_hint(path: FieldPath, groups: Sequence[str]) -> str:
-    if path[0] in groups and len(path) == 1:
+    if len(path) == 1 and path[0] in groups:
         return f"; to choose an option of the group in a file, write it under `defaults`: `- {path[0]}: OPTION`"
     if len(path) == 2 and path[0] == "backbones":
         return f"; set {'.'.join(path)}.path"

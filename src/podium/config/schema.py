@@ -15,7 +15,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from podium.config.benchmark import BenchmarkConfig
 from podium.config.cluster import ClusterConfig
-from podium.config.search import HpoConfig, ParameterConfig
+from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter
+from podium.config.search import HpoConfig
 from podium.config.section import Fraction, Place, Positive, Section, TaskName
 from podium.config.selection import BaselineConfig, SelectionConfig, selection_problems
 from podium.keys import NotKeyed
@@ -212,7 +213,7 @@ class PodiumConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         problems = [*_backbone_problems(self.backbones), *_metric_problems(self.hpo, self.dataset.task)]
-        space: dict[str, ParameterConfig] = {}
+        space: dict[str, AnyParameter] = {}
         for name, parameter in self.hpo.space.items():
             found, space[name] = _checked_parameter(name, parameter)
             problems += found
@@ -252,15 +253,15 @@ def _metric_problems(hpo: HpoConfig, task: str) -> Iterator[str]:
         yield f"hpo.metric must be one of {', '.join(known)} for dataset.task={task}, but got {hpo.metric!r}"
 
 
-def _checked_parameter(name: str, parameter: ParameterConfig) -> tuple[list[str], ParameterConfig]:
+def _checked_parameter(name: str, parameter: AnyParameter) -> tuple[list[str], AnyParameter]:
     """Problems of one dimension of the space, and the dimension with its choices in the field's own type."""
     here = f"hpo.space.{name}"
     if name not in TUNABLE:
         near = get_close_matches(name, TUNABLE, 1)
         hint = f"did you mean hpo.space.{near[0]}?" if near else f"these are {', '.join(TUNABLE)}"
         return [f"{here}: a space names training fields that can be searched, but got {name!r}; {hint}"], parameter
-    if parameter.choices is not None:
-        results = [_checked_value(name, choice) for choice in parameter.choices or ()]
+    if isinstance(parameter, CategoricalParameter | DiscreteParameter):
+        results = [_checked_value(name, choice) for choice in parameter.choices]
         problems = [f"{here}.choices: {problem}" for problem, _ in results if problem]
         return problems, parameter.model_copy(update={"choices": tuple(value for _, value in results)})
     whole = TrainingConfig.model_fields[name].annotation is int
@@ -271,7 +272,7 @@ def _checked_parameter(name: str, parameter: ParameterConfig) -> tuple[list[str]
 
 
 def _checked_when(
-    name: str, parameter: ParameterConfig, space: Mapping[str, ParameterConfig]
+    name: str, parameter: AnyParameter, space: Mapping[str, AnyParameter]
 ) -> tuple[list[str], dict[str, tuple[Any, ...]]]:
     """Problems of the conditions of one dimension, and the conditions with their values in the type of their fields.
 

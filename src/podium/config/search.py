@@ -4,85 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from podium.config.algorithms import Algorithm, EarlyStopping, NoStopping, Tpe
+from podium.config.parameters import AnyParameter
 from podium.config.section import Positive, Section
 from podium.keys import NotKeyed
-
-Value = bool | int | float | str
-
-
-class ParameterConfig(Section):
-    """One dimension of the search space.
-
-    `when` makes it conditional: it is searched only where each parameter named there has one of the values listed.
-    """
-
-    type: Literal["float", "int", "categorical", "discrete"] = Field(
-        description="Type of the parameter; `discrete` is a list of numbers."
-    )
-    low: float | None = Field(None, description="Lower bound of a number.")
-    high: float | None = Field(None, description="Upper bound of a number.")
-    step: Annotated[float, Field(gt=0)] | None = Field(None, description="Distance between the values that are tried.")
-    log: bool = Field(False, description="Search on a logarithmic scale.")
-    distribution: Literal["uniform", "normal"] = Field(
-        "uniform", description="`normal`: around the middle of the range, which is three deviations either side."
-    )
-    choices: tuple[Value, ...] | None = Field(None, description="Values of a categorical or discrete parameter.")
-    when: dict[str, tuple[Value, ...]] = Field(
-        default_factory=dict,
-        description="Search the parameter only where others have one of the values listed, as `{optimizer: [sgd]}`.",
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.type in ("categorical", "discrete"):
-            if not self.choices or (self.low, self.high, self.step) != (None, None, None):
-                raise ValueError(f"a {self.type} parameter has choices, and no low, high or step")
-            if self.log or self.distribution != "uniform":
-                raise ValueError(f"a {self.type} parameter has neither a log scale nor a distribution")
-            if self.type == "discrete" and any(isinstance(choice, (bool, str)) for choice in self.choices):
-                raise ValueError(f"the choices of a discrete parameter are numbers, but got {list(self.choices)}")
-            return self
-        if self.choices is not None or self.low is None or self.high is None:
-            raise ValueError(f"a parameter of type {self.type} has low and high, and no choices")
-        if self.low > self.high:
-            raise ValueError(f"low <= high must hold, but got low={self.low}, high={self.high}")
-        if self.log and (self.low <= 0 or (self.step is not None and self.distribution == "uniform")):
-            raise ValueError(f"a log scale needs low > 0 and no step, but got low={self.low}, step={self.step}")
-        if self.type == "int" and any(v is not None and v != int(v) for v in (self.low, self.high, self.step)):
-            raise ValueError("an int parameter has whole low, high and step")
-        return self
-
-
-def _whole(settings: dict[str, Value]) -> dict[str, Value]:
-    """Make 10.0 the integer 10: both are taken alike, and a key must not depend on how it was written."""
-    return {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in settings.items()}
-
-
-Settings = Annotated[dict[str, Value], AfterValidator(_whole)]
-
-
-class AlgorithmConfig(Section):
-    """How the next trial is chosen. Settings are checked by the room that knows them, `podium.hpo.algorithms`."""
-
-    name: Literal[
-        "random", "grid", "tpe", "multivariate-tpe", "bayesianoptimization", "cmaes", "sobol", "hyperband"
-    ] = Field("tpe", description="How the next trial is chosen.")
-    settings: Settings = Field(default_factory=dict, description="Settings of the algorithm, by name.")
-
-
-class EarlyStoppingConfig(Section):
-    """When a trial that does worse than the others is stopped: `median` is Podium's rule, `medianstop` Katib's."""
-
-    name: Literal["none", "median", "medianstop"] = Field(
-        "none",
-        description="`median`: stop a trial that is below the median at the same share of the same fold; `medianstop`: "
-        "Katib's rule. Either evaluates folds once an epoch.",
-    )
-    settings: Settings = Field(
-        default_factory=dict, description="Settings by name: `min_trials_required`, `start_step`."
-    )
 
 
 class HpoConfig(Section):
@@ -92,13 +19,13 @@ class HpoConfig(Section):
         "embedded",
         description="`embedded`: trials are processes of this machine. `katib`: a Katib Experiment on a cluster.",
     )
-    algorithm: AlgorithmConfig = AlgorithmConfig()
-    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    algorithm: Algorithm = Tpe()
+    early_stopping: EarlyStopping = NoStopping()
     metric: str = Field("", description="Metric that is maximised, one of the task's. Empty: the task's first.")
     goal: Annotated[float | None, NotKeyed("ends a study sooner, as a budget does")] = Field(
         None, description="Score at which the search ends."
     )
-    space: dict[str, ParameterConfig]
+    space: dict[str, AnyParameter]
     epochs: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Epochs of a trial; the refit keeps `training.epochs`. `null`: trials have as many."
     )

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Annotated, Literal, Self
 
+from pydantic import Field, ValidationError, model_validator
+
+from podium.config.algorithms import RESTARTED, Algorithm, EarlyStopping, Hyperband, NoStopping, NotNegative
+from podium.config.parameters import FloatParameter, IntParameter
+from podium.config.problems import explain
 from podium.config.search import HpoConfig
+from podium.config.section import Positive, Section
 from podium.errors import ConfigError
-from podium.hpo.algorithms import FROM_THE_START, Algorithm, EarlyStopping, hint
 from podium.hpo.schedule import Rung, hyperband
-from podium.hpo.space import FloatParameter, IntParameter, NormalParameter, Space
+from podium.hpo.space import Space
 from podium.records import Observed
+from podium.text import hint
 
 Direction = Literal["maximize", "minimize"]
 
@@ -23,15 +28,14 @@ ResumePolicy = Literal["Never", "LongRunning", "FromVolume"]
 """Whether a study that used up its budget can be extended, and on a cluster what is kept for that: nothing, the
 running suggestion service, or its state on a volume."""
 
-NUMERIC = (FloatParameter, IntParameter, NormalParameter)
+NUMERIC = (FloatParameter, IntParameter)
 """Kinds of parameters whose values lie on a line."""
 
 CONDITIONAL = ("random", "tpe", "multivariate-tpe")
 """Algorithms that search conditional parameters."""
 
 
-@dataclass(frozen=True)
-class Objective:
+class Objective(Section):
     """What makes one trial better than another.
 
     Attributes:
@@ -42,36 +46,30 @@ class Objective:
         strategies: by metric; one that is not named takes the best value: `max` if scores are maximised, else `min`.
     """
 
-    metric: str
+    metric: Annotated[str, Field(min_length=1)]
     direction: Direction = "maximize"
     goal: float | None = None
-    additional_metrics: tuple[str, ...] = ()
-    strategies: Mapping[str, Strategy] = field(default_factory=dict)
+    additional_metrics: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    strategies: dict[str, Strategy] = Field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if not self.metric:
-            raise ConfigError("an objective must name its metric, but it is empty")
-        if self.direction not in ("maximize", "minimize"):
-            raise ConfigError(f"direction must be 'maximize' or 'minimize', but got {self.direction!r}")
-        if self.goal is not None and not math.isfinite(self.goal):
-            raise ConfigError(f"goal must be finite, but got {self.goal}; leave it out to use the whole budget")
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         metrics = (self.metric, *self.additional_metrics)
-        if len(set(metrics)) != len(metrics) or "" in metrics:
-            raise ConfigError(f"metrics must have different names that are not empty, but got {list(metrics)}")
-        for name, strategy in self.strategies.items():
+        if len(set(metrics)) != len(metrics):
+            raise ValueError(f"metrics must have different names, but got {list(metrics)}")
+        for name in self.strategies:
             if name not in metrics:
-                raise ConfigError(f"a strategy is for a metric of the objective, but got {name!r}{hint(name, metrics)}")
-            if strategy not in get_args(Strategy):
-                raise ConfigError(f"the strategy of a metric must be min, max or latest, but got {name}: {strategy!r}")
+                raise ValueError(f"a strategy is for a metric of the objective, but got {name!r}{hint(name, metrics)}")
         best: Strategy = "max" if self.direction == "maximize" else "min"
         object.__setattr__(self, "strategies", {name: self.strategies.get(name, best) for name in metrics})
+        return self
 
     def better(self, score: float, other: float) -> bool:
         """Whether `score` is strictly better than `other`."""
         return score > other if self.direction == "maximize" else score < other
 
     def value(self, observed: Mapping[str, Observed]) -> float:
-        """The objective of a trial for which this was observed: by its strategy the least, greatest or last value."""
+        """The objective of a trial that reported these values: the least, greatest or last one by its strategy."""
         value: float = getattr(observed[self.metric], self.strategies[self.metric])
         return value
 
@@ -80,103 +78,88 @@ class Objective:
         return self.goal is not None and not self.better(self.goal, score)
 
 
-@dataclass(frozen=True)
-class Experiment:
+class Experiment(Section):
     """One search over one space.
 
     Attributes:
         name: for people, logs and, on a cluster, the name of the resource.
         max_trials: trials that end, whether they succeed or fail, before the study does.
         parallel_trials: trials that run at once.
-        max_failed_trials: failed trials that are put up with; one more ends the study with an error.
+        max_failed_trials: failed trials after which the study goes on; one more ends it with an error.
         space: what is searched; for hyperband, the range of the resource becomes that of its schedule.
         seed: source of every suggestion: the same seed and results lead to the same trials.
-        early_stopping: when a trial is stopped before its end; None: never.
+        early_stopping: when a trial is stopped before its end.
         resume_policy: whether a study that used up its budget can be extended; Podium's ledger always can be.
-
-    Raises:
-        ConfigError: a budget is too small, or the algorithm cannot search this space with these budgets.
     """
 
     name: str
     space: Space
     objective: Objective
     algorithm: Algorithm
-    max_trials: int
-    parallel_trials: int
-    max_failed_trials: int
+    max_trials: Positive
+    parallel_trials: Positive
+    max_failed_trials: NotNegative
     seed: int
-    early_stopping: EarlyStopping | None = None
+    early_stopping: EarlyStopping = NoStopping()
     resume_policy: ResumePolicy = "Never"
 
-    def __post_init__(self) -> None:
-        for name, least in (("max_trials", 1), ("parallel_trials", 1), ("max_failed_trials", 0)):
-            value = getattr(self, name)
-            if value < least:
-                raise ConfigError(f"{name} >= {least} must hold, but got {name}={value}")
-        if self.resume_policy not in get_args(ResumePolicy):
-            raise ConfigError(
-                f"resume_policy must be one of {', '.join(get_args(ResumePolicy))}, but got {self.resume_policy!r}"
-            )
-        if self.space.conditions and self.algorithm.name not in CONDITIONAL:
-            raise ConfigError(
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        conditional = self.space.conditional
+        if conditional and self.algorithm.name not in CONDITIONAL:
+            raise ValueError(
                 f"only {', '.join(CONDITIONAL)} search conditional parameters, but got algorithm "
-                f"{self.algorithm.name!r} and a condition on {self.space.conditions[0].name!r}"
+                f"{self.algorithm.name!r} and a condition on {conditional[0]!r}"
             )
-        match self.algorithm.name:
-            case "grid":
-                self._check_grid()
-            case "cmaes":
-                self._check_cmaes()
-            case "hyperband":
-                self._check_hyperband()
+        if self.algorithm.name == "grid":
+            self._check_grid()
+        elif self.algorithm.name == "cmaes" and len(self._numeric) < 2:
+            raise ValueError(
+                f"algorithm 'cmaes' needs two float or int parameters or more, but got {list(self._numeric)}"
+            )
+        elif isinstance(self.algorithm, Hyperband):
+            self._schedule_resource(self.algorithm.settings.resource_name)
+        return self
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
         """The schedule of hyperband; empty for every other algorithm."""
-        if self.algorithm.name != "hyperband":
+        if not isinstance(self.algorithm, Hyperband):
             return ()
-        settings = self.algorithm.settings
-        return hyperband(float(settings["r_l"]), int(settings.get("eta", 3)))
+        return hyperband(self.algorithm.settings.r_l, self.algorithm.settings.eta)
 
     @property
     def most_trials(self) -> int | None:
-        """How many trials the algorithm can suggest before its search has come to its end; None: any number."""
-        match self.algorithm.name:
-            case "grid":
-                return math.prod(parameter.cells or 0 for _, parameter in self.space.parameters)
-            case "hyperband":
-                return self.rungs[-1].first + self.rungs[-1].size
-        return None
+        """How many trials the algorithm can suggest before its search is complete; None: any number."""
+        if self.algorithm.name == "grid":
+            return math.prod(parameter.cells or 0 for parameter in self.space.parameters.values())
+        rungs = self.rungs
+        return rungs[-1].first + rungs[-1].size if rungs else None
+
+    @property
+    def _numeric(self) -> dict[str, FloatParameter | IntParameter]:
+        return {name: one for name, one in self.space.parameters.items() if isinstance(one, NUMERIC)}
 
     def _check_grid(self) -> None:
-        for name, parameter in self.space.parameters:
+        for name, parameter in self.space.parameters.items():
             if parameter.cells is None:
                 why = "has no step; give it one"
-                if isinstance(parameter, NormalParameter):
+                if isinstance(parameter, NUMERIC) and parameter.distribution == "normal":
                     why = "has a normal distribution"
-                elif getattr(parameter, "log", False):
+                elif isinstance(parameter, NUMERIC) and parameter.log:
                     why = "has a log scale"
-                raise ConfigError(f"algorithm 'grid' needs a uniform scale and a step, but {name!r} {why}")
+                raise ValueError(f"algorithm 'grid' needs a uniform scale and a step, but {name!r} {why}")
 
-    def _check_cmaes(self) -> None:
-        numeric = [name for name, parameter in self.space.parameters if isinstance(parameter, NUMERIC)]
-        if len(numeric) < 2:
-            raise ConfigError(f"algorithm 'cmaes' needs two float or int parameters or more, but got {numeric}")
-
-    def _check_hyperband(self) -> None:
-        """Find the resource and give it the range that the schedule sets it to, whatever range it was given."""
-        resource = str(self.algorithm.settings["resource_name"])
-        numeric = {name: parameter for name, parameter in self.space.parameters if isinstance(parameter, NUMERIC)}
-        if resource not in numeric:
-            raise ConfigError(
+    def _schedule_resource(self, resource: str) -> None:
+        """Give the resource the range of the schedule, which sets its values, whatever range it had."""
+        if resource not in self._numeric:
+            raise ValueError(
                 f"resource_name of algorithm 'hyperband' names a float or int parameter, but got {resource!r}"
-                f"{hint(resource, numeric)}"
+                f"{hint(resource, self._numeric)}"
             )
         low, high = (bound(rung.resource for rung in self.rungs) for bound in (min, max))
-        whole = isinstance(numeric[resource], IntParameter) or getattr(numeric[resource], "whole", False)
-        scheduled = IntParameter(low, high) if whole else FloatParameter(float(low), float(high))
-        object.__setattr__(self, "space", Space.of({**dict(self.space.parameters), resource: scheduled}))
+        scheduled = type(self._numeric[resource])(low=low, high=high)
+        object.__setattr__(self, "space", Space(parameters={**self.space.parameters, resource: scheduled}))
 
     @classmethod
     def from_config(cls, name: str, config: HpoConfig, metric: str, seed: int, cores: int) -> Experiment:
@@ -190,27 +173,21 @@ class Experiment:
             cores: how many trials run at once where the config leaves that open.
 
         Raises:
-            ConfigError: a part contradicts itself; the message names the field.
+            ConfigError: the algorithm cannot search this space.
         """
         try:
-            algorithm = Algorithm(config.algorithm.name, config.algorithm.settings)
-        except ConfigError as error:
-            raise ConfigError(f"hpo.algorithm: {error}") from error
-        try:
-            chosen = config.early_stopping
-            stopping = None if chosen.name == "none" else EarlyStopping(chosen.name, chosen.settings)
-        except ConfigError as error:
-            raise ConfigError(f"hpo.early_stopping: {error}") from error
-        return cls(
-            name=name,
-            space=Space.from_config(config.space),
-            objective=Objective(metric, "maximize", config.goal),
-            algorithm=algorithm,
-            max_trials=config.max_trials,
-            parallel_trials=min(config.parallel_trials or max(1, cores), config.max_trials),
-            max_failed_trials=config.max_failed_trials,
-            seed=seed,
-            early_stopping=stopping,
-            # A further Experiment goes on with the search, unless that begins anew: then its service has to stay.
-            resume_policy="LongRunning" if algorithm.name in FROM_THE_START else "Never",
-        )
+            return cls(
+                name=name,
+                space=Space(parameters=config.space),
+                objective=Objective(metric=metric, goal=config.goal),
+                algorithm=config.algorithm,
+                max_trials=config.max_trials,
+                parallel_trials=min(config.parallel_trials or max(1, cores), config.max_trials),
+                max_failed_trials=config.max_failed_trials,
+                seed=seed,
+                early_stopping=config.early_stopping,
+                # A further Experiment goes on with the search, unless it begins anew: then its service has to stay.
+                resume_policy="LongRunning" if config.algorithm.name in RESTARTED else "Never",
+            )
+        except ValidationError as error:
+            raise ConfigError(f"hpo: {'; '.join(explain(error, root=cls))}") from error

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from podium.errors import InputError
-from podium.hpo.description import experiment_to_json
 from podium.hpo.experiment import Objective
 from podium.hpo.studies import Study
 from podium.hpo.study import collected
@@ -111,7 +110,7 @@ def _document(study: Study) -> dict[str, Any]:
         "study": study.place,
         "state": study.state,
         "about": study.description.about.model_dump(mode="json", exclude={"katib"}),
-        "experiment": experiment_to_json(study.experiment),
+        "experiment": study.experiment.model_dump(mode="json"),
         "trials": [trial.model_dump(mode="json") for trial in study.trials],
     }
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter
+from podium.config.section import Section
 from podium.errors import StudyFailed
 from podium.hpo.experiment import Objective
-from podium.hpo.space import CategoricalParameter, DiscreteParameter, Parameter
 from podium.hpo.studies import Study
 from podium.hpo.study import collected
 from podium.records import TrialRecord
@@ -57,7 +58,7 @@ def study_text(study: Study) -> str:
         "engine": about.engine + "".join(f", {owner}" for owner in study.owners),
         "objective": f"{objective.direction} {objective.metric}{goal}",
         "algorithm": f"{experiment.algorithm.name}{_settings(experiment.algorithm.settings)}, seed {experiment.seed}",
-        "stopping": "none" if stopping is None else f"{stopping.name}{_settings(stopping.settings)}",
+        "stopping": f"{stopping.name}{_settings(stopping.settings)}",
         "state": f"{study.state}: {len(study.trials) - counts['running']} of {experiment.max_trials} trials ended, "
         + ", ".join(f"{counts[status]} {status}" for status in ("succeeded", "failed", "pruned"))
         + (
@@ -66,15 +67,17 @@ def study_text(study: Study) -> str:
     }
     lines = [f"{name:<10} {text}" for name, text in facts.items()]
     searched = [
-        (name, parameter_text(parameter), _conditions(study, name)) for name, parameter in experiment.space.parameters
+        (name, parameter_text(parameter), _conditions(parameter))
+        for name, parameter in experiment.space.parameters.items()
     ]
     lines += ["", table([("PARAMETER", "SEARCHED", ""), *searched])]
     return "\n".join([*lines, "", _leaderboard(study)])
 
 
-def _conditions(study: Study, name: str) -> str:
-    given = [condition for condition in study.experiment.space.conditions if condition.name == name]
-    return " and ".join(f"where {one.parent} is {' or '.join(map(value_text, one.values))}" for one in given)
+def _conditions(parameter: AnyParameter) -> str:
+    return " and ".join(
+        f"where {parent} is {' or '.join(map(value_text, values))}" for parent, values in parameter.when.items()
+    )
 
 
 def _leaderboard(study: Study) -> str:
@@ -84,14 +87,14 @@ def _leaderboard(study: Study) -> str:
     running = [trial for trial in study.trials if trial.status == "running"]
     others = [trial for trial in study.trials if trial.status in ("failed", "pruned")]
     shown = [*scored[:_SHOWN], *others[: max(0, _SHOWN - len(scored))], *running]
-    head = ("TRIAL", "STATUS", "SCORE", "FOLDS", *(name for name, _ in study.experiment.space.parameters))
+    head = ("TRIAL", "STATUS", "SCORE", "FOLDS", *study.experiment.space.parameters)
     text = table([head, *(_trial_row(trial, study) for trial in shown)], right=(0, 2, 3, *range(4, len(head))))
     left = len(study.trials) - len(shown)
     return text + (f"\nand {left} more; `podium hpo export {study.short}` has all" if left else "")
 
 
 def _trial_row(trial: TrialRecord, study: Study) -> tuple[str, ...]:
-    params = (trial.params.get(name) for name, _ in study.experiment.space.parameters)
+    params = (trial.params.get(name) for name in study.experiment.space.parameters)
     folds = str(len(trial.fold_scores)) if trial.fold_scores else "-"
     status = "cut off" if trial.status == "running" and study.state != "running" else trial.status
     return (str(trial.number), status, number(trial.score), folds, *(value_text(value) for value in params))
@@ -177,17 +180,14 @@ def importance_text(study: Study, shares: Mapping[str, float]) -> str:
     )
 
 
-def parameter_text(parameter: Parameter) -> str:
+def parameter_text(parameter: AnyParameter) -> str:
     """What is searched of one parameter."""
-    match parameter:
-        case CategoricalParameter(choices=values) | DiscreteParameter(values=values):
-            return " | ".join(value_text(value) for value in values)
-    low, high, step = (getattr(parameter, name) for name in ("low", "high", "step"))
-    scale = " on a log scale" if getattr(parameter, "log", False) else ""
-    kind = type(parameter).__name__.removesuffix("Parameter").lower()
-    return f"{kind} {value_text(low)} to {value_text(high)}{scale}" + (
-        f" in steps of {step:g}" if step and step != 1 else ""
-    )
+    if isinstance(parameter, CategoricalParameter | DiscreteParameter):
+        return " | ".join(value_text(value) for value in parameter.choices)
+    kind = parameter.type if parameter.distribution == "uniform" else parameter.distribution
+    scale = " on a log scale" if parameter.log else ""
+    steps = f" in steps of {parameter.step:g}" if parameter.step and parameter.step != 1 else ""
+    return f"{kind} {value_text(parameter.low)} to {value_text(parameter.high)}{scale}{steps}"
 
 
 def number(value: float | None) -> str:
@@ -228,5 +228,6 @@ def _best_score(study: Study) -> float | None:
     return study.best.score if study.counts["succeeded"] else None
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
-    return f" ({', '.join(f'{name}={value_text(value)}' for name, value in settings.items())})" if settings else ""
+def _settings(settings: Section) -> str:
+    given = [f"{name}={value_text(value)}" for name, value in settings.model_dump(exclude_none=True).items()]
+    return f" ({', '.join(given)})" if given else ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable, Sequence
 from math import ceil
-from statistics import fmean
-from typing import Any
+from statistics import fmean, median
 
+from podium.config.algorithms import MedianStop, NoStopping
 from podium.hpo.experiment import Experiment
 from podium.records import Report, StoppingRule, TrialRecord
 
@@ -16,7 +16,7 @@ _Course = Sequence[tuple[float, float]]
 
 
 class Stopper:
-    """Makes the stopping rules of a study; a function of the succeeded trials it was told, in any order.
+    """Makes the stopping rules of a study; a function of the succeeded trials that it has seen, in any order.
 
     `medianstop` is Katib's rule (`pkg/earlystopping/v1beta1/medianstop`): the threshold is the *mean*, over succeeded
     trials, of the mean of each one's first `start_step` reports; a trial is judged once, at its `start_step`-th report,
@@ -28,7 +28,7 @@ class Stopper:
     """
 
     def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
-        self._chosen = experiment.early_stopping
+        self._rule = experiment.early_stopping
         self._direction = experiment.objective.direction
         self._means: list[float] = []
         self._courses: list[_Course] = []
@@ -38,11 +38,11 @@ class Stopper:
 
     def add(self, trial: TrialRecord) -> None:
         """Learn from a trial that ended; only those that succeeded and made reports count."""
-        if self._chosen is None or trial.status != "succeeded" or not trial.reports:
+        if isinstance(self._rule, NoStopping) or trial.status != "succeeded" or not trial.reports:
             return
-        values = [report.value for report in trial.reports]
-        if self._chosen.name == "medianstop":
-            self._means.append(fmean(values[: self._start]))
+        if isinstance(self._rule, MedianStop):
+            first = trial.reports[: self._rule.settings.start_step]
+            self._means.append(fmean(report.value for report in first))
             return
         course = [(_point(report, number), report.value) for number, report in enumerate(trial.reports, start=1)]
         for point in {point for point, _ in course} - self._at.keys():
@@ -54,26 +54,18 @@ class Stopper:
 
     def rule(self) -> StoppingRule | None:
         """The rule for a trial that begins now; None lets it run to its end."""
-        if self._chosen is None:
+        rule, common = self._rule, {"algorithm": self._rule.name, "direction": self._direction}
+        if isinstance(rule, NoStopping):
             return None
-        required = int(self._chosen.settings["min_trials_required"])
-        if self._chosen.name == "medianstop":
+        required, start = rule.settings.min_trials_required, rule.settings.start_step
+        if isinstance(rule, MedianStop):
             if len(self._means) < required:
                 return None
-            return self._rule(compared="best", thresholds={self._start: fmean(self._means)})
-        found = {point: _median(values) for point, values in sorted(self._at.items()) if len(values) >= required}
+            return StoppingRule(**common, compared="best", thresholds={start: fmean(self._means)})
+        found = {point: median(values) for point, values in sorted(self._at.items()) if len(values) >= required}
         if not found:
             return None
-        return self._rule(compared="latest", point="progress", start_step=self._start, thresholds=found)
-
-    def _rule(self, **parts: Any) -> StoppingRule:
-        assert self._chosen is not None
-        return StoppingRule(algorithm=self._chosen.name, direction=self._direction, **parts)
-
-    @property
-    def _start(self) -> int:
-        assert self._chosen is not None
-        return int(self._chosen.settings["start_step"])
+        return StoppingRule(**common, compared="latest", point="progress", start_step=start, thresholds=found)
 
 
 def _point(report: Report, number: int) -> float:
@@ -83,8 +75,3 @@ def _point(report: Report, number: int) -> float:
 def _reached(course: _Course, point: float) -> float | None:
     """The value that was reported last at or before a point, within the same fold."""
     return next((value for at, value in reversed(course) if at <= point and ceil(at) == ceil(point)), None)
-
-
-def _median(ordered: Sequence[float]) -> float:
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

@@ -57,7 +57,7 @@ def run_study(
             ) from error
         if trial.status != "running":
             told.found(trial)
-    ledger.describe(StudyDescription(experiment, about or StudyAbout()).to_json())
+    ledger.describe(StudyDescription(experiment=experiment, about=about or StudyAbout()).to_json())
     if Progress(experiment, found).outcome is None:
         engine.run(experiment, ledger, told.ended)
     trials = ledger.finished()

@@ -19,11 +19,10 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
+from podium.config.parameters import AnyParameter
 from podium.config.schema import BackboneConfig
-from podium.config.search import ParameterConfig
 from podium.errors import ConfigError, InputError, ModelError, PodiumError
 from podium.execution.signals import sigterm_unwinds
-from podium.hpo.algorithms import hint
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.ledger import Claim, Documents, TrialLedger
 from podium.hpo.metric_line import metric_line
@@ -33,6 +32,7 @@ from podium.katib.assignment import assigned
 from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
 from podium.store.owner import Owner
 from podium.store.store import ArtifactStore
+from podium.text import hint
 
 STORE_VARIABLE = "PODIUM_STORE"
 LEDGER_VARIABLE = "PODIUM_LEDGER"
@@ -60,7 +60,7 @@ class TrialInstructions(Frozen):
         trial: the other fields of a CrossValidationTrial.
     """
 
-    space: dict[str, ParameterConfig]
+    space: dict[str, AnyParameter]
     training: dict[str, Any]
     data: ArtifactRef
     backbone: BackboneConfig
@@ -68,7 +68,7 @@ class TrialInstructions(Frozen):
     trial: dict[str, Any]
 
     @classmethod
-    def of(cls, trial: Any, space: Mapping[str, ParameterConfig], data: ArtifactRef, backbone: BackboneConfig) -> Self:
+    def of(cls, trial: Any, space: Mapping[str, AnyParameter], data: ArtifactRef, backbone: BackboneConfig) -> Self:
         """The instructions to do in a pod what `trial`, a CrossValidationTrial, does on this machine."""
         from podium.models.backbone import backbone_digest
 
@@ -189,7 +189,7 @@ def params_given(arguments: Sequence[str], environment: Mapping[str, str], space
     Raises:
         ConfigError: an argument has another form, or a parameter is missing, unknown or outside its range.
     """
-    names = [name for name, _ in space.parameters]
+    names = list(space.parameters)
     variables = {OPTION_PREFIX + name.upper().replace("-", "_"): name for name in names}
     texts = {name: environment[variable] for variable, name in variables.items() if variable in environment}
     for argument in arguments:
@@ -216,7 +216,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
     store = ArtifactStore(uri)
     documents: Documents = store.documents(ledger)
     instructions = TrialInstructions.read(documents)
-    params = params_given(arguments, environment, Space.from_config(instructions.space))
+    params = params_given(arguments, environment, Space(parameters=instructions.space))
     trial, rank = TrialDocuments(documents.below(name)), environment.get(RANK_VARIABLE, "0")
     if rank != "0":
         trial = TrialDocuments(_ReadOnly(documents.below(name)), Owner(host=f"rank {rank}", pid=0, started=0.0))

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from podium.config.algorithms import (
+    ALGORITHM_SETTINGS,
+    STOPPING_SETTINGS,
+    Algorithm,
+    EarlyStopping,
+    Hyperband,
+    NoStopping,
+    algorithm_named,
+    stopping_named,
+)
+from podium.config.problems import explain
+from podium.config.section import Section
 from podium.errors import ConfigError
-from podium.hpo.algorithms import ALGORITHMS, EARLY_STOPPING, Algorithm, EarlyStopping, Setting, hint
 from podium.hpo.experiment import Experiment
 from podium.katib.read import at, number, one_of, required, whole_number
 from podium.katib.space import to_text
 from podium.records import Scalar
+from podium.text import hint
 
 NAS = "neural architecture search has no counterpart here: a study searches parameters"
 _REFUSED_ALGORITHMS = {
@@ -42,35 +56,59 @@ def algorithm_from_katib(spec: Any) -> tuple[Algorithm, int | None]:
     name = required(spec.algorithm_name, f"{path}.algorithmName")
     if name in _REFUSED_ALGORITHMS:
         raise ConfigError(f"{path}.algorithmName: {name!r}: {_REFUSED_ALGORITHMS[name]}")
-    one_of(name, ALGORITHMS, f"{path}.algorithmName")
-    known = dict(ALGORITHMS[name])
+    one_of(name, ALGORITHM_SETTINGS, f"{path}.algorithmName")
+    refused = ("multivariate", "constant_liar") if name == "tpe" else ()
+    known = {item: kind for item, kind in _kinds(ALGORITHM_SETTINGS[name]).items() if item not in refused}
     if name not in _UNSEEDED:
-        known[_SEED] = Setting(int, 0)
-    if name == "tpe":
-        del known["multivariate"], known["constant_liar"]
+        known[_SEED] = int
     settings = _settings(name, spec.algorithm_settings, known, f"{path}.algorithmSettings")
-    seed = settings.pop(_SEED, None)
-    with at(path):
-        return Algorithm(name, settings), None if seed is None else int(seed)
+    seed = None
+    if _SEED in settings:
+        place, seed = settings.pop(_SEED)
+        if seed < 0:
+            raise ConfigError(f"{place}: value >= 0 must hold, but got {seed}")
+    return _made(algorithm_named, name, settings, path), seed
 
 
-def stopping_from_katib(spec: Any) -> EarlyStopping | None:
-    """The rule of a `V1beta1EarlyStoppingSpec`, if there is one.
+def stopping_from_katib(spec: Any) -> EarlyStopping:
+    """The rule of a `V1beta1EarlyStoppingSpec`, or that no trial is stopped where there is none.
 
     Raises:
         ConfigError: with the path of an algorithm, setting or value that is unknown.
     """
     if spec is None:
-        return None
+        return NoStopping()
     path = "spec.earlyStopping"
     name = one_of(spec.algorithm_name, [MEDIAN_STOP], f"{path}.algorithmName")
-    return EarlyStopping(
-        name, _settings(name, spec.algorithm_settings, EARLY_STOPPING[name], f"{path}.algorithmSettings")
-    )
+    kinds = _kinds(STOPPING_SETTINGS[name])
+    settings = _settings(name, spec.algorithm_settings, kinds, f"{path}.algorithmSettings")
+    stopping: EarlyStopping = _made(stopping_named, name, settings, path)
+    return stopping
 
 
-def _settings(algorithm: str, given: Any, known: Mapping[str, Setting], path: str) -> dict[str, Scalar]:
-    settings: dict[str, Scalar] = {}
+_Settings = dict[str, tuple[str, Any]]
+"""Values by name, each with the path of the field that it was read from."""
+
+
+def _kinds(settings: type[Section]) -> dict[str, Any]:
+    return {name: field.annotation for name, field in settings.model_fields.items()}
+
+
+def _made(make: Callable[[str, Mapping[str, Any]], Any], name: str, settings: _Settings, path: str) -> Any:
+    try:
+        return make(name, {setting: value for setting, (_, value) in settings.items()})
+    except ValidationError as error:
+        finding = error.errors()[0]
+        place, _ = settings.get(str(finding["loc"][-1]), (path, None))
+        if finding["type"] == "missing":
+            problem = f"algorithm {name!r} needs the setting {finding['loc'][-1]!r}, but it is not given"
+        else:
+            problem = explain(error, root=None)[0].removeprefix(".".join(map(str, finding["loc"]))).lstrip(": ")
+        raise ConfigError(f"{place}: {problem}") from error
+
+
+def _settings(algorithm: str, given: Any, known: Mapping[str, Any], path: str) -> _Settings:
+    settings: _Settings = {}
     for index, item in enumerate(given or []):
         here = f"{path}[{index}]"
         name = required(item.name, f"{here}.name")
@@ -86,14 +124,16 @@ def _settings(algorithm: str, given: Any, known: Mapping[str, Setting], path: st
             raise ConfigError(f"{here}.name: names must differ, but {name!r} is given twice")
         text = required(item.value, f"{here}.value")
         with at(f"{here}.value"):
-            settings[name] = known[name].check(_typed(known[name], text))
+            settings[name] = f"{here}.value", _typed(name, known[name], text)
     return settings
 
 
-def _typed(setting: Setting, text: str) -> Scalar:
-    if setting.type is str:
-        return "none" if text == "None" and "none" in setting.choices else text
-    return whole_number(text) if setting.type is int else number(text)
+def _typed(name: str, kind: Any, text: str) -> Scalar:
+    if name == "restart_strategy" and text == "None":
+        return "none"
+    if kind is int:
+        return whole_number(text)
+    return number(text) if kind in (float, float | None) else text
 
 
 def algorithm_to_katib(experiment: Experiment) -> Any:
@@ -105,7 +145,7 @@ def algorithm_to_katib(experiment: Experiment) -> Any:
     from kubeflow_katib_api import models
 
     algorithm = experiment.algorithm
-    settings = dict(algorithm.settings)
+    settings: dict[str, Scalar] = dict(sorted(algorithm.settings.model_dump(exclude_unset=True).items()))
     for name in ("multivariate", "constant_liar"):
         if name in settings:
             raise ConfigError(
@@ -135,31 +175,33 @@ def check_budgets(experiment: Experiment) -> None:
             f"spec.maxTrialCount: algorithm 'grid' has at most {experiment.most_trials} trials, the combinations of "
             f"its space, but got {experiment.max_trials}"
         )
-    if experiment.rungs:
+    if isinstance(experiment.algorithm, Hyperband):
         settings = experiment.algorithm.settings
-        bracket = int(settings.get("eta", 3)) ** experiment.rungs[0].bracket
+        bracket = settings.eta ** experiment.rungs[0].bracket
         if experiment.parallel_trials < bracket:
             raise ConfigError(
-                f"spec.parallelTrialCount: algorithm 'hyperband' with r_l={settings['r_l']:g} and "
-                f"eta={settings.get('eta', 3)} runs its largest bracket at once: at least {bracket} are expected, but "
+                f"spec.parallelTrialCount: algorithm 'hyperband' with r_l={settings.r_l:g} and "
+                f"eta={settings.eta} runs its largest bracket at once: at least {bracket} are expected, but "
                 f"got {experiment.parallel_trials}"
             )
 
 
 def _spelling(algorithm: Algorithm, setting: str) -> str:
     """A setting as the suggestion service spells it that takes all of them: for tpe hyperopt's, else Optuna's."""
-    hyperopt = algorithm.name == "tpe" and "n_startup_trials" not in algorithm.settings
+    hyperopt = algorithm.name == "tpe" and "n_startup_trials" not in algorithm.settings.model_fields_set
     return "n_EI_candidates" if hyperopt and setting == "n_ei_candidates" else setting
 
 
 def stopping_to_katib(stopping: EarlyStopping) -> Any:
-    """The `V1beta1EarlyStoppingSpec` of a rule.
+    """The `V1beta1EarlyStoppingSpec` of a rule; None where no trial is stopped.
 
     Raises:
         ConfigError: Katib lacks the rule.
     """
     from kubeflow_katib_api import models
 
+    if stopping.name == "none":
+        return None
     if stopping.name != MEDIAN_STOP:
         raise ConfigError(f"spec.earlyStopping: Katib has no rule {stopping.name!r}; use {MEDIAN_STOP!r}")
 
@@ -167,6 +209,6 @@ def stopping_to_katib(stopping: EarlyStopping) -> Any:
         algorithm_name=stopping.name,
         algorithm_settings=[
             models.V1beta1EarlyStoppingSetting(name=name, value=to_text(value))
-            for name, value in stopping.settings.items()
+            for name, value in stopping.settings.model_dump().items()
         ],
     )

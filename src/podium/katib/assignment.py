@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from podium.config.parameters import FloatParameter, IntParameter, Parameter
 from podium.errors import ConfigError
-from podium.hpo.parameters import FloatParameter, IntParameter, NormalParameter, Parameter
 from podium.hpo.space import Params, Space
 from podium.katib.read import number
 from podium.katib.space import from_text
@@ -23,7 +23,7 @@ def assigned(space: Space, texts: Mapping[str, str]) -> Params:
         ConfigError: a parameter is missing or unknown, or has a text that is none of its values.
     """
     params: dict[str, Scalar] = {}
-    for name, parameter in space.parameters:
+    for name, parameter in space.parameters.items():
         if name not in texts:
             continue
         try:
@@ -37,7 +37,7 @@ def _value(parameter: Parameter, text: str) -> Scalar:
     try:
         return from_text(parameter, text)
     except ValueError:
-        if not isinstance(parameter, (FloatParameter, IntParameter, NormalParameter)):
+        if not isinstance(parameter, (FloatParameter, IntParameter)):
             raise
         value = min(max(number(text), parameter.low), parameter.high)
         return parameter.quantile(min(max(parameter.share(value), 0.0), 1.0))

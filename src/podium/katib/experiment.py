@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
 from podium.errors import ConfigError
-from podium.hpo.algorithms import hint
 from podium.hpo.experiment import Experiment, Objective, ResumePolicy, Strategy
 from podium.katib.algorithm import (
     NAS,
@@ -26,6 +25,7 @@ from podium.katib.algorithm import (
 from podium.katib.read import at, check_fields, load, one_of, required
 from podium.katib.space import space_from_katib, space_to_katib
 from podium.katib.template import NO_FILTER, MetricsCollector, TrialParameter, TrialTemplate
+from podium.text import hint
 
 API_VERSION = "kubeflow.org/v1beta1"
 KIND = "Experiment"
@@ -96,7 +96,7 @@ class KatibExperiment:
         if not 0 <= experiment.seed < _SEEDS_BELOW:
             raise ConfigError(f"seed: a number from 0 to {_SEEDS_BELOW - 1} is expected, but got {experiment.seed}")
         check_budgets(experiment)
-        self.template.check([name for name, _ in experiment.space.parameters], "spec.trialTemplate")
+        self.template.check(list(experiment.space.parameters), "spec.trialTemplate")
         self.collector.check("spec.metricsCollectorSpec")
         if self.collector.format == "TEXT" and not self.collector.metrics_format:
             _check_names(experiment.objective)
@@ -281,7 +281,7 @@ def to_katib(katib: KatibExperiment) -> dict[str, Any]:
             ],
         ),
         algorithm=algorithm_to_katib(experiment),
-        early_stopping=None if experiment.early_stopping is None else stopping_to_katib(experiment.early_stopping),
+        early_stopping=stopping_to_katib(experiment.early_stopping),
         max_trial_count=experiment.max_trials,
         parallel_trial_count=experiment.parallel_trials,
         max_failed_trial_count=failed if failed <= experiment.max_trials else None,

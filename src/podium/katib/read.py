@@ -10,9 +10,10 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from podium.config.problems import explain
 from podium.errors import ConfigError
-from podium.hpo.algorithms import hint
 from podium.strict_yaml import KubernetesYaml, read_yaml
+from podium.text import hint
 
 _INDEX = re.compile(r"\[\d+\]")
 _DIGITS = 30
@@ -117,6 +118,8 @@ def at(path: str) -> Iterator[None]:
     """Put the path of a field before the message of an error about it."""
     try:
         yield
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {'; '.join(explain(error, root=None))}") from error
     except (ConfigError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
 

@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from podium.errors import ConfigError
-from podium.hpo.space import (
+from pydantic import ValidationError
+
+from podium.config.parameters import (
+    AnyParameter,
     CategoricalParameter,
     DiscreteParameter,
     FloatParameter,
     IntParameter,
-    NormalParameter,
     Parameter,
-    Space,
 )
+from podium.config.problems import explain
+from podium.errors import ConfigError
+from podium.hpo.space import Space
 from podium.katib.read import at, number, one_of, required, whole_number
 from podium.records import Scalar
 
@@ -43,7 +46,7 @@ def from_text(parameter: Parameter, text: str) -> Scalar:
             if text not in by_text:
                 raise ValueError(f"one of {sorted(by_text)} is expected, but got {text!r}")
             return by_text[text]
-        case IntParameter() | NormalParameter(whole=True):
+        case IntParameter():
             return parameter.normalise(whole_number(text))
     return parameter.normalise(number(text))
 
@@ -54,17 +57,17 @@ def space_from_katib(parameters: list[Any], path: str) -> Space:
     Raises:
         ConfigError: with the path of the field that is unknown, absent, no number or contradicts another.
     """
-    named: list[tuple[str, Parameter]] = []
+    named: dict[str, AnyParameter] = {}
     for index, spec in enumerate(parameters):
         here = f"{path}[{index}]"
         name = required(spec.name, f"{here}.name")
-        if any(name == other for other, _ in named):
+        if name in named:
             raise ConfigError(f"{here}.name: parameter names must differ, but {name!r} is given twice")
-        named.append((name, _parameter(spec, here)))
-    return Space(tuple(named))
+        named[name] = _parameter(spec, here)
+    return Space(parameters=named)
 
 
-def _parameter(spec: Any, path: str) -> Parameter:
+def _parameter(spec: Any, path: str) -> AnyParameter:
     kind = one_of(spec.parameter_type, _TYPES, f"{path}.parameterType")
     here = f"{path}.feasibleSpace"
     feasible = required(spec.feasible_space, here)
@@ -81,14 +84,12 @@ def _parameter(spec: Any, path: str) -> Parameter:
             required(text, f"{here}.{name}")
         with at(f"{here}.{name}"):
             bounds[name] = read(text) if text else None
-    low, high, step = bounds["min"], bounds["max"], bounds["step"]
+    given = {"low": bounds["min"], "high": bounds["max"], "log": distribution in ("logUniform", "logNormal")}
+    if bounds["step"] is not None:
+        given["step"] = bounds["step"]
+    shape = "normal" if distribution in ("normal", "logNormal") else "uniform"
     with at(here), _in_words_of_katib():
-        log = distribution in ("logUniform", "logNormal")
-        if distribution in ("normal", "logNormal"):
-            return NormalParameter(low, high, log, step, whole=kind == "int")
-        if kind == "int":
-            return IntParameter(low, high, log, 1 if step is None else step)
-        return FloatParameter(low, high, log, step)
+        return (IntParameter if kind == "int" else FloatParameter)(**given, distribution=shape)
 
 
 @contextmanager
@@ -96,12 +97,13 @@ def _in_words_of_katib() -> Iterator[None]:
     """What a parameter calls low and high is min and max in the file that it was read from."""
     try:
         yield
-    except ConfigError as error:
+    except ValidationError as error:
         words = {"low": "min", "high": "max"}
-        raise ConfigError(re.sub(r"\b(low|high)\b", lambda match: words[match[0]], str(error))) from error
+        text = "; ".join(explain(error, root=None))
+        raise ConfigError(re.sub(r"\b(low|high)\b", lambda match: words[match[0]], text)) from error
 
 
-def _listed(kind: str, feasible: Any, distribution: str, path: str) -> Parameter:
+def _listed(kind: str, feasible: Any, distribution: str, path: str) -> AnyParameter:
     for name in ("min", "max", "step"):
         if getattr(feasible, name):
             raise ConfigError(f"{path}.{name}: a parameter of type {kind} has a list, and no min, max or step")
@@ -114,13 +116,13 @@ def _listed(kind: str, feasible: Any, distribution: str, path: str) -> Parameter
         raise ConfigError(f"{path}.list: must be given for a parameter of type {kind}")
     if kind == "categorical":
         with at(f"{path}.list"):
-            return CategoricalParameter(tuple(feasible.list))
+            return CategoricalParameter(choices=tuple(feasible.list))
     values: list[int | float] = []
     for index, text in enumerate(feasible.list):
         with at(f"{path}.list[{index}]"):
             values.append(_int_or_float(text))
     with at(f"{path}.list"):
-        return DiscreteParameter(tuple(values))
+        return DiscreteParameter(choices=tuple(values))
 
 
 def _int_or_float(text: str) -> int | float:
@@ -134,22 +136,22 @@ def space_to_katib(space: Space, path: str) -> list[Any]:
     Raises:
         ConfigError: two choices have the same text, or a parameter is conditional or of a kind unknown to Katib.
     """
-    if space.conditions:
+    if space.conditional:
         raise ConfigError(
-            f"{path}: Katib searches every parameter in every trial, but {space.conditions[0].name!r} is conditional; "
+            f"{path}: Katib searches every parameter in every trial, but {space.conditional[0]!r} is conditional; "
             "use the embedded engine, or leave out its condition (when)"
         )
     from kubeflow_katib_api import models
 
     specs = []
-    for index, (name, parameter) in enumerate(space.parameters):
+    for index, (name, parameter) in enumerate(space.parameters.items()):
         kind, feasible = _feasible(parameter, f"{path}[{index}]")
         space_model = models.V1beta1FeasibleSpace(**feasible)
         specs.append(models.V1beta1ParameterSpec(name=name, parameter_type=kind, feasible_space=space_model))
     return specs
 
 
-def _feasible(parameter: Parameter, path: str) -> tuple[str, dict[str, Any]]:
+def _feasible(parameter: AnyParameter, path: str) -> tuple[str, dict[str, Any]]:
     match parameter:
         case CategoricalParameter():
             texts = [to_text(choice) for choice in parameter.choices]
@@ -157,16 +159,14 @@ def _feasible(parameter: Parameter, path: str) -> tuple[str, dict[str, Any]]:
                 raise ConfigError(f"{path}: choices must differ as texts, but got {list(parameter.choices)}")
             return "categorical", {"list": texts}
         case DiscreteParameter():
-            return "discrete", {"list": [to_text(value) for value in parameter.values]}
-        case FloatParameter() | IntParameter() | NormalParameter():
-            kind = "int" if isinstance(parameter, IntParameter) or _is_whole(parameter) else "double"
-            distribution = _DISTRIBUTIONS[parameter.log + 2 * isinstance(parameter, NormalParameter)]
-            feasible = {"min": to_text(parameter.low), "max": to_text(parameter.high), "distribution": distribution}
-            if parameter.step is not None and not (parameter.log and isinstance(parameter, IntParameter)):
+            return "discrete", {"list": [to_text(value) for value in parameter.choices]}
+        case FloatParameter() | IntParameter():
+            normal = parameter.distribution == "normal"
+            feasible = {
+                "min": to_text(parameter.low),
+                "max": to_text(parameter.high),
+                "distribution": _DISTRIBUTIONS[parameter.log + 2 * normal],
+            }
+            if parameter.step is not None and (normal or not parameter.log):
                 feasible["step"] = to_text(parameter.step)
-            return kind, feasible
-    raise ConfigError(f"{path}: Katib does not know parameters such as {parameter!r}")
-
-
-def _is_whole(parameter: Parameter) -> bool:
-    return isinstance(parameter, NormalParameter) and parameter.whole
+            return "int" if isinstance(parameter, IntParameter) else "double", feasible

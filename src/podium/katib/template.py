@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from podium.errors import ConfigError
-from podium.hpo.algorithms import hint
+from podium.text import hint
 
 PLACEHOLDER = re.compile(r"\$\{trialParameters\.(.+?)\}")
 _METADATA = re.compile(r"\$\{trialSpec\.(.+?)\}")
@@ -23,6 +23,7 @@ _ONLY_PYTHON = re.compile(
     r"|[*+?}]\+"
     r"|\{,\d|\{(?:\d+,)?[1-9]\d{3}"
 )
+
 """Parts of a regular expression that Go's RE2 lacks or reads otherwise.
 
 Look-around, atomic and conditional groups, the flags a, L, u and x; back references, `\\Z` and characters by their code

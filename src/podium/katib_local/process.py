@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from podium.config.parameters import CategoricalParameter
 from podium.errors import ConfigError
-from podium.hpo.algorithms import hint
-from podium.hpo.space import CategoricalParameter
 from podium.katib.experiment import KatibExperiment
 from podium.katib.read import at, check_fields, required
 from podium.katib.template import TrialTemplate
 from podium.katib.trial import TRIAL_LABEL, field_reference, namespace_of, render, trial_labels
+from podium.text import hint
 
 TRIAL_NAME_VARIABLE = "KATIB_TRIAL_NAME"
 """What Katib's webhook adds to the environment of the primary container."""
@@ -166,7 +166,7 @@ def _check_choices(katib: KatibExperiment) -> None:
     """Check that every choice can be put into the template: one with a quote may not."""
     space = katib.experiment.space
     params = space.at([0.5] * len(space.parameters))
-    for name, parameter in space.parameters:
+    for name, parameter in space.parameters.items():
         for choice in parameter.choices if isinstance(parameter, CategoricalParameter) else ():
             with at(f"spec.parameters: choice {choice!r} of {name!r}"):
                 render(katib, 0, {**params, name: choice})

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter, IntParameter
 from podium.config.schema import PodiumConfig
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Columns, Row, Section, Table, Text
 from podium.display.charts import LOW_HEIGHT, Axis, Coordinate, Line, Mark, ParallelChart, Path, Plot, PlotChart, Tick
 from podium.errors import InputError
 from podium.hpo.experiment import Experiment
-from podium.hpo.space import CategoricalParameter, DiscreteParameter, IntParameter, Parameter, Space
+from podium.hpo.space import Space
 from podium.records import Scalar, StudyRecord, TrialRecord, TrialStatus
 from podium.report.inputs import ReportInputs
 
@@ -184,15 +185,15 @@ def slice_chart(study: StudyRecord, space: Space) -> PlotChart:
     """Score against each parameter, of the trials that have both; at least one trial has a score."""
     trials = _scored(study)
     up = Axis.over((trial.score for trial in trials if trial.score is not None), most=_TICKS)
-    plots = tuple(_slice(name, parameter, trials, up, study.best) for name, parameter in space.parameters)
+    plots = tuple(_slice(name, parameter, trials, up, study.best) for name, parameter in space.parameters.items())
     alt = (
         f"{numbers.metric_name(study.metric)} of the trials of {study.backbone} against "
-        f"{', '.join(numbers.field_name(name) for name, _ in space.parameters)}; the table of all trials has figures"
+        f"{', '.join(numbers.field_name(name) for name in space.parameters)}; the table of all trials has figures"
     )
     return PlotChart(alt, plots, _legend({mark.style for plot in plots for mark in plot.marks}, first="trial"))
 
 
-def _slice(name: str, parameter: Parameter, trials: Sequence[TrialRecord], up: Axis, best: int) -> Plot:
+def _slice(name: str, parameter: AnyParameter, trials: Sequence[TrialRecord], up: Axis, best: int) -> Plot:
     found = [trial for trial in trials if name in trial.params]
     number, across = parameter_axis(parameter, margin=0.5)
     marks = tuple(
@@ -209,8 +210,8 @@ def parallel_chart(study: StudyRecord, space: Space) -> ParallelChart:
     ranked = sorted(_scored(study), key=lambda trial: (trial.number == study.best, sign * (trial.score or 0.0)))
     kept = ranked[-_MOST_PATHS:]
     up = Axis.over(trial.score for trial in kept if trial.score is not None)
-    axes = [(name, *parameter_axis(parameter)) for name, parameter in space.parameters]
-    coordinates = [_coordinate(name, parameter) for name, parameter in space.parameters]
+    axes = [(name, *parameter_axis(parameter)) for name, parameter in space.parameters.items()]
+    coordinates = [_coordinate(name, parameter) for name, parameter in space.parameters.items()]
     ends = Axis(up.low, up.high)
     coordinates.append(Coordinate(numbers.metric_name(study.metric), ends, up.ticks[0].label, up.ticks[-1].label))
     paths = tuple(
@@ -228,7 +229,7 @@ def parallel_chart(study: StudyRecord, space: Space) -> ParallelChart:
     return ParallelChart(alt, tuple(coordinates), paths, legend)
 
 
-def _coordinate(name: str, parameter: Parameter) -> Coordinate:
+def _coordinate(name: str, parameter: AnyParameter) -> Coordinate:
     """An axis that is labelled at its ends and, for a few choices, between them."""
     _, axis = parameter_axis(parameter)
     choices = _choices(parameter)
@@ -239,7 +240,7 @@ def _coordinate(name: str, parameter: Parameter) -> Coordinate:
     )
 
 
-def parameter_axis(parameter: Parameter, margin: float = 0.0) -> tuple[Callable[[Scalar], float], Axis]:
+def parameter_axis(parameter: AnyParameter, margin: float = 0.0) -> tuple[Callable[[Scalar], float], Axis]:
     """What makes a number of a parameter's value, and the axis of these numbers with a few labelled ones.
 
     The choices of a categorical parameter are numbered; `margin` keeps them away from the ends of the axis.
@@ -256,9 +257,9 @@ def parameter_axis(parameter: Parameter, margin: float = 0.0) -> tuple[Callable[
     return float, Axis(low, high, tuple(Tick(value, _label(value)) for value in values[::every]), log)
 
 
-def _choices(parameter: Parameter) -> tuple[Scalar, ...]:
+def _choices(parameter: AnyParameter) -> tuple[Scalar, ...]:
     match parameter:
-        case CategoricalParameter(choices=values) | DiscreteParameter(values=values):
+        case CategoricalParameter(choices=values) | DiscreteParameter(choices=values):
             return values
     return ()
 

@@ -362,10 +362,9 @@ def _number(ledger: TrialLedger, name: str, numbered: Any) -> int:
 
 
 def json_space(text: str) -> Any:
-    from podium.config.search import ParameterConfig
     from podium.hpo.space import Space
 
-    return Space.from_config({name: ParameterConfig(**value) for name, value in json.loads(text).items()})
+    return Space(parameters=json.loads(text))
 
 
 def has(manifest: Manifest, *types: str) -> bool:

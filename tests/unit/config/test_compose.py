@@ -189,12 +189,15 @@ def test_whole_numbers_that_arrive_as_floats_are_the_same_config(composed: Compo
 
 
 def test_a_config_survives_json(composed: Compose) -> None:
-    config = composed("hpo.algorithm.settings.n=3").config
+    config = composed("hpo.algorithm.name=tpe", "hpo.algorithm.settings.n_startup_trials=3").config
     assert PodiumConfig.model_validate_json(config.model_dump_json()) == config
 
 
+TPE = ("hpo.algorithm.name=tpe", "hpo.algorithm.settings.n_startup_trials=3")
+
+
 def test_origins_name_every_leaf(composed: Compose) -> None:
-    result = composed("hpo.max_trials=20", "backbones.mine={path: org/x}", "hpo.algorithm.settings.n=3")
+    result = composed("hpo.max_trials=20", "backbones.mine={path: org/x}", *TPE)
     assert set(result.origins) == {".".join(path) for path, _ in leaves(result.config)}
     some = {
         "seed": "schema default",
@@ -205,7 +208,7 @@ def test_origins_name_every_leaf(composed: Compose) -> None:
         "hpo.space.dropout.high": "hpo/classification.yaml",
         "hpo.space.dropout.step": "schema default",
         "hpo.max_trials": "command line",
-        "hpo.algorithm.settings.n": "command line",
+        "hpo.algorithm.settings.n_startup_trials": "command line",
         "backbones.mine.path": "command line",
         "backbones.mine.revision": "schema default",
         "backbones.minilm.path": "model/minilm.yaml",

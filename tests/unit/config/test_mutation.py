@@ -10,8 +10,9 @@ import pytest
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from podium.config.fields import FieldPath, child_of, node_at
+from podium.config.fields import FieldPath, OneOf, child_of, node_at
 from podium.config.schema import PodiumConfig
+from podium.config.section import Section
 from podium.keys import Key, NotKeyed, canonical_json, keyed
 from podium.tasks.base import Option
 from podium.tasks.text_classification import TextClassification
@@ -56,7 +57,7 @@ TEXTS = {
     "store": "/store",
     "dataset": {"name": "x", "path": "/x", "task": "text-classification"},
     "backbones": {"tiny": {"path": "/tiny"}},
-    "hpo": {"space": SPACE, "metric": "", "algorithm": {"settings": {"n": 3}}},
+    "hpo": {"space": SPACE, "metric": "", "algorithm": {"name": "tpe", "settings": {"n_startup_trials": 3}}},
     "selection": {"promotion": {"force": False, "reason": "why"}},
     "cluster": {
         "image": "podium:1",
@@ -74,14 +75,27 @@ TAGS = {
 }
 
 
+SEARCHES = (
+    {"algorithm": {"name": "bayesianoptimization"}, "early_stopping": {"name": "median"}},
+    {"algorithm": {"name": "cmaes"}, "early_stopping": {"name": "medianstop"}},
+    {"algorithm": {"name": "hyperband", "settings": {"resource_name": "epochs", "r_l": 9}}},
+    {"algorithm": {"name": "random"}},
+)
+BASES = (TEXTS, TAGS, *({**TEXTS, "hpo": {"space": SPACE, **search}} for search in SEARCHES))
+
+
 def declared(node: Any = PodiumConfig, path: FieldPath = ()) -> Iterator[tuple[FieldPath, FieldInfo]]:
     """Every field of every section with its declaration, those that hold sections included."""
     if isinstance(node, dict):
         yield from declared(node["*"], (*path, "*"))
-    elif isinstance(node, type):
-        for name, field in node.model_fields.items():
+    for section in sections_of(node):
+        for name, field in section.model_fields.items():
             yield (*path, name), field
-            yield from declared(child_of(node, name), (*path, name))
+            yield from declared(child_of(section, name), (*path, name))
+
+
+def sections_of(node: Any) -> tuple[type[Section], ...]:
+    return node.sections if isinstance(node, OneOf) else (node,) if isinstance(node, type) else ()
 
 
 FIELDS = dict(declared())
@@ -98,6 +112,7 @@ CONSTANTS += (
     "500m",
     "ner",
     "text-classification",
+    "sobol",
 )
 
 
@@ -137,7 +152,7 @@ def places(tree: Any, path: FieldPath) -> Iterator[FieldPath]:
     if not path:
         yield ()
         return
-    for name in tree if path[0] == "*" else path[:1]:
+    for name in tree if path[0] == "*" else [name for name in path[:1] if name in tree]:
         yield from ((name, *rest) for rest in places(tree[name], path[1:]))
 
 
@@ -149,7 +164,7 @@ def at(tree: Any, path: FieldPath) -> Any:
 
 def mutations(path: FieldPath) -> Iterator[tuple[PodiumConfig, PodiumConfig]]:
     """Pairs of valid configs that differ in one place that `path` stands for."""
-    for base in (TEXTS, TAGS):
+    for base in BASES:
         before = PodiumConfig.model_validate(base)
         tree = before.model_dump()
         tree["hpo"]["metric"] = ""
@@ -180,10 +195,11 @@ def test_a_field_changes_the_key_unless_it_is_excluded(path: FieldPath) -> None:
 
 @pytest.mark.parametrize("path", FIELDS, ids=".".join)
 def test_a_section_leaves_out_exactly_its_marked_fields(path: FieldPath) -> None:
-    section = node_at(path[:-1])
-    assert isinstance(section, type)
-    value = section.model_construct(**dict.fromkeys(section.model_fields, 1))
-    assert (path[-1] in keyed(value)) == (not marks(FIELDS[path]))
+    holding = [section for section in sections_of(node_at(path[:-1])) if path[-1] in section.model_fields]
+    assert holding
+    for section in holding:
+        value = section.model_construct(**dict.fromkeys(section.model_fields, 1))
+        assert (path[-1] in keyed(value)) == (not marks(FIELDS[path]))
 
 
 def test_the_excluded_fields_are_frozen() -> None:
@@ -211,5 +227,5 @@ def test_a_value_written_in_another_type_is_the_same_key() -> None:
     tree["training"]["epochs"] = 2
     tree["hpo"]["space"]["batch_size"]["choices"] = [8.0, 16.0]
     tree["hpo"]["space"]["max_length"]["low"] = 16
-    tree["hpo"]["algorithm"]["settings"]["n"] = 3.0
+    tree["hpo"]["algorithm"]["settings"]["n_startup_trials"] = 3.0
     assert not changes_key(before, PodiumConfig.model_validate(tree))

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from podium.config.parameters import FloatParameter
 from podium.config.schema import PodiumConfig
-from podium.config.search import AlgorithmConfig, HpoConfig, ParameterConfig
+from podium.config.search import HpoConfig
 
 LEARNING_RATE = {"type": "float", "low": 1e-5, "high": 1e-3, "log": True}
 
@@ -51,9 +52,8 @@ def test_conditions_take_the_type_of_the_field_they_name() -> None:
 
 
 def test_whole_settings_are_integers_however_they_were_written() -> None:
-    settings = AlgorithmConfig(settings={"a": 10.0, "b": 10, "c": 1.5, "d": True, "e": "10.0"}).settings
-    assert settings == {"a": 10, "b": 10, "c": 1.5, "d": True, "e": "10.0"}
-    assert [type(value) for value in settings.values()] == [int, int, float, bool, str]
+    settings = build(hpo={"algorithm": {"name": "tpe", "settings": {"n_startup_trials": 10.0}}}).hpo.algorithm.settings
+    assert type(settings.n_startup_trials) is int
 
 
 def test_validating_a_config_twice_changes_nothing() -> None:
@@ -143,7 +143,7 @@ def test_contradictions_between_sections_are_all_listed() -> None:
 
 
 def test_epochs_of_trials_have_one_source() -> None:
-    epochs = ParameterConfig(type="float", low=1, high=2)
+    epochs = FloatParameter(low=1, high=2)
     HpoConfig(space={"epochs": epochs})
     with pytest.raises(ValidationError, match="leave out one"):
         HpoConfig(space={"epochs": epochs}, epochs=1.0)

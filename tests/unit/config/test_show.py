@@ -15,7 +15,7 @@ def test_one_aligned_line_per_leaf(composed: Callable[..., Composed]) -> None:
     assert by_key["dataset.query"].split()[1] == "null"
     assert by_key["dataset.deduplicate"].split()[1] == "true"
     assert "[8, 16, 32]" in by_key["hpo.space.batch_size.choices"]
-    assert by_key["hpo.algorithm.settings"].split()[1] == "{}"
+    assert by_key["hpo.space.dropout.when"].split()[1] == "{}"
     assert by_key["seed"].index("schema default") == by_key["hpo.max_trials"].index("command line")
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from podium.config.algorithms import Algorithm, algorithm_named
 from podium.errors import InputError, OutOfMemory, StudyFailed
 from podium.hpo.engines.base import Engine, TrialFunction
-from podium.hpo.experiment import Algorithm, Objective
+from podium.hpo.experiment import Objective
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import best_trial, run_study
 from podium.records import TrialRecord
@@ -129,7 +130,9 @@ class EngineContract(ABC):
         self, ledger: TrialLedger, tmp_path: Path, direction: Any, goal: float, score: float
     ) -> None:
         trial = Trial(tmp_path / "executed", scores={3: score})
-        aim = experiment(max_trials=50, parallel_trials=1, objective=Objective("score", direction, goal))
+        aim = experiment(
+            max_trials=50, parallel_trials=1, objective=Objective(metric="score", direction=direction, goal=goal)
+        )
         trials = run_study(aim, ledger, self.engine(trial, tmp_path))
         assert [record.number for record in trials] == [0, 1, 2, 3]
         assert best_trial(trials, direction).number == 3
@@ -167,7 +170,7 @@ class EngineContract(ABC):
         assert seen == list(trials)
         assert set(trial.executions().values()) == {1}
 
-    @pytest.mark.parametrize("algorithm", [Algorithm("random"), Algorithm("tpe", {"n_startup_trials": 2})])
+    @pytest.mark.parametrize("algorithm", [algorithm_named("random"), algorithm_named("tpe", {"n_startup_trials": 2})])
     def test_a_larger_budget_continues_the_study(
         self, ledger: TrialLedger, trial: Trial, tmp_path: Path, algorithm: Algorithm
     ) -> None:

@@ -14,30 +14,36 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from podium.config.search import ParameterConfig
+from podium.config.algorithms import algorithm_named
+from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.errors import KilledFromOutside
 from podium.hpo.engines.base import TrialResult
-from podium.hpo.experiment import Algorithm, Experiment, Objective
+from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.space import Space
 from podium.store.store import ArtifactStore
 
-SPACE = Space.from_config(
-    {
-        "learning_rate": ParameterConfig(type="float", low=1e-5, high=1e-1, log=True),
-        "warmup_ratio": ParameterConfig(type="float", low=0.0, high=0.5, step=0.1),
-        "epochs": ParameterConfig(type="int", low=1, high=8),
-        "batch_size": ParameterConfig(type="categorical", choices=(8, 16, 32)),
+SPACE = Space(
+    parameters={
+        "learning_rate": FloatParameter(low=1e-5, high=1e-1, log=True),
+        "warmup_ratio": FloatParameter(low=0.0, high=0.5, step=0.1),
+        "epochs": IntParameter(low=1, high=8),
+        "batch_size": CategoricalParameter(choices=(8, 16, 32)),
     }
 )
+
+
+def where(name: str, **when: tuple[Any, ...]) -> Space:
+    """The space with a condition on one parameter."""
+    return Space(parameters={**SPACE.parameters, name: SPACE.parameters[name].model_copy(update={"when": when})})
 
 
 def experiment(**changes: Any) -> Experiment:
     values: dict[str, Any] = {
         "name": "synthetic",
         "space": SPACE,
-        "objective": Objective("score"),
-        "algorithm": Algorithm("random"),
+        "objective": Objective(metric="score"),
+        "algorithm": algorithm_named("random"),
         "max_trials": 6,
         "parallel_trials": 2,
         "max_failed_trials": 2,

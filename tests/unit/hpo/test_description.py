@@ -7,44 +7,56 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from podium.config.algorithms import algorithm_named, stopping_named
 from podium.errors import InputError
-from podium.hpo.algorithms import Algorithm, EarlyStopping
 from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Objective
-from podium.hpo.space import Condition, Space
+from podium.hpo.space import Space
 from podium.hpo.study import run_study
 from podium.records import TrialRecord
 
-from .support import SPACE, InlinePool, Trial, experiment, file_ledger
+from .support import InlinePool, Trial, experiment, file_ledger, where
 from .test_space import spaces
 
 
 @given(space=spaces)
 def test_every_space_reads_back_equal(space: Space) -> None:
-    description = StudyDescription(experiment(space=space), StudyAbout(backbone="tiny", family="f" * 64))
+    description = StudyDescription(
+        experiment=experiment(space=space), about=StudyAbout(backbone="tiny", family="f" * 64)
+    )
     read = StudyDescription.from_json(description.to_json())
     assert read == description
     assert [type(value) for value in _choices(read)] == [type(value) for value in _choices(description)]
 
 
 def _choices(description: StudyDescription) -> list[Any]:
-    return [value for _, item in description.experiment.space.parameters for value in getattr(item, "choices", ())]
+    return [
+        value for _, item in description.experiment.space.parameters.items() for value in getattr(item, "choices", ())
+    ]
 
 
 def test_everything_else_reads_back_equal() -> None:
     aim = experiment(
-        space=Space(SPACE.parameters, (Condition("warmup_ratio", "batch_size", (8, 32)),)),
-        objective=Objective("loss", "minimize", 0.1, ("accuracy",), {"accuracy": "latest"}),
-        algorithm=Algorithm("tpe", {"n_startup_trials": 3, "multivariate": True}),
-        early_stopping=EarlyStopping("median", {"start_step": 2}),
+        space=where("warmup_ratio", batch_size=(8, 32)),
+        objective=Objective(
+            metric="loss",
+            direction="minimize",
+            goal=0.1,
+            additional_metrics=("accuracy",),
+            strategies={"accuracy": "latest"},
+        ),
+        algorithm=algorithm_named("tpe", {"n_startup_trials": 3, "multivariate": True}),
+        early_stopping=stopping_named("median", {"start_step": 2}),
     )
     about = StudyAbout(engine="katib", source="e.yaml", katib={"kind": "Experiment"})
-    assert StudyDescription.from_json(StudyDescription(aim, about).to_json()) == StudyDescription(aim, about)
+    assert StudyDescription.from_json(StudyDescription(experiment=aim, about=about).to_json()) == StudyDescription(
+        experiment=aim, about=about
+    )
 
 
 def without(name: str) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(StudyDescription(experiment()).to_json())
+    body: dict[str, Any] = json.loads(StudyDescription(experiment=experiment()).to_json())
     del body["experiment"][name]
     return body
 
@@ -54,11 +66,14 @@ def without(name: str) -> dict[str, Any]:
     [
         ("{", "damaged"),
         ("[]", "damaged"),
-        ('{"schema_version": 2}', "schema_version must be 1, but got 2"),
-        (json.dumps(without("space")), "KeyError: 'space'"),
+        ('{"schema_version": 1}', "schema_version must be 2, but got 1"),
+        (json.dumps(without("space")), "experiment.space must be given"),
         (json.dumps(without("seed")), "seed"),
-        (StudyDescription(experiment()).to_json().replace('"kind": "int"', '"kind": "complex"'), "complex"),
-        (StudyDescription(experiment()).to_json().replace('"max_trials": 6', '"max_trials": 0'), "max_trials >= 1"),
+        (StudyDescription(experiment=experiment()).to_json().replace('"type": "int"', '"type": "complex"'), "complex"),
+        (
+            StudyDescription(experiment=experiment()).to_json().replace('"max_trials": 6', '"max_trials": 0'),
+            "experiment.max_trials must be greater than 0, but got 0",
+        ),
     ],
 )
 def test_what_describes_no_study_is_refused(text: str, message: str) -> None:
@@ -76,7 +91,7 @@ def test_a_study_describes_itself_before_its_first_trial_and_again_when_it_is_ex
         seen.append(ledger.description())
 
     run_study(experiment(max_trials=2), ledger, engine, on_trial, about)
-    assert set(seen) == {StudyDescription(experiment(max_trials=2), about).to_json()}
+    assert set(seen) == {StudyDescription(experiment=experiment(max_trials=2), about=about).to_json()}
     run_study(experiment(max_trials=3), ledger, engine, about=about)
-    assert ledger.description() == StudyDescription(experiment(max_trials=3), about).to_json()
+    assert ledger.description() == StudyDescription(experiment=experiment(max_trials=3), about=about).to_json()
     assert len(ledger.trials()) == 3

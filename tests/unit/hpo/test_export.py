@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from podium.errors import InputError
-from podium.hpo.description import StudyAbout, experiment_from_json
+from podium.hpo.description import StudyAbout
+from podium.hpo.experiment import Experiment
 from podium.hpo.export import export_study
 from podium.katib.experiment import from_katib, to_katib
 from podium.records import TrialRecord
@@ -52,7 +53,7 @@ def test_parquet_keeps_types_and_takes_choices_of_several_types() -> None:
 
 def test_json_holds_whole_records() -> None:
     body = json.loads(export_study(study(*TRIALS), "json"))
-    assert experiment_from_json(body["experiment"]) == experiment()
+    assert Experiment.model_validate(body["experiment"]) == experiment()
     assert tuple(TrialRecord.model_validate(item) for item in body["trials"]) == TRIALS
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from podium.hpo.algorithms import ALGORITHMS, Algorithm
+from podium.config.algorithms import ALGORITHM_SETTINGS, algorithm_named
+from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.hpo.space import Params, Space
 from podium.hpo.study import run_study
 
@@ -24,12 +24,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "bayesianoptimization": {"n_initial_points": 3},
     "hyperband": {"resource_name": "epochs", "r_l": 4, "eta": 2},
 }
-SPACE = Space.of(
-    {
-        "learning_rate": FloatParameter(0.0, 0.1, step=0.01),
-        "warmup_ratio": FloatParameter(0.0, 0.5, step=0.1),
-        "epochs": IntParameter(1, 4),
-        "batch_size": CategoricalParameter((8, 16, 32)),
+SPACE = Space(
+    parameters={
+        "learning_rate": FloatParameter(low=0.0, high=0.1, step=0.01),
+        "warmup_ratio": FloatParameter(low=0.0, high=0.5, step=0.1),
+        "epochs": IntParameter(low=1, high=4),
+        "batch_size": CategoricalParameter(choices=(8, 16, 32)),
     }
 )
 SMALL, LARGE = 5, 9
@@ -38,8 +38,8 @@ SMALL, LARGE = 5, 9
 def aim(algorithm: str, max_trials: int, goal: float | None = None) -> Experiment:
     return experiment(
         space=SPACE,
-        algorithm=Algorithm(algorithm, SETTINGS.get(algorithm, {})),
-        objective=Objective("score", goal=goal),
+        algorithm=algorithm_named(algorithm, SETTINGS.get(algorithm, {})),
+        objective=Objective(metric="score", goal=goal),
         max_trials=max_trials,
         parallel_trials=1,
     )
@@ -51,7 +51,7 @@ def run(asked: Experiment, ledger: TrialLedger, place: Path, scores: dict[int, f
     return [record.params for record in trials]
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHM_SETTINGS)
 def test_an_extended_study_has_the_trials_of_one_that_was_as_long_from_the_start(
     algorithm: str, tmp_path: Path
 ) -> None:
@@ -62,7 +62,7 @@ def test_an_extended_study_has_the_trials_of_one_that_was_as_long_from_the_start
     assert extended == run(aim(algorithm, LARGE), file_ledger(tmp_path / "b"), tmp_path)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHM_SETTINGS)
 def test_a_study_that_reached_its_goal_goes_on_when_the_goal_is_raised(algorithm: str, tmp_path: Path) -> None:
     ledger, scores = file_ledger(tmp_path / "a"), {3: 7.0}
     assert len(run(aim(algorithm, LARGE, goal=7.0), ledger, tmp_path, scores)) == 4
@@ -70,7 +70,7 @@ def test_a_study_that_reached_its_goal_goes_on_when_the_goal_is_raised(algorithm
     assert len(run(aim(algorithm, LARGE, goal=8.0), ledger, tmp_path, scores)) == LARGE
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHM_SETTINGS)
 def test_a_killed_study_ends_as_one_that_was_not(algorithm: str, tmp_path: Path) -> None:
     undisturbed = file_ledger(tmp_path / "a")
     run(aim(algorithm, LARGE), undisturbed, tmp_path)

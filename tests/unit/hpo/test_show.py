@@ -10,12 +10,11 @@ from podium.errors import StudyFailed
 from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.experiment import Objective
 from podium.hpo.show import best_facts, best_text, importance_text, span, studies_table, study_text
-from podium.hpo.space import Condition, Space
 from podium.hpo.studies import Study
 from podium.records import Observed, TrialRecord
 
 from .conformance import PARAMS
-from .support import SPACE, experiment
+from .support import experiment, where
 
 WHEN = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 
@@ -34,7 +33,12 @@ TRIALS = (trial(0, 0.25), FOLDED, trial(2, status="failed"), trial(3, 0.9, "prun
 
 
 def study(*trials: TrialRecord, about: StudyAbout | None = None, key: str = "ab" * 32, **changes: Any) -> Study:
-    return Study(key, "main", StudyDescription(experiment(**changes), about or StudyAbout(backbone="tiny")), trials)
+    return Study(
+        key,
+        "main",
+        StudyDescription(experiment=experiment(**changes), about=about or StudyAbout(backbone="tiny")),
+        trials,
+    )
 
 
 def test_the_table_has_one_line_for_every_study() -> None:
@@ -54,7 +58,7 @@ def test_the_table_has_one_line_for_every_study() -> None:
     [("maximize", 5.0, ["1", "0", "2", "3", "4"]), ("minimize", -5.0, ["0", "1", "2", "3", "4"])],
 )
 def test_one_study_ranks_its_trials_in_its_direction(direction: Any, goal: float, order: list[str]) -> None:
-    found = study(*TRIALS, objective=Objective("score", direction, goal))
+    found = study(*TRIALS, objective=Objective(metric="score", direction=direction, goal=goal))
     assert "1 pruned, 1 cut off\n" in study_text(found)
     text = study_text(replace(found, owners=("process 7 on here",)))
     assert "state      running: 4 of 6 trials ended, 2 succeeded, 1 failed, 1 pruned, 1 running" in text
@@ -65,7 +69,7 @@ def test_one_study_ranks_its_trials_in_its_direction(direction: Any, goal: float
 
 
 def test_one_study_says_what_it_searches() -> None:
-    text = study_text(study(space=Space(SPACE.parameters, (Condition("epochs", "batch_size", (8, 16)),))))
+    text = study_text(study(space=where("epochs", batch_size=(8, 16))))
     searched = [line.split(maxsplit=1) for line in text.split("SEARCHED\n")[1].splitlines()[:4]]
     assert searched == [
         ["batch_size", "8 | 16 | 32"],

@@ -3,23 +3,15 @@ from __future__ import annotations
 import json
 import math
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.config.search import ParameterConfig
+from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter, Parameter
 from podium.errors import ConfigError
-from podium.hpo.space import (
-    CategoricalParameter,
-    Condition,
-    DiscreteParameter,
-    FloatParameter,
-    IntParameter,
-    NormalParameter,
-    Parameter,
-    Space,
-)
+from podium.hpo.space import Space
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
@@ -28,28 +20,30 @@ finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 def float_parameters(draw: st.DrawFn) -> FloatParameter:
     low, high = sorted((draw(finite), draw(finite)))
     if low > 0 and draw(st.booleans()):
-        return FloatParameter(low, high, log=True)
+        return FloatParameter(low=low, high=high, log=True)
     step = draw(st.none() | st.sampled_from([0.05, 0.1, 0.25, 1.0, 3.0]))
     if step is None:
-        return FloatParameter(low, high)
+        return FloatParameter(low=low, high=high)
     base = draw(st.integers(-100, 100)) / 20
-    return FloatParameter(base, base + draw(st.integers(0, 200)) / 20, step=step)
+    return FloatParameter(low=base, high=base + draw(st.integers(0, 200)) / 20, step=step)
 
 
 @st.composite
 def int_parameters(draw: st.DrawFn) -> IntParameter:
     low, high = sorted((draw(st.integers(-1000, 1000)), draw(st.integers(-1000, 1000))))
     if low > 0 and draw(st.booleans()):
-        return IntParameter(low, high, log=True)
-    return IntParameter(low, high, step=draw(st.integers(1, 50)))
+        return IntParameter(low=low, high=high, log=True)
+    return IntParameter(low=low, high=high, step=draw(st.integers(1, 50)))
 
 
 scalars = st.booleans() | st.integers(-5, 5) | st.sampled_from([0.5, 1.5]) | st.text(max_size=3)
 categorical_parameters = st.lists(scalars, min_size=1, unique_by=lambda value: (type(value), value)).map(
-    lambda choices: CategoricalParameter(tuple(choices))
+    lambda choices: CategoricalParameter(choices=tuple(choices))
 )
 parameters = float_parameters() | int_parameters() | categorical_parameters
-spaces = st.dictionaries(st.text(min_size=1, max_size=5), parameters, min_size=1, max_size=4).map(Space.of)
+spaces = st.dictionaries(st.text(min_size=1, max_size=5), parameters, min_size=1, max_size=4).map(
+    lambda found: Space(parameters=found)
+)
 
 
 def inside(parameter: Parameter, share: float) -> bool | int | float | str:
@@ -69,7 +63,7 @@ def inside(parameter: Parameter, share: float) -> bool | int | float | str:
 
 @given(space=spaces, share=st.floats(0, 1))
 def test_values_inside_are_taken_and_have_one_form(space: Space, share: float) -> None:
-    params = {name: inside(parameter, share) for name, parameter in space.parameters}
+    params = {name: inside(parameter, share) for name, parameter in space.parameters.items()}
     normal = space.normalise(params)
     assert list(normal) == sorted(params)
     for name, value in params.items():
@@ -98,11 +92,11 @@ def test_a_grid_ends_at_its_last_point_within_the_range(parameter: FloatParamete
 
 
 def test_values_take_the_declared_type() -> None:
-    space = Space.from_config(
-        {
-            "epochs": ParameterConfig(type="int", low=1, high=8),
-            "rate": ParameterConfig(type="float", low=0, high=1, step=0.1),
-            "size": ParameterConfig(type="categorical", choices=(8, 16)),
+    space = Space(
+        parameters={
+            "epochs": IntParameter(low=1, high=8),
+            "rate": FloatParameter(low=0, high=1, step=0.1),
+            "size": CategoricalParameter(choices=(8, 16)),
         }
     )
     params = space.normalise({"size": 8.0, "rate": 0.1 + 0.2, "epochs": 4.0})
@@ -111,36 +105,35 @@ def test_values_take_the_declared_type() -> None:
 
 
 def test_true_is_not_one() -> None:
-    assert CategoricalParameter((True, 1)).normalise(1.0) == 1
-    assert CategoricalParameter((1, True)).normalise(True) is True
+    assert CategoricalParameter(choices=(True, 1)).normalise(1.0) == 1
+    assert CategoricalParameter(choices=(1, True)).normalise(True) is True
     with pytest.raises(ValueError, match=r"one of \[1, 2\] is expected, but got True"):
-        CategoricalParameter((1, 2)).normalise(True)
+        CategoricalParameter(choices=(1, 2)).normalise(True)
     with pytest.raises(ValueError, match="whole number is expected, but got True"):
-        IntParameter(0, 2).normalise(True)
+        IntParameter(low=0, high=2).normalise(True)
 
 
 def test_order_of_description_does_not_matter() -> None:
-    a, b = IntParameter(1, 2), FloatParameter(0.0, 1.0)
-    assert Space.of({"a": a, "b": b}) == Space.of({"b": b, "a": a})
+    a, b = IntParameter(low=1, high=2), FloatParameter(low=0.0, high=1.0)
+    assert Space(parameters={"a": a, "b": b}) == Space(parameters={"b": b, "a": a})
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FloatParameter(2.0, 1.0), "low <= high must hold, but got low=2.0, high=1.0"),
-        (lambda: IntParameter(3, 1), "low <= high must hold, but got low=3, high=1"),
-        (lambda: FloatParameter(0.0, 1.0, log=True), "low > 0 must hold on a log scale, but got low=0.0"),
-        (lambda: FloatParameter(0.1, 1.0, log=True, step=0.1), "a log scale has no step, but got step=0.1"),
-        (lambda: FloatParameter(0.0, 1.0, step=-0.1), "step > 0 must hold, but got step=-0.1"),
-        (lambda: FloatParameter(0.0, math.inf), "must be finite, but got low=0.0, high=inf"),
-        (lambda: CategoricalParameter(()), "at least one choice"),
-        (lambda: CategoricalParameter((1, 1.0)), "1.0 is listed twice"),
-        (lambda: Space(()), "at least one parameter"),
-        (lambda: Space((("a", IntParameter(1, 2)), ("a", IntParameter(1, 2)))), "names must differ"),
+        (lambda: FloatParameter(low=2.0, high=1.0), "low <= high must hold, but got low=2.0, high=1.0"),
+        (lambda: IntParameter(low=3, high=1), "low <= high must hold, but got low=3, high=1"),
+        (lambda: FloatParameter(low=0.0, high=1.0, log=True), "low > 0 must hold on a log scale, but got low=0.0"),
+        (lambda: FloatParameter(low=0.1, high=1.0, log=True, step=0.1), "a log scale has no step, but got step=0.1"),
+        (lambda: FloatParameter(low=0.0, high=1.0, step=-0.1), "step\n.*greater than 0"),
+        (lambda: FloatParameter(low=0.0, high=math.inf), "high\n.*finite number"),
+        (lambda: CategoricalParameter(choices=()), "at least one value"),
+        (lambda: CategoricalParameter(choices=(1, 1.0)), "1.0 is listed twice"),
+        (lambda: Space(parameters={}), "at least one parameter"),
     ],
 )
 def test_contradictions_are_refused(make: object, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
 
 
@@ -156,7 +149,9 @@ def test_contradictions_are_refused(make: object, message: str) -> None:
     ],
 )
 def test_params_of_another_space_are_refused(params: dict[str, int | float | str], message: str) -> None:
-    space = Space.of({"a": IntParameter(1, 3, step=2), "b": FloatParameter(0.0, 1.0, step=0.1)})
+    space = Space(
+        parameters={"a": IntParameter(low=1, high=3, step=2), "b": FloatParameter(low=0.0, high=1.0, step=0.1)}
+    )
     with pytest.raises(ConfigError, match=message):
         space.normalise(params)
 
@@ -182,10 +177,10 @@ def test_the_unit_interval_maps_onto_the_values_and_back(parameter: Parameter, s
 @pytest.mark.parametrize(
     "parameter",
     [
-        NormalParameter(1e-4, 1e-1, log=True),
-        NormalParameter(8, 64, step=8, whole=True),
-        DiscreteParameter((0.5, 8, 0)),
-        IntParameter(1, 64, log=True),
+        FloatParameter(low=1e-4, high=1e-1, log=True, distribution="normal"),
+        IntParameter(low=8, high=64, step=8, distribution="normal"),
+        DiscreteParameter(choices=(0.5, 8, 0)),
+        IntParameter(low=1, high=64, log=True),
     ],
 )
 def test_quantiles_rise_and_lie_inside(parameter: Parameter) -> None:
@@ -198,18 +193,13 @@ def test_quantiles_rise_and_lie_inside(parameter: Parameter) -> None:
         assert (values[0], values[-1]) == pytest.approx(ends, rel=1e-9)
 
 
-CONDITIONAL = Space.of(
-    {
-        "kind": CategoricalParameter(("sgd", "adam", 1)),
-        "nesterov": CategoricalParameter((True, False)),
-        "momentum": FloatParameter(0.0, 1.0),
-        "beta": FloatParameter(0.5, 1.0),
+CONDITIONAL = Space(
+    parameters={
+        "kind": CategoricalParameter(choices=("sgd", "adam", 1)),
+        "nesterov": CategoricalParameter(choices=(True, False), when={"kind": ("sgd",)}),
+        "momentum": FloatParameter(low=0.0, high=1.0, when={"nesterov": (True,)}),
+        "beta": FloatParameter(low=0.5, high=1.0, when={"kind": ("adam", 1.0)}),
     },
-    [
-        Condition("nesterov", "kind", ("sgd",)),
-        Condition("momentum", "nesterov", (True,)),
-        Condition("beta", "kind", ("adam", 1.0)),
-    ],
 )
 
 
@@ -234,28 +224,28 @@ def test_a_trial_has_exactly_the_active_parameters(params: dict[str, bool | int 
 
 
 def test_conditions_are_read_from_the_config() -> None:
-    space = Space.from_config(
-        {
-            "epochs": ParameterConfig(type="int", low=1, high=8, when={"batch_size": (8.0, 16)}),
-            "batch_size": ParameterConfig(type="categorical", choices=(8, 16, 32)),
+    space = Space(
+        parameters={
+            "epochs": IntParameter(low=1, high=8, when={"batch_size": (8.0, 16)}),
+            "batch_size": CategoricalParameter(choices=(8, 16, 32)),
         }
     )
-    assert space.conditions == (Condition("epochs", "batch_size", (8, 16)),)
-    assert [type(value) for value in space.conditions[0].values] == [int, int]
+    assert space.conditional == ("epochs",)
+    assert space.parameters["epochs"].when == {"batch_size": (8, 16)}
+    assert [type(value) for value in space.parameters["epochs"].when["batch_size"]] == [int, int]
     assert space.parents_first == ("batch_size", "epochs")
 
 
 @pytest.mark.parametrize(
     ("conditions", "message"),
     [
-        ([Condition("a", "c", (1,))], r"condition of 'a' on 'c': both must be parameters .*, but 'c' is none"),
-        ([Condition("a", "b", (5,))], "condition of 'a' on 'b': low <= value <= high must hold, but got 5"),
-        ([Condition("a", "b", ())], "condition of 'a' on 'b': at least one value must be listed"),
-        ([Condition("a", "b", (1,)), Condition("a", "b", (2,))], "it must be given once; list all values in one"),
-        ([Condition("a", "a", (1,))], "must not depend on each other, but got 'a' <- 'a'"),
-        ([Condition("a", "b", (1,)), Condition("b", "a", (1,))], "must not depend on each other, but got"),
+        ({"a": {"c": (1,)}}, r"a.when.c: 'c' must be a parameter of the space, \['a', 'b'\]"),
+        ({"a": {"b": (5,)}}, "a.when.b: low <= value <= high must hold, but got 5"),
+        ({"a": {"b": ()}}, "a.when.b: at least one value must be listed"),
+        ({"a": {"a": (1,)}}, "must not depend on each other, but got 'a' <- 'a'"),
+        ({"a": {"b": (1,)}, "b": {"a": (1,)}}, "must not depend on each other, but got"),
     ],
 )
-def test_conditions_that_cannot_hold_are_refused(conditions: list[Condition], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Space.of({"a": IntParameter(1, 2), "b": IntParameter(1, 2)}, conditions)
+def test_conditions_that_cannot_hold_are_refused(conditions: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Space(parameters={name: IntParameter(low=1, high=2, when=conditions.get(name, {})) for name in "ab"})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.hpo.algorithms import EarlyStopping
+from podium.config.algorithms import stopping_named
 from podium.hpo.experiment import Objective
 from podium.hpo.stopping import Stopper
 from podium.records import Report, StoppingRule, TrialRecord
@@ -17,7 +17,11 @@ from .support import experiment
 
 
 def stopper(name: str, direction: Any = "maximize", **settings: int) -> Stopper:
-    return Stopper(experiment(early_stopping=EarlyStopping(name, settings), objective=Objective("score", direction)))
+    return Stopper(
+        experiment(
+            early_stopping=stopping_named(name, settings), objective=Objective(metric="score", direction=direction)
+        )
+    )
 
 
 def numbered(*values: float) -> tuple[Report, ...]:

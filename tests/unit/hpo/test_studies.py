@@ -29,7 +29,7 @@ def study(
 ) -> TrialLedger:
     """The ledger of a study that is described and has no trials yet."""
     trials = TrialLedger(store.documents(f"{LEDGERS}/{key}/{ledger}"), owner)
-    trials.describe(StudyDescription(experiment(**changes), StudyAbout(backbone="tiny")).to_json())
+    trials.describe(StudyDescription(experiment=experiment(**changes), about=StudyAbout(backbone="tiny")).to_json())
     return trials
 
 
@@ -47,7 +47,7 @@ def test_states_follow_the_trials_and_who_runs_them(store: ArtifactStore) -> Non
     cases = {
         "a": ("finished", {"max_trials": 2}, [0.1, 0.2]),
         "b": ("stopped", {"max_trials": 3}, [0.1, 0.2]),
-        "c": ("goal reached", {"objective": Objective("score", goal=0.2)}, [0.1, 0.2]),
+        "c": ("goal reached", {"objective": Objective(metric="score", goal=0.2)}, [0.1, 0.2]),
         "d": ("failed", {"max_failed_trials": 0}, [0.1, None]),
         "e": ("failed", {"max_trials": 1}, [None]),
         "f": ("stopped", {}, []),
@@ -65,7 +65,7 @@ def test_states_follow_the_trials_and_who_runs_them(store: ArtifactStore) -> Non
 
 
 def test_a_trial_that_its_reached_goal_cut_off_does_not_run(store: ArtifactStore) -> None:
-    ledger = study(store, objective=Objective("score", goal=0.2), owner=Owner.current())
+    ledger = study(store, objective=Objective(metric="score", goal=0.2), owner=Owner.current())
     succeed(ledger, 0, 0.3)
     ledger.begin(1, PARAMS)
     assert find_study(store, KEY).state == "goal reached"
@@ -128,7 +128,7 @@ def test_a_damaged_description_is_named_and_hides_no_other_study(store: Artifact
 
 
 def test_the_best_trial_follows_the_direction(store: ArtifactStore) -> None:
-    ledger = study(store, objective=Objective("loss", "minimize"))
+    ledger = study(store, objective=Objective(metric="loss", direction="minimize"))
     with pytest.raises(StudyFailed):
         _ = find_study(store, KEY).best
     succeed(ledger, 0, 0.5)

@@ -46,7 +46,7 @@ def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     )
     engine = EmbeddedEngine(trial, InlinePool(), tmp_path / "logs")
     ledger = file_ledger(tmp_path)
-    objective = Objective("score", "minimize")
+    objective = Objective(metric="score", direction="minimize")
     run_study(experiment(max_trials=3, parallel_trials=1, objective=objective), ledger, engine)
     monkeypatch.setenv(ENV_FILE, str(tmp_path / "events"))
     run_study(experiment(max_trials=6, parallel_trials=1, objective=objective), ledger, engine)

@@ -4,19 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
 from podium.errors import ConfigError
-from podium.hpo.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter, NormalParameter
 from podium.hpo.space import Space
 from podium.katib.assignment import assigned
 from podium.katib.space import to_text
 
-SPACE = Space.of(
-    {
-        "rate": FloatParameter(0.05, 0.95, step=0.1),
-        "size": IntParameter(3, 64, step=4),
-        "shift": NormalParameter(-1.0, 1.0),
-        "layers": DiscreteParameter((1, 2.5)),
-        "flag": CategoricalParameter((True, "yes", 3)),
+SPACE = Space(
+    parameters={
+        "rate": FloatParameter(low=0.05, high=0.95, step=0.1),
+        "size": IntParameter(low=3, high=64, step=4),
+        "shift": FloatParameter(low=-1.0, high=1.0, distribution="normal"),
+        "layers": DiscreteParameter(choices=(1, 2.5)),
+        "flag": CategoricalParameter(choices=(True, "yes", 3)),
     }
 )
 TEXTS = {"rate": "0.15", "size": "7", "shift": "0.5", "layers": "2.5", "flag": "true"}
@@ -36,7 +36,9 @@ def test_a_number_beside_the_grid_or_the_range_becomes_the_nearest(name: str, te
 
 @given(share=st.lists(st.floats(0, 1), min_size=5, max_size=5))
 def test_what_the_space_holds_comes_back(share: list[float]) -> None:
-    params = {name: parameter.quantile(at) for (name, parameter), at in zip(SPACE.parameters, share, strict=True)}
+    params = {
+        name: parameter.quantile(at) for (name, parameter), at in zip(SPACE.parameters.items(), share, strict=True)
+    }
     assert assigned(SPACE, {name: to_text(value) for name, value in params.items()}) == SPACE.normalise(params)
 
 

@@ -8,16 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from podium.config.algorithms import algorithm_named, stopping_named
+from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
 from podium.errors import ConfigError
-from podium.hpo.algorithms import Algorithm, EarlyStopping
 from podium.hpo.experiment import Objective
-from podium.hpo.space import (
-    CategoricalParameter,
-    DiscreteParameter,
-    FloatParameter,
-    IntParameter,
-    NormalParameter,
-)
 from podium.katib.experiment import from_katib, to_katib
 from podium.katib.template import MetricsCollector, TrialParameter
 
@@ -56,7 +50,7 @@ def test_defaults_are_those_of_katib() -> None:
     assert katib.experiment.max_failed_trials == katib.experiment.max_trials == 12
     assert katib.experiment.resume_policy == "Never"
     assert katib.experiment.objective.strategies == {"loss": "min"}
-    assert katib.experiment.early_stopping is None
+    assert katib.experiment.early_stopping.name == "none"
     assert katib.experiment.seed == 0
     assert katib.collector == MetricsCollector("StdOut")
     assert katib.template.success_condition == 'status.conditions.#(type=="Complete")#|#(status=="True")#'
@@ -81,23 +75,27 @@ def test_the_failure_that_ends_a_study_is_the_same(count: int, put_up_with: int,
 
 def test_everything_given_is_read() -> None:
     katib = from_katib(text("distributions"))
-    assert dict(katib.experiment.space.parameters) == {
-        "lr": NormalParameter(0.01, 0.05, step=0.01),
-        "momentum": FloatParameter(0.001, 1.0, log=True),
-        "epochs": IntParameter(1, 3),
-        "batchSize": NormalParameter(32, 64, log=True, whole=True),
-        "dropout": DiscreteParameter((0, 0.1, 0.5)),
-        "optimizer": CategoricalParameter(("sgd", "adam", "1")),
+    assert katib.experiment.space.parameters == {
+        "lr": FloatParameter(low=0.01, high=0.05, step=0.01, distribution="normal"),
+        "momentum": FloatParameter(low=0.001, high=1.0, log=True),
+        "epochs": IntParameter(low=1, high=3),
+        "batchSize": IntParameter(low=32, high=64, log=True, distribution="normal"),
+        "dropout": DiscreteParameter(choices=(0, 0.1, 0.5)),
+        "optimizer": CategoricalParameter(choices=("sgd", "adam", "1")),
     }
     assert from_katib(text("metric-strategies")).experiment.objective == Objective(
-        "accuracy", "maximize", 0.99, ("loss",), {"accuracy": "latest", "loss": "min"}
+        metric="accuracy",
+        direction="maximize",
+        goal=0.99,
+        additional_metrics=("loss",),
+        strategies={"accuracy": "latest", "loss": "min"},
     )
     tpe = from_katib(text("tpe")).experiment
-    assert tpe.algorithm == Algorithm("tpe", {"n_ei_candidates": 24})
+    assert tpe.algorithm == algorithm_named("tpe", {"n_ei_candidates": 24})
     assert tpe.seed == 7
     assert from_katib(text("random"), seed=5).experiment.seed == 5
     stopping = from_katib(text("median-stop")).experiment.early_stopping
-    assert stopping == EarlyStopping("medianstop", {"min_trials_required": 1, "start_step": 2})
+    assert stopping == stopping_named("medianstop", {"min_trials_required": 1, "start_step": 2})
     assert from_katib(text("median-stop")).template.retain
     assert from_katib(text("file-collector")).collector == MetricsCollector(
         "File", "/metrics/train.log", "TEXT", (r"{metricName: ([\w|-]+), metricValue: ((-?\d+)(\.\d+)?)}",)

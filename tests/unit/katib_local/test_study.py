@@ -30,7 +30,7 @@ def begun(directory: Path, experiment: KatibExperiment, scores: list[float | Non
     """Leave a study with trials that ended with these scores, or failed."""
     study = KatibStudy(experiment, StudyPlace.of(experiment, directory, fresh=False))
     about = StudyAbout(source="file.yaml", katib=to_katib(experiment))
-    study.ledger.describe(StudyDescription(experiment.experiment, about).to_json())
+    study.ledger.describe(StudyDescription(experiment=experiment.experiment, about=about).to_json())
     for number, score in enumerate(scores):
         claim = study.ledger.begin(number, {"lr": 0.02, "momentum": 0.7})
         if score is None:

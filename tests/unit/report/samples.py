@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.schema import BackboneConfig, DatasetConfig, PodiumConfig
-from podium.config.search import HpoConfig, ParameterConfig
+from podium.config.search import HpoConfig
 from podium.config.selection import SelectionConfig
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import all_metrics, details
@@ -105,9 +106,9 @@ def _run(task: str, backbones: tuple[str, ...]) -> RunRecord:
         backbones={name: BackboneConfig(path=f"pkg:{name}/model") for name in backbones},
         hpo=HpoConfig(
             space={
-                "learning_rate": ParameterConfig(type="float", low=1e-5, high=1e-3, log=True),
-                "batch_size": ParameterConfig(type="categorical", choices=(8, 16, 32)),
-                "warmup_ratio": ParameterConfig(type="float", low=0.0, high=0.2),
+                "learning_rate": FloatParameter(low=1e-5, high=1e-3, log=True),
+                "batch_size": CategoricalParameter(choices=(8, 16, 32)),
+                "warmup_ratio": FloatParameter(low=0.0, high=0.2),
             }
         ),
     )

@@ -6,23 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.hpo.space import (
-    CategoricalParameter,
-    DiscreteParameter,
-    FloatParameter,
-    IntParameter,
-    NormalParameter,
-    Space,
-)
+from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
+from podium.hpo.space import Space
 from podium.records import StudyRecord, TrialRecord
 from podium.report.search import history_chart, parallel_chart, parameter_axis, slice_chart
 from tests.unit.hpo.test_space import inside, parameters
 
-SPACE = Space.of(
-    {
-        "batch_size": CategoricalParameter((8, 16, 32)),
-        "dropout": FloatParameter(0.0, 0.4),
-        "learning_rate": FloatParameter(1e-5, 1e-3, log=True),
+SPACE = Space(
+    parameters={
+        "batch_size": CategoricalParameter(choices=(8, 16, 32)),
+        "dropout": FloatParameter(low=0.0, high=0.4),
+        "learning_rate": FloatParameter(low=1e-5, high=1e-3, log=True),
     }
 )
 
@@ -122,16 +116,16 @@ def test_every_value_has_a_place_and_an_axis_has_few_labels(parameter, share):
 @pytest.mark.parametrize(
     ("parameter", "labels"),
     [
-        (FloatParameter(1e-5, 1e-3, log=True), ["1e-05", "0.0001", "0.001"]),
-        (FloatParameter(3e-5, 8e-5, log=True), ["3e-05", "8e-05"]),
-        (FloatParameter(0.0, 0.3), ["0", "0.1", "0.2", "0.3"]),
-        (FloatParameter(0.5, 0.5), ["0.5"]),
-        (IntParameter(1, 8), ["1", "3", "5", "7"]),
-        (IntParameter(2, 3), ["2", "3"]),
-        (NormalParameter(0.0, 1.0), ["0", "0.5", "1"]),
-        (CategoricalParameter(("adam", "sgd", True)), ["adam", "sgd", "True"]),
-        (DiscreteParameter((1, 2.5)), ["1", "2.5"]),
-        (CategoricalParameter(tuple(range(20))), ["0", "4", "8", "12", "16"]),
+        (FloatParameter(low=1e-5, high=1e-3, log=True), ["1e-05", "0.0001", "0.001"]),
+        (FloatParameter(low=3e-5, high=8e-5, log=True), ["3e-05", "8e-05"]),
+        (FloatParameter(low=0.0, high=0.3), ["0", "0.1", "0.2", "0.3"]),
+        (FloatParameter(low=0.5, high=0.5), ["0.5"]),
+        (IntParameter(low=1, high=8), ["1", "3", "5", "7"]),
+        (IntParameter(low=2, high=3), ["2", "3"]),
+        (FloatParameter(low=0.0, high=1.0, distribution="normal"), ["0", "0.5", "1"]),
+        (CategoricalParameter(choices=("adam", "sgd", True)), ["adam", "sgd", "True"]),
+        (DiscreteParameter(choices=(1, 2.5)), ["1", "2.5"]),
+        (CategoricalParameter(choices=tuple(range(20))), ["0", "4", "8", "12", "16"]),
     ],
 )
 def test_ticks_are_values_of_the_parameter(parameter, labels):
@@ -139,9 +133,9 @@ def test_ticks_are_values_of_the_parameter(parameter, labels):
 
 
 def test_choices_keep_a_distance_from_the_ends_where_it_is_asked_for():
-    number, axis = parameter_axis(CategoricalParameter((8, 16, 32)), margin=0.5)
+    number, axis = parameter_axis(CategoricalParameter(choices=(8, 16, 32)), margin=0.5)
     assert [axis.share(number(value)) for value in (8, 16, 32)] == pytest.approx([1 / 6, 1 / 2, 5 / 6])
-    number, axis = parameter_axis(CategoricalParameter((8, 16, 32)))
+    number, axis = parameter_axis(CategoricalParameter(choices=(8, 16, 32)))
     assert [axis.share(number(value)) for value in (8, 16, 32)] == [0.0, 0.5, 1.0]
 
 

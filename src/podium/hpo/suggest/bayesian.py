@@ -30,15 +30,15 @@ class Bayesian(Modelled):
     def __init__(
         self, experiment: Experiment, trials: Iterable[TrialRecord], prior: Iterable[TrialRecord] = ()
     ) -> None:
-        settings = experiment.algorithm.settings
+        settings = experiment.algorithm.settings.model_dump()
         for name, honoured in _HONOURED.items():
-            if name in settings and settings[name] not in honoured:
+            if settings[name] is not None and settings[name] not in honoured:
                 raise ConfigError(
                     f"setting {name!r} of algorithm 'bayesianoptimization' is honoured by Katib's scikit-optimize; on "
                     "this machine it is the expected improvement (EI) of a Gaussian process (GP) by gradient ascent "
                     f"(lbfgs), so it must be {' or '.join(honoured)}, but got {settings[name]!r}; leave it out"
                 )
-        startup = max(1, int(settings.get("n_initial_points", 10)))
+        startup = max(1, settings["n_initial_points"])
         super().__init__(experiment, trials, Window(experiment.objective, BEST, RECENT, prior), startup)
 
     def _modelled(self, number: int) -> Params:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from podium.config.algorithms import Cmaes as CmaesAlgorithm
 from podium.errors import ConfigError
 from podium.hpo.experiment import NUMERIC, Experiment
 from podium.hpo.space import Params
@@ -37,13 +38,14 @@ class Cmaes(Suggester):
     ) -> None:
         self._experiment = experiment
         self._sign = -1.0 if experiment.objective.direction == "maximize" else 1.0
-        self._dimensions = [item for item in experiment.space.parameters if isinstance(item[1], NUMERIC)]
+        self._dimensions = [item for item in experiment.space.parameters.items() if isinstance(item[1], NUMERIC)]
+        assert isinstance(experiment.algorithm, CmaesAlgorithm)
         settings = experiment.algorithm.settings
-        self._strategy = str(settings.get("restart_strategy", "none"))
-        self._sigma = float(settings.get("sigma", 1 / 6))
+        self._strategy = settings.restart_strategy
+        self._sigma = 1 / 6 if settings.sigma is None else settings.sigma
         if self._sigma == 0.0:
             raise ConfigError("sigma > 0 must hold for algorithm 'cmaes' on this machine, but got sigma=0")
-        self._optimizer = self._first(list(prior))
+        self._optimizer = self._first(list(prior), settings.sigma)
         self._smallest = self._optimizer.population_size
         self._doublings, self._small, self._spent = 0, True, {True: 0, False: 0}
         self._generation, self._told = 0, ""
@@ -102,17 +104,17 @@ class Cmaes(Suggester):
             population = self._smallest * 2**self._doublings
         self._optimizer = self._search(chance.random(len(self._dimensions)), self._sigma, None, population)
 
-    def _first(self, prior: list[TrialRecord]) -> Any:
+    def _first(self, prior: list[TrialRecord], sigma: float | None) -> Any:
         """The search at its start: in the middle of the cube, or where a prior study found its best tenth."""
         import numpy as np
         from cmaes import get_warm_start_mgd
 
         if not prior:
             return self._search(np.full(len(self._dimensions), 0.5), self._sigma, None, None)
-        if "sigma" in self._experiment.algorithm.settings:
+        if sigma is not None:
             raise ConfigError(
                 "a warm start of 'cmaes' finds its own first deviation, but got the setting sigma="
-                f"{self._sigma:g}; leave out one of them"
+                f"{sigma:g}; leave out one of them"
             )
         scored = [(self._point(trial.params), self._sign * trial.score) for trial in prior if trial.score is not None]
         mean, sigma, covariance = get_warm_start_mgd(scored)

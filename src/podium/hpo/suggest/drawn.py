@@ -49,7 +49,7 @@ class Grid(Suggester):
             self._order.append(self._moved.get(there, there))
             self._moved[there] = self._moved.pop(here, here)
         index, shares = self._order[number], []
-        for _, parameter in reversed(self._space.parameters):
+        for parameter in reversed(self._space.parameters.values()):
             cells = parameter.cells or 1
             index, cell = divmod(index, cells)
             shares.append((cell + 0.5) / cells)

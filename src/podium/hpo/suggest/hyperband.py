@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from podium.config.algorithms import Hyperband as HyperbandAlgorithm
 from podium.hpo.experiment import Experiment
 from podium.hpo.schedule import Rung
 from podium.hpo.space import Params
@@ -24,7 +25,8 @@ class Hyperband(Suggester):
 
     def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
         self._experiment = experiment
-        self._resource = str(experiment.algorithm.settings["resource_name"])
+        assert isinstance(experiment.algorithm, HyperbandAlgorithm)
+        self._resource = experiment.algorithm.settings.resource_name
         self._rungs = experiment.rungs
         self._ended = {trial.number: trial for trial in trials if trial.status != "running"}
 

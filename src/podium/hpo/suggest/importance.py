@@ -44,12 +44,12 @@ def importance(experiment: Experiment, trials: Iterable[TrialRecord]) -> dict[st
         )
     study, space = new_study(experiment.objective.direction), OptunaSpace(experiment.space)
     study.add_trials([space.trial(trial, TrialState.COMPLETE, trial.score) for trial in scored])
-    conditional = bool(experiment.space.conditions)
+    conditional = bool(experiment.space.conditional)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         found = get_param_importances(
             study,
             evaluator=PedAnovaImportanceEvaluator() if conditional else FanovaImportanceEvaluator(seed=0),
         )
-    shares = {name: float(found.get(name, 0.0)) for name, _ in experiment.space.parameters}
+    shares = {name: float(found.get(name, 0.0)) for name in experiment.space.parameters}
     return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0])))

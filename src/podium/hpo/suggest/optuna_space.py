@@ -9,16 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from podium.hpo.space import (
-    CategoricalParameter,
-    DiscreteParameter,
-    FloatParameter,
-    IntParameter,
-    NormalParameter,
-    Parameter,
-    Params,
-    Space,
-)
+from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter, Parameter
+from podium.hpo.space import Params, Space
 from podium.records import Scalar, TrialRecord
 
 _LISTED = 2**16
@@ -30,8 +22,7 @@ class OptunaSpace:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._parameters = dict(space.parameters)
-        self._distributions = {name: _distribution(parameter) for name, parameter in space.parameters}
+        self._distributions = {name: _distribution(parameter) for name, parameter in space.parameters.items()}
 
     def trial(self, record: TrialRecord, state: Any, value: float | None = None, step: int | None = None) -> Any:
         """A record as a `FrozenTrial` in `state`; a value with a step is also its last intermediate one."""
@@ -41,7 +32,7 @@ class OptunaSpace:
         return create_trial(
             state=state,
             value=value,
-            params={name: _searched(self._parameters[name], given) for name, given in params.items()},
+            params={name: _searched(self._space.parameters[name], given) for name, given in params.items()},
             distributions={name: self._distributions[name] for name in params},
             intermediate_values={} if step is None or value is None else {step: value},
         )
@@ -53,7 +44,7 @@ class OptunaSpace:
         trial, params = study.ask(), Params()
         for name in self._space.parents_first:
             if self._space.active(name, params):
-                parameter = self._parameters[name]
+                parameter = self._space.parameters[name]
                 found = _suggest(trial, name, self._distributions[name])
                 params[name] = parameter.normalise(
                     parameter.quantile(float(found)) if _by_quantile(parameter) else found
@@ -72,7 +63,7 @@ def new_study(direction: str) -> Any:
 
 def _by_quantile(parameter: Parameter) -> bool:
     match parameter:
-        case NormalParameter():
+        case FloatParameter(distribution="normal") | IntParameter(distribution="normal"):
             return True
         case IntParameter():
             return (parameter.high - parameter.low) // parameter.step >= _LISTED
@@ -91,10 +82,8 @@ def _distribution(parameter: Parameter) -> Any:
             return FloatDistribution(parameter.low, parameter.top, log=parameter.log, step=parameter.step)
         case IntParameter():
             return IntDistribution(parameter.low, parameter.top, log=parameter.log, step=parameter.step)
-        case CategoricalParameter():
+        case CategoricalParameter() | DiscreteParameter():
             return CategoricalDistribution(parameter.choices)
-        case DiscreteParameter():
-            return CategoricalDistribution(parameter.values)
     raise TypeError(f"Optuna has no counterpart of parameters such as {parameter!r}")
 
 

@@ -32,11 +32,11 @@ class Tpe(Modelled):
     def __init__(
         self, experiment: Experiment, trials: Iterable[TrialRecord], prior: Iterable[TrialRecord] = ()
     ) -> None:
-        settings = dict(experiment.algorithm.settings)
-        startup = int(settings.pop("n_startup_trials", 10))
+        settings = experiment.algorithm.settings.model_dump()
+        startup = settings.pop("n_startup_trials")
         super().__init__(experiment, trials, Window(experiment.objective, BEST, RECENT, prior), startup)
         self._settings = {"multivariate": experiment.algorithm.name == "multivariate-tpe", **settings}
-        if experiment.space.conditions and self._settings["multivariate"]:
+        if experiment.space.conditional and self._settings["multivariate"]:
             self._settings["group"] = True
         self._study = new_study(experiment.objective.direction)
         self._held: list[tuple[TrialRecord, int]] = []

@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
+from podium.config.algorithms import Algorithm, algorithm_named
 from podium.errors import KilledFromOutside, OutOfMemory, ProcessKilled, StoreError
-from podium.hpo.algorithms import Algorithm
 from podium.hpo.engines.base import MAX_KILLS, Engine, TrialFunction, TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine
-from podium.hpo.experiment import Experiment
+from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.study import best_trial, run_study
 from podium.records import Report, TrialRecord
@@ -26,7 +26,7 @@ from podium.records import Report, TrialRecord
 from ..conformance import EngineContract
 from ..support import ForkPool, InlinePool, Trial, experiment, file_ledger
 
-TPE = Algorithm("tpe", {"n_startup_trials": 3})
+TPE = algorithm_named("tpe", {"n_startup_trials": 3})
 
 
 class TestInWorkers(EngineContract):
@@ -50,7 +50,7 @@ class Killed(Trial):
         return super().__call__(claim, ledger)
 
 
-@pytest.mark.parametrize("algorithm", [Algorithm("random"), TPE], ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("algorithm", [algorithm_named("random"), TPE], ids=lambda algorithm: algorithm.name)
 def test_a_trial_whose_worker_is_killed_is_executed_again(tmp_path: Path, algorithm: Algorithm) -> None:
     study = experiment(max_trials=5, parallel_trials=1, max_failed_trials=0, algorithm=algorithm)
     trial = Killed(tmp_path / "executed", kills=MAX_KILLS)
@@ -98,7 +98,6 @@ def test_a_store_that_fails_stops_the_study_and_loses_nothing(tmp_path: Path) ->
 
 
 def test_a_goal_stops_trials_that_still_run(tmp_path: Path) -> None:
-    from podium.hpo.experiment import Objective
 
     class Uneven(Trial):
         def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
@@ -108,7 +107,7 @@ def test_a_goal_stops_trials_that_still_run(tmp_path: Path) -> None:
             return TrialResult(1.0)
 
     trial, ledger = Uneven(tmp_path / "executed"), file_ledger(tmp_path)
-    aim = experiment(objective=Objective("score", "maximize", 1.0), parallel_trials=3)
+    aim = experiment(objective=Objective(metric="score", direction="maximize", goal=1.0), parallel_trials=3)
     trials = run_study(aim, ledger, EmbeddedEngine(trial, ForkPool(), tmp_path / "logs"))
     assert [record.number for record in trials] == [0]
     assert not any(psutil.pid_exists(pid) for pid in trial.pids())
@@ -158,7 +157,7 @@ def test_a_stopped_study_stops_its_workers_and_can_be_resumed(tmp_path: Path, fo
     assert quick.attempts(0) == [1, 2]
 
 
-@pytest.mark.parametrize("algorithm", [Algorithm("random"), TPE], ids=lambda algorithm: algorithm.name)
+@pytest.mark.parametrize("algorithm", [algorithm_named("random"), TPE], ids=lambda algorithm: algorithm.name)
 @pytest.mark.parametrize("seed", range(2))
 def test_a_study_killed_again_and_again_ends_as_if_undisturbed(
     tmp_path: Path, fork: Fork, algorithm: Algorithm, seed: int

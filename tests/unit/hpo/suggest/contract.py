@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from podium.config.algorithms import Algorithm
 from podium.errors import ConfigError
-from podium.hpo.experiment import Algorithm, Experiment
+from podium.hpo.experiment import Experiment
 from podium.hpo.space import Space
 from podium.hpo.suggest import Suggester, suggester_for
 from podium.records import Report, TrialRecord
@@ -84,7 +86,7 @@ class SuggesterContract:
         def check(space: Space, seed: int) -> None:
             try:
                 study = self.experiment(space=space, seed=seed)
-            except ConfigError:
+            except ValidationError:
                 return
             with warnings.catch_warnings():
                 warnings.simplefilter("error")

@@ -5,16 +5,18 @@ from typing import Any
 
 import pytest
 
+from podium.config.algorithms import Algorithm, algorithm_named
+from podium.config.parameters import FloatParameter, IntParameter, Parameter
 from podium.errors import ConfigError
-from podium.hpo.experiment import Algorithm, Objective
-from podium.hpo.space import FloatParameter, IntParameter, Parameter, Space
+from podium.hpo.experiment import Objective
+from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for
 from podium.records import TrialRecord
 
 from ..support import experiment
 
-SPACE = Space.of({"x": FloatParameter(-5.0, 10.0), "y": FloatParameter(0.0, 15.0)})
-GP = Algorithm("bayesianoptimization", {"n_initial_points": 6})
+SPACE = Space(parameters={"x": FloatParameter(low=-5.0, high=10.0), "y": FloatParameter(low=0.0, high=15.0)})
+GP = algorithm_named("bayesianoptimization", {"n_initial_points": 6})
 
 
 def branin(params: Any) -> float:
@@ -25,7 +27,9 @@ def branin(params: Any) -> float:
 
 
 def minimise(algorithm: Algorithm, count: int, seed: int) -> float:
-    aim = experiment(space=SPACE, algorithm=algorithm, objective=Objective("loss", "minimize"), seed=seed)
+    aim = experiment(
+        space=SPACE, algorithm=algorithm, objective=Objective(metric="loss", direction="minimize"), seed=seed
+    )
     live, scores = suggester_for(aim, ()), []
     for number in range(count):
         suggestion = live.suggest(number)
@@ -38,20 +42,20 @@ def minimise(algorithm: Algorithm, count: int, seed: int) -> float:
 def test_it_beats_random_search_on_branin() -> None:
     found = minimise(GP, 18, seed=1)
     assert found < 0.7
-    assert found < min(minimise(Algorithm("random"), 18, seed) for seed in range(1, 4))
+    assert found < min(minimise(algorithm_named("random"), 18, seed) for seed in range(1, 4))
 
 
 @pytest.mark.parametrize(
     "parameter",
     [
-        IntParameter(0, 2**32 - 1),
-        IntParameter(1, 10**16, log=True),
-        IntParameter(-(2**63), 2**63 - 1),
-        FloatParameter(0.0, 1.0, step=1e-9),
+        IntParameter(low=0, high=2**32 - 1),
+        IntParameter(low=1, high=10**16, log=True),
+        IntParameter(low=-(2**63), high=2**63 - 1),
+        FloatParameter(low=0.0, high=1.0, step=1e-9),
     ],
 )
 def test_a_grid_of_many_values_is_not_listed(parameter: Parameter) -> None:
-    aim = experiment(space=Space.of({"x": parameter, "y": FloatParameter(0.0, 15.0)}), algorithm=GP)
+    aim = experiment(space=Space(parameters={"x": parameter, "y": FloatParameter(low=0.0, high=15.0)}), algorithm=GP)
     live = suggester_for(aim, ())
     for number in range(9):
         suggestion = live.suggest(number)
@@ -63,7 +67,7 @@ def test_a_grid_of_many_values_is_not_listed(parameter: Parameter) -> None:
 
 
 def test_it_does_not_ask_again_for_what_runs_or_failed() -> None:
-    aim = experiment(space=SPACE, algorithm=GP, objective=Objective("loss", "minimize"))
+    aim = experiment(space=SPACE, algorithm=GP, objective=Objective(metric="loss", direction="minimize"))
     trials = [
         TrialRecord(number=n, params=s.params, status="succeeded", score=branin(s.params))
         for n in range(8)
@@ -84,8 +88,8 @@ def test_it_does_not_ask_again_for_what_runs_or_failed() -> None:
     [("base_estimator", "RF", "GP"), ("acq_func", "gp_hedge", "EI"), ("acq_optimizer", "sampling", "auto or lbfgs")],
 )
 def test_settings_that_only_katib_honours_are_refused(name: str, value: str, honoured: str) -> None:
-    algorithm = Algorithm("bayesianoptimization", {name: value})
+    algorithm = algorithm_named("bayesianoptimization", {name: value})
     with pytest.raises(ConfigError, match=rf"'{name}' .*must be {honoured}, but got '{value}'; leave it out"):
         suggester_for(experiment(space=SPACE, algorithm=algorithm), ())
-    taken = Algorithm("bayesianoptimization", {name: honoured.partition(" ")[0]})
+    taken = algorithm_named("bayesianoptimization", {name: honoured.partition(" ")[0]})
     suggester_for(experiment(space=SPACE, algorithm=taken), ())

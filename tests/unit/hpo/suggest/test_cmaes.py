@@ -4,19 +4,25 @@ from typing import Any
 
 import pytest
 
+from podium.config.algorithms import algorithm_named
+from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.errors import ConfigError
-from podium.hpo.experiment import Algorithm, Experiment, Objective
-from podium.hpo.space import CategoricalParameter, FloatParameter, IntParameter, NormalParameter, Space
+from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.space import Space
 from podium.hpo.suggest import Suggester, suggester_for
 from podium.records import TrialRecord
 
 from ..support import experiment
 
-SPACE = Space.of({name: FloatParameter(-4.0, 4.0) for name in "abc"})
+SPACE = Space(parameters={name: FloatParameter(low=-4.0, high=4.0) for name in "abc"})
 
 
 def study(space: Space = SPACE, **settings: Any) -> Experiment:
-    return experiment(space=space, algorithm=Algorithm("cmaes", settings), objective=Objective("loss", "minimize"))
+    return experiment(
+        space=space,
+        algorithm=algorithm_named("cmaes", settings),
+        objective=Objective(metric="loss", direction="minimize"),
+    )
 
 
 def sphere(params: Any) -> float:
@@ -105,12 +111,12 @@ def test_without_restarts_it_stays() -> None:
 
 
 def test_other_parameters_are_drawn_at_random() -> None:
-    space = Space.of(
-        {
-            "a": FloatParameter(1e-5, 1e-1, log=True),
-            "b": IntParameter(1, 8),
-            "c": NormalParameter(0.0, 1.0),
-            "kind": CategoricalParameter(("x", "y")),
+    space = Space(
+        parameters={
+            "a": FloatParameter(low=1e-5, high=1e-1, log=True),
+            "b": IntParameter(low=1, high=8),
+            "c": FloatParameter(low=0.0, high=1.0, distribution="normal"),
+            "kind": CategoricalParameter(choices=("x", "y")),
         }
     )
     trials = run(suggester_for(study(space), ()), range(60))

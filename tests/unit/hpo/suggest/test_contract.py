@@ -6,15 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from podium.hpo.experiment import Algorithm, Experiment
-from podium.hpo.space import (
-    CategoricalParameter,
-    DiscreteParameter,
-    FloatParameter,
-    IntParameter,
-    NormalParameter,
-    Space,
-)
+from podium.config.algorithms import algorithm_named
+from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
+from podium.hpo.experiment import Experiment
+from podium.hpo.space import Space
 
 from ..support import SPACE, experiment
 from ..test_space import categorical_parameters, int_parameters, parameters
@@ -22,87 +17,89 @@ from .contract import SuggesterContract
 
 
 class TestRandom(SuggesterContract):
-    algorithm = Algorithm("random")
+    algorithm = algorithm_named("random")
     learns = False
 
 
 class TestSobol(SuggesterContract):
-    algorithm = Algorithm("sobol")
+    algorithm = algorithm_named("sobol")
     learns = False
 
 
-GRID = Space.of(
-    {
-        "learning_rate": DiscreteParameter((1e-5, 1e-4, 1e-3)),
-        "warmup_ratio": FloatParameter(0.0, 0.5, step=0.1),
-        "epochs": IntParameter(1, 8),
-        "batch_size": CategoricalParameter((8, 16, 32)),
+GRID = Space(
+    parameters={
+        "learning_rate": DiscreteParameter(choices=(1e-5, 1e-4, 1e-3)),
+        "warmup_ratio": FloatParameter(low=0.0, high=0.5, step=0.1),
+        "epochs": IntParameter(low=1, high=8),
+        "batch_size": CategoricalParameter(choices=(8, 16, 32)),
     }
 )
 
 
 class TestGrid(SuggesterContract):
-    algorithm = Algorithm("grid")
+    algorithm = algorithm_named("grid")
     learns = False
     spaces = st.dictionaries(
         st.text(min_size=1), categorical_parameters | int_parameters(), min_size=1, max_size=4
-    ).map(Space.of)
+    ).map(lambda found: Space(parameters=found))
 
     def experiment(self, **changes: Any) -> Experiment:
         return super().experiment(**{"space": GRID, **changes})
 
 
 class TestTpe(SuggesterContract):
-    algorithm = Algorithm("tpe", {"n_startup_trials": 3})
+    algorithm = algorithm_named("tpe", {"n_startup_trials": 3})
 
 
 class TestMultivariateTpe(SuggesterContract):
-    algorithm = Algorithm("multivariate-tpe", {"n_startup_trials": 3})
+    algorithm = algorithm_named("multivariate-tpe", {"n_startup_trials": 3})
 
 
-NORMAL = Space.of(
-    {
-        **dict(SPACE.parameters),
-        "learning_rate": NormalParameter(1e-5, 1e-1, log=True),
-        "epochs": NormalParameter(1, 8, whole=True),
-        "momentum": NormalParameter(-1.0, 1.0),
-        "dropout": DiscreteParameter((0, 0.1, 0.5)),
+NORMAL = Space(
+    parameters={
+        **SPACE.parameters,
+        "learning_rate": FloatParameter(low=1e-5, high=1e-1, log=True, distribution="normal"),
+        "epochs": IntParameter(low=1, high=8, distribution="normal"),
+        "momentum": FloatParameter(low=-1.0, high=1.0, distribution="normal"),
+        "dropout": DiscreteParameter(choices=(0, 0.1, 0.5)),
     }
 )
 
 
 class TestTpeOverNormalParameters(SuggesterContract):
-    algorithm = Algorithm("multivariate-tpe", {"n_startup_trials": 3})
+    algorithm = algorithm_named("multivariate-tpe", {"n_startup_trials": 3})
 
     def experiment(self, **changes: Any) -> Experiment:
         return super().experiment(**{"space": NORMAL, **changes})
 
 
 class TestBayesian(SuggesterContract):
-    algorithm = Algorithm("bayesianoptimization", {"n_initial_points": 4})
+    algorithm = algorithm_named("bayesianoptimization", {"n_initial_points": 4})
     count, steps, examples, few = 8, 12, 3, 6
 
 
 class TestCmaes(SuggesterContract):
-    algorithm = Algorithm("cmaes")
-    spaces = st.dictionaries(st.text(min_size=1, max_size=5), parameters, min_size=1, max_size=6).map(Space.of)
+    algorithm = algorithm_named("cmaes")
+    spaces = st.dictionaries(st.text(min_size=1, max_size=5), parameters, min_size=1, max_size=6).map(
+        lambda found: Space(parameters=found)
+    )
 
 
 class TestCmaesWithRestarts(SuggesterContract):
-    algorithm = Algorithm("cmaes", {"restart_strategy": "bipop", "sigma": 0.3})
+    algorithm = algorithm_named("cmaes", {"restart_strategy": "bipop", "sigma": 0.3})
 
     def test_a_warm_start_is_learnt_from_or_refused(self) -> None:
         """A sigma contradicts it; see test_cmaes."""
 
 
 class TestHyperband(SuggesterContract):
-    algorithm = Algorithm("hyperband", {"resource_name": "epochs", "r_l": 9.0})
+    algorithm = algorithm_named("hyperband", {"resource_name": "epochs", "r_l": 9.0})
     learns = False
 
     def experiment(self, **changes: Any) -> Experiment:
         space = changes.pop("space", SPACE)
         return experiment(
             algorithm=self.algorithm,
-            space=Space.of({**dict(space.parameters), "epochs": IntParameter(1, 1)}),
+            space=Space(parameters={**space.parameters, "epochs": IntParameter(low=1, high=1)}),
             **changes,
         )

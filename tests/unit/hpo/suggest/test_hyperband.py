@@ -4,22 +4,24 @@ import math
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from podium.errors import ConfigError
-from podium.hpo.experiment import Algorithm, Experiment, Objective
+from podium.config.algorithms import algorithm_named
+from podium.config.parameters import FloatParameter, IntParameter
+from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.progress import Progress
 from podium.hpo.schedule import hyperband
-from podium.hpo.space import FloatParameter, IntParameter, Space
+from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for
 from podium.records import TrialRecord
 
 from ..support import experiment
 
-SPACE = Space.of({"rate": FloatParameter(0.0, 1.0), "epochs": IntParameter(1, 1)})
+SPACE = Space(parameters={"rate": FloatParameter(low=0.0, high=1.0), "epochs": IntParameter(low=1, high=1)})
 
 
 def study(r_l: float = 9.0, eta: int = 3, **changes: Any) -> Experiment:
-    algorithm = Algorithm("hyperband", {"resource_name": "epochs", "r_l": r_l, "eta": eta})
+    algorithm = algorithm_named("hyperband", {"resource_name": "epochs", "r_l": r_l, "eta": eta})
     return experiment(**{"space": SPACE, "algorithm": algorithm, "max_trials": 500, **changes})
 
 
@@ -56,7 +58,7 @@ def test_the_schedule_of_nine_epochs() -> None:
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_the_best_are_promoted_and_the_search_ends(direction: Any) -> None:
-    aim = study(objective=Objective("score", direction))
+    aim = study(objective=Objective(metric="score", direction=direction))
     live, trials, sign = suggester_for(aim, ()), list[TrialRecord](), 1 if direction == "maximize" else -1
     while (suggestion := live.suggest(len(trials))) is not None:
         params = dict(suggestion.params)
@@ -112,8 +114,8 @@ def test_places_of_failed_trials_go_to_new_params() -> None:
 
 
 def test_the_resource_has_the_range_of_the_schedule() -> None:
-    assert dict(study(r_l=9).space.parameters)["epochs"] == IntParameter(1, 9)
-    share = Space.of({"rate": FloatParameter(0.0, 1.0), "epochs": FloatParameter(0.5, 1.0)})
-    assert dict(study(r_l=27, space=share).space.parameters)["epochs"] == FloatParameter(1.0, 27.0)
-    with pytest.raises(ConfigError, match="names a float or int parameter, but got 'epoch'; did you mean 'epochs'"):
-        study(algorithm=Algorithm("hyperband", {"resource_name": "epoch", "r_l": 9}))
+    assert study(r_l=9).space.parameters["epochs"] == IntParameter(low=1, high=9)
+    share = Space(parameters={"rate": FloatParameter(low=0.0, high=1.0), "epochs": FloatParameter(low=0.5, high=1.0)})
+    assert study(r_l=27, space=share).space.parameters["epochs"] == FloatParameter(low=1.0, high=27.0)
+    with pytest.raises(ValidationError, match="names a float or int parameter, but got 'epoch'; did you mean 'epochs'"):
+        study(algorithm=algorithm_named("hyperband", {"resource_name": "epoch", "r_l": 9}))

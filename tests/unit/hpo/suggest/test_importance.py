@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.errors import InputError
-from podium.hpo.space import CategoricalParameter, Condition, FloatParameter, IntParameter, Space
+from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for
 from podium.hpo.suggest.importance import importance
 from podium.records import TrialRecord
@@ -14,15 +15,15 @@ from ..support import experiment
 from .contract import run
 
 PARAMETERS = {
-    "rate": FloatParameter(1e-5, 1e-1, log=True),
-    "size": CategoricalParameter((8, 16, 32)),
-    "fixed": IntParameter(1, 1),
-    "noise": FloatParameter(0.0, 1.0),
+    "rate": FloatParameter(low=1e-5, high=1e-1, log=True),
+    "size": CategoricalParameter(choices=(8, 16, 32)),
+    "fixed": IntParameter(low=1, high=1),
+    "noise": FloatParameter(low=0.0, high=1.0),
 }
 
 
 def test_the_parameter_that_decides_has_the_largest_share() -> None:
-    aim = experiment(space=Space.of(PARAMETERS))
+    aim = experiment(space=Space(parameters=PARAMETERS))
     trials = [
         trial.model_copy(update={"score": math.log10(float(trial.params["rate"])) + (trial.params["size"] == 16)})
         for trial in run(suggester_for(aim, ()), 40)
@@ -36,7 +37,9 @@ def test_the_parameter_that_decides_has_the_largest_share() -> None:
 
 
 def test_conditional_parameters_have_shares() -> None:
-    aim = experiment(space=Space.of(PARAMETERS, [Condition("noise", "size", (8,)), Condition("rate", "size", (8, 16))]))
+    conditions = {"noise": {"size": (8,)}, "rate": {"size": (8, 16)}}
+    conditional = {name: one.model_copy(update={"when": conditions.get(name, {})}) for name, one in PARAMETERS.items()}
+    aim = experiment(space=Space(parameters=conditional))
     trials = [
         trial.model_copy(update={"score": -abs(math.log10(float(trial.params.get("rate", 1e-5))) + 2)})
         for trial in run(suggester_for(aim, ()), 80)
@@ -48,7 +51,7 @@ def test_conditional_parameters_have_shares() -> None:
 
 
 def test_what_cannot_be_told_is_refused() -> None:
-    aim = experiment(space=Space.of(PARAMETERS))
+    aim = experiment(space=Space(parameters=PARAMETERS))
     trials = run(suggester_for(aim, ()), 9)
     failed = [trial.model_copy(update={"status": "failed", "score": None}) for trial in trials[:3]]
     with pytest.raises(InputError, match="at least 8 succeeded trials, but synthetic has 6"):

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from podium.hpo.experiment import Algorithm
-from podium.hpo.space import CategoricalParameter, Condition, FloatParameter, Space
+from podium.config.algorithms import Algorithm, algorithm_named
+from podium.config.parameters import CategoricalParameter, FloatParameter
+from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for
 from podium.hpo.suggest.base import seed_of
 from podium.hpo.suggest.optuna_space import OptunaSpace, new_study
@@ -14,7 +15,7 @@ from podium.records import Report, TrialRecord
 
 from ..support import SPACE, experiment, score_of
 
-TPE = Algorithm("tpe", {"n_startup_trials": 3})
+TPE = algorithm_named("tpe", {"n_startup_trials": 3})
 
 
 def history(count: int, algorithm: Algorithm = TPE, **changes: Any) -> list[TrialRecord]:
@@ -38,7 +39,7 @@ def next_after(trials: list[TrialRecord], **changes: Any) -> Any:
 
 def test_it_learns() -> None:
     late = [trial.score or 0.0 for trial in history(50)[25:]]
-    blind = [trial.score or 0.0 for trial in history(50, Algorithm("random"))[25:]]
+    blind = [trial.score or 0.0 for trial in history(50, algorithm_named("random"))[25:]]
     assert sum(late) / len(late) > sum(blind) / len(blind) + 0.1
 
 
@@ -47,7 +48,7 @@ def test_a_study_that_fits_into_the_window_goes_as_with_optuna_alone(multivariat
     from optuna.samplers import TPESampler
     from optuna.trial import TrialState
 
-    algorithm = Algorithm("multivariate-tpe" if multivariate else "tpe")
+    algorithm = algorithm_named("multivariate-tpe" if multivariate else "tpe")
     aim = experiment(algorithm=algorithm)
     trials = history(40, algorithm)
     study, space = new_study("maximize"), OptunaSpace(SPACE)
@@ -61,7 +62,9 @@ def test_a_study_that_fits_into_the_window_goes_as_with_optuna_alone(multivariat
 
 
 def test_the_first_trials_are_those_of_random_search() -> None:
-    assert [t.params for t in history(10, Algorithm("tpe"))] == [t.params for t in history(10, Algorithm("random"))]
+    assert [t.params for t in history(10, algorithm_named("tpe"))] == [
+        t.params for t in history(10, algorithm_named("random"))
+    ]
 
 
 def test_it_keeps_away_from_running_trials() -> None:
@@ -87,7 +90,7 @@ def test_failed_trials_teach_nothing() -> None:
 
 def test_pruned_trials_teach_where_not_to_search() -> None:
     """Scores rise up to a half, and above it every trial was pruned, which the scores alone do not tell."""
-    space = Space.of({"a": FloatParameter(0.0, 1.0)})
+    space = Space(parameters={"a": FloatParameter(low=0.0, high=1.0)})
     chance, trials = random.Random(0), []
     for number in range(60):
         a = chance.random()
@@ -112,15 +115,14 @@ def _high(live: Any) -> int:
 
 @pytest.mark.parametrize("name", ["tpe", "multivariate-tpe"])
 def test_it_searches_conditional_parameters(name: str) -> None:
-    space = Space.of(
-        {
-            "kind": CategoricalParameter(("flat", "steep", "none")),
-            "rate": FloatParameter(0.0, 1.0),
-            "power": FloatParameter(0.0, 1.0),
+    space = Space(
+        parameters={
+            "kind": CategoricalParameter(choices=("flat", "steep", "none")),
+            "rate": FloatParameter(low=0.0, high=1.0, when={"kind": ("steep", "flat")}),
+            "power": FloatParameter(low=0.0, high=1.0, when={"kind": ("steep",)}),
         },
-        [Condition("power", "kind", ("steep",)), Condition("rate", "kind", ("steep", "flat"))],
     )
-    aim = experiment(space=space, algorithm=Algorithm(name, {"n_startup_trials": 8}))
+    aim = experiment(space=space, algorithm=algorithm_named(name, {"n_startup_trials": 8}))
     live, scores = suggester_for(aim, ()), []
     for number in range(60):
         suggestion = live.suggest(number)
@@ -136,7 +138,7 @@ def test_it_searches_conditional_parameters(name: str) -> None:
 
 
 def test_a_long_study_is_held_in_bounded_memory_and_rebuilt_alike() -> None:
-    space = Space.of({"a": FloatParameter(0.0, 1.0)})
+    space = Space(parameters={"a": FloatParameter(low=0.0, high=1.0)})
     chance = random.Random(1)
     trials = [
         TrialRecord(number=number, params={"a": chance.random()}, status="succeeded", score=chance.random())

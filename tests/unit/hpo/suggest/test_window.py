@@ -26,7 +26,7 @@ def record(number: int, status: Any, score: float) -> TrialRecord:
 
 
 def window(direction: Any = "maximize", prior: Any = ()) -> Window:
-    return Window(Objective("score", direction), BEST, RECENT, prior)
+    return Window(Objective(metric="score", direction=direction), BEST, RECENT, prior)
 
 
 @given(trials=trials, chance=st.randoms(use_true_random=False), direction=st.sampled_from(["maximize", "minimize"]))

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from podium.cluster.manifests import JobSpec, job_manifest
 from podium.cluster.resources import Manifest, ObjectMetadata
+from podium.config.algorithms import RESTARTED
+from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.errors import ConfigError
-from podium.hpo.algorithms import FROM_THE_START
 from podium.hpo.experiment import Experiment
-from podium.hpo.parameters import CategoricalParameter, FloatParameter, NormalParameter
 from podium.hpo.space import Params, Space
 from podium.hpo.trial_container import NAME_VARIABLE
 from podium.katib.experiment import KatibExperiment, to_katib
@@ -73,7 +73,7 @@ def trial_template(job: JobSpec, space: Space) -> TrialTemplate:
     Raises:
         ConfigError: a name or a choice has characters that mean something to a shell.
     """
-    for name, parameter in space.parameters:
+    for name, parameter in space.parameters.items():
         texts = [to_text(choice) for choice in parameter.choices] if isinstance(parameter, CategoricalParameter) else []
         for text in (name, *texts):
             if not _SHELL_SAFE.fullmatch(text):
@@ -82,7 +82,7 @@ def trial_template(job: JobSpec, space: Space) -> TrialTemplate:
                     f"made of letters, digits and _ . , : @ % + = / -, but got {text!r}; rename it, or set "
                     "hpo.engine=embedded"
                 )
-    placeholders = {name: f"${{trialParameters.{name}}}" for name, _ in space.parameters}
+    placeholders = {name: f"${{trialParameters.{name}}}" for name in space.parameters}
     template = _with_arguments(job, "", f"${{trialParameters.{_NAME_PARAMETER}}}", placeholders)
     return TrialTemplate(
         primary_container=job.primary_container,
@@ -109,16 +109,15 @@ def check_for_katib(experiment: Experiment) -> None:
     Raises:
         ConfigError: it cannot; the message says why.
     """
-    if experiment.early_stopping is not None and experiment.early_stopping.name != "medianstop":
+    if experiment.early_stopping.name == "median":
         raise ConfigError(
             f"hpo.early_stopping: Katib has no rule {experiment.early_stopping.name!r}, which needs the reports of "
             "other trials at the same point; use medianstop, or set hpo.engine=embedded"
         )
     if experiment.algorithm.name != "bayesianoptimization":
         return
-    for name, parameter in experiment.space.parameters:
-        whole = isinstance(parameter, NormalParameter) and parameter.whole
-        if isinstance(parameter, FloatParameter | NormalParameter) and not whole and parameter.low <= 0:
+    for name, parameter in experiment.space.parameters.items():
+        if isinstance(parameter, FloatParameter) and parameter.low <= 0:
             raise ConfigError(
                 f"hpo.space.{name}.low: bayesianoptimization of Katib searches the logarithm of every number that is "
                 f"not whole and needs a low above 0, but got {parameter.low:g}; raise it, take another algorithm, or "
@@ -139,19 +138,20 @@ def continued(experiment: Experiment, ended: int, failed: int, began: int) -> Ex
     Raises:
         ConfigError: the algorithm would begin with the trials that exist.
     """
-    if began and experiment.algorithm.name in FROM_THE_START:
+    if began and experiment.algorithm.name in RESTARTED:
         raise ConfigError(
             f"algorithm {experiment.algorithm.name!r} goes on only where its Experiment still exists, because Katib "
             f"would begin it anew, but the study has {began} trials and no Experiment to go on with; continue with "
             "hpo.engine=embedded, or begin again with run_mode=force_new"
         )
     left = experiment.max_trials - ended
-    return replace(
-        experiment,
-        max_trials=left,
-        parallel_trials=min(experiment.parallel_trials, left),
-        max_failed_trials=experiment.max_failed_trials - failed,
-        seed=experiment.seed + began,
+    return experiment.model_copy(
+        update={
+            "max_trials": left,
+            "parallel_trials": min(experiment.parallel_trials, left),
+            "max_failed_trials": experiment.max_failed_trials - failed,
+            "seed": experiment.seed + began,
+        }
     )
 
 
@@ -163,8 +163,8 @@ def katib_experiment(
     Before its end a trial reports the mean over the folds so far, whose best value is not its score.
     """
     objective = experiment.objective
-    latest = replace(objective, strategies={**objective.strategies, objective.metric: "latest"})
-    neutral = replace(experiment, name=name, objective=latest)
+    latest = objective.model_copy(update={"strategies": {**objective.strategies, objective.metric: "latest"}})
+    neutral = experiment.model_copy(update={"name": name, "objective": latest})
     return KatibExperiment(neutral, template, MetricsCollector(), namespace, metadata.labels, metadata.annotations)
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from podium.cluster.manifests import JobSpec, job_manifest
 from podium.cluster.resources import ObjectMetadata
+from podium.config.algorithms import algorithm_named, stopping_named
 from podium.config.cluster import ClusterConfig
+from podium.config.parameters import CategoricalParameter, IntParameter
 from podium.errors import ConfigError
-from podium.hpo.algorithms import Algorithm, EarlyStopping
 from podium.hpo.engines.katib.manifests import (
     Names,
     continued,
@@ -20,7 +21,6 @@ from podium.hpo.engines.katib.manifests import (
     trial_template,
 )
 from podium.hpo.experiment import Experiment
-from podium.hpo.parameters import CategoricalParameter, IntParameter
 from podium.hpo.space import Space
 from podium.katib.experiment import from_katib
 from podium.katib.trial import render
@@ -54,11 +54,11 @@ def test_names_are_names_of_katib_whatever_the_title(title: str) -> None:
 
 @pytest.mark.parametrize("job", [JOB, TRAIN_JOB])
 def test_what_is_sent_is_an_experiment_as_podium_reads_it(job: JobSpec) -> None:
-    stopping = EarlyStopping("medianstop", {"min_trials_required": 2, "start_step": 1})
-    study = experiment(algorithm=Algorithm("tpe", {"n_startup_trials": 2}), early_stopping=stopping)
+    stopping = stopping_named("medianstop", {"min_trials_required": 2, "start_step": 1})
+    study = experiment(algorithm=algorithm_named("tpe", {"n_startup_trials": 2}), early_stopping=stopping)
     made = manifest(study, job)
     read = from_katib(made)
-    assert read.experiment.space.parameters[0][0] == "batch_size"
+    assert next(iter(read.experiment.space.parameters)) == "batch_size"
     assert read.experiment.objective.strategies == {"score": "latest"}
     assert read.experiment.early_stopping == stopping
     assert (read.experiment.max_trials, read.experiment.max_failed_trials) == (6, 2)
@@ -94,7 +94,7 @@ def test_a_trial_is_continued_by_the_job_that_katib_would_make_of_the_template()
 
 @pytest.mark.parametrize("choice", ["a b", "$HOME", "a;b", "a'b", "", "a|b", 'a"b', "*"])
 def test_choices_with_shell_characters_are_refused(choice: str) -> None:
-    space = Space.of({"optimizer": CategoricalParameter(("sgd", choice))})
+    space = Space(parameters={"optimizer": CategoricalParameter(choices=("sgd", choice))})
     with pytest.raises(ConfigError, match=r"hpo.space.optimizer: Katib hands arguments to a shell unquoted"):
         trial_template(JOB, space)
 
@@ -107,8 +107,8 @@ def test_what_is_left_of_a_study_is_its_budget_and_another_seed() -> None:
 
 
 def test_an_algorithm_that_would_begin_anew_is_not_continued() -> None:
-    space = Space.of({"a": IntParameter(1, 4)})
-    study = experiment(space=space, algorithm=Algorithm("grid"), max_trials=4)
+    space = Space(parameters={"a": IntParameter(low=1, high=4)})
+    study = experiment(space=space, algorithm=algorithm_named("grid"), max_trials=4)
     with pytest.raises(ConfigError, match="algorithm 'grid' goes on only where its Experiment still exists"):
         continued(study, 1, 0, 1)
 
@@ -117,4 +117,4 @@ def test_budgets_and_seed_are_not_part_of_what_must_stay_the_same() -> None:
     one = spec_digest(manifest(experiment()))
     assert spec_digest(manifest(experiment(max_trials=20, parallel_trials=5, max_failed_trials=9, seed=5))) == one
     assert spec_digest(manifest(experiment(), TRAIN_JOB)) != one
-    assert spec_digest(manifest(experiment(space=Space.of(dict(SPACE.parameters[:2]))))) != one
+    assert spec_digest(manifest(experiment(space=Space(parameters=dict([*SPACE.parameters.items()][:2]))))) != one
