@@ -22,7 +22,7 @@ from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.template import MetricsCollector
 from podium.katib_local.metrics import Collection
 from podium.records import TrialRecord
-from podium.store.documents import Documents
+from podium.store.documents import DocumentFolder
 from podium.store.store import ArtifactStore
 from podium.training.spec import TrainingSpec
 
@@ -90,7 +90,7 @@ def start(place: Path, name: str, *arguments: str, **environment: str) -> subpro
     )
 
 
-def documents(place: Path, name: str) -> Documents:
+def documents(place: Path, name: str) -> DocumentFolder:
     return ArtifactStore(str(place / "store")).documents(LEDGER).below(name)
 
 

@@ -24,7 +24,7 @@ from podium.errors import NonFiniteLoss, StoreError, StudyFailed, TrialPruned
 from podium.hpo.space import Params
 from podium.keys import canonical_json, digest_bytes
 from podium.records import Frozen, Observed, Report, Scalar, StoppingRule, TrialRecord
-from podium.store.owner import Owner
+from podium.store.process import ProcessIdentity
 
 DESCRIPTION = "study.json"
 """The document that says which study the trials beside it belong to."""
@@ -78,7 +78,7 @@ class Claim:
 
 
 class _Document(Frozen):
-    owner: Owner
+    owner: ProcessIdentity
     attempt: int
     trial: TrialRecord
 
@@ -91,9 +91,9 @@ class TrialLedger:
     storage fails.
     """
 
-    def __init__(self, documents: Documents, owner: Owner | None = None) -> None:
+    def __init__(self, documents: Documents, owner: ProcessIdentity | None = None) -> None:
         self._documents = documents
-        self._owner = owner or Owner.current()
+        self._owner = owner or ProcessIdentity.current()
 
     @property
     def place(self) -> str:
@@ -159,7 +159,7 @@ class TrialLedger:
         if document is None or document.trial.status != "running":
             raise ValueError(f"only a running trial can be taken over, but trial {number} is not running")
         owner = document.owner
-        if owner.host == self._owner.host and owner.pid != self._owner.pid and not owner.is_dead():
+        if owner.host == self._owner.host and owner.pid != self._owner.pid and not owner.has_ended():
             raise StudyFailed(
                 f"a study is run by one process at a time, but trial {number} is being run by {owner}; "
                 "wait until it has ended, or stop it, and run the same command again"
@@ -282,7 +282,7 @@ class TrialLedger:
         newest = (self._first(number, sorted(attempts[number], reverse=True)) for number in sorted(attempts))
         return tuple(document.trial for document in newest if document is not None)
 
-    def owner(self, number: int) -> Owner | None:
+    def owner(self, number: int) -> ProcessIdentity | None:
         """The process that began or took over a trial, or None where the ledger does not hold it."""
         document, _ = self._newest(number)
         return None if document is None else document.owner

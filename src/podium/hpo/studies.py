@@ -162,7 +162,7 @@ def _open(store: ArtifactStore, place: str) -> Study:
         raise InputError(f"{LEDGERS}/{place}/{DESCRIPTION}: {error}") from error
     trials = ledger.trials()
     running = (ledger.owner(trial.number) for trial in trials if trial.status == "running")
-    alive = {str(owner) for owner in running if owner is not None and not owner.is_dead()}
+    alive = {str(owner) for owner in running if owner is not None and not owner.has_ended()}
     key, name = place.split("/")
     return Study(key, name, description, trials, tuple(sorted(alive)))
 

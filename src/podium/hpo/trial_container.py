@@ -30,7 +30,7 @@ from podium.hpo.space import Params, Space
 from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.assignment import assigned
 from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
-from podium.store.owner import Owner
+from podium.store.process import ProcessIdentity
 from podium.store.store import ArtifactStore
 from podium.text import hint
 
@@ -219,7 +219,9 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
     params = params_given(arguments, environment, Space(parameters=instructions.space))
     trial, rank = TrialDocuments(documents.below(name)), environment.get(RANK_VARIABLE, "0")
     if rank != "0":
-        trial = TrialDocuments(_ReadOnly(documents.below(name)), Owner(host=f"rank {rank}", pid=0, started=0.0))
+        trial = TrialDocuments(
+            _ReadOnly(documents.below(name)), ProcessIdentity(host=f"rank {rank}", pid=0, started=0.0)
+        )
     with sigterm_unwinds():
         return trial.execute(ContainerTrial(instructions, store, name, rank), params)
 

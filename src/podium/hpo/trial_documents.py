@@ -16,17 +16,17 @@ from podium.hpo.engines.base import TrialFunction, TrialResult
 from podium.hpo.ledger import Claim, Documents, TrialLedger
 from podium.hpo.space import Params
 from podium.records import TrialRecord
-from podium.store.owner import Owner
+from podium.store.process import ProcessIdentity
 
 _ERROR = "error.json"
-_NOBODY = Owner(host="engine", pid=0, started=0.0)
-"""Owner of a trial that the engine begins for a process that has not started yet: any process may take it over."""
+_NOBODY = ProcessIdentity(host="engine", pid=0, started=0.0)
+"""The holder of a trial that the engine begins for a process that has not started yet: any process may take it over."""
 
 
 class TrialDocuments:
     """The documents of one trial. Methods raise StoreError when the storage fails."""
 
-    def __init__(self, documents: Documents, owner: Owner | None = None) -> None:
+    def __init__(self, documents: Documents, owner: ProcessIdentity | None = None) -> None:
         """Read and write documents as `owner`; None for this process."""
         self._documents = documents
         self._owner = owner

@@ -27,7 +27,7 @@ from podium.katib_local.process import check_template
 from podium.katib_local.status import ExperimentStatus
 from podium.keys import Key
 from podium.records import TrialRecord
-from podium.store.documents import Documents
+from podium.store.documents import DocumentFolder
 from podium.store.store import ArtifactStore
 
 _STATUS = "status.json"
@@ -69,7 +69,7 @@ class StudyPlace:
         return cls(store, StudyFiles(folder), f"{prefix}/{ledger}", Key.of("study", katib=f"{namespace}/{name}"))
 
     @property
-    def documents(self) -> Documents:
+    def documents(self) -> DocumentFolder:
         """Documents of the ledger, and of what else is known of the study."""
         return self.store.documents(self.ledger)
 

@@ -1,7 +1,7 @@
-"""Trees of files named by the digest of their manifest: on a mounted file system, and in an object store.
+"""Artifacts, which are trees of files named by the digest of their manifest, on a file system and in an object store.
 
-Layout below the root: `artifacts/DIGEST/manifest.json` and `artifacts/DIGEST/files/...`. The manifest
-appears last, so an artifact without one does not exist.
+Layout below the root: `artifacts/DIGEST/manifest.json` and `artifacts/DIGEST/files/...`. The manifest is written last
+and removed first, so an artifact without one does not exist.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Artifacts(Protocol):
-    """Where artifacts live. Safe for several processes; `digest` is always that of the manifest."""
+    """Where artifacts are kept. Safe for several processes; `digest` is always that of the manifest."""
 
     def put(self, digest: str, manifest: Mapping[str, str], source: Path) -> None:
         """Store the files of `source`; does nothing when the artifact is there and whole.
@@ -45,21 +45,23 @@ class Artifacts(Protocol):
         """
 
     def contains(self, digest: str) -> bool:
-        """Whether the artifact was stored; says nothing about damage since."""
+        """Whether the artifact was stored; it may have been damaged since."""
 
     def remove(self, digest: str) -> None:
         """Remove an artifact; one that is already gone is fine."""
 
 
 class LocalArtifacts:
-    """Artifacts on a mounted file system, served from where they lie."""
+    """Artifacts on a mounted file system, read where they are stored.
+
+    A new artifact is staged beside its place and renamed. Files of a scratch folder are linked instead of copied.
+    """
 
     def __init__(self, root: Path, workspace: Workspace) -> None:
         self.root = root
         self.workspace = workspace
 
     def put(self, digest: str, manifest: Mapping[str, str], source: Path) -> None:
-        """See `Artifacts.put`. Files of a scratch folder are linked instead of copied."""
         target = self._folder(digest)
         with guarded("store an artifact", str(target)):
             if self._is_whole(digest):
@@ -77,7 +79,6 @@ class LocalArtifacts:
                 self._publish(staged, target, digest)
 
     def verify(self, digest: str) -> Path:
-        """See `Artifacts.verify`."""
         folder = self._folder(digest)
         with guarded("read an artifact", str(folder)):
             try:
@@ -88,13 +89,12 @@ class LocalArtifacts:
         return folder / "files"
 
     def contains(self, digest: str) -> bool:
-        """See `Artifacts.contains`."""
         return (self._folder(digest) / "manifest.json").is_file()
 
     def remove(self, digest: str) -> None:
-        """See `Artifacts.remove`. The artifact disappears at once, before its files are deleted."""
         folder = self._folder(digest)
         with guarded("remove an artifact", str(folder)):
+            # It disappears at once, before its files are deleted.
             hidden = self.workspace.new_path()
             try:
                 folder.rename(hidden)
@@ -157,10 +157,10 @@ class LocalArtifacts:
 
 
 class RemoteArtifacts:
-    """Artifacts in an object store, served from a local cache of verified copies.
+    """Artifacts in an object store, read from a local cache of verified copies.
 
-    A cached copy is served while the store still lists the same objects (by entity tag, size and time) as
-    when it was downloaded, and its own bytes still have their digests.
+    A cached copy is used as long as the store lists the same objects (by entity tag, size and time) as when it was
+    downloaded, and the copy's own bytes still have their digests.
     """
 
     def __init__(self, files: Files, cache: LocalArtifacts, cache_files: LocalFiles) -> None:
@@ -169,8 +169,6 @@ class RemoteArtifacts:
         self.cache_files = cache_files
 
     def put(self, digest: str, manifest: Mapping[str, str], source: Path) -> None:
-        """See `Artifacts.put`. The manifest is uploaded last."""
-        place = f"{self._folder(digest)}/manifest.json"
         with guarded("read an artifact", str(source)):
             sizes = {name: _file(source, name).stat().st_size for name in manifest}
         if self.contains(digest) and self._sizes(digest) == sizes:
@@ -178,7 +176,7 @@ class RemoteArtifacts:
         for _ in range(_ATTEMPTS):
             self._upload(digest, manifest, source)
             if self._sizes(digest) == sizes:
-                self.files.write(place, dump_manifest(manifest))
+                self.files.write(self._manifest(digest), dump_manifest(manifest))
                 return
         raise StoreError(
             f"cannot store an artifact at {self.files.path(self._folder(digest))}: the files there must have the sizes "
@@ -186,8 +184,7 @@ class RemoteArtifacts:
         )
 
     def verify(self, digest: str) -> Path:
-        """See `Artifacts.verify`."""
-        place = f"{self._folder(digest)}/manifest.json"
+        place = self._manifest(digest)
         manifest = load_manifest(self.files.read(place), digest, self.files.path(place))
         listed = self._listing(digest)
         check_names(listed, manifest, digest)
@@ -199,27 +196,28 @@ class RemoteArtifacts:
                 _log.warning("%s; downloading it again", error)
         with self.cache.workspace.folder() as download:
             for name in manifest:
-                self._download(f"{self._folder(digest)}/files/{name}", download / name)
+                self._download(f"{self._folder(digest)}/{name}", download / name)
             check_files(download, manifest, digest)
             self.cache.put(digest, manifest, download)
         self.cache_files.write(f"marks/{digest}", mark)
         return self.cache.verify(digest)
 
     def contains(self, digest: str) -> bool:
-        """See `Artifacts.contains`."""
-        return self.files.read(f"{self._folder(digest)}/manifest.json") is not None
+        return self.files.read(self._manifest(digest)) is not None
 
     def remove(self, digest: str) -> None:
-        """See `Artifacts.remove`. The manifest goes first."""
-        self.files.remove(f"{self._folder(digest)}/manifest.json")
+        self.files.remove(self._manifest(digest))
         for name in self._listing(digest):
-            self.files.remove(f"{self._folder(digest)}/files/{name}")
+            self.files.remove(f"{self._folder(digest)}/{name}")
+
+    def _manifest(self, digest: str) -> str:
+        return f"artifacts/{digest}/manifest.json"
 
     def _folder(self, digest: str) -> str:
-        return f"artifacts/{digest}"
+        return f"artifacts/{digest}/files"
 
     def _listing(self, digest: str) -> dict[str, dict[str, object]]:
-        folder = f"{self._folder(digest)}/files"
+        folder = self._folder(digest)
         with self.files.guard("list", folder):
             found = self.files.fs.find(self.files.path(folder), detail=True)
         start = len(self.files.path(folder)) + 1
@@ -229,7 +227,7 @@ class RemoteArtifacts:
         return {name: info["size"] for name, info in self._listing(digest).items()}
 
     def _upload(self, digest: str, manifest: Mapping[str, str], source: Path) -> None:
-        folder = f"{self._folder(digest)}/files"
+        folder = self._folder(digest)
         for name in self._listing(digest).keys() - manifest.keys():
             self.files.remove(f"{folder}/{name}")
         for name in manifest:

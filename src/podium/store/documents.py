@@ -1,4 +1,4 @@
-"""Small mutable JSON documents: what a computation writes down while it runs, such as a trial ledger."""
+"""Small mutable documents: what a computation writes down while it runs, such as a trial ledger."""
 
 from __future__ import annotations
 
@@ -6,44 +6,38 @@ from podium.errors import StoreError
 from podium.store.files import Files, check_name
 
 
-class Documents:
-    """Documents under one prefix of a store.
+class DocumentFolder:
+    """The documents under one prefix of a store.
 
-    Each write replaces one document atomically, so a reader, also after a SIGKILL of the writer, sees the
-    old text or the new. Of two writers of one document the last wins: give each writer its own names.
+    Each write replaces one document atomically: a reader sees the old text or the new, even after the writer was
+    killed. If two processes write the same document, the last one wins, so give each writer its own names.
+
+    Methods raise InputError for a name that is not a plain file name, and StoreError when the storage fails.
     """
 
     def __init__(self, files: Files, prefix: str) -> None:
         self._files = files
+        self._prefix = prefix
         self._folder = "/".join(("documents", *(check_name(part, "a document prefix") for part in prefix.split("/"))))
 
     @property
     def place(self) -> str:
-        """Where they are: path or key of the folder in its file system."""
+        """Path or key of the folder in its file system."""
         return self._files.path(self._folder)
 
-    def below(self, name: str) -> Documents:
-        """The documents of a prefix below this one.
-
-        Raises:
-            InputError: `name` is not a plain file name.
-        """
-        return Documents(self._files, f"{self._folder.removeprefix('documents/')}/{name}")
+    def below(self, name: str) -> DocumentFolder:
+        """The folder `name` inside this one."""
+        return DocumentFolder(self._files, f"{self._prefix}/{name}")
 
     def put(self, name: str, text: str) -> None:
-        """Create or replace a document.
-
-        Raises:
-            InputError: `name` is not a plain file name.
-            StoreError: the storage failed; the document keeps its old text.
-        """
+        """Create or replace a document; it keeps its old text when the storage fails."""
         self._files.write(self._path(name), text.encode())
 
     def get(self, name: str) -> str | None:
         """Text of a document, or None where there is none.
 
         Raises:
-            StoreError: the document is not UTF-8 text, or the storage failed.
+            StoreError: the document is not UTF-8 text.
         """
         data = self._files.read(self._path(name))
         try:

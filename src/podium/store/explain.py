@@ -1,4 +1,4 @@
-"""Why a result has the key it has: the parts behind one key, and what differs between two."""
+"""Explains why a result has its key: the parts behind one key, and what differs between two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small files of a store over fsspec: whole or absent, created once, with errors that say what to do."""
+"""The small files of a store, over fsspec: written whole or not at all, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _memory_lock = threading.Lock()
 
 @contextmanager
 def guarded(action: str, place: str, failures: type[Exception] = OSError) -> Iterator[None]:
-    """Turn failures of storage into a StoreError that names the place and what to do."""
+    """Turn failures of the storage into a StoreError that names the place and says what to do."""
     try:
         yield
     except PodiumError:
@@ -46,11 +46,7 @@ def _explain(action: str, place: str, error: Exception) -> str:
 
 
 def check_name(name: str, what: str) -> str:
-    """Return `name` if it can be a file name in every store.
-
-    Raises:
-        InputError: it is empty or holds anything but letters, digits and `. _ = -`.
-    """
+    """Return `name`, or raise InputError when it cannot be a file name in every store."""
     if not _NAME.fullmatch(name):
         raise InputError(
             f"{what} must be made of letters, digits and . _ = - and start with one of the first two, but got {name!r}"
@@ -59,7 +55,7 @@ def check_name(name: str, what: str) -> str:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a relative POSIX path stays below the folder it is resolved against, in its one normal form."""
+    """Whether a path is relative, in normal form, and stays below the folder that it is resolved against."""
     path = PurePosixPath(name)
     return (
         bool(path.parts)
@@ -74,8 +70,8 @@ def is_inside(name: str) -> bool:
 class Files:
     """Files below `root` of an fsspec file system, named by relative POSIX paths.
 
-    A write is one put, which object stores make visible whole or not at all. All methods raise
-    StoreError when the storage fails.
+    A write is one put, which object stores make visible whole or not at all. All methods raise StoreError when the
+    storage fails.
     """
 
     failures: type[Exception] = Exception
@@ -89,7 +85,7 @@ class Files:
         return f"{self.root}/{name}"
 
     def guard(self, action: str, name: str) -> AbstractContextManager[None]:
-        """`guarded` with the failures that this storage can show."""
+        """`guarded` for a file of this storage."""
         return guarded(action, self.path(name), self.failures)
 
     def read(self, name: str) -> bytes | None:
@@ -106,9 +102,9 @@ class Files:
             self.fs.pipe_file(self.path(name), data)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Create a file unless it exists; of several callers at once exactly one gets True.
+        """Create a file unless it exists; if several callers try at once, exactly one gets True.
 
-        Holds for the file systems with a conditional put (s3, gs, az) and for memory within one process.
+        This holds for file systems with a conditional put (s3, gs, az), and for memory within one process.
         """
         with self.guard("create", name), _memory_lock:
             try:
@@ -136,7 +132,7 @@ class Files:
 
 
 class LocalFiles(Files):
-    """Files on a mounted file system: written beside, flushed to the disk, then renamed into place."""
+    """Files on a mounted file system, which are written to a temporary place, flushed to the disk and renamed."""
 
     failures = OSError
 
@@ -145,7 +141,6 @@ class LocalFiles(Files):
         self.workspace = workspace
 
     def write(self, name: str, data: bytes) -> None:
-        """Create or replace a file; it survives a crash of the machine once this returns."""
         with self.guard("write", name):
             final = Path(self.path(name))
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +153,7 @@ class LocalFiles(Files):
             flush(final.parent)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Create a file unless it exists. A reader may see it empty for the instant before it is filled."""
+        # A reader may see the file empty for the moment before it is filled.
         with self.guard("create", name):
             final = Path(self.path(name))
             final.parent.mkdir(parents=True, exist_ok=True)

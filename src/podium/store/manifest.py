@@ -1,4 +1,4 @@
-"""Manifests: what files an artifact is made of, and whether files at hand are those."""
+"""Manifests: which files an artifact is made of, and whether given files are those."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from podium.errors import DamagedArtifact, InputError, StoreError
 from podium.keys import canonical_json, digest_bytes, manifest_of
 from podium.store.files import is_inside
+from podium.text import shortened
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MANIFEST = TypeAdapter(dict[str, str])
@@ -18,20 +19,14 @@ _SHOWN = 5
 
 
 def check_digest(digest: str) -> str:
-    """Return `digest` if it is one.
-
-    Raises:
-        InputError: it is not 64 hexadecimal digits.
-    """
+    """Return `digest`, or raise InputError when it is not 64 hexadecimal digits."""
     if not _DIGEST.fullmatch(digest):
         raise InputError(f"a digest is 64 lower-case hexadecimal digits, but got {digest!r}")
     return digest
 
 
 def read_source(path: Path) -> dict[str, str]:
-    """Manifest of a file or directory that is to be stored.
-
-    Symbolic links to files count as the file they lead to.
+    """Manifest of a file or directory that is to be stored; a link to a file counts as that file.
 
     Raises:
         StoreError: there is nothing at `path`, it holds no file, or it holds something that is neither a
@@ -97,7 +92,7 @@ def check_files(path: Path, manifest: Mapping[str, str], digest: str) -> None:
 
 
 def check_names(found: Mapping[str, object], manifest: Mapping[str, str], digest: str) -> None:
-    """Compare the names of the files at hand with a manifest.
+    """Compare the names of files with a manifest.
 
     Raises:
         DamagedArtifact: a file is missing or extra.
@@ -110,5 +105,4 @@ def check_names(found: Mapping[str, object], manifest: Mapping[str, str], digest
 
 
 def _listed(fault: str, names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{fault} {', '.join(names[:_SHOWN])}{more}"
+    return f"{fault} {shortened(names, _SHOWN)}"

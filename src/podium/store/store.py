@@ -1,10 +1,10 @@
-"""The artifact store: results under their kind and key, payloads under their digest.
+"""The artifact store: results under their kind and key, artifacts under their digest.
 
-A result is one record file that names its artifacts by digest. Artifacts are stored first and the record
-last, each atomically, so a reader sees a whole result or none. Layout below the root:
+A result is one record file that names its artifacts by digest. Artifacts are stored first and the record last, each
+atomically, so a reader sees a whole result or none. Layout below the root:
 
     records/KIND/DIGEST.json     a record, the parts of its key, and a checksum over both
-    artifacts/DIGEST/            manifest.json and files/ of one payload
+    artifacts/DIGEST/            manifest.json and files/ of one artifact
     documents/PREFIX/NAME        small mutable documents
     leases/KIND/DIGEST/          who computes a result now
     tmp/, cache/                 local stores only: scratch space, and what can be rebuilt
@@ -28,11 +28,12 @@ from podium.errors import DamagedArtifact, InputError, StoreError
 from podium.keys import Key, canonical_json, digest_bytes, digest_manifest
 from podium.records import RECORDS, ArtifactRef, Record
 from podium.store.artifacts import Artifacts, LocalArtifacts, RemoteArtifacts
-from podium.store.documents import Documents
+from podium.store.documents import DocumentFolder
 from podium.store.files import Files, LocalFiles, check_name, guarded, open_uri
-from podium.store.lease import LeasePlace, hold_lease
+from podium.store.lease import Lease
 from podium.store.manifest import check_digest, read_source
 from podium.store.workspace import Workspace
+from podium.text import shortened
 
 R = TypeVar("R", bound=Record)
 
@@ -43,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class ArtifactStore:
-    """Results and payloads below one fsspec URI; safe for many processes and threads at once.
+    """Results and artifacts below one fsspec URI; safe for many processes and threads at once.
 
     Args:
         uri: a directory, `file://`, `memory://`, `s3://`, `gs://` or another fsspec URI.
@@ -87,8 +88,8 @@ class ArtifactStore:
     def put_artifact(self, name: str, path: Path) -> ArtifactRef:
         """Store a file or a directory under the digest of its files; storing the same again does nothing.
 
-        Files below `scratch()` of a local store are linked, not copied, and become read-only: finish
-        writing them first.
+        Files below `scratch()` of a local store are linked instead of copied and become read-only, so finish writing
+        them first.
 
         Raises:
             StoreError: `path` holds no file, or something that is neither a file nor a directory, or the store
@@ -115,11 +116,11 @@ class ArtifactStore:
         return self._artifacts.verify(check_digest(ref.digest))
 
     def put(self, key: Key, record: Record) -> None:
-        """Make a result visible under its key, replacing an older one; its artifacts are stored already.
+        """Make a result visible under its key, replacing an older one; its artifacts must be stored already.
 
         Raises:
-            StoreError: the record does not belong to the key, names an artifact that is not stored, does not
-                survive JSON, or the store cannot be written. An older record of the key is then still there.
+            StoreError: the record does not belong to the key, names an artifact that is not stored or changes on its
+                way through JSON, or the store cannot be written. An older record of the key is then still there.
         """
         if (record.kind, record.key) != (key.kind, key.digest):
             raise StoreError(
@@ -148,9 +149,9 @@ class ArtifactStore:
     def get(self, kind_or_type: type[Record] | str, digest: str) -> Record | None:
         """The result of a key, or None when there is none that is whole.
 
-        Every artifact of it is checked by digest; a remote store downloads what its cache lacks. A damaged
-        result is removed, record and damaged artifacts, with a warning, so that it is computed anew. A
-        whole record that this version of Podium cannot read counts as absent and is left to be replaced.
+        Every artifact of it is checked by digest; a remote store downloads what its cache lacks. If the record or an
+        artifact is damaged, both are removed with a warning, so that the result is computed again. A record that this
+        version of Podium cannot read counts as absent and is left to be replaced.
 
         Raises:
             InputError: there is no such kind, or `digest` is not one.
@@ -205,10 +206,9 @@ class ArtifactStore:
                 f"no result in the store {self.uri} has a key that starts with {prefix!r}; "
                 f"it holds {len(self.find(''))} results"
             )
-        shown = "".join(f"\n  {kind}/{digest}" for kind, digest in found[:_SHOWN])
-        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        shown = shortened([f"{kind}/{digest}" for kind, digest in found], _SHOWN, separator="\n  ")
         raise InputError(
-            f"a key prefix must name one result, but {prefix!r} names {len(found)}; give more digits:{shown}{more}"
+            f"a key prefix must name one result, but {prefix!r} names {len(found)}; give more digits:\n  {shown}"
         )
 
     def parts(self, kind: str, digest: str) -> dict[str, Any]:
@@ -229,18 +229,17 @@ class ArtifactStore:
         return parts
 
     def lease(self, key: Key) -> AbstractContextManager[None]:
-        """Be the only one to compute the result of `key`; look with `get` again once inside.
+        """Be the only process that computes the result of `key`; call `get` again once inside.
 
-        Waits while another process computes it, saying so in the log; a dead or silent one is taken over.
-        Not reentrant: a thread that holds a lease and asks for it again waits for itself.
+        Waits while another process computes it, and logs that; a process that died or is silent is replaced. A thread
+        that holds a lease must not ask for it again, because it would wait for itself.
 
         Raises:
             StoreError: the store cannot be written.
         """
         folder = f"leases/{check_name(key.kind, 'a kind')}/{check_digest(key.digest)}"
         title = f"{key.kind}/{key.short}"
-        place = LeasePlace(self._files, folder, title)
-        return hold_lease(place, self._heartbeat_seconds, self._silence_seconds)
+        return Lease(self._files, folder, title, self._heartbeat_seconds, self._silence_seconds).held()
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -255,7 +254,7 @@ class ArtifactStore:
             yield path
 
     def cache(self, name: str) -> Path:
-        """A local directory for what can be rebuilt at any time; it persists, and nothing guards its content.
+        """A lasting local directory for what can be rebuilt at any time; its content is not checked.
 
         Raises:
             InputError: `name` is not a plain file name.
@@ -266,9 +265,9 @@ class ArtifactStore:
             path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def documents(self, prefix: str) -> Documents:
+    def documents(self, prefix: str) -> DocumentFolder:
         """The mutable documents under `prefix`, one or more plain names joined by `/`."""
-        return Documents(self._files, prefix)
+        return DocumentFolder(self._files, prefix)
 
     def _record_path(self, kind: str, digest: str) -> str:
         return f"records/{check_name(kind, 'a kind')}/{check_digest(digest)}.json"

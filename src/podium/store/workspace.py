@@ -1,4 +1,4 @@
-"""Temporary places of a store: on the file system of the store, and cleared of what dead processes left."""
+"""Temporary files of a store, on its own file system; those of processes that ended are cleared."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from podium.store.owner import Owner
+from podium.store.process import ProcessIdentity
 
 _FOREIGN_AGE_SECONDS = 7 * 24 * 3600
-"""Age at which leftovers of another host are cleared: its processes cannot be asked whether they live."""
+"""Age at which files of another host are cleared, where it is unknown which processes have ended."""
 
 
 class Workspace:
@@ -24,7 +24,7 @@ class Workspace:
     def new_path(self) -> Path:
         """A path under the root that does not exist yet; the caller removes or renames what it puts there."""
         self.root.mkdir(parents=True, exist_ok=True)
-        owner = Owner.current()
+        owner = ProcessIdentity.current()
         return self.root / f"{owner.host_mark}-{owner.pid}-{owner.started:.2f}-{uuid4().hex[:12]}"
 
     @contextmanager
@@ -39,20 +39,20 @@ class Workspace:
             discard(path)
 
     def clear_stale(self) -> None:
-        """Remove what dead processes of this host left, and what another host left more than a week ago."""
+        """Remove what ended processes of this host left, and what another host left more than a week ago."""
         if not self.root.is_dir():
             return
-        current = Owner.current()
+        current = ProcessIdentity.current()
         for entry in self.root.iterdir():
             if self._is_stale(entry, current):
                 discard(entry)
 
     @staticmethod
-    def _is_stale(entry: Path, current: Owner) -> bool:
+    def _is_stale(entry: Path, current: ProcessIdentity) -> bool:
         mark, _, rest = entry.name.partition("-")
         if mark == current.host_mark:
             pid, started, _ = rest.split("-")
-            return Owner(host=current.host, pid=int(pid), started=float(started)).is_dead()
+            return ProcessIdentity(host=current.host, pid=int(pid), started=float(started)).has_ended()
         try:
             return time.time() - entry.stat().st_mtime > _FOREIGN_AGE_SECONDS
         except FileNotFoundError:
@@ -60,7 +60,7 @@ class Workspace:
 
 
 def discard(path: Path) -> None:
-    """Remove a file or folder that nobody reads any more; what another process removes meanwhile is fine."""
+    """Remove a file or folder, which another process may remove at the same time."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

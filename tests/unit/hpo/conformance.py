@@ -21,18 +21,18 @@ from podium.hpo.experiment import Objective
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import best_trial, run_study
 from podium.records import TrialRecord
-from podium.store.owner import Owner
+from podium.store.process import ProcessIdentity
 
 from .support import Trial, experiment, file_ledger
 
 PARAMS = {"learning_rate": 1e-3, "epochs": 4, "batch_size": 8, "warmup_ratio": 0.3}
 
 
-def dead_owner() -> Owner:
+def dead_owner() -> ProcessIdentity:
     """A process of this machine that has ended."""
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    return Owner(host=Owner.current().host, pid=ended.pid, started=0.0)
+    return ProcessIdentity(host=ProcessIdentity.current().host, pid=ended.pid, started=0.0)
 
 
 def moment(time: datetime | None) -> datetime:

@@ -14,7 +14,7 @@ import pytest
 from podium.errors import NonFiniteLoss, StudyFailed
 from podium.hpo.ledger import Documents, TrialLedger
 from podium.records import Observed, Report, StoppingRule
-from podium.store.owner import Owner
+from podium.store.process import ProcessIdentity
 
 from .conformance import PARAMS, dead_owner, moment
 
@@ -131,7 +131,7 @@ class LedgerContract(ABC):
             import psutil
 
             started = psutil.Process(process.pid).create_time()
-            alive = Owner(host=Owner.current().host, pid=process.pid, started=started)
+            alive = ProcessIdentity(host=ProcessIdentity.current().host, pid=process.pid, started=started)
             TrialLedger(documents, alive).begin(0, PARAMS)
             with pytest.raises(StudyFailed, match=f"trial 0 is being run by process {process.pid}"):
                 ledger.take_over(0)

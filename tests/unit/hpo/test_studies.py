@@ -10,7 +10,7 @@ from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.experiment import Objective
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.studies import LEDGERS, find_study, list_studies
-from podium.store.owner import Owner
+from podium.store.process import ProcessIdentity
 from podium.store.store import ArtifactStore
 
 from .conformance import PARAMS, dead_owner
@@ -25,7 +25,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
 
 
 def study(
-    store: ArtifactStore, key: str = KEY, ledger: str = "main", owner: Owner | None = None, **changes: Any
+    store: ArtifactStore, key: str = KEY, ledger: str = "main", owner: ProcessIdentity | None = None, **changes: Any
 ) -> TrialLedger:
     """The ledger of a study that is described and has no trials yet."""
     trials = TrialLedger(store.documents(f"{LEDGERS}/{key}/{ledger}"), owner)
@@ -65,15 +65,15 @@ def test_states_follow_the_trials_and_who_runs_them(store: ArtifactStore) -> Non
 
 
 def test_a_trial_that_its_reached_goal_cut_off_does_not_run(store: ArtifactStore) -> None:
-    ledger = study(store, objective=Objective(metric="score", goal=0.2), owner=Owner.current())
+    ledger = study(store, objective=Objective(metric="score", goal=0.2), owner=ProcessIdentity.current())
     succeed(ledger, 0, 0.3)
     ledger.begin(1, PARAMS)
     assert find_study(store, KEY).state == "goal reached"
 
 
 def test_a_study_runs_as_long_as_who_runs_it_may_be_alive(store: ArtifactStore) -> None:
-    elsewhere = Owner(host="pod-7/boot", pid=1, started=0.0)
-    for key, owner in (("a", Owner.current()), ("b", dead_owner()), ("c", elsewhere)):
+    elsewhere = ProcessIdentity(host="pod-7/boot", pid=1, started=0.0)
+    for key, owner in (("a", ProcessIdentity.current()), ("b", dead_owner()), ("c", elsewhere)):
         study(store, key, owner=owner).begin(0, PARAMS)
     assert find_study(store, "a").state == "running"
     assert find_study(store, "b").state == "stopped"

@@ -13,7 +13,7 @@ import pytest
 from podium.errors import StoreError
 from podium.keys import Key
 from podium.records import ReportRecord
-from podium.store.owner import Owner
+from podium.store.process import ProcessIdentity
 from podium.store.store import ArtifactStore
 
 
@@ -91,7 +91,7 @@ def test_a_file_system_without_links_copies(tmp_path: Path, monkeypatch: pytest.
 
 def test_leftovers_are_cleared_only_when_their_process_is_dead(tmp_path: Path) -> None:
     store = ArtifactStore(str(tmp_path / "store"))
-    owner = Owner.current()
+    owner = ProcessIdentity.current()
     names = {
         "dead": f"{owner.host_mark}-{2**22 - 1}-1.00-abc",
         "reused pid": f"{owner.host_mark}-{owner.pid}-1.00-abc",

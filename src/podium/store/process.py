@@ -1,7 +1,7 @@
-"""Who holds something in the store: a process, named so that its death can be told.
+"""Names for processes, by which other processes can tell whether they have ended.
 
-Process ids mean something only within one pid namespace of one boot of one machine, so that is what the
-host part names: containers that share a host name are still told apart.
+A process id means something only within one pid namespace of one boot of one machine. The host part names that, so
+containers that share a host name are still told apart.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from podium.keys import digest_bytes
 _START_TOLERANCE_SECONDS = 2.0
 
 
-class Owner(BaseModel):
-    """A process.
+class ProcessIdentity(BaseModel):
+    """A process that holds something: a lease, a trial, a temporary file.
 
     Attributes:
         host: machine, boot and pid namespace; process ids of different hosts are never compared.
         pid: process id on that host.
-        started: start of the process by the host's clock, in seconds; tells a reused pid from its former holder.
+        started: when the process started by the host's clock, in seconds; a reused process id has another start.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,16 +35,16 @@ class Owner(BaseModel):
     started: float
 
     @classmethod
-    def current(cls) -> Owner:
+    def current(cls) -> ProcessIdentity:
         """The calling process."""
         return cls(host=_host(), pid=os.getpid(), started=psutil.Process().create_time())
 
     @property
     def host_mark(self) -> str:
-        """Twelve digits that stand for the host in file names."""
+        """Twelve digits that identify the host in file names."""
         return digest_bytes(self.host.encode())[:12]
 
-    def is_dead(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether the process certainly ended; False where that cannot be known, as on another host."""
         if self.host != _host():
             return False
