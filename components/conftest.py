@@ -26,8 +26,8 @@ def in_smoke_folder(smoke_run: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture
 def run_artifact(in_smoke_folder: Any, tmp_path: Path) -> dsl.Artifact:
-    """The run record that `prepare` handed over."""
-    found = next(in_smoke_folder.directory.glob("kfp/*/prepare/run"))
+    """The record of the smoke run."""
+    found = in_smoke_folder.directory / "record.json"
     assert RunRecord.read(found).run_id == in_smoke_folder.directory.name
     return dsl.Artifact(name="run", uri=str(found))
 

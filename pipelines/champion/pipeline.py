@@ -10,59 +10,19 @@ from podium.components.evaluation.select.component import select
 from podium.components.training.baseline.component import baseline
 from podium.components.training.hpo.component import hpo
 from podium.components.training.refit.component import refit
+from podium.config.form import takes_run_form
 
 
 @dsl.pipeline(name="champion", description="Given a labelled data set, which model do I ship?")
-def champion(
-    run_preset: str = "quickstart",
-    run_config: str = "",
-    run_mode: str = "",
-    run_overrides: list[str] = [],  # noqa: B006  (KFP reads the default from the signature)
-    run_store: str = "",
-    run_tracking_uri: str = "",
-    data_path: str = "",
-    data_task: str = "",
-    data_text_column: str = "",
-    data_label_column: str = "",
-    model_backbones: list[str] = [],  # noqa: B006
-    hpo_max_trials: int = 0,
-):
-    """Take a labelled data set to a proven champion.
-
-    Args:
-        run_preset: Preset to start from.
-        run_config: YAML file of config values, applied over the preset.
-        run_mode: `reuse` (default: reuse what exists) or `force_new`.
-        run_overrides: Further config values, each `group.key=value`.
-        run_store: URI of the artifact store.
-        run_tracking_uri: URI of the MLflow server.
-        data_path: Data of your own, a file or a folder that the step can read; its format and columns are inferred.
-        data_task: `text-classification` or `ner`; inferred when empty.
-        data_text_column: Column of the text; inferred when empty.
-        data_label_column: Column of the label; inferred when empty.
-        model_backbones: Backbones that compete: paths or hub ids.
-        hpo_max_trials: Trials per backbone; 0 leaves it to the preset.
-    """
-    prepared = prepare(
-        run_preset=run_preset,
-        run_config=run_config,
-        run_mode=run_mode,
-        run_overrides=run_overrides,
-        run_store=run_store,
-        run_tracking_uri=run_tracking_uri,
-        data_path=data_path,
-        data_task=data_task,
-        data_text_column=data_text_column,
-        data_label_column=data_label_column,
-        model_backbones=model_backbones,
-        hpo_max_trials=hpo_max_trials,
-        kfp_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-    )
+@takes_run_form
+def champion(**form):
+    """Take a labelled data set to a proven champion."""
+    prepared = prepare(**form, kfp_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     run, data = prepared.outputs["run"], prepared.outputs["data"]
     beside = baseline(run=run, data=data)
     with dsl.ParallelFor(prepared.outputs["Output"], name="backbones") as backbone:
         searched = hpo(backbone=backbone, run=run, data=data)
-        refitted = refit(run=run, data=data, study=searched.outputs["study"])
+        refitted = refit(backbone=backbone, run=run, data=data, study=searched.outputs["study"])
 
     # A Collected belongs to the task that reads it: kfp 2.17 fails to compile one that is shared.
     def studies() -> dsl.Collected:
@@ -84,6 +44,7 @@ def champion(
     reported = report(
         run=run,
         data=data,
+        baselines=beside.outputs["baselines"],
         studies=studies(),
         models=models(),
         selection=selected.outputs["selection"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,9 +12,10 @@ from podium.config.compose import compose
 from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError
 from podium.hpo.engines.katib.experiments import INJECTION_LABEL
-from podium.records import RunRecord
-from podium.stages.hpo import hpo
+from podium.records import DataRecord, RunRecord, StudyRecord
 from podium.stages.prepare import prepare_data
+from podium.stages.step import StepInputs, execute
+from podium.stages.steps import step_named
 
 from .kube.katib import NAMESPACE, KatibController
 from .kube.server import ApiServer
@@ -59,10 +60,14 @@ def config(place: Path, *overrides: str) -> PodiumConfig:
     return compose(given, place).config
 
 
+def hpo(run: RunRecord, data: DataRecord, backbone: str) -> StudyRecord:
+    return cast(StudyRecord, execute(step_named("hpo"), StepInputs(run, (data,), backbone)))
+
+
 def test_a_study_runs_in_pods_and_is_stored(api: ApiServer, tmp_path: Path) -> None:
     shared = ("cluster.volume_claim=shared", f"cluster.volume_path={tmp_path}")
     run = RunRecord(run_id="run-1", config=config(tmp_path, *shared), tags={"podium.kfp.run_id": "kfp-1"})
-    data = prepare_data(run, None)
+    data = prepare_data(run)
     study = hpo(run, data, "bert-tiny")
     assert [trial.status for trial in study.trials] == ["succeeded", "succeeded"]
     assert all(set(trial.fold_scores) == {"0", "1"} for trial in study.trials)
@@ -83,7 +88,7 @@ def test_a_study_runs_in_pods_and_is_stored(api: ApiServer, tmp_path: Path) -> N
 
 def test_a_store_of_this_machine_is_refused_before_anything_is_asked(api: ApiServer, tmp_path: Path) -> None:
     run = RunRecord(run_id="run-1", config=config(tmp_path))
-    data = prepare_data(run, None)
+    data = prepare_data(run)
     with pytest.raises(ConfigError, match=r"store=.* lies on this machine"):
         hpo(run, data, "bert-tiny")
     assert api.requests == []

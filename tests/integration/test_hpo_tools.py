@@ -105,10 +105,13 @@ WARM = """
 import sys
 from pathlib import Path
 from podium.records import DataRecord, RunRecord
-from podium.stages.hpo import hpo
-from podium.stages.run_form import RunForm, resolve_form
+from podium.stages.step import StepInputs, execute
+from podium.stages.steps import step_named
+from podium.config.form import RunForm
+from podium.stages.run_form import resolve_form
 config = resolve_form(RunForm(run_preset="smoke", run_overrides=tuple(sys.argv[2:])), Path.cwd()).composed.config
-print(hpo(RunRecord(run_id="warm", config=config), DataRecord.read(sys.argv[1]), "bert-tiny").to_json())
+inputs = StepInputs(RunRecord(run_id="warm", config=config), (DataRecord.read(sys.argv[1]),), "bert-tiny")
+print(execute(step_named("hpo"), inputs).to_json())
 """
 
 

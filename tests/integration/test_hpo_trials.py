@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
@@ -27,8 +28,9 @@ from podium.hpo.space import Params
 from podium.hpo.study import run_study
 from podium.hpo.trial import CrossValidationTrial
 from podium.records import RunRecord, StoppingRule, StudyRecord, TrialRecord
-from podium.stages.hpo import hpo
 from podium.stages.prepare import prepare_data
+from podium.stages.step import StepInputs, execute
+from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
 from podium.training.launch import PRELOAD
 from podium.training.spec import TrainingSpec
@@ -222,7 +224,8 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
 def study_of(config: PodiumConfig) -> StudyRecord:
     run = RunRecord(run_id="run", config=config)
-    return hpo(run, prepare_data(run, None), "bert-tiny")
+    inputs = StepInputs(run, (prepare_data(run),), "bert-tiny")
+    return cast(StudyRecord, execute(step_named("hpo"), inputs))
 
 
 def test_the_fold_models_of_the_best_trial_stay_with_the_study(configured: Callable[..., PodiumConfig]) -> None:

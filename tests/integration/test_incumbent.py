@@ -60,7 +60,7 @@ def data(smoke_run: Finished) -> DataRecord:
 
 
 def step_in(store: ArtifactStore, smoke_run: Finished) -> StepRun:
-    run = RunRecord.read(next(smoke_run.directory.glob("kfp/*/prepare/run")))
+    run = RunRecord.read(smoke_run.directory / "record.json")
     tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_run.folder}/podium-out/mlflow.db"))
     return StepRun(run, store, tracker, "", Key.of("decision"), {}, None)
 

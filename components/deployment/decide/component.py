@@ -26,15 +26,8 @@ def decide(
         models: All refitted models, from `refit`.
         decision: PROMOTE, HOLD or REJECT, with reasons.
     """
-    from podium.records import BaselineRecord, BenchmarkRecord, DataRecord, ModelRecord, RunRecord, SelectionRecord
-    from podium.stages.decide import decide as stage
+    from podium.stages.steps import perform
 
-    record = stage(
-        RunRecord.read(run.path),
-        DataRecord.read(data.path),
-        BaselineRecord.read(baselines.path),
-        SelectionRecord.read(selection.path),
-        BenchmarkRecord.read(measurements.path),
-        [ModelRecord.read(item.path) for item in models],
-    )
+    refits = [item.path for item in models]
+    record = perform("decide", run.path, data.path, baselines.path, selection.path, measurements.path, refits)
     decision.metadata.update(record.save(decision.path))

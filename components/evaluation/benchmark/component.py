@@ -22,13 +22,7 @@ def benchmark(
         models: All refitted models, from `refit`.
         measurements: The measurements, each with its interval.
     """
-    from podium.records import DataRecord, ModelRecord, RunRecord, SelectionRecord
-    from podium.stages.benchmark import benchmark as stage
+    from podium.stages.steps import perform
 
-    record = stage(
-        RunRecord.read(run.path),
-        DataRecord.read(data.path),
-        SelectionRecord.read(selection.path),
-        [ModelRecord.read(item.path) for item in models],
-    )
+    record = perform("benchmark", run.path, data.path, selection.path, [item.path for item in models])
     measurements.metadata.update(record.save(measurements.path))

@@ -9,6 +9,7 @@ from podium.components.image import IMAGE
 def report(
     run: dsl.Input[dsl.Artifact],
     data: dsl.Input[dsl.Dataset],
+    baselines: dsl.Input[dsl.Artifact],
     studies: dsl.Input[list[dsl.Artifact]],
     models: dsl.Input[list[dsl.Model]],
     selection: dsl.Input[dsl.Artifact],
@@ -23,6 +24,7 @@ def report(
     Args:
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
+        baselines: The baselines, from `baseline`.
         studies: All studies, from `hpo`.
         models: All refitted models, from `refit`.
         selection: The leaderboard, from `select`.
@@ -34,18 +36,13 @@ def report(
     """
     from pathlib import Path
 
-    from podium import records
-    from podium.stages.report import report as stage
+    from podium.stages.report import stored_report
+    from podium.stages.steps import perform
 
-    rendered = stage(
-        records.RunRecord.read(run.path),
-        records.DataRecord.read(data.path),
-        [records.StudyRecord.read(item.path) for item in studies],
-        [records.ModelRecord.read(item.path) for item in models],
-        records.SelectionRecord.read(selection.path),
-        records.BenchmarkRecord.read(measurements.path),
-        records.DecisionRecord.read(decision.path),
-    )
+    found = [item.path for item in studies], [item.path for item in models]
+    last = selection.path, measurements.path, decision.path
+    record = perform("report", run.path, data.path, baselines.path, *found, *last)
+    rendered = stored_report(run.path, record)
     Path(page.path).write_text(rendered.html, encoding="utf-8")
     Path(summary.path).write_text(rendered.markdown, encoding="utf-8")
     for name, value in rendered.metrics.items():

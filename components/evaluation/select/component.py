@@ -22,13 +22,8 @@ def select(
         models: All refitted models, from `refit`.
         selection: The leaderboard and the comparisons behind it.
     """
-    from podium.records import BaselineRecord, ModelRecord, RunRecord, StudyRecord
-    from podium.stages.select import select as stage
+    from podium.stages.steps import perform
 
-    record = stage(
-        RunRecord.read(run.path),
-        BaselineRecord.read(baselines.path),
-        [StudyRecord.read(item.path) for item in studies],
-        [ModelRecord.read(item.path) for item in models],
-    )
+    paths = [item.path for item in studies], [item.path for item in models]
+    record = perform("select", run.path, baselines.path, *paths)
     selection.metadata.update(record.save(selection.path))

@@ -18,8 +18,7 @@ def baseline(
         data: The data set, from `prepare`.
         baselines: The baselines and their held-out predictions.
     """
-    from podium.records import DataRecord, RunRecord
-    from podium.stages.baseline import baseline as stage
+    from podium.stages.steps import perform
 
-    record = stage(RunRecord.read(run.path), DataRecord.read(data.path))
+    record = perform("baseline", run.path, data.path)
     baselines.metadata.update(record.save(baselines.path))

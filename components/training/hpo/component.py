@@ -15,8 +15,7 @@ def hpo(backbone: str, run: dsl.Input[dsl.Artifact], data: dsl.Input[dsl.Dataset
         data: The data set, from `prepare`.
         study: Every trial, and the best one.
     """
-    from podium.records import DataRecord, RunRecord
-    from podium.stages.hpo import hpo as stage
+    from podium.stages.steps import perform
 
-    record = stage(RunRecord.read(run.path), DataRecord.read(data.path), backbone)
+    record = perform("hpo", run.path, data.path, backbone=backbone)
     study.metadata.update(record.save(study.path))

@@ -7,6 +7,7 @@ from podium.components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def refit(
+    backbone: str,
     run: dsl.Input[dsl.Artifact],
     data: dsl.Input[dsl.Dataset],
     study: dsl.Input[dsl.Artifact],
@@ -15,13 +16,13 @@ def refit(
     """Refit the best trial on train and validation rows, and score it on the held-out test rows.
 
     Args:
+        backbone: Name of the backbone in the config.
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
         study: The study, from `hpo`.
         model: The refitted model and its held-out predictions.
     """
-    from podium.records import DataRecord, RunRecord, StudyRecord
-    from podium.stages.refit import refit as stage
+    from podium.stages.steps import perform
 
-    record = stage(RunRecord.read(run.path), DataRecord.read(data.path), StudyRecord.read(study.path))
+    record = perform("refit", run.path, data.path, study.path, backbone=backbone)
     model.metadata.update(record.save(model.path))

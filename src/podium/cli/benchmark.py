@@ -6,11 +6,11 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
-from podium.config.benchmark import ScenarioName, VariantName
+from podium.cli.options import DEFAULT_STORE, DEFAULT_URI
 
 
 class BenchmarkFormat(StrEnum):
@@ -30,11 +30,11 @@ def benchmark(
     text_column: Annotated[str, typer.Option(help="Column of the text; inferred when left out.")] = "",
     label_column: Annotated[str, typer.Option(help="Column of the label; inferred when left out.")] = "",
     variant: Annotated[
-        list[str] | None, typer.Option(help=f"Deployable form: {', '.join(get_args(VariantName))}; repeatable.")
+        list[str] | None, typer.Option(help="Deployable form (podium config explain benchmark.variants); repeatable.")
     ] = None,
     scenario: Annotated[
         list[str] | None,
-        typer.Option(help=f"Beside latency and throughput: {', '.join(get_args(ScenarioName))}; repeatable."),
+        typer.Option(help="Beside latency and throughput (podium config explain benchmark.scenarios); repeatable."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     setting: Annotated[
@@ -46,10 +46,8 @@ def benchmark(
     output: Annotated[
         BenchmarkFormat, typer.Option("--output", "-o", help="How it is written.")
     ] = BenchmarkFormat.text,
-    store: Annotated[str, typer.Option(help="Store that keeps the results.")] = "podium-out/store",
-    tracking_uri: Annotated[
-        str, typer.Option(help="MLflow to ask for models:/NAME.")
-    ] = "sqlite:///podium-out/mlflow.db",
+    store: Annotated[str, typer.Option(help="Store that keeps the results.")] = DEFAULT_STORE,
+    tracking_uri: Annotated[str, typer.Option(help="MLflow to ask for models:/NAME.")] = DEFAULT_URI,
     force: Annotated[bool, typer.Option("--force", help="Measure again what is stored.")] = False,
 ) -> None:
     """Measure models on this machine; what was measured here before is reused."""

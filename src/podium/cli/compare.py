@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from podium.cli.hpo import must_exist
-from podium.cli.registry import DEFAULT_URI, open_tracker
+from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, existing_store, existing_tracker
 
 EXIT_CODES = {"pass": 0, "fail": 3, "cannot judge": 4}
 """By verdict; other errors keep the codes of every command."""
@@ -39,7 +38,7 @@ def compare(
         typer.Option("--fail-if", metavar="EXPR", help='A regression, as "p95 > 1.1 * baseline"; repeatable.'),
     ] = None,
     file: Annotated[Path | None, typer.Option(help="File to write to; standard output if left out.")] = None,
-    store: Annotated[str, typer.Option(help="Store to look in; runs lie beside it.")] = "podium-out/store",
+    store: Annotated[str, typer.Option(help="Store to look in; runs lie beside it.")] = DEFAULT_STORE,
     tracking_uri: Annotated[str, typer.Option(help="MLflow to ask for registered models.")] = DEFAULT_URI,
 ) -> None:
     """Show quality, latency and cost of runs, and which differences are real.
@@ -49,11 +48,9 @@ def compare(
     from podium.report.comparison import as_html, as_text
     from podium.selection.runs import compare_runs
     from podium.stages.compared import find_entrants
-    from podium.store.store import ArtifactStore
 
-    must_exist(store, "--store")
     entrants = find_entrants(
-        runs, ArtifactStore(store), Path(store).parent / "runs", lambda: open_tracker(tracking_uri)
+        runs, existing_store(store), Path(store).parent / "runs", lambda: existing_tracker(tracking_uri)
     )
     compared = compare_runs(entrants, fail_if or ())
     match output:

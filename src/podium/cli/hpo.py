@@ -7,21 +7,18 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from podium.cli.options import DEFAULT_STORE, Store, existing_store
 from podium.errors import InputError
-
-if TYPE_CHECKING:
-    from podium.store.store import ArtifactStore
 
 app = typer.Typer(help="Run studies, and look at them.", no_args_is_help=True)
 
 _WATCH_SECONDS = 1.0
 
 StudyName = Annotated[str, typer.Argument(help="The name of a study, or enough of its key's first digits.")]
-Store = Annotated[str, typer.Option(help="Store to look in.")]
 
 
 class BestFormat(StrEnum):
@@ -85,14 +82,14 @@ def run(
 @app.command()
 def status(
     study: Annotated[str, typer.Argument(help="One study by name or key; all of them when left out.")] = "",
-    store: Store = "podium-out/store",
+    store: Store = DEFAULT_STORE,
     watch: Annotated[bool, typer.Option("--watch", help="Draw it again every second until no study runs.")] = False,
 ) -> None:
     """Say how every study stands, or one with its leading trials."""
     from podium.hpo.show import studies_table, study_text
     from podium.hpo.studies import find_study, list_studies
 
-    opened = _open_store(store)
+    opened = existing_store(store)
 
     def drawn() -> tuple[str, bool]:
         if study:
@@ -120,13 +117,13 @@ def status(
 def best(
     study: StudyName,
     output: Annotated[BestFormat, typer.Option("--output", "-o", help="How it is written.")] = BestFormat.text,
-    store: Store = "podium-out/store",
+    store: Store = DEFAULT_STORE,
 ) -> None:
     """Print the best trial of a study, and the config values that train with its parameters."""
     from podium.hpo.show import best_facts, best_text
     from podium.hpo.studies import find_study
 
-    facts = best_facts(find_study(_open_store(store), study))
+    facts = best_facts(find_study(existing_store(store), study))
     match output:
         case BestFormat.text:
             typer.echo(best_text(facts))
@@ -145,13 +142,13 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; standard output if left out.")
     ] = None,
-    store: Store = "podium-out/store",
+    store: Store = DEFAULT_STORE,
 ) -> None:
     """Write all trials of a study as CSV, JSON or Parquet, or its search as a Katib Experiment."""
     from podium.hpo.export import export_study
     from podium.hpo.studies import find_study
 
-    data = export_study(find_study(_open_store(store), study), form.value)
+    data = export_study(find_study(existing_store(store), study), form.value)
     if output is not None:
         output.write_bytes(data)
     elif form is ExportFormat.parquet and sys.stdout.isatty():
@@ -161,24 +158,11 @@ def export(
 
 
 @app.command()
-def importance(study: StudyName, store: Store = "podium-out/store") -> None:
+def importance(study: StudyName, store: Store = DEFAULT_STORE) -> None:
     """Say how much of the score's variation each parameter explains."""
     from podium.hpo.show import importance_text
     from podium.hpo.studies import find_study
     from podium.hpo.suggest.importance import importance as shares_of
 
-    found = find_study(_open_store(store), study)
+    found = find_study(existing_store(store), study)
     typer.echo(importance_text(found, shares_of(found.experiment, found.trials)))
-
-
-def must_exist(place: str, option: str) -> None:
-    """Refuse to look into a local place that is not there, rather than make an empty one."""
-    if "://" not in place and not Path(place).exists():
-        raise InputError(f"{place} does not exist; run `podium run` first, or name another place with {option}")
-
-
-def _open_store(place: str) -> ArtifactStore:
-    from podium.store.store import ArtifactStore
-
-    must_exist(place, "--store")
-    return ArtifactStore(place)

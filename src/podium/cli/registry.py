@@ -10,21 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from podium.cli.hpo import must_exist
+from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, Store, TrackingUri, existing_store, existing_tracker
 from podium.errors import StepFailed
 
 if TYPE_CHECKING:
     from podium.records import Move
-    from podium.tracking import Tracker
 
 Name = Annotated[str, typer.Argument(help="A registered model.")]
-Reason = Annotated[str, typer.Option(help="Why; it is kept for ever.")]
-TrackingUri = Annotated[str, typer.Option(help="MLflow to ask.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the move.")]
 
 _WIDTH = 200
 """Columns of a table that no terminal bounds."""
-
-DEFAULT_URI = "sqlite:///podium-out/mlflow.db"
 
 
 class HistoryFormat(StrEnum):
@@ -43,7 +39,7 @@ def promote(
     """Make a registered version the champion by hand, whatever was decided on it."""
     from podium.stages.promotion import promote as move
 
-    typer.echo(_told(name, move(open_tracker(tracking_uri), name, version, reason)))
+    typer.echo(_move_text(name, move(existing_tracker(tracking_uri), name, version, reason)))
 
 
 def rollback(
@@ -55,7 +51,7 @@ def rollback(
     """Make an earlier champion the champion again; runs no longer promote the one that is rolled back."""
     from podium.stages.promotion import rollback as move
 
-    typer.echo(_told(name, move(open_tracker(tracking_uri), name, to, reason)))
+    typer.echo(_move_text(name, move(existing_tracker(tracking_uri), name, to, reason)))
 
 
 def history(
@@ -64,7 +60,7 @@ def history(
     tracking_uri: TrackingUri = DEFAULT_URI,
 ) -> None:
     """Print every move of the champion of a registered model: who, when, why, and on which decision."""
-    moves = open_tracker(tracking_uri).moves(name)
+    moves = existing_tracker(tracking_uri).moves(name)
     if output is HistoryFormat.json:
         typer.echo(json.dumps([move.model_dump(mode="json") for move in moves], indent=1))
     elif not moves:
@@ -75,34 +71,23 @@ def history(
 
 def replay(
     key: Annotated[str, typer.Argument(help="Key of a decision, or enough of its first digits.")],
-    store: Annotated[str, typer.Option(help="Store to look in.")] = "podium-out/store",
+    store: Store = DEFAULT_STORE,
 ) -> None:
     """Make a stored decision again from its own evidence; exit with 1 if it comes out differently."""
     from podium.selection.decision import replay as again
     from podium.stages.promotion import stored_decision
-    from podium.store.store import ArtifactStore
 
-    must_exist(store, "--store")
-    record = stored_decision(ArtifactStore(store), key)
+    record = stored_decision(existing_store(store), key)
     found, differences = again(record)
     if differences:
-        told = "\n  ".join(differences)
-        raise StepFailed(f"decision {record.key[:12]} does not follow from its evidence:\n  {told}")
+        listed = "\n  ".join(differences)
+        raise StepFailed(f"decision {record.key[:12]} does not follow from its evidence:\n  {listed}")
     typer.echo(f"decision {record.key[:12]}: {found.verdict}, as recorded")
     for reason in found.reasons:
         typer.echo(f"- {reason.code}: {reason.text}")
 
 
-def open_tracker(uri: str) -> Tracker:
-    """The tracker of an MLflow that is there."""
-    from podium.config.schema import TrackingConfig
-    from podium.tracking import tracker_for
-
-    must_exist(uri.removeprefix("sqlite:///"), "--tracking-uri")
-    return tracker_for(TrackingConfig(uri=uri))
-
-
-def _told(name: str, move: Move) -> str:
+def _move_text(name: str, move: Move) -> str:
     before = f"version {move.before}" if move.before else "none"
     return f"the champion of {name} is version {move.after}; before: {before}. Recorded for {move.by}: {move.reason}"
 

@@ -18,14 +18,14 @@ from pydantic import ValidationError
 
 from podium.config.fields import FieldPath, OneOf, defining_names, given_leaves, leaves, node_at
 from podium.config.files import ConfigFile, read_file
-from podium.config.overrides import Assignment, backbone_overrides, parse_overrides
+from podium.config.overrides import Assignment, Parsed, parse_overrides
 from podium.config.paths import PACKAGE, is_uri, resolve
 from podium.config.problems import config_error, explain, nearest, origin_of
 from podium.config.schema import PodiumConfig
 from podium.config.section import Place
 from podium.errors import ConfigError
 
-__all__ = ["COMMAND_LINE", "SCHEMA_DEFAULT", "Composed", "backbone_overrides", "compose", "group_options"]
+__all__ = ["COMMAND_LINE", "SCHEMA_DEFAULT", "Composed", "compose", "group_options"]
 
 CONF = Path(__file__).parent / "conf"
 COMMAND_LINE = "command line"
@@ -47,13 +47,16 @@ class Composed:
     origins: dict[str, str]
 
 
-def compose(overrides: Sequence[str], directory: Path, files: Sequence[Path] = ()) -> Composed:
+def compose(
+    overrides: Sequence[str], directory: Path, files: Sequence[Path] = (), given: Parsed | None = None
+) -> Composed:
     """Compose and validate the configuration of a run.
 
     Args:
         overrides: `key=value` as on the command line; `group=option`; `~key` takes an entry away.
         directory: where relative paths start.
-        files: YAML files of the user's own, applied in order between the preset and the overrides.
+        files: YAML files of the user's own, applied in order between the preset and what is `given`.
+        given: choices and values that are no text to parse, applied before the overrides.
 
     Raises:
         ConfigError: keys, options or values that are not valid; the message lists every one.
@@ -67,10 +70,11 @@ def compose(overrides: Sequence[str], directory: Path, files: Sequence[Path] = (
     chosen: dict[str, str] = {}
     for source in read:
         chosen |= source.groups
-    layers = _compose_groups([*(chosen | parsed.groups).values()])
+    given = given or Parsed()
+    layers = _compose_groups([*(chosen | given.groups | parsed.groups).values()])
     for source in read:
         layers.add_file(source)
-    for assignment in parsed.assignments:
+    for assignment in (*given.assignments, *parsed.assignments):
         layers.assign(assignment)
     return _validated(layers, directory.absolute(), tuple(groups))
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from podium.config.fields import FieldPath, is_text, node_at
@@ -39,11 +39,22 @@ class Assignment:
 
 @dataclass
 class Parsed:
-    """Overrides by what they do: choices of group options, in Hydra's syntax, and assignments, in order."""
+    """What changes a config: choices of group options, in Hydra's syntax, and assignments, in order."""
 
     groups: dict[str, str] = field(default_factory=dict)
     assignments: list[Assignment] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+
+def literal(value: str) -> str:
+    """The text that composition takes for exactly `value`, also where that holds `${`."""
+    return re.sub(r"(\\*)(\$\{)", lambda match: match[1] * 2 + "\\" + match[2], value)
+
+
+def literal_path(path: PurePath) -> str:
+    """The text of a path field that means exactly `path`: `$$` is a dollar there, because `$NAME` is a variable."""
+    dollars = str(path).replace("$", "$$")
+    return re.sub(r"(\\*)(\$\{(?![A-Za-z_]\w*\}))", lambda match: match[1] * 2 + "\\" + match[2], dollars)
 
 
 def parse_overrides(overrides: Sequence[str], groups: Groups) -> Parsed:
@@ -75,8 +86,8 @@ def choice_of(group: str, value: Any, groups: Groups) -> str:
     return f"{group}=[{','.join(value)}]" if isinstance(value, list) else f"{group}={value}"
 
 
-def backbone_overrides(paths: Sequence[str]) -> list[str]:
-    """Overrides that let exactly these backbones compete, under readable names made from their paths.
+def backbone_choice(paths: Sequence[str]) -> Parsed:
+    """The choice that exactly these backbones compete, under readable names made from their paths.
 
     Args:
         paths: directories, `pkg:NAME/PATH` or hub ids, as a user wrote them.
@@ -86,7 +97,8 @@ def backbone_overrides(paths: Sequence[str]) -> list[str]:
         slug = _slug(path)
         numbered = (f"{slug[:36].rstrip('-')}-{number}" for number in count(2))
         names.append(next(name for name in chain([slug], numbered) if name not in names))
-    return ["model=[]", *(f"backbones.{name}.path={path}" for name, path in zip(names, paths, strict=True))]
+    assigned = [Assignment(("backbones", name, "path"), path) for name, path in zip(names, paths, strict=True)]
+    return Parsed({"model": "model=[]"}, assigned)
 
 
 def _slug(path: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from podium.config.overrides import Assignment, Parsed, literal, literal_path
 from podium.config.schema import DatasetConfig
 from podium.data.formats import FORMATS, infer_format, resolve_sources
 from podium.data.readers.base import PEEK_ROWS, Reader
@@ -24,9 +24,9 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Inferred:
-    """Overrides that describe the data set, and lines for people that say what was inferred from what."""
+    """The config values that describe the data set, and lines for people that say what was inferred from what."""
 
-    overrides: list[str]
+    given: Parsed
     lines: list[str]
 
 
@@ -78,34 +78,17 @@ def infer(
             f"columns: {listed(columns)} ({seen} rows seen)",
         ]
         fields = {"text_column": found.content, "label_column": found.target}
-    overrides = [
-        "dataset=custom",
-        f"dataset.name={quoted(path.stem or path.name)}",
-        *(f"dataset.{name}={quoted_path(place)}" for name, place in paths.items()),
-        f"dataset.task={chosen.name}",
-        f"dataset.format={kind}",
-        *(f"dataset.{name}={quoted(column)}" for name, column in fields.items()),
-    ]
+    values = {
+        "name": literal(path.stem or path.name),
+        **{name: literal_path(place) for name, place in paths.items()},
+        "task": chosen.name,
+        "format": kind,
+        **{name: literal(column) for name, column in fields.items()},
+    }
+    assigned = [Assignment(("dataset", name), value) for name, value in values.items()]
     if len(paths) > 1:
         lines.append("fixed splits: " + ", ".join(f"{name}={place.name}" for name, place in paths.items()))
-    return Inferred(overrides, [f"data: {path}", *lines])
-
-
-def quoted(text: str) -> str:
-    """`text` as a quoted value of Hydra's override grammar that means exactly `text`, also where it holds `${`."""
-    return _quote(text, r"\$\{")
-
-
-def quoted_path(path: Path) -> str:
-    """`path` as a quoted value of a path field, where `$$` is a dollar because `$NAME` is an environment variable."""
-    return _quote(str(path).replace("$", "$$"), r"\$\{(?![A-Za-z_]\w*\})")
-
-
-def _quote(text: str, interpolation: str) -> str:
-    text = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", text)
-    text = re.sub(r"(\\+)$", lambda match: match[1] * 2, text)
-    text = re.sub(rf"(\\*)({interpolation})", lambda match: match[1] * 2 + "\\" + match[2], text)
-    return f"'{text}'"
+    return Inferred(Parsed({"dataset": "dataset=custom"}, assigned), [f"data: {path}", *lines])
 
 
 def _split_files(path: Path) -> dict[str, Path]:

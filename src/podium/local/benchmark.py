@@ -18,6 +18,7 @@ from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import sample_rows
 from podium.benchmarking.subject import Subject, sessions
 from podium.config.benchmark import BenchmarkConfig, VariantName
+from podium.config.form import RunForm
 from podium.config.schema import DatasetConfig
 from podium.data.texts import Texts, read_texts
 from podium.devices.hardware import fingerprint
@@ -29,7 +30,7 @@ from podium.local.progress import ProgressView, report_to
 from podium.models.inspection import GENERATION
 from podium.records import ArtifactRef, GenerationRecord, MeasurementRecord
 from podium.stages.keys import generation_key, lone_measurement_key
-from podium.stages.run_form import RunForm, resolve_form
+from podium.stages.run_form import resolve_form
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
 

@@ -1,8 +1,8 @@
 """The run directory: what one local run leaves behind for people.
 
-runs/<run id>/run.json       what was asked, when, and how it ended
+runs/<run id>/run.json       the command, when it ran, and how it ended
+runs/<run id>/record.json    the run: its resolved config, its ids, and the champion it began with
 runs/<run id>/events.jsonl   progress events of all steps
-runs/<run id>/kfp.log        what kfp.local itself said
 runs/<run id>/steps/<step>/  log.txt, status.json, record.json
 runs/<run id>/report.html    the report
 runs/latest                  link to the newest run
@@ -13,13 +13,16 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from podium.errors import StoreError
-from podium.stages.run_form import RunForm
+from podium.jsonfile import write_json
+from podium.records import Record, RunRecord
+from podium.stages.process import RUN_FILE, record_file
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class RunDirectory:
     path: Path
 
     @classmethod
-    def create(cls, output: Path, form: RunForm, command: str) -> RunDirectory:
+    def create(cls, output: Path, command: str) -> RunDirectory:
         """Make a new run directory below `output`.
 
         Raises:
@@ -52,7 +55,7 @@ class RunDirectory:
         except OSError as error:
             raise StoreError(f"the output directory must be writable, but got {error}; set output=DIR") from error
         directory = cls(path)
-        directory._write(status="running", command=command, form=form.model_dump(mode="json"), started_at=_now())
+        directory._write(status="running", command=command, started_at=_now())
         link = path / ".latest"
         link.symlink_to(run_id)
         link.replace(path.parent / "latest")
@@ -67,11 +70,6 @@ class RunDirectory:
     def events(self) -> Path:
         """The file that every step appends its progress events to."""
         return self.path / "events.jsonl"
-
-    @property
-    def kfp_log(self) -> Path:
-        """What kfp.local printed."""
-        return self.path / "kfp.log"
 
     def environment(self) -> dict[str, str]:
         """Variables that tell the steps where this directory is."""
@@ -91,19 +89,27 @@ class RunDirectory:
             found.append((fields["started_at"], status))
         return [status for _, status in sorted(found, key=lambda item: item[0])]
 
-    def result_tags(self) -> dict[str, str]:
-        """Tags of the parent run: the key of every step's result, computed or reused."""
-        records = sorted(self.path.glob("steps/*/record.json"))
-        return {f"podium.result.{file.parent.name}": json.loads(file.read_text())["key"] for file in records}
+    def save_run(self, run: RunRecord) -> None:
+        """Keep the record of the run, which the processes of its steps read."""
+        run.save(self.path / RUN_FILE)
+
+    def note_reused(self, title: str, record: Record, started: float) -> None:
+        """Keep the stored result that a step took, its status, and a line for its log."""
+        record.save(record_file(self.path, title))
+        with self.log_of(title).open("a") as log:
+            log.write(f"reused {record.kind}/{record.key}, stored {record.created_at:%Y-%m-%d %H:%M}\n")
+        seconds = time.time() - started
+        write_json(
+            self.log_of(title).with_name("status.json"), {"status": "done", "started_at": started, "seconds": seconds}
+        )
 
     def log_of(self, step: str) -> Path:
         """The log of one step."""
         return self.path / "steps" / step / "log.txt"
 
-    def finish(self, status: str) -> None:
+    def finish(self, status: str, report: Path | None = None) -> None:
         """Record how the run ended, and put the report at the top."""
-        report = self.path / "steps" / "report" / "report.html"
-        if report.exists():
+        if report:
             shutil.copyfile(report, self.path / "report.html")
         seconds = {step.step: round(step.seconds, 3) for step in self.steps()}
         self._write(**{**self._read(), "status": status, "finished_at": _now(), "step_seconds": seconds})
@@ -113,9 +119,7 @@ class RunDirectory:
         return fields
 
     def _write(self, **fields: Any) -> None:
-        temporary = self.path / ".run.json"
-        temporary.write_text(json.dumps(fields, indent=1))
-        temporary.replace(self.path / "run.json")
+        write_json(self.path / "run.json", fields)
 
 
 def _now() -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import metadata
+from typing import TypeVar
 
 from podium.records import (
     BenchmarkRecord,
@@ -16,6 +18,7 @@ from podium.records import (
     LeaderboardEntry,
     Measurement,
     ModelRecord,
+    Record,
     RunRecord,
     SelectionRecord,
     StudyRecord,
@@ -48,25 +51,56 @@ def versions() -> dict[str, str]:
     return found
 
 
+R = TypeVar("R", bound=Record)
+
+
 @dataclass(frozen=True)
 class ReportInputs:
     """The records of one run, and what surrounds it.
 
     Attributes:
-        models: the refits; at least one for every entry of the leaderboard.
+        steps: every result of the run, by title of its step, in the order of the graph.
         environment: versions and settings worth knowing, by name.
         command: the shell command that repeats the run; empty when it is not known.
     """
 
     run: RunRecord
-    data: DataRecord
-    studies: tuple[StudyRecord, ...]
-    models: tuple[ModelRecord, ...]
-    selection: SelectionRecord
-    benchmark: BenchmarkRecord
-    decision: DecisionRecord
+    steps: Mapping[str, Record]
     environment: Mapping[str, str] = field(default_factory=versions)
     command: str = ""
+
+    def _all(self, kind: type[R]) -> tuple[R, ...]:
+        return tuple(record for record in self.steps.values() if isinstance(record, kind))
+
+    @cached_property
+    def data(self) -> DataRecord:
+        """The prepared data set."""
+        return self._all(DataRecord)[0]
+
+    @cached_property
+    def studies(self) -> tuple[StudyRecord, ...]:
+        """The searches, one per backbone."""
+        return self._all(StudyRecord)
+
+    @cached_property
+    def models(self) -> tuple[ModelRecord, ...]:
+        """The refits; at least one for every entry of the leaderboard."""
+        return self._all(ModelRecord)
+
+    @cached_property
+    def selection(self) -> SelectionRecord:
+        """The leaderboard and its comparisons."""
+        return self._all(SelectionRecord)[0]
+
+    @cached_property
+    def benchmark(self) -> BenchmarkRecord:
+        """The measurements."""
+        return self._all(BenchmarkRecord)[0]
+
+    @cached_property
+    def decision(self) -> DecisionRecord:
+        """The verdict."""
+        return self._all(DecisionRecord)[0]
 
     @property
     def winner(self) -> LeaderboardEntry | None:

@@ -53,7 +53,7 @@ def page_of(given: ReportInputs) -> Page:
     """Arrange the records of a run."""
     data, run = given.data, given.run
     task = TASKS.get(data.task).title
-    seconds = sum(record.seconds for _, record in steps(given))
+    seconds = sum(record.seconds for record in given.steps.values())
     return Page(
         f"{data.name}: which model do I ship?",
         f"{task} · run {run.run_id} · {run.created_at:%Y-%m-%d %H:%M UTC} · {numbers.duration(seconds)} of computing",
@@ -153,21 +153,8 @@ def _label_table(given: ReportInputs) -> Table:
     return Table("Rows per label", ("Label", *splits), align, rows, caption, style="tight")
 
 
-def steps(given: ReportInputs) -> list[tuple[str, Record]]:
-    """The steps of the run with their records."""
-    return [
-        ("prepare", given.data),
-        *((f"hpo {study.backbone}", study) for study in given.studies),
-        *((f"refit {model.backbone}", model) for model in given.models),
-        ("select", given.selection),
-        ("benchmark", given.benchmark),
-        ("decide", given.decision),
-    ]
-
-
 def _lineage(given: ReportInputs) -> Section:
-    found = steps(given)
-    names = {record.key: name for name, record in found if record.key}
+    names = {record.key: name for name, record in given.steps.items() if record.key}
 
     def row(name: str, record: Record) -> tuple[Cell | str, ...]:
         artifacts = {role: artifact.digest for role, artifact in record.artifacts.items()}
@@ -179,7 +166,7 @@ def _lineage(given: ReportInputs) -> Section:
 
     lead = "Every result and what it was made from. The command podium explain KEY shows the inputs behind a key."
     columns = ("Step", "Key", "Time", "Made from", "Artifacts", "MLflow run")
-    table = Table("Lineage", columns, "llrlll", [row(name, record) for name, record in found])
+    table = Table("Lineage", columns, "llrlll", [row(name, record) for name, record in given.steps.items()])
     return Section("Lineage", [Text(lead, "muted"), table])
 
 

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from podium.evaluation.metrics import details
 from podium.evaluation.predictions import Predictions
-from podium.records import ArtifactRef, Baseline, BaselineRecord, DataRecord, RunRecord
-from podium.stages.context import step_context
-from podium.stages.keys import baseline_key
+from podium.records import ArtifactRef, Baseline, BaselineRecord, DataRecord
 from podium.stages.refit import score_intervals
-from podium.stages.step import StepRun, run_step
+from podium.stages.step import StepInputs, StepRun
 from podium.tasks import TASKS
 from podium.tasks.base import BaselineKind, Training
 
@@ -20,22 +18,12 @@ if TYPE_CHECKING:
     from podium.data.artifact import DataArtifact
 
 
-def baseline(run: RunRecord, data: DataRecord) -> BaselineRecord:
+def compute(step: StepRun, inputs: StepInputs) -> BaselineRecord:
     """Train the baselines of the config on the development rows, and score the test rows."""
-
-    def compute(step: StepRun) -> BaselineRecord:
-        return _compute(step, data)
-
-    with step_context("baseline") as directory:
-        key = baseline_key(run.config, data)
-        return run_step(run, key, BaselineRecord, compute, parents={"data": data.key}, directory=directory)
-
-
-def _compute(step: StepRun, data: DataRecord) -> BaselineRecord:
     from podium.data.artifact import DataArtifact
     from podium.execution.slots import core_slots
 
-    rows = DataArtifact(Path(step.store.fetch(data.artifacts["data"])))
+    rows = DataArtifact(Path(step.store.fetch(inputs.one(DataRecord).artifacts["data"])))
     found, artifacts = [], {}
     with core_slots():
         for kind in step.config.baseline.kinds:

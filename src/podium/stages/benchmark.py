@@ -19,12 +19,11 @@ from podium.records import (
     SelectionRecord,
     VariantRecord,
 )
-from podium.stages.context import step_context
-from podium.stages.keys import benchmark_key, measurement_key
-from podium.stages.step import StepRun, run_step
+from podium.stages.keys import measurement_key
+from podium.stages.step import StepInputs, StepRun
 from podium.tasks import TASKS
 
-__all__ = ["Job", "Subject", "benchmark", "champions_of", "hardware_of", "held_out_rows", "measure", "measure_all"]
+__all__ = ["Job", "Subject", "champions_of", "compute", "hardware_of", "held_out_rows", "measure", "measure_all"]
 
 
 @dataclass(frozen=True)
@@ -34,26 +33,6 @@ class Job:
     subject: Subject
     key: Key
     parents: Mapping[str, str]
-
-
-def benchmark(
-    run: RunRecord, data: DataRecord, selection: SelectionRecord, models: Sequence[ModelRecord]
-) -> BenchmarkRecord:
-    """Make, check and measure every variant of every champion; what exists for this hardware is reused.
-
-    A variant that could not be made here, or failed its check, is in the record with the reason, and not measured.
-    """
-
-    def compute(step: StepRun) -> BenchmarkRecord:
-        return _compute(step, data, champions, hardware)
-
-    with step_context("benchmark") as directory:
-        champions = champions_of(selection, models)
-        hardware = hardware_of(run)
-        key = benchmark_key(run.config, data, champions, hardware)
-        parents = {f"refit.{model.backbone}": model.key for model in champions}
-        parents["selection"] = selection.key
-        return run_step(run, key, BenchmarkRecord, compute, parents=parents, directory=directory)
 
 
 def champions_of(selection: SelectionRecord, models: Sequence[ModelRecord]) -> list[ModelRecord]:
@@ -69,11 +48,15 @@ def hardware_of(run: RunRecord) -> dict[str, str]:
     return fingerprint(run.config.benchmark.device, run.config.benchmark.threads)
 
 
-def _compute(
-    step: StepRun, data: DataRecord, champions: Sequence[ModelRecord], hardware: Mapping[str, str]
-) -> BenchmarkRecord:
+def compute(step: StepRun, inputs: StepInputs) -> BenchmarkRecord:
+    """Make, check and measure every variant of every champion; what exists for this hardware is reused.
+
+    A variant that could not be made here, or failed its check, is in the record with the reason, and not measured.
+    """
     from podium.stages.variants import artifacts_of, build_variants
 
+    data, hardware = inputs.one(DataRecord), hardware_of(step.run)
+    champions = champions_of(inputs.one(SelectionRecord), inputs.all(ModelRecord))
     variants: list[VariantRecord] = []
     jobs: dict[str, Job] = {}
     for model in champions:

@@ -6,7 +6,6 @@ The local runner names a run directory in `PODIUM_RUN_DIR`; there a step keeps `
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -21,6 +20,7 @@ from typing import Any
 
 from podium.errors import PodiumError, disk_full_message, is_disk_full
 from podium.events import ENV_STEP, emit
+from podium.jsonfile import write_json
 
 ENV_RUN_DIR = "PODIUM_RUN_DIR"
 
@@ -48,7 +48,7 @@ def step_context(step: str) -> Iterator[Path | None]:
     try:
         yield directory
     except BaseException as error:
-        failure = describe(error)
+        failure = _failure(error)
         _write_status(directory, status="failed", started_at=started, seconds=time.time() - started, error=failure)
         emit(
             "step_failed",
@@ -60,7 +60,7 @@ def step_context(step: str) -> Iterator[Path | None]:
     _write_status(directory, status="done", started_at=started, seconds=time.time() - started)
 
 
-def describe(error: BaseException) -> dict[str, Any]:
+def _failure(error: BaseException) -> dict[str, Any]:
     """An exception as JSON: type, message, exit code of the command, traceback."""
     if isinstance(error, PodiumError):
         message, code = str(error), error.exit_code
@@ -79,11 +79,8 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def _write_status(directory: Path | None, **fields: Any) -> None:
-    if directory is None:
-        return
-    temporary = directory / ".status.json"
-    temporary.write_text(json.dumps(fields, indent=1))
-    temporary.replace(directory / "status.json")
+    if directory:
+        write_json(directory / "status.json", fields)
 
 
 def _redirect_output(log: Path) -> None:

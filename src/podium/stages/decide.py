@@ -2,97 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from podium.errors import StepFailed
 from podium.records import (
     BaselineRecord,
     BenchmarkRecord,
     DataRecord,
     DecisionRecord,
-    Incumbent,
     ModelRecord,
-    RunRecord,
     SelectionRecord,
 )
 from podium.selection.decision import FORCED, Judgement, judge
 from podium.selection.pareto import pareto_fronts
 from podium.selection.winner import Candidate
-from podium.stages.context import step_context
+from podium.stages.champion import judged_against
 from podium.stages.evidence import gather
-from podium.stages.keys import decision_key
 from podium.stages.promotion import who
-from podium.stages.step import StepRun, open_store, run_step
-from podium.tracking import tracker_for
+from podium.stages.step import StepInputs, StepRun
 from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION, TAG_FILES
 
 
-def decide(
-    run: RunRecord,
-    data: DataRecord,
-    baselines: BaselineRecord,
-    selection: SelectionRecord,
-    benchmark: BenchmarkRecord,
-    models: Sequence[ModelRecord],
-) -> DecisionRecord:
+def compute(step: StepRun, inputs: StepInputs) -> DecisionRecord:
     """Choose the winner, judge it against the incumbent, and register it.
 
     A decision that put the present incumbent in place stands as long as the evidence behind it is the same.
     """
-
-    def compute(step: StepRun) -> DecisionRecord:
-        return _compute(step, data, baselines, selection, benchmark, models, incumbent)
-
-    with step_context("decide") as directory:
-        incumbent = judged_against(run, selection, benchmark)
-        key = decision_key(run, selection, benchmark, incumbent)
-        parents = {"baseline": baselines.key, "selection": selection.key, "benchmark": benchmark.key}
-        return run_step(
-            run, key, DecisionRecord, compute, parents=parents, directory=directory, complete=still_holds(run)
-        )
-
-
-def still_holds(run: RunRecord) -> Callable[[DecisionRecord], bool]:
-    """Whether a stored decision is still in force: a promotion that the registry has lost is carried out again.
-
-    The champion is looked up anew where the run began with another one: a run beside this one may have promoted it.
-    """
-
-    def complete(decision: DecisionRecord) -> bool:
-        if decision.verdict != "PROMOTE" or not decision.registered or _put_in_place(decision, run.incumbent):
-            return True
-        return _put_in_place(decision, tracker_for(run.config.tracking).incumbent(run.config.model_name))
-
-    return complete
-
-
-def _put_in_place(decision: DecisionRecord, incumbent: Incumbent | None) -> bool:
-    return incumbent is not None and incumbent.decision_key == decision.key
-
-
-def judged_against(run: RunRecord, selection: SelectionRecord, benchmark: BenchmarkRecord) -> Incumbent | None:
-    """The incumbent of this decision: the champion the run began with, or the one that champion was itself judged
-    against when it won on this very evidence."""
-    incumbent = run.incumbent
-    if incumbent is None or not incumbent.decision_key:
-        return incumbent
-    earlier = open_store(run.config).get(DecisionRecord, incumbent.decision_key)
-    if earlier is None or earlier.verdict != "PROMOTE":
-        return incumbent
-    same = decision_key(run, selection, benchmark, earlier.incumbent).digest == earlier.key
-    return earlier.incumbent if same else incumbent
-
-
-def _compute(
-    step: StepRun,
-    data: DataRecord,
-    baselines: BaselineRecord,
-    selection: SelectionRecord,
-    benchmark: BenchmarkRecord,
-    models: Sequence[ModelRecord],
-    incumbent: Incumbent | None,
-) -> DecisionRecord:
-    evidence, seen = gather(step, data, baselines, selection, benchmark, models, incumbent)
+    selection, benchmark = inputs.one(SelectionRecord), inputs.one(BenchmarkRecord)
+    models = inputs.all(ModelRecord)
+    incumbent = judged_against(step.run, selection, benchmark)
+    baselines = inputs.one(BaselineRecord)
+    evidence, seen = gather(step, inputs.one(DataRecord), baselines, selection, benchmark, models, incumbent)
     found = judge(evidence)
     winner = found.choice.winner
     model = next((item for item in models if winner and item.key == winner.entry.model_key), None)

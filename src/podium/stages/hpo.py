@@ -15,9 +15,8 @@ from podium.hpo.progress import Progress
 from podium.hpo.studies import LEDGERS
 from podium.hpo.study import best_trial, run_study
 from podium.records import ArtifactRef, DataRecord, RunRecord, StudyRecord, TrialRecord
-from podium.stages.context import step_context
-from podium.stages.keys import Prior, family_key, study_key
-from podium.stages.step import StepRun, open_store, run_step
+from podium.stages.keys import family_key
+from podium.stages.step import StepInputs, StepRun, open_store
 from podium.stages.warm_start import prior_trials
 
 if TYPE_CHECKING:
@@ -27,33 +26,6 @@ if TYPE_CHECKING:
 
 MAIN = "main"
 """The ledger of a study, but for one that was begun anew."""
-
-
-def hpo(run: RunRecord, data: DataRecord, backbone: str) -> StudyRecord:
-    """Search the hyperparameters of one backbone, or go on with the study that exists.
-
-    A stored study with fewer trials than the budget is extended from its ledger; finished trials are never
-    repeated. With `run_mode=force_new` a ledger of its own is begun.
-
-    Raises:
-        ModelError: the backbone does not fit the task.
-        StudyFailed: too many trials failed.
-    """
-    from podium.models.backbone import backbone_digest, locate_backbone
-
-    def compute(step: StepRun) -> StudyRecord:
-        return _compute(step, data, backbone, path, ledger_name, prior)
-
-    def complete(study: StudyRecord) -> bool:
-        return is_complete(study, run.config)
-
-    with step_context(f"hpo-{backbone}") as directory:
-        path = locate_backbone(run.config.backbones[backbone])
-        prior = prior_trials(open_store(run.config), run.config, data)
-        key = study_key(run.config, data, backbone, backbone_digest(path), prior)
-        parents = {"data": data.key, **{f"warm_start_{number}": study for number, study in enumerate(prior, start=1)}}
-        ledger_name = _ledger_name(run, key.digest)
-        return run_step(run, key, StudyRecord, compute, parents=parents, directory=directory, complete=complete)
 
 
 def is_complete(study: StudyRecord, config: PodiumConfig) -> bool:
@@ -76,16 +48,29 @@ def _ledger_name(run: RunRecord, key: str) -> str:
     return stored.ledger if stored else MAIN
 
 
-def _compute(step: StepRun, data: DataRecord, backbone: str, path: Path, ledger_name: str, prior: Prior) -> StudyRecord:
+def compute(step: StepRun, inputs: StepInputs) -> StudyRecord:
+    """Search the hyperparameters of one backbone, or go on with the study that exists.
+
+    A stored study with fewer trials than the budget is extended from its ledger; finished trials are never
+    repeated. With `run_mode=force_new` a ledger of its own is begun.
+
+    Raises:
+        ModelError: the backbone does not fit the task.
+        StudyFailed: too many trials failed.
+    """
     from podium.execution.failures import Purpose
     from podium.execution.workers import WorkerPool
     from podium.hpo.engines.embedded import EmbeddedEngine
     from podium.hpo.fold_models import BestFoldModels
     from podium.hpo.trial import CrossValidationTrial
+    from podium.models.backbone import locate_backbone
     from podium.models.network import check_backbone
     from podium.training.launch import PRELOAD, TRAINING
 
-    config = step.config
+    config, data, backbone = step.config, inputs.one(DataRecord), inputs.backbone
+    path = locate_backbone(config.backbones[backbone])
+    prior = prior_trials(step.store, config, data)
+    ledger_name = _ledger_name(step.run, step.key.digest)
     experiment = experiment_of(config, backbone)
     prefix = f"{LEDGERS}/{step.key.digest}/{ledger_name}"
     ledger = TrialLedger(step.store.documents(prefix))

@@ -7,6 +7,7 @@ depends on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from podium.config.benchmark import BenchmarkConfig, VariantName
@@ -80,6 +81,19 @@ def refit_key(
         metric=study.metric,
         seed=config.seed,
     )
+
+
+def refit_training(config: PodiumConfig, study: StudyRecord) -> TrainingConfig:
+    """The training of the best trial with its number of epochs settled; `hpo.epochs` bounds trials, not the refit.
+
+    Where trials stopped early, the refit trains for the median of the best epochs of the trial's folds, since it
+    has no held-out fold of its own to stop on.
+    """
+    fields = {**config.training.model_dump(), **study.best_trial.params}
+    if fields["early_stopping_patience"]:
+        fields["epochs"] = median(metrics["epoch"] for metrics in study.best_trial.fold_metrics.values())
+        fields["early_stopping_patience"] = None
+    return TrainingConfig(**fields)
 
 
 def selection_key(

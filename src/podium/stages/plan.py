@@ -4,54 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from podium.config.schema import PodiumConfig
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
 from podium.hpo.studies import LEDGERS
 from podium.keys import Key
-from podium.models.backbone import backbone_digest
-from podium.records import (
-    BaselineRecord,
-    BenchmarkRecord,
-    DataRecord,
-    ModelRecord,
-    Record,
-    RunRecord,
-    SelectionRecord,
-    StudyRecord,
-)
-from podium.stages import keys
-from podium.stages.benchmark import champions_of, hardware_of
-from podium.stages.hpo import MAIN, experiment_of, is_complete
+from podium.records import Record, RunRecord, StudyRecord
+from podium.stages.hpo import MAIN, experiment_of
 from podium.stages.prepare import locate_backbones
-from podium.stages.refit import refit_training
-from podium.stages.step import open_store
-from podium.stages.warm_start import prior_trials
+from podium.stages.step import Step, open_store
+from podium.stages.steps import input_titles, inputs_of, nodes
 from podium.store.explain import differences
-from podium.store.store import ArtifactStore
+from podium.text import shortened
 
-R = TypeVar("R", bound=Record)
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One step of a dry run.
-
-    `key` is empty where it depends on a result that does not exist yet; a step is `open` where it depends on what
-    the registry holds at that moment.
-    """
+    """One step of a dry run; `key` is empty where it depends on a result that does not exist yet."""
 
     step: str
-    action: Literal["reuse", "run", "open"]
+    action: Literal["reuse", "run"]
     key: str
     reason: str
 
 
-def plan(config: PodiumConfig) -> list[PlannedStep]:
-    """The steps of a run, in order, each with what would happen and why."""
-    return _Planner(config).steps()
+def plan(run: RunRecord) -> list[PlannedStep]:
+    """The steps of a run, in order, each with what would happen and why.
+
+    Raises:
+        ModelError: a backbone is missing.
+    """
+    locate_backbones(run.config)
+    return _Planner(run).steps()
 
 
 def render_plan(steps: list[PlannedStep]) -> str:
@@ -63,100 +51,48 @@ def render_plan(steps: list[PlannedStep]) -> str:
 
 
 class _Planner:
-    def __init__(self, config: PodiumConfig) -> None:
-        self._config = config
-        self._store: ArtifactStore = open_store(config)
-        self._run = RunRecord(run_id="dry-run", config=config)
-        self._steps: list[PlannedStep] = []
+    """Walks the graph as far as stored results determine the keys."""
+
+    def __init__(self, run: RunRecord) -> None:
+        self._run = run
+        self._config: PodiumConfig = run.config
+        self._store = open_store(run.config)
+        self._records: dict[str, Record] = {}
 
     def steps(self) -> list[PlannedStep]:
-        """Walk the graph as far as stored results determine the keys."""
-        data = self._data()
-        baseline = self._baseline(data)
-        models: list[ModelRecord] = []
-        studies: list[StudyRecord] = []
-        for backbone, path in locate_backbones(self._config).items():
-            digest = backbone_digest(path)
-            if data and (study := self._study(data, backbone, digest)):
-                studies.append(study)
-                if model := self._model(data, study, digest):
-                    models.append(model)
-            elif not data:
-                self._unknown(f"hpo-{backbone}", "prepare")
-                self._unknown(f"refit-{backbone}", f"hpo-{backbone}")
-        if data and baseline and len(models) == len(self._config.backbones):
-            self._judge(data, baseline, studies, models)
-        else:
-            for step in ("select", "benchmark", "decide", "report"):
-                self._unknown(step, "the steps before it")
-        return self._steps
+        """Every step of the run."""
+        return [self.step(step, backbone) for step, backbone in nodes(list(self._config.backbones))]
 
-    def _data(self) -> DataRecord | None:
-        from podium.data.fingerprint import fingerprint
-
-        return self._look("prepare", keys.data_key(self._config, fingerprint(self._config.dataset)), DataRecord)
-
-    def _baseline(self, data: DataRecord | None) -> BaselineRecord | None:
-        if data is None:
-            self._unknown("baseline", "prepare")
-            return None
-        return self._look("baseline", keys.baseline_key(self._config, data), BaselineRecord)
-
-    def _study(self, data: DataRecord, backbone: str, digest: str) -> StudyRecord | None:
-        prior = prior_trials(self._store, self._config, data)
-        key = keys.study_key(self._config, data, backbone, digest, prior)
-        found = self._look(f"hpo-{backbone}", key, StudyRecord)
-        if found is None:
-            self._unknown(f"refit-{backbone}", f"hpo-{backbone}")
-        return found
-
-    def _model(self, data: DataRecord, study: StudyRecord, digest: str) -> ModelRecord | None:
-        key = keys.refit_key(self._config, data, study, digest, refit_training(self._config, study))
-        return self._look(f"refit-{study.backbone}", key, ModelRecord)
-
-    def _judge(
-        self, data: DataRecord, baseline: BaselineRecord, studies: list[StudyRecord], models: list[ModelRecord]
-    ) -> None:
-        selection = self._look("select", keys.selection_key(self._config, baseline, studies, models), SelectionRecord)
-        measured = None
-        if selection:
-            champions = champions_of(selection, models)
-            key = keys.benchmark_key(self._config, data, champions, hardware_of(self._run))
-            measured = self._look("benchmark", key, BenchmarkRecord)
-        else:
-            self._unknown("benchmark", "select")
-        # The registry may have changed since; asking it is not worth loading MLflow for a dry run.
-        for step, needs in (("decide", measured), ("report", measured)):
-            reason = "depends on the registry's champion at that moment" if needs else "depends on benchmark"
-            self._steps.append(PlannedStep(step, "open" if needs else "run", "", reason))
-
-    def _look(self, step: str, key: Key, record_type: type[R]) -> R | None:
+    def step(self, step: Step, backbone: str) -> PlannedStep:
+        """What would happen to one step; its inputs have been planned before it."""
+        title = step.title(backbone)
+        titles = input_titles(step, backbone, list(self._config.backbones))
+        if missing := [one for one in titles if one not in self._records]:
+            return PlannedStep(title, "run", "", f"depends on the result of {missing[-1]}")
+        inputs = inputs_of(step, backbone, self._run, self._records)
+        key = step.key(inputs)
         if self._config.run_mode == "force_new":
-            self._steps.append(PlannedStep(step, "run", key.digest, "run_mode=force_new"))
-            return None
-        found = self._store.get(record_type, key.digest)
+            return PlannedStep(title, "run", key.digest, "run_mode=force_new")
+        found = step.stored(self._store, inputs, key)
         if found is None:
-            reason = self._why_unfinished(step, key) if record_type is StudyRecord else None
-            self._steps.append(PlannedStep(step, "run", key.digest, reason or self._why_missing(key)))
-            return None
-        if isinstance(found, StudyRecord) and not is_complete(found, self._config):
-            reason = self._why_unfinished(step, key, found.ledger)
-            self._steps.append(
-                PlannedStep(step, "run", key.digest, reason or "its trials are lost; it would begin anew")
-            )
-            return None
-        self._steps.append(PlannedStep(step, "reuse", key.digest, f"stored {found.created_at:%Y-%m-%d %H:%M}"))
-        return found
+            return PlannedStep(title, "run", key.digest, self._why(step, backbone, key))
+        self._records[title] = found
+        return PlannedStep(title, "reuse", key.digest, f"stored {found.created_at:%Y-%m-%d %H:%M}")
 
-    def _unknown(self, step: str, needs: str) -> None:
-        self._steps.append(PlannedStep(step, "run", "", f"depends on the result of {needs}"))
+    def _why(self, step: Step, backbone: str, key: Key) -> str:
+        stored = self._store.get(step.record, key.digest)
+        if step.record is StudyRecord:
+            ledger = stored.ledger if isinstance(stored, StudyRecord) else MAIN
+            lost = "its trials are lost; it would begin anew" if stored else None
+            return self._unfinished(backbone, key, ledger) or lost or self._why_missing(key)
+        return "the registry has lost its promotion" if stored else self._why_missing(key)
 
-    def _why_unfinished(self, step: str, key: Key, ledger: str = MAIN) -> str | None:
+    def _unfinished(self, backbone: str, key: Key, ledger: str) -> str | None:
         """Where a study goes on that was stopped, failed, or has a larger budget now; None where it has no trials."""
         trials = TrialLedger(self._store.documents(f"{LEDGERS}/{key.digest}/{ledger}")).trials()
         if not trials:
             return None
-        progress = Progress(experiment_of(self._config, step.removeprefix("hpo-")), trials)
+        progress = Progress(experiment_of(self._config, backbone), trials)
         left = len(trials) - progress.ended
         done = f"its ledger has {progress.ended} of {self._config.hpo.max_trials} trials" + (
             f" and {left} that were cut off" if left else ""
@@ -175,5 +111,4 @@ class _Planner:
                 nearest = changed
         if nearest is None:
             return f"no {key.kind} is stored"
-        shown = "; ".join(nearest[:3])
-        return f"changed: {shown}" + (f" and {len(nearest) - 3} more" if len(nearest) > 3 else "")
+        return f"changed: {shortened(nearest, _SHOWN, '; ')}"

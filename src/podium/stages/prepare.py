@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
+from podium.config.form import RunForm
 from podium.config.schema import PodiumConfig
 from podium.errors import DataError
-from podium.events import emit
 from podium.records import DataRecord, RunRecord, withdrawn
-from podium.stages.context import step_context
-from podium.stages.keys import data_key
-from podium.stages.run_form import RunForm, resolve_form
-from podium.stages.step import StepRun, run_step
-from podium.tracking import tracker_for
+from podium.stages.run_form import resolve_form
+from podium.stages.step import StepInputs, StepRun, execute
+from podium.stages.steps import step_named
+from podium.tracking import registry_state, tracker_for
 from podium.tracking.base import TAG_KIND
 
 
-def prepare(form: RunForm, kfp_run_id: str = "") -> tuple[RunRecord, DataRecord]:
-    """Compose the config, open (or attach to) the parent run, and prepare the data.
+def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, DataRecord]:
+    """What the first pod of a pipeline does: compose the config, open the parent run, and prepare the data.
 
     Every backbone is located before anything is computed, so that a missing one costs no training.
 
     Raises:
         ConfigError, DataError, ModelError: the input cannot be used.
     """
-    with step_context("prepare") as directory:
-        config = resolve_form(form, Path.cwd()).composed.config
-        locate_backbones(config)
-        run = open_run(config, kfp_run_id)
-        return run, prepare_data(run, directory)
+    config = resolve_form(form, Path.cwd()).composed.config
+    locate_backbones(config)
+    tags = {"podium.kfp.run_id": kfp_run_id} if kfp_run_id else {}
+    run = open_parent(new_run(config, f"{datetime.now():%Y%m%d-%H%M%S}-{kfp_run_id[:8] or os.getpid()}", tags))
+    return run, prepare_data(run)
 
 
 def locate_backbones(config: PodiumConfig) -> dict[str, Path]:
@@ -47,30 +49,33 @@ def locate_backbones(config: PodiumConfig) -> dict[str, Path]:
     return found
 
 
-def open_run(config: PodiumConfig, kfp_run_id: str) -> RunRecord:
-    """Start the parent run in MLflow, or attach to the one that the KFP plugin made (`MLFLOW_RUN_ID`)."""
-    run_id = os.environ.get("PODIUM_RUN_ID") or f"{datetime.now():%Y%m%d-%H%M%S}-{kfp_run_id[:8] or os.getpid()}"
-    tags = {"podium.kfp.run_id": kfp_run_id} if kfp_run_id else {}
-    name = f"{config.dataset.name} {run_id}"
-    tracker = tracker_for(config.tracking)
-    parent = tracker.open_run(name, {TAG_KIND: "run", "podium.run_id": run_id, **tags}, os.environ.get("MLFLOW_RUN_ID"))
-    emit("run_opened", mlflow_run_id=parent)
-    record = RunRecord(run_id=run_id, config=config, tags=tags, mlflow_run_id=parent or None)
-    refused = withdrawn(tracker.moves(config.model_name))
-    return record.model_copy(update={"incumbent": tracker.incumbent(config.model_name), "withdrawn": refused})
+def new_run(config: PodiumConfig, run_id: str, tags: dict[str, str] | None = None) -> RunRecord:
+    """A run that begins now, with the champion that the registry has now; it has no parent run in MLflow yet."""
+    registry = registry_state(config.tracking, config.model_name)
+    return RunRecord(
+        run_id=run_id,
+        config=config,
+        incumbent=registry.incumbent,
+        withdrawn=withdrawn(registry.moves),
+        tags=tags or {},
+    )
 
 
-def prepare_data(run: RunRecord, directory: Path | None) -> DataRecord:
+def open_parent(run: RunRecord, tags: Mapping[str, str] | None = None) -> RunRecord:
+    """The run with its parent run in MLflow: a new one, or the one that the KFP plugin made (`MLFLOW_RUN_ID`)."""
+    tags = {TAG_KIND: "run", "podium.run_id": run.run_id, **run.tags, **(tags or {})}
+    name = f"{run.config.dataset.name} {run.run_id}"
+    parent = tracker_for(run.config.tracking).open_run(name, tags, os.environ.get("MLFLOW_RUN_ID"))
+    return run.model_copy(update={"mlflow_run_id": parent or None})
+
+
+def prepare_data(run: RunRecord) -> DataRecord:
     """The data set of `run.config`, prepared or reused."""
-    from podium.data.fingerprint import fingerprint
-
-    key = data_key(run.config, fingerprint(run.config.dataset))
-    return run_step(run, key, DataRecord, _compute, parents={}, directory=directory)
+    return cast(DataRecord, execute(step_named("prepare"), StepInputs(run)))
 
 
-def _compute(step: StepRun) -> DataRecord:
-    from dataclasses import asdict
-
+def compute(step: StepRun, inputs: StepInputs) -> DataRecord:
+    """Read, check, split and store the data set."""
     from podium.data.prepare import prepare as prepare_dataset
 
     with step.store.scratch() as scratch:

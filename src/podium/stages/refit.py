@@ -5,68 +5,35 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 
-from podium.config.schema import PodiumConfig, TrainingConfig
+from podium.config.schema import TrainingConfig
 from podium.devices.machine import available_cores
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import all_metrics, details
 from podium.evaluation.predictions import Predictions
-from podium.records import DataRecord, Interval, ModelRecord, RunRecord, StudyRecord
-from podium.stages.context import step_context
-from podium.stages.keys import refit_key
-from podium.stages.step import StepRun, run_step
+from podium.records import DataRecord, Interval, ModelRecord, StudyRecord
+from podium.stages.keys import refit_training
+from podium.stages.step import StepInputs, StepRun
 
 CONFIDENCE, RESAMPLES = 0.95, 2000
 """Of the intervals in a model's record: fixed, since a setting of the selection must not train a model again."""
 
 
-def refit(run: RunRecord, data: DataRecord, study: StudyRecord) -> ModelRecord:
-    """Refit the best trial on train and validation rows under the protocol of the trial.
-
-    Where trials stopped early, the refit trains for the median of the best epochs of the trial's folds, since it
-    has no held-out fold of its own to stop on.
-    """
-    from podium.models.backbone import backbone_digest, locate_backbone
-
-    def compute(step: StepRun) -> ModelRecord:
-        return _compute(step, data, study, backbone, training)
-
-    with step_context(f"refit-{study.backbone}") as directory:
-        backbone = locate_backbone(run.config.backbones[study.backbone])
-        training = refit_training(run.config, study)
-        key = refit_key(run.config, data, study, backbone_digest(backbone), training)
-        parents = {"data": data.key, "study": study.key}
-        return run_step(run, key, ModelRecord, compute, parents=parents, directory=directory)
-
-
-def refit_training(config: PodiumConfig, study: StudyRecord) -> TrainingConfig:
-    """The training of the best trial with its number of epochs settled; `hpo.epochs` bounds trials, not the refit."""
-    fields = {**config.training.model_dump(), **study.best_trial.params}
-    if fields["early_stopping_patience"]:
-        fields["epochs"] = median(_best_epochs(study))
-        fields["early_stopping_patience"] = None
-    return TrainingConfig(**fields)
-
-
-def _best_epochs(study: StudyRecord) -> list[float]:
-    return [metrics["epoch"] for metrics in study.best_trial.fold_metrics.values()]
-
-
-def _compute(
-    step: StepRun, data: DataRecord, study: StudyRecord, backbone: Path, training: TrainingConfig
-) -> ModelRecord:
+def compute(step: StepRun, inputs: StepInputs) -> ModelRecord:
+    """Refit the best trial on train and validation rows under the protocol of the trial."""
+    from podium.models.backbone import locate_backbone
     from podium.training.launch import run_training
     from podium.training.spec import TrainingSpec
 
-    config = step.config
+    config, data, study = step.config, inputs.one(DataRecord), inputs.one(StudyRecord)
+    training = refit_training(config, study)
     work = step.store.cache(f"refit-{step.key.digest}")
     spec = TrainingSpec(
         task=data.task,
         labels=data.labels,
         data=step.store.fetch(data.artifacts["data"]),
         data_digest=data.artifacts["data"].digest,
-        backbone=backbone,
+        backbone=locate_backbone(config.backbones[study.backbone]),
         trust_remote_code=config.backbones[study.backbone].trust_remote_code,
         config=training,
         metric=study.metric,

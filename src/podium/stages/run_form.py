@@ -1,38 +1,16 @@
-"""The run form: the few values a user fills in, on the command line or in the KFP UI.
-
-Field names are the parameters of the pipeline; their prefixes group them in the form. Empty means: as the
-preset has it. Everything else goes through `run_overrides`, in the command line's own syntax.
-"""
+"""From the run form to a validated config."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from podium.config.compose import Composed, backbone_overrides, compose
+from podium.config.compose import Composed, compose, group_options
+from podium.config.form import RunForm
+from podium.config.overrides import Assignment, Parsed, backbone_choice, choice_of, parse_overrides
 from podium.config.paths import locate, resolve
-from podium.config.section import Section
 
-
-class RunForm(Section):
-    """What a user asks for."""
-
-    run_preset: str = "quickstart"
-    run_config: str = ""
-    run_mode: str = ""
-    run_overrides: tuple[str, ...] = ()
-    run_store: str = ""
-    run_tracking_uri: str = ""
-    data_path: str = ""
-    data_task: str = ""
-    data_text_column: str = ""
-    data_label_column: str = ""
-    model_backbones: tuple[str, ...] = ()
-    hpo_max_trials: int = 0
-
-
-_READING = ("dataset.format", "dataset.encoding", "dataset.fallback_encoding")
+_READING = ("format", "encoding", "fallback_encoding")
 
 
 @dataclass(frozen=True)
@@ -43,14 +21,6 @@ class Resolved:
     inferred: tuple[str, ...]
 
 
-_FIELDS = {
-    "run_mode": "run_mode",
-    "run_store": "store",
-    "run_tracking_uri": "tracking.uri",
-    "hpo_max_trials": "hpo.max_trials",
-}
-
-
 def resolve_form(form: RunForm, directory: Path) -> Resolved:
     """Turn a form into a validated config; relative paths are relative to `directory`.
 
@@ -59,28 +29,29 @@ def resolve_form(form: RunForm, directory: Path) -> Resolved:
         InputError: the data or a backbone is missing, or its columns cannot be inferred.
     """
     files = [locate(resolve(form.run_config, directory))] if form.run_config else []
-    default = RunForm.model_fields["run_preset"].default
-    chosen = any(override.startswith("preset=") for override in form.run_overrides)
+    given = Parsed()
     # The default preset is left to composition, so that a file may choose another.
-    overrides = [] if chosen or form.run_preset == default else [f"preset={form.run_preset}"]
-    inferred: tuple[str, ...] = ()
+    if form.run_preset != RunForm.run_preset:
+        given.groups["preset"] = choice_of("preset", form.run_preset, group_options())
+    lines: tuple[str, ...] = ()
     if form.data_path:
         from podium.data.infer import infer
 
         path = locate(resolve(form.data_path, directory))
-        declared = _declared(form.run_overrides)
+        declared = {
+            one.path[1]: one.value
+            for one in parse_overrides(form.run_overrides, group_options()).assignments
+            if one.path[0] == "dataset" and one.path[1:] in [(name,) for name in _READING]
+        }
         found = infer(
             path, form.data_task or None, form.data_text_column or None, form.data_label_column or None, declared
         )
-        overrides += found.overrides
-        inferred = tuple(found.lines)
+        given.groups |= found.given.groups
+        given.assignments += found.given.assignments
+        lines = tuple(found.lines)
     if form.model_backbones:
-        overrides += backbone_overrides(form.model_backbones)
-    overrides += [f"{key}={value}" for name, key in _FIELDS.items() if (value := getattr(form, name))]
-    return Resolved(compose([*overrides, *form.run_overrides], directory, files), inferred)
-
-
-def _declared(overrides: Iterable[str]) -> dict[str, str]:
-    """What the overrides say of how the data is to be read, which inference needs to look at it."""
-    pairs = (override.partition("=") for override in overrides)
-    return {key.removeprefix("dataset."): value for key, _, value in pairs if key in _READING}
+        chosen = backbone_choice(form.model_backbones)
+        given.groups |= chosen.groups
+        given.assignments += chosen.assignments
+    given.assignments += [Assignment(tuple(name.split(".")), value) for name, value in form.config_values().items()]
+    return Resolved(compose(form.run_overrides, directory, files, given), lines)

@@ -16,16 +16,13 @@ from podium.records import (
     Interval,
     LeaderboardEntry,
     ModelRecord,
-    RunRecord,
     SelectionRecord,
     StudyRecord,
 )
 from podium.selection.champions import leaderboard
 from podium.selection.comparison import compare, compare_with_best
 from podium.selection.fold_tests import fold_test
-from podium.stages.context import step_context
-from podium.stages.keys import selection_key
-from podium.stages.step import StepRun, run_step
+from podium.stages.step import StepInputs, StepRun
 
 
 class Budget(TypedDict):
@@ -37,27 +34,6 @@ class Budget(TypedDict):
     seed: int
 
 
-def select(
-    run: RunRecord, baseline: BaselineRecord, studies: Sequence[StudyRecord], models: Sequence[ModelRecord]
-) -> SelectionRecord:
-    """Rank the champions, compare each with the best and with every baseline, all on the same held-out rows.
-
-    Raises:
-        StudyFailed: no study has enough trials.
-        InputError: studies and models do not pair up, or models and baselines are not for the same rows and labels.
-    """
-
-    def compute(step: StepRun) -> SelectionRecord:
-        return _compute(step, baseline, studies, models)
-
-    with step_context("select") as directory:
-        parents = {f"study.{study.backbone}": study.key for study in studies}
-        parents |= {f"refit.{model.backbone}": model.key for model in models}
-        parents["baseline"] = baseline.key
-        key = selection_key(run.config, baseline, studies, models)
-        return run_step(run, key, SelectionRecord, compute, parents=parents, directory=directory)
-
-
 def comparison_budget(step: StepRun) -> Budget:
     """How two models are compared in this run."""
     config = step.config
@@ -65,9 +41,14 @@ def comparison_budget(step: StepRun) -> Budget:
     return Budget(metric=config.hpo.metric, confidence=part.confidence, resamples=part.resamples, seed=config.seed)
 
 
-def _compute(
-    step: StepRun, baseline: BaselineRecord, studies: Sequence[StudyRecord], models: Sequence[ModelRecord]
-) -> SelectionRecord:
+def compute(step: StepRun, inputs: StepInputs) -> SelectionRecord:
+    """Rank the champions, compare each with the best and with every baseline, all on the same held-out rows.
+
+    Raises:
+        StudyFailed: no study has enough trials.
+        InputError: studies and models do not pair up, or models and baselines are not for the same rows and labels.
+    """
+    baseline, studies, models = inputs.one(BaselineRecord), inputs.all(StudyRecord), inputs.all(ModelRecord)
     config = step.config.selection
     budget = comparison_budget(step)
     metric, fraction = budget["metric"], step.config.hpo.data_fraction

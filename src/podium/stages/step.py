@@ -1,4 +1,4 @@
-"""The one mechanism that decides whether a step is reused or computed."""
+"""What a step is, and the one mechanism that decides whether its result is reused or computed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,51 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 from podium.config.schema import PodiumConfig
 from podium.errors import TrackingError
-from podium.events import ENV_STEP, emit
+from podium.events import emit
 from podium.keys import Key
 from podium.records import Record, RunRecord
+from podium.stages.context import step_context
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker, tracker_for
 
 R = TypeVar("R", bound=Record)
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StepInputs:
+    """What a step works from.
+
+    Attributes:
+        run: the run it belongs to.
+        records: the results of the steps that it reads, in the order of the graph.
+        backbone: of a step that runs once per backbone; it then reads the results of this backbone alone.
+    """
+
+    run: RunRecord
+    records: tuple[Record, ...] = ()
+    backbone: str = ""
+
+    @property
+    def config(self) -> PodiumConfig:
+        """The run's resolved config."""
+        return self.run.config
+
+    def one(self, kind: type[R]) -> R:
+        """The only record of a kind."""
+        (found,) = self.all(kind)
+        return found
+
+    def all(self, kind: type[R]) -> tuple[R, ...]:
+        """All records of a kind."""
+        return tuple(record for record in self.records if isinstance(record, kind))
 
 
 @dataclass(frozen=True)
@@ -56,85 +87,92 @@ class StepRun:
         return {"key": self.key.digest, "parents": dict(self.parents), "mlflow_run_id": self.mlflow_run_id or None}
 
 
+def always(run: RunRecord, record: Any) -> bool:
+    """A stored result that is whole is complete."""
+    return True
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of the table of steps (`podium.stages.steps`).
+
+    Attributes:
+        name: in the graph, in KFP and on the command line.
+        description: what it does, in one line.
+        inputs: names of the earlier steps whose results it reads.
+        record: the class of its result.
+        output: name of the KFP artifact that carries the record.
+        key: what the result depends on.
+        compute: the function that makes the result, as `module:function`; imported when it is needed.
+        per_backbone: whether there is one for each backbone.
+        complete: whether a stored result satisfies this run (a study may hold fewer trials than the budget).
+    """
+
+    name: str
+    description: str
+    inputs: tuple[str, ...]
+    record: type[Record]
+    output: str
+    key: Callable[[StepInputs], Key]
+    compute: str
+    per_backbone: bool = False
+    complete: Callable[[RunRecord, Any], bool] = always
+
+    def title(self, backbone: str = "") -> str:
+        """Name of the step in one run: `select`, `hpo-minilm`."""
+        return f"{self.name}-{backbone}" if self.per_backbone else self.name
+
+    def stored(self, store: ArtifactStore, inputs: StepInputs, key: Key) -> Record | None:
+        """The stored result of `key` if this run may reuse it; with `run_mode=force_new` it may reuse nothing."""
+        if inputs.config.run_mode != "reuse":
+            return None
+        found = store.get(self.record, key.digest)
+        return found if found is not None and self.complete(inputs.run, found) else None
+
+
 def open_store(config: PodiumConfig) -> ArtifactStore:
     """The store that the config names (composition has filled in its default)."""
     return ArtifactStore(str(config.store))
 
 
-def always(_: Record) -> bool:
-    """A stored result that is whole is complete."""
-    return True
+def execute(step: Step, inputs: StepInputs) -> Record:
+    """Return the stored result of a step, or compute, track and store it.
 
-
-def run_step(
-    run: RunRecord,
-    key: Key,
-    record_type: type[R],
-    compute: Callable[[StepRun], R],
-    *,
-    parents: Mapping[str, str],
-    directory: Path | None,
-    complete: Callable[[R], bool] = always,
-) -> R:
-    """Return the stored result of `key`, or compute, track and store it.
-
-    Two runs that need the same result do the work once: the second waits for the first one's lease and
-    then finds the result. With `run_mode=force_new` nothing stored is read.
-
-    Args:
-        complete: whether a stored result satisfies this run (a study may hold fewer trials than asked).
+    Two runs that need the same result compute it once: the second waits for the first one's lease and then finds
+    the result.
     """
-    store = open_store(run.config)
-    reuse = run.config.run_mode == "reuse"
-
-    def stored() -> R | None:
-        found = store.get(record_type, key.digest) if reuse else None
-        return found if found is not None and complete(found) else None
-
-    record = stored()
-    if record is not None:
-        return _reused(record, key, directory)
-    with store.lease(key):
-        record = stored()
-        if record is not None:
-            return _reused(record, key, directory)
-        record = _compute(run, key, compute, parents, directory, store)
-        store.put(key, record)
-    emit("step_finished", how="computed", key=key.digest, seconds=record.seconds)
-    _keep(record, directory)
-    return record
+    with step_context(step.title(inputs.backbone)) as directory:
+        store = open_store(inputs.config)
+        key = step.key(inputs)
+        record = step.stored(store, inputs, key)
+        how = "reused"
+        if record is None:
+            with store.lease(key):
+                record = step.stored(store, inputs, key)
+                if record is None:
+                    how = "computed"
+                    record = _compute(step, inputs, key, store, directory)
+                    store.put(key, record)
+        _log.info("%s %s", how, key)
+        emit("step_finished", how=how, key=key.digest, seconds=record.seconds if how == "computed" else 0.0)
+        if directory:
+            record.save(directory / "record.json")
+        return record
 
 
-def _reused(record: R, key: Key, directory: Path | None) -> R:
-    emit("step_finished", how="reused", key=key.digest, seconds=0.0)
-    _log.info("reused %s", key)
-    _keep(record, directory)
-    return record
-
-
-def _keep(record: Record, directory: Path | None) -> None:
-    if directory:
-        record.save(directory / "record.json")
-
-
-def _compute(
-    run: RunRecord,
-    key: Key,
-    compute: Callable[[StepRun], R],
-    parents: Mapping[str, str],
-    directory: Path | None,
-    store: ArtifactStore,
-) -> R:
+def _compute(step: Step, inputs: StepInputs, key: Key, store: ArtifactStore, directory: Path | None) -> Record:
+    run, parents = inputs.run, _parents(inputs, key)
     tracker = tracker_for(run.config.tracking)
-    name = os.environ.get(ENV_STEP, key.kind)
     # In a pod the MLflow plugin of Kubeflow Pipelines has already made a run for this task.
     given = os.environ.get("MLFLOW_RUN_ID") if "KFP_POD_NAME" in os.environ else None
+    name = step.title(inputs.backbone)
     tracked = tracker.open_step(run.mlflow_run_id or "", name, step_tags(run, key, parents), given)
-    step = StepRun(run, store, tracker, tracked, key, parents, directory)
+    module, _, function = step.compute.partition(":")
     started = time.monotonic()
     _log.info("computing %s", key)
     try:
-        record = compute(step)
+        compute: Callable[[StepRun, StepInputs], Record] = getattr(import_module(module), function)
+        record = compute(StepRun(run, store, tracker, tracked, key, parents, directory), inputs)
     except BaseException as error:
         _track_failure(tracker, tracked, error)
         raise
@@ -145,13 +183,24 @@ def _compute(
     return record
 
 
+def _parents(inputs: StepInputs, key: Key) -> dict[str, str]:
+    """Keys of the results that are read, by kind, and by backbone where a step gathers those of all backbones."""
+    found = {}
+    for record in inputs.records:
+        backbone = "" if inputs.backbone else getattr(record, "backbone", "")
+        found[f"{record.kind}.{backbone}" if backbone else record.kind] = record.key
+    # The studies that a search was warmed up with are part of its key.
+    warm = key.parts.get("warm_start", {})
+    return found | {f"warm_start_{number}": study for number, study in enumerate(warm, start=1)}
+
+
 def _track_failure(tracker: Tracker, tracked: str, error: BaseException) -> None:
     """End the step's run without hiding why the step ended."""
     try:
         tracker.set_tags(tracked, {"podium.error": str(error)})
         tracker.close(tracked, "FAILED" if isinstance(error, Exception) else "KILLED")
-    except TrackingError as unheard:
-        _log.warning("the step's run could not be ended in MLflow: %s", unheard)
+    except TrackingError as problem:
+        _log.warning("the step's run could not be ended in MLflow: %s", problem)
 
 
 def step_tags(run: RunRecord, key: Key, parents: Mapping[str, str]) -> dict[str, str]:

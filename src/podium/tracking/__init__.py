@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from podium.config.schema import TrackingConfig
 from podium.errors import ConfigError
-from podium.tracking.base import Tracker
+from podium.tracking.base import RegistryState, Tracker
 from podium.tracking.off import OffTracker
+from podium.tracking.sqlite_registry import read_state
 from podium.tracking.text import redact
 
-__all__ = ["Tracker", "redact", "tracker_for"]
+__all__ = ["RegistryState", "Tracker", "redact", "registry_state", "tracker_for"]
 
 
 def tracker_for(config: TrackingConfig) -> Tracker:
@@ -28,3 +29,18 @@ def tracker_for(config: TrackingConfig) -> Tracker:
     from podium.tracking.mlflow_tracker import MlflowTracker
 
     return MlflowTracker(uri, config.experiment)
+
+
+def registry_state(config: TrackingConfig, model_name: str) -> RegistryState:
+    """The champion of a registered model at this moment, and the moves behind it.
+
+    MLflow is imported only where its sqlite file cannot be read directly.
+
+    Raises:
+        TrackingError: the registry cannot be asked, or the champion was not registered by Podium.
+    """
+    found = read_state(config.uri or "", model_name) if config.mode == "mlflow" else None
+    if found is None:
+        tracker = tracker_for(config)
+        found = RegistryState(tracker.incumbent(model_name), tuple(tracker.moves(model_name)))
+    return found

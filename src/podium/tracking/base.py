@@ -25,6 +25,8 @@ TAG_MODEL_KEY = "podium.model.key"
 """On a model version and a logged model: key of the refit."""
 TAG_MODEL_DIGEST = "podium.model.digest"
 """On a model version, a logged model and a refit run: digest of the refitted model's files in the store."""
+TAG_METRIC, TAG_SCORE = "podium.metric", "podium.score"
+"""On a model version and a logged model: the metric of its study, and its value on the held-out rows."""
 TAG_VARIANT = "podium.variant"
 """On a model version: which deployable variant of the refit it holds."""
 TAG_FILES = "podium.files.digest"
@@ -79,6 +81,14 @@ class TrackedModel:
     run_id: str
     aliases: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RegistryState:
+    """What a registry says of one model: the champion, and every move of that alias, oldest first."""
+
+    incumbent: Incumbent | None = None
+    moves: tuple[Move, ...] = ()
 
 
 class Tracker(Protocol):

@@ -13,11 +13,11 @@ from podium.errors import TrackingError
 from podium.records import Incumbent, ModelRecord
 from podium.tracking.base import (
     CHAMPION,
-    TAG_DECISION,
-    TAG_FILES,
+    TAG_METRIC,
     TAG_MODEL_DIGEST,
     TAG_MODEL_KEY,
     TAG_PARENT,
+    TAG_SCORE,
     TAG_TRIAL,
     TAG_VARIANT,
 )
@@ -25,8 +25,8 @@ from podium.tracking.connection import error_code, load_mlflow, or_none
 from podium.tracking.package import WEIGHTS, describe_model
 from podium.tracking.runs import REQUEST, Runs
 from podium.tracking.text import redact
+from podium.tracking.versions import incumbent_of
 
-METRIC, SCORE = "podium.metric", "podium.score"
 STORE = "podium.store"
 LOGGED_MODEL = "podium.logged_model"
 
@@ -56,24 +56,7 @@ class Registry(Runs):
         version = self._call(f"looking up the champion of {model_name}", lambda client: _by_alias(client, model_name))
         if version is None:
             return None
-        missing = [tag for tag in (TAG_MODEL_DIGEST, TAG_MODEL_KEY, METRIC, SCORE) if tag not in version.tags]
-        if missing:
-            raise TrackingError(
-                f"a champion carries the tags by which Podium compares models, but version {version.version} of "
-                f"{model_name!r} at {self.uri} lacks {', '.join(missing)}: Podium did not register it. Remove its "
-                f"alias {CHAMPION!r}, or use another name: tracking.model_name=NAME"
-            )
-        return Incumbent(
-            name=model_name,
-            version=str(version.version),
-            model_digest=version.tags[TAG_MODEL_DIGEST],
-            model_key=version.tags[TAG_MODEL_KEY],
-            metric=version.tags[METRIC],
-            score=float(version.tags[SCORE]),
-            decision_key=version.tags.get(TAG_DECISION, ""),
-            variant=version.tags.get(TAG_VARIANT, "eager"),
-            files_digest=version.tags.get(TAG_FILES, version.tags[TAG_MODEL_DIGEST]),
-        )
+        return incumbent_of(model_name, str(version.version), version.tags, self.uri)
 
     def register(
         self,
@@ -179,8 +162,8 @@ def _tags(model: ModelRecord) -> dict[str, str]:
     own = {
         TAG_MODEL_KEY: model.key,
         TAG_MODEL_DIGEST: model.artifacts["model"].digest,
-        METRIC: model.metric,
-        SCORE: repr(model.metrics[model.metric].value),
+        TAG_METRIC: model.metric,
+        TAG_SCORE: repr(model.metrics[model.metric].value),
         TAG_TRIAL: str(model.trial),
         "podium.backbone": model.backbone,
         "podium.task": model.task,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.config.compose import backbone_overrides, compose, group_options
-from podium.config.overrides import Assignment, parse_overrides
+from podium.config.compose import compose, group_options
+from podium.config.overrides import Assignment, backbone_choice, parse_overrides
 from podium.config.schema import NAME_PATTERN
 
 
@@ -76,7 +76,7 @@ def test_every_problem_is_listed() -> None:
 
 
 def names_of(paths: list[str]) -> list[str]:
-    return [text.split(".")[1] for text in backbone_overrides(paths)[1:]]
+    return [one.path[1] for one in backbone_choice(paths).assignments]
 
 
 def test_backbones_get_readable_names() -> None:
@@ -100,9 +100,9 @@ def test_names_of_backbones_are_valid_and_distinct(paths: list[str]) -> None:
     assert all(NAME_PATTERN.fullmatch(name) for name in names)
 
 
-def test_backbone_overrides_compose_to_exactly_these(tmp_path: Path) -> None:
+def test_a_backbone_choice_composes_to_exactly_these(tmp_path: Path) -> None:
     (tmp_path / "my model, v=2").mkdir()
-    config = compose(backbone_overrides(["my model, v=2", "org/name"]), tmp_path).config
+    config = compose([], tmp_path, given=backbone_choice(["my model, v=2", "org/name"])).config
     assert {name: backbone.path for name, backbone in config.backbones.items()} == {
         "my-model-v-2": str(tmp_path / "my model, v=2"),
         "name": "org/name",

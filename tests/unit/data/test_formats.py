@@ -76,5 +76,5 @@ class TestAFormatOfAnotherPackage:
 
     def test_what_a_user_only_names_is_inferred(self, tmp_path: Path) -> None:
         found = infer(self.write(tmp_path / "rows.piped"))
-        assert "dataset.format=piped" in found.overrides
-        assert "dataset.text_column='text'" in found.overrides
+        values = {one.path[1]: one.value for one in found.given.assignments}
+        assert (values["format"], values["text_column"]) == ("piped", "text")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from podium.config.compose import compose
-from podium.data.infer import infer, quoted
+from podium.config.overrides import literal
+from podium.data.infer import infer
 from podium.errors import DataError, InputError
 
 from .conftest import labelled, write_jsonl
@@ -17,11 +18,9 @@ LONG = "a fairly long text about nothing in particular number"
 
 
 def fields(path: Path, **given: Any) -> dict[str, str]:
-    overrides = infer(path, **given).overrides
-    assert overrides[0] == "dataset=custom"
-    return {
-        name.removeprefix("dataset."): value.strip("'") for name, value in (one.split("=", 1) for one in overrides[1:])
-    }
+    found = infer(path, **given).given
+    assert found.groups == {"dataset": "dataset=custom"}
+    return {one.path[1]: one.value for one in found.assignments}
 
 
 def test_columns_by_name(tmp_path: Path) -> None:
@@ -173,21 +172,19 @@ ODD = [
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_names_survive_the_override_grammar(tmp_path: Path, name: str) -> None:
+def test_odd_names_mean_themselves(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
     path = folder / "rows.csv"
     column = name.replace("\n", " ").replace('"', "")
     path.write_text(f'text,"{column}"\nhello,a\nthere,b\n')
-    overrides = infer(path, label_column=column).overrides
-    config = compose([*overrides, "model=[bert-tiny]", "preset=smoke"], tmp_path).config
+    found = infer(path, label_column=column).given
+    config = compose(["model=[bert-tiny]", "preset=smoke"], tmp_path, given=found).config
     assert (config.dataset.path, config.dataset.label_column) == (str(path), column)
 
 
 @pytest.mark.parametrize("text", ODD)
-def test_quoted_text_means_itself_to_hydra(text: str) -> None:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+def test_literal_text_means_itself_to_interpolation(text: str) -> None:
     from omegaconf import OmegaConf
 
-    override = OverridesParser.create().parse_override(f"key={quoted(text)}")
-    assert OmegaConf.create({"key": override.value()}).key == text
+    assert OmegaConf.create({"key": literal(text)}).key == text

@@ -6,26 +6,23 @@ import pytest
 
 from podium.errors import StoreError
 from podium.local.rundir import RunDirectory
-from podium.stages.run_form import RunForm
 
 
 def test_a_run_directory_says_what_was_asked_and_how_it_ended(tmp_path: Path) -> None:
-    directory = RunDirectory.create(tmp_path / "out", RunForm(run_preset="smoke"), "podium run --preset smoke")
+    directory = RunDirectory.create(tmp_path / "out", "podium run --preset smoke")
     step = directory.path / "steps" / "prepare"
     step.mkdir()
     (step / "status.json").write_text(json.dumps({"status": "done", "started_at": 1.0, "seconds": 2.5}))
-    (step / "record.json").write_text(json.dumps({"key": "k" * 64}))
     directory.finish("done")
     run = json.loads((directory.path / "run.json").read_text())
     assert run["command"] == "podium run --preset smoke" and run["status"] == "done"
     assert run["step_seconds"] == {"prepare": 2.5}
-    assert directory.result_tags() == {"podium.result.prepare": "k" * 64}
     assert (tmp_path / "out" / "runs" / "latest").resolve() == directory.path
 
 
 def test_runs_that_begin_at_once_do_not_trip_over_each_other(tmp_path: Path) -> None:
     def begin(number: int) -> RunDirectory:
-        return RunDirectory.create(tmp_path, RunForm(), str(number))
+        return RunDirectory.create(tmp_path, str(number))
 
     with ThreadPoolExecutor(16) as pool:
         made = list(pool.map(begin, range(200)))
@@ -33,14 +30,14 @@ def test_runs_that_begin_at_once_do_not_trip_over_each_other(tmp_path: Path) -> 
 
 
 def test_latest_moves_to_the_newest_run(tmp_path: Path) -> None:
-    first = RunDirectory.create(tmp_path, RunForm(), "a")
-    second = RunDirectory.create(tmp_path, RunForm(), "b")
+    first = RunDirectory.create(tmp_path, "a")
+    second = RunDirectory.create(tmp_path, "b")
     assert first.path != second.path
     assert (tmp_path / "runs" / "latest").resolve() == second.path
 
 
 def test_steps_come_in_the_order_they_started(tmp_path: Path) -> None:
-    directory = RunDirectory.create(tmp_path, RunForm(), "a")
+    directory = RunDirectory.create(tmp_path, "a")
     for name, started in (("select", 3.0), ("prepare", 1.0), ("hpo-x", 2.0)):
         (directory.path / "steps" / name).mkdir()
         status = {"status": "done", "started_at": started, "seconds": 1.0}
@@ -51,4 +48,4 @@ def test_steps_come_in_the_order_they_started(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"file.*set output=DIR"):
-        RunDirectory.create(tmp_path / "file", RunForm(), "a")
+        RunDirectory.create(tmp_path / "file", "a")

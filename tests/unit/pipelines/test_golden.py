@@ -10,8 +10,10 @@ from docstring_parser import parse
 from kfp import compiler
 
 from podium.components.image import IMAGE
+from podium.config.form import RunForm
+from podium.config.form import description as asked_for
+from podium.config.form import parameters as run_form
 from podium.pipelines.champion.pipeline import champion
-from podium.stages.run_form import RunForm
 
 ROOT = Path(__file__).parents[3]
 COMPILED = ROOT / "pipelines" / "champion" / "pipeline.yaml"
@@ -33,6 +35,8 @@ def readme(folder: Path, metadata: dict, doc: str, parameters: dict[str, str]) -
     ]
     lines += [parsed.description or "", "", "| parameter | type | meaning |", "| --- | --- | --- |"]
     meanings = {item.arg_name: " ".join((item.description or "").split()) for item in parsed.params}
+    if metadata["name"] == "prepare":
+        meanings |= {one.name: asked_for(one.name) for one in run_form()}
     lines += [f"| `{name}` | `{kind}` | {meanings[name]} |" for name, kind in parameters.items()]
     if parsed.returns:
         lines += ["", f"Returns: {parsed.returns.description}"]
@@ -85,12 +89,18 @@ def test_component_keeps_the_conventions(folder: Path) -> None:
 
 
 def test_pipeline_parameters_are_the_run_form() -> None:
-    parameters = yaml.safe_load(COMPILED.read_text())["root"]["inputDefinitions"]["parameters"]
-    assert set(parameters) == set(RunForm.model_fields)
-    for name, default in ((name, field.default) for name, field in RunForm.model_fields.items()):
-        expected = list(default) if isinstance(default, tuple) else default
-        assert parameters[name].get("defaultValue") == expected, name
-        assert parameters[name]["description"], f"{name} needs a sentence for the run form"
+    found = yaml.safe_load(COMPILED.read_text())["root"]["inputDefinitions"]["parameters"]
+    assert set(found) == {one.name for one in run_form()}
+    for one in run_form():
+        assert found[one.name].get("defaultValue") == one.default, one.name
+        assert found[one.name]["description"] == asked_for(one.name)
+
+
+def test_the_first_component_takes_the_run_form() -> None:
+    """Its source runs in a pod as it stands, so its signature is written out."""
+    signature = inspect.signature(load(ROOT / "components" / "data_processing" / "prepare").python_func).parameters
+    names = set(RunForm.__dataclass_fields__)
+    assert [one for name, one in signature.items() if name in names] == run_form()
 
 
 def test_every_task_leaves_caching_to_podium() -> None:

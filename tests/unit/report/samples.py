@@ -16,7 +16,9 @@ from podium.evaluation.metrics import all_metrics, details
 from podium.evaluation.predictions import Predictions
 from podium.records import (
     ArtifactRef,
+    Baseline,
     BaselineEntry,
+    BaselineRecord,
     BenchmarkRecord,
     DataRecord,
     DecisionRecord,
@@ -36,6 +38,7 @@ from podium.selection.decision import judge
 from podium.selection.fold_tests import fold_test
 from podium.selection.pareto import pareto_fronts
 from podium.selection.winner import contenders
+from podium.stages.steps import title_of
 from tests.unit.report.sample_keys import key
 from tests.unit.report.sample_measurements import benchmark
 
@@ -53,7 +56,7 @@ def sample(
     linear: float = 0.91,
     **changes: Any,
 ) -> ReportInputs:
-    """Inputs of a report; `linear` is how often that baseline is right, `changes` replace fields of `ReportInputs`."""
+    """Inputs of a report; `linear` is how often that baseline is right, `changes` replace records by name."""
     labels = labels or (LABELS if task == "text-classification" else TAGS)
     metric = "macro_f1" if task == "text-classification" else "f1"
     predictions = {
@@ -89,6 +92,15 @@ def sample(
     fields: dict[str, Any] = {
         "run": _run(task, backbones),
         "data": _data(task, labels),
+        "baseline": BaselineRecord(
+            key=key("baseline"),
+            parents={"data": key("data")},
+            mlflow_run_id=key("run-baseline")[:32],
+            seconds=4.6,
+            baselines=tuple(
+                Baseline(name=name, metrics={metric: scored[name]}, seconds=2.3) for name in ("linear", "majority")
+            ),
+        ),
         "studies": studies,
         "models": models,
         "selection": selection,
@@ -97,7 +109,11 @@ def sample(
         "environment": {"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "podium": "0.1.0"},
         "command": "podium run preset=quickstart output=out",
     }
-    return ReportInputs(**{**fields, **changes})
+    fields |= changes
+    made = (fields["data"], fields["baseline"], *fields["studies"], *fields["models"])
+    chosen = (fields["selection"], fields["benchmark"], fields["decision"])
+    steps = {title_of(record): record for record in (*made, *chosen)}
+    return ReportInputs(fields["run"], steps, fields["environment"], fields["command"])
 
 
 def _run(task: str, backbones: tuple[str, ...]) -> RunRecord:

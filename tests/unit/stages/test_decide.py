@@ -7,24 +7,17 @@ from pathlib import Path
 import pytest
 
 from podium.records import Incumbent
-from podium.stages import decide
-from podium.stages.decide import still_holds
+from podium.stages import champion as rules
+from podium.stages.champion import still_holds
 from podium.stages.keys import decision_key
 from podium.stages.step import open_store
+from podium.tracking import RegistryState
 from tests.unit.report.samples import sample
 
 INPUTS = sample()
 PROMOTED = INPUTS.decision.model_copy(
     update={"verdict": "PROMOTE", "registered": {"name": "m", "version": "1", "alias": "champion"}}
 )
-
-
-class Registry:
-    def __init__(self, incumbent: Incumbent | None) -> None:
-        self._incumbent = incumbent
-
-    def incumbent(self, _: str) -> Incumbent | None:
-        return self._incumbent
 
 
 def champion(decision_key: str) -> Incumbent:
@@ -46,9 +39,9 @@ def champion(decision_key: str) -> Incumbent:
 def test_a_promotion_holds_while_its_champion_is_in_place(
     began_with: Incumbent | None, now: Incumbent | None, holds: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decide, "tracker_for", lambda _: Registry(now))
+    monkeypatch.setattr(rules, "registry_state", lambda *_: RegistryState(now))
     run = INPUTS.run.model_copy(update={"incumbent": began_with})
-    assert still_holds(run)(PROMOTED) is holds
+    assert still_holds(run, PROMOTED) is holds
 
 
 @pytest.mark.parametrize(("verdict", "same"), [("PROMOTE", True), ("HOLD", False)])
@@ -62,7 +55,7 @@ def test_a_champion_that_won_on_this_very_evidence_is_judged_as_it_was_then(
     stored = INPUTS.decision.model_copy(update={"key": key.digest, "verdict": verdict, "incumbent": None})
     open_store(config).put(key, stored)
     began = run.model_copy(update={"incumbent": champion(key.digest)})
-    found = decide.judged_against(began, INPUTS.selection, INPUTS.benchmark)
+    found = rules.judged_against(began, INPUTS.selection, INPUTS.benchmark)
     assert found == (None if same else began.incumbent)
 
 
@@ -78,4 +71,4 @@ def test_a_rollback_is_evidence_where_it_concerns_a_champion() -> None:
 
 
 def test_a_decision_that_promoted_nothing_always_holds() -> None:
-    assert still_holds(INPUTS.run)(PROMOTED.model_copy(update={"verdict": "HOLD"}))
+    assert still_holds(INPUTS.run, PROMOTED.model_copy(update={"verdict": "HOLD"}))

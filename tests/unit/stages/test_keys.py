@@ -12,7 +12,7 @@ from podium.config.schema import PodiumConfig, TrainingConfig
 from podium.keys import NotKeyed
 from podium.records import ArtifactRef, BaselineRecord
 from podium.stages import keys
-from podium.stages.refit import refit_training
+from podium.stages.keys import refit_training
 from tests.unit.report.samples import sample
 
 INPUTS = sample()

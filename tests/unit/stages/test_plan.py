@@ -10,8 +10,9 @@ import pytest
 from podium.config.schema import PodiumConfig
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.studies import LEDGERS
-from podium.stages import keys
+from podium.stages import keys, steps
 from podium.stages.plan import _Planner
+from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
 from tests.unit.report.samples import sample
 
@@ -24,10 +25,15 @@ def config(tmp_path: Path, **changes: Any) -> PodiumConfig:
     return found.model_copy(update={"store": str(tmp_path), "hpo": found.hpo.model_copy(update=changes)})
 
 
+@pytest.fixture(autouse=True)
+def backbone_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "_backbone_digest", lambda _: "digest")
+
+
 def reason(asked: PodiumConfig) -> str:
-    planner = _Planner(asked)
-    planner._study(INPUTS.data, BACKBONE, "digest")
-    return planner._steps[0].reason
+    planner = _Planner(INPUTS.run.model_copy(update={"config": asked}))
+    planner._records["prepare"] = INPUTS.data
+    return planner.step(step_named("hpo"), BACKBONE).reason
 
 
 @pytest.fixture

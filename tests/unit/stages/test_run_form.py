@@ -6,9 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from podium.cli.app import app
+from podium.config.form import RunForm
 from podium.config.schema import PodiumConfig
 from podium.errors import InputError
-from podium.stages.run_form import RunForm, resolve_form
+from podium.stages.run_form import resolve_form
 
 FILE = "hpo: {max_trials: 5, max_failed_trials: 1}\nseed: 7\n"
 

@@ -1,0 +1,83 @@
+"""The run form: the few values a user fills in, on the command line or in the KFP UI.
+
+Field names are the parameters of the pipeline; their prefixes group them in the form. Empty means: as the preset has
+it. Everything else goes through `run_overrides`, in the command line's own syntax. The pipeline's signature and the
+help of the command's options are made from these fields; a test holds the first component's signature equal to them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self, get_type_hints
+
+_SETS = "sets"
+_DESCRIPTION = "description"
+
+
+def _asked(default: Any, description: str, sets: str = "") -> Any:
+    """A field of the form; `sets` names the config field that takes its value as it is."""
+    return field(default=default, metadata={_DESCRIPTION: description, _SETS: sets})
+
+
+@dataclass(frozen=True)
+class RunForm:
+    """What a user asks for."""
+
+    run_preset: str = _asked("quickstart", "Preset to start from.")
+    run_config: str = _asked("", "YAML file of config values, applied over the preset.")
+    run_mode: str = _asked("", "`reuse` (default: reuse what exists) or `force_new`.", sets="run_mode")
+    run_overrides: tuple[str, ...] = _asked((), "Further config values, each `group.key=value`.")
+    run_store: str = _asked("", "URI of the artifact store.", sets="store")
+    run_tracking_uri: str = _asked("", "URI of the MLflow server.", sets="tracking.uri")
+    data_path: str = _asked("", "Data of your own, a file or a folder; its format and columns are inferred.")
+    data_task: str = _asked("", "What the data is labelled for, such as `ner`; inferred when empty.")
+    data_text_column: str = _asked("", "Column of the text; inferred when empty.")
+    data_label_column: str = _asked("", "Column of the label; inferred when empty.")
+    model_backbones: tuple[str, ...] = _asked((), "Models that compete: paths or hub ids.")
+    hpo_max_trials: int = _asked(0, "Trials per backbone; 0 leaves it to the preset.", sets="hpo.max_trials")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The form with what `values` has of it; lists become tuples."""
+        found: dict[str, Any] = {one.name: values[one.name] for one in fields(cls) if one.name in values}
+        lists = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
+        return cls(**(found | lists))
+
+    def config_values(self) -> dict[str, Any]:
+        """What the form says of single config fields, by dotted name."""
+        found = {one.metadata[_SETS]: getattr(self, one.name) for one in fields(self) if one.metadata[_SETS]}
+        return {name: value for name, value in found.items() if value}
+
+
+def description(name: str) -> str:
+    """What a field of the form asks for."""
+    return next(str(one.metadata[_DESCRIPTION]) for one in fields(RunForm) if one.name == name)
+
+
+def parameters() -> list[inspect.Parameter]:
+    """The fields of the form as parameters of a pipeline or component, in types that KFP knows."""
+    hints = get_type_hints(RunForm)
+    return [
+        inspect.Parameter(
+            one.name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=list(one.default) if isinstance(one.default, tuple) else one.default,
+            annotation=list[str] if isinstance(one.default, tuple) else hints[one.name],
+        )
+        for one in fields(RunForm)
+    ]
+
+
+def takes_run_form(pipeline: Callable[..., None]) -> Callable[..., None]:
+    """Give a pipeline that takes `**form` the form's parameters, with their descriptions."""
+
+    def taking(*values: Any) -> None:
+        pipeline(**{one.name: value for one, value in zip(fields(RunForm), values, strict=True)})
+
+    taking.__name__ = pipeline.__name__
+    taking.__signature__ = inspect.Signature(parameters())  # type: ignore[attr-defined]
+    lines = [f"    {one.name}: {one.metadata[_DESCRIPTION]}" for one in fields(RunForm)]
+    taking.__doc__ = "\n".join([inspect.getdoc(pipeline) or "", "", "Args:", *lines])
+    return taking

@@ -1,0 +1,41 @@
+"""The process of one step on this machine: `python -m podium.stages.process RUN_DIRECTORY STEP [BACKBONE]`.
+
+It reads the run and the results that the step needs from the run directory, and leaves the step's own result there.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from podium.records import Record, RunRecord
+from podium.stages.step import execute
+from podium.stages.steps import input_titles, inputs_of, nodes, step_named
+
+RUN_FILE = "record.json"
+"""The run's own record, in the run directory."""
+
+
+def record_file(directory: Path, title: str) -> Path:
+    """Where a step of a run leaves its result."""
+    return directory / "steps" / title / "record.json"
+
+
+def run_step(directory: Path, name: str, backbone: str = "") -> Record:
+    """Do a step of the run that `directory` belongs to."""
+    step = step_named(name)
+    run = RunRecord.read(directory / RUN_FILE)
+    classes = {other.title(one): other.record for other, one in nodes(list(run.config.backbones))}
+    needed = input_titles(step, backbone, list(run.config.backbones))
+    records = {title: classes[title].read(record_file(directory, title)) for title in needed}
+    return execute(step, inputs_of(step, backbone, run, records))
+
+
+if __name__ == "__main__":
+    try:
+        run_step(Path(sys.argv[1]), *sys.argv[2:])
+    except Exception:
+        # The status file has the error for the runner; the log has the traceback for people.
+        traceback.print_exc()
+        sys.exit(1)

@@ -1,0 +1,239 @@
+"""The steps of the graph, each described once.
+
+The plan, the local runner, the tags of the parent run, the report and the KFP components read this table; a test
+holds the KFP pipeline equal to it. A new step is a row here, a module with its `compute` function, its record, and
+its KFP component.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+from podium.keys import Key
+from podium.records import (
+    BaselineRecord,
+    BenchmarkRecord,
+    DataRecord,
+    DecisionRecord,
+    ModelRecord,
+    Record,
+    ReportRecord,
+    RunRecord,
+    SelectionRecord,
+    StudyRecord,
+)
+from podium.stages import champion, keys
+from podium.stages.context import ENV_RUN_DIR
+from podium.stages.step import Step, StepInputs, execute, open_store
+from podium.tracking import tracker_for
+
+
+def _data_key(inputs: StepInputs) -> Key:
+    from podium.data.fingerprint import fingerprint
+
+    return keys.data_key(inputs.config, fingerprint(inputs.config.dataset))
+
+
+def _baseline_key(inputs: StepInputs) -> Key:
+    return keys.baseline_key(inputs.config, inputs.one(DataRecord))
+
+
+def _study_key(inputs: StepInputs) -> Key:
+    from podium.stages.warm_start import prior_trials
+
+    data = inputs.one(DataRecord)
+    prior = prior_trials(open_store(inputs.config), inputs.config, data)
+    return keys.study_key(inputs.config, data, inputs.backbone, _backbone_digest(inputs), prior)
+
+
+def _refit_key(inputs: StepInputs) -> Key:
+    study = inputs.one(StudyRecord)
+    training = keys.refit_training(inputs.config, study)
+    return keys.refit_key(inputs.config, inputs.one(DataRecord), study, _backbone_digest(inputs), training)
+
+
+def _selection_key(inputs: StepInputs) -> Key:
+    studies, models = inputs.all(StudyRecord), inputs.all(ModelRecord)
+    return keys.selection_key(inputs.config, inputs.one(BaselineRecord), studies, models)
+
+
+def _benchmark_key(inputs: StepInputs) -> Key:
+    from podium.stages.benchmark import champions_of, hardware_of
+
+    champions = champions_of(inputs.one(SelectionRecord), inputs.all(ModelRecord))
+    return keys.benchmark_key(inputs.config, inputs.one(DataRecord), champions, hardware_of(inputs.run))
+
+
+def _decision_key(inputs: StepInputs) -> Key:
+    selection, benchmark = inputs.one(SelectionRecord), inputs.one(BenchmarkRecord)
+    incumbent = champion.judged_against(inputs.run, selection, benchmark)
+    return keys.decision_key(inputs.run, selection, benchmark, incumbent)
+
+
+def _is_complete(run: RunRecord, study: StudyRecord) -> bool:
+    from podium.stages.hpo import is_complete
+
+    return is_complete(study, run.config)
+
+
+def _report_key(inputs: StepInputs) -> Key:
+    return keys.report_key(inputs.records)
+
+
+def _backbone_digest(inputs: StepInputs) -> str:
+    from podium.models.backbone import backbone_digest, locate_backbone
+
+    return backbone_digest(locate_backbone(inputs.config.backbones[inputs.backbone]))
+
+
+STEPS = (
+    Step(
+        name="prepare",
+        description="reads, checks and splits the data",
+        inputs=(),
+        record=DataRecord,
+        output="data",
+        key=_data_key,
+        compute="podium.stages.prepare:compute",
+    ),
+    Step(
+        name="baseline",
+        description="trains and scores the baselines",
+        inputs=("prepare",),
+        record=BaselineRecord,
+        output="baselines",
+        key=_baseline_key,
+        compute="podium.stages.baseline:compute",
+    ),
+    Step(
+        name="hpo",
+        description="searches the hyperparameters of one backbone by cross-validation",
+        inputs=("prepare",),
+        record=StudyRecord,
+        output="study",
+        key=_study_key,
+        compute="podium.stages.hpo:compute",
+        per_backbone=True,
+        complete=_is_complete,
+    ),
+    Step(
+        name="refit",
+        description="trains the best trial on all development rows and scores the test rows",
+        inputs=("prepare", "hpo"),
+        record=ModelRecord,
+        output="model",
+        key=_refit_key,
+        compute="podium.stages.refit:compute",
+        per_backbone=True,
+    ),
+    Step(
+        name="select",
+        description="ranks champions and baselines and compares them",
+        inputs=("baseline", "hpo", "refit"),
+        record=SelectionRecord,
+        output="selection",
+        key=_selection_key,
+        compute="podium.stages.select:compute",
+    ),
+    Step(
+        name="benchmark",
+        description="builds and measures what would be deployed",
+        inputs=("prepare", "select", "refit"),
+        record=BenchmarkRecord,
+        output="measurements",
+        key=_benchmark_key,
+        compute="podium.stages.benchmark:compute",
+    ),
+    Step(
+        name="decide",
+        description="chooses the winner, judges it against the incumbent, and moves the registry's aliases",
+        inputs=("prepare", "baseline", "select", "benchmark", "refit"),
+        record=DecisionRecord,
+        output="decision",
+        key=_decision_key,
+        compute="podium.stages.decide:compute",
+        complete=champion.still_holds,
+    ),
+    Step(
+        name="report",
+        description="renders the answer and its evidence as one page",
+        inputs=("prepare", "baseline", "hpo", "refit", "select", "benchmark", "decide"),
+        record=ReportRecord,
+        output="page",
+        key=_report_key,
+        compute="podium.stages.report:compute",
+    ),
+)
+
+Node = tuple[Step, str]
+"""A step and its backbone; the backbone is empty where the step runs once."""
+
+
+def step_named(name: str) -> Step:
+    """The row of the table with this name."""
+    return next(step for step in STEPS if step.name == name)
+
+
+def chains(backbones: Sequence[str]) -> Iterator[list[list[Node]]]:
+    """The graph as groups that follow each other; the chains of a group are independent, one per backbone."""
+    for per_backbone, steps in groupby(STEPS, key=lambda step: step.per_backbone):
+        rows = list(steps)
+        yield [[(step, backbone) for step in rows] for backbone in (backbones if per_backbone else ("",))]
+
+
+def nodes(backbones: Sequence[str]) -> list[Node]:
+    """Every step of a run, in an order in which each comes after its inputs."""
+    return [node for group in chains(backbones) for chain in group for node in chain]
+
+
+def input_titles(step: Step, backbone: str, backbones: Sequence[str]) -> list[str]:
+    """Titles of the steps that a step reads: of its own backbone, or of all of them where it gathers."""
+    found = []
+    for other in map(step_named, step.inputs):
+        mine = [backbone] if step.per_backbone else backbones
+        found += [other.title(one) for one in (mine if other.per_backbone else [""])]
+    return found
+
+
+def inputs_of(step: Step, backbone: str, run: RunRecord, records: Mapping[str, Record]) -> StepInputs:
+    """What a step works from, out of the records of a run by title."""
+    titles = input_titles(step, backbone, list(run.config.backbones))
+    return StepInputs(run, tuple(records[title] for title in titles), backbone)
+
+
+def perform(name: str, run: str, *inputs: str | Sequence[str], backbone: str = "") -> Record:
+    """Do a step on records that lie in files, as the components of a pipeline get them.
+
+    In a pod the last step also ends the parent run in MLflow; on a laptop the local runner does.
+
+    Args:
+        name: of the step.
+        run: path of the run's record.
+        inputs: paths of the records of `Step.inputs`, in their order; a list where the step gathers those of all
+            backbones.
+        backbone: of a step that runs once per backbone.
+    """
+    step = step_named(name)
+    records: list[Record] = []
+    for other, paths in zip(map(step_named, step.inputs), inputs, strict=True):
+        records += [other.record.read(path) for path in ([paths] if isinstance(paths, str) else paths)]
+    given = StepInputs(RunRecord.read(run), tuple(records), backbone)
+    made = execute(step, given)
+    if step is STEPS[-1] and ENV_RUN_DIR not in os.environ:
+        tracker, parent = tracker_for(given.config.tracking), given.run.mlflow_run_id or ""
+        tracker.set_tags(parent, result_tags([*records, made]))
+        tracker.close(parent, "FINISHED")
+    return made
+
+
+def title_of(record: Record) -> str:
+    """Title of the step that made a record: `select`, `hpo-minilm`."""
+    (step,) = (step for step in STEPS if step.record is type(record))
+    return step.title(getattr(record, "backbone", ""))
+
+
+def result_tags(records: Iterable[Record]) -> dict[str, str]:
+    """Tags of the parent run: the key of every step's result, computed or reused, by title of the step."""
+    return {f"podium.result.{title_of(record)}": record.key for record in records}

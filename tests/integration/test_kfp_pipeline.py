@@ -1,0 +1,44 @@
+"""The pipeline as Kubeflow wires it, on this machine: `kfp.local` finds what `podium run` stored."""
+
+import subprocess
+import sys
+
+import pytest
+
+from conftest import Finished
+from podium.config.schema import TrackingConfig
+from podium.records import DecisionRecord
+from podium.tracking import tracker_for
+
+pytestmark = pytest.mark.integration
+
+CODE = """
+from kfp import local
+from podium.pipelines.champion.pipeline import champion
+local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root="kfp", workspace_root="workspace")
+champion(run_preset="smoke")
+"""
+
+
+def test_every_step_of_the_pipeline_hands_over_the_stored_result(smoke_copy: Finished) -> None:
+    tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_copy.folder}/podium-out/mlflow.db"))
+    before = {run.run_id for run in tracker.runs({"podium.kind": "run"})}
+    done = subprocess.run(
+        [sys.executable, "-c", CODE],
+        cwd=smoke_copy.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=550,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    decision = DecisionRecord.read(next(smoke_copy.folder.glob("kfp/*/decide/decision")))
+    assert decision == DecisionRecord.read(smoke_copy.record("decide"))
+    assert next(smoke_copy.folder.glob("kfp/*/report/page")).stat().st_size > 10_000
+    (parent,) = (run for run in tracker.runs({"podium.kind": "run"}) if run.run_id not in before)
+    assert parent.status == "FINISHED"
+    results = {name: key for name, key in parent.tags.items() if name.startswith("podium.result.")}
+    assert len(results) == 8 and results["podium.result.decide"] == decision.key
+    computed = [run for run in tracker.steps() if run.tags.get("podium.run_id") == parent.tags["podium.run_id"]]
+    assert computed == [], "nothing is computed twice"

@@ -1,0 +1,72 @@
+"""The KFP pipeline is the table of steps: the same names, order and inputs, and a component for each step."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from podium.stages.steps import STEPS, nodes, step_named
+
+ROOT = Path(__file__).parents[3]
+SPEC: dict[str, Any] = yaml.safe_load((ROOT / "pipelines" / "champion" / "pipeline.yaml").read_text())
+FOLDERS = {path.parent.name: path.parent for path in (ROOT / "components").glob("*/*/component.py")}
+
+
+def tasks() -> dict[str, dict[str, Any]]:
+    """Every task of the compiled pipeline by name; those of the loop over backbones among them."""
+    found = dict(SPEC["root"]["dag"]["tasks"])
+    (name,) = (name for name, task in found.items() if "parameterIterator" in task)
+    loop = found.pop(name)
+    return found | SPEC["components"][loop["componentRef"]["name"]]["dag"]["tasks"]
+
+
+def plural(output: str) -> str:
+    return f"{output[:-1]}ies" if output.endswith("y") else f"{output}s"
+
+
+def artifact_name(reader: str, name: str) -> str:
+    """What a component calls the result of a step that it reads."""
+    gathers = step_named(name).per_backbone and not step_named(reader).per_backbone
+    output = step_named(name).output
+    return plural(output) if gathers else output
+
+
+def test_the_pipeline_has_the_steps_of_the_table() -> None:
+    assert set(tasks()) == {step.name for step in STEPS}
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_a_task_reads_what_the_table_says(step: Any) -> None:
+    inputs = tasks()[step.name].get("inputs", {})
+    artifacts = inputs.get("artifacts", {})
+    expected = [] if step.name == "prepare" else ["run", *(artifact_name(step.name, name) for name in step.inputs)]
+    assert sorted(artifacts) == sorted(expected)
+    assert ("backbone" in inputs.get("parameters", {})) is step.per_backbone
+    producers = {other.output: other.name for other in STEPS if not other.per_backbone}
+    for name, artifact in artifacts.items():
+        if name in producers and "taskOutputArtifact" in artifact:
+            made = artifact["taskOutputArtifact"]
+            assert (made["producerTask"], made["outputArtifactKey"]) == (producers[name], name)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_a_component_takes_its_inputs_in_the_order_of_the_table_and_hands_over_its_record(step: Any) -> None:
+    folder = FOLDERS[step.name]
+    module = importlib.import_module(f"podium.components.{folder.parent.name}.{folder.name}.component")
+    spec = getattr(module, step.name).component_spec
+    artifacts = [name for name, one in (spec.inputs or {}).items() if "." in one.type and name != "run"]
+    assert artifacts == [artifact_name(step.name, name) for name in step.inputs]
+    assert step.output in spec.outputs
+
+
+def test_inputs_are_earlier_steps() -> None:
+    names = [step.name for step in STEPS]
+    assert all(names.index(name) < place for place, step in enumerate(STEPS) for name in step.inputs)
+
+
+def test_steps_per_backbone_follow_each_other_for_each_backbone() -> None:
+    titles = [step.title(backbone) for step, backbone in nodes(["a", "b"])]
+    assert titles[:6] == ["prepare", "baseline", "hpo-a", "refit-a", "hpo-b", "refit-b"]
+    assert titles[6:] == ["select", "benchmark", "decide", "report"]

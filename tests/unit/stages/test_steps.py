@@ -1,0 +1,44 @@
+"""What the table of steps says to those who read it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+from podium.report import render
+from podium.stages.steps import STEPS, input_titles, inputs_of, nodes, result_tags, step_named
+from tests.unit.report.samples import sample
+
+INPUTS = sample()
+BACKBONES = list(INPUTS.run.config.backbones)
+
+
+def test_every_step_of_a_run_is_tagged_with_its_result() -> None:
+    tags = result_tags(INPUTS.steps.values())
+    titles = [step.title(backbone) for step, backbone in nodes(BACKBONES)]
+    assert set(tags) == {f"podium.result.{title}" for title in titles if title != "report"}
+    assert tags["podium.result.baseline"] == INPUTS.steps["baseline"].key
+
+
+def test_the_report_shows_every_step_that_it_reads() -> None:
+    page = render(INPUTS).html
+    for title in input_titles(step_named("report"), "", BACKBONES):
+        assert f'<th scope="row">{title}</th>' in page
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_what_computes_a_step_is_there(step) -> None:
+    module, _, function = step.compute.partition(":")
+    assert callable(getattr(import_module(module), function))
+
+
+def test_a_step_of_one_backbone_reads_the_results_of_this_backbone() -> None:
+    given = inputs_of(step_named("refit"), BACKBONES[1], INPUTS.run, INPUTS.steps)
+    assert [record.kind for record in given.records] == ["data", "study"]
+    assert given.records[1] == INPUTS.studies[1]
+
+
+def test_a_step_that_gathers_reads_the_results_of_all_backbones() -> None:
+    given = inputs_of(step_named("select"), "", INPUTS.run, INPUTS.steps)
+    assert [record.kind for record in given.records] == ["baseline", "study", "study", "refit", "refit"]
