@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +14,7 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from podium.errors import ComputationFailed, StoreError, TimeLimitExceeded
-from podium.execution.descendants import descendants, kill_descendants
+from podium.execution.descendants import kill_group, kill_tree, terminate_descendants
 from podium.execution.failures import PROCESS, Purpose, death, excerpt, out_of_memory_kills, rebuild
 from podium.execution.parent import WATCH_PARENT
 from podium.execution.signals import sigterm_unwinds
@@ -107,18 +105,13 @@ class Process:
             grace: seconds that it gets to end after SIGTERM, before SIGKILL.
         """
         if grace and self._child.poll() is None:
-            for pid in (self.pid, *descendants(self.pid)):
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGTERM)
+            terminate_descendants(self.pid)
+            self._child.terminate()
             self.wait(grace)
         if self._child.poll() is None:
-            # A stopped process starts nothing new in place of what is killed.
-            self._child.send_signal(signal.SIGSTOP)
-            kill_descendants(self.pid)
-        if self._own_session:
-            with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-        self._child.kill()
+            kill_tree(self.pid)
+        elif self._own_session:
+            kill_group(self.pid)
         self._child.wait()
         if self._child.stdin:
             self._child.stdin.close()

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from podium.errors import TimeLimitExceeded
-from podium.execution.descendants import kill_descendants
+from podium.execution.descendants import kill_group, kill_tree
 from podium.execution.environment import training_environment
 from podium.execution.failures import PROCESS, Purpose, death, describe, excerpt, out_of_memory_kills, rebuild
 from podium.execution.parent import end_with_parent
@@ -128,17 +128,12 @@ class WorkerCall:
             self._reap()
 
     def _signal(self) -> None:
-        """Send SIGKILL to what is left of the worker and its children.
-
-        Whether it lives is told by its end of the pipe: `multiprocessing` takes it for dead when its server is.
-        """
+        """Send SIGKILL to what is left of the worker and its children."""
         if self._outcome is None:
-            with suppress(ProcessLookupError):
-                # Stopped, it starts nothing in place of what ends.
-                os.kill(self.pid, signal.SIGSTOP)
-                kill_descendants(self.pid)
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+            kill_tree(self.pid)
+            return
+        kill_group(self.pid)
+        # `multiprocessing` takes a worker for dead when its server is, but an open pipe shows that it lives.
         if not self._hung_up(0):
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)

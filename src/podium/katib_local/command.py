@@ -22,7 +22,7 @@ from podium.errors import (
     ProcessKilled,
     TimeLimitExceeded,
 )
-from podium.execution.descendants import adopt_orphans, descendants, kill_descendants
+from podium.execution.descendants import adopt_orphans, kill_descendants, terminate_descendants
 from podium.execution.failures import out_of_memory_kills, signal_name
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import log_of
@@ -283,9 +283,7 @@ def _wait(child: subprocess.Popen[bytes]) -> int | None:
 
 def _terminate(child: subprocess.Popen[bytes], grace: float) -> None:
     """Ask the command and all that it started to end, and wait for the command at most `grace` seconds."""
-    for pid in descendants():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+    terminate_descendants()
     with suppress(subprocess.TimeoutExpired):
         child.wait(grace)
 

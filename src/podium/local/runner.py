@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -18,10 +17,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
-import psutil
-
 from podium.errors import InputError, PodiumError, StepFailed
 from podium.events import emit
+from podium.execution.descendants import end_descendants
+from podium.execution.launch import Process
 from podium.local.rundir import RunDirectory
 from podium.records import Record, RunRecord
 from podium.stages.prepare import open_parent
@@ -102,17 +101,11 @@ class LocalRun:
         self._open_parent()
         title = step.title(inputs.backbone)
         log = self._directory.log_of(title)
-        log.parent.mkdir(parents=True, exist_ok=True)
         arguments = [str(self._directory.path), step.name, *([inputs.backbone] if inputs.backbone else [])]
-        with log.open("ab") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "podium.stages.process", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-            )
-        if process.wait() != 0:
-            raise self._failure(title)
+        # Ctrl-C reaches it, too, and it ends with this process.
+        with Process([sys.executable, "-m", "podium.stages.process", *arguments], log, own_session=False) as process:
+            if process.wait() != 0:
+                raise self._failure(title)
         return step.record.read(record_file(self._directory.path, title))
 
     def _open_parent(self) -> None:
@@ -154,7 +147,7 @@ def _stopping_children() -> Iterator[None]:
     """On SIGINT or SIGTERM end every descendant, then raise KeyboardInterrupt."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        threading.Thread(target=end_children, daemon=False).start()
+        threading.Thread(target=end_descendants, args=(_GRACE_SECONDS,), daemon=False).start()
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -163,14 +156,3 @@ def _stopping_children() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def end_children(grace_seconds: float = _GRACE_SECONDS) -> None:
-    """Ask every descendant process to end, and kill those that have not after `grace_seconds`."""
-    children = psutil.Process().children(recursive=True)
-    for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.terminate()
-    for child in psutil.wait_procs(children, timeout=grace_seconds)[1]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()

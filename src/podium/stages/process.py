@@ -9,6 +9,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from podium.execution.parent import end_with_parent
 from podium.records import Record, RunRecord
 from podium.stages.step import execute
 from podium.stages.steps import input_titles, inputs_of, nodes, step_named
@@ -33,6 +34,7 @@ def run_step(directory: Path, name: str, backbone: str = "") -> Record:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     try:
         run_step(Path(sys.argv[1]), *sys.argv[2:])
     except Exception:
