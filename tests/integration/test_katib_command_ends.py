@@ -63,7 +63,7 @@ def test_what_left_the_session_ends_with_a_trial_that_is_stopped(tmp_path: Path,
 @pytest.mark.parametrize("ended", ["job", "server"])
 def test_what_left_the_session_ends_with_the_worker(tmp_path: Path, far: str, ended: str) -> None:
     room = Room(tmp_path, **shell(f"{far}; sleep 600"))
-    with WorkerPool(1, threads=None, preload=("podium.katib_local.command",)) as pool:
+    with WorkerPool(1, threads=None, preload=("podium.katib_local.runner",)) as pool:
         job = pool.submit(room.trial, room.ledger.begin(0, PARAMS), room.ledger, log=room.log)
         eventually((tmp_path / "far-away").exists)
         if ended == "job":
@@ -71,7 +71,7 @@ def test_what_left_the_session_ends_with_the_worker(tmp_path: Path, far: str, en
         else:
             psutil.Process(psutil.Process(job.pid).ppid()).kill()
             with pytest.raises(KilledFromOutside):
-                job.wait(30)
+                job.wait(120)
         eventually(lambda: not running(far))
 
 
@@ -80,7 +80,7 @@ def test_what_left_the_session_ends_with_the_engine(tmp_path: Path, far: str) ->
     (tmp_path / "job").write_bytes(pickle.dumps((room.trial, room.ledger.begin(0, PARAMS), room.ledger)))
     script = (
         "import pickle; from pathlib import Path; from podium.execution.workers import WorkerPool; "
-        "pool = WorkerPool(1, threads=None, preload=('podium.katib_local.command',)); "
+        "pool = WorkerPool(1, threads=None, preload=('podium.katib_local.runner',)); "
         f"pool.submit(*pickle.load(open('job', 'rb')), log=Path({str(room.log)!r})).wait()"
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path) as engine:

@@ -111,7 +111,7 @@ def number(trial: Any) -> int:
 
 
 def last(resource: Any) -> tuple[str, str]:
-    condition = resource["status"]["conditions"][-1]
+    (condition,) = resource["status"]["conditions"]
     return condition["type"], condition["reason"]
 
 
@@ -198,7 +198,7 @@ def test_too_many_failures_fail_the_experiment(room: Path) -> None:
     assert last(found) == ("Failed", "ExperimentFailed")
     assert found["status"]["trialsFailed"] == 3
     for trial in trials(room, "random"):
-        assert last(trial) == ("Failed", "TrialFailed. Job reason: ComputationFailed")
+        assert last(trial) == ("Failed", "TrialFailed")
         rate = assigned(trial)["lr"]
         message = trial["status"]["conditions"][-1]["message"]
         assert f"exit code 1: a learning rate of {rate} is more than 0.0" in message
@@ -255,7 +255,7 @@ def test_trials_without_metrics_and_trials_that_diverge(room: Path) -> None:
     assert last(found) == ("Succeeded", "ExperimentMaxTrialsReached")
     assert found["status"]["trialMetricsUnavailable"] == 2
     unavailable = trials(room, "random")[0]
-    assert last(unavailable) == ("MetricsUnavailable", "MetricsUnavailable")
+    assert last(unavailable) == ("MetricsUnavailable", "TrialMetricsUnavailable")
     assert unavailable["status"]["observation"]["metrics"][0]["latest"] == "unavailable"
 
     parameters = [
@@ -334,7 +334,7 @@ def test_a_larger_budget_restarts_what_may_be_restarted(room: Path) -> None:
     assert "Reused: 3 trials, 2 at once; 2 are done" in plan
     run(room, file)
     status = experiment(room, "long-running-resume")["status"]
-    assert [item["type"] for item in status["conditions"]] == ["Created", "Restarting", "Running", "Succeeded"]
+    assert [item["type"] for item in status["conditions"]] == ["Succeeded"]
     assert status["trialsSucceeded"] == 3
     changed = write(room, "long-running-resume", algorithm={"algorithmName": "tpe"})
     refused = run(room, changed, code=2)

@@ -20,7 +20,7 @@ from podium.hpo.trial import CrossValidationTrial
 from podium.hpo.trial_container import TrialInstructions
 from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.template import MetricsCollector
-from podium.katib_local.metrics import Collection
+from podium.katib_local.metrics import MetricReader
 from podium.records import TrialRecord
 from podium.store.documents import DocumentFolder
 from podium.store.store import ArtifactStore
@@ -108,7 +108,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def collected(output: str) -> dict[str, float]:
     """What Katib's collector reads from the output."""
-    collection = Collection(MetricsCollector(), ("macro_f1",))
+    collection = MetricReader(MetricsCollector(), ("macro_f1",))
     for line in output.splitlines():
         collection.take(line)
     return {name: value.latest for name, value in collection.observed().items()}

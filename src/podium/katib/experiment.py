@@ -22,9 +22,9 @@ from podium.katib.algorithm import (
     stopping_from_katib,
     stopping_to_katib,
 )
-from podium.katib.read import at, check_fields, load, one_of, required
+from podium.katib.read import at, check_model, load, one_of, required
 from podium.katib.space import space_from_katib, space_to_katib
-from podium.katib.template import NO_FILTER, MetricsCollector, TrialParameter, TrialTemplate
+from podium.katib.template import COMPLETE, FAILED, MetricsCollector, TrialParameter, TrialTemplate
 from podium.text import hint
 
 API_VERSION = "kubeflow.org/v1beta1"
@@ -35,14 +35,13 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _NAMESPACE = re.compile(r"(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _OWN_METADATA = ("name", "namespace", "labels", "annotations")
 _DEFAULT_NAME = re.compile(r"[\w|-]+", re.ASCII)
-"""Names that the filter finds which is Katib's where an experiment gives none."""
+"""Names that Katib's default filter finds."""
 
-_COUNTS_BELOW, _SEEDS_BELOW = 2**31, 2**63
 _NOT_HERE = "is not read here: a trial reports its metrics in its output or in a file"
 _REFUSED = {
     "status": "a cluster writes it; leave it out",
     "spec.nasConfig": NAS,
-    "spec.trialTemplate.configMap": "a ConfigMap lives on a cluster; put its template into trialSpec",
+    "spec.trialTemplate.configMap": "a ConfigMap is stored on a cluster; put its template into trialSpec",
     "spec.metricsCollectorSpec.source.httpGet": f"a metrics endpoint {_NOT_HERE}",
     "spec.metricsCollectorSpec.collector.customCollector": f"what a container of its own collects {_NOT_HERE}",
 }
@@ -93,8 +92,6 @@ class KatibExperiment:
                 f"{experiment.parallel_trials} > {experiment.max_trials}; it is {DEFAULT_PARALLEL_TRIALS} where it is "
                 "not given"
             )
-        if not 0 <= experiment.seed < _SEEDS_BELOW:
-            raise ConfigError(f"seed: a number from 0 to {_SEEDS_BELOW - 1} is expected, but got {experiment.seed}")
         check_budgets(experiment)
         self.template.check(list(experiment.space.parameters), "spec.trialTemplate")
         self.collector.check("spec.metricsCollectorSpec")
@@ -133,7 +130,13 @@ def from_katib(source: str | Mapping[str, Any], seed: int = 0) -> KatibExperimen
     document = load(source)
     for name, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
         one_of(document.get(name), [expected], name)
-    check_fields(models.V1beta1Experiment, document, "", _REFUSED)
+    for path, reason in _REFUSED.items():
+        value: Any = document
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value is not None:
+            raise ConfigError(f"{path}: {reason}")
+    check_model(models.V1beta1Experiment, document)
     metadata = document.get("metadata") or {}
     for name, value in metadata.items():
         if name not in _OWN_METADATA and value is not None:
@@ -157,13 +160,11 @@ def _experiment(name: str, spec: Any, seed: int) -> Experiment:
         raise ConfigError("spec.parameters: at least one must be given")
     most = required(spec.max_trial_count, "spec.maxTrialCount")
     parallel = DEFAULT_PARALLEL_TRIALS if spec.parallel_trial_count is None else spec.parallel_trial_count
-    for field_name, count, least in (("maxTrialCount", most, 1), ("parallelTrialCount", parallel, 1)):
-        if count < least:
-            raise ConfigError(f"spec.{field_name}: {field_name} >= {least} must hold, but got {count}")
-        if count >= _COUNTS_BELOW:
-            raise ConfigError(f"spec.{field_name}: a number of 32 bits is expected, but got {count}")
+    for field_name, count in (("maxTrialCount", most), ("parallelTrialCount", parallel)):
+        if count < 1:
+            raise ConfigError(f"spec.{field_name}: {field_name} >= 1 must hold, but got {count}")
     space = space_from_katib(spec.parameters, "spec.parameters")
-    failed = _failures_put_up_with(spec.max_failed_trial_count, most)
+    failed = _allowed_failures(spec.max_failed_trial_count, most)
     stopping = stopping_from_katib(spec.early_stopping)
     policy = one_of(spec.resume_policy or "Never", get_args(ResumePolicy), "spec.resumePolicy")
     with at("spec.algorithm"):
@@ -181,7 +182,7 @@ def _experiment(name: str, spec: Any, seed: int) -> Experiment:
         )
 
 
-def _failures_put_up_with(count: int | None, most: int) -> int:
+def _allowed_failures(count: int | None, most: int) -> int:
     """Katib fails an experiment once `count` trials failed, and after the first if that is 0; None: never."""
     if count is None:
         return most
@@ -216,6 +217,15 @@ def _objective(spec: Any) -> Objective:
 
 def _template(spec: Any) -> TrialTemplate:
     path = "spec.trialTemplate"
+    for name, condition, known in (
+        ("successCondition", spec.success_condition, COMPLETE),
+        ("failureCondition", spec.failure_condition, FAILED),
+    ):
+        if condition not in (None, "", known):
+            raise ConfigError(
+                f"{path}.{name}: a process on this machine succeeds or fails by its exit code, which is what {known!r} "
+                f"means, but got {condition!r}; leave it out"
+            )
     return TrialTemplate(
         primary_container=required(spec.primary_container_name, f"{path}.primaryContainerName"),
         parameters=tuple(
@@ -223,8 +233,6 @@ def _template(spec: Any) -> TrialTemplate:
             for item in required(spec.trial_parameters, f"{path}.trialParameters")
         ),
         trial_spec=copy.deepcopy(required(spec.trial_spec, f"{path}.trialSpec")),
-        success_condition=spec.success_condition or "",
-        failure_condition=spec.failure_condition or "",
         retain=bool(spec.retain),
         primary_pod_labels=dict(spec.primary_pod_labels or {}),
     )
@@ -232,27 +240,23 @@ def _template(spec: Any) -> TrialTemplate:
 
 def _collector(spec: Any) -> MetricsCollector:
     path = "spec.metricsCollectorSpec"
-    kind = "StdOut"
-    if spec is not None and spec.collector is not None:
-        kind = required(spec.collector.kind, f"{path}.collector.kind")
+    if spec is None:
+        return MetricsCollector()
+    kind = "StdOut" if spec.collector is None else required(spec.collector.kind, f"{path}.collector.kind")
     if kind in _REFUSED_COLLECTORS:
         raise ConfigError(f"{path}.collector.kind: {_REFUSED_COLLECTORS[kind]}")
     one_of(kind, ("StdOut", "File"), f"{path}.collector.kind")
-    source = None if spec is None else spec.source
-    file = None if source is None else source.file_system_path
-    if kind == "StdOut" and file is not None:
-        raise ConfigError(f"{path}.source.fileSystemPath: a collector of kind StdOut reads no file; set kind to File")
+    file = None if spec.source is None else spec.source.file_system_path
+    chosen = None if spec.source is None else spec.source.filter
+    written = "TEXT"
     if file is not None:
         one_of(file.kind or "File", ["File"], f"{path}.source.fileSystemPath.kind")
-    written = "TEXT" if file is None else file.format or "TEXT"
-    if written == "JSON" and source is not None and source.filter is not None:
-        raise ConfigError(f"{path}.source.filter: {NO_FILTER}")
-    expressions = () if source is None or source.filter is None else source.filter.metrics_format or ()
+        written = one_of(file.format or "TEXT", ("TEXT", "JSON"), f"{path}.source.fileSystemPath.format")
     return MetricsCollector(
         kind=cast(Any, kind),
         path="" if file is None else file.path or "",
-        format=cast(Any, one_of(written, ("TEXT", "JSON"), f"{path}.source.fileSystemPath.format")),
-        metrics_format=tuple(expressions),
+        format=cast(Any, written),
+        metrics_format=() if chosen is None else tuple(chosen.metrics_format or ()),
     )
 
 
@@ -295,8 +299,8 @@ def to_katib(katib: KatibExperiment) -> dict[str, Any]:
                 for item in template.parameters
             ],
             trial_spec=copy.deepcopy(dict(template.trial_spec)),
-            success_condition=template.success_condition,
-            failure_condition=template.failure_condition,
+            success_condition=COMPLETE,
+            failure_condition=FAILED,
             retain=template.retain,
             primary_pod_labels=dict(template.primary_pod_labels) or None,
         ),

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from podium.config.problems import explain
 from podium.errors import ConfigError
 from podium.strict_yaml import KubernetesYaml, read_yaml
 from podium.text import hint
 
-_INDEX = re.compile(r"\[\d+\]")
-_DIGITS = 30
-"""More than a number of 64 bits has, but for leading zeros."""
-_WHOLE = re.compile(r"[+-]?[0-9]+")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-
-
 _SHOWN = 100
+
+_NUMBER_OR_TEXT = ("IoK8sApimachineryPkgApiResourceQuantity", "IoK8sApimachineryPkgUtilIntstrIntOrString")
+"""Generated models that wrap a number or a text, which pydantic does not validate by itself."""
 
 
 def load(source: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one YAML (or JSON) document of a text; a mapping is taken as it is.
+    """The one YAML (or JSON) document of a text; a mapping is returned as it is.
 
     Raises:
         ConfigError: the text is not YAML, has a key twice, or is not one mapping.
@@ -45,72 +44,63 @@ def load(source: str | Mapping[str, Any]) -> Mapping[str, Any]:
     return document
 
 
-def check_fields(model: type[BaseModel], value: object, path: str, refused: Mapping[str, str]) -> None:
-    """Check that `value` has only fields of a generated model, at any depth, of the declared types.
+def check_model(model: type[BaseModel], value: Any, path: str = "") -> None:
+    """Check that `value` has only fields of a generated model, of the declared types.
 
     Args:
-        model: of the generated API.
+        model: of Katib's or Kubernetes' API.
         value: as loaded; null counts as absent.
-        path: where `value` stands, dotted; empty for the whole resource.
-        refused: why a field cannot be expressed here, by its dotted path without list indices.
+        path: where `value` is found, dotted; empty for the whole resource.
 
     Raises:
-        ConfigError: an unknown field (with the nearest known), a value of another type, or a refused field.
+        ConfigError: at any depth, an unknown field (the message has the nearest known) or a value of another type.
     """
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{path or 'the document'}: fields are expected, but got {shown(value)}")
-    known = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
-    for name, item in value.items():
-        here = f"{path}.{name}" if path else str(name)
-        if name not in known:
-            raise ConfigError(f"{here}: no such field{hint(str(name), known)}")
-        if item is None:
-            continue
-        reason = refused.get(_INDEX.sub("", here))
-        if reason is not None:
-            raise ConfigError(f"{here}: {reason}")
-        _check_value(known[name], item, here, refused)
+    try:
+        model.model_validate(value, extra="forbid", by_alias=True, by_name=False)
+    except ValidationError as error:
+        for problem in error.errors():
+            if problem.get("ctx", {}).get("class_name") not in _NUMBER_OR_TEXT:
+                raise ConfigError(_message(model, problem, value, path)) from error
 
 
-def _check_value(annotation: Any, value: object, path: str, refused: Mapping[str, str]) -> None:
-    inner = next((item for item in get_args(annotation) if item is not type(None)), annotation)
-    inner = annotation if get_origin(annotation) in (list, dict) else inner
-    if isinstance(inner, type) and issubclass(inner, BaseModel):
-        check_fields(inner, value, path, refused)
-    elif get_origin(inner) is list:
-        if not isinstance(value, list):
-            raise ConfigError(f"{path}: a list is expected, but got {shown(value)}")
-        for index, item in enumerate(value):
-            _check_value(get_args(inner)[0], item, f"{path}[{index}]", refused)
-    else:
-        try:
-            TypeAdapter(annotation).validate_python(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = "".join(f".{part}" for part in first["loc"] if isinstance(part, str) and part in _keys(value))
-            got = first["input"]
-            raise ConfigError(
-                f"{path}{where}: {first['msg']}, but got {shown(got)}{_remedy(got, first['type'])}"
-            ) from error
+def _message(model: Any, problem: Any, value: Any, path: str) -> str:
+    """A problem that pydantic found in `value`: the path of the field, what is wrong, and what to do."""
+    got, kind = problem["input"], problem["type"]
+    known: dict[str, Any] = {}
+    for part in problem["loc"]:
+        if isinstance(part, int):
+            path, value = f"{path}[{part}]", value[part]
+        elif isinstance(value, Mapping):
+            path, value = f"{path}.{part}" if path else part, value.get(part)
+            known = {
+                field.alias or name: field.annotation for name, field in getattr(model, "model_fields", {}).items()
+            }
+            model = _model_in(known.get(part))
+    if kind == "extra_forbidden":
+        return f"{path}: no such field{hint(path.rpartition('.')[2], known)}"
+    if kind == "missing":
+        return f"{path}: must be given"
+    if kind in ("model_type", "dict_type"):
+        return f"{path or 'the document'}: fields are expected, but got {shown(got)}"
+    remedy = ""
+    if kind == "string_type" and isinstance(got, (bool, int, float)):
+        remedy = f'; write it in quotes: "{json.dumps(got)}"'
+    elif kind in ("int_type", "float_type") and isinstance(got, str) and _NUMBER.fullmatch(got):
+        remedy = f"; write it without quotes: {got}"
+    return f"{path}: {problem['msg']}, but got {shown(got)}{remedy}"
 
 
-def _remedy(value: object, problem: str) -> str:
-    """What to do about a number that is a text, or the other way round."""
-    if problem == "string_type" and isinstance(value, (bool, int, float)):
-        return f'; write it in quotes: "{value}"'
-    if problem in ("int_type", "float_type") and isinstance(value, str) and _NUMBER.fullmatch(value):
-        return f"; write it without quotes: {value}"
-    return ""
+def _model_in(annotation: Any) -> Any:
+    """The model of a field that holds one or a list of them; None for other fields."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
 def shown(value: object) -> str:
-    """A value as it stands in a message: what is long loses its middle."""
+    """A value as messages show it: a long one without its middle."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"
-
-
-def _keys(value: object) -> Iterable[object]:
-    return value if isinstance(value, Mapping) else ()
 
 
 @contextmanager
@@ -143,22 +133,18 @@ def one_of(value: Any, known: Iterable[str], path: str) -> str:
     """
     names = list(known)
     word: str = required(value, path)
-    if not isinstance(word, str):
-        raise ConfigError(f"{path}: a text is expected, but got {word!r}")
     if word not in names:
-        raise ConfigError(f"{path}: {word!r} is not expected{hint(word, names)}")
+        raise ConfigError(f"{path}: {word!r} is not expected{hint(str(word), names)}")
     return word
 
 
 def whole_number(text: str) -> int:
-    """A whole number of 64 bits, written as Go reads it: no blanks, no underscores, no fraction.
+    """A whole number of 64 bits, without blanks, underscores or a fraction.
 
     Raises:
         ValueError: it is not one.
     """
-    if not _WHOLE.fullmatch(text):
-        raise ValueError(f"a whole number is expected, but got {shown(text)}")
-    if len(text) > _DIGITS or not -(2**63) <= int(text) < 2**63:
+    if not _WHOLE.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
         raise ValueError(f"a whole number of 64 bits is expected, but got {shown(text)}")
     return int(text)
 

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, StrictBool, StrictInt, create_model
 
 from podium.errors import ConfigError
+from podium.katib.read import check_model
 from podium.text import hint
 
 PLACEHOLDER = re.compile(r"\$\{trialParameters\.(.+?)\}")
+COMPLETE = 'status.conditions.#(type=="Complete")#|#(status=="True")#'
+FAILED = 'status.conditions.#(type=="Failed")#|#(status=="True")#'
+DEFAULT_METRICS_FILE = "/var/log/katib/metrics.log"
+
 _METADATA = re.compile(r"\$\{trialSpec\.(.+?)\}")
 _INDEXED = re.compile(r"(.+)\[(.+)]")
 _PLAIN_KEYS = ("Name", "Namespace", "Kind", "APIVersion")
-_ONLY_PYTHON = re.compile(
-    r"\(\?(?:<?[=!]|[>#(]|P=|[a-zA-Z-]*[aLux])"
-    r"|\\[1-9ZuUN]"
-    r"|[*+?}]\+"
-    r"|\{,\d|\{(?:\d+,)?[1-9]\d{3}"
-)
+_NAMED_CLASS = re.compile(r"\[:\^?[a-z]+:\]")
+"""A class of characters that the regular expressions of Go know by name, and Python takes for its letters."""
 
-"""Parts of a regular expression that Go's RE2 lacks or reads otherwise.
-
-Look-around, atomic and conditional groups, the flags a, L, u and x; back references, `\\Z` and characters by their code
-or name; possessive repetitions; those from nothing, and those of 1000 and more.
-"""
-
-_ONLY_GO = re.compile(r"\[\^?\[:\^?[a-z]+:\]")
-"""A class that RE2 knows by name, and Python takes for its letters."""
-
-_COMPLETE = 'status.conditions.#(type=="Complete")#|#(status=="True")#'
-_FAILED = 'status.conditions.#(type=="Failed")#|#(status=="True")#'
 _TRAIN_JOB_LABELS = {
     "jobset.sigs.k8s.io/replicatedjob-name": "node",
     "batch.kubernetes.io/job-completion-index": "0",
@@ -45,18 +37,15 @@ _KINDS: dict[tuple[str, str], dict[str, str]] = {
 }
 """Default labels of the primary pod, by apiVersion and kind of what may be a trial."""
 
-_SHAPE: dict[str, Any] = {
-    "metadata": {"labels": {}, "annotations": {}},
-    "spec": {
-        "template": {"metadata": {"labels": {}, "annotations": {}}, "spec": {"containers": [], "initContainers": []}},
-        "runtimeRef": {},
-        "trainer": {},
-    },
-}
-"""What of a Job or a TrainJob has fields, and what is a list of such."""
+_UNCHECKED_JOB_FIELDS = (
+    *("backoffLimitPerIndex", "completionMode", "completions", "managedBy", "manualSelector", "maxFailedIndexes"),
+    *("parallelism", "podFailurePolicy", "podReplacementPolicy", "selector", "successPolicy"),
+    *("ttlSecondsAfterFinished",),
+)
+"""Fields of a Job of batch/v1 of which only the name is checked."""
 
-NO_FILTER = "JSON needs no filter; leave it out or set format to TEXT"
-DEFAULT_METRICS_FILE = "/var/log/katib/metrics.log"
+_EXECUTED = ("command", "args", "env", "envFrom", "workingDir")
+"""Fields of a TrainJob's trainer that decide what is executed."""
 
 
 @dataclass(frozen=True)
@@ -76,36 +65,37 @@ class TrialParameter:
 
 @dataclass(frozen=True)
 class TrialTemplate:
-    """How a trial is executed; conditions and labels that are left out become Katib's defaults for the kind.
+    """How a trial is executed.
 
     Attributes:
         primary_container: name of the container that trains.
         parameters: the placeholders of `trial_spec`.
         trial_spec: a Job or a TrainJob without name and namespace.
-        success_condition: GJSON path that holds once a trial succeeded.
-        failure_condition: the same of a failed one.
         retain: whether the resources of a trial that ended are kept.
-        primary_pod_labels: of the pod whose metrics are read.
+        primary_pod_labels: labels of the pod whose metrics are read; where empty, Katib's default ones for the kind.
     """
 
     primary_container: str
     parameters: tuple[TrialParameter, ...]
     trial_spec: Mapping[str, Any]
-    success_condition: str = ""
-    failure_condition: str = ""
     retain: bool = False
     primary_pod_labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        labels = _KINDS.get(self.kind, {})
-        object.__setattr__(self, "primary_pod_labels", dict(self.primary_pod_labels or labels))
-        object.__setattr__(self, "success_condition", self.success_condition or _COMPLETE)
-        object.__setattr__(self, "failure_condition", self.failure_condition or _FAILED)
+        labels = self.primary_pod_labels or _KINDS.get(self.kind, {})
+        object.__setattr__(self, "primary_pod_labels", dict(labels))
 
     @property
     def kind(self) -> tuple[str, str]:
         """apiVersion and kind of the trial spec; empty where they are absent."""
         return str(self.trial_spec.get("apiVersion") or ""), str(self.trial_spec.get("kind") or "")
+
+    def container(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The container that trains in the Job of a template or of a trial; the trainer of a TrainJob."""
+        if self.kind[1] == "TrainJob":
+            return (spec.get("spec") or {}).get("trainer") or {}
+        containers = spec["spec"]["template"]["spec"]["containers"]
+        return next(container for container in containers if container["name"] == self.primary_container)
 
     def check(self, parameters: Collection[str], path: str) -> None:
         """Check the template against the names of the space's parameters.
@@ -116,18 +106,10 @@ class TrialTemplate:
         if not self.primary_container:
             raise ConfigError(f"{path}.primaryContainerName: must be given")
         self._check_spec(f"{path}.trialSpec")
-        for name, condition, known in (
-            ("successCondition", self.success_condition, _COMPLETE),
-            ("failureCondition", self.failure_condition, _FAILED),
-        ):
-            if condition != known:
-                raise ConfigError(
-                    f"{path}.{name}: a process on this machine succeeds or fails by its exit code, which is what "
-                    f"{known!r} means, but got {condition!r}; leave it out"
-                )
-        self._check_parameters(parameters, f"{path}.trialParameters")
+        used = PLACEHOLDER.findall(json.dumps(self.trial_spec, ensure_ascii=False))
+        self._check_parameters(parameters, used, f"{path}.trialParameters")
         declared = {parameter.name for parameter in self.parameters}
-        for name in PLACEHOLDER.findall(json.dumps(self.trial_spec, ensure_ascii=False)):
+        for name in used:
             if name not in declared:
                 raise ConfigError(
                     f"{path}.trialSpec: ${{trialParameters.{name}}} is not among the trialParameters"
@@ -141,34 +123,44 @@ class TrialTemplate:
             )
 
     def _check_spec(self, path: str) -> None:
+        from kubeflow_katib_api import models
+
         if self.kind not in _KINDS:
             known = " or ".join(f"{kind} of {version}" for version, kind in _KINDS)
             raise ConfigError(
-                f"{path}: a trial that this machine can execute is a {known}, but got kind={self.kind[1]!r}, "
-                f"apiVersion={self.kind[0]!r}"
+                f"{path}: a trial is a {known}, but got kind={self.kind[1]!r}, apiVersion={self.kind[0]!r}"
             )
-        _check_shape(self.trial_spec, _SHAPE, path)
         try:
             json.dumps(self.trial_spec, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{path}: {error}") from error
         metadata = self.trial_spec.get("metadata") or {}
+        check_model(models.IoK8sApimachineryPkgApisMetaV1ObjectMeta, metadata, f"{path}.metadata")
         for name in ("name", "namespace"):
             if metadata.get(name):
                 raise ConfigError(f"{path}.metadata.{name}: every trial gets its own, but got {metadata[name]!r}")
+        here = f"{path}.spec"
+        spec: Any = self.trial_spec.get("spec")
         if self.kind[1] == "Job":
-            here = f"{path}.spec.template.spec.containers"
-            try:
-                names = [container["name"] for container in self.trial_spec["spec"]["template"]["spec"]["containers"]]
-            except (KeyError, TypeError) as error:
-                raise ConfigError(f"{here}: a Job must list containers with their names") from error
+            check_model(_job_model(), spec, here)
+            names = [container["name"] for container in (spec["template"].get("spec") or {}).get("containers") or []]
             if self.primary_container not in names:
-                raise ConfigError(f"{here}: one must be the primary container {self.primary_container!r}, got {names}")
+                raise ConfigError(
+                    f"{here}.template.spec.containers: one must be the primary container {self.primary_container!r}, "
+                    f"but got {names}"
+                )
+            return
+        if not isinstance(spec, Mapping):
+            raise ConfigError(f"{here}: fields are expected, but got {spec!r}")
+        for part in ("runtimeRef", "trainer"):
+            if not isinstance(spec.get(part) or {}, Mapping):
+                raise ConfigError(f"{here}.{part}: fields are expected, but got {spec[part]!r}")
+        executed = {name: value for name, value in self.container(self.trial_spec).items() if name in _EXECUTED}
+        check_model(models.IoK8sApiCoreV1Container, {"name": "trainer", **executed}, f"{here}.trainer")
 
-    def _check_parameters(self, parameters: Collection[str], path: str) -> None:
+    def _check_parameters(self, parameters: Collection[str], used: Collection[str], path: str) -> None:
         names: set[str] = set()
         references: set[str] = set()
-        text = json.dumps(self.trial_spec, ensure_ascii=False)
         for index, parameter in enumerate(self.parameters):
             here = f"{path}[{index}]"
             if not parameter.name or "{" in parameter.name or "}" in parameter.name:
@@ -183,7 +175,7 @@ class TrialTemplate:
             references.add(parameter.reference)
             if parameter.reference not in parameters:
                 self._check_metadata(parameter.reference, parameters, f"{here}.reference")
-            if f"${{trialParameters.{parameter.name}}}" not in text:
+            if parameter.name not in used:
                 raise ConfigError(f"{here}.name: ${{trialParameters.{parameter.name}}} must be in the trialSpec")
 
     def _check_metadata(self, reference: str, parameters: Collection[str], path: str) -> None:
@@ -200,30 +192,20 @@ class TrialTemplate:
             raise ConfigError(f"{path}: trialSpec.metadata.{key.lower()} must have {index!r}")
 
 
-def compiled(expression: str) -> re.Pattern[str]:
-    """A filter of metrics; like Go's, its classes know ASCII only.
+@cache
+def _job_model() -> type[BaseModel]:
+    """The spec of a Job, which the generated models lack."""
+    from kubeflow_katib_api import models
 
-    Raises:
-        re.error, OverflowError, RecursionError: it is no regular expression.
-    """
-    with warnings.catch_warnings():
-        # Of `[[`, which may mean a set of sets one day; RE2 reads it as Python does now.
-        warnings.simplefilter("ignore", FutureWarning)
-        return re.compile(expression, re.ASCII)
-
-
-def _check_shape(value: object, shape: object, path: str) -> None:
-    if isinstance(shape, list):
-        if not isinstance(value, list):
-            raise ConfigError(f"{path}: a list is expected, but got {value!r}")
-        for index, item in enumerate(value):
-            _check_shape(item, {}, f"{path}[{index}]")
-    elif not isinstance(value, Mapping):
-        raise ConfigError(f"{path}: fields are expected, but got {value!r}")
-    elif isinstance(shape, dict):
-        for name, inner in shape.items():
-            if value.get(name) is not None:
-                _check_shape(value[name], inner, f"{path}.{name}")
+    count = (Annotated[StrictInt, Field(ge=0)] | None, None)
+    fields: dict[str, Any] = {
+        **dict.fromkeys(_UNCHECKED_JOB_FIELDS, (Any, None)),
+        "template": (models.IoK8sApiCoreV1PodTemplateSpec, ...),
+        "activeDeadlineSeconds": count,
+        "backoffLimit": count,
+        "suspend": (StrictBool | None, None),
+    }
+    return create_model("JobSpec", **fields)
 
 
 def metadata_reference(reference: str) -> tuple[str, str | None]:
@@ -262,22 +244,21 @@ class MetricsCollector:
         """
         here = f"{path}.source.fileSystemPath"
         if self.kind == "StdOut" and (self.path or self.format != "TEXT"):
-            raise ConfigError(f"{here}: a collector of kind StdOut reads the output of the trial, and no file")
+            raise ConfigError(
+                f"{here}: a collector of kind StdOut reads the output of the trial, and no file; set kind to File"
+            )
         file = PurePosixPath(self.path)
         if self.kind == "File" and (not file.is_absolute() or file.name in ("", "..")):
             raise ConfigError(f"{here}.path: an absolute path of a file is expected, but got {self.path!r}")
         if self.format == "JSON" and self.metrics_format:
-            raise ConfigError(f"{path}.source.filter: {NO_FILTER}")
+            raise ConfigError(f"{path}.source.filter: JSON needs no filter; leave it out or set format to TEXT")
         for index, expression in enumerate(self.metrics_format):
             where = f"{path}.source.filter.metricsFormat[{index}]"
-            try:
-                groups = compiled(expression).groups
-            except (re.error, OverflowError, RecursionError) as error:
-                raise ConfigError(f"{where}: {expression!r} is no regular expression: {error}") from error
-            bare = re.sub(r"\[\^?\]?[^\]]*\]", "x", re.sub(r"\\[^1-9ZuUN]", "x", expression))
-            if _ONLY_GO.search(expression):
+            if _NAMED_CLASS.search(expression):
                 raise ConfigError(f"{where}: {expression!r}: write the characters of a class such as [:alpha:] out")
-            if _ONLY_PYTHON.search(bare):
-                raise ConfigError(f"{where}: {expression!r} has a construct that Katib's regular expressions lack")
+            try:
+                groups = re.compile(expression, re.ASCII).groups
+            except (re.error, OverflowError) as error:
+                raise ConfigError(f"{where}: {expression!r} is no regular expression: {error}") from error
             if groups < 2:
                 raise ConfigError(f"{where}: two groups, for name and value, are expected, but got {expression!r}")

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from typing import Any
 
-from podium.errors import ConfigError
 from podium.hpo.space import Params
 from podium.katib.experiment import KatibExperiment
 from podium.katib.space import to_text
 from podium.katib.template import PLACEHOLDER, metadata_reference
 
 EXPERIMENT_LABEL = "katib.kubeflow.org/experiment"
-TRIAL_LABEL = "katib.kubeflow.org/trial"
 DEFAULT_NAMESPACE = "default"
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-"""What Kubernetes makes random names of: nothing that could become a word."""
+"""The letters of Kubernetes' random names; no word can be made of them."""
 _SUFFIX = 8
 
 
@@ -46,11 +43,7 @@ def trial_labels(katib: KatibExperiment) -> dict[str, str]:
 def render(katib: KatibExperiment, number: int, params: Params, name: str | None = None) -> dict[str, Any]:
     """The Job or TrainJob of a trial, under the `trial_name` of its number unless it has another.
 
-    Placeholders are replaced in the template's JSON text, as `applyParameters` of Katib's generator does: a value with
-    a quote or a backslash means there what it means in JSON.
-
-    Raises:
-        ConfigError: with the values put in, the text is no JSON.
+    Every placeholder in a text of the template is replaced by its value.
     """
     name, namespace = name or trial_name(katib, number), namespace_of(katib)
     template = katib.template
@@ -63,35 +56,17 @@ def render(katib: KatibExperiment, number: int, params: Params, name: str | None
         for parameter in template.parameters
     }
     text = PLACEHOLDER.sub(
-        lambda match: values.get(match[1], match[0]), json.dumps(template.trial_spec, ensure_ascii=False)
+        lambda match: json.dumps(values.get(match[1], match[0]))[1:-1],
+        json.dumps(template.trial_spec, ensure_ascii=False),
     )
-    try:
-        spec: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"spec.trialTemplate.trialSpec: with the values of a trial put in, its JSON must be valid, but got {error} "
-            f"with {values}; a quote or a backslash in a value must be escaped as in JSON"
-        ) from error
+    spec: dict[str, Any] = json.loads(text)
     spec["metadata"] = {**(spec.get("metadata") or {}), "name": name, "namespace": namespace}
     return spec
 
 
 def _metadata(spec: Any, reference: str, name: str, namespace: str) -> str:
-    """What stands in place of `${trialSpec.<key>}`; the template has checked that it exists."""
+    """The value of a reference `${trialSpec.<key>}`; the template has checked that it exists."""
     key, index = metadata_reference(reference)
     if index is not None:
         return str(spec["metadata"][key.lower()][index])
     return str({"Name": name, "Namespace": namespace, "Kind": spec["kind"], "APIVersion": spec["apiVersion"]}[key])
-
-
-def field_reference(path: str, spec: Any, labels: dict[str, str]) -> str | None:
-    """What a variable with `fieldRef` gets of a pod of the rendered `spec`; None for what only a cluster knows."""
-    metadata = spec["metadata"]
-    pod = (((spec.get("spec") or {}).get("template") or {}).get("metadata")) or {}
-    if path in ("metadata.name", "metadata.namespace"):
-        return str(metadata[path.removeprefix("metadata.")])
-    match = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path)
-    if match is None:
-        return None
-    held = {**(pod.get(match[1]) or {}), **(labels if match[1] == "labels" else {})}
-    return str(held.get(match[2], ""))

@@ -1,301 +1,222 @@
-"""Runs the command of a Katib trial as a process, and reads its metrics while it runs."""
+"""The command of a Katib trial on this machine, and what its template asks for that a process cannot have."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import signal
-import stat
-import subprocess
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
-from podium.errors import (
-    ComputationFailed,
-    MetricsUnavailable,
-    NonFiniteLoss,
-    OutOfMemory,
-    ProcessKilled,
-    TimeLimitExceeded,
-)
-from podium.execution.descendants import adopt_orphans, kill_descendants, terminate_descendants
-from podium.execution.failures import out_of_memory_kills, signal_name
-from podium.hpo.engines.base import TrialResult
-from podium.hpo.engines.embedded import log_of
-from podium.hpo.ledger import Claim, TrialLedger
+from podium.errors import ConfigError
 from podium.katib.experiment import KatibExperiment
-from podium.katib.read import shown
-from podium.katib.trial import render, trial_name
-from podium.katib_local.metrics import Collection
-from podium.katib_local.process import Process, process_of
-from podium.records import Report, Scalar
+from podium.katib.read import at
 
-_POLL_SECONDS = 0.05
-_REPORT_SECONDS = 0.5
-_PAUSE_SHARE = 10.0
-"""Time between two writes of reports, in times of what the last one took: each holds all reports so far."""
-_FINAL = (MetricsUnavailable, NonFiniteLoss, TimeLimitExceeded)
-"""Errors after which a Job is not run again: it succeeded, as Kubernetes sees it, or its time is over."""
-_LAST_LINE = 200
-_FILTER_SECONDS = 30.0
-_SENT_TO_GROUPS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+TRIAL_NAME_VARIABLE = "KATIB_TRIAL_NAME"
+"""Katib's webhook adds this variable to the environment of the primary container."""
+
+METRICS_FILE_VARIABLE = "PODIUM_METRICS_FILE"
+"""Names the file from which a trial's metrics are read, for a collector of kind File. Each trial has its own."""
+
+_GRACE_SECONDS = 30
+_NO_EFFECT = "without effect on a process of this machine"
+_OWN_VARIABLES = "PODIUM_"
+_VARIABLE = re.compile(r"\$(?:(\$)|\(([^)]*)\))")
+
+_JOB = {"template", "backoffLimit", "activeDeadlineSeconds", "suspend"}
+_POD = {"containers", "initContainers", "restartPolicy", "activeDeadlineSeconds", "terminationGracePeriodSeconds"}
+_CONTAINER = {"name", "image", "command", "args", "env", "workingDir"}
+_TRAIN_JOB = {"trainer", "runtimeRef", "suspend"}
+_COUNTS = {"completions", "parallelism", "numNodes", "numProcPerNode"}
+"""Fields that are honoured when they are 1."""
 
 
 @dataclass(frozen=True)
-class CommandTrial:
-    """Runs the primary container's command of a Job, or a TrainJob's trainer; can be sent to a worker process.
-
-    The command gets no standard input; its output goes to the trial's log. Each value of the objective becomes a report
-    in the ledger. Once the command has ended, was stopped by the trial's rule, or reported an objective that is not
-    finite, everything that it started is gone, whatever session that went to. It runs in the process group of a worker
-    that leads one.
+class LocalCommand:
+    """The command of one trial.
 
     Attributes:
-        katib: the experiment.
-        logs: directory with the log of each trial, as the engine names them.
-        files: directory below which a trial gets one of its own for the file of its metrics.
+        arguments: the program and its arguments.
+        environment: variables that the container sets; the others are those of this process.
+        directory: where it runs; None for the directory from which Podium was called.
+        deadline: seconds after which it is stopped and the trial fails; None for no limit.
+        grace: seconds between SIGTERM and SIGKILL.
+        retries: how often it is run again after a failure.
     """
 
-    katib: KatibExperiment
-    logs: Path
-    files: Path
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str | None = None
+    deadline: int | None = None
+    grace: int = _GRACE_SECONDS
+    retries: int = 0
 
-    @property
-    def event_fields(self) -> Mapping[str, Scalar]:
-        """See `TrialFunction`."""
-        return {}
+    def variables(self) -> dict[str, str]:
+        """The whole environment: this process's variables except Podium's own, and the container's."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
+        return {"PYTHONUNBUFFERED": "1", **inherited, **self.environment}
 
-    def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
-        """Run the command to its end, and again after a failure while the Job's backoffLimit lasts.
+    def check(self) -> None:
+        """Check that the program and the directory exist on this machine.
 
         Raises:
-            ComputationFailed: it failed (a ProcessKilled, OutOfMemory or TimeLimitExceeded for those reasons).
-            MetricsUnavailable: it reported no value of the objective.
-            NonFiniteLoss: it reported one that is not finite.
-            ConfigError: the template does not fit this machine.
+            ConfigError: one does not; the message names it.
         """
-        if os.getsid(0) != os.getpid():
-            raise RuntimeError("a command is run by a worker that leads a session of its own, as those of a pool do")
-        adopt_orphans()
-        process = process_of(
-            self.katib, render(self.katib, claim.number, claim.params), self.metrics_file(claim.number)
-        )
-        reports = _Reports(claim, ledger)
-        end = None if process.deadline is None else time.monotonic() + process.deadline
-        with _spared():
-            for retry in range(process.retries + 1):
-                try:
-                    return self._run(process, claim.number, reports, end)
-                except ComputationFailed as error:
-                    if retry == process.retries or isinstance(error, _FINAL):
-                        raise
-                    reports.start_again()
-        raise AssertionError("the last try returns or raises")
-
-    def metrics_file(self, number: int) -> Path | None:
-        """The file that a trial's metrics are read from; None for a collector of kind StdOut."""
-        collector = self.katib.collector
-        if collector.kind == "StdOut":
-            return None
-        return self.files / trial_name(self.katib, number) / Path(collector.path).name
-
-    def _run(self, process: Process, number: int, reports: _Reports, end: float | None) -> TrialResult:
-        objective = self.katib.experiment.objective
-        log, file = log_of(self.logs, number), self.metrics_file(number)
-        if file is not None:
-            shutil.rmtree(file.parent, ignore_errors=True)
-            file.parent.mkdir(parents=True)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        start = log.stat().st_size if log.exists() else 0
-        tail = _Tail(file) if file is not None else _Tail(log, start)
-        collection = Collection(self.katib.collector, tuple(objective.strategies))
-        kills = out_of_memory_kills()
-        child = _start(process, log)
-        try:
-            while True:
-                code = _wait(child)
-                for line in tail.lines(ended=code is not None):
-                    if reports.take(_values(collection, line)):
-                        _terminate(child, process.grace)
-                        observed = collection.observed()
-                        return TrialResult(objective.value(observed), observed, pruned=reports.why)
-                if code is not None:
-                    break
-                if end is not None and time.monotonic() > end:
-                    _terminate(child, process.grace)
-                    raise TimeLimitExceeded(
-                        f"the command must end within activeDeadlineSeconds={process.deadline}, but did not"
-                    )
-        finally:
-            kill_descendants()
-            child.wait()
-            reports.flush()
-        if code != 0:
-            raise _failure(code, log, start, kills)
-        if file is not None:
-            # It may have been written anew meanwhile; what it holds in the end counts.
-            collection = Collection(self.katib.collector, tuple(objective.strategies))
-            for line in _Tail(file).lines(ended=True):
-                _values(collection, line)
-        observed = collection.observed()
-        if objective.metric not in observed:
-            raise collection.unavailable()
-        return TrialResult(objective.value(observed), observed)
+        if self.directory is not None and not Path(self.directory).is_dir():
+            raise ConfigError(f"workingDir: a directory of this machine is expected, but got {self.directory!r}")
+        command, variables = self.arguments[0], self.variables()
+        place = str(Path(self.directory or ".", command)) if "/" in command else command
+        if shutil.which(place, path=variables.get("PATH")) is None:
+            similar = shutil.which("python3", path=variables.get("PATH")) if command == "python" else None
+            raise ConfigError(
+                f"command: {command!r} must be a program of this machine, but "
+                + (f"{place} is none" if "/" in command else f"there is none in PATH={variables.get('PATH', '')}")
+                + (f"; there is {similar}" if similar else "; install it, or change the command")
+            )
 
 
-class _Reports:
-    """Writes what a trial reports to the ledger every now and then, and judges every value by the trial's rule."""
+def local_command(katib: KatibExperiment, spec: Mapping[str, Any], metrics_file: Path | None) -> LocalCommand:
+    """The command of a rendered Job or TrainJob.
 
-    def __init__(self, claim: Claim, ledger: TrialLedger) -> None:
-        self._claim = claim
-        self._ledger = ledger
-        self._rule = claim.record.rule
-        self._made = list(claim.record.reports)
-        self._written = len(self._made)
-        self._skip = 0
-        self._next = time.monotonic() + _REPORT_SECONDS
-        self.why = ""
-
-    def start_again(self) -> None:
-        """The command is run again: what it repeats is on record already."""
-        self._skip = len(self._made)
-
-    def take(self, values: Sequence[float]) -> bool:
-        """Take in values of the objective; whether the trial is stopped, at the last value that was taken in."""
-        for value in values:
-            if self._skip:
-                self._skip -= 1
-                continue
-            self._made.append(Report(value=value))
-            if self._rule is not None and self._rule.stops(self._made):
-                self.why = (
-                    f"{self._rule.algorithm}: at report {len(self._made)} the {self._rule.compared} value was worse "
-                    f"than {self._rule.threshold(self._made):g}"
-                )
-                return True
-        if time.monotonic() > self._next:
-            self.flush()
-        return False
-
-    def flush(self) -> None:
-        """Write what is not in the ledger yet."""
-        started = time.monotonic()
-        if len(self._made) > self._written:
-            self._ledger.report(self._claim, *self._made[self._written :])
-            self._written = len(self._made)
-        ended = time.monotonic()
-        self._next = ended + max(_REPORT_SECONDS, _PAUSE_SHARE * (ended - started))
-
-
-class _Tail:
-    """Reads what is appended to a file, by lines that end with a newline character alone, as Katib splits them."""
-
-    def __init__(self, path: Path, position: int = 0) -> None:
-        self._path = path
-        self._position = position
-        self._rest = b""
-
-    def lines(self, ended: bool) -> Iterator[str]:
-        """The lines that are complete; of a file that has ended the last one too."""
-        with suppress(FileNotFoundError):
-            # A pipe would be waited for.
-            if not stat.S_ISREG(self._path.stat().st_mode):
-                raise ComputationFailed(
-                    f"metrics are read from a file, but the command made something else of {self._path}"
-                )
-            with self._path.open("rb") as stream:
-                stream.seek(self._position)
-                data = stream.read()
-                self._position += len(data)
-                self._rest += data
-        *lines, self._rest = self._rest.split(b"\n")
-        if ended and self._rest:
-            lines.append(self._rest)
-            self._rest = b""
-        for line in lines:
-            yield line.decode(errors="replace")
-
-
-def _values(collection: Collection, line: str) -> list[float]:
-    """See `Collection.take`.
+    Args:
+        katib: the experiment.
+        spec: made by `podium.katib.trial.render`.
+        metrics_file: replaces the collector's path in command, args and env.
 
     Raises:
-        ComputationFailed: a filter of the experiment found no end, as one of Go's would have.
+        ConfigError: a variable's value is known on a cluster only.
     """
-    if not collection.filtered:
-        return collection.take(line)
-    signal.setitimer(signal.ITIMER_REAL, _FILTER_SECONDS)
-    try:
-        return collection.take(line)
-    except TimeoutError as error:
-        raise ComputationFailed(
-            f"the filters of metricsFormat must find the metrics in a line within {_FILTER_SECONDS:g} s, but that took "
-            f"longer in {shown(line)}; repeat nothing that is a repetition itself, as (a+)+ does"
-        ) from error
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    container = katib.template.container(spec)
+    variables = {TRIAL_NAME_VARIABLE: str(spec["metadata"]["name"])}
+    if metrics_file is not None:
+        variables[METRICS_FILE_VARIABLE] = str(metrics_file)
+
+    def final(text: str) -> str:
+        """A text with the metrics file and `$(NAME)` replaced; as in Kubernetes, `$$` is a dollar sign."""
+        placed = text if metrics_file is None else _path_of_metrics(katib).sub(lambda _: str(metrics_file), text)
+        return _VARIABLE.sub(lambda match: "$" if match[1] else variables.get(match[2], match[0]), placed)
+
+    for name, value in _variables(container):
+        variables[name] = final(value)
+    job = spec.get("spec") or {}
+    pod = (job.get("template") or {}).get("spec") or {}
+    grace = pod.get("terminationGracePeriodSeconds")
+    deadlines = [part["activeDeadlineSeconds"] for part in (job, pod) if part.get("activeDeadlineSeconds")]
+    return LocalCommand(
+        arguments=tuple(final(argument) for argument in _arguments(container)),
+        environment=variables,
+        directory=container.get("workingDir") or None,
+        deadline=min(deadlines, default=None),
+        grace=_GRACE_SECONDS if grace is None else grace,
+        retries=job.get("backoffLimit") or 0,
+    )
 
 
-def _give_up(*_: object) -> NoReturn:
-    raise TimeoutError
+def check_template(katib: KatibExperiment) -> None:
+    """Check that the trials of an experiment can run on this machine.
 
-
-@contextmanager
-def _spared() -> Iterator[None]:
-    """Outlive what a command sends to its process group, as `kill 0` in its cleanup does: in a pod it is alone there.
-
-    A handler, unlike a signal that is ignored, is not inherited by the command. That of SIGALRM is for `_values`.
+    Raises:
+        ConfigError: the command, its directory or the value of a variable is not on this machine, or no trial would
+            ever start.
     """
-    before = {number: signal.signal(number, lambda *_: None) for number in _SENT_TO_GROUPS}
-    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _give_up)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _start(process: Process, log: Path) -> subprocess.Popen[bytes]:
-    try:
-        with log.open("ab") as output:
-            return subprocess.Popen(
-                process.arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=process.variables(),
-                cwd=process.directory,
+    template = katib.template
+    spec = template.trial_spec
+    with at("spec.trialTemplate.trialSpec"):
+        if spec["spec"].get("suspend"):
+            raise ConfigError("spec.suspend: a suspended trial never starts; leave it out")
+        if not template.container(spec).get("command"):
+            place, known = (
+                ("spec.trainer", "runtime's trainer")
+                if template.kind[1] == "TrainJob"
+                else (f"container {template.primary_container!r}", "image's entrypoint")
             )
-    except (OSError, ValueError) as error:
-        raise ComputationFailed(f"the command {process.arguments[0]!r} cannot be run: {error}") from error
+            raise ConfigError(f"{place}: command must be given, because the {known} is unknown on this machine")
+        command = local_command(katib, {**spec, "metadata": {"name": ""}}, None)
+        if "${" not in f"{command.arguments[0]}{command.directory}{command.environment.get('PATH', '')}":
+            command.check()
 
 
-def _wait(child: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return child.wait(_POLL_SECONDS)
-    except subprocess.TimeoutExpired:
-        return None
+def not_honoured(katib: KatibExperiment) -> list[str]:
+    """What a trial asks for that a process of this machine does not have, in words."""
+    template = katib.template
+    job, container = template.trial_spec["spec"], template.container(template.trial_spec)
+    if template.kind[1] == "TrainJob":
+        runtime = (job.get("runtimeRef") or {}).get("name", "")
+        notes = [
+            f"runtimeRef {runtime}: the trainer's command runs, without the launcher, variables and initializers of "
+            "the runtime",
+            *_unused("TrainJob", job, _TRAIN_JOB),
+            *_unused("trainer", container, _CONTAINER),
+        ]
+    else:
+        pod = job["template"]["spec"]
+        others = [item["name"] for item in pod["containers"] if item["name"] != template.primary_container]
+        notes = [
+            *_unused("Job", job, _JOB),
+            *_unused("pod", pod, _POD),
+            *(f"container {name}: only the primary container runs" for name in others),
+            *(
+                f"init container {item['name']}: it does not run; what it prepares must be there"
+                for item in pod.get("initContainers") or ()
+            ),
+            *_unused(f"container {template.primary_container}", container, _CONTAINER),
+        ]
+        if job.get("backoffLimit") is None:
+            notes.append("backoffLimit is not given: a failed command is not run again (Kubernetes: 6 times)")
+    notes.append(
+        f"image {container.get('image')}: the command runs with the programs and the directories of this machine"
+    )
+    notes += [
+        f"env {item['name']}: not set, because its optional source is on a cluster"
+        for item in container.get("env") or ()
+        if _is_optional(item)
+    ]
+    texts = [*_arguments(container), *(value for _, value in _variables(container))]
+    if katib.collector.kind == "File" and not _path_of_metrics(katib).search(" ".join(texts)):
+        notes.append(
+            f"metrics file {katib.collector.path}: each trial has a file of its own, and neither command, args nor env "
+            f"name this path; write to the file that the variable {METRICS_FILE_VARIABLE} names"
+        )
+    return notes
 
 
-def _terminate(child: subprocess.Popen[bytes], grace: float) -> None:
-    """Ask the command and all that it started to end, and wait for the command at most `grace` seconds."""
-    terminate_descendants()
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(grace)
+def _arguments(container: Mapping[str, Any]) -> list[str]:
+    return [*(container.get("command") or ()), *(container.get("args") or ())]
 
 
-def _failure(code: int, log: Path, start: int, kills: int) -> ComputationFailed:
-    """The error of a command that did not end with 0; it says the last line that the command wrote."""
-    with log.open("rb") as stream:
-        stream.seek(max(start, log.stat().st_size - 4096))
-        lines = [line.strip() for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
-    last = f": {lines[-1][:_LAST_LINE]}" if lines else ", and no output"
-    if code > 0:
-        return ComputationFailed(f"the command ended with exit code {code}{last}")
-    if -code == signal.SIGKILL and out_of_memory_kills() > kills:
-        return OutOfMemory(f"the kernel ended the command for lack of memory; lower parallelTrialCount{last}")
-    return ProcessKilled(f"the command was ended by {signal_name(-code)}{last}")
+def _variables(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names and values of a container's variables.
+
+    Raises:
+        ConfigError: a value is known on a cluster only.
+    """
+    if container.get("envFrom"):
+        raise ConfigError("envFrom: ConfigMaps and Secrets are on a cluster; give the variables in env")
+    for item in container.get("env") or ():
+        if not item.get("valueFrom"):
+            yield item["name"], item.get("value") or ""
+        elif not _is_optional(item):
+            raise ConfigError(
+                f"env {item['name']}: valueFrom.{next(iter(item['valueFrom']))} is known on a cluster only; give its "
+                "value, or for metadata of the trial a trial parameter such as ${trialSpec.Name}"
+            )
+
+
+def _is_optional(variable: Mapping[str, Any]) -> bool:
+    return any((source or {}).get("optional") for source in (variable.get("valueFrom") or {}).values())
+
+
+def _path_of_metrics(katib: KatibExperiment) -> re.Pattern[str]:
+    """Finds the path of the collector's file, unless it is a part of another path."""
+    return re.compile(rf"(?<![\w./-]){re.escape(katib.collector.path)}(?![\w/-]|\.\w)")
+
+
+def _unused(what: str, fields: Mapping[str, Any], honoured: set[str]) -> list[str]:
+    names = [
+        f"{name}={value}" if name in _COUNTS else name
+        for name, value in fields.items()
+        if name not in honoured and value not in (None, [], {}) and not (name in _COUNTS and value == 1)
+    ]
+    return [f"{what}: {', '.join(names)}: {_NO_EFFECT}"] if names else []

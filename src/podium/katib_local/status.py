@@ -1,12 +1,9 @@
-"""What Katib's controllers would say of an experiment and its trials: the resources with their status.
-
-Follows `status_util.go` of the experiment controller and `trial_controller_util.go`.
-"""
+"""The Experiment of a local study and its Trials, with their status in the form of Katib's resources."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +12,17 @@ from podium.hpo.progress import Outcome
 from podium.katib.experiment import API_VERSION, KatibExperiment, to_katib
 from podium.katib.space import to_text
 from podium.katib.trial import namespace_of, render, trial_labels, trial_name
-from podium.katib_local.conditions import Conditions, timestamp
 from podium.records import Observed, StoppingRule, TrialRecord
 
-UNAVAILABLE = "unavailable"
-"""What Katib writes in place of a metric that was not reported."""
+NUMBER_ANNOTATION = "podium/trial-number"
+LOG_ANNOTATION = "podium/log"
 
-MAX_TRIALS_REACHED = "ExperimentMaxTrialsReached"
 _BECAUSE = "Experiment has succeeded because"
-_ENDS: dict[Outcome, tuple[str, str, str]] = {
+_ENDS: dict[Outcome | None, tuple[str, str, str]] = {
+    None: ("Running", "ExperimentRunning", "Experiment is running"),
     "goal": ("Succeeded", "ExperimentGoalReached", f"{_BECAUSE} Objective goal has reached"),
     "failures": ("Failed", "ExperimentFailed", "Experiment has failed because max failed count has reached"),
-    "budget": ("Succeeded", MAX_TRIALS_REACHED, f"{_BECAUSE} max trial count has reached"),
+    "budget": ("Succeeded", "ExperimentMaxTrialsReached", f"{_BECAUSE} max trial count has reached"),
     "suggestions": (
         "Succeeded",
         "ExperimentSuggestionEndReached",
@@ -34,92 +30,51 @@ _ENDS: dict[Outcome, tuple[str, str, str]] = {
     ),
 }
 _LISTS = {
-    "running": ("runningTrialList", "trialsRunning"),
-    "failed": ("failedTrialList", "trialsFailed"),
-    "succeeded": ("succeededTrialList", "trialsSucceeded"),
-    "killed": ("killedTrialList", "trialsKilled"),
-    "pruned": ("earlyStoppedTrialList", "trialsEarlyStopped"),
-    "unavailable": ("metricsUnavailableTrialList", "trialMetricsUnavailable"),
+    "Running": ("runningTrialList", "trialsRunning"),
+    "Failed": ("failedTrialList", "trialsFailed"),
+    "Succeeded": ("succeededTrialList", "trialsSucceeded"),
+    "Killed": ("killedTrialList", "trialsKilled"),
+    "EarlyStopped": ("earlyStoppedTrialList", "trialsEarlyStopped"),
+    "MetricsUnavailable": ("metricsUnavailableTrialList", "trialMetricsUnavailable"),
 }
-_METRICS_UNAVAILABLE = "MetricsUnavailable"
-
-NUMBER_ANNOTATION = "podium/trial-number"
-LOG_ANNOTATION = "podium/log"
+_UNAVAILABLE = "unavailable"
+"""Katib's word in place of a value for a metric that was not reported."""
 
 
-class ExperimentStatus:
-    """Conditions and times of an experiment, through all the sessions in which it ran."""
+def experiment_resource(
+    katib: KatibExperiment, trials: Iterable[TrialRecord], outcome: Outcome | None
+) -> dict[str, Any]:
+    """The Experiment with its status.
 
-    def __init__(self, now: datetime, saved: Mapping[str, Any] | None = None) -> None:
-        """Take up what `saved` returned in an earlier session, or begin as Created."""
-        saved = saved or {}
-        self.conditions = Conditions(saved.get("conditions"))
-        self.start_time: str = saved.get("startTime") or timestamp(now)
-        self.completion_time: str | None = saved.get("completionTime")
-        self.conditions.set("Created", "ExperimentCreated", "Experiment is created", now)
-
-    def saved(self) -> dict[str, Any]:
-        """What the next session takes up."""
-        return {
-            "startTime": self.start_time,
-            "completionTime": self.completion_time,
-            "conditions": self.conditions.to_list(),
-        }
-
-    def run(self, now: datetime) -> None:
-        """It runs; one that had completed is restarted."""
-        if any(self.conditions.holds(kind) for kind in ("Succeeded", "Failed")):
-            self.conditions.remove("Succeeded")
-            self.conditions.remove("Failed")
-            self.conditions.set("Restarting", "ExperimentRestarting", "Experiment is restarted", now)
-            self.completion_time = None
-        self.conditions.set("Running", "ExperimentRunning", "Experiment is running", now)
-
-    def complete(self, outcome: Outcome, now: datetime) -> None:
-        """It is over."""
-        kind, reason, message = _ENDS[outcome]
-        if not self.conditions.holds(kind):
-            self.conditions.end(kind, reason, message, now)
-            self.completion_time = timestamp(now)
-
-    @property
-    def completed(self) -> bool:
-        """Whether it is over."""
-        return self.completion_time is not None
-
-    def resource(self, katib: KatibExperiment, trials: Iterable[TrialRecord], now: datetime) -> dict[str, Any]:
-        """The Experiment with its status; `trials` are ordered by number."""
-        status: dict[str, Any] = {"startTime": self.start_time}
-        if self.completion_time is not None:
-            status["completionTime"] = self.completion_time
-        status["lastReconcileTime"] = timestamp(now)
-        status["conditions"] = self.conditions.to_list()
-        resource = to_katib(katib)
-        resource["metadata"]["namespace"] = namespace_of(katib)
-        return {**resource, "status": {**status, **_trial_summary(katib, trials, self.completed)}}
-
-
-def _trial_summary(katib: KatibExperiment, trials: Iterable[TrialRecord], over: bool) -> dict[str, Any]:
+    Args:
+        katib: the experiment.
+        trials: all of them, by number.
+        outcome: of the study; None while it goes on.
+    """
+    trials = list(trials)
     names: dict[str, list[str]] = {state: [] for state in _LISTS}
-    best, count = None, 0
+    best: tuple[float, TrialRecord] | None = None
     objective = katib.experiment.objective
     for trial in trials:
-        count += 1
-        names[_state(trial, over)].append(trial_name(katib, trial.number))
+        names[_state(trial, over=outcome is not None)].append(trial_name(katib, trial.number))
         value = objective_value(objective, trial)
         if value is not None and (best is None or objective.better(value, best[0])):
             best = value, trial
-    summary: dict[str, Any] = {"trials": count}
+    started = min((trial.started_at for trial in trials if trial.started_at), default=None)
+    ended = max((trial.finished_at for trial in trials if trial.finished_at), default=None)
+    status = _status(started, ended if outcome else None, *_ENDS[outcome]) | {"trials": len(trials)}
     for state, (list_name, count_name) in _LISTS.items():
         if names[state]:
-            summary |= {list_name: names[state], count_name: len(names[state])}
+            status |= {list_name: names[state], count_name: len(names[state])}
     if best is not None:
-        summary["currentOptimalTrial"] = {
+        status["currentOptimalTrial"] = {
             "bestTrialName": trial_name(katib, best[1].number),
             "parameterAssignments": _assignments(best[1]),
             "observation": {"metrics": _metrics(objective, best[1].metrics)},
         }
-    return summary
+    resource = to_katib(katib)
+    resource["metadata"]["namespace"] = namespace_of(katib)
+    return {**resource, "status": status}
 
 
 def objective_value(objective: Objective, trial: TrialRecord) -> float | None:
@@ -130,9 +85,12 @@ def objective_value(objective: Objective, trial: TrialRecord) -> float | None:
 
 
 def _state(trial: TrialRecord, over: bool) -> str:
-    if trial.status == "failed" and trial.reason == _METRICS_UNAVAILABLE:
-        return "unavailable"
-    return "killed" if trial.status == "running" and over else trial.status
+    """Katib's word for the state of a trial; one that ran when the experiment ended was killed."""
+    if trial.status == "failed" and trial.reason == "MetricsUnavailable":
+        return "MetricsUnavailable"
+    if trial.status == "running":
+        return "Killed" if over else "Running"
+    return {"succeeded": "Succeeded", "failed": "Failed", "pruned": "EarlyStopped"}[trial.status]
 
 
 def trial_resource(katib: KatibExperiment, trial: TrialRecord, log: Path, over: bool) -> dict[str, Any]:
@@ -140,12 +98,13 @@ def trial_resource(katib: KatibExperiment, trial: TrialRecord, log: Path, over: 
 
     Args:
         katib: the experiment.
-        trial: as the ledger holds it.
+        trial: as the ledger has it.
         log: of the trial.
-        over: whether the experiment is; a trial that ran then was killed.
+        over: whether the experiment is.
     """
     experiment = to_katib(katib)["spec"]
     template = experiment["trialTemplate"]
+    state = _state(trial, over)
     spec = {
         "objective": experiment["objective"],
         "parameterAssignments": _assignments(trial),
@@ -158,6 +117,9 @@ def trial_resource(katib: KatibExperiment, trial: TrialRecord, log: Path, over: 
         "successCondition": template["successCondition"],
         "failureCondition": template["failureCondition"],
     }
+    status = _status(trial.started_at, trial.finished_at, state, f"Trial{state}", trial.error or f"Trial is {state}")
+    if state in ("Succeeded", "EarlyStopped", "MetricsUnavailable"):
+        status["observation"] = {"metrics": _metrics(katib.experiment.objective, trial.metrics)}
     return {
         "apiVersion": API_VERSION,
         "kind": "Trial",
@@ -168,40 +130,18 @@ def trial_resource(katib: KatibExperiment, trial: TrialRecord, log: Path, over: 
             "annotations": {NUMBER_ANNOTATION: str(trial.number), LOG_ANNOTATION: str(log)},
         },
         "spec": {name: value for name, value in spec.items() if value is not None},
-        "status": _trial_status(katib, trial, over),
+        "status": status,
     }
 
 
-def _trial_status(katib: KatibExperiment, trial: TrialRecord, over: bool) -> dict[str, Any]:
-    conditions, state = Conditions(), _state(trial, over)
-    started = trial.started_at or trial.finished_at
-    assert started is not None
-    ended = trial.finished_at or started
-    conditions.set("Created", "TrialCreated", "Trial is created", started)
-    conditions.set("Running", "TrialRunning", "Trial is running", started)
-    status: dict[str, Any] = {"startTime": timestamp(started)}
-    if state != "running":
-        status["completionTime"] = timestamp(ended)
-    match state:
-        case "succeeded":
-            conditions.end("Succeeded", "TrialSucceeded", "Trial has succeeded", ended)
-        case "failed":
-            reason, message = (
-                f"TrialFailed. Job reason: {trial.reason}",
-                f"Trial has failed. Job message: {trial.error}",
-            )
-            conditions.end("Failed", reason, message, ended)
-        case "unavailable":
-            message = f"Metrics are not available. Job message: {trial.error}"
-            conditions.end("MetricsUnavailable", _METRICS_UNAVAILABLE, message, ended)
-        case "killed":
-            conditions.end("Killed", "TrialKilled", "Trial was stopped with its experiment", ended)
-        case "pruned":
-            # Katib's early stopping service adds the condition and leaves the trial running.
-            conditions.set("EarlyStopped", "TrialEarlyStopped", "Trial is early stopped", ended)
-    status["conditions"] = conditions.to_list()
-    if state in ("succeeded", "pruned", "unavailable"):
-        status["observation"] = {"metrics": _metrics(katib.experiment.objective, trial.metrics)}
+def _status(started: datetime | None, ended: datetime | None, kind: str, reason: str, message: str) -> dict[str, Any]:
+    """Times, and the one condition that holds now."""
+    condition = {"type": kind, "status": "True", "reason": reason, "message": message}
+    status: dict[str, Any] = {"conditions": [condition]}
+    for name, moment in (("startTime", started), ("completionTime", ended)):
+        if moment is not None:
+            # As Kubernetes writes times: UTC, whole seconds.
+            status[name] = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return status
 
 
@@ -210,19 +150,19 @@ def _assignments(trial: TrialRecord) -> list[dict[str, str]]:
 
 
 def _metrics(objective: Objective, metrics: Mapping[str, Observed]) -> list[dict[str, str]]:
-    """Every metric that is collected; one that was not reported is unavailable."""
+    """Every metric that is collected, also those that were not reported."""
     listed = []
     for name in objective.strategies:
         observed = metrics.get(name)
         values = {
-            what: UNAVAILABLE if observed is None else figure(getattr(observed, what))
+            what: _UNAVAILABLE if observed is None else _figure(getattr(observed, what))
             for what in ("min", "max", "latest")
         }
         listed.append({"name": name, **values})
     return listed
 
 
-def figure(value: float) -> str:
+def _figure(value: float) -> str:
     """A number in its shortest form: `0.9`, `100`."""
     return repr(float(value)).removesuffix(".0")
 
@@ -233,6 +173,6 @@ def _rules(katib: KatibExperiment, rule: StoppingRule | None) -> list[dict[str, 
     comparison = "less" if rule.direction == "maximize" else "greater"
     name = katib.experiment.objective.metric
     return [
-        {"name": name, "value": figure(value), "comparison": comparison, "startStep": int(step)}
+        {"name": name, "value": _figure(value), "comparison": comparison, "startStep": int(step)}
         for step, value in rule.thresholds.items()
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,14 @@ from podium.hpo.suggest import suggester_for
 from podium.katib.experiment import KatibExperiment, to_katib
 from podium.katib.read import at
 from podium.katib.trial import namespace_of
-from podium.katib_local.command import CommandTrial
+from podium.katib_local.command import check_template
 from podium.katib_local.files import StatusWriter, StudyFiles
-from podium.katib_local.process import check_template
-from podium.katib_local.status import ExperimentStatus
+from podium.katib_local.runner import CommandRunner
 from podium.keys import Key
 from podium.records import TrialRecord
 from podium.store.documents import DocumentFolder
 from podium.store.store import ArtifactStore
 
-_STATUS = "status.json"
 _BUDGETS = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
 _SHOWN = 3
 _ANEW = "give it another metadata.name, or begin anew with --fresh"
@@ -74,11 +71,11 @@ class StudyPlace:
         return self.store.documents(self.ledger)
 
 
-class KatibStudy:
-    """One experiment at its place. The caller holds the lease of the place's key while it runs."""
+class LocalStudy:
+    """The study of a Katib Experiment at its place. The caller holds the lease of the place's key while it runs."""
 
     def __init__(self, katib: KatibExperiment, place: StudyPlace) -> None:
-        """Look at what is there.
+        """Look at the trials that the study has already.
 
         Raises:
             ConfigError: the trial or the algorithm cannot run on this machine, or the study of this name is another one
@@ -89,7 +86,7 @@ class KatibStudy:
         self.place = place
         self.ledger = TrialLedger(place.documents)
         self.found = self.ledger.trials()
-        self.trial = CommandTrial(katib, place.files.logs, place.files.metrics)
+        self.runner = CommandRunner(katib, place.files.logs, place.files.metrics)
         description = self.ledger.description()
         if description is not None:
             _check_resumable(katib, StudyDescription.from_json(description), self.found)
@@ -99,7 +96,7 @@ class KatibStudy:
 
     @property
     def is_over(self) -> bool:
-        """Whether the trials that are there use up its budget, or reached its goal."""
+        """Whether the trials that it has use up its budget, or reached its goal."""
         return Progress(self.katib.experiment, self.found).outcome is not None
 
     def run(self, source: str) -> dict[str, Any]:
@@ -109,35 +106,30 @@ class KatibStudy:
             source: the file that the experiment was read from.
 
         Raises:
-            ConfigError, StoreError: see `run_study`; so are its other errors.
+            ConfigError, StoreError: see `run_study`, which also has its other errors.
         """
-        documents, experiment = self.place.documents, self.katib.experiment
-        saved = documents.get(_STATUS)
-        status = ExperimentStatus(datetime.now(UTC), None if saved is None else json.loads(saved))
-        if not self.is_over:
-            status.run(datetime.now(UTC))
-        with StatusWriter(self.katib, self.place.files, status) as writer:
-            documents.put(_STATUS, json.dumps(status.saved()))
-            about = StudyAbout(source=source, katib=to_katib(self.katib))
+        experiment, files = self.katib.experiment, self.place.files
+        writer = StatusWriter(self.katib, files, self.found, Progress(experiment, self.found).outcome)
+        about = StudyAbout(source=source, katib=to_katib(self.katib))
+        try:
             with _TrialPool(experiment.parallel_trials, writer) as pool:
-                engine = EmbeddedEngine(self.trial, pool, self.place.files.logs)
+                engine = EmbeddedEngine(self.runner, pool, files.logs)
                 try:
                     run_study(experiment, self.ledger, engine, writer.show, about)
                 except StudyFailed:
                     if Progress(experiment, self.ledger.finished()).outcome is None:
                         raise
-            outcome = Progress(experiment, self.ledger.finished()).outcome
-            status.complete(outcome or "suggestions", datetime.now(UTC))
-            documents.put(_STATUS, json.dumps(status.saved()))
-            writer.complete()
-            return writer.resource()
+            writer.outcome = Progress(experiment, self.ledger.finished()).outcome or "suggestions"
+        finally:
+            writer.write()
+        return writer.resource()
 
 
 class _TrialPool(WorkerPool):
-    """Workers that start commands; what they begin is shown."""
+    """Workers that start commands; the trials that they begin are shown."""
 
     def __init__(self, size: int, writer: StatusWriter) -> None:
-        super().__init__(size, threads=None, preload=[CommandTrial.__module__])
+        super().__init__(size, threads=None, preload=[CommandRunner.__module__])
         self._writer = writer
 
     def submit(self, function: Any, *args: Any, log: Path) -> WorkerCall:

@@ -18,8 +18,8 @@ from podium.hpo.suggest import suggester_for
 from podium.katib.experiment import KatibExperiment, from_katib, to_katib
 from podium.katib.read import at
 from podium.katib.trial import render, trial_name
-from podium.katib_local.process import check_template, not_honoured, process_of
-from podium.katib_local.study import KatibStudy, StudyPlace
+from podium.katib_local.command import check_template, local_command, not_honoured
+from podium.katib_local.study import LocalStudy, StudyPlace
 from podium.local.progress import ProgressView, report_to
 from podium.strict_yaml import kubernetes_yaml
 
@@ -53,7 +53,7 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
         The Experiment with its status.
 
     Raises:
-        ConfigError: see `KatibStudy`.
+        ConfigError: see `LocalStudy`.
     """
     name = katib.experiment.name
     with _located(file):
@@ -62,7 +62,7 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
     with before.store.lease(before.key), _located(file):
         # Whoever held the lease until now may have begun the study that would have been the next one.
         place = StudyPlace.of(katib, directory.absolute(), fresh)
-        study = KatibStudy(katib, place)
+        study = LocalStudy(katib, place)
         console.print(f"Experiment {name}: {_found(study)}", highlight=False, soft_wrap=True)
         for note in not_honoured(katib):
             console.print(f"  not honoured: {note}", highlight=False, markup=False, soft_wrap=True)
@@ -72,7 +72,7 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
     return resource
 
 
-def _run(study: KatibStudy, file: Path) -> dict[str, Any]:
+def _run(study: LocalStudy, file: Path) -> dict[str, Any]:
     started = monotonic()
     emit("step_started")
     try:
@@ -92,7 +92,7 @@ def _located(file: Path) -> Iterator[None]:
         raise ConfigError(f"{file}: {error}") from error
 
 
-def _found(study: KatibStudy) -> str:
+def _found(study: LocalStudy) -> str:
     budget = f"{study.katib.experiment.max_trials} trials, {study.katib.experiment.parallel_trials} at once"
     if not study.found:
         return budget
@@ -143,7 +143,7 @@ def plan_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool)
     """What `run_katib` would do, and the experiment with every default spelt out; nothing is written.
 
     Raises:
-        ConfigError: see `KatibStudy`.
+        ConfigError: see `LocalStudy`.
     """
     with _located(file):
         check_template(katib)
@@ -152,12 +152,12 @@ def plan_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool)
         assert suggestion is not None
         spec = render(katib, 0, suggestion.params)
         lines = [kubernetes_yaml(to_katib(katib)), f"First trial: {trial_name(katib, 0)}"]
-        process = process_of(katib, spec, None)
-        lines.append(f"  {shlex.join(process.arguments)}")
-        lines += [f"  {name}={value}" for name, value in process.environment.items()]
+        command = local_command(katib, spec, None)
+        lines.append(f"  {shlex.join(command.arguments)}")
+        lines += [f"  {name}={value}" for name, value in command.environment.items()]
         lines += [f"Not honoured: {note}" for note in not_honoured(katib)] or ["Everything is honoured."]
         if (directory / "store").exists():
-            study = KatibStudy(katib, StudyPlace.of(katib, directory.absolute(), fresh))
+            study = LocalStudy(katib, StudyPlace.of(katib, directory.absolute(), fresh))
             lines.append(f"Reused: {_found(study)}" if study.found else "Reused: nothing")
         else:
             lines.append("Reused: nothing")

@@ -1,4 +1,4 @@
-"""The status of experiments and trials, as Katib's controllers would write it."""
+"""The status of experiments and trials, in the form of Katib's resources."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from kubeflow_katib_api import models
 from podium.hpo.progress import Outcome, Progress
 from podium.katib.experiment import KatibExperiment, from_katib
 from podium.katib.trial import render, trial_name
-from podium.katib_local.conditions import Conditions
-from podium.katib_local.status import ExperimentStatus, trial_resource
+from podium.katib_local.status import experiment_resource, trial_resource
 from podium.records import Observed, StoppingRule, TrialRecord
 
 from ..katib.test_experiment import FILES, document
@@ -42,85 +41,27 @@ def trial(number: int, status: str = "succeeded", loss: float | None = None, **c
     return TrialRecord(**{**values, **changes})
 
 
-def kinds(status: dict[str, Any]) -> list[tuple[str, str, str]]:
-    return [(item["type"], item["status"], item["reason"]) for item in status["conditions"]]
-
-
-class TestConditions:
-    def test_the_last_one_to_change_is_the_last_in_the_list(self) -> None:
-        conditions = Conditions()
-        conditions.set("Created", "C", "", START)
-        conditions.set("Running", "R", "", START)
-        conditions.end("Succeeded", "S", "done", LATER)
-        assert [(item["type"], item["status"]) for item in conditions.items] == [
-            ("Created", "True"),
-            ("Running", "False"),
-            ("Succeeded", "True"),
-        ]
-
-    def test_the_same_again_changes_nothing(self) -> None:
-        conditions = Conditions()
-        conditions.set("Running", "R", "first", START)
-        conditions.set("Running", "R", "second", LATER)
-        assert conditions.items[0]["message"] == "first"
-
-    def test_another_reason_does_not_change_when_the_status_was_reached(self) -> None:
-        conditions = Conditions()
-        conditions.set("Running", "R", "", START)
-        conditions.set("Running", "Other", "", LATER)
-        (found,) = conditions.to_list()
-        assert (found["lastTransitionTime"], found["lastUpdateTime"]) == (
-            "2026-01-02T03:04:05Z",
-            "2026-01-02T03:05:05Z",
-        )
+def condition(resource: Any) -> tuple[str, str, str]:
+    (found,) = resource["status"]["conditions"]
+    return found["type"], found["status"], found["reason"]
 
 
 class TestExperiment:
     @pytest.mark.parametrize(
-        ("outcome", "kind", "reason"),
+        ("outcome", "expected"),
         [
-            ("goal", "Succeeded", "ExperimentGoalReached"),
-            ("failures", "Failed", "ExperimentFailed"),
-            ("budget", "Succeeded", "ExperimentMaxTrialsReached"),
-            ("suggestions", "Succeeded", "ExperimentSuggestionEndReached"),
+            (None, ("Running", "True", "ExperimentRunning")),
+            ("goal", ("Succeeded", "True", "ExperimentGoalReached")),
+            ("budget", ("Succeeded", "True", "ExperimentMaxTrialsReached")),
+            ("failures", ("Failed", "True", "ExperimentFailed")),
+            ("suggestions", ("Succeeded", "True", "ExperimentSuggestionEndReached")),
         ],
     )
-    def test_its_conditions(self, outcome: Outcome, kind: str, reason: str) -> None:
-        status = ExperimentStatus(START)
-        assert kinds(status.resource(katib(), [], START)["status"]) == [("Created", "True", "ExperimentCreated")]
-        status.run(START)
-        status.run(LATER)
-        status.complete(outcome, LATER)
-        found = status.resource(katib(), [], LATER)["status"]
-        assert kinds(found) == [
-            ("Created", "True", "ExperimentCreated"),
-            ("Running", "False", "ExperimentRunning"),
-            (kind, "True", reason),
-        ]
-        assert (found["startTime"], found["completionTime"]) == ("2026-01-02T03:04:05Z", "2026-01-02T03:05:05Z")
-
-    def test_one_that_goes_on_is_restarted(self) -> None:
-        status = ExperimentStatus(START)
-        status.run(START)
-        status.complete("budget", START)
-        again = ExperimentStatus(LATER, status.saved())
-        again.run(LATER)
-        found = again.resource(katib(), [], LATER)["status"]
-        assert kinds(found) == [
-            ("Created", "True", "ExperimentCreated"),
-            ("Restarting", "True", "ExperimentRestarting"),
-            ("Running", "True", "ExperimentRunning"),
-        ]
-        assert "completionTime" not in found
-        assert found["startTime"] == "2026-01-02T03:04:05Z"
-
-    def test_what_was_saved_is_taken_up(self) -> None:
-        status = ExperimentStatus(START)
-        status.run(START)
-        status.complete("goal", LATER)
-        again = ExperimentStatus(LATER + timedelta(days=1), status.saved())
-        again.complete("goal", LATER + timedelta(days=1))
-        assert again.saved() == status.saved()
+    def test_its_condition_and_times(self, outcome: Outcome | None, expected: tuple[str, str, str]) -> None:
+        found = experiment_resource(katib(), [trial(0, loss=0.5), trial(1, "running", started_at=LATER)], outcome)
+        assert condition(found) == expected
+        assert found["status"]["startTime"] == "2026-01-02T03:04:05Z"
+        assert found["status"].get("completionTime") == (None if outcome is None else "2026-01-02T03:05:05Z")
 
     def test_lists_and_counts(self) -> None:
         trials = [
@@ -130,9 +71,9 @@ class TestExperiment:
             trial(3, "pruned", loss=0.6),
             trial(4, "running"),
         ]
-        experiment, status = katib(), ExperimentStatus(START)
+        experiment = katib()
         names = [trial_name(experiment, number) for number in range(5)]
-        running = status.resource(experiment, trials, START)["status"]
+        running = experiment_resource(experiment, trials, None)["status"]
         assert {name: value for name, value in running.items() if name.endswith("List")} == {
             "runningTrialList": [names[4]],
             "failedTrialList": [names[1]],
@@ -146,8 +87,7 @@ class TestExperiment:
             1,
             1,
         ]
-        status.complete("goal", LATER)
-        ended = status.resource(experiment, trials, START)["status"]
+        ended = experiment_resource(experiment, trials, "goal")["status"]
         assert ended["killedTrialList"] == [names[4]]
         assert "runningTrialList" not in ended
 
@@ -160,13 +100,13 @@ class TestExperiment:
         values = [[0.5, 0.4, 0.45], [0.9, 0.1, 0.6], [0.7, 0.3, 0.35]]
         trials = [trial(n, metrics={"loss": Observed.of(items)}) for n, items in enumerate(values)]
         experiment = katib(objective=objective)
-        found = ExperimentStatus(START).resource(experiment, trials, START)["status"]["currentOptimalTrial"]
+        found = experiment_resource(experiment, trials, None)["status"]["currentOptimalTrial"]
         assert found["bestTrialName"] == trial_name(experiment, best)
 
     def test_trials_that_were_stopped_early_compete_and_the_first_of_equals_wins(self) -> None:
         experiment = katib()
         trials = [trial(0, loss=0.5), trial(1, "pruned", loss=0.25), trial(2, loss=0.25), trial(3, "running", loss=0.1)]
-        found = ExperimentStatus(START).resource(experiment, trials, START)["status"]["currentOptimalTrial"]
+        found = experiment_resource(experiment, trials, None)["status"]["currentOptimalTrial"]
         assert found == {
             "bestTrialName": trial_name(experiment, 1),
             "parameterAssignments": [{"name": "lr", "value": "0.02"}, {"name": "momentum", "value": "0.7"}],
@@ -184,9 +124,7 @@ class TestExperiment:
         assert Progress(katib(maxFailedTrialCount=4).experiment, trials).outcome is None
 
     def test_no_trial_is_the_best_of_none(self) -> None:
-        found = ExperimentStatus(START).resource(katib(), [trial(0, "failed", reason="ComputationFailed")], START)[
-            "status"
-        ]
+        found = experiment_resource(katib(), [trial(0, "failed", reason="ComputationFailed")], None)["status"]
         assert "currentOptimalTrial" not in found
 
 
@@ -196,35 +134,28 @@ def resource(record: TrialRecord, over: bool = False, name: str = "random") -> A
 
 class TestTrial:
     @pytest.mark.parametrize(
-        ("record", "running", "last"),
+        ("record", "expected", "message"),
         [
-            (trial(0, loss=0.5), "False", ("Succeeded", "True", "TrialSucceeded")),
-            (
-                trial(0, "failed", reason="OutOfMemory", error="OutOfMemory: full"),
-                "False",
-                ("Failed", "True", "TrialFailed. Job reason: OutOfMemory"),
-            ),
-            (
-                trial(0, "failed", reason="MetricsUnavailable", error="x"),
-                "False",
-                ("MetricsUnavailable", "True", "MetricsUnavailable"),
-            ),
-            (trial(0, "pruned", loss=0.5), "True", ("EarlyStopped", "True", "TrialEarlyStopped")),
+            (trial(0, loss=0.5), "Succeeded", "Trial is Succeeded"),
+            (trial(0, "failed", reason="OutOfMemory", error="OutOfMemory: full"), "Failed", "OutOfMemory: full"),
+            (trial(0, "failed", reason="MetricsUnavailable", error="no line"), "MetricsUnavailable", "no line"),
+            (trial(0, "pruned", loss=0.5, error="medianstop: worse"), "EarlyStopped", "medianstop: worse"),
         ],
     )
-    def test_its_conditions(self, record: TrialRecord, running: str, last: tuple[str, str, str]) -> None:
-        status = resource(record)["status"]
-        assert kinds(status) == [("Created", "True", "TrialCreated"), ("Running", running, "TrialRunning"), last]
-        assert status["completionTime"] == "2026-01-02T03:05:05Z"
+    def test_its_condition(self, record: TrialRecord, expected: str, message: str) -> None:
+        found = resource(record)
+        assert condition(found) == (expected, "True", f"Trial{expected}")
+        assert found["status"]["conditions"][0]["message"] == message
+        assert found["status"]["completionTime"] == "2026-01-02T03:05:05Z"
 
     def test_one_that_runs(self) -> None:
-        status = resource(trial(0, "running"))["status"]
-        assert kinds(status)[-1] == ("Running", "True", "TrialRunning")
-        assert "completionTime" not in status
-        assert "observation" not in status
+        found = resource(trial(0, "running"))
+        assert condition(found)[0] == "Running"
+        assert "completionTime" not in found["status"]
+        assert "observation" not in found["status"]
 
     def test_one_that_ran_when_the_experiment_ended_was_killed(self) -> None:
-        assert kinds(resource(trial(0, "running"), over=True)["status"])[-1][0] == "Killed"
+        assert condition(resource(trial(0, "running"), over=True))[0] == "Killed"
 
     def test_metrics_that_were_not_reported_are_unavailable(self) -> None:
         record = trial(0, "pruned", metrics={"accuracy": Observed.of([0.5, 100.0])})
@@ -259,10 +190,7 @@ class TestTrial:
 def test_katibs_models_take_what_is_written(path: Path) -> None:
     experiment = from_katib(path.read_text())
     trials = [trial(0, metrics={experiment.experiment.objective.metric: Observed.of([0.5])}), trial(1, "running")]
-    status = ExperimentStatus(START)
-    status.run(START)
-    status.complete("budget", LATER)
-    written = status.resource(experiment, trials, LATER)
+    written = experiment_resource(experiment, trials, "budget")
     read = models.V1beta1Experiment.from_dict(written).status
     assert read.to_dict() == models.V1beta1ExperimentStatus.from_dict(written["status"]).to_dict()
     assert read.current_optimal_trial.best_trial_name == trial_name(experiment, 0)

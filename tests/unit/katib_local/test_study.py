@@ -12,7 +12,7 @@ from podium.errors import ConfigError
 from podium.hpo.description import StudyAbout, StudyDescription
 from podium.katib.experiment import KatibExperiment, from_katib, to_katib
 from podium.katib.trial import namespace_of
-from podium.katib_local.study import KatibStudy, StudyPlace
+from podium.katib_local.study import LocalStudy, StudyPlace
 
 from ..katib.test_experiment import document
 
@@ -28,7 +28,7 @@ def katib(seed: int = 0, **spec: Any) -> KatibExperiment:
 
 def begun(directory: Path, experiment: KatibExperiment, scores: list[float | None]) -> None:
     """Leave a study with trials that ended with these scores, or failed."""
-    study = KatibStudy(experiment, StudyPlace.of(experiment, directory, fresh=False))
+    study = LocalStudy(experiment, StudyPlace.of(experiment, directory, fresh=False))
     about = StudyAbout(source="file.yaml", katib=to_katib(experiment))
     study.ledger.describe(StudyDescription(experiment=experiment.experiment, about=about).to_json())
     for number, score in enumerate(scores):
@@ -39,8 +39,8 @@ def begun(directory: Path, experiment: KatibExperiment, scores: list[float | Non
             study.ledger.finish(claim, score)
 
 
-def opened(directory: Path, experiment: KatibExperiment, fresh: bool = False) -> KatibStudy:
-    return KatibStudy(experiment, StudyPlace.of(experiment, directory, fresh))
+def opened(directory: Path, experiment: KatibExperiment, fresh: bool = False) -> LocalStudy:
+    return LocalStudy(experiment, StudyPlace.of(experiment, directory, fresh))
 
 
 def test_the_same_experiment_goes_on(tmp_path: Path) -> None:
