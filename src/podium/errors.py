@@ -1,7 +1,7 @@
-"""The errors Podium raises on purpose.
+"""The errors that Podium raises on purpose.
 
-A message states the invariant, the value that broke it, and what to do. Every class carries the exit
-code of the command that ends with it: 2 when the input was wrong, 1 when a step failed.
+A message states the invariant, the value that broke it, and what to do. Every class has the exit code of the command
+that ends with it: 2 when the input was wrong, 1 when a step failed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class PodiumError(Exception):
 
 
 class InputError(PodiumError):
-    """What the user gave cannot be used; nothing was computed from it."""
+    """What the user gave cannot be used, and nothing was computed from it."""
 
     exit_code = 2
 
@@ -86,7 +86,7 @@ class StudyFailed(PodiumError):
 
 
 class ClusterError(PodiumError):
-    """A cluster refused a request, did not answer, or could not do what it was told.
+    """A cluster refused a request, did not answer, or could not do what was asked.
 
     Attributes:
         status: HTTP status of the answer; None where there was none.
@@ -118,9 +118,9 @@ def disk_full_message(error: object, place: object = "", elsewhere: str = "") ->
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, says that a disk or a quota is full.
+    """Whether an error, or one that caused it, says that a disk or a quota is full.
 
-    Libraries written in Rust and C++ (safetensors, Arrow) say so in their message only.
+    Libraries written in Rust and C++ (safetensors, Arrow) say so only in their message.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,7 +1,7 @@
-"""Progress events: how a step in its own process tells what it is doing.
+"""Progress events, by which a step in its own process reports what it is doing.
 
-A step appends JSON lines to the file named by `PODIUM_EVENTS`; the local runner follows that file and
-draws it. Without the variable (a cluster pod) events are logged, so that the pod's log shows them.
+A step appends JSON lines to the file that `PODIUM_EVENTS` names; the local runner follows that file and draws it.
+Without the variable, as in a pod, events are logged, so that the pod's log shows them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _log = logging.getLogger("podium.progress")
 
 
 def emit(event: str, **fields: Any) -> None:
-    """Report `event` with JSON-like fields; one short write, so lines of several processes never mix."""
+    """Report `event` with JSON-like fields, in one short write, so that lines of several processes never mix."""
     path = os.environ.get(ENV_FILE)
     if path is None:
         # As JSON: Katib's collector would take `name=value` of a pod's log for metrics.

@@ -1,8 +1,8 @@
-"""Content keys: the one mechanism behind idempotency.
+"""Content keys, by which a result that exists already is found.
 
-A key is the sha256 of canonical JSON of the typed, resolved inputs that shape a result, plus the digests
-of the artifacts it reads. Paths, times and random ids never enter one. Fields that do not shape results
-carry a `NotKeyed` marker with the reason; a mutation test proves that every other field changes a key.
+A key is the sha256 of canonical JSON of the typed, resolved inputs that shape a result, and of the digests of the
+artifacts that it reads. Paths, times and random ids are never part of a key. Fields that do not shape results carry a
+`NotKeyed` marker with the reason; a mutation test proves that every other field changes a key.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class NotKeyed:
 
 @dataclass(frozen=True)
 class Key:
-    """Name of a result: its kind, and the sha256 of the parts that shape it.
+    """Name of a result, made of its kind and the sha256 of the parts that shape it.
 
     Attributes:
-        kind: what the result is (data, study, trial, refit, selection, benchmark, decision, report).
+        kind: what the result is, such as data, study, refit or report.
         digest: 64 hexadecimal digits.
         parts: the inputs behind the digest, kept so that `podium explain` can show them.
     """
@@ -46,7 +46,7 @@ class Key:
 
     @classmethod
     def of(cls, kind: str, **parts: Any) -> Key:
-        """Build the key of `kind` from its parts.
+        """The key of `kind` with these parts.
 
         Raises:
             TypeError: a part has no canonical JSON form.
@@ -66,7 +66,7 @@ class Key:
 
 
 def canonical_json(value: Any) -> bytes:
-    """Serialise `value` so that equal values give equal bytes: sorted keys, no spaces, UTF-8, no NaN."""
+    """`value` as JSON with sorted keys, without spaces or NaN, so that equal values give equal bytes."""
     text = json.dumps(_normalise(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode()
 
@@ -111,10 +111,7 @@ def digest_file(path: Path) -> str:
 
 
 def manifest_of(path: Path) -> dict[str, str]:
-    """Digest of every file at or below `path`, by POSIX path relative to it, sorted.
-
-    A single file gives one entry under its own name.
-    """
+    """Digest of every file at or below `path`, by POSIX path relative to it, sorted; of a single file by its name."""
     if path.is_file():
         return {path.name: digest_file(path)}
     return {file.relative_to(path).as_posix(): digest_file(file) for file in _files(path)}

@@ -1,4 +1,4 @@
-"""Signals on the way out: SIGTERM as an exception, and peace for what has to be cleaned up."""
+"""Signals that end a process: SIGTERM as an exception, and none while it cleans up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NoReturn
 
 @contextmanager
 def sigterm_unwinds() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit meanwhile, where nobody else handles it, so that children are stopped too."""
+    """Let SIGTERM raise SystemExit in the body, unless it is handled already, so that children are stopped too."""
     free = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if not free:
         yield
@@ -26,7 +26,7 @@ def sigterm_unwinds() -> Iterator[None]:
 
 @contextmanager
 def signals_ignored() -> Iterator[None]:
-    """Let nothing but SIGKILL disturb a clean-up: one Ctrl-C reaches a step from the terminal and from its run."""
+    """Let no signal but SIGKILL interrupt a clean-up; a step gets Ctrl-C from the terminal and from its run."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""Core slots: the machine-wide count of cores that trainings use.
+"""Core slots, which limit how many cores Podium's processes use on this machine.
 
-A slot is an advisory lock on a file in the temporary directory of this user. The kernel releases it with the process
-that holds it, however that ends.
+A slot is an advisory lock on a file in the temporary directory of this user. The kernel releases it when the process
+that holds it ends for whatever reason.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def core_slots(wanted: int = 1) -> Iterator[int]:
 
 
 def release_slots() -> None:
-    """Give back what this context holds before it ends: the rest of it only waits for others that need the cores."""
+    """Give back what this context holds before it ends, because from now on it only waits for others."""
     _release(_held.get([]))
 
 
@@ -53,7 +53,7 @@ def _release(descriptors: list[int]) -> None:
 
 
 def _acquire(wanted: int, total: int) -> list[int]:
-    """Lock `wanted` of `total` slots. Only one process collects at a time, so none waits with half of what it needs."""
+    """Lock `wanted` of `total` slots; one process does this at a time, so that none waits with half of its slots."""
     directory = slots_directory()
     gate = _open(directory / "gate")
     taken: dict[int, int] = {}
@@ -77,7 +77,7 @@ def _acquire(wanted: int, total: int) -> list[int]:
 
 
 def slots_directory() -> Path:
-    """Where this user's slots lie; made when needed, for this user alone."""
+    """The directory of this user's slots, made when needed."""
     directory = Path(tempfile.gettempdir()) / f"podium-{os.getuid()}" / "cores"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return directory

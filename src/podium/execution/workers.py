@@ -1,4 +1,4 @@
-"""Workers that start in milliseconds: forks of a server that has the heavy libraries loaded."""
+"""Calls in worker processes, which start in milliseconds: they are forks of a server that has loaded what they need."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ FORK_SERVER = "PODIUM_FORK_SERVER"
 """What the fork server is to prepare, as JSON (see `podium.execution.fork_server`)."""
 
 _HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""Put what the server loads into huge pages, where the kernel gives them: their table is quick to copy in a fork."""
+"""Put what the server loads into huge pages where the kernel has them, since a fork copies their small table fast."""
 
 _GONE_SECONDS = 5.0
 """How long a killed worker may take to be gone."""
 
 _STARTS = 3
-"""How often a worker is started before the error counts: somebody may kill the server."""
+"""How often a worker is started before it is an error, because somebody may kill the server."""
 
 _SERVER_DIED = 255
 """Exit code that `multiprocessing` gives a worker whose server died before it could say how the worker ended."""
@@ -109,7 +109,7 @@ class WorkerCall:
             self._reap()
 
     def is_gone(self) -> bool:
-        """Whether it has ended and its process is gone, which is some milliseconds later."""
+        """Whether its process is gone, which is some milliseconds after it has ended."""
         if not self._gone and self.poll() and connection.wait([self.sentinel], 0):
             self._reap()
         return self._gone
@@ -119,7 +119,7 @@ class WorkerCall:
             return
         with suppress(EOFError, OSError):
             self._outcome = self._answer.recv() if self._answer.poll() else None
-        # What is left of it is in the way: itself once it has said all there is to say, and its children.
+        # Nobody needs the worker after its answer, nor the children that it has left.
         self._signal()
         if self._outcome is None:
             self._process.join()
@@ -157,13 +157,13 @@ class WorkerCall:
 
 
 class WorkerPool:
-    """Runs functions in forks of a server that has the modules loaded which they need.
+    """Runs functions in forks of a server that has loaded the modules that they need.
 
-    Every call gets a fresh fork, so none sees what another left behind, and holds as many machine-wide core slots as it
-    has threads while it runs. Jobs end with this process, even when it is killed, and with the pool.
+    Every call gets a fork of its own, so none sees what another left behind. While it runs, it holds as many of the
+    machine's core slots as it has threads. Calls end with the pool, and with this process, even if that is killed.
 
-    With each call one more worker is forked, which waits for the next: forking takes longer than all else that a call
-    needs, and happens while calls run.
+    With each call one more worker is forked, which waits for the next call: forking takes longer than all else that a
+    call needs, and so it is done while calls run.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class WorkerPool:
             call = self._fork()
             call.begin(pickled, log)
         self._calls.append(call)
-        # Where none can be forked, the next call says so.
+        # If none can be forked, the next call raises the error.
         with suppress(EOFError, OSError):
             self._waiting.append(self._fork())
         return call
@@ -222,7 +222,7 @@ class WorkerPool:
         answer, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_run_call, args=(receiver, sender))
         for left in reversed(range(_STARTS)):
-            # Starts another one when somebody killed it.
+            # Starts another server if somebody killed it.
             _start_server(self._threads, self._preload)
             try:
                 process.start()
@@ -267,7 +267,7 @@ def _environment(threads: int | None) -> dict[str, str]:
 
 
 def _start_server(threads: int | None, preload: Sequence[str]) -> None:
-    """Have the fork server, one per process, run with the environment that its libraries read when they are loaded."""
+    """Start the fork server of this process unless it runs, with the environment that its libraries need."""
     with _server_lock:
         forkserver.set_forkserver_preload(["podium.execution.fork_server"])
         # How `multiprocessing` will name this process's main module to its workers.
@@ -315,7 +315,7 @@ def _run_call(request: Connection, answer: Connection) -> None:
             outcome = {"result": function(*args)}
     except BaseException as error:
         outcome = {"error": describe(error)}
-        # The log may lie on a full disk; the answer must be given all the same.
+        # The answer must be given even if the log is on a full disk.
         with suppress(OSError):
             traceback.print_exc()
     for stream in (sys.stdout, sys.stderr):

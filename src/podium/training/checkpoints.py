@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and belong to one training."""
+"""Checkpoints of one training, each written as a whole."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _log = logging.getLogger(__name__)
 class Checkpoints:
     """The checkpoints of one training below `directory`; the newest is kept.
 
-    A checkpoint is written beside its place and renamed, so that a killed process leaves none half written; digests of
-    its files are kept to notice one that a machine or disk lost in part.
+    A checkpoint is written to a temporary place and renamed, so that a killed process leaves none in part. Digests of
+    its files show whether a crash of the machine damaged it.
     """
 
     def __init__(self, directory: Path, fingerprint: str) -> None:
-        """Args: their directory, made when needed; what identifies the training they belong to."""
+        """Look at `directory`, made when needed; `fingerprint` identifies the training that they belong to."""
         self._directory = directory
         self._fingerprint = fingerprint
 
@@ -50,7 +50,7 @@ class Checkpoints:
                 shutil.rmtree(older)
 
     def newest(self) -> Path | None:
-        """The newest whole checkpoint of this training; those of another training or damaged ones are removed."""
+        """The newest whole checkpoint of this training; damaged ones and those of another training are removed."""
         for _, path in sorted(self._all(), reverse=True):
             problem = self._problem(path)
             if problem is None:
@@ -60,7 +60,7 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove all of them: the training is done."""
+        """Remove all of them at the end of the training."""
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _all(self) -> list[tuple[int, Path]]:

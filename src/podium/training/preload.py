@@ -1,4 +1,4 @@
-"""Imported once by the fork server: everything a training needs, so that a worker forked from it starts at once."""
+"""Imports everything that a training needs; the fork server of a worker pool loads it once for all workers."""
 
 from __future__ import annotations
 

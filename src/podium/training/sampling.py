@@ -1,4 +1,4 @@
-"""Which rows a training uses where it is given a share of them."""
+"""The choice of rows for a training that uses a share of them."""
 
 from __future__ import annotations
 
