@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from podium.cli.options import DEFAULT_STORE, DEFAULT_URI
-
-
-class BenchmarkFormat(StrEnum):
-    """How results are written."""
-
-    text = "text"
-    json = "json"
+from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, Output
 
 
 def benchmark(
@@ -43,9 +35,7 @@ def benchmark(
     ] = None,
     prompt_tokens: Annotated[int, typer.Option(help="Causal models: prompts are cut to so many tokens.")] = 128,
     output_tokens: Annotated[int, typer.Option(help="Causal models: tokens to generate per prompt.")] = 32,
-    output: Annotated[
-        BenchmarkFormat, typer.Option("--output", "-o", help="How it is written.")
-    ] = BenchmarkFormat.text,
+    output: Annotated[Literal["text", "json"], Output] = "text",
     store: Annotated[str, typer.Option(help="Store that keeps the results.")] = DEFAULT_STORE,
     tracking_uri: Annotated[str, typer.Option(help="MLflow to ask for models:/NAME.")] = DEFAULT_URI,
     force: Annotated[bool, typer.Option("--force", help="Measure again what is stored.")] = False,
@@ -72,7 +62,7 @@ def benchmark(
         tracking_uri=tracking_uri,
         force=force,
     )
-    as_text = output is BenchmarkFormat.text
+    as_text = output == "text"
     try:
         results = benchmark_models(asked, Path.cwd(), Console(file=sys.stdout if as_text else sys.stderr))
     except KeyboardInterrupt:

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, existing_store, existing_tracker
+from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, Output, existing_store, existing_tracker
 
 EXIT_CODES = {"pass": 0, "fail": 3, "cannot judge": 4}
 """By verdict; other errors keep the codes of every command."""
-
-
-class CompareFormat(StrEnum):
-    """How the comparison is written."""
-
-    text = "text"
-    json = "json"
-    html = "html"
 
 
 def compare(
@@ -32,7 +23,7 @@ def compare(
             "baseline. MODEL is BACKBONE or BACKBONE.VARIANT; the winner when left out.",
         ),
     ],
-    output: Annotated[CompareFormat, typer.Option("--output", "-o", help="How it is written.")] = CompareFormat.text,
+    output: Annotated[Literal["text", "json", "html"], Output] = "text",
     fail_if: Annotated[
         list[str] | None,
         typer.Option("--fail-if", metavar="EXPR", help='A regression, as "p95 > 1.1 * baseline"; repeatable.'),
@@ -54,11 +45,11 @@ def compare(
     )
     compared = compare_runs(entrants, fail_if or ())
     match output:
-        case CompareFormat.text:
+        case "text":
             written = as_text(compared, terminal=file is None and sys.stdout.isatty())
-        case CompareFormat.json:
+        case "json":
             written = compared.model_dump_json(indent=1) + "\n"
-        case CompareFormat.html:
+        case "html":
             written = as_html(compared, entrants)
     if file is not None:
         file.write_text(written, encoding="utf-8")

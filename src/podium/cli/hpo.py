@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from podium.cli.options import DEFAULT_STORE, Store, existing_store
+from podium.cli.options import DEFAULT_STORE, Output, Store, existing_store
 from podium.errors import InputError
 
 app = typer.Typer(help="Run studies, and look at them.", no_args_is_help=True)
@@ -21,37 +20,14 @@ _WATCH_SECONDS = 1.0
 StudyName = Annotated[str, typer.Argument(help="The name of a study, or enough of its key's first digits.")]
 
 
-class BestFormat(StrEnum):
-    """How the best trial is written."""
-
-    text = "text"
-    json = "json"
-    yaml = "yaml"
-
-
-class RunFormat(StrEnum):
-    """How an experiment is written when it has ended."""
-
-    text = "text"
-    yaml = "yaml"
-
-
-class ExportFormat(StrEnum):
-    """How a study is written."""
-
-    csv = "csv"
-    json = "json"
-    parquet = "parquet"
-    katib = "katib"
-
-
 @app.command()
 def run(
     file: Annotated[Path, typer.Argument(help="A Katib Experiment (kubeflow.org/v1beta1) in YAML or JSON.")],
     directory: Annotated[Path, typer.Option(help="Where the store, the status and the logs lie.")] = Path("podium-out"),
     output: Annotated[
-        RunFormat, typer.Option("--output", "-o", help="yaml: print the Experiment with its status in the end.")
-    ] = RunFormat.text,
+        Literal["text", "yaml"],
+        typer.Option("--output", "-o", help="yaml: print the Experiment with its status in the end."),
+    ] = "text",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search where the file gives no random_state.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, beside what there is under this name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what would be reused.")] = False,
@@ -66,7 +42,7 @@ def run(
     if dry_run:
         typer.echo(plan_katib(file, katib, directory, fresh))
         return
-    console = Console(file=sys.stdout if output is RunFormat.text else sys.stderr)
+    console = Console(file=sys.stdout if output == "text" else sys.stderr)
     try:
         resource = run_katib(file, katib, directory, fresh, console)
     except (KeyboardInterrupt, SystemExit) as stop:
@@ -74,7 +50,7 @@ def run(
         if isinstance(stop, SystemExit):
             raise
         raise typer.Exit(130) from None
-    if output is RunFormat.yaml:
+    if output == "yaml":
         typer.echo(kubernetes_yaml(resource), nl=False)
     check_end(resource)
 
@@ -116,7 +92,7 @@ def status(
 @app.command()
 def best(
     study: StudyName,
-    output: Annotated[BestFormat, typer.Option("--output", "-o", help="How it is written.")] = BestFormat.text,
+    output: Annotated[Literal["text", "json", "yaml"], Output] = "text",
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Print the best trial of a study, and the config values that train with its parameters."""
@@ -125,11 +101,11 @@ def best(
 
     facts = best_facts(find_study(existing_store(store), study))
     match output:
-        case BestFormat.text:
+        case "text":
             typer.echo(best_text(facts))
-        case BestFormat.json:
+        case "json":
             typer.echo(json.dumps(facts, indent=1))
-        case BestFormat.yaml:
+        case "yaml":
             import yaml
 
             typer.echo(yaml.safe_dump(facts, sort_keys=False), nl=False)
@@ -138,7 +114,9 @@ def best(
 @app.command()
 def export(
     study: StudyName,
-    form: Annotated[ExportFormat, typer.Option("--format", help="How it is written.")] = ExportFormat.csv,
+    form: Annotated[
+        Literal["csv", "json", "parquet", "katib"], typer.Option("--format", help="How it is written.")
+    ] = "csv",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; standard output if left out.")
     ] = None,
@@ -148,10 +126,10 @@ def export(
     from podium.hpo.export import export_study
     from podium.hpo.studies import find_study
 
-    data = export_study(find_study(existing_store(store), study), form.value)
+    data = export_study(find_study(existing_store(store), study), form)
     if output is not None:
         output.write_bytes(data)
-    elif form is ExportFormat.parquet and sys.stdout.isatty():
+    elif form == "parquet" and sys.stdout.isatty():
         raise InputError("parquet is no text for a terminal; name a file with --output FILE")
     else:
         sys.stdout.buffer.write(data)

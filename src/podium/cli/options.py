@@ -34,6 +34,7 @@ TextColumn = Annotated[str, form_option("data_text_column", "--text-column")]
 LabelColumn = Annotated[str, form_option("data_label_column", "--label-column")]
 Backbones = Annotated[list[str] | None, form_option("model_backbones", "--backbone")]
 
+Output = typer.Option("--output", "-o", help="How it is written.")
 Store = Annotated[str, typer.Option(help="Store to look in.")]
 TrackingUri = Annotated[str, typer.Option(help="MLflow to ask.")]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, Store, TrackingUri, existing_store, existing_tracker
+from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, Output, Store, TrackingUri, existing_store, existing_tracker
 from podium.errors import StepFailed
 
 if TYPE_CHECKING:
@@ -21,13 +20,6 @@ Reason = Annotated[str, typer.Option(help="Why; it is kept with the move.")]
 
 _WIDTH = 200
 """Columns of a table that no terminal bounds."""
-
-
-class HistoryFormat(StrEnum):
-    """How the history is written."""
-
-    text = "text"
-    json = "json"
 
 
 def promote(
@@ -56,12 +48,12 @@ def rollback(
 
 def history(
     name: Name,
-    output: Annotated[HistoryFormat, typer.Option("--output", "-o", help="How it is written.")] = HistoryFormat.text,
+    output: Annotated[Literal["text", "json"], Output] = "text",
     tracking_uri: TrackingUri = DEFAULT_URI,
 ) -> None:
     """Print every move of the champion of a registered model: who, when, why, and on which decision."""
     moves = existing_tracker(tracking_uri).moves(name)
-    if output is HistoryFormat.json:
+    if output == "json":
         typer.echo(json.dumps([move.model_dump(mode="json") for move in moves], indent=1))
     elif not moves:
         typer.echo(f"no champion of {name} was ever promoted here")

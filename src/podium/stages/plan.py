@@ -58,6 +58,7 @@ class _Planner:
         self._config: PodiumConfig = run.config
         self._store = open_store(run.config)
         self._records: dict[str, Record] = {}
+        self._titles = [step.title(backbone) for step, backbone in nodes(list(run.config.backbones))]
 
     def steps(self) -> list[PlannedStep]:
         """Every step of the run."""
@@ -67,8 +68,9 @@ class _Planner:
         """What would happen to one step; its inputs have been planned before it."""
         title = step.title(backbone)
         titles = input_titles(step, backbone, list(self._config.backbones))
-        if missing := [one for one in titles if one not in self._records]:
-            return PlannedStep(title, "run", "", f"depends on the result of {missing[-1]}")
+        if missing := set(titles) - self._records.keys():
+            last = next(one for one in reversed(self._titles) if one in missing)
+            return PlannedStep(title, "run", "", f"depends on the result of {last}")
         inputs = inputs_of(step, backbone, self._run, self._records)
         key = step.key(inputs)
         if self._config.run_mode == "force_new":

@@ -1,0 +1,121 @@
+"""How the graph is walked: what is stored starts no process, and a failure starts nothing more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from podium.errors import InputError, StepFailed
+from podium.events import ENV_STEP
+from podium.keys import Key
+from podium.local.rundir import RunDirectory
+from podium.local.runner import LocalRun
+from podium.records import Record
+from podium.stages.process import record_file
+from podium.stages.step import Step, StepInputs
+from podium.stages.steps import nodes
+from tests.unit.report.samples import sample
+
+INPUTS = sample()
+BACKBONES = list(INPUTS.run.config.backbones)
+TITLES = [step.title(backbone) for step, backbone in nodes(BACKBONES)]
+REPORT = "report"
+
+
+class Walk(LocalRun):
+    """A run whose steps have the records of the sample; those named `missing` would be computed."""
+
+    def __init__(self, place: Path, missing: tuple[str, ...] = (), fails: str = "") -> None:
+        config = INPUTS.run.config.model_copy(update={"store": str(place / "store"), "output": str(place)})
+        super().__init__(INPUTS.run.model_copy(update={"config": config}), RunDirectory.create(place, "podium run"))
+        self.missing, self.fails = missing, fails
+        self.started: list[str] = []
+
+    def _stored(self, step: Step, inputs: StepInputs) -> Record | None:
+        title = step.title(inputs.backbone)
+        return None if title in self.missing else INPUTS.steps.get(title, INPUTS.steps["decide"])
+
+    def _computed(self, step: Step, inputs: StepInputs) -> Record:
+        title = step.title(inputs.backbone)
+        self.started.append(title)
+        if title == self.fails:
+            raise StepFailed(f"step {title}: no")
+        return INPUTS.steps.get(title, INPUTS.steps["decide"])
+
+
+def test_a_run_whose_results_are_stored_starts_nothing(tmp_path: Path) -> None:
+    walk = Walk(tmp_path)
+    walk.go()
+    assert walk.started == [] and set(walk.records) == set(TITLES)
+
+
+def test_only_what_is_missing_is_started(tmp_path: Path) -> None:
+    walk = Walk(tmp_path, missing=("decide", REPORT))
+    walk.go()
+    assert walk.started == ["decide", REPORT]
+
+
+def test_after_a_failure_nothing_more_is_started(tmp_path: Path) -> None:
+    failed = f"hpo-{BACKBONES[0]}"
+    walk = Walk(tmp_path, missing=(failed, "select", REPORT), fails=failed)
+    with pytest.raises(StepFailed, match=failed):
+        walk.go()
+    assert walk.started == [failed] and "select" not in walk.records
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> LocalRun:
+    config = INPUTS.run.config.model_copy(update={"store": str(tmp_path / "store"), "output": str(tmp_path)})
+    return LocalRun(INPUTS.run.model_copy(update={"config": config}), RunDirectory.create(tmp_path, "podium run"))
+
+
+def inputs_step(key: Key) -> Step:
+    return Step("select", "", (), type(INPUTS.selection), "selection", lambda _: key, "nowhere:compute")
+
+
+def test_a_reused_result_is_in_the_run_directory_with_its_status_and_events(
+    run: LocalRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = run._directory
+    for name, value in directory.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv(ENV_STEP, raising=False)
+    key = Key.of("selection", made="so")
+    stored = INPUTS.selection.model_copy(update={"key": key.digest})
+    run._store.put(key, stored)
+    assert run._stored(inputs_step(key), StepInputs(run.run)) == stored
+    assert type(stored).read(record_file(directory.path, "select")) == stored
+    assert [(step.step, step.status) for step in directory.steps()] == [("select", "done")]
+    assert f"reused selection/{key.digest}" in directory.log_of("select").read_text()
+    events = [json.loads(line) for line in directory.events.read_text().splitlines()]
+    assert [(one["event"], one["step"]) for one in events] == [("step_started", "select"), ("step_finished", "select")]
+    assert events[-1]["how"] == "reused"
+
+
+def test_an_input_that_is_unusable_is_left_to_the_step_s_process(run: LocalRun) -> None:
+    def refuse(_: StepInputs) -> Key:
+        raise InputError("no such column")
+
+    step = Step("select", "", (), type(INPUTS.selection), "selection", refuse, "nowhere:compute")
+    assert run._stored(step, StepInputs(run.run)) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [
+        ({"status": "failed", "error": {"exit_code": 2, "message": "bad row"}}, InputError, "step select: bad row"),
+        ({"status": "failed", "error": {"exit_code": 1, "message": "broke"}}, StepFailed, "step select: broke"),
+        ({"status": "running"}, StepFailed, "its process was killed"),
+        (None, StepFailed, "could not start\n  Traceback"),
+    ],
+)
+def test_a_failure_is_the_step_s_own(run: LocalRun, status: dict | None, kind: type, message: str) -> None:
+    log = run._directory.log_of("select")
+    log.parent.mkdir(parents=True)
+    log.write_text("Traceback\n")
+    if status:
+        log.with_name("status.json").write_text(json.dumps({"started_at": 1.0, **status}))
+    found = run._failure("select")
+    assert type(found) is kind and message in str(found) and str(log) in str(found)
