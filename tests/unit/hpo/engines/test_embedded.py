@@ -146,7 +146,7 @@ def test_a_stopped_study_stops_its_workers_and_can_be_resumed(tmp_path: Path, fo
     study = fork(lambda: _run(experiment(), tmp_path, slow))
     _wait(lambda: len(slow.pids()) == 2)
     os.kill(study.pid, number)
-    study.join(10)
+    study.join(60)
     assert study.exitcode == (128 + signal.SIGTERM if number == signal.SIGTERM else 1)
     assert not any(psutil.pid_exists(pid) for pid in slow.pids())
     ledger = file_ledger(tmp_path)
@@ -206,7 +206,7 @@ def _run(study: Experiment, directory: Path, trial: Trial) -> None:
 
 
 def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
