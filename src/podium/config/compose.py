@@ -20,7 +20,7 @@ from podium.config.fields import FieldPath, OneOf, defining_names, given_leaves,
 from podium.config.files import ConfigFile, read_file
 from podium.config.overrides import Assignment, Parsed, parse_overrides
 from podium.config.paths import PACKAGE, is_uri, resolve
-from podium.config.problems import config_error, explain, nearest, origin_of
+from podium.config.problems import config_error, explain, origin_of, suggestion
 from podium.config.schema import PodiumConfig
 from podium.config.section import Place
 from podium.errors import ConfigError
@@ -126,7 +126,9 @@ class _Layers:
             *parent, name = assignment.path
             there = self.find(tuple(parent))
             given = tuple(there) if isinstance(there, dict) else ()
-            hint = nearest(name, given, "~" + "".join(f"{part}." for part in parent)) or f"set are {', '.join(given)}"
+            hint = (
+                suggestion(name, given, "~" + "".join(f"{part}." for part in parent)) or f"set are {', '.join(given)}"
+            )
             raise ConfigError(f"~{'.'.join(assignment.path)} takes nothing away: nothing is set there; {hint}")
 
     def find(self, path: FieldPath) -> Any:

@@ -14,7 +14,7 @@ from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from podium.config.fields import FieldPath, is_text, node_at
-from podium.config.problems import nearest
+from podium.config.problems import suggestion
 from podium.config.schema import NAME_PATTERN, PodiumConfig
 from podium.errors import ConfigError
 
@@ -78,7 +78,7 @@ def choice_of(group: str, value: Any, groups: Groups) -> str:
         raise ConfigError(f"{group} takes one option, but got [{', '.join(map(str, value))}]; write {group}=OPTION")
     for option in value if isinstance(value, list) else [value]:
         if option not in groups[group]:
-            hint = nearest(str(option), groups[group])
+            hint = suggestion(str(option), groups[group])
             raise ConfigError(
                 f"{group} has no option {option!r}; its options are {', '.join(groups[group])}"
                 + (f" ({hint})" if hint else "")

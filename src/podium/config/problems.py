@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from podium.config.fields import FieldPath, Node, OneOf, child_of, names_below, schema_paths
 from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError
+from podium.text import nearest
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -33,10 +33,10 @@ _EXPECTED = {
 }
 
 
-def nearest(name: str, known: Sequence[str], prefix: str = "") -> str:
+def suggestion(name: str, known: Sequence[str], prefix: str = "") -> str:
     """`did you mean X?` for the known name closest to `name`, or nothing when none is close."""
-    near = get_close_matches(name, known, 1, cutoff=0.6)
-    return f"did you mean {prefix}{near[0]}?" if near else ""
+    near = nearest(name, known)
+    return f"did you mean {prefix}{near}?" if near else ""
 
 
 def config_error(problems: Sequence[str]) -> ConfigError:
@@ -81,12 +81,12 @@ def _unknown_key(path: FieldPath, parent: Node, groups: Sequence[str], place: st
     name = path[-1]
     prefix = "".join(f"{part}." for part in path[:-1])
     siblings = tuple(dict.fromkeys((*names_below(parent), *(groups if not prefix else ()))))
-    hint = nearest(name, siblings, prefix)
+    hint = suggestion(name, siblings, prefix)
     if not hint:
         elsewhere = {other[-1]: ".".join(other) for other in reversed([*schema_paths()]) if "*" not in other}
-        near = get_close_matches(name, elsewhere, 1, cutoff=0.8)
+        near = nearest(name, elsewhere, cutoff=0.8)
         known = f"known keys are {', '.join(siblings)}" if siblings else f"{prefix.removesuffix('.')} takes no keys"
-        hint = f"did you mean {elsewhere[near[0]]}?" if near else known
+        hint = f"did you mean {elsewhere[near]}?" if near else known
     return f"unknown key {prefix}{name}{place}; {hint}"
 
 
@@ -149,7 +149,7 @@ def _wrong_tag(finding: ErrorDetails, name: str, place: str) -> str:
     if "tag" not in context:
         return f"{field} must be given; set {field}=..."
     known = context["expected_tags"].replace("'", "").split(", ")
-    near = nearest(context["tag"], known)
+    near = suggestion(context["tag"], known)
     hint = f"; {near}" if near else ""
     return f"{field} must be one of {', '.join(known)}, but got {context['tag']!r}{place}{hint}"
 

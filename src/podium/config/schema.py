@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -21,7 +20,7 @@ from podium.config.section import Fraction, Place, Positive, Section, TaskName
 from podium.config.selection import BaselineConfig, SelectionConfig, selection_problems
 from podium.keys import NotKeyed
 from podium.tasks import TASKS
-from podium.text import did_you_mean
+from podium.text import did_you_mean, nearest
 
 NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 """What a backbone may be called: its name becomes part of task, run, file and Kubernetes object names."""
@@ -183,7 +182,7 @@ class TrackingConfig(Section):
 
 
 class PodiumConfig(Section):
-    """Everything that one run of the pipeline is told."""
+    """The configuration of one run of the pipeline."""
 
     seed: int = Field(13, description="Seed of splits, folds, search, training and bootstrap.")
     run_mode: Annotated[Literal["reuse", "force_new"], NotKeyed("decides whether to reuse, not what")] = Field(
@@ -257,8 +256,8 @@ def _checked_parameter(name: str, parameter: AnyParameter) -> tuple[list[str], A
     """Problems of one dimension of the space, and the dimension with its choices in the field's own type."""
     here = f"hpo.space.{name}"
     if name not in TUNABLE:
-        near = get_close_matches(name, TUNABLE, 1)
-        hint = f"did you mean hpo.space.{near[0]}?" if near else f"these are {', '.join(TUNABLE)}"
+        near = nearest(name, TUNABLE)
+        hint = f"did you mean hpo.space.{near}?" if near else f"these are {', '.join(TUNABLE)}"
         return [f"{here}: a space names training fields that can be searched, but got {name!r}; {hint}"], parameter
     if isinstance(parameter, CategoricalParameter | DiscreteParameter):
         results = [_checked_value(name, choice) for choice in parameter.choices]
@@ -281,8 +280,8 @@ def _checked_when(
     here, problems, when = f"hpo.space.{name}.when", [], {}
     for parent, values in parameter.when.items():
         if parent not in space:
-            near = get_close_matches(parent, space, 1)
-            hint = f"did you mean {near[0]}?" if near else f"these are {', '.join(space)}"
+            near = nearest(parent, space)
+            hint = f"did you mean {near}?" if near else f"these are {', '.join(space)}"
             problems.append(f"{here}: a condition names a parameter of hpo.space, but got {parent!r}; {hint}")
             continue
         results = [_checked_value(parent, value) for value in values]

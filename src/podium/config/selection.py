@@ -1,4 +1,4 @@
-"""The `baseline` and `selection` sections: what a champion is held against, and when it is chosen and promoted."""
+"""The `baseline` and `selection` sections: what champions are compared with, and when one is chosen and promoted."""
 
 from __future__ import annotations
 

@@ -74,5 +74,5 @@ def _registered(reference: str, tracking_uri: str, downloads: Path) -> tuple[str
     tracker = tracker_for(TrackingConfig(uri=tracking_uri))
     found = tracker.registered(name, selector)
     if found is None:
-        raise ModelError(f"{tracking_uri} has no {reference}; `podium history {name}` tells the versions there were")
+        raise ModelError(f"{tracking_uri} has no {reference}; `podium history {name}` lists the versions there were")
     return f"{name}-v{found.version}", tracker.download_model(name, found.version, downloads)

@@ -72,7 +72,7 @@ class RunDirectory:
         return self.path / "events.jsonl"
 
     def environment(self) -> dict[str, str]:
-        """Variables that tell the steps where this directory is."""
+        """Environment variables by which the processes of the steps find this directory."""
         return {
             "PODIUM_RUN_DIR": str(self.path),
             "PODIUM_EVENTS": str(self.events),

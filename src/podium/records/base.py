@@ -1,4 +1,4 @@
-"""What every record and every value in one has in common."""
+"""The base classes of records and of the values in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARK = "+"
 
 
 def identity(model_digest: str, variant: str) -> str:
-    """What tells one deployable model from another: the digest of the refit, and its variant unless it is eager."""
+    """The name of a deployable model: the digest of the refit, and the variant unless it is eager."""
     return model_digest if variant == "eager" else f"{model_digest}{_MARK}{variant}"
 
 

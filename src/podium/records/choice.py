@@ -29,7 +29,7 @@ class LeaderboardEntry(Frozen):
     Attributes:
         cv_score: mean of the best trial's fold scores, `cv_std` their standard deviation.
         trials: that succeeded.
-        runner_up: the best trial against the second best of its study; null where folds do not tell.
+        runner_up: the best trial against the second best of its study; null where too few folds allow no test.
     """
 
     backbone: str
@@ -49,10 +49,11 @@ class Comparison(Frozen):
     """Paired bootstrap of `challenger` minus `reference` on the same held-out rows.
 
     Attributes:
-        difference: with its interval, which looks at this comparison alone, as does
-        p_value: two-sided, of no difference.
-        p_adjusted: Holm's, over the comparisons it was made with; null for one made alone.
-        measurably_worse: by the adjusted p-value, where there is one; as is `measurably_better`.
+        difference: of the two scores. The interval is of this comparison alone.
+        p_value: two-sided, of no difference, of this comparison alone.
+        p_adjusted: Holm's, over the comparisons that were made together; null for a comparison made alone.
+        measurably_worse: by the adjusted p-value where there is one, otherwise by the p-value.
+        measurably_better: likewise.
     """
 
     reference: str
@@ -66,7 +67,7 @@ class Comparison(Frozen):
 
 
 class BaselineEntry(Frozen):
-    """A baseline's place on the leaderboard: never a candidate."""
+    """A baseline as the leaderboard shows it. It is never a candidate."""
 
     name: str
     test: Interval
@@ -77,10 +78,11 @@ class SelectionRecord(Record):
     """Champions per backbone, ranked, with the comparisons behind the ranking.
 
     Attributes:
-        rows: held-out rows.
-        baselines: best first; `baseline_comparisons` has every champion against each of them.
-        comparisons: every champion but the best against the best.
-        fold_tests: every champion but the best against the best, on the folds that chose them.
+        rows: how many held-out rows there are.
+        comparisons: the best champion against each other one, on the held-out rows.
+        baselines: best first.
+        baseline_comparisons: every champion against every baseline.
+        fold_tests: the best champion against each other one, on the folds that chose their trials.
     """
 
     kind: ClassVar[str] = "selection"
@@ -101,7 +103,7 @@ class BenchmarkRecord(Record):
     the files and the held-out predictions of each variant that is `ok`.
 
     Attributes:
-        variants: every variant of every champion that was asked for, with the reason where it was not measured.
+        variants: every variant of every champion that the config names, with the reason where it was not measured.
     """
 
     kind: ClassVar[str] = "benchmark"
@@ -126,19 +128,19 @@ class VariantScore(Frozen):
 
 
 class Evidence(Frozen):
-    """All that a decision is made of: whoever has it can make the decision again.
+    """Everything that a decision follows from, so that it can be made again.
 
     Candidates are variants, called `BACKBONE (VARIANT)` in comparisons, and are compared by their own predictions.
 
     Attributes:
-        rows: held-out rows behind every comparison.
-        variant_scores: of every measured variant but the eager ones, whose scores are on the leaderboard.
-        comparisons: every candidate within the constraints against the best of them.
+        rows: how many held-out rows every comparison uses.
+        variant_scores: of every measured variant that is not eager. The scores of eager ones are on the leaderboard.
+        comparisons: the best candidate that meets the constraints against each other one.
         baseline_comparisons: the winner against every baseline.
-        against_incumbent: winner minus incumbent; null where there is nothing to compare, or
-        not_comparable: says why the incumbent could not be compared.
-        incumbent_measurement: on the hardware of the others; null where there is no need, or
-        incumbent_unmeasured: says why it could not be measured.
+        against_incumbent: winner minus incumbent; null where there is no incumbent or no comparison is possible.
+        not_comparable: why the incumbent could not be compared; otherwise empty.
+        incumbent_measurement: its cost on the same hardware; null where it is not needed or could not be measured.
+        incumbent_unmeasured: why the incumbent could not be measured; otherwise empty.
         withdrawn: models that were rolled back, by `identity`, each with a sentence that says by whom and why.
     """
 
@@ -173,8 +175,8 @@ class DecisionRecord(Record):
     Artifact `incumbent_predictions`: the incumbent on these held-out rows, where it had to predict them first.
 
     Attributes:
-        pareto: the front of test score against each measured cost, cheapest first.
-        evidence: what the verdict follows from, by `podium.selection.decision.judge`.
+        pareto: for each measured cost, the candidates on the front of test score and cost, cheapest first.
+        evidence: what `podium.selection.decision.judge` made the verdict from.
     """
 
     kind: ClassVar[str] = "decision"

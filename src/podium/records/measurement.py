@@ -20,9 +20,9 @@ class BatchRate(Frozen):
     """Throughput at one batch size and sequence length.
 
     Attributes:
-        length: model input tokens that were asked for; null for the data's own distribution.
-        tokens: mean of the model input tokens per row that were measured.
-        rows_per_second: over repetitions.
+        length: requested number of model input tokens; null for the data's own lengths.
+        tokens: mean number of model input tokens per measured row.
+        rows_per_second: with its interval over repetitions.
     """
 
     batch_size: int
@@ -35,11 +35,11 @@ class ServerRate(Frozen):
     """The highest rate of Poisson arrivals at which one worker holds a latency bound.
 
     Attributes:
-        bound_ms: on the latency from arrival to completion, time in the queue included.
-        q: the quantile that is held to the bound; no higher one than the samples of a probe support.
-        arrivals: per probe.
-        per_second: over repetitions; null where even a server that is nearly idle misses the bound.
-        utilisation: the rate as a share of what the worker can do without waiting, mean over repetitions.
+        bound_ms: bound on the latency from arrival to completion, including time in the queue.
+        q: the latency quantile that must meet the bound; the highest that the samples of a probe support, up to p99.
+        arrivals: number of arrivals per probe.
+        per_second: the rate, with its interval over repetitions; null where even a nearly idle server misses the bound.
+        utilisation: the rate as a share of what the worker can process without waiting, mean over repetitions.
         note: why there is no rate, or why the quantile is a lower one than p99; empty otherwise.
     """
 
@@ -76,12 +76,12 @@ class Measurement(Frozen):
     data set's own length distribution.
 
     Attributes:
-        energy_j: joules per row at that throughput; null where it cannot be read, and
-        energy_note: says why, or what it counts.
-        mfu: share of the device's dense peak that the throughput uses; null where it is not known, and
-        mfu_note: says why, or how it is counted.
-        grid, server, cold_start: scenarios that were asked for.
-        environment: what may explain a difference and is no part of the key.
+        energy_j: joules per row at that throughput; null where it cannot be read.
+        energy_note: what the energy includes, or why it is null.
+        mfu: share of the device's dense peak performance that the throughput uses; null where the peak is unknown.
+        mfu_note: how the share is computed, or why it is null.
+        grid, server, cold_start: results of the scenarios that the config names.
+        environment: facts that may explain a difference and are not part of the key.
     """
 
     backbone: str

@@ -21,7 +21,7 @@ class Move(Frozen):
         before: version that held the alias; empty when none did. `before_model` is its `identity`.
         after: version that the alias was given to. `after_model` is its `identity`.
         by: `user@host`, or the run of Kubeflow Pipelines.
-        decision: key of the decision that asked for it; empty when a person did.
+        decision: key of the decision that caused the move; empty when a person made it.
         state: `begun` until every alias is in its place; `abandoned` when the alias never moved.
     """
 

@@ -40,7 +40,7 @@ def gather(
     models: Sequence[ModelRecord],
     incumbent: Incumbent | None,
 ) -> tuple[Evidence, IncumbentPredictions | None]:
-    """All that the decision follows from, and the incumbent's predictions where it was asked for them."""
+    """What the decision follows from, and the incumbent's predictions where they were needed."""
     budget = comparison_budget(step)
     held = _HeldOut(step, benchmark, models)
     evidence = Evidence(
@@ -105,7 +105,7 @@ def _against_incumbent(
     winner: tuple[str, Predictions],
     incumbent: Incumbent,
 ) -> tuple[Evidence, IncumbentPredictions]:
-    """The evidence with the winner held against the incumbent, or with why it cannot be."""
+    """The evidence with the winner compared with the incumbent, or with the reason why that is not possible."""
     with step.store.scratch() as scratch:
         model = cache(lambda: incumbent_model(step, incumbent, scratch / "model"))
         seen = incumbent_predictions(step, data, incumbent, model)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from podium.training.spec import TrainingSpec
 
 MAIN = "main"
-"""The ledger of a study, but for one that was begun anew."""
+"""Name of a study's ledger, unless the study was begun anew with `run_mode=force_new`."""
 
 
 def is_complete(study: StudyRecord, config: PodiumConfig) -> bool:
@@ -136,7 +136,7 @@ def _fold_models(
 
 
 def _spec(step: StepRun, data: DataRecord, backbone: str, path: Path, work: Path) -> TrainingSpec:
-    """What every trial trains, but for its params."""
+    """What every trial trains, without its hyperparameters."""
     from podium.training.spec import TrainingSpec
 
     config = step.config
