@@ -1,1 +1,1 @@
-"""Running the pipeline on this machine: `kfp.local`, with a run directory, progress and real errors."""
+"""Running the graph, benchmarks and Katib files on this machine, with progress and a run directory."""

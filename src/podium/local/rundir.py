@@ -76,7 +76,6 @@ class RunDirectory:
         return {
             "PODIUM_RUN_DIR": str(self.path),
             "PODIUM_EVENTS": str(self.events),
-            "PODIUM_RUN_ID": self.run_id,
             "PODIUM_COMMAND": str(self._read()["command"]),
         }
 

@@ -65,9 +65,15 @@ class LocalRun:
             _environment(self._directory),
             ThreadPoolExecutor(_CHAINS_AT_ONCE) as pool,
         ):
-            for group in chains(list(self.run.config.backbones)):
-                for ended in [pool.submit(self._follow, chain) for chain in group]:
-                    ended.result()
+            try:
+                for group in chains(list(self.run.config.backbones)):
+                    for ended in [pool.submit(self._follow, chain) for chain in group]:
+                        ended.result()
+            except KeyboardInterrupt:
+                # A step may have started its process after the signal came.
+                self._failed.set()
+                end_descendants(_GRACE_SECONDS)
+                raise
 
     def _follow(self, chain: Sequence[Node]) -> None:
         """Do the steps of a chain in turn, until one of this or another chain fails."""

@@ -1,5 +1,5 @@
-"""One function per step of the graph: typed inputs in, a record out.
+"""The steps of the graph.
 
-A step computes its key, returns the stored result when there is one, and otherwise computes, stores and
-tracks it. `run_step` in `step.py` is the only place that decides.
+`steps.py` is the table of steps. `step.py` has the one function that decides whether a result is reused or computed,
+and each other module named after a step has its `compute`: typed records in, a record out.
 """
