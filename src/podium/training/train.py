@@ -155,7 +155,8 @@ class _Training:
             checkpoints=config.checkpoints_per_epoch,
             metric=spec.metric,
             patience=None if refit else config.early_stopping_patience,
-            deadline=None if config.timeout_seconds is None else self.started + config.timeout_seconds,
+            started=self.started,
+            timeout=config.timeout_seconds,
             fields={**spec.context, **({} if spec.fold is None else {"fold": spec.fold})},
             on_evaluation=self._evaluated,
         )

@@ -119,7 +119,7 @@ class PodiumTrainer(Trainer):  # type: ignore[misc]
 
 
 class Schedule(TrainerCallback):  # type: ignore[misc]
-    """When to evaluate, checkpoint and stop; tells progress as it goes.
+    """When to evaluate, checkpoint and stop; reports progress.
 
     Evaluations and checkpoints are spread evenly over each epoch of `epoch_steps` optimiser steps. What it decides
     depends only on the step and on the evaluations in the trainer's history, both of which a checkpoint holds.
@@ -133,21 +133,33 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         checkpoints: int,
         metric: str,
         patience: int | None,
-        deadline: float | None,
+        started: float,
+        timeout: float | None,
         fields: dict[str, Scalar],
         on_evaluation: Callable[[list[Evaluation], float, bool], None] | None = None,
     ) -> None:
-        """Args: evaluations and checkpoints per epoch (evaluations None: at the end; 0: never); deadline on
-        `time.monotonic()`; what is told of every evaluation: all of them so far, the share of the training done, and
-        whether the weights are those that were just evaluated, and not those of a checkpoint made since.
+        """See the class.
+
+        Args:
+            epoch_steps: optimiser steps per epoch.
+            evaluations: per epoch; None evaluates once at the end, 0 never.
+            checkpoints: per epoch.
+            metric: what progress shows and `patience` watches.
+            patience: after how many evaluations without improvement the training stops; None never stops it.
+            started: when the training began, on `time.monotonic()`.
+            timeout: seconds after which the training fails; None for no limit.
+            fields: added to every progress event.
+            on_evaluation: called after every evaluation with all of them so far, the share of the training done, and
+                whether the model still has the weights that were evaluated. It has not while a resumed training
+                repeats the evaluations from before its interruption.
         """
         self._epoch_steps = epoch_steps
         self._evaluations = evaluations
         self._checkpoints = checkpoints
         self._metric = metric
         self._patience = patience
-        self._deadline = deadline
-        self._started = time.monotonic()
+        self._started = started
+        self._timeout = timeout
         self._fields = fields
         self._on_evaluation = on_evaluation
         self.trainer: PodiumTrainer | None = None
@@ -165,15 +177,15 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
     ) -> TrainerControl:
         """Decide what follows this step."""
         step, last = state.global_step, state.global_step >= state.max_steps
-        if self._deadline is not None and not last and time.monotonic() > self._deadline:
+        if self._timeout is not None and not last and time.monotonic() - self._started > self._timeout:
             raise TimeLimitExceeded(
-                f"the training must end within {self._deadline - self._started:.0f} s, but was at step {step} of "
+                f"the training must end within {self._timeout:.0f} s, but was at step {step} of "
                 f"{state.max_steps}; raise training.timeout_seconds, or train less"
             )
         if self._evaluates(step, last):
             control.should_evaluate = True
         elif last or self._due(step, 1):
-            self._tell(state, score=None)
+            self._progress(state, score=None)
         # A finished training leaves nothing to resume.
         control.should_save = not last and self._due(step, self._checkpoints)
         return control
@@ -181,9 +193,9 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Tell the score, and stop a training that no longer improves."""
+        """Report the score, and stop a training that no longer improves."""
         history = evaluations_of(state)
-        self._tell(state, score=history[-1].metrics[self._metric])
+        self._progress(state, score=history[-1].metrics[self._metric])
         self._report(history, state, fresh=True)
         if self._patience is not None and stalled([entry.metrics[self._metric] for entry in history], self._patience):
             control.should_training_stop = True
@@ -202,7 +214,7 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
     def _due(self, step: int, per_epoch: int) -> bool:
         return step * per_epoch // self._epoch_steps > (step - 1) * per_epoch // self._epoch_steps
 
-    def _tell(self, state: TrainerState, score: float | None) -> None:
+    def _progress(self, state: TrainerState, score: float | None) -> None:
         recent = self.trainer.recent_losses if self.trainer else []
         loss = sum(recent) / len(recent) if recent else None
         recent.clear()

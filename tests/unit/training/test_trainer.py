@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from torch.nn import functional
@@ -81,7 +83,8 @@ def schedule(**changes: object) -> Schedule:
         "checkpoints": 2,
         "metric": "accuracy",
         "patience": None,
-        "deadline": None,
+        "started": 0.0,
+        "timeout": None,
         "fields": {},
     }
     return Schedule(**{**arguments, **changes})
@@ -105,10 +108,12 @@ def test_evaluations_and_checkpoints_are_spread_over_epochs() -> None:
     assert decisions(schedule(evaluations=100, checkpoints=100), 3) == ([1, 2, 3], [1, 2])
 
 
-def test_deadline() -> None:
+def test_a_training_past_its_time_limit_fails_and_names_the_limit() -> None:
     state = TrainerState(epoch=0.1, global_step=1, max_steps=2)
-    with pytest.raises(TimeLimitExceeded, match=r"step 1 of 2; raise training\.timeout_seconds"):
-        schedule(deadline=0.0).on_step_end(TrainingArguments(report_to="none"), state, TrainerControl())
+    message = r"must end within 90 s, but was at step 1 of 2; raise training\.timeout_seconds"
+    late = schedule(started=time.monotonic() - 100, timeout=90)
+    with pytest.raises(TimeLimitExceeded, match=message):
+        late.on_step_end(TrainingArguments(report_to="none"), state, TrainerControl())
 
 
 def test_evaluations_are_read_from_the_history() -> None:
