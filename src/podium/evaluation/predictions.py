@@ -139,7 +139,7 @@ class Predictions:
 
         columns: dict[str, Any] = {"id": pa.array(self.ids, pa.string())}
         for name in ("truth", "predicted"):
-            columns[name] = pa.array(self.named(name), columns["truth"].type if "truth" in columns else None)
+            columns[name] = pa.array(self.named(name))
         if self.probabilities is not None:
             columns["probabilities"] = pa.array(list(self.probabilities), pa.list_(pa.float64()))
         if self.documents is not None:

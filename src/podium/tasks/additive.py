@@ -31,6 +31,10 @@ class Additive:
     table: Floats
     statistic: Callable[[Floats], Floats]
 
+    def total(self) -> float:
+        """The metric of all rows as they are."""
+        return float(self.statistic(self.table[self.group].sum(axis=0)))
+
 
 def grouped(rows: NDArray[Any]) -> tuple[Integers, Floats]:
     """Group of each row of (rows, columns) such that equal rows share one, and (groups, columns) the row of each."""

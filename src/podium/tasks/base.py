@@ -198,7 +198,7 @@ class Task(ABC):
         """
         if len(kinds) > 1:
             return None
-        only = f"all {rows} rows have the label {kinds[0]!r}" if kinds else f"none of the {rows} rows has one"
+        only = f"the only one of its {rows} rows is {kinds[0]!r}" if kinds else f"its {rows} rows have none"
         return (
             f"a data set for {self.title} must have at least two labels, but {only}; check dataset.label_column "
             f"({column!r})"

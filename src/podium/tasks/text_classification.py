@@ -45,7 +45,8 @@ def tfidf_pipeline(classifier: Any) -> Any:
     return make_pipeline(words, classifier)
 
 
-def _regression() -> Any:
+def regression() -> Any:
+    """The logistic regression of the linear baselines."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=10.0, solver="newton-cg")
@@ -204,7 +205,7 @@ class TextClassification(Task):
         counts = np.bincount(classes, minlength=len(labels))
         if kind == "majority" or np.count_nonzero(counts) < 2:
             return self.decode(np.tile(counts / counts.sum(), (len(contents), 1)), labels)
-        model = tfidf_pipeline(_regression()).fit(list(rows.contents), classes)
+        model = tfidf_pipeline(regression()).fit(list(rows.contents), classes)
         found = np.zeros((len(contents), len(labels)))
         found[:, model.classes_] = model.predict_proba(list(contents))
         return self.decode(found, labels)

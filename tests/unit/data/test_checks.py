@@ -56,7 +56,7 @@ def test_nothing_but_bad_rows(tmp_path: Path, prepared: Prepare) -> None:
 def test_one_class_only(tmp_path: Path, prepared: Prepare) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", labelled(only=20))
     message = refused(prepared, path)
-    assert "at least two labels, but all 20 rows have the label 'only'" in message and "label_column" in message
+    assert "at least two labels, but the only one of its 20 rows is 'only'" in message and "label_column" in message
 
 
 def test_no_entities(tmp_path: Path, prepared: Prepare) -> None:
