@@ -15,6 +15,7 @@ TASKS: Registry[Task] = Registry(
     {
         "text-classification": "podium.tasks.text_classification:TASK",
         "ner": "podium.tasks.ner:TASK",
+        "multi-label": "podium.tasks.multi_label:TASK",
     },
 )
 """The tasks by name. Another package adds its own by an entry point of the group `podium.tasks`."""

@@ -30,7 +30,7 @@ def test_groups_and_options_are_frozen() -> None:
         "dataset": ("bbc-news", "conll2003", "custom", "movie-reviews"),
         "hpo": ("classification", "ner"),
         "model": ("bert-tiny", "minilm"),
-        "preset": ("conll", "full", "quickstart", "smoke", "smoke-ner"),
+        "preset": ("conll", "full", "multi-label", "quickstart", "smoke", "smoke-ner"),
         "selection": ("standard",),
         "tracking": ("mlflow", "off"),
         "training": ("short", "standard"),
@@ -39,14 +39,20 @@ def test_groups_and_options_are_frozen() -> None:
 
 @pytest.mark.parametrize("preset", group_options()["preset"])
 def test_every_preset_composes(preset: str, composed: Compose) -> None:
-    config = composed(f"preset={preset}").config
+    own_data = [] if preset != "multi-label" else ["dataset.path=rows.jsonl"]
+    config = composed(f"preset={preset}", *own_data).config
     assert config.backbones
     assert config.hpo.metric == TASKS.get(config.dataset.task).objectives[0]
 
 
 @pytest.mark.parametrize(
     "choice",
-    [f"{group}={option}" for group, options in group_options().items() for option in options if option != "custom"],
+    [
+        f"{group}={option}"
+        for group, options in group_options().items()
+        for option in options
+        if option not in ("custom", "multi-label")
+    ],
 )
 def test_every_option_composes(choice: str, composed: Compose) -> None:
     composed(choice)
@@ -262,7 +268,7 @@ def test_the_file_named_as_origin_holds_the_value(overrides: tuple[str, ...], co
         (["training.learning_rate=true"], ["training.learning_rate must be a number"]),
         (["training.learning_rate=-1"], ["training.learning_rate must be greater than 0, but got -1"]),
         (["dataset.deduplicate=3"], ["dataset.deduplicate must be true or false, but got 3"]),
-        (["dataset.task=nre"], ["dataset.task must be 'text-classification' or 'ner', but got 'nre'"]),
+        (["dataset.task=nre"], ["dataset.task must be 'text-classification', 'ner' or 'multi-label', but got 'nre'"]),
         (["hpo.goal=inf"], ["hpo.goal must be a finite number"]),
         (["backbones.mine=x"], ["backbones.mine must be a mapping", "set backbones.mine.path"]),
         (
