@@ -27,7 +27,7 @@ from podium.records import DataRecord, ModelRecord, RunRecord
 from podium.stages import variants as stage
 from podium.stages.step import StepRun, open_store
 from podium.store.store import ArtifactStore
-from podium.tracking.off import OffTracker
+from podium.tracking import Tracker
 
 pytestmark = pytest.mark.integration
 
@@ -241,7 +241,7 @@ def step_of(store: Path, *variants: VariantName) -> StepRun:
         }
     )
     run = RunRecord(run_id="r", config=config)
-    return StepRun(run, open_store(config), OffTracker(), "", Key.of("benchmark"), {}, None)
+    return StepRun(run, open_store(config), Tracker(), "", Key.of("benchmark"), {}, None)
 
 
 def test_a_variant_is_built_once_and_a_damaged_one_again(

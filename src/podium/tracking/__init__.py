@@ -1,11 +1,10 @@
-"""MLflow: runs, tags, registry and lineage. The only room that imports mlflow, and it does so at first use."""
+"""MLflow: runs, tags, registry and lineage. The only package that imports mlflow, and it does so at first use."""
 
 from __future__ import annotations
 
 from podium.config.schema import TrackingConfig
 from podium.errors import ConfigError
 from podium.tracking.base import RegistryState, Tracker
-from podium.tracking.off import OffTracker
 from podium.tracking.sqlite_registry import read_state
 from podium.tracking.text import redact
 
@@ -13,13 +12,13 @@ __all__ = ["RegistryState", "Tracker", "redact", "registry_state", "tracker_for"
 
 
 def tracker_for(config: TrackingConfig) -> Tracker:
-    """The tracker that the config names. Connects at its first call, not here.
+    """The tracker that the config names; its first call connects.
 
     Raises:
         ConfigError: `tracking.uri` is missing, or is a plain path.
     """
     if config.mode == "off":
-        return OffTracker()
+        return Tracker()
     uri = config.uri or ""
     if "://" not in uri or uri.startswith("file:"):
         raise ConfigError(

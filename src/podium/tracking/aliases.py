@@ -1,15 +1,15 @@
 """Moving the alias `champion`, and the history of its moves.
 
-MLflow sets one alias per request and offers no transaction over several. So one request, the one that sets `champion`,
-is the move; all others only describe it and can be made up for:
+MLflow sets one alias per request and offers no transaction over several. So the one request that sets `champion` is the
+move; all others only describe it and can be repaired:
 
-1. the move is written down as a tag of the registered model: who, why, from which version to which, state `begun`;
+1. the move is recorded in a tag of the registered model: who, why, from which version to which, state `begun`;
 2. `champion` is set, which a reader sees entirely or not at all;
 3. `previous` is set, and a new champion is no longer `challenger`;
 4. the tag becomes `done`.
 
-Whoever dies on the way leaves the old or the new champion in force. The next move, or the next look at the history,
-tells from the alias which of the two it is, and completes the move or marks it `abandoned`.
+A process that dies on the way leaves the old or the new champion in force. The next move, or the next look at the
+history, sees from the alias which of the two it is, and completes the move or marks it `abandoned`.
 """
 
 from __future__ import annotations
@@ -24,23 +24,15 @@ from podium.tracking.base import CHALLENGER, CHAMPION, MOVE, PREVIOUS, TAG_MODEL
 from podium.tracking.connection import Connection, or_none
 
 _ALIVE = timedelta(minutes=10)
-"""A move that began no longer ago may still be under way: only another move abandons it."""
+"""A move that began more recently may still be under way: only another move abandons it."""
 
 
 class Aliases(Connection):
     """Aliases of registered models."""
 
     def move_champion(
-        self,
-        model_name: str,
-        version: str,
-        *,
-        how: How,
-        by: str,
-        reason: str,
-        decision: str = "",
+        self, model_name: str, version: str, *, how: How, by: str, reason: str, decision: str = ""
     ) -> Move:
-        """Give the alias `champion` to a version, and write down who did it and why."""
         self._settle(model_name, timedelta(0))
         aliases = self._aliases(model_name)
         before = aliases.get(CHAMPION, "")
@@ -62,15 +54,13 @@ class Aliases(Connection):
         return self._complete(model_name, tag, move)
 
     def set_challenger(self, model_name: str, version: str) -> None:
-        """Give a version the alias `challenger`."""
         self._set_alias(model_name, CHALLENGER, version)
 
     def moves(self, model_name: str) -> list[Move]:
-        """Every move of the alias `champion` that took place, oldest first."""
         return [move for _, move in self._settle(model_name, _ALIVE) if move.state == "done"]
 
     def _settle(self, name: str, alive: timedelta) -> list[tuple[str, Move]]:
-        """Complete or abandon every move that was left unfinished longer than `alive` ago; returns all moves."""
+        """Complete or abandon every move that began longer than `alive` ago and did not end; returns all moves."""
         found = self._recorded_moves(name)
         champion = self._aliases(name).get(CHAMPION, "") if found else ""
         settled: list[tuple[str, Move]] = []
@@ -101,7 +91,7 @@ class Aliases(Connection):
         return ended
 
     def _write_move(self, name: str, tag: str, move: Move) -> None:
-        doing = f"writing down a move of the champion of {name}"
+        doing = f"recording a move of the champion of {name}"
         self._call(doing, lambda client: client.set_registered_model_tag(name, tag, move.model_dump_json()))
 
     def _recorded_moves(self, name: str) -> list[tuple[str, Move]]:

@@ -1,12 +1,13 @@
-"""The contract of a tracker, and what it hands back when asked for lineage."""
+"""The contract of a tracker, the tags it sets, and what it returns when asked for lineage."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn
 
+from podium.errors import TrackingError
 from podium.records import DataRecord, Incumbent, ModelRecord, Move, TrialRecord
 from podium.records.moves import How
 
@@ -47,9 +48,8 @@ class TrackedInput:
     """A data set that a run read.
 
     Attributes:
-        digest: the first 36 digits of the data key: MLflow keeps no more.
-        profile: what `log_input` wrote: rows, labels, and the digests of the source files, or the name of the
-            run's file that lists them.
+        digest: the first 36 digits of the data key, which is all that MLflow keeps.
+        profile: rows, labels, and the digests of the source files or the name of the run's file that lists them.
     """
 
     name: str
@@ -60,7 +60,7 @@ class TrackedInput:
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A run as the tracker keeps it. `tags` holds every tag, `metrics` the last value of each."""
+    """A recorded run, with all its tags and the last value of each metric."""
 
     run_id: str
     name: str
@@ -74,7 +74,7 @@ class TrackedRun:
 
 @dataclass(frozen=True)
 class TrackedModel:
-    """A registered model version; `run_id` is the run it came from."""
+    """A registered model version and the run it came from."""
 
     name: str
     version: str
@@ -91,20 +91,23 @@ class RegistryState:
     moves: tuple[Move, ...] = ()
 
 
-class Tracker(Protocol):
-    """Records the runs of a pipeline, its models and its lineage.
+class Tracker:
+    """Records the runs of a pipeline, its models and its lineage; this base class records nothing.
 
-    Threads: every method may be called from any thread; there is no active run. A tracker is not carried over a
+    It is the tracker of `tracking.mode=off`: ids are empty, there is no incumbent, nothing is registered, and asking
+    for lineage or moving an alias raises `TrackingError`.
+
+    Threads: every method may be called from any thread; there is no active run. A tracker must not be carried over a
     fork: make one in each process. Making one is cheap and touches nothing; the first call connects.
 
-    Ownership: a run belongs to whoever opened it and stays open until `close`. A run that something else made
-    (the MLflow plugin of Kubeflow Pipelines) can be attached to, and is left for its maker to close.
+    Ownership: a run belongs to whoever opened it and stays open until `close`. A run that something else made (the
+    MLflow plugin of Kubeflow Pipelines) can be attached to, and its maker closes it.
 
-    Retries: a call that fails for a passing reason is repeated for a bounded time. Every method may be called
-    again with the same arguments after a failure: nothing is recorded twice.
+    Retries: a call that fails for a passing reason is repeated for a bounded time. Every method may be called again
+    with the same arguments after a failure: nothing is recorded twice.
 
-    Secrets: credentials inside a URI are taken out of every tag, parameter and message. Files are logged as they
-    are; use `redact` on text that may hold a URI.
+    Secrets: credentials inside a URI are taken out of every tag, parameter and message. Files are logged unchanged;
+    use `redact` on text that may hold a URI.
 
     Raises (every method): `TrackingError` naming the URI, what was being done, and what to do.
     """
@@ -112,7 +115,7 @@ class Tracker(Protocol):
     @property
     def uri(self) -> str:
         """Where runs are recorded, without credentials; `off` when they are not."""
-        ...
+        return "off"
 
     def open_run(self, name: str, tags: Mapping[str, str], run_id: str | None = None) -> str:
         """Open the parent run of one pipeline run, and return its id.
@@ -120,54 +123,47 @@ class Tracker(Protocol):
         With `run_id`, attach instead: `run_id` may be the pipeline's run or any run nested in it (Kubeflow's plugin
         names the task's own run in `MLFLOW_RUN_ID`); the outermost run is used and given the tags.
         """
-        ...
+        return ""
 
     def open_step(self, parent: str, name: str, tags: Mapping[str, str], run_id: str | None = None) -> str:
         """Open a run nested in `parent`, in the parent's experiment; with `run_id`, attach to that one instead."""
-        ...
+        return ""
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Record parameters; nested mappings become dotted names, long values are cut and kept whole as a file.
+        """Record parameters; nested mappings become dotted names, long values are cut and stored whole as a file.
 
         A parameter is written once: another value under the same name raises.
         """
-        ...
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
         """Record figures at `step`."""
-        ...
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags, replacing those of the same name; long values are cut and kept whole as a file."""
-        ...
+        """Set tags, replacing those of the same name; long values are cut and stored whole as a file."""
 
     def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
         """Attach a file, or all files of a directory, below `folder` of the run's artifacts."""
-        ...
 
     def log_input(self, run_id: str, data: DataRecord, source: str) -> None:
         """Record that the run read `data`, which came from `source`: name, digest, rows, labels, file digests."""
-        ...
 
     def log_trial(self, step_run_id: str, trial: TrialRecord) -> None:
         """Record a trial as a run nested in the study's step, and each of its folds nested in that.
 
-        A trial is recorded once, where it ran: logged again under the same step it is brought up to date; one that
-        an earlier step of the same study finished is left there, and this step is tagged `podium.continues`; one
-        that an earlier step left unfinished is taken over.
+        A trial is recorded once, where it ran. Logged again under the same step, it is brought up to date. One that an
+        earlier step of the same study finished stays there, and this step is tagged `podium.continues`. One that an
+        earlier step did not finish moves to this step.
         """
-        ...
 
     def log_model(self, run_id: str, model: ModelRecord, uri: str) -> str:
         """Record a refitted model as a logged model of its run, and return the id of that.
 
         Metadata only: the weights stay in the store at `uri`. Its scores become metrics of the run and the model.
         """
-        ...
+        return ""
 
     def close(self, run_id: str, status: RunStatus) -> None:
         """End a run. One that was attached to stays open."""
-        ...
 
     def incumbent(self, model_name: str) -> Incumbent | None:
         """The version that holds the alias `champion`, or None when there is none.
@@ -175,7 +171,7 @@ class Tracker(Protocol):
         Raises:
             TrackingError: the champion was not registered by Podium, so nothing can be compared with it.
         """
-        ...
+        return None
 
     def register(
         self,
@@ -193,71 +189,69 @@ class Tracker(Protocol):
         `model/` holds the very files of `path`. A version that already holds this variant of the model is used again.
 
         Args:
-            run_id: the run the version belongs to: the refit's.
+            run_id: the refit's run, which the version belongs to. One that is not recorded here (the store outlived
+                the database) leaves the version without a run.
             path: the files of
             variant: a deployable variant of `model`.
             tags: further tags of the version.
         """
-        ...
+        return ""
 
     def download_model(self, model_name: str, version: str, folder: Path) -> Path:
         """Download the files of a registered model below `folder`; returns their directory."""
-        ...
+        _off()
 
     def set_challenger(self, model_name: str, version: str) -> None:
         """Give a version the alias `challenger`."""
-        ...
+        _off()
 
     def move_champion(
-        self,
-        model_name: str,
-        version: str,
-        *,
-        how: How,
-        by: str,
-        reason: str,
-        decision: str = "",
+        self, model_name: str, version: str, *, how: How, by: str, reason: str, decision: str = ""
     ) -> Move:
-        """Give a version the alias `champion`, and keep who did it and why.
+        """Give a version the alias `champion`, and record who did it and why.
 
-        A reader finds the old champion or the new one at every moment, also when the caller is killed on the way; what
-        is then missing is made up for by the next move or the next look at `moves`. The old champion is then
-        `previous`. A champion is no longer `challenger`. Moving it to the version that has it changes nothing.
-        Two callers at once: the later one wins, and both moves are kept.
+        A reader finds the old champion or the new one at every moment, also when the caller is killed on the way; the
+        next move, or the next look at `moves`, completes what is then missing. The old champion becomes `previous`. A
+        champion is no longer `challenger`. Moving it to the version that has it changes nothing. Of two callers at
+        once the later one wins, and both moves are recorded.
 
         Args:
             by: `user@host`, or a run.
             decision: key of the decision that asks for it.
         """
-        ...
+        _off()
 
     def moves(self, model_name: str) -> list[Move]:
-        """Every move of the alias `champion`, oldest first."""
-        ...
+        """Every move of the alias `champion` that took place, oldest first."""
+        return []
 
     def run(self, run_id: str) -> TrackedRun | None:
         """One run, or None when there is none of that id."""
-        ...
+        _off()
 
     def runs(self, tags: Mapping[str, str]) -> list[TrackedRun]:
         """Runs of all experiments that carry every one of these tags, latest first.
 
         A value ending in `*` matches by prefix.
         """
-        ...
+        _off()
 
     def steps(self) -> list[TrackedRun]:
         """Every run that computed a keyed result, latest first; trials and folds are left out."""
-        ...
+        _off()
 
     def registered(self, model_name: str, selector: str = CHAMPION) -> TrackedModel | None:
         """A version of a registered model, by alias or number; None when there is none."""
-        ...
+        _off()
 
     def versions(self, model_key: str) -> list[TrackedModel]:
         """Every registered version made from the refit with this key."""
-        ...
+        _off()
 
     def read_text(self, run_id: str, file: str) -> str | None:
         """A text file of a run's artifacts, or None when it is not there."""
-        ...
+        _off()
+
+
+def _off() -> NoReturn:
+    raise TrackingError("tracking.mode=off keeps no lineage, but it was asked for; run with tracking.mode=mlflow")

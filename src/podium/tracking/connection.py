@@ -1,4 +1,4 @@
-"""One connection to MLflow: made at first use, silent, and patient for a bounded time."""
+"""One connection to MLflow: made at first use, silent, and with retries for a bounded time."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from podium.errors import PodiumError, TrackingError
+from podium.tracking.base import Tracker
 from podium.tracking.text import redact
 
 R = TypeVar("R")
@@ -31,14 +32,17 @@ _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _importing = threading.Lock()
 
 
-class Connection:
+class Connection(Tracker):
     """The client of one MLflow server or database, and the retries around every call to it.
+
+    MLflow's own retries are switched off: they repeat a request that creates something although its answer may only
+    have been lost, are bounded by their number and not by time, and do not cover a locked sqlite file.
 
     Args:
         uri: sqlite:///PATH, http(s)://HOST, or another database URI. It may hold credentials.
         experiment: name of the experiment that new parent runs go to; made at first use.
-        patience: seconds for which a call that fails for a passing reason is repeated. Once one has waited in vain, the
-            next ones are tried only once, until one succeeds: a step that fails for want of a server ends soon.
+        patience: seconds for which a call that fails for a passing reason is repeated. After a call that gave up, the
+            next ones are tried only once until one succeeds, so that a step ends soon when there is no server.
     """
 
     def __init__(self, uri: str, experiment: str, patience: float = PATIENCE_SECONDS) -> None:
@@ -48,11 +52,10 @@ class Connection:
         self._unreachable = False
         self._client: Any = None
         self._connecting = threading.Lock()
-        self._experiment_ids: dict[str, str] = {}
+        self._own_experiment = ""
 
     @property
     def uri(self) -> str:
-        """Where runs are recorded, without credentials."""
         return redact(self._uri)
 
     def _call(self, doing: str, action: Callable[[Any], R], done: Callable[[Any], R | None] | None = None) -> R:
@@ -60,8 +63,8 @@ class Connection:
 
         Args:
             doing: what is being done, for the error message.
-            done: what an earlier attempt left behind although its answer was lost, or None; asked before repeating an
-                action that would record something twice.
+            done: finds what an earlier attempt created although its answer was lost, or None; called before an action
+                is repeated that must not create something twice.
 
         Raises:
             TrackingError: MLflow refused, or did not answer in time.
@@ -106,30 +109,26 @@ class Connection:
         return Path(self._uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
 
     def _experiment_id(self, client: Any) -> str:
-        """Id of the configured experiment, made if need be; artifacts of a sqlite file are kept beside it."""
-        if self._experiment not in self._experiment_ids:
+        """Id of the configured experiment, made if need be; artifacts of a sqlite file lie beside it."""
+        if not self._own_experiment:
             found = client.get_experiment_by_name(self._experiment)
             if found is None:
                 local = self._uri.startswith(_SQLITE)
                 location = (self._database.parent / "mlflow-artifacts").as_uri() if local else None
-                try:
-                    return self._remember(client.create_experiment(self._experiment, location))
-                except load_mlflow().MlflowException as error:
-                    if error_code(error) != "RESOURCE_ALREADY_EXISTS":
-                        raise
-                    found = client.get_experiment_by_name(self._experiment)
+                or_none(lambda: client.create_experiment(self._experiment, location), "RESOURCE_ALREADY_EXISTS")
+                found = client.get_experiment_by_name(self._experiment)
             if found.lifecycle_stage != "active":
                 raise TrackingError(
                     f"experiment {self._experiment!r} at {self.uri} must be active, but it is deleted; restore it "
                     f"(mlflow experiments restore --experiment-id {found.experiment_id}) or name another one: "
                     "tracking.experiment=NAME"
                 )
-            self._remember(found.experiment_id)
-        return self._experiment_ids[self._experiment]
+            self._own_experiment = str(found.experiment_id)
+        return self._own_experiment
 
-    def _remember(self, experiment_id: str) -> str:
-        self._experiment_ids[self._experiment] = experiment_id
-        return experiment_id
+    def _run(self, run_id: str) -> Any:
+        """The run as MLflow has it, or None when it is not recorded here."""
+        return self._call(f"looking up run {run_id}", lambda client: or_none(lambda: client.get_run(run_id)))
 
     def _is_passing(self, error: Exception) -> bool:
         """Whether the same call may succeed later: no answer, 408, 429, 5xx, or a locked or absent database."""
@@ -164,7 +163,7 @@ class Connection:
 
 
 def load_mlflow() -> Any:
-    """The mlflow module, imported so that it prints nothing, calls no one, and leaves retries to `Connection`."""
+    """The mlflow module, imported so that it prints nothing, sends no telemetry, and leaves retries to `Connection`."""
     with _importing:
         return _import_mlflow()
 
@@ -174,12 +173,12 @@ def error_code(error: Exception) -> str:
     return str(getattr(error, "error_code", ""))
 
 
-def or_none(get: Callable[[], R]) -> R | None:
-    """What `get` asks MLflow for, or None when there is no such thing."""
+def or_none(ask: Callable[[], R], code: str = "RESOURCE_DOES_NOT_EXIST") -> R | None:
+    """The answer to a request, or None where it fails for the reason `code`."""
     try:
-        return get()
+        return ask()
     except load_mlflow().MlflowException as error:
-        if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
+        if error_code(error) != code:
             raise
         return None
 
@@ -191,7 +190,7 @@ def _cause(error: Exception) -> str:
 
 @contextmanager
 def _one_at_a_time(database: Path) -> Iterator[None]:
-    """Hold a lock beside `database`: MLflow's creation of its tables breaks when two processes start it at once."""
+    """Hold a lock beside `database`, since MLflow fails when two processes create its tables at once."""
     database.parent.mkdir(parents=True, exist_ok=True)
     with database.with_name(f"{database.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -218,7 +217,7 @@ def _import_mlflow() -> Any:
 
 
 def _leave_retries_to_us() -> None:
-    """MLflow repeats the first connection to a database ten times, for 100 s in all, and offers no setting for it."""
+    """Try the first connection to a database once; MLflow would try ten times in 100 s and has no setting for it."""
     import mlflow.store.db.utils
 
     mlflow.store.db.utils.MAX_RETRY_COUNT = 1
@@ -226,7 +225,7 @@ def _leave_retries_to_us() -> None:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Keep the garbage collector off imported modules: it halves what importing mlflow and leaving it behind cost."""
+    """Keep the garbage collector off imported modules, which halves the time to import mlflow and to exit after it."""
     enabled = gc.isenabled()
     gc.disable()
     try:

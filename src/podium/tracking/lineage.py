@@ -30,6 +30,8 @@ from podium.tracking.base import (
 
 _SHOWN_FILES = 20
 _HEX = re.compile(r"[0-9a-f]{4,64}")
+_ORDER = {"data": 0, "study": 1, "refit": 2}
+"""The order of results made from the same one; others follow."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,6 @@ class Node:
         depth: steps from where the walk began.
         kind: model, decision, refit, trial, study, data, or another kind of result.
         key: key of the result; empty for a model version.
-        details: lines for people.
         files: digest of every source file, by name, for data.
         missing: what is not recorded, or None.
     """
@@ -67,17 +68,20 @@ def lineage(tracker: Tracker, what: str) -> list[Node]:
         TrackingError: the tracker cannot be asked.
     """
     version = _version(tracker, what)
+    run = tracker.run(what) if version is None and re.fullmatch(r"[0-9a-f]{32}", what) else None
+    walk = _Walk(tracker)
     if version is not None:
-        return _Back(tracker).from_model(version)
-    run = tracker.run(what) if re.fullmatch(r"[0-9a-f]{32}", what) else None
-    if run is not None and TAG_KEY in run.tags:
-        return _Back(tracker).from_run(run)
-    if _HEX.fullmatch(what):
-        return _by_digest(tracker, what)
-    raise InputError(
-        f"{what!r} must be a registered model, a run that computed a result, a key, or the digest of a data file, but "
-        f"{tracker.uri} has none of that name; keys and run ids are listed in the report of a run"
-    )
+        walk.from_model(version)
+    elif run is not None and TAG_KEY in run.tags:
+        walk.back(run, run.tags[TAG_KEY], 0)
+    elif _HEX.fullmatch(what):
+        walk.from_digest(what)
+    else:
+        raise InputError(
+            f"{what!r} must be a registered model, a run that computed a result, a key, or the digest of a data file, "
+            f"but {tracker.uri} has none of that name; keys and run ids are listed in the report of a run"
+        )
+    return walk.nodes
 
 
 def render(nodes: Iterable[Node]) -> str:
@@ -98,149 +102,134 @@ def render(nodes: Iterable[Node]) -> str:
     return "\n".join(lines)
 
 
-class _Back:
-    """A walk from a result to what it was made from."""
+class _Walk:
+    """A walk along the keys that runs carry, which collects a node for each result on the way."""
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
         self.nodes: list[Node] = []
-        self.seen: set[str] = set()
+        self._seen: set[str] = set()
 
-    def from_model(self, version: TrackedModel) -> list[Node]:
-        """The version, the decision that registered it, and its refit with all that is behind it."""
+    def from_model(self, version: TrackedModel) -> None:
+        """The version, the decision that registered it, and its refit with everything behind it."""
         self.nodes.append(_model_node(version, 0))
-        decision = version.tags.get(TAG_DECISION)
-        if decision:
-            self._leaf(decision, "decision", 1)
+        if decision := version.tags.get(TAG_DECISION):
+            run = self._computed(decision)
+            self.nodes.append(
+                _run_node(run, "decision", decision, 1) if run else self._unknown("decision", decision, 1)
+            )
         key = version.tags.get(TAG_MODEL_KEY)
         run = self.tracker.run(version.run_id) if version.run_id else None
-        if run is not None and run.tags.get(TAG_KEY) in (key, None) and key:
-            self._run(run, key, 1)
-        elif key:
-            self._result("refit", key, 1, ())
+        if not key:
+            self._missing("refit", "", 1, f"version {version.version} carries no tag {TAG_MODEL_KEY}")
+        elif run is not None and run.tags.get(TAG_KEY) in (key, None):
+            self.back(run, key, 1)
         else:
-            self._absent("refit", "", 1, f"version {version.version} carries no tag {TAG_MODEL_KEY}")
-        return self.nodes
+            self._back_from_key("refit", key, 1, ())
 
-    def from_run(self, run: TrackedRun) -> list[Node]:
-        """The result that `run` computed and all that is behind it."""
-        self._run(run, run.tags[TAG_KEY], 0)
-        return self.nodes
-
-    def _result(self, name: str, key: str, depth: int, inputs: Iterable[TrackedInput]) -> None:
-        if key in self.seen:
-            self.nodes.append(Node(depth, name, key, f"{name} {key[:12]} (above)"))
-            return
-        run = _computed(self.tracker, key)
-        if run is not None:
-            self._run(run, key, depth)
-            return
-        self.seen.add(key)
-        known = next((item for item in inputs if key.startswith(item.digest)), None)
-        if known is None:
-            self._absent(name, key, depth, f"no run at {self.tracker.uri} has {TAG_KEY} = {key}")
-            return
-        files, missing = _files(self.tracker, None, known)
-        self.nodes.append(Node(depth, name, key, f"data {known.name} {key[:12]}", "", _about(known), files, missing))
-
-    def _run(self, run: TrackedRun, key: str, depth: int) -> None:
-        self.seen.add(key)
-        kind = run.tags.get(TAG_KIND, "result")
-        parents = _parents(run)
+    def back(self, run: TrackedRun, key: str, depth: int) -> None:
+        """The result that `run` computed and everything behind it."""
+        self._seen.add(key)
+        kind, parents = run.tags.get(TAG_KIND, "result"), _parents(run)
         if kind == "data":
-            self._data(run, key, depth)
+            self._data(key, depth, next((item for item in run.inputs if key.startswith(item.digest)), None), run)
         else:
             self.nodes.append(_run_node(run, kind, key, depth))
             if not parents:
-                self._absent("parent", "", depth + 1, f"run {run.run_id} names nothing that it was made from")
+                self._missing("parent", "", depth + 1, f"run {run.run_id} names nothing that it was made from")
         if kind == "refit" and "study" in parents:
             depth += 1
             self._trial(run, parents["study"], depth)
         for name in sorted(parents, key=lambda name: (name == "data", name)):
-            self._result(name, parents[name], depth + 1, run.inputs)
+            self._back_from_key(name, parents[name], depth + 1, run.inputs)
+
+    def _back_from_key(self, name: str, key: str, depth: int, inputs: Iterable[TrackedInput]) -> None:
+        if key in self._seen:
+            self.nodes.append(Node(depth, name, key, f"{name} {key[:12]} (above)"))
+        elif run := self._computed(key):
+            self.back(run, key, depth)
+        else:
+            self._seen.add(key)
+            known = next((item for item in inputs if key.startswith(item.digest)), None)
+            if known:
+                self._data(key, depth, known, None)
+            else:
+                self.nodes.append(self._unknown(name, key, depth))
+
+    def forward(self, name: str, key: str, depth: int, steps: list[TrackedRun]) -> None:
+        """The result with this key, every one of `steps` made from it, and the versions registered of refits."""
+        if key in self._seen:
+            return
+        made = [run for run in steps if run.tags[TAG_KEY] == key]
+        if made and made[0].tags.get(TAG_KIND) == "data":
+            self.back(_best(made), key, depth)
+        else:
+            self._seen.add(key)
+            self.nodes.append(_run_node(_best(made), name, key, depth) if made else self._unknown(name, key, depth))
+        if name == "refit":
+            self.nodes += [_model_node(version, depth + 1) for version in self.tracker.versions(key)]
+        children = [(run.tags.get(TAG_KIND, "result"), run) for run in steps if key in _parents(run).values()]
+        for kind, run in sorted(children, key=lambda child: _ORDER.get(child[0], len(_ORDER))):
+            self.forward(kind, run.tags[TAG_KEY], depth + 1, steps)
+
+    def from_digest(self, digits: str) -> None:
+        """Forward from the data with this key or with a file of this digest, or back from another result."""
+        steps = self.tracker.steps()
+        kinds = {run.tags[TAG_KEY]: run.tags.get(TAG_KIND) for run in reversed(steps)}
+        read = {key for run in steps for name, key in _parents(run).items() if name == "data"}
+        keys = {key for key in (*kinds, *read) if key.startswith(digits)}
+        if len(keys) > 1:
+            listed = ", ".join(sorted(keys))
+            raise InputError(f"{digits!r} must name one result, but these keys begin with it: {listed}")
+        if not keys:
+            computed = {run.tags[TAG_KEY]: run for run in reversed(steps) if run.tags.get(TAG_KIND) == "data"}
+            keys = {key for key, run in computed.items() if _has_file(self.tracker, run, digits)}
+        if not keys:
+            raise InputError(f"no key and no data file recorded at {self.tracker.uri} begins with {digits!r}")
+        for key in sorted(keys):
+            if kinds.get(key, "data") == "data":
+                self._seen.clear()
+                self.forward("data", key, 0, steps)
+            else:
+                self.back(_best([run for run in steps if run.tags[TAG_KEY] == key]), key, 0)
 
     def _trial(self, refit: TrackedRun, study: str, depth: int) -> None:
         number = refit.tags.get(TAG_TRIAL)
         if number is None:
-            self._absent("trial", "", depth, f"run {refit.run_id} carries no tag {TAG_TRIAL}")
+            self._missing("trial", "", depth, f"run {refit.run_id} carries no tag {TAG_TRIAL}")
             return
         found = self.tracker.runs({TAG_KIND: "trial", f"{TAG_PARENT}study": study, TAG_TRIAL: number})
+        title = f"trial {number} of study {study[:12]}"
         if not found:
-            self._absent("trial", "", depth, f"no run at {self.tracker.uri} is trial {number} of study {study[:12]}")
+            self._missing("trial", "", depth, f"no run at {self.tracker.uri} is {title}")
             return
         trial = _best(found)
         params = " ".join(f"{name}={value}" for name, value in sorted(trial.params.items()))
         scores = (f"score {trial.metrics['score']:.4f}",) if "score" in trial.metrics else ()
-        title = f"trial {number} of study {study[:12]}"
         self.nodes.append(Node(depth, "trial", "", title, trial.run_id, (*scores, params)))
 
-    def _data(self, run: TrackedRun, key: str, depth: int) -> None:
-        given = next((item for item in run.inputs if key.startswith(item.digest)), None)
+    def _data(self, key: str, depth: int, given: TrackedInput | None, run: TrackedRun | None) -> None:
+        """Data as it was recorded by `run`, which prepared it, or as the input of another run."""
+        run_id = run.run_id if run else ""
         if given is None:
-            missing = f"run {run.run_id} has no recorded input, so the digests of its files are unknown"
-            self.nodes.append(Node(depth, "data", key, f"data {key[:12]}", run.run_id, missing=missing))
+            lost = f"run {run_id} has no recorded input, so the digests of its files are unknown"
+            self.nodes.append(Node(depth, "data", key, f"data {key[:12]}", run_id, missing=lost))
             return
-        files, lost = _files(self.tracker, run, given)
-        title = f"data {given.name} {key[:12]}"
-        self.nodes.append(Node(depth, "data", key, title, run.run_id, _about(given), files, lost))
+        files, missing = _files(self.tracker, run, given)
+        rows = " ".join(f"{name}={count}" for name, count in dict(given.profile.get("rows", {})).items())
+        about = (f"source {given.source}", f"rows {rows}")
+        self.nodes.append(Node(depth, "data", key, f"data {given.name} {key[:12]}", run_id, about, files, missing))
 
-    def _leaf(self, key: str, kind: str, depth: int) -> None:
-        run = _computed(self.tracker, key)
-        if run is None:
-            self._absent(kind, key, depth, f"no run at {self.tracker.uri} has {TAG_KEY} = {key}")
-        else:
-            self.nodes.append(_run_node(run, kind, key, depth))
+    def _computed(self, key: str) -> TrackedRun | None:
+        found = self.tracker.runs({TAG_KEY: key})
+        return _best(found) if found else None
 
-    def _absent(self, kind: str, key: str, depth: int, missing: str) -> None:
+    def _unknown(self, kind: str, key: str, depth: int) -> Node:
+        missing = f"no run at {self.tracker.uri} has {TAG_KEY} = {key}"
+        return Node(depth, kind, key, f"{kind} {key[:12]}", missing=missing)
+
+    def _missing(self, kind: str, key: str, depth: int, missing: str) -> None:
         self.nodes.append(Node(depth, kind, key, f"{kind} {key[:12]}".rstrip(), missing=missing))
-
-
-def _forward(tracker: Tracker, key: str, steps: list[TrackedRun]) -> list[Node]:
-    """The data with this key, every result made from it, and the versions registered of those."""
-    nodes: list[Node] = []
-    seen: set[str] = set()
-    order = {"data": 0, "study": 1, "refit": 2}
-
-    def visit(key: str, name: str, depth: int) -> None:
-        if key in seen:
-            return
-        seen.add(key)
-        made = [run for run in steps if run.tags[TAG_KEY] == key]
-        if made and made[0].tags.get(TAG_KIND) == "data":
-            nodes.extend(_Back(tracker).from_run(_best(made)))
-        elif made:
-            nodes.append(_run_node(_best(made), name, key, depth))
-        else:
-            missing = f"no run at {tracker.uri} has {TAG_KEY} = {key}"
-            nodes.append(Node(depth, name, key, f"{name} {key[:12]}", missing=missing))
-        if name == "refit":
-            nodes.extend(_model_node(version, depth + 1) for version in tracker.versions(key))
-        children = [run for run in steps if key in _parents(run).values()]
-        for run in sorted(children, key=lambda run: order.get(run.tags.get(TAG_KIND, ""), len(order))):
-            visit(run.tags[TAG_KEY], run.tags.get(TAG_KIND, "result"), depth + 1)
-
-    visit(key, "data", 0)
-    return nodes
-
-
-def _by_digest(tracker: Tracker, digits: str) -> list[Node]:
-    steps = tracker.steps()
-    computed = {run.tags[TAG_KEY]: run for run in reversed(steps)}
-    read = {key for run in steps for name, key in _parents(run).items() if name == "data"}
-    keys = {key for key in (*computed, *read) if key.startswith(digits)}
-    if not keys:
-        data = [run for run in computed.values() if run.tags.get(TAG_KIND) == "data"]
-        keys = {run.tags[TAG_KEY] for run in data if any(f.startswith(digits) for f in _digests(tracker, run))}
-        if not keys:
-            raise InputError(f"no key and no data file recorded at {tracker.uri} begins with {digits!r}")
-        return [node for key in sorted(keys) for node in _forward(tracker, key, steps)]
-    if len(keys) > 1:
-        raise InputError(f"{digits!r} must name one result, but these keys begin with it: {', '.join(sorted(keys))}")
-    key = keys.pop()
-    run = computed.get(key)
-    if run is None or run.tags.get(TAG_KIND) == "data":
-        return _forward(tracker, key, steps)
-    return _Back(tracker).from_run(_best([item for item in steps if item.tags[TAG_KEY] == key]))
 
 
 def _version(tracker: Tracker, what: str) -> TrackedModel | None:
@@ -251,11 +240,6 @@ def _version(tracker: Tracker, what: str) -> TrackedModel | None:
     if slash:
         return tracker.registered(name, number) if number.isdigit() else None
     return tracker.registered(what, CHAMPION) or tracker.registered(what, CHALLENGER)
-
-
-def _computed(tracker: Tracker, key: str) -> TrackedRun | None:
-    found = tracker.runs({TAG_KEY: key})
-    return _best(found) if found else None
 
 
 def _best(runs: list[TrackedRun]) -> TrackedRun:
@@ -277,13 +261,9 @@ def _files(tracker: Tracker, run: TrackedRun | None, given: TrackedInput) -> tup
     return dict(json.loads(text)), None
 
 
-def _digests(tracker: Tracker, run: TrackedRun) -> list[str]:
-    return [digest for given in run.inputs for digest in _files(tracker, run, given)[0].values()]
-
-
-def _about(given: TrackedInput) -> tuple[str, ...]:
-    rows = " ".join(f"{name}={count}" for name, count in dict(given.profile.get("rows", {})).items())
-    return (f"source {given.source}", f"rows {rows}")
+def _has_file(tracker: Tracker, run: TrackedRun, digits: str) -> bool:
+    files = (digest for given in run.inputs for digest in _files(tracker, run, given)[0].values())
+    return any(digest.startswith(digits) for digest in files)
 
 
 def _run_node(run: TrackedRun, kind: str, key: str, depth: int) -> Node:

@@ -21,7 +21,7 @@ from podium.tracking.base import (
     TAG_TRIAL,
     TAG_VARIANT,
 )
-from podium.tracking.connection import error_code, load_mlflow, or_none
+from podium.tracking.connection import load_mlflow, or_none
 from podium.tracking.package import WEIGHTS, describe_model
 from podium.tracking.runs import REQUEST, Runs
 from podium.tracking.text import redact
@@ -35,7 +35,6 @@ class Registry(Runs):
     """Models: metadata of each refit, and the real thing for what is registered."""
 
     def log_model(self, run_id: str, model: ModelRecord, uri: str) -> str:
-        """Record a refitted model as the output of its run, with its scores; the weights stay in the store."""
         run = self._call(f"looking up run {run_id}", lambda client: client.get_run(run_id))
         if known := run.data.tags.get(LOGGED_MODEL):
             return str(known)
@@ -52,7 +51,6 @@ class Registry(Runs):
         return model_id
 
     def incumbent(self, model_name: str) -> Incumbent | None:
-        """The version that holds the alias `champion`, read from its tags."""
         version = self._call(f"looking up the champion of {model_name}", lambda client: _by_alias(client, model_name))
         if version is None:
             return None
@@ -68,22 +66,24 @@ class Registry(Runs):
         variant: str = "eager",
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Register the files at `path`, unless a version holds this variant already; returns the version.
-
-        A run that is not recorded here (the store outlived the database) leaves the version without one.
-        """
         own = {**_tags(model), TAG_VARIANT: variant}
         tags = {name: redact(value) for name, value in {**own, **(tags or {})}.items()}
-        self._call(f"registering {model_name}", lambda client: _ensure_model(client, model_name))
+        self._call(
+            f"registering {model_name}",
+            lambda client: or_none(lambda: client.create_registered_model(model_name), "RESOURCE_ALREADY_EXISTS"),
+        )
         version = self._call(f"looking up {model_name}", lambda client: _holding(client, model_name, model, variant))
         if version is None:
             return self._register(model_name, run_id, path, model, tags)
-        self._tag_version(model_name, version, tags)
+
+        def tag(client: Any) -> None:
+            for key, value in tags.items():
+                client.set_model_version_tag(model_name, version, key, value)
+
+        self._call(f"tagging version {version} of {model_name}", tag)
         return version
 
     def download_model(self, model_name: str, version: str, folder: Path) -> Path:
-        """The files of a registered model, downloaded below `folder`."""
-
         def download(client: Any) -> str:
             source = client.get_model_version(model_name, version).source
             folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ class Registry(Runs):
         return Path(self._call(f"downloading version {version} of {model_name}", download))
 
     def _register(self, name: str, run_id: str, path: Path, model: ModelRecord, tags: Mapping[str, str]) -> str:
-        run = self._call(f"looking up run {run_id}", lambda client: or_none(lambda: client.get_run(run_id)))
+        run = self._run(run_id)
         known = run.data.tags if run else {}
         # The logged model of the refit's run is the eager one; another variant has files of its own.
         mine = known.get(TAG_MODEL_KEY) == model.key and tags[TAG_VARIANT] == "eager"
@@ -147,16 +147,9 @@ class Registry(Runs):
 
         return self._call(f"recording the model of refit {model.key[:12]}", create, created)
 
-    def _tag_version(self, name: str, version: str, tags: Mapping[str, str]) -> None:
-        def tag(client: Any) -> None:
-            for key, value in tags.items():
-                client.set_model_version_tag(name, version, key, value)
-
-        self._call(f"tagging version {version} of {name}", tag)
-
 
 def _tags(model: ModelRecord) -> dict[str, str]:
-    """What a version or logged model says of itself: enough to compare it, and to walk back to its refit."""
+    """The tags of a version or logged model, by which it is compared and its refit is found."""
     if model.metric not in model.metrics:
         raise TrackingError(f"a model has a score by its own metric, but {model.metric!r} is not in {[*model.metrics]}")
     own = {
@@ -169,14 +162,6 @@ def _tags(model: ModelRecord) -> dict[str, str]:
         "podium.task": model.task,
     }
     return own | {f"{TAG_PARENT}{name}": key for name, key in model.parents.items()}
-
-
-def _ensure_model(client: Any, name: str) -> None:
-    try:
-        client.create_registered_model(name)
-    except load_mlflow().MlflowException as error:
-        if error_code(error) != "RESOURCE_ALREADY_EXISTS":
-            raise
 
 
 def _holding(client: Any, name: str, model: ModelRecord, variant: str) -> str | None:

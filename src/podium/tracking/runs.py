@@ -19,46 +19,35 @@ from podium.tracking.text import MAX_DATASET_DIGEST, MAX_PARAM, MAX_TAG, flatten
 PARENT_RUN = "mlflow.parentRunId"
 ATTACHED = "podium.attached"
 REQUEST = "podium.request"
-"""Tag that makes the creation of a run or model recognisable when its answer was lost."""
+"""Tag by which a run or model is found whose creation succeeded although its answer was lost."""
 
 _BATCH = 100
 _BATCH_CHARACTERS = 200_000
 _INLINE_SOURCES = 4000
-"""Characters of file digests kept in a data set's profile, which comes along with every run that is listed."""
+"""Characters of file digests that fit into a data set's profile, which is sent with every run that is listed."""
 
 
 class Runs(Connection):
     """Opening, filling and closing runs."""
 
     def open_run(self, name: str, tags: Mapping[str, str], run_id: str | None = None) -> str:
-        """Open the parent run of a pipeline run, or attach to the outermost run around `run_id`."""
         tags = {TAG_KIND: "run", **tags}
-        if run_id:
-            return self._attach(self._outermost(run_id), tags)
-        return self._create(name, tags, None)
+        return self._attach(self._outermost(run_id), tags) if run_id else self._create(name, tags, None)
 
     def open_step(self, parent: str, name: str, tags: Mapping[str, str], run_id: str | None = None) -> str:
-        """Open a run nested in `parent`, or attach to `run_id`."""
         tags = {TAG_KIND: "step", **tags}
-        if run_id:
-            return self._attach(run_id, tags)
-        return self._create(name, tags, parent)
+        return self._attach(run_id, tags) if run_id else self._create(name, tags, parent)
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Record parameters, flattened to dotted names."""
         self._log(run_id, params=flatten(params))
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Record figures at `step`."""
         self._log(run_id, metrics=self._metrics(metrics, step))
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags, replacing those of the same name."""
         self._log(run_id, tags=tags.items())
 
     def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
-        """Attach a file, or the files of a directory."""
-
         def upload(client: Any) -> None:
             send = client.log_artifacts if path.is_dir() else client.log_artifact
             send(run_id, str(path), folder or None)
@@ -66,7 +55,6 @@ class Runs(Connection):
         self._call(f"attaching {path.name} to run {run_id}", upload)
 
     def log_input(self, run_id: str, data: DataRecord, source: str) -> None:
-        """Record a data set as an input of the run: metadata only."""
         entities = load_mlflow().entities
         profile: dict[str, Any] = {"key": data.key, "task": data.task, "rows": data.rows, "labels": data.label_counts}
         files = json.dumps(data.sources)
@@ -89,8 +77,6 @@ class Runs(Connection):
         )
 
     def close(self, run_id: str, status: RunStatus) -> None:
-        """End a run, unless its maker is to end it."""
-
         def end(client: Any) -> None:
             if ATTACHED not in client.get_run(run_id).data.tags:
                 client.set_terminated(run_id, status)

@@ -27,7 +27,6 @@ class Trials(Runs):
     """Recording trials."""
 
     def log_trial(self, step_run_id: str, trial: TrialRecord) -> None:
-        """Record a trial under its step, with its folds below it; what is recorded already is not repeated."""
         step = self._call(f"looking up run {step_run_id}", lambda client: client.get_run(step_run_id))
         study = {name: value for name, value in step.data.tags.items() if name.startswith(TAG_PARENT)}
         if TAG_KEY in step.data.tags:

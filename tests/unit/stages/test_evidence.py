@@ -14,7 +14,7 @@ from podium.selection.decision import judge
 from podium.stages.evidence import gather
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
-from podium.tracking.off import OffTracker
+from podium.tracking import Tracker
 from tests.unit.report.samples import sample
 
 INPUTS = sample(backbones=("minilm",))
@@ -46,7 +46,7 @@ def gathered(store: ArtifactStore, folder: Path, eager: float, onnx: float, line
         update={"artifacts": {"predictions.minilm.onnx": keep(store, folder, onnx)}}
     )
     baselines = BaselineRecord(key="b" * 64, baselines=(), artifacts={"linear": keep(store, folder, linear)})
-    step = StepRun(INPUTS.run, store, OffTracker(), "", Key.of("decision"), {}, None)
+    step = StepRun(INPUTS.run, store, Tracker(), "", Key.of("decision"), {}, None)
     return gather(step, INPUTS.data, baselines, INPUTS.selection, benchmark, [model], None)[0]
 
 

@@ -15,7 +15,7 @@ from podium.records import Baseline, BaselineRecord, ModelRecord
 from podium.stages.select import compute
 from podium.stages.step import StepInputs, StepRun
 from podium.store.store import ArtifactStore
-from podium.tracking.off import OffTracker
+from podium.tracking import Tracker
 from tests.unit.report.samples import sample
 
 BACKBONES = ("minilm", "bert-tiny", "deberta-v3-small")
@@ -66,7 +66,7 @@ def baseline(keep: Any, **given: Predictions) -> BaselineRecord:
 
 
 def step(store: ArtifactStore) -> StepRun:
-    return StepRun(INPUTS.run, store, OffTracker(), "", Key.of("selection"), {}, None)
+    return StepRun(INPUTS.run, store, Tracker(), "", Key.of("selection"), {}, None)
 
 
 def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: Any) -> None:

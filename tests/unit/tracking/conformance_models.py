@@ -19,7 +19,7 @@ from tests.unit.tracking.support import data_record, model_record, trial_record
 
 
 class ModelConformance(Conformance):
-    """Of a tracker that keeps what it is told."""
+    """Holds for trackers that record models."""
 
     def test_a_model_is_recorded_without_its_weights(self, tracker: Tracker, uri: str) -> None:
         from mlflow import MlflowClient
