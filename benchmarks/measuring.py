@@ -41,7 +41,7 @@ from podium.config.benchmark import BenchmarkConfig
 from podium.execution.environment import inference_environment
 from podium.inference.predictor import Predictor, PredictorSpec
 from podium.inference.rows import Row
-from podium.selection.estimates import Entrant
+from podium.selection.estimates import ComparedModel
 from podium.selection.runs import compare_runs
 
 LABELS = ("business", "entertainment", "politics", "sport", "tech")
@@ -260,7 +260,7 @@ def timer(model: Path, scale: Scale, work: Path) -> None:
     report("timer: podium / torch", shares, "rounds")
 
 
-def measure(models: Mapping[str, Path], scale: Scale, work: Path) -> dict[str, Entrant]:
+def measure(models: Mapping[str, Path], scale: Scale, work: Path) -> dict[str, ComparedModel]:
     """One benchmark of some models, by name, as one session."""
     config = BenchmarkConfig(
         device="cpu", threads=1, samples=scale.samples, repetitions=scale.repetitions, max_seconds=60
@@ -269,9 +269,9 @@ def measure(models: Mapping[str, Path], scale: Scale, work: Path) -> dict[str, E
     subjects = [Subject(path, name, "eager", "d" * 64, trust_remote_code=True) for name, path in models.items()]
     made = benchmark(subjects, texts, "text-classification", config, work)
     return {
-        name: Entrant(
+        name: ComparedModel(
             name=name,
-            model="bert-tiny (eager)",
+            title="bert-tiny (eager)",
             record="",
             hardware={},
             measurement=measurement,

@@ -37,20 +37,20 @@ def compare(
     Exit code 3 when a --fail-if holds, 4 when one cannot be judged on what was measured.
     """
     from podium.report.comparison import as_html, as_text
-    from podium.selection.runs import compare_runs
-    from podium.stages.compared import find_entrants
+    from podium.selection.run_comparison import compare_runs
+    from podium.stages.compared_models import find_models
 
-    entrants = find_entrants(
+    models = find_models(
         runs, existing_store(store), Path(store).parent / "runs", lambda: existing_tracker(tracking_uri)
     )
-    compared = compare_runs(entrants, fail_if or ())
+    compared = compare_runs(models, fail_if or ())
     match output:
         case "text":
             written = as_text(compared, terminal=file is None and sys.stdout.isatty())
         case "json":
             written = compared.model_dump_json(indent=1) + "\n"
         case "html":
-            written = as_html(compared, entrants)
+            written = as_html(compared, models)
     if file is not None:
         file.write_text(written, encoding="utf-8")
     else:

@@ -10,8 +10,8 @@ from podium.display.blocks import Block, Cell, Points, Section, Table, Text
 from podium.report.comparison_charts import change_chart, latency_plot, percent, quality_plot, throughput_plot
 from podium.report.page import Page
 from podium.report.render import as_html as render_html
-from podium.selection.estimates import Entrant
-from podium.selection.runs import EXACT, CheckResult, Difference, Figure, Row, RunsComparison
+from podium.selection.estimates import ComparedModel
+from podium.selection.run_comparison import EXACT, CheckResult, Difference, Figure, Row, RunsComparison
 
 _WIDTH = 160
 """Columns of a table that no terminal bounds."""
@@ -22,8 +22,8 @@ _METHOD = (
 )
 
 
-def as_html(compared: RunsComparison, entrants: Sequence[Entrant]) -> str:
-    """The page; `entrants` are those that were compared, in their order."""
+def as_html(compared: RunsComparison, models: Sequence[ComparedModel]) -> str:
+    """The page; `models` are those that were compared, in their order."""
     names = [run.name for run in compared.runs]
     sections = [
         ("figures", "Figures", _figures(compared)),
@@ -32,7 +32,7 @@ def as_html(compared: RunsComparison, entrants: Sequence[Entrant]) -> str:
             _charted(
                 "Latency",
                 "One row at a time, all repetitions together, up to the 99th percentile of each run.",
-                latency_plot(entrants),
+                latency_plot(models),
                 "No run has raw samples of its latency.",
             ),
         ),
@@ -41,7 +41,7 @@ def as_html(compared: RunsComparison, entrants: Sequence[Entrant]) -> str:
             _charted(
                 "Throughput against batch size",
                 "On rows of the data's own lengths, with intervals over repetitions.",
-                throughput_plot(entrants),
+                throughput_plot(models),
                 "Not measured: it takes benchmark.scenarios=[grid].",
             ),
         ),

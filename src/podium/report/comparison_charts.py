@@ -9,8 +9,8 @@ import numpy as np
 from podium.display import numbers
 from podium.display.charts import Axis, IntervalChart, IntervalRow, Line, Mark, Plot, PlotChart, Range, Tick
 from podium.records import BatchRate
-from podium.selection.estimates import LATENCIES, Entrant
-from podium.selection.runs import EXACT, Row, RunsComparison
+from podium.selection.estimates import LATENCIES, ComparedModel
+from podium.selection.run_comparison import EXACT, Row, RunsComparison
 
 STYLES = 6
 """Runs that can be told apart by their colour; more runs share colours."""
@@ -52,12 +52,12 @@ def change_chart(compared: RunsComparison) -> IntervalChart | None:
     return IntervalChart(alt, "%", tuple(rows), legend, zero_line=True)
 
 
-def latency_plot(entrants: Sequence[Entrant]) -> PlotChart | None:
+def latency_plot(models: Sequence[ComparedModel]) -> PlotChart | None:
     """Share of the samples that took no longer, by latency: one curve per run up to its 99th percentile."""
     samples = {
-        number: np.array([sample for one in entrant.repetitions for sample in one.latency_ns]) / _NS_PER_MS
-        for number, entrant in enumerate(entrants)
-        if entrant.repetitions
+        number: np.array([sample for one in model.repetitions for sample in one.latency_ns]) / _NS_PER_MS
+        for number, model in enumerate(models)
+        if model.repetitions
     }
     if not samples:
         return None
@@ -69,21 +69,21 @@ def latency_plot(entrants: Sequence[Entrant]) -> PlotChart | None:
         for number, values in found.items()
     )
     said = "; ".join(
-        f"{entrants[number].name} "
+        f"{models[number].name} "
         + ", ".join(f"{name} {numbers.figure(float(np.quantile(values, q)))} ms" for name, q in LATENCIES.items())
         for number, values in samples.items()
     )
     plot = Plot("share of requests, by latency in ms", across, Axis.over((0.0, 1.0), _TICKS), lines)
-    legend = _legend(entrant.name for entrant in entrants)
+    legend = _legend(model.name for model in models)
     return PlotChart(f"Distribution of latency, as measured: {said}", (plot,), legend)
 
 
-def throughput_plot(entrants: Sequence[Entrant]) -> PlotChart | None:
+def throughput_plot(models: Sequence[ComparedModel]) -> PlotChart | None:
     """Rows per second by batch size, on the data's own lengths, with intervals; None where no grid was measured."""
     grids = {
-        number: sorted((one for one in entrant.measurement.grid if one.length is None), key=lambda one: one.batch_size)
-        for number, entrant in enumerate(entrants)
-        if entrant.measurement
+        number: sorted((one for one in model.measurement.grid if one.length is None), key=lambda one: one.batch_size)
+        for number, model in enumerate(models)
+        if model.measurement
     }
     cells = [one for grid in grids.values() for one in grid]
     if not cells:
@@ -91,14 +91,14 @@ def throughput_plot(entrants: Sequence[Entrant]) -> PlotChart | None:
     sizes = sorted({one.batch_size for one in cells})
     across = Axis(sizes[0], sizes[-1], tuple(Tick(size, str(size)) for size in sizes), log=True)
     up = Axis.over([0.0, *(one.rows_per_second.high for one in cells)], _TICKS)
-    marks = tuple(_rate(one, number, entrants[number].name) for number, grid in grids.items() for one in grid)
+    marks = tuple(_rate(one, number, models[number].name) for number, grid in grids.items() for one in grid)
     lines = tuple(
         Line(f"curve {_style(number)}", tuple((one.batch_size, one.rows_per_second.value) for one in grid))
         for number, grid in grids.items()
     )
     alt = f"Throughput by batch size: {'; '.join(mark.title for mark in marks)}"
     plot = Plot("rows per second, by batch size", across, up, lines, marks)
-    return PlotChart(alt, (plot,), _legend(entrant.name for entrant in entrants))
+    return PlotChart(alt, (plot,), _legend(model.name for model in models))
 
 
 def _rate(one: BatchRate, number: int, name: str) -> Mark:

@@ -1,9 +1,9 @@
 """The champion of each backbone: the best trial of its study, refitted and scored on held-out rows.
 
-The best trial has the highest mean over all of its folds; ties go to the earlier one. A trial that failed or was
-stopped early is never it, nor one that was scored on fewer folds than others, so that no single lucky fold makes a
-champion. The mean is not lowered by the spread of the folds: from a handful of them the spread is itself mostly noise,
-and would reward luck of another kind. It is reported, with the test against the runner-up.
+The best trial has the highest mean over all of its folds; ties go to the earlier one. It is never a trial that failed,
+was stopped early, or was scored on fewer folds than others, so that no single lucky fold makes a champion. The spread
+of the folds does not lower the mean: with a handful of folds the spread is mostly noise itself, and would reward luck
+of another kind. It is reported, with the test against the runner-up.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def leaderboard(
     """The champions, best first, and warnings.
 
     A backbone whose study finished fewer than `min_trials` trials is left out with a warning, since its best trial says
-    little about what it can do.
+    little about the backbone.
 
     Args:
         studies: one study per backbone.

@@ -1,6 +1,6 @@
 """Which of two models is measurably better on the same held-out rows?
 
-Several claims at once are held to Holm's procedure (Holm, "A Simple Sequentially Rejective Multiple Test Procedure",
+Several claims at once are judged by Holm's procedure (Holm, "A Simple Sequentially Rejective Multiple Test Procedure",
 Scandinavian Journal of Statistics 6, 1979), so that the chance of even one false claim stays below 1 - confidence.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from podium.errors import InputError
 from podium.evaluation.bootstrap import paired_difference
 from podium.evaluation.predictions import Predictions
-from podium.records import Comparison, LeaderboardEntry
+from podium.records import Comparison, Interval, LeaderboardEntry
 
 
 def compare(
@@ -29,15 +29,8 @@ def compare(
         InputError: the predictions are not for the same task and rows, or do not support the metric.
     """
     difference, p_value = paired_difference(challenger[1], reference[1], metric, confidence, resamples, seed)
-    found = Comparison(
-        reference=reference[0],
-        challenger=challenger[0],
-        metric=metric,
-        difference=difference,
-        p_value=p_value,
-        measurably_worse=False,
-    )
-    return _judged(found, p_value)
+    names = {"reference": reference[0], "challenger": challenger[0], "metric": metric}
+    return _judged(Comparison(**names, difference=difference, p_value=p_value, measurably_worse=False), p_value)
 
 
 def compare_with_best(
@@ -51,8 +44,8 @@ def compare_with_best(
 ) -> tuple[Comparison, ...]:
     """Every candidate but the first against the first, in the order of `ranked`, adjusted for their number.
 
-    Difference, interval and p-value depend on the two candidates only; the adjusted p-value, and so what is called
-    measurably worse, on all of them.
+    Difference, interval and p-value depend on the two candidates only. The adjusted p-value, and so what is called
+    measurably worse, depends on all of them.
 
     Args:
         ranked: the leaderboard, best first.
@@ -78,7 +71,7 @@ def compare_with_best(
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """The same comparisons, made at once: with Holm's p-values, and judged by them."""
+    """The comparisons with the p-values that Holm adjusts for their number, and judged by these."""
     values = holm([item.p_value for item in comparisons])
     return tuple(
         _judged(item.model_copy(update={"p_adjusted": value}), value)
@@ -95,6 +88,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
         found[number] = largest
     return found
+
+
+def described(difference: Interval) -> str:
+    """A difference in a metric with its interval, in words."""
+    return (
+        f"{difference.value:+.4f}, between {difference.low:+.4f} and {difference.high:+.4f} at "
+        f"{difference.confidence:.0%} confidence"
+    )
 
 
 def _judged(comparison: Comparison, p_value: float) -> Comparison:

@@ -1,40 +1,42 @@
 """How a run differs from the baseline, and which of the differences are real.
 
-Two terms are contrasted by their ratio (on the scale of logarithms) where both are positive, and otherwise by their
+Two terms are contrasted by their ratio (on a logarithmic scale) where both are positive, and otherwise by their
 difference. Its variance is the sum over what was resampled independently: the repetitions of the run, those of the
-baseline, and the held-out rows, which are the same for both and so resampled at once (a paired bootstrap). Repetitions
-that were taken in turns are resampled at once, too: each is a pair, in which drift common to both cancels. The interval
-is Student's with the degrees of freedom of Welch (The Generalization of "Student's" Problem, Biometrika 34, 1947) and
-Satterthwaite, since three repetitions a side tell little about their own spread.
+baseline, and the held-out rows, which are the same for both and are resampled together (a paired bootstrap).
+Repetitions that were taken in turns are resampled together, too: each is a pair, in which common drift cancels. The
+interval is Student's with the degrees of freedom of Welch (The Generalization of "Student's" Problem, Biometrika 34,
+1947) and Satterthwaite, since three repetitions on each side say little about their own spread.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from podium.benchmarking.statistics import CONFIDENCE
 from podium.errors import InputError
-from podium.selection.estimates import QUANTITIES, Entrant, Estimate, Missing, Quantity
+from podium.selection.estimates import QUANTITIES, ComparedModel, Estimate, Missing, Quantity
 from podium.selection.expression import Check, Operand, Value
 
 Verdict = Literal["pass", "fail", "cannot judge"]
 Known = Mapping[str, Estimate | Missing]
 
-_CONFIDENCE = 0.95
 _MOST = {"repetitions": 100, "rows": 1_000_000}
 """Largest sample that is worth naming."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one independent source adds to the variance of a contrast; `count` repetitions or rows of it were seen.
+    """What one independent source adds to the variance of a contrast.
 
-    `paired`: each of them is one of both sides.
+    Attributes:
+        count: how many repetitions or rows of it there are.
+        paired: whether each of them belongs to both sides.
     """
 
     kind: Literal["rows", "repetitions", "exact"]
@@ -67,13 +69,13 @@ class Contrast:
 
     @property
     def real(self) -> bool:
-        """Whether the interval leaves out no difference."""
+        """Whether the interval excludes that there is no difference."""
         return not self.low <= self.same <= self.high
 
     def needed(self) -> tuple[str, int] | None:
-        """What would probably make the difference real: kind and number of repetitions or rows; None if nothing would.
+        """Kind and number of repetitions or rows that would probably make the difference real; None if none would.
 
-        Supposes that the value stays as it is and that variances shrink in proportion. The kind is the one that adds
+        It assumes that the value stays the same and that variances shrink in proportion. The kind is the one that adds
         most of the variance now.
         """
         distance = abs(math.log(self.value)) if self.ratio else abs(self.value)
@@ -83,7 +85,13 @@ class Contrast:
         count = main.count
         while count < _MOST[main.kind]:
             count = max(count + 1, math.ceil(count * 1.02))
-            grown = [_grown(part, count / main.count) if part.kind == main.kind else part for part in self.parts]
+            factor = count / main.count
+            grown = [
+                replace(part, count=math.ceil(part.count * factor), variance=part.variance / factor)
+                if part.kind == main.kind
+                else part
+                for part in self.parts
+            ]
             if _margin(grown) < distance:
                 return main.kind, count
         return None
@@ -119,33 +127,33 @@ def contrast(check: Check, values: Mapping[Operand, Estimate]) -> Contrast:
     return Contrast(left, right, ratio, left - right, left - right - margin, left - right + margin, parts)
 
 
-def obstacles(check: Check, run: tuple[Entrant, Known], baseline: tuple[Entrant, Known]) -> list[str]:
-    """Why the terms of a check cannot be contrasted; empty when they can."""
+def obstacles(check: Check, run: tuple[ComparedModel, Known], baseline: tuple[ComparedModel, Known]) -> list[str]:
+    """The reasons why the terms of a check cannot be contrasted; empty when they can."""
     found = []
     sides = {"run": run, "baseline": baseline}
     for operand in sorted(check.operands):
-        entrant, known = sides[operand.side]
+        model, known = sides[operand.side]
         held = known[operand.name]
         title = QUANTITIES[operand.name].title
         if isinstance(held, Missing):
-            found.append(f"{entrant.name} has no {title}: {held.reason}")
+            found.append(f"{model.name} has no {title}: {held.reason}")
         elif held.problem:
-            found.append(f"it is not known how sure the {title} of {entrant.name} is: {held.problem}")
+            found.append(f"it is not known how sure the {title} of {model.name} is: {held.problem}")
     if not found and {operand.side for operand in check.operands} == {"run", "baseline"}:
         for name in sorted({operand.name for operand in check.operands}):
             found += _apart(QUANTITIES[name], run, baseline)
     return list(dict.fromkeys(found))
 
 
-def other_hardware(run: Entrant, baseline: Entrant) -> str:
-    """In what the hardware of two entrants differs; empty when it does not."""
+def other_hardware(run: ComparedModel, baseline: ComparedModel) -> str:
+    """The facts in which the hardware of two models differs; empty when they agree."""
     own, other = run.hardware or {}, baseline.hardware or {}
     names = [name for name in dict.fromkeys([*other, *own]) if own.get(name) != other.get(name)]
     return ", ".join(f"{name} {own.get(name, 'unknown')} against {other.get(name, 'unknown')}" for name in names)
 
 
 def judge(check: Check, contrasted: Contrast) -> Verdict:
-    """Whether the check holds: `fail` when it does, `cannot judge` when the interval has both answers in it."""
+    """`fail` when the check holds, `pass` when it does not, `cannot judge` when the interval contains both answers."""
     if not contrasted.parts:
         above, level = contrasted.left > contrasted.right, contrasted.left == contrasted.right
         holds = "=" in check.symbol if level else above == check.holds_above()
@@ -155,13 +163,13 @@ def judge(check: Check, contrasted: Contrast) -> Verdict:
     return "fail" if (contrasted.low > contrasted.same) == check.holds_above() else "pass"
 
 
-def _apart(quantity: Quantity, run: tuple[Entrant, Known], baseline: tuple[Entrant, Known]) -> list[str]:
-    """Why a quantity does not mean the same for the two."""
+def _apart(quantity: Quantity, run: tuple[ComparedModel, Known], baseline: tuple[ComparedModel, Known]) -> list[str]:
+    """The reasons why a quantity of the run and one of the baseline cannot be compared."""
     if quantity.on_hardware:
         found = []
         if differing := other_hardware(run[0], baseline[0]):
             found.append(f"{run[0].name} was measured on other hardware than {baseline[0].name}: {differing}")
-        sizes = [entrant.measurement.batch_size for entrant, _ in (run, baseline) if entrant.measurement]
+        sizes = [model.measurement.batch_size for model, _ in (run, baseline) if model.measurement]
         if quantity.name in ("throughput", "energy") and len(set(sizes)) > 1:
             found.append(f"{run[0].name} was measured with batches of {sizes[0]}, {baseline[0].name} of {sizes[1]}")
         return found
@@ -174,15 +182,11 @@ def _part(sized: Estimate, left: Value, right: Value, ratio: bool, paired: bool)
     return Part(sized.kind, sized.count, float(np.var(moved)), paired)
 
 
-def _grown(part: Part, factor: float) -> Part:
-    return Part(part.kind, math.ceil(part.count * factor), part.variance / factor)
-
-
-def _margin(parts: tuple[Part, ...] | list[Part]) -> float:
+def _margin(parts: Sequence[Part]) -> float:
     from scipy.stats import t
 
     total = sum(part.variance for part in parts)
     if total == 0:
         return 0.0
     freedom = total**2 / sum(part.variance**2 / max(1, part.count - 1) for part in parts)
-    return float(t.ppf((1 + _CONFIDENCE) / 2, freedom)) * math.sqrt(total)
+    return float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(total)

@@ -1,4 +1,4 @@
-"""Does the winner replace the incumbent? Pure functions, so that a verdict can be replayed from its evidence."""
+"""Does the winner replace the incumbent? Pure functions, so that a verdict can be made again from its evidence."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 
 from podium.config.selection import PromotionConfig, SelectionConfig
 from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Measurement, Reason, Verdict, refit_of
+from podium.selection.comparison import described
 from podium.selection.winner import (
     CONSTRAINT_BROKEN,
     UNITS,
@@ -42,7 +43,7 @@ Decision = tuple[Verdict, tuple[Reason, ...]]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What follows from evidence: the choice, the verdict, and the reasons for both."""
+    """The choice and the verdict that follow from evidence, and the reasons for both."""
 
     choice: Choice
     verdict: Verdict
@@ -50,7 +51,7 @@ class Judgement:
 
     @property
     def decisive(self) -> Reason:
-        """What the verdict rests on."""
+        """The reason that the verdict is based on."""
         return self.reasons[len(self.choice.reasons)]
 
 
@@ -93,16 +94,15 @@ def choice_of(evidence: Evidence) -> Choice:
 
 
 def _withdrawn(evidence: Evidence, winner: Candidate) -> str:
-    """Who rolled the winner back and why.
+    """Who rolled the winner back and why; empty when nobody did.
 
-    A rollback speaks against every variant of its refit, since nobody says whether its weights or its form were the
-    trouble; but against its own variant alone while another one of that refit is the champion.
+    A rollback counts against every variant of its refit, since it is not known whether the weights or the form were
+    the trouble. While another variant of that refit is the champion, it counts against its own variant alone.
     """
     digest, incumbent = winner.entry.model_digest, evidence.incumbent
     if incumbent is not None and incumbent.model_digest == digest:
         return evidence.withdrawn.get(winner.identity, "")
-    told = [why for name, why in sorted(evidence.withdrawn.items()) if refit_of(name) == digest]
-    return told[0] if told else ""
+    return next((why for name, why in sorted(evidence.withdrawn.items()) if refit_of(name) == digest), "")
 
 
 def replay(record: DecisionRecord) -> tuple[Judgement, list[str]]:
@@ -134,18 +134,18 @@ def decide(
     withdrawn: str = "",
     holder: Measurement | None = None,
 ) -> Decision:
-    """The verdict and its reasons, each with a stable code; what the verdict rests on comes first.
+    """The verdict and its reasons, each with a stable code; the one that the verdict is based on comes first.
 
     Args:
         winner: None when no candidate may be promoted.
         incumbent: None when nothing is promoted yet.
-        policy: constraints, cost, and what is asked of a promotion or whether it is forced.
+        policy: constraints, cost, and what a promotion needs or whether it is forced.
         comparison: winner minus incumbent on the same held-out rows; None when the incumbent has no predictions for
             them, and then `not_comparable` says why.
         rows: held-out rows.
         baselines: winner minus each baseline.
         withdrawn: who rolled this very model back and why; empty when nobody did.
-        holder: the incumbent on the hardware of the winner; None when it could not be measured there.
+        holder: the incumbent's measurement on the hardware of the winner; None when it could not be measured there.
     """
     asked = policy.promotion
     if winner is None:
@@ -178,10 +178,7 @@ def decide(
 
 def _by_interval(winner: Candidate, incumbent: Incumbent, min_gain: float, comparison: Comparison) -> Decision:
     gain = comparison.difference
-    seen = (
-        f"the difference in {comparison.metric} on the same held-out rows is {gain.value:+.4f}, "
-        f"between {gain.low:+.4f} and {gain.high:+.4f} at {gain.confidence:.0%} confidence"
-    )
+    seen = f"the difference in {comparison.metric} on the same held-out rows is {described(gain)}"
     pair = f"{winner.name} against {_title(incumbent)}"
     if gain.low > min_gain:
         return _verdict("PROMOTE", BETTER, f"{pair}: {seen}, wholly above the {min_gain:g} that is asked for.")
@@ -237,29 +234,24 @@ def _missing_evidence(winner: Candidate, policy: PromotionConfig, rows: int) -> 
 def _unbeaten(baselines: Sequence[Comparison]) -> list[Reason]:
     """The baselines that the winner is not shown to beat.
 
-    The one claim, that it beats all of them, needs no adjustment for their number (the intersection-union test, Berger,
-    1982).
+    That it beats all of them is one claim, which needs no adjustment for their number (the intersection-union test,
+    Berger, 1982).
     """
     reasons = []
     for item in baselines:
         gain = item.difference
         if gain.low > 0:
             continue
-        seen = (
-            f"the difference in {item.metric} is {gain.value:+.4f}, between {gain.low:+.4f} and {gain.high:+.4f} at "
-            f"{gain.confidence:.0%} confidence."
+        code, lost = (
+            (WORSE_THAN_BASELINE, "is worse than") if gain.high < 0 else (BASELINE_NOT_BEATEN, "is not shown to beat")
         )
-        if gain.high < 0:
-            text = f"{item.challenger} is worse than the {item.reference} baseline: {seen}"
-            reasons.append(Reason(code=WORSE_THAN_BASELINE, text=text))
-        else:
-            text = f"{item.challenger} is not shown to beat the {item.reference} baseline: {seen}"
-            reasons.append(Reason(code=BASELINE_NOT_BEATEN, text=text))
+        seen = f"the difference in {item.metric} is {described(gain)}"
+        reasons.append(Reason(code=code, text=f"{item.challenger} {lost} the {item.reference} baseline: {seen}."))
     return reasons
 
 
 def _stopping(missing: Sequence[Reason], policy: PromotionConfig) -> list[Reason]:
-    """Those of the reasons that forbid a promotion under the policy."""
+    """The reasons among `missing` that forbid a promotion under the policy."""
     about_baselines = {WORSE_THAN_BASELINE, BASELINE_NOT_BEATEN}
     return [reason for reason in missing if policy.must_beat_baselines or reason.code not in about_baselines]
 

@@ -1,4 +1,4 @@
-"""What is known of the quantities of a run, and how sure it is: what `podium compare` compares."""
+"""The quantities that `podium compare` compares: their values for one model, and how sure they are."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _NS_PER_MS = 1e6
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something that runs are compared by.
+    """A quantity that runs are compared by.
 
     Attributes:
         name: as in a check.
         title: for people.
-        on_hardware: whether it means the same on equal hardware only.
+        on_hardware: whether it can be compared on equal hardware only.
     """
 
     name: str
@@ -58,16 +58,16 @@ SCORES = tuple(
 )
 """The metrics of all tasks."""
 QUANTITIES = {one.name: one for one in (*SCORES, *COSTS)}
-"""By the names that a check knows."""
+"""All quantities, by the names that a check knows."""
 
 
 @dataclass(frozen=True, eq=False)
-class Entrant:
+class ComparedModel:
     """One model of one run, with the evidence behind it.
 
     Attributes:
         name: as it was asked for.
-        model: backbone and variant.
+        title: backbone and variant.
         record: kind and key of the stored result it was found in.
         data: key of the data behind it; empty where it is not known.
         hardware: fingerprint of what it was measured on.
@@ -78,7 +78,7 @@ class Entrant:
     """
 
     name: str
-    model: str
+    title: str
     record: str
     data: str = ""
     hardware: Mapping[str, str] | None = None
@@ -91,16 +91,16 @@ class Entrant:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """One quantity of one entrant.
+    """One quantity of one model.
 
     Attributes:
-        interval: over what was resampled, at 95 % confidence; None for an exact figure, or where there is none.
+        interval: at 95 % confidence; None for an exact figure, or where there is none.
         draws: the quantity on resamples, shape (RESAMPLES,); None for an exact figure, or where there is a `problem`.
         kind: what was resampled.
-        source: names it, so that equal names are the same rows, or repetitions that were taken in turns and resampled
-            in pairs; empty for repetitions of nobody else.
-        count: of repetitions, or of what is resampled of the held-out rows: rows or documents.
-        problem: why it cannot be told how sure the value is; empty otherwise.
+        source: a name of what was resampled. Models with equal names have the same rows, or repetitions that were
+            taken in turns and are resampled in pairs. Empty for repetitions that belong to this model alone.
+        count: number of repetitions, or of the held-out rows or documents that are resampled.
+        problem: why it is not known how sure the value is; empty otherwise.
     """
 
     value: float
@@ -114,24 +114,28 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Missing:
-    """A quantity that an entrant does not have."""
+    """A quantity that a model does not have."""
 
     reason: str
 
 
-def estimates(entrant: Entrant) -> dict[str, Estimate | Missing]:
+def estimates(model: ComparedModel) -> dict[str, Estimate | Missing]:
     """Every quantity of `QUANTITIES`, by name."""
-    return {**_quality(entrant), **_costs(entrant)}
+    return {**_quality(model), **_costs(model)}
 
 
-def took_turns(entrant: Entrant, other: Entrant) -> bool:
-    """Whether the repetitions of two entrants were taken in turns, so that they can be compared in pairs."""
-    return _session(entrant.repetitions) == _session(other.repetitions) != ""
+def took_turns(model: ComparedModel, other: ComparedModel) -> bool:
+    """Whether the repetitions of two models were taken in turns, so that they can be compared in pairs."""
+    return _session(model.repetitions) == _session(other.repetitions) != ""
 
 
-def in_pairs(entrant: Entrant, known: Mapping[str, Estimate | Missing]) -> dict[str, Estimate | Missing]:
-    """What is `known` of an entrant, to be contrasted with one that took turns with it: repetitions drawn in pairs."""
-    found = _in_order(entrant)
+def in_pairs(model: ComparedModel, known: Mapping[str, Estimate | Missing]) -> dict[str, Estimate | Missing]:
+    """The estimates of a model with repetitions drawn in pairs, to be contrasted with one that took turns with it.
+
+    Args:
+        known: the estimates of the model by itself.
+    """
+    found = _in_order(model)
     source = _session(found)
     costs = {**known, **_latencies(found, whole=True)}
     return {
@@ -141,7 +145,7 @@ def in_pairs(entrant: Entrant, known: Mapping[str, Estimate | Missing]) -> dict[
 
 
 def _session(repetitions: Sequence[RepetitionResult]) -> str:
-    """Names the session that all the repetitions are of, and their numbers in it; empty where there is none, or one."""
+    """A name for the session of all the repetitions and their numbers in it; empty without a session of two or more."""
     names = {one.session for one in repetitions}
     numbers = sorted(one.number for one in repetitions)
     if len(names) != 1 or "" in names or len(numbers) < 2 or len(set(numbers)) < len(numbers):
@@ -149,19 +153,19 @@ def _session(repetitions: Sequence[RepetitionResult]) -> str:
     return f"{names.pop()}:{','.join(str(number) for number in numbers)}"
 
 
-def _in_order(entrant: Entrant) -> list[RepetitionResult]:
-    """Repetitions by number, so that equal seeds pick the same of all entrants of a session."""
-    return sorted(entrant.repetitions, key=lambda one: one.number)
+def _in_order(model: ComparedModel) -> list[RepetitionResult]:
+    """Repetitions by number, so that equal seeds pick the same ones of all models of a session."""
+    return sorted(model.repetitions, key=lambda one: one.number)
 
 
-def _quality(entrant: Entrant) -> dict[str, Estimate | Missing]:
+def _quality(model: ComparedModel) -> dict[str, Estimate | Missing]:
     found: dict[str, Estimate | Missing] = {one.name: Missing("it was not evaluated") for one in SCORES}
-    for name, interval in (entrant.scores or {}).items():
+    for name, interval in (model.scores or {}).items():
         problem = "its predictions are not stored, so it is not known which rows it was right on"
         found[name] = Estimate(interval.value, interval, problem=problem)
-    if entrant.predictions is None:
+    if model.predictions is None:
         return found
-    ordered = entrant.predictions.aligned_to(sorted(entrant.predictions.ids))
+    ordered = model.predictions.aligned_to(sorted(model.predictions.ids))
     source = rows_of(ordered)
     for name, value in all_metrics(ordered).items():
         found[name] = Estimate(
@@ -176,14 +180,14 @@ def _quality(entrant: Entrant) -> dict[str, Estimate | Missing]:
 
 
 def rows_of(predictions: Predictions) -> str:
-    """A digest of held-out rows, their truth and their documents, whatever their order: what is resampled alike."""
+    """A digest of held-out rows with their truth and their documents, whatever their order."""
     ordered = predictions.aligned_to(sorted(predictions.ids))
     documents = {} if ordered.documents is None else {"documents": list(ordered.documents)}
     return digest_bytes(canonical_json({"ids": list(ordered.ids), "truth": ordered.named("truth"), **documents}))
 
 
-def _costs(entrant: Entrant) -> dict[str, Estimate | Missing]:
-    measured, found = entrant.measurement, _in_order(entrant)
+def _costs(model: ComparedModel) -> dict[str, Estimate | Missing]:
+    measured, found = model.measurement, _in_order(model)
     if measured is None:
         return {one.name: Missing("it was not measured") for one in COSTS}
     size = measured.batch_size
@@ -212,8 +216,6 @@ def _latencies(found: Sequence[RepetitionResult], *, whole: bool = False) -> dic
     if not enough:
         return result
     values = {name: latency_quantile(pooled, LATENCIES[name], CONFIDENCE).value_ms for name in enough}
-    if len(found) == 1:
-        return result | {name: _of_one(value) for name, value in values.items()}
     pairs = [(one.latency_ns, one.tokens) for one in found]
     draws = quantile_draws(pairs, [LATENCIES[name] for name in enough], seed=SEED, whole=whole) / _NS_PER_MS
     method = f"hierarchical bootstrap over {len(found)} repetitions"
@@ -222,25 +224,24 @@ def _latencies(found: Sequence[RepetitionResult], *, whole: bool = False) -> dic
 
 def _of_repetitions(values: Sequence[float]) -> Estimate:
     """The mean of one figure per repetition."""
-    mean = statistics.mean(values)
-    if len(values) == 1:
-        return _of_one(mean)
-    return _resampled(mean, mean_draws(values, seed=SEED), len(values), f"bootstrap over {len(values)} repetitions")
-
-
-def _of_one(value: float) -> Estimate:
-    return Estimate(value, problem="one repetition cannot show how far repetitions differ")
+    draws, count = mean_draws(values, seed=SEED), len(values)
+    return _resampled(statistics.mean(values), draws, count, f"bootstrap over {count} repetitions")
 
 
 def _resampled(value: float, draws: Floats, repetitions: int, method: str) -> Estimate:
     """An estimate with Student's t interval over repetitions, whose standard error the draws give."""
     from scipy.stats import t
 
+    if repetitions == 1:
+        return Estimate(value, problem="one repetition cannot show how far repetitions differ")
     wide = widened(draws, value, repetitions)
     margin = float(t.ppf((1 + CONFIDENCE) / 2, repetitions - 1) * wide.std())
-    low = max(0.0, value - margin)
-    interval = Interval(value=value, low=low, high=value + margin, confidence=CONFIDENCE, method=method)
+    interval = _interval(value, max(0.0, value - margin), value + margin, method)
     return Estimate(value, interval, wide, "repetitions", count=repetitions)
+
+
+def _interval(value: float, low: float, high: float, method: str) -> Interval:
+    return Interval(value=value, low=low, high=high, confidence=CONFIDENCE, method=method)
 
 
 def _without_samples(measured: Measurement) -> dict[str, Estimate | Missing]:
@@ -248,25 +249,17 @@ def _without_samples(measured: Measurement) -> dict[str, Estimate | Missing]:
     problem = "its raw samples are not stored"
     found: dict[str, Estimate | Missing] = {}
     for name, q in LATENCIES.items():
-        held = next((item for item in measured.latency if math.isclose(item.q, q)), None)
         found[name] = Missing(f"it needs {samples_needed(q)} samples")
-        if held is not None:
-            interval = Interval(
-                value=held.value_ms,
-                low=held.low_ms,
-                high=held.high_ms,
-                confidence=CONFIDENCE,
-                method="order statistics, as if samples were independent",
-            )
+        if held := next((item for item in measured.latency if math.isclose(item.q, q)), None):
+            method = "order statistics, as if samples were independent"
+            interval = _interval(held.value_ms, held.low_ms, held.high_ms, method)
             found[name] = Estimate(held.value_ms, interval, problem=problem)
-    rate = measured.throughput_per_second
-    energy = measured.energy_j
+    rate, energy = measured.throughput_per_second, measured.energy_j
+    no_energy = Missing(measured.energy_note or "it was not read")
     return found | {
         "throughput": Estimate(rate.value, rate, problem=problem),
         "memory": Estimate(measured.peak_rss_mb, problem=problem),
         "size": Estimate(measured.size_mb),
-        "energy": Missing(measured.energy_note or "it was not read")
-        if energy is None
-        else Estimate(energy, problem=problem),
+        "energy": no_energy if energy is None else Estimate(energy, problem=problem),
         "load": Estimate(measured.load_seconds, problem=problem),
     }

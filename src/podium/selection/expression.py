@@ -3,8 +3,8 @@
 One comparison (`<`, `>`, `<=`, `>=`) of two terms made of numbers, `+ - * /`, parentheses, quantities by name, the same
 quantities of the baseline as `baseline.NAME`, and `baseline` alone for the quantity that the expression names.
 
-The text is parsed by Python's `ast`, of which a few node types are allowed, and evaluated by walking them: nothing of
-it is ever run as code.
+Python's `ast` parses the text. Only a few types of node are allowed, and they are evaluated by walking them, so that no
+part of the text is ever run as code.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import ast
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
+from podium.text import nearest
 
 Value = float | NDArray[np.float64]
 Side = Literal["run", "baseline"]
@@ -60,7 +60,7 @@ class Check:
     _meant: str
 
     def terms(self, values: Mapping[Operand, Value]) -> tuple[Value, Value]:
-        """Both terms; arrays among the values are taken element by element. A division by zero is not finite."""
+        """Both terms, element by element where values are arrays; a division by zero gives no finite value."""
         with np.errstate(all="ignore"):
             return _value(self._left, values, self._meant), _value(self._right, values, self._meant)
 
@@ -133,13 +133,13 @@ def _check(node: ast.expr, text: str, known: Sequence[str]) -> None:
 def _check_name(name: str, node: ast.expr, text: str, known: Sequence[str]) -> None:
     if name in known:
         return
-    close = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    close = nearest(name, known, cutoff=0.5)
+    hint = f"did you mean {close}?" if close else f"known are {', '.join(known)}"
     raise _at(text, node, f"there is no quantity {name!r}; {hint}")
 
 
 def _operands(node: ast.AST, meant: str) -> Iterator[Operand]:
-    """Every quantity in a checked tree; `meant` is what `baseline` alone stands for."""
+    """Every quantity in a checked tree; `meant` is the quantity that `baseline` alone names."""
     match node:
         case ast.Attribute(attr=name):
             yield Operand("baseline", name)

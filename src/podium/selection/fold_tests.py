@@ -1,4 +1,4 @@
-"""The view before the test rows are looked at: are two trials told apart by the scores of their folds?
+"""The view before the test rows are looked at: do the scores of their folds show that two trials differ?
 
 Fold scores are not independent, since trainings share most of their rows, so a plain paired t-test finds differences
 too often. The corrected resampled t-test (Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning
@@ -30,7 +30,7 @@ def fold_test(
     confidence: float,
     data_fraction: float,
 ) -> FoldTest | None:
-    """Challenger minus reference on the same folds; None where there are fewer than two, or no spread to judge by.
+    """Challenger minus reference on the same folds; None where there are fewer than two folds, or no spread.
 
     Args:
         challenger: its name, and its scores by fold; as is `reference`.

@@ -1,16 +1,17 @@
 """The winner: not measurably worse than the best, within the declared constraints, and then the cheapest.
 
-There is no weighted or min-max composite score: those let an irrelevant entrant change the order of the others.
+There is no weighted or min-max composite score: with one, an irrelevant entrant could change the order of the others.
 
 Candidates within the constraints are tested against the best of them one by one, the cheapest first, each at the full
-level, up to the first that is not shown to be worse: it wins. A better one that breaks a constraint is no reference: it
-cannot be shipped, so it must not stand in the way of one that can. That is a fixed-sequence procedure (Maurer, Hothorn
-and Lehmacher, 1995; Westfall and Krishen, 2001), which needs no adjustment: the chance of passing over any candidate
-that is in truth as good stays below one minus the confidence, however many there are, as long as cost does not depend
-on the test rows. A candidate is a variant: it is scored and compared by its own predictions, not by those of the model
-it was made from.
+level. The first that is not shown to be worse wins. A better one that breaks a constraint is not the reference, since
+it cannot be shipped. That is a fixed-sequence procedure (Maurer, Hothorn and Lehmacher, 1995; Westfall and Krishen,
+2001), which needs no adjustment: the chance of passing over any candidate that is in truth as good stays below one
+minus the confidence, however many there are, provided that cost does not depend on the test rows.
+
+A candidate is a variant: it is scored and compared by its own predictions, not by those of the model it was made from.
+
 Holm's adjusted p-values, which judge the leaderboard as a whole, must not decide here: a costlier entrant would raise
-them, and so let a cheap candidate win that would have been passed over without it.
+them, and a cheap candidate could win that would have been passed over without that entrant.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass, replace
 from podium.config.selection import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
 from podium.records import Comparison, Interval, LeaderboardEntry, Measurement, Reason, VariantScore, identity
+from podium.selection.comparison import described
 
 WINNER_BEST = "winner-is-best"
 WINNER_AS_GOOD = "winner-not-worse-than-best"
@@ -39,14 +41,14 @@ UNITS = {
     "size_mb": "MB",
     "energy_j": "J",
 }
-"""Quantities that can be bounded, and be a cost, by their names in the config."""
+"""The unit of each quantity that can be bounded or be the cost, by its name in the config."""
 
 _QUANTILES = {"latency_p50_ms": 0.5, "latency_p90_ms": 0.9, "latency_p95_ms": 0.95}
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One deployable variant of a champion, and what speaks against it.
+    """One deployable variant of a champion, and the reasons why it may not win.
 
     Attributes:
         measurement: None when the champion was not benchmarked.
@@ -63,12 +65,12 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Backbone and variant, by which comparisons and people call it."""
+        """Backbone and variant, as comparisons and messages name it."""
         return f"{self.entry.backbone} ({self.variant})"
 
     @property
     def variant(self) -> str:
-        """What would be deployed: without a benchmark the refitted model itself."""
+        """What would be deployed; without a benchmark that is the refitted model itself."""
         return self.measurement.variant if self.measurement else "eager"
 
     @property
@@ -92,7 +94,7 @@ def quantity(measured: Measurement, name: str) -> float | None:
 
 
 def quantity_bounds(measured: Measurement, name: str) -> tuple[float, float] | None:
-    """Bounds of the interval of a quantity; both are the value itself where it has none."""
+    """The bounds of a quantity's interval; both are its value where it has no interval."""
     quantile = next((item for item in measured.latency if item.q == _QUANTILES.get(name)), None)
     if quantile is not None:
         return quantile.low_ms, quantile.high_ms
@@ -182,12 +184,16 @@ def _best_first(one: Candidate) -> tuple[float, int, str, bool, str]:
 
 
 def _compared(candidate: Candidate, comparison: Comparison | None) -> Candidate:
-    """A candidate held against the best one, too; the comparison is None for that one and for what cannot win."""
+    """A candidate with the reason why it may not win if it is shown to be worse than the best one.
+
+    Args:
+        comparison: with the best one; None for the best one itself and for candidates that may not win anyway.
+    """
     if candidate.failures or comparison is None or (gain := comparison.difference).high >= 0:
         return candidate
     text = (
-        f"{comparison.challenger} is worse than {comparison.reference}: the difference in {comparison.metric} "
-        f"is {gain.value:+.4f}, between {gain.low:+.4f} and {gain.high:+.4f} at {gain.confidence:.0%} confidence."
+        f"{comparison.challenger} is worse than {comparison.reference}: the difference in {comparison.metric} is "
+        f"{described(gain)}."
     )
     return replace(candidate, failures=(Reason(code=WORSE_THAN_BEST, text=text),))
 

@@ -9,13 +9,13 @@ import pytest
 
 from podium.report.comparison import as_html, as_text
 from podium.report.comparison_charts import change_chart, latency_plot, quality_plot, throughput_plot
-from podium.selection.estimates import Entrant
-from podium.selection.runs import compare_runs
-from tests.unit.selection.simulated import HARDWARE, entrant, measurement, repetitions
+from podium.selection.estimates import ComparedModel
+from podium.selection.run_comparison import compare_runs
+from tests.unit.selection.simulated import HARDWARE, made_up, measurement, repetitions
 
 
-def runs(**changes: Any) -> list[Entrant]:
-    return [entrant("old", 1, accuracy=0.8), entrant("runs/new", 2, 1.2, 0.9, **changes)]
+def runs(**changes: Any) -> list[ComparedModel]:
+    return [made_up("old", 1, accuracy=0.8), made_up("runs/new", 2, 1.2, 0.9, **changes)]
 
 
 def test_the_text_has_figures_findings_and_verdicts() -> None:
@@ -31,7 +31,7 @@ def test_the_text_has_figures_findings_and_verdicts() -> None:
 
 
 def test_the_page_needs_nothing_but_itself() -> None:
-    given = [entrant("<b>old</b>", 1), *runs()]
+    given = [made_up("<b>old</b>", 1), *runs()]
     page = as_html(compare_runs(given, ["p50 > baseline"]), given)
     assert "<b>old</b>" not in page
     assert "&lt;b&gt;old&lt;/b&gt;" in page
@@ -43,7 +43,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
 
 def test_the_page_says_what_was_not_measured() -> None:
     bare = {"measurement": None, "repetitions": (), "hardware": None}
-    given = [entrant("old", 1, **bare), entrant("new", 2, **bare)]
+    given = [made_up("old", 1, **bare), made_up("new", 2, **bare)]
     page = as_html(compare_runs(given, ()), given)
     for said in ("No run has raw samples", "it takes benchmark.scenarios=[grid]", "Fewer than two runs"):
         assert said in page
@@ -59,7 +59,7 @@ def test_differing_hardware_is_marked() -> None:
 
 
 def test_the_front_leaves_out_what_another_run_beats() -> None:
-    given = [entrant("good", 1, accuracy=0.95), entrant("slow", 2, 1.5, 0.8), entrant("fast", 3, 0.5, 0.7)]
+    given = [made_up("good", 1, accuracy=0.95), made_up("slow", 2, 1.5, 0.8), made_up("fast", 3, 0.5, 0.7)]
     chart = quality_plot(compare_runs(given, ()))
     assert chart is not None
     assert "on the front of latency p50: fast, good" in chart.alt
@@ -79,7 +79,7 @@ def test_distributions_rise_to_the_99th_percentile() -> None:
 def test_throughput_is_drawn_for_runs_with_a_grid(grid: tuple[()] | None) -> None:
     found = repetitions(2)
     changes = {} if grid is None else {"grid": grid}
-    given = [entrant("new", 2, measurement=measurement(found, **changes))]
+    given = [made_up("new", 2, measurement=measurement(found, **changes))]
     chart = throughput_plot(given)
     if grid is not None:
         assert chart is None

@@ -12,7 +12,7 @@ from podium.benchmarking.summary import summarise
 from podium.config.benchmark import BenchmarkConfig
 from podium.evaluation.predictions import Predictions
 from podium.records import BatchRate, Interval, Measurement
-from podium.selection.estimates import Entrant
+from podium.selection.estimates import ComparedModel
 
 HARDWARE = {"device": "cpu", "cpu": "AMD EPYC 7B13", "threads": "1"}
 LABELS = ("no", "yes")
@@ -59,13 +59,13 @@ def repetitions(
     return found
 
 
-def in_turns(seed: int, slower: float, drift: float, session: str = "s", **changes: Any) -> list[Entrant]:
-    """Two entrants of one session, the second `slower`; the machine's speed varies by `drift` between repetitions."""
+def in_turns(seed: int, slower: float, drift: float, session: str = "s", **changes: Any) -> list[ComparedModel]:
+    """Two models of one session, the second `slower`; the machine's speed varies by `drift` between repetitions."""
     common = np.exp(np.random.default_rng((seed, 1)).normal(0, drift, size=changes.get("count", 3)))
     found = []
     for number, factor in enumerate((1.0, slower)):
         made = repetitions(2 * seed + number + 1000, factor, drift=common, session=session, **changes)
-        found.append(entrant(f"{seed}-{number}", 1, measurement=measurement(made), repetitions=made, predictions=None))
+        found.append(made_up(f"{seed}-{number}", 1, measurement=measurement(made), repetitions=made, predictions=None))
     return found
 
 
@@ -90,10 +90,10 @@ def predictions(accuracy: float, seed: int = 0, rows: int = 400, first: int = 0)
     return Predictions("text-classification", LABELS, ids, truth, np.where(right, truth, 1 - truth))
 
 
-def entrant(name: str, seed: int, slower: float = 1.0, accuracy: float = 0.9, **changes: Any) -> Entrant:
+def made_up(name: str, seed: int, slower: float = 1.0, accuracy: float = 0.9, **changes: Any) -> ComparedModel:
     found = repetitions(seed, slower)
     fields = {
-        "model": "tiny (eager)",
+        "title": "tiny (eager)",
         "record": "decision 0123",
         "data": "data",
         "hardware": HARDWARE,
@@ -101,4 +101,4 @@ def entrant(name: str, seed: int, slower: float = 1.0, accuracy: float = 0.9, **
         "measurement": measurement(found),
         "repetitions": found,
     }
-    return Entrant(name=name, **{**fields, **changes})
+    return ComparedModel(name=name, **{**fields, **changes})

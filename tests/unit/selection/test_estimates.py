@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from podium.evaluation.predictions import Predictions
-from podium.selection.estimates import Entrant, Estimate, estimates, rows_of
+from podium.selection.estimates import ComparedModel, Estimate, estimates, rows_of
 
 
 def tagged(seed: int) -> Predictions:
@@ -18,7 +18,7 @@ def tagged(seed: int) -> Predictions:
 
 
 def f1(predictions: Predictions) -> Estimate:
-    found = estimates(Entrant("run", "tiny (eager)", "decision 0123", predictions=predictions))["f1"]
+    found = estimates(ComparedModel("run", "tiny (eager)", "decision 0123", predictions=predictions))["f1"]
     assert isinstance(found, Estimate)
     return found
 

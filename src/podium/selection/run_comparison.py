@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from podium.benchmarking.statistics import CONFIDENCE
 from podium.errors import InputError
 from podium.evaluation.bootstrap import PAIRED_METHOD, paired_difference
 from podium.records import Interval
@@ -14,7 +15,7 @@ from podium.selection.estimates import (
     QUANTITIES,
     SCORES,
     SEED,
-    Entrant,
+    ComparedModel,
     Estimate,
     Missing,
     Quantity,
@@ -25,17 +26,16 @@ from podium.selection.estimates import (
 from podium.selection.expression import Check, Operand, parse
 
 EXACT = "exact"
-"""Method of an interval without width: neither side was measured more than once, nor had to be."""
+"""Method of an interval without width: neither side has noise, such as the size on disk."""
 
-_Side = tuple[Entrant, Known]
-_CONFIDENCE = 0.95
+_Side = tuple[ComparedModel, Known]
 _RESAMPLES = 5000
 _METHODS = {"rows": PAIRED_METHOD, "repetitions": "hierarchical bootstrap, Welch's t"}
 _PAIRED = "bootstrap of repetitions in pairs, Student's t"
 
 
 class ComparedRun(Frozen):
-    """One of the runs; `record` is what it was read from, `notes` what is to be known of its figures."""
+    """One of the runs; `record` is what it was read from, `notes` say what limits its figures."""
 
     name: str
     model: str
@@ -105,24 +105,31 @@ class RunsComparison(Frozen):
         return "fail" if "fail" in found else "cannot judge" if "cannot judge" in found else "pass"
 
 
-def compare_runs(entrants: Sequence[Entrant], checks: Sequence[str]) -> RunsComparison:
-    """Hold every entrant against the first, and check it.
+def compare_runs(models: Sequence[ComparedModel], checks: Sequence[str]) -> RunsComparison:
+    """Compare every model with the first, and check it.
 
     Args:
-        checks: see `podium.selection.expression`; each is for every entrant but the first.
+        checks: see `podium.selection.expression`; each is for every model but the first.
 
     Raises:
-        InputError: fewer than two entrants, or a check that cannot be read or divides by zero.
+        InputError: fewer than two models, or a check that cannot be read or divides by zero.
     """
-    if len(entrants) < 2:
-        raise InputError(f"at least two runs are needed to be compared, but got {len(entrants)}")
+    if len(models) < 2:
+        raise InputError(f"at least two runs are needed to be compared, but got {len(models)}")
     parsed = [parse(text, tuple(QUANTITIES)) for text in checks]
-    known = [(entrant, estimates(entrant)) for entrant in entrants]
-    pairs = [_pair(one, known[0]) for one in known[1:]]
+    known = [(model, estimates(model)) for model in models]
+    pairs = [_Pair.of(one, known[0]) for one in known[1:]]
     return RunsComparison(
-        runs=tuple(_run(entrant, entrants[0]) for entrant in entrants),
+        runs=tuple(_run(model, models[0]) for model in models),
         rows=tuple(
-            _row(quantity, known, pairs)
+            Row(
+                name=quantity.name,
+                title=quantity.title,
+                unit=quantity.unit,
+                better=quantity.better,
+                figures=tuple(_figure(held[quantity.name]) for _, held in known),
+                differences=tuple(_difference(quantity, pair) for pair in pairs),
+            )
             for quantity in QUANTITIES.values()
             if any(isinstance(held[quantity.name], Estimate) for _, held in known)
         ),
@@ -132,52 +139,35 @@ def compare_runs(entrants: Sequence[Entrant], checks: Sequence[str]) -> RunsComp
 
 @dataclass(frozen=True)
 class _Pair:
-    """A run and the baseline: as each is on its own, and for what holds one against the other."""
+    """A run and the baseline: each by itself, and as they are contrasted with each other."""
 
     alone: tuple[_Side, _Side]
     contrasted: tuple[_Side, _Side]
+
+    @classmethod
+    def of(cls, run: _Side, baseline: _Side) -> _Pair:
+        if not took_turns(run[0], baseline[0]):
+            return cls((run, baseline), (run, baseline))
+        return cls((run, baseline), ((run[0], in_pairs(*run)), (baseline[0], in_pairs(*baseline))))
 
     def sides(self, check: Check) -> tuple[_Side, _Side]:
         """Run and baseline as the check needs them."""
         return self.contrasted if len({operand.side for operand in check.operands}) > 1 else self.alone
 
 
-def _pair(run: _Side, baseline: _Side) -> _Pair:
-    alone = (run, baseline)
-    if not took_turns(run[0], baseline[0]):
-        return _Pair(alone, alone)
-    return _Pair(alone, ((run[0], in_pairs(*run)), (baseline[0], in_pairs(*baseline))))
-
-
-def _run(entrant: Entrant, first: Entrant) -> ComparedRun:
-    notes = list(entrant.notes)
-    if took_turns(entrant, first) and entrant.repetitions != first.repetitions:
+def _run(model: ComparedModel, first: ComparedModel) -> ComparedRun:
+    notes = list(model.notes)
+    if took_turns(model, first) and model.repetitions != first.repetitions:
         notes.append(
             f"its repetitions were taken in turns with those of {first.name} and are compared in pairs: what slowed "
             "the machine for a while slowed both"
         )
-    if entrant.measurement and first.measurement and entrant.data != first.data:
+    if model.measurement and first.measurement and model.data != first.data:
         notes.append(
             f"its data are not those of {first.name}: a difference in cost may come from the lengths of their rows"
         )
-    return ComparedRun(
-        name=entrant.name,
-        model=entrant.model,
-        record=entrant.record,
-        hardware=dict(entrant.hardware or {}),
-        notes=tuple(notes),
-    )
-
-
-def _row(quantity: Quantity, known: Sequence[_Side], pairs: Sequence[_Pair]) -> Row:
-    return Row(
-        name=quantity.name,
-        title=quantity.title,
-        unit=quantity.unit,
-        better=quantity.better,
-        figures=tuple(_figure(held[quantity.name]) for _, held in known),
-        differences=tuple(_difference(quantity, pair) for pair in pairs),
-    )
+    hardware = dict(model.hardware or {})
+    return ComparedRun(name=model.name, model=model.title, record=model.record, hardware=hardware, notes=tuple(notes))
 
 
 def _figure(held: Estimate | Missing) -> Figure:
@@ -189,34 +179,27 @@ def _figure(held: Estimate | Missing) -> Figure:
 def _difference(quantity: Quantity, pair: _Pair) -> Difference:
     check = parse(f"{quantity.name} > baseline", (quantity.name,))
     run, baseline = pair.sides(check)
-    found = obstacles(check, run, baseline)
-    if found:
+    if found := obstacles(check, run, baseline):
         return Difference(reasons=tuple(found))
-    if quantity in SCORES:
-        change = _paired(quantity.name, run[0], baseline[0])
+    own, other = run[0].predictions, baseline[0].predictions
+    if quantity in SCORES and own and other:
+        change, _ = paired_difference(own, other, quantity.name, CONFIDENCE, _RESAMPLES, SEED)
     else:
         contrasted = contrast(check, _values(check, run, baseline))
-        change = _relative(contrasted)
+        scale = 1.0 if contrasted.ratio else contrasted.right
+        change = _interval(contrasted, lambda bound: bound / scale - contrasted.same)
     real = not change.low <= 0 <= change.high
     better = (change.value > 0) == (quantity.better == "higher") if real else None
     return Difference(change=change, real=real, better=better)
 
 
-def _paired(metric: str, run: Entrant, baseline: Entrant) -> Interval:
-    if run.predictions is None or baseline.predictions is None:
-        raise InputError(f"both runs must have predictions for a paired comparison of {metric}")
-    return paired_difference(run.predictions, baseline.predictions, metric, _CONFIDENCE, _RESAMPLES, SEED)[0]
-
-
 def _checked(check: Check, pair: _Pair) -> CheckResult:
     run, baseline = pair.sides(check)
     name = run[0].name
-    found = obstacles(check, run, baseline)
-    if found:
+    if found := obstacles(check, run, baseline):
         return CheckResult(check=check.text, run=name, verdict="cannot judge", reasons=tuple(found))
     contrasted = contrast(check, _values(check, run, baseline))
-    verdict = judge(check, contrasted)
-    interval = _interval(contrasted.value, contrasted.low, contrasted.high, _method(contrasted))
+    verdict, interval = judge(check, contrasted), _interval(contrasted)
     return CheckResult(
         check=check.text,
         run=name,
@@ -248,19 +231,10 @@ def _needed(contrasted: Contrast) -> str:
     )
 
 
-def _method(contrasted: Contrast) -> str:
-    names = {
+def _interval(contrasted: Contrast, scaled: Callable[[float], float] = lambda bound: bound) -> Interval:
+    methods = {
         _PAIRED if part.paired and part.kind == "repetitions" else _METHODS[part.kind] for part in contrasted.parts
     }
-    return " and ".join(sorted(names, reverse=True)) or EXACT
-
-
-def _relative(contrasted: Contrast) -> Interval:
-    """Left minus right as a share of right."""
-    bounds = (contrasted.value, contrasted.low, contrasted.high)
-    value, low, high = (bound - 1 if contrasted.ratio else bound / contrasted.right for bound in bounds)
-    return _interval(value, low, high, _method(contrasted))
-
-
-def _interval(value: float, low: float, high: float, method: str) -> Interval:
-    return Interval(value=value, low=low, high=high, confidence=_CONFIDENCE, method=method)
+    value, low, high = (scaled(bound) for bound in (contrasted.value, contrasted.low, contrasted.high))
+    method = " and ".join(sorted(methods, reverse=True)) or EXACT
+    return Interval(value=value, low=low, high=high, confidence=CONFIDENCE, method=method)

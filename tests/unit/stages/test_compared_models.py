@@ -20,8 +20,8 @@ from podium.records import (
     Record,
     SelectionRecord,
 )
-from podium.selection.estimates import Entrant
-from podium.stages.compared import find_entrants
+from podium.selection.estimates import ComparedModel
+from podium.stages.compared_models import find_models
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
 from podium.tracking.base import TrackedModel
@@ -92,12 +92,12 @@ class Stored:
             record.save(self.runs / run_id / "steps" / step / "record.json")
         return self.runs / run_id
 
-    def find(self, *texts: str, tracker: Tracker | None = None) -> list[Entrant]:
+    def find(self, *texts: str, tracker: Tracker | None = None) -> list[ComparedModel]:
         def asked() -> Tracker:
             assert tracker is not None, "the registry is asked for registered versions only"
             return tracker
 
-        return find_entrants(texts, self.store, self.runs, asked)
+        return find_models(texts, self.store, self.runs, asked)
 
 
 def dumped(found: list[RepetitionResult]) -> list[dict[str, Any]]:
@@ -116,7 +116,7 @@ def test_a_run_stands_for_its_winner(stored: Stored) -> None:
     (stored.runs / "latest").symlink_to("20260304-1")
     found = stored.find("latest", "20260304-1", str(directory))
     backbone = stored.models[0].backbone
-    assert {one.model for one in found} == {f"{backbone} (onnx)"}
+    assert {one.title for one in found} == {f"{backbone} (onnx)"}
     assert [one.name for one in found] == ["latest", "20260304-1", str(directory)]
     one = found[0]
     assert one.measurement is not None
@@ -131,7 +131,7 @@ def test_a_model_of_a_run_can_be_named(stored: Stored) -> None:
     first, second = (model.backbone for model in stored.models)
     key = f"decision/{stored.decision.key[:12]}"
     found = stored.find(f"{key}:{first}.eager", f"{key}:{second}")
-    assert [one.model for one in found] == [f"{first} (eager)", f"{second} (eager)"]
+    assert [one.title for one in found] == [f"{first} (eager)", f"{second} (eager)"]
     assert found[0].predictions is not None
 
 
@@ -161,7 +161,7 @@ def test_a_model_measured_alone(stored: Stored) -> None:
     )
     stored.store.put(Key.of("measurement", of="alone"), record)
     one = stored.find(record.key)[0]
-    assert (one.model, len(one.repetitions), one.predictions) == ("tiny (eager)", 3, None)
+    assert (one.title, len(one.repetitions), one.predictions) == ("tiny (eager)", 3, None)
 
 
 def test_samples_that_cannot_be_read_are_a_note(stored: Stored) -> None:
@@ -240,7 +240,7 @@ def test_decisions_without_their_parents_are_told(tmp_path: Path) -> None:
     lone = sample().decision.model_copy(update={"key": key.digest, "parents": {}, "winner": None})
     store.put(key, lone)
     with pytest.raises(InputError, match=r"one model of .* must be meant, but 0 are"):
-        find_entrants([key.digest], store, tmp_path, lambda: pytest.fail("not asked"))
+        find_models([key.digest], store, tmp_path, lambda: pytest.fail("not asked"))
 
 
 def test_selections_hold_their_metric(stored: Stored) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from podium.errors import InputError
 from podium.records import Interval
-from podium.selection.estimates import QUANTITIES, Entrant
-from podium.selection.runs import CheckResult, Difference, Row, RunsComparison, compare_runs
-from tests.unit.selection.simulated import HARDWARE, entrant, in_turns, measurement, predictions, repetitions
+from podium.selection.estimates import QUANTITIES, ComparedModel
+from podium.selection.run_comparison import CheckResult, Difference, Row, RunsComparison, compare_runs
+from tests.unit.selection.simulated import HARDWARE, in_turns, made_up, measurement, predictions, repetitions
 
 
 def row(compared: RunsComparison, name: str) -> Row:
@@ -21,11 +21,11 @@ def row(compared: RunsComparison, name: str) -> Row:
 
 
 def difference(name: str, **changes: Any) -> Difference:
-    return row(compare_runs([entrant("old", 1), entrant("new", 2, **changes)], ()), name).differences[0]
+    return row(compare_runs([made_up("old", 1), made_up("new", 2, **changes)], ()), name).differences[0]
 
 
 def checked(text: str, **changes: Any) -> CheckResult:
-    return compare_runs([entrant("old", 1), entrant("new", 2, **changes)], [text]).checks[0]
+    return compare_runs([made_up("old", 1), made_up("new", 2, **changes)], [text]).checks[0]
 
 
 def test_a_tenth_more_latency_is_real_and_worse() -> None:
@@ -38,7 +38,7 @@ def test_a_tenth_more_latency_is_real_and_worse() -> None:
 
 def test_nothing_more_is_not_real() -> None:
     assert difference("p50").real is False
-    same = compare_runs([entrant("a", 1), entrant("b", 1)], ["p50 > baseline"])
+    same = compare_runs([made_up("a", 1), made_up("b", 1)], ["p50 > baseline"])
     assert all(one.differences[0].real is False for one in same.rows)
     assert same.verdict == "cannot judge"
 
@@ -46,8 +46,8 @@ def test_nothing_more_is_not_real() -> None:
 def test_a_planted_slowdown_is_detected_and_a_planted_nothing_is_not() -> None:
     """Nine times in ten each, with three repetitions that differ by 1 %."""
 
-    def measured(name: str, seed: int, slower: float) -> Entrant:
-        return entrant(name, seed, slower, predictions=None)
+    def measured(name: str, seed: int, slower: float) -> ComparedModel:
+        return made_up(name, seed, slower, predictions=None)
 
     old = measured("old", 99, 1.0)
     slow = [measured(str(seed), seed, 1.1) for seed in range(100, 120)]
@@ -59,7 +59,7 @@ def test_a_planted_slowdown_is_detected_and_a_planted_nothing_is_not() -> None:
     assert max(verdicts[20:].count("fail"), real[20:].count(True)) <= 2
 
 
-def changes_in(name: str, pairs: Sequence[list[Entrant]]) -> list[Interval]:
+def changes_in(name: str, pairs: Sequence[list[ComparedModel]]) -> list[Interval]:
     found = [row(compare_runs(pair, ()), name).differences[0].change for pair in pairs]
     return [change for change in found if change is not None]
 
@@ -100,7 +100,7 @@ def test_a_comparison_in_pairs_says_so() -> None:
     assert compared.checks[0].ratio.method == "bootstrap of repetitions in pairs, Student's t"
 
 
-def numbered(found: Entrant, numbers: Sequence[int], session: str = "s") -> Entrant:
+def numbered(found: ComparedModel, numbers: Sequence[int], session: str = "s") -> ComparedModel:
     marks = zip(found.repetitions, numbers, strict=True)
     return replace(
         found,
@@ -162,8 +162,8 @@ def test_other_rows_are_not_compared() -> None:
 def test_other_hardware_makes_no_latency_real_but_size_and_quality() -> None:
     compared = compare_runs(
         [
-            entrant("old", 1),
-            entrant("new", 2, slower=2.0, accuracy=0.99, hardware={**HARDWARE, "cpu": "Intel", "threads": "2"}),
+            made_up("old", 1),
+            made_up("new", 2, slower=2.0, accuracy=0.99, hardware={**HARDWARE, "cpu": "Intel", "threads": "2"}),
         ],
         ["p50 > baseline", "p50 > 100"],
     )
@@ -195,7 +195,7 @@ def test_one_repetition_cannot_tell() -> None:
 
 
 def test_without_raw_samples_intervals_stand_as_they_are() -> None:
-    compared = compare_runs([entrant("old", 1), entrant("new", 2, repetitions=())], ())
+    compared = compare_runs([made_up("old", 1), made_up("new", 2, repetitions=())], ())
     p50 = row(compared, "p50")
     assert p50.figures[1].interval is not None
     assert "as if samples were independent" in p50.figures[1].interval.method
@@ -204,7 +204,7 @@ def test_without_raw_samples_intervals_stand_as_they_are() -> None:
 
 
 def test_what_was_not_measured_says_why() -> None:
-    compared = compare_runs([entrant("old", 1), entrant("new", 2)], ["energy > baseline", "p99 > 1"])
+    compared = compare_runs([made_up("old", 1), made_up("new", 2)], ["energy > baseline", "p99 > 1"])
     assert [one.verdict for one in compared.checks] == ["cannot judge", "cannot judge"]
     assert "there is no power meter" in compared.checks[0].reasons[0]
     assert "it needs 1000 samples, and there are 300" in compared.checks[1].reasons[0]
@@ -240,7 +240,7 @@ def test_a_refusal_says_what_would_probably_tell() -> None:
 
 
 def test_the_worst_verdict_is_that_of_the_comparison() -> None:
-    runs = [entrant("old", 1), entrant("new", 2, slower=1.5)]
+    runs = [made_up("old", 1), made_up("new", 2, slower=1.5)]
     assert compare_runs(runs, ["size > 99", "p50 > baseline", "energy > 1"]).verdict == "fail"
     assert compare_runs(runs, ["size > 99", "energy > 1"]).verdict == "cannot judge"
     assert compare_runs(runs, ()).verdict == "pass"
@@ -248,7 +248,7 @@ def test_the_worst_verdict_is_that_of_the_comparison() -> None:
 
 def test_a_check_is_read_before_anything_is_compared() -> None:
     with pytest.raises(InputError, match="did you mean p99"):
-        compare_runs([entrant("old", 1), entrant("new", 2)], ["p59 > 1"])
+        compare_runs([made_up("old", 1), made_up("new", 2)], ["p59 > 1"])
     with pytest.raises(InputError, match="must be finite"):
         checked("p50 / 0 > 1")
 
@@ -262,7 +262,7 @@ def test_terms_must_be_finite_on_every_resample() -> None:
 
 def test_two_runs_are_needed() -> None:
     with pytest.raises(InputError, match="at least two runs"):
-        compare_runs([entrant("old", 1)], ())
+        compare_runs([made_up("old", 1)], ())
 
 
 def test_every_quantity_can_be_named_in_a_check() -> None:

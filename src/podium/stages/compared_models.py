@@ -33,7 +33,7 @@ from podium.records import (
     SelectionRecord,
     VariantRecord,
 )
-from podium.selection.estimates import Entrant
+from podium.selection.estimates import ComparedModel
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
 from podium.tracking.base import TAG_DECISION, TAG_MODEL_KEY
@@ -56,9 +56,9 @@ class _Found:
     variant: str | None = None
 
 
-def find_entrants(
+def find_models(
     texts: Sequence[str], store: ArtifactStore, runs: Path, tracker: Callable[[], Tracker]
-) -> list[Entrant]:
+) -> list[ComparedModel]:
     """Everything named by `texts`, in their order; what is named twice gets a number behind its name.
 
     Args:
@@ -79,7 +79,7 @@ def find_entrants(
     return found
 
 
-def _entrant(text: str, name: str, store: ArtifactStore, runs: Path, tracker: Callable[[], Tracker]) -> Entrant:
+def _entrant(text: str, name: str, store: ArtifactStore, runs: Path, tracker: Callable[[], Tracker]) -> ComparedModel:
     match = None if Path(text).is_dir() else _MODEL.fullmatch(text)
     run, backbone, variant = match.groups() if match else (text, None, None)
     folder = next((path for path in (Path(run), runs / run) if (path / "steps").is_dir()), None)
@@ -157,7 +157,7 @@ def _parent(store: ArtifactStore, record: Record, name: str, kind: type[R]) -> R
     return store.get(kind, record.parents[name]) if name in record.parents else None
 
 
-def _chosen(name: str, found: _Found, backbone: str | None, variant: str | None, store: ArtifactStore) -> Entrant:
+def _chosen(name: str, found: _Found, backbone: str | None, variant: str | None, store: ArtifactStore) -> ComparedModel:
     """The model that is meant, with its evidence."""
     measurements = {(one.backbone, one.variant): one for one in found.benchmark.measurements} if found.benchmark else {}
     entries = [entry.backbone for entry in found.selection.leaderboard] if found.selection else []
@@ -179,9 +179,9 @@ def _chosen(name: str, found: _Found, backbone: str | None, variant: str | None,
     as_refitted = form in (None, "eager")
     if predictions is None and as_refitted and refit is not None:
         predictions = refit.artifacts.get("predictions")
-    return Entrant(
+    return ComparedModel(
         name=name,
-        model=f"{chosen} ({form})" if form else chosen,
+        title=f"{chosen} ({form})" if form else chosen,
         record=found.title,
         data=refit.parents.get("data", "") if refit else "",
         hardware=found.benchmark.hardware if found.benchmark else None,
@@ -207,13 +207,13 @@ def _scores(found: _Found, backbone: str) -> Mapping[str, Interval]:
     return {found.selection.metric: entry.test} if entry is not None else {}
 
 
-def _measured_alone(name: str, record: MeasurementRecord, store: ArtifactStore) -> Entrant:
+def _measured_alone(name: str, record: MeasurementRecord, store: ArtifactStore) -> ComparedModel:
     notes: list[str] = []
     variant = _parent(store, record, "variant", VariantRecord)
     measured = record.measurement
-    return Entrant(
+    return ComparedModel(
         name=name,
-        model=f"{measured.backbone} ({measured.variant})",
+        title=f"{measured.backbone} ({measured.variant})",
         record=f"{record.kind} {record.key[:12]}",
         data=record.parents.get("data", ""),
         hardware=record.hardware,
@@ -224,11 +224,11 @@ def _measured_alone(name: str, record: MeasurementRecord, store: ArtifactStore) 
     )
 
 
-def _refit(name: str, record: ModelRecord, store: ArtifactStore) -> Entrant:
+def _refit(name: str, record: ModelRecord, store: ArtifactStore) -> ComparedModel:
     notes: list[str] = []
-    return Entrant(
+    return ComparedModel(
         name=name,
-        model=record.backbone,
+        title=record.backbone,
         record=f"{record.kind} {record.key[:12]}",
         data=record.parents.get("data", ""),
         predictions=_predictions(store, record.artifacts.get("predictions"), notes),
