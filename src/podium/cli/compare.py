@@ -11,7 +11,7 @@ import typer
 from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, Output, existing_store, existing_tracker
 
 EXIT_CODES = {"pass": 0, "fail": 3, "cannot judge": 4}
-"""By verdict; other errors keep the codes of every command."""
+"""Exit code of each verdict; errors have the codes of every command."""
 
 
 def compare(

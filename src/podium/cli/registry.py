@@ -1,4 +1,4 @@
-"""`podium promote`, `rollback`, `history` and `replay`: the registry by hand, and what stands in it."""
+"""`podium promote`, `rollback`, `history` and `replay`: the model registry by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Name = Annotated[str, typer.Argument(help="A registered model.")]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the move.")]
 
 _WIDTH = 200
-"""Columns of a table that no terminal bounds."""
+"""Columns of a table that is not written to a terminal."""
 
 
 def promote(

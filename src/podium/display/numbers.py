@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 from podium.records import Interval
 
@@ -14,7 +13,6 @@ METRIC_NAMES = {
     "log_loss": "log loss (lower is better)",
     "token_accuracy": "token accuracy",
 }
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")
 
 
 def metric_name(metric: str) -> str:
@@ -57,11 +55,6 @@ def figure(value: float | None) -> str:
     return f"{value:,.{digits}f}"
 
 
-def count(value: int) -> str:
-    """A whole number with thousands separators."""
-    return f"{value:,}"
-
-
 def parameter(value: bool | int | float | str | None) -> str:
     """A hyperparameter."""
     if value is None:
@@ -90,23 +83,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def short(digest: str) -> str:
-    """The first twelve digits of a digest, which `podium explain` accepts."""
-    return digest[:12]
-
-
-def percent(share: float) -> str:
-    """A share as a whole percentage."""
-    return f"{share:.0%}"
-
-
-def share(value: float) -> str:
-    """A share as a percentage with one decimal."""
-    return f"{value:.1%}"
-
-
-def without_credentials(text: str) -> str:
-    """The text with user names and passwords taken out of its URIs."""
-    return _CREDENTIALS.sub("***", text)

@@ -1,4 +1,4 @@
-"""What is chosen, and the evidence for it: selection, measurements, decision, report."""
+"""The records of selection, benchmark, decision and report, and the evidence behind a decision."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Move(Frozen):
 
 
 def withdrawn(moves: Iterable[Move]) -> dict[str, str]:
-    """Models that were rolled back and not promoted since, by `identity`, each with a sentence that says by whom."""
+    """Models that were rolled back and not promoted since: a sentence that says by whom, by the model's `identity`."""
     found: dict[str, str] = {}
     for move in moves:
         found.pop(move.after_model, None)
@@ -50,7 +50,7 @@ def withdrawn(moves: Iterable[Move]) -> dict[str, str]:
 
 
 def rollback_target(moves: Iterable[Move]) -> Move | None:
-    """The latest move that made a champion other than the present one, and other than a withdrawn one."""
+    """The latest move to a champion other than the present one that was not rolled back."""
     made = list(moves)
     if not made:
         return None

@@ -12,6 +12,7 @@ from podium.report.leaderboard import comparison_table
 from podium.report.measurements import COSTS
 from podium.selection import decision as verdicts
 from podium.selection.winner import UNITS, quantity
+from podium.tracking import redact
 
 BRIEFLY = {
     verdicts.NO_INCUMBENT: "It is the first model to be promoted here.",
@@ -50,7 +51,7 @@ def why_section(given: ReportInputs) -> Section:
         said = ", ".join(f"{name} {value}" for name, value in decision.registered.items())
         blocks.append(Text(f"In the model registry: {said}.", "small"))
     store = f" --store {shlex.quote(given.run.config.store)}" if given.run.config.store else ""
-    command = numbers.without_credentials(f"podium replay {numbers.short(decision.key)}{store}")
+    command = redact(f"podium replay {decision.key[:12]}{store}")
     says = "It judges the evidence kept with the decision again, and fails if the verdict comes out differently."
     title = "What was asked for, and how to make the decision again"
     blocks.append(Section(title, [Facts(_policy(evidence)), Code(command), Text(says, "small")], "closed"))
@@ -66,9 +67,9 @@ def _incumbent(incumbent: Incumbent, given: ReportInputs) -> list[Block]:
     )
     if seen := evidence.against_incumbent:
         said += (
-            f" It predicted the {numbers.count(evidence.rows)} held-out rows of this run: {seen.challenger} minus "
+            f" It predicted the {evidence.rows:,} held-out rows of this run: {seen.challenger} minus "
             f"incumbent is {numbers.signed(seen.difference.value)} in {numbers.metric_name(seen.metric)} "
-            f"({numbers.percent(seen.difference.confidence)} interval {numbers.signed_bounds(seen.difference)}, "
+            f"({seen.difference.confidence:.0%} interval {numbers.signed_bounds(seen.difference)}, "
             f"p {numbers.p_equals(seen.p_value)}); the verdict follows from the interval."
         )
     elif evidence.not_comparable:

@@ -76,10 +76,7 @@ def _confusions(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> li
         if count and true != predicted
     ]
     found.sort(key=lambda one: (-one[0], one[1], one[2]))
-    return [
-        (true, predicted, f"{numbers.count(count)} of {numbers.count(rows)}")
-        for count, true, predicted, rows in found[:SHOWN_CONFUSIONS]
-    ]
+    return [(true, predicted, f"{count:,} of {rows:,}") for count, true, predicted, rows in found[:SHOWN_CONFUSIONS]]
 
 
 def _matrix(labels: Sequence[str], confusion: Sequence[Sequence[int]], name: str) -> Table:
@@ -87,7 +84,7 @@ def _matrix(labels: Sequence[str], confusion: Sequence[Sequence[int]], name: str
         (
             label,
             *(
-                Cell(numbers.count(count), share=count / (sum(row) or 1), style="right" if column == number else "")
+                Cell(f"{count:,}", share=count / (sum(row) or 1), style="right" if column == number else "")
                 for column, count in enumerate(row)
             ),
         )
@@ -102,7 +99,7 @@ def _scores(scores: Mapping[str, Mapping[str, float]], what: str, name: str) -> 
     rows: list[tuple[Cell | str, ...]] = [
         (
             *(label, numbers.score(row["precision"]), numbers.score(row["recall"])),
-            *(Cell(numbers.score(row["f1"]), share=row["f1"]), numbers.count(int(row["support"]))),
+            *(Cell(numbers.score(row["f1"]), share=row["f1"]), f"{int(row['support']):,}"),
         )
         for label, row in scores.items()
     ]

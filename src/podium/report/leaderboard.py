@@ -75,7 +75,7 @@ def _table(given: ReportInputs) -> Table:
         [name.format(metric) for name in _COLUMNS],
         "rlrlrrrrr",
         [row for _, row in sorted(rows, key=lambda pair: pair[0])],
-        f"By {metric} on the test split; intervals at {numbers.percent(test.confidence)} by {test.method}.",
+        f"By {metric} on the test split; intervals at {test.confidence:.0%} by {test.method}.",
         heading=1,
     )
 

@@ -63,7 +63,7 @@ def _variant(made: Variant, given: ReportInputs) -> Row:
     status = f"{made.status}: {made.reason}" if made.reason else made.status
     against: Cell | str = "reference" if made.variant == "eager" else "–"
     if check:
-        same = f"{numbers.signed_bounds(check.difference)}\n{numbers.share(check.agreement)} same labels"
+        same = f"{numbers.signed_bounds(check.difference)}\n{check.agreement:.1%} same labels"
         against = Cell(numbers.signed(check.difference.value), same)
     costs: tuple[Cell | str, ...] = ("not measured", "–", "–", "–")
     if measured:
@@ -231,13 +231,13 @@ def _latency_table(given: ReportInputs) -> Table:
 
     def row(one: Measurement) -> Row:
         own = {item.q: item for item in one.latency}
-        varies = f"medians vary by {numbers.share(one.latency_cv)}" if repeated else ""
+        varies = f"medians vary by {one.latency_cv:.1%}" if repeated else ""
         cells = (
             Cell(title(one), tag="unstable" if one.unstable else ""),
             *(_bounded(own[q].value_ms, own[q].low_ms, own[q].high_ms) if q in own else "–" for q in quantiles),
-            *(Cell(numbers.count(one.latency_samples), varies), _rate(one.throughput_per_second)),
+            *(Cell(f"{one.latency_samples:,}", varies), _rate(one.throughput_per_second)),
             numbers.duration(one.load_seconds),
-            *([numbers.MISSING if one.mfu is None else numbers.share(one.mfu)] if with_mfu else []),
+            *([numbers.MISSING if one.mfu is None else f"{one.mfu:.1%}"] if with_mfu else []),
         )
         return Row(cells, _mark(one, given))
 
@@ -280,8 +280,8 @@ def _servers(items: Sequence[Measurement], given: ReportInputs) -> Section:
         cells = (
             *(title(one), f"p{round(server.q * 100)} within {numbers.figure(server.bound_ms)} ms"),
             _rate(server.per_second) if server.per_second else "none",
-            numbers.MISSING if server.utilisation is None else numbers.percent(server.utilisation),
-            numbers.count(server.arrivals),
+            numbers.MISSING if server.utilisation is None else f"{server.utilisation:.0%}",
+            f"{server.arrivals:,}",
         )
         rows.append(Row(cells, _mark(one, given)))
         notes += [Text(f"{title(one)}: {server.note}", "small")] if server.note else []

@@ -18,6 +18,7 @@ from podium.report.leaderboard import leaderboard_section
 from podium.report.measurements import benchmark_section, variants_section
 from podium.report.search import search_section
 from podium.tasks import TASKS
+from podium.tracking import redact
 
 SHOWN_SOURCES = 10
 _LONGEST_EXAMPLE = 300
@@ -84,8 +85,8 @@ def _answer(given: ReportInputs) -> Answer:
     speed = "" if median is None else f" and answers one request in {numbers.figure(median)} ms at the median"
     text = (
         f"**{winner.backbone}**{form} reaches {metric} **{numbers.score(test.value)}** "
-        f"({numbers.percent(test.confidence)} interval {numbers.bounds(test)}) on "
-        f"{numbers.count(given.data.rows.get('test', 0))} held-out rows{speed}."
+        f"({test.confidence:.0%} interval {numbers.bounds(test)}) on "
+        f"{given.data.rows.get('test', 0):,} held-out rows{speed}."
     )
     if check := given.winner_check:
         change = f"{numbers.signed(check.difference.value)} ({numbers.signed_bounds(check.difference)})"
@@ -120,10 +121,10 @@ def _data(given: ReportInputs) -> Section:
         ("Name", data.name),
         ("Task", data.task),
         ("Licence", given.run.config.dataset.licence or "not declared"),
-        ("Rows read", numbers.count(data.read_rows)),
-        ("Duplicates dropped", numbers.count(data.duplicates)),
-        ("Rows rejected", numbers.count(data.rejected)),
-        ("Rows used", ", ".join(f"{split} {numbers.count(rows)}" for split, rows in data.rows.items())),
+        ("Rows read", f"{data.read_rows:,}"),
+        ("Duplicates dropped", f"{data.duplicates:,}"),
+        ("Rows rejected", f"{data.rejected:,}"),
+        ("Rows used", ", ".join(f"{split} {rows:,}" for split, rows in data.rows.items())),
         ("Folds", str(data.folds)),
         ("Labels", str(len(data.labels))),
         ("Digest of sources", digest_manifest(data.sources)),
@@ -133,12 +134,12 @@ def _data(given: ReportInputs) -> Section:
     if data.rejected_examples:
         examples = [(example[:_LONGEST_EXAMPLE], "") for example in data.rejected_examples]
         blocks.append(Section("Rejected rows", [Points(examples)]))
-    sources = [(numbers.without_credentials(name), digest) for name, digest in sorted(data.sources.items())]
+    sources = [(redact(name), digest) for name, digest in sorted(data.sources.items())]
     rows = [(name, Cell(digest, style="code")) for name, digest in sources[:SHOWN_SOURCES]]
     listed: list[Block] = [Table("Source files", ("Source", "sha256"), "ll", rows)]
     if (left := len(sources) - SHOWN_SOURCES) > 0:
-        listed.append(Text(f"and {numbers.count(left)} more; all are in the data record.", "small"))
-    files = f"{numbers.count(len(sources))} source file{'s' if len(sources) != 1 else ''} and their digests"
+        listed.append(Text(f"and {left:,} more; all are in the data record.", "small"))
+    files = f"{len(sources):,} source file{'s' if len(sources) != 1 else ''} and their digests"
     return Section("Data", [*blocks, Section(files, listed, "closed")])
 
 
@@ -146,9 +147,7 @@ def _label_table(given: ReportInputs) -> Table:
     data, splits = given.data, tuple(given.data.rows)
     counted = {label for counts in data.label_counts.values() for label in counts}
     order = [label for label in data.labels if label in counted] + sorted(counted - set(data.labels))
-    rows = [
-        (label, *(numbers.count(data.label_counts.get(split, {}).get(label, 0)) for split in splits)) for label in order
-    ]
+    rows = [(label, *(f"{data.label_counts.get(split, {}).get(label, 0):,}" for split in splits)) for label in order]
     align, caption = "l" + "r" * len(splits), "Counts per label and split."
     return Table("Rows per label", ("Label", *splits), align, rows, caption, style="tight")
 
@@ -159,7 +158,7 @@ def _lineage(given: ReportInputs) -> Section:
     def row(name: str, record: Record) -> tuple[Cell | str, ...]:
         artifacts = {role: artifact.digest for role, artifact in record.artifacts.items()}
         return (
-            *(name, Cell(numbers.short(record.key), style="code", title=record.key), numbers.duration(record.seconds)),
+            *(name, Cell(record.key[:12], style="code", title=record.key), numbers.duration(record.seconds)),
             _digests({names.get(key, role): key for role, key in record.parents.items()}),
             *(_digests(artifacts), Cell(record.mlflow_run_id or "–", style="code")),
         )
@@ -172,18 +171,18 @@ def _lineage(given: ReportInputs) -> Section:
 
 def _digests(found: dict[str, str]) -> Cell:
     """Names with the first digits of their digests; the whole ones are shown on pointing at the cell."""
-    listed = ", ".join(f"{name} {numbers.short(digest)}" for name, digest in found.items())
+    listed = ", ".join(f"{name} {digest[:12]}" for name, digest in found.items())
     return Cell(listed or numbers.MISSING, title="\n".join(f"{name} {digest}" for name, digest in found.items()))
 
 
 def _reproduce(given: ReportInputs) -> Section:
     config = yaml.safe_dump(given.run.config.model_dump(mode="json"), sort_keys=False)
-    command = [Code(numbers.without_credentials(given.command))] if given.command else []
+    command = [Code(redact(given.command))] if given.command else []
     return Section(
         "Reproduce",
         [
             *command,
-            Section("Resolved configuration", [Code(numbers.without_credentials(config))], "closed"),
+            Section("Resolved configuration", [Code(redact(config))], "closed"),
             Section("Environment", [Facts([*given.environment.items()], narrow=True)]),
         ],
     )

@@ -86,7 +86,7 @@ def _importance(experiment: Experiment, study: StudyRecord) -> Table:
     ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
     best = study.best_trial.params
     rows = [
-        (numbers.field_name(name), numbers.parameter(best.get(name)), Cell(numbers.percent(share), share=share))
+        (numbers.field_name(name), numbers.parameter(best.get(name)), Cell(f"{share:.0%}", share=share))
         for name, share in ordered
     ]
     columns = ("Parameter", "Best value", "Importance")

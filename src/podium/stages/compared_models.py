@@ -1,8 +1,8 @@
-"""The runs that are compared: how each is named, and the evidence that the store has of it.
+"""The models that `podium compare` compares: how each is named, and the evidence for it in the store.
 
-RUN[:BACKBONE[.VARIANT]], where RUN is a run directory, the id of a run, `latest`, the key of a stored decision,
+A name is RUN[:BACKBONE[.VARIANT]]. RUN is a run directory, the id of a run, `latest`, the key of a stored decision,
 benchmark, selection, measurement or refit (`KIND/DIGITS` or enough of its digits), or a registered version that Podium
-promoted (`NAME@alias` or `NAME/VERSION`). Of a run or a decision, the winner is meant unless a model is named.
+promoted (`NAME@alias` or `NAME/VERSION`). A run or a decision without a model means its winner.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from podium.records import (
     BenchmarkRecord,
     DecisionRecord,
     Interval,
-    Measurement,
     MeasurementRecord,
     ModelRecord,
     Record,
@@ -59,12 +58,12 @@ class _Found:
 def find_models(
     texts: Sequence[str], store: ArtifactStore, runs: Path, tracker: Callable[[], Tracker]
 ) -> list[ComparedModel]:
-    """Everything named by `texts`, in their order; what is named twice gets a number behind its name.
+    """The models named by `texts`, in their order; one that is named twice gets a number behind its name.
 
     Args:
-        store: holds the results; a run directory elsewhere brings its own, beside `runs`.
+        store: holds the results; a run directory elsewhere has a store of its own.
         runs: the folder of run directories.
-        tracker: asked for registered versions only.
+        tracker: called for registered versions only.
 
     Raises:
         InputError: a text names nothing, several things, or nothing that can be compared.
@@ -75,11 +74,11 @@ def find_models(
     found = []
     for number, text in enumerate(texts):
         name = text if seen[text] == 1 else f"{text} ({texts[: number + 1].count(text)})"
-        found.append(_entrant(text, name, store, runs, tracker))
+        found.append(_find(text, name, store, runs, tracker))
     return found
 
 
-def _entrant(text: str, name: str, store: ArtifactStore, runs: Path, tracker: Callable[[], Tracker]) -> ComparedModel:
+def _find(text: str, name: str, store: ArtifactStore, runs: Path, tracker: Callable[[], Tracker]) -> ComparedModel:
     match = None if Path(text).is_dir() else _MODEL.fullmatch(text)
     run, backbone, variant = match.groups() if match else (text, None, None)
     folder = next((path for path in (Path(run), runs / run) if (path / "steps").is_dir()), None)
@@ -173,24 +172,34 @@ def _chosen(name: str, found: _Found, backbone: str | None, variant: str | None,
         )
     chosen, form = meant[0]
     refit = _refit_of(found, chosen, store)
-    notes: list[str] = []
     artifacts = found.benchmark.artifacts if found.benchmark else {}
     predictions = artifacts.get(f"predictions.{chosen}.{form}")
     as_refitted = form in (None, "eager")
     if predictions is None and as_refitted and refit is not None:
         predictions = refit.artifacts.get("predictions")
-    return ComparedModel(
+    return _model(
+        store,
+        predictions,
+        artifacts.get(f"samples.{chosen}.{form}") if form else None,
         name=name,
         title=f"{chosen} ({form})" if form else chosen,
         record=found.title,
         data=refit.parents.get("data", "") if refit else "",
         hardware=found.benchmark.hardware if found.benchmark else None,
-        predictions=_predictions(store, predictions, notes),
         scores=_scores(found, chosen) if as_refitted else None,
         measurement=measurements.get((chosen, form or "")),
-        repetitions=_repetitions(store, artifacts.get(f"samples.{chosen}.{form}"), notes) if form else (),
-        notes=[*notes, *_warnings(measurements.get((chosen, form or "")))],
     )
+
+
+def _model(
+    store: ArtifactStore, predictions: ArtifactRef | None, samples: ArtifactRef | None, **fields: Any
+) -> ComparedModel:
+    """The model with what can be read of its predictions and samples, and notes on the rest."""
+    notes: list[str] = []
+    measured = fields.get("measurement")
+    held, repetitions = _predictions(store, predictions, notes), _repetitions(store, samples, notes)
+    notes += measured.notes if measured is not None and measured.unstable else ()
+    return ComparedModel(predictions=held, repetitions=repetitions, notes=notes, **fields)
 
 
 def _refit_of(found: _Found, backbone: str, store: ArtifactStore) -> ModelRecord | None:
@@ -208,37 +217,31 @@ def _scores(found: _Found, backbone: str) -> Mapping[str, Interval]:
 
 
 def _measured_alone(name: str, record: MeasurementRecord, store: ArtifactStore) -> ComparedModel:
-    notes: list[str] = []
-    variant = _parent(store, record, "variant", VariantRecord)
-    measured = record.measurement
-    return ComparedModel(
+    variant, measured = _parent(store, record, "variant", VariantRecord), record.measurement
+    return _model(
+        store,
+        variant.artifacts.get("predictions") if variant else None,
+        record.artifacts.get("samples"),
         name=name,
         title=f"{measured.backbone} ({measured.variant})",
         record=f"{record.kind} {record.key[:12]}",
         data=record.parents.get("data", ""),
         hardware=record.hardware,
-        predictions=_predictions(store, variant.artifacts.get("predictions"), notes) if variant else None,
         measurement=measured,
-        repetitions=_repetitions(store, record.artifacts.get("samples"), notes),
-        notes=[*notes, *_warnings(measured)],
     )
 
 
 def _refit(name: str, record: ModelRecord, store: ArtifactStore) -> ComparedModel:
-    notes: list[str] = []
-    return ComparedModel(
+    return _model(
+        store,
+        record.artifacts.get("predictions"),
+        None,
         name=name,
         title=record.backbone,
         record=f"{record.kind} {record.key[:12]}",
         data=record.parents.get("data", ""),
-        predictions=_predictions(store, record.artifacts.get("predictions"), notes),
         scores=record.metrics,
-        notes=notes,
     )
-
-
-def _warnings(measurement: Measurement | None) -> list[str]:
-    return list(measurement.notes) if measurement is not None and measurement.unstable else []
 
 
 def _predictions(store: ArtifactStore, ref: ArtifactRef | None, notes: list[str]) -> Predictions | None:

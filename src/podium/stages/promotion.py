@@ -17,7 +17,7 @@ _LONGEST_REASON = 1000
 
 
 def who(run: RunRecord | None = None) -> str:
-    """Who is acting: a run of Kubeflow Pipelines, or `user@host`. kfp.local, too, gives its runs an id, but no pod."""
+    """A run of Kubeflow Pipelines, or `user@host`; kfp.local gives its runs an id, too, but no pod."""
     kfp = run.tags.get("podium.kfp.run_id") if run is not None and "KFP_POD_NAME" in os.environ else None
     if kfp:
         return f"kfp run {kfp}"
@@ -29,7 +29,7 @@ def who(run: RunRecord | None = None) -> str:
 
 
 def promote(tracker: Tracker, name: str, version: str, reason: str) -> Move:
-    """Make a registered version the champion, whatever was decided on it.
+    """Make a registered version the champion, whatever was decided about it.
 
     Args:
         version: its number or an alias, such as `challenger`.
@@ -43,7 +43,7 @@ def promote(tracker: Tracker, name: str, version: str, reason: str) -> Move:
 
 
 def rollback(tracker: Tracker, name: str, to: str, reason: str) -> Move:
-    """Make an earlier champion the champion again; runs then no longer promote the one that was rolled back.
+    """Make an earlier champion the champion again. Later runs do not promote the one that was rolled back.
 
     Args:
         to: number or alias of the version; empty for the latest champion before this one that was not rolled back.
