@@ -42,7 +42,7 @@ from podium.execution.environment import inference_environment
 from podium.inference.predictor import Predictor, PredictorSpec
 from podium.inference.rows import Row
 from podium.selection.estimates import ComparedModel
-from podium.selection.runs import compare_runs
+from podium.selection.run_comparison import compare_runs
 
 LABELS = ("business", "entertainment", "politics", "sport", "tech")
 CHECK = "p50 > 1.03 * baseline"

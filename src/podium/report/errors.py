@@ -53,7 +53,7 @@ def error_blocks(details: Mapping[str, Any], name: str) -> list[Block]:
     labels, confusion = details.get("labels", []), details.get("confusion", [])
     blocks: list[Block] = []
     if missing := details.get("no_answer"):
-        blocks.append(Text(f"No valid answer in {numbers.count(missing)} rows, which count as wrong."))
+        blocks.append(Text(f"No valid answer in {missing:,} rows, which count as wrong."))
     if found := _confusions(labels, confusion):
         true, predicted, rows = found[0]
         blocks.append(Text(f"Most frequent error: {true} taken for {predicted}, {rows} rows."))
