@@ -42,7 +42,7 @@ def served(folder: Path, log: Path) -> Iterator[http.client.HTTPConnection]:
         yield _answering(process, port, log)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        process.wait(120)
 
 
 def _answering(process: subprocess.Popen[bytes], port: int, log: Path) -> http.client.HTTPConnection:

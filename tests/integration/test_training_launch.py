@@ -21,6 +21,7 @@ from podium.keys import manifest_of
 from podium.training.launch import run_training
 from podium.training.spec import TrainingSpec
 from podium.training.train import train
+from tests.support import assert_gone
 
 pytestmark = pytest.mark.integration
 
@@ -137,5 +138,4 @@ def test_killing_the_launcher_ends_the_training(make: SpecMaker, tmp_path: Path)
     finally:
         parent.kill()
         parent.wait()
-    training.wait(10)
-    assert not training.is_running()
+    assert_gone(training.pid)

@@ -7,11 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from podium.errors import ComputationFailed, OutOfMemory, ProcessKilled, StoreError
 from podium.execution.forks import fork_each
+from tests.support import alive, assert_gone, eventually
 
 PARENT = """
 import os, time
@@ -23,17 +23,6 @@ fork_each(sleep, range(3), 3, print)
 """
 
 
-def gone(pids: list[int], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while any(map(alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not any(map(alive, pids))
-
-
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
 def test_each_item_is_computed_in_a_process_of_its_own() -> None:
     results: dict[int, tuple[int, bytes]] = {}
     fork_each(lambda number: (os.getpid(), bytes(number * 1_000_000)), range(4), 2, results.__setitem__)
@@ -42,17 +31,24 @@ def test_each_item_is_computed_in_a_process_of_its_own() -> None:
     assert [len(results[number][1]) for number in range(4)] == [0, 1_000_000, 2_000_000, 3_000_000]
 
 
-def test_no_more_than_so_many_run_at_once_and_results_come_as_they_end() -> None:
-    spans: dict[float, tuple[float, float]] = {}
+def test_no_more_than_so_many_run_at_once_and_results_come_as_they_end(tmp_path: Path) -> None:
+    found: dict[str, bool] = {}
 
-    def wait(seconds: float) -> tuple[float, float]:
-        began = time.monotonic()
-        time.sleep(seconds)
-        return began, time.monotonic()
+    def call(name: str) -> bool:
+        """Whether the quick call had ended when this one began."""
+        quick_ended = (tmp_path / "quick").exists()
+        if name == "slow":
+            eventually((tmp_path / "third arrived").exists)
+        (tmp_path / name).touch()
+        return quick_ended
 
-    fork_each(wait, [0.6, 0.1, 0.2], 2, spans.__setitem__)
-    assert list(spans) == [0.1, 0.2, 0.6]
-    assert spans[0.2][0] >= spans[0.1][1], "the third starts when one of the first two has ended"
+    def arrived(name: str, result: bool) -> None:
+        found[name] = result
+        (tmp_path / f"{name} arrived").touch()
+
+    fork_each(call, ["slow", "quick", "third"], 2, arrived)
+    assert list(found) == ["quick", "third", "slow"]
+    assert found == {"quick": False, "third": True, "slow": False}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +73,7 @@ def test_one_that_fails_ends_those_beside_it(
     with pytest.raises(kind, match=message):
         fork_each(call, range(3), 2, lambda *_: None)
     assert not (tmp_path / "2").exists()
-    assert gone([int((tmp_path / "0").read_text())], 0.1)
+    assert not alive(int((tmp_path / "0").read_text()))
 
 
 def test_one_that_is_killed_says_so() -> None:
@@ -97,7 +93,7 @@ def test_what_the_listener_raises_ends_them(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fork_each(call, range(2), 2, stop)
-    assert gone([int((tmp_path / "1").read_text())], 0.1)
+    assert not alive(int((tmp_path / "1").read_text()))
 
 
 def test_they_end_with_a_parent_that_is_killed() -> None:
@@ -106,4 +102,4 @@ def test_they_end_with_a_parent_that_is_killed() -> None:
     pids = [int(parent.stdout.readline()) for _ in range(3)]
     parent.kill()
     parent.wait()
-    assert gone(pids)
+    assert_gone(*pids)

@@ -4,35 +4,18 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from podium.errors import ComputationFailed, KilledFromOutside, ProcessKilled
 from podium.execution.failures import Purpose
 from podium.execution.launch import Process
-
-PATIENCE_SECONDS = 120
-
-
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def await_gone(pid: int) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while alive(pid):
-        assert time.monotonic() < deadline, f"process {pid} still runs"
-        time.sleep(0.01)
+from tests.support import PATIENCE_SECONDS, alive, assert_gone, eventually
 
 
 def await_line(log: Path) -> str:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (log.exists() and log.read_text().endswith("\n")):
-        assert time.monotonic() < deadline, f"nothing was written to {log}"
-        time.sleep(0.01)
+    eventually(lambda: log.exists() and log.read_text().endswith("\n"))
     return log.read_text()
 
 
@@ -65,7 +48,7 @@ def test_what_still_runs_has_no_exit_code_and_is_gone_at_the_end_with_its_childr
         child = int(await_line(log))
         assert process.wait(0.01) is None
     assert not alive(process.pid)
-    await_gone(child)
+    assert_gone(child)
 
 
 def test_a_child_that_outlives_its_parent_is_ended_too(tmp_path: Path) -> None:
@@ -73,7 +56,7 @@ def test_a_child_that_outlives_its_parent_is_ended_too(tmp_path: Path) -> None:
     with Process(python("import subprocess; print(subprocess.Popen(['sleep', '600']).pid)"), log) as process:
         assert process.wait() == 0
         child = int(log.read_text())
-    await_gone(child)
+    assert_gone(child)
 
 
 def test_grace_lets_a_program_end_by_itself(tmp_path: Path) -> None:
@@ -112,6 +95,7 @@ LAUNCHER = """
 import sys, time
 from pathlib import Path
 from podium.execution.launch import Process
+from tests.support import PATIENCE_SECONDS, alive, assert_gone, eventually
 child = '''
 import subprocess, time
 from podium.execution.parent import end_with_parent
@@ -135,8 +119,8 @@ def test_a_program_and_its_children_end_when_the_launcher_is_killed(tmp_path: Pa
             assert alive(program) and alive(child)
         finally:
             launcher.kill()
-    await_gone(program)
-    await_gone(child)
+    assert_gone(program)
+    assert_gone(child)
 
 
 def test_a_program_started_by_hand_watches_nobody() -> None:

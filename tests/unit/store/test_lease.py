@@ -15,6 +15,10 @@ import pytest
 from podium.errors import InputError
 from podium.keys import Key
 from podium.store.store import ArtifactStore
+from tests.support import eventually
+
+SILENCE_SECONDS = 2.5
+"""Long enough for a heartbeat on a machine that is busy with other work."""
 
 
 def lease_file(key: Key, generation: int) -> str:
@@ -26,7 +30,7 @@ class Conformance:
 
     @pytest.fixture
     def store(self, uri: str) -> ArtifactStore:
-        return ArtifactStore(uri, heartbeat_seconds=0.05, silence_seconds=0.8)
+        return ArtifactStore(uri, heartbeat_seconds=0.05, silence_seconds=SILENCE_SECONDS)
 
     def test_a_lease_has_one_holder_at_a_time(self, uri: str) -> None:
         store = ArtifactStore(uri, heartbeat_seconds=0.05, silence_seconds=30)
@@ -68,7 +72,7 @@ class Conformance:
         def hold() -> None:
             with store.lease(key):
                 held.set()
-                time.sleep(1.4)
+                time.sleep(1.4 * SILENCE_SECONDS)
                 order.append("holder done")
 
         thread = threading.Thread(target=hold)
@@ -101,12 +105,14 @@ class Conformance:
                 thread.start()
             for thread in threads:
                 thread.join()
-        assert min(entered) > 0.8
+        assert min(entered) > SILENCE_SECONDS
         assert len(entered) == 3
         assert caplog.text.count("taking over") == 1
         assert "gave no sign of life for " in caplog.text
 
-    def test_a_dead_holder_on_this_host_is_taken_over_at_once(self, uri: str, store: ArtifactStore) -> None:
+    def test_a_dead_holder_on_this_host_is_taken_over_at_once(
+        self, uri: str, store: ArtifactStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
         key = Key.of("report", work=1)
         with store.lease(key):
             state = json.loads(store._files.read(lease_file(key, 1)) or b"")
@@ -114,9 +120,9 @@ class Conformance:
             newest = store._files.names(f"leases/{key}")[-1]
             dead = {"owner": {**state["owner"], **fault}, "beats": 3}
             store._files.write(f"leases/{key}/{newest}", json.dumps(dead).encode())
-            started = time.monotonic()
             with ArtifactStore(uri).lease(key):
-                assert time.monotonic() - started < 10
+                pass
+        assert caplog.text.count("ended without finishing it") == 2 and "sign of life" not in caplog.text
 
     def test_a_replaced_holder_says_so_and_leaves_the_lease_to_its_successor(
         self, store: ArtifactStore, caplog: pytest.LogCaptureFixture
@@ -124,8 +130,7 @@ class Conformance:
         key = Key.of("report", work=1)
         with caplog.at_level(logging.WARNING), store.lease(key):
             store._files.write(lease_file(key, 2), b"")
-            time.sleep(0.3)
-        assert "lost the lease" in caplog.text
+            eventually(lambda: "lost the lease" in caplog.text)
         assert store._files.read(lease_file(key, 2)) == b""
 
     def test_times_that_do_not_fit_are_refused(self, uri: str) -> None:

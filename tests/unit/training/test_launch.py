@@ -5,11 +5,9 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from podium.errors import ComputationFailed, DataError, NonFiniteLoss, ProcessKilled, TimeLimitExceeded
@@ -17,6 +15,7 @@ from podium.execution import launch as execution_launch
 from podium.training import launch
 from podium.training.launch import run_training
 from podium.training.spec import TrainingSpec
+from tests.support import alive, assert_gone, eventually
 
 Behave = Callable[[str], None]
 RESULT = {"metrics": {"accuracy": 0.5}, "epoch": 1.0, "steps": 2, "seconds": 3.0, "samples_per_second": 4.0}
@@ -83,24 +82,14 @@ def test_killed(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
         run_training(spec, tmp_path / "log.txt")
 
 
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def test_time_limit_ends_the_whole_group(
-    spec: TrainingSpec, behave: Behave, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    behave("import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)")
+def test_time_limit_ends_the_whole_group(spec: TrainingSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution_launch, "command", lambda *_: ["sh", "-c", "sleep 600 & echo $!; wait"])
     monkeypatch.setattr(launch, "GRACE_SECONDS", 0.5)
     limited = spec.model_copy(update={"config": spec.config.model_copy(update={"timeout_seconds": 1})})
     log = tmp_path / "log.txt"
     with pytest.raises(TimeLimitExceeded, match=r"must end within 1 s.*training\.timeout_seconds"):
         run_training(limited, log)
-    child = int(log.read_text())
-    deadline = time.monotonic() + 5
-    while alive(child) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not alive(child)
+    assert_gone(int(log.read_text()))
 
 
 def test_sigterm_ends_the_training_too(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
@@ -108,8 +97,7 @@ def test_sigterm_ends_the_training_too(spec: TrainingSpec, behave: Behave, tmp_p
     log = tmp_path / "log.txt"
 
     def terminate() -> None:
-        while not (log.is_file() and log.read_text().endswith("\n")):
-            time.sleep(0.01)
+        eventually(lambda: log.is_file() and log.read_text().endswith("\n"))
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=terminate).start()
