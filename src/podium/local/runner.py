@@ -66,7 +66,7 @@ class LocalRun:
             ThreadPoolExecutor(_CHAINS_AT_ONCE) as pool,
         ):
             try:
-                for group in chains(list(self.run.config.backbones)):
+                for group in chains(self.run.config.backbones):
                     for ended in [pool.submit(self._follow, chain) for chain in group]:
                         ended.result()
             except KeyboardInterrupt:

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +28,7 @@ ENV_RUN_DIR = "PODIUM_RUN_DIR"
 def step_context(step: str) -> Iterator[Path | None]:
     """Run the body as the step named `step`; yields its directory, or None outside a run directory.
 
-    An exception is written to the status file with its exit code and traceback, then raised again.
+    An exception is written to the status file and raised again.
     SIGTERM becomes `SystemExit`, so that a stopped step releases what it holds.
     """
     os.environ[ENV_STEP] = step
@@ -50,32 +49,20 @@ def step_context(step: str) -> Iterator[Path | None]:
     except BaseException as error:
         failure = _failure(error)
         _write_status(directory, status="failed", started_at=started, seconds=time.time() - started, error=failure)
-        emit(
-            "step_failed",
-            seconds=time.time() - started,
-            error=failure["message"],
-            stopped=not isinstance(error, Exception),
-        )
+        stopped = not isinstance(error, Exception)
+        emit("step_failed", seconds=time.time() - started, error=failure["message"], stopped=stopped)
         raise
     _write_status(directory, status="done", started_at=started, seconds=time.time() - started)
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
-    """An exception as JSON: type, message, exit code of the command, traceback."""
+    """What a status file says of an exception: its message, and the exit code of the command that ends with it."""
     if isinstance(error, PodiumError):
-        message, code = str(error), error.exit_code
-    elif isinstance(error, (SystemExit, KeyboardInterrupt)):
-        message, code = "stopped by a signal", 130
-    elif is_disk_full(error):
-        message, code = disk_full_message(error), 1
-    else:
-        message, code = f"{type(error).__name__}: {error}", 1
-    return {
-        "type": type(error).__name__,
-        "message": message,
-        "exit_code": code,
-        "traceback": "".join(traceback.format_exception(error)),
-    }
+        return {"message": str(error), "exit_code": error.exit_code}
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        return {"message": "stopped by a signal", "exit_code": 130}
+    message = disk_full_message(error) if is_disk_full(error) else f"{type(error).__name__}: {error}"
+    return {"message": message, "exit_code": 1}
 
 
 def _write_status(directory: Path | None, **fields: Any) -> None:

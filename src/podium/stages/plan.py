@@ -58,16 +58,16 @@ class _Planner:
         self._config: PodiumConfig = run.config
         self._store = open_store(run.config)
         self._records: dict[str, Record] = {}
-        self._titles = [step.title(backbone) for step, backbone in nodes(list(run.config.backbones))]
+        self._titles = [step.title(backbone) for step, backbone in nodes(run.config.backbones)]
 
     def steps(self) -> list[PlannedStep]:
         """Every step of the run."""
-        return [self.step(step, backbone) for step, backbone in nodes(list(self._config.backbones))]
+        return [self.step(step, backbone) for step, backbone in nodes(self._config.backbones)]
 
     def step(self, step: Step, backbone: str) -> PlannedStep:
         """What would happen to one step; its inputs have been planned before it."""
         title = step.title(backbone)
-        titles = input_titles(step, backbone, list(self._config.backbones))
+        titles = input_titles(step, backbone, self._config.backbones)
         if missing := set(titles) - self._records.keys():
             last = next(one for one in reversed(self._titles) if one in missing)
             return PlannedStep(title, "run", "", f"depends on the result of {last}")

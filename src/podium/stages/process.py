@@ -27,8 +27,8 @@ def run_step(directory: Path, name: str, backbone: str = "") -> Record:
     """Do a step of the run that `directory` belongs to."""
     step = step_named(name)
     run = RunRecord.read(directory / RUN_FILE)
-    classes = {other.title(one): other.record for other, one in nodes(list(run.config.backbones))}
-    needed = input_titles(step, backbone, list(run.config.backbones))
+    classes = {other.title(one): other.record for other, one in nodes(run.config.backbones)}
+    needed = input_titles(step, backbone, run.config.backbones)
     records = {title: classes[title].read(record_file(directory, title)) for title in needed}
     return execute(step, inputs_of(step, backbone, run, records))
 

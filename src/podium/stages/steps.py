@@ -8,7 +8,7 @@ its KFP component.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from podium.keys import Key
@@ -176,19 +176,19 @@ def step_named(name: str) -> Step:
     return next(step for step in STEPS if step.name == name)
 
 
-def chains(backbones: Sequence[str]) -> Iterator[list[list[Node]]]:
+def chains(backbones: Collection[str]) -> Iterator[list[list[Node]]]:
     """The graph as groups that follow each other; the chains of a group are independent, one per backbone."""
     for per_backbone, steps in groupby(STEPS, key=lambda step: step.per_backbone):
         rows = list(steps)
         yield [[(step, backbone) for step in rows] for backbone in (backbones if per_backbone else ("",))]
 
 
-def nodes(backbones: Sequence[str]) -> list[Node]:
+def nodes(backbones: Collection[str]) -> list[Node]:
     """Every step of a run, in an order in which each comes after its inputs."""
     return [node for group in chains(backbones) for chain in group for node in chain]
 
 
-def input_titles(step: Step, backbone: str, backbones: Sequence[str]) -> list[str]:
+def input_titles(step: Step, backbone: str, backbones: Collection[str]) -> list[str]:
     """Titles of the steps that a step reads: of its own backbone, or of all of them where it gathers."""
     found = []
     for other in map(step_named, step.inputs):
@@ -199,7 +199,7 @@ def input_titles(step: Step, backbone: str, backbones: Sequence[str]) -> list[st
 
 def inputs_of(step: Step, backbone: str, run: RunRecord, records: Mapping[str, Record]) -> StepInputs:
     """What a step works from, out of the records of a run by title."""
-    titles = input_titles(step, backbone, list(run.config.backbones))
+    titles = input_titles(step, backbone, run.config.backbones)
     return StepInputs(run, tuple(records[title] for title in titles), backbone)
 
 
