@@ -23,7 +23,7 @@ StudyName = Annotated[str, typer.Argument(help="The name of a study, or enough o
 @app.command()
 def run(
     file: Annotated[Path, typer.Argument(help="A Katib Experiment (kubeflow.org/v1beta1) in YAML or JSON.")],
-    directory: Annotated[Path, typer.Option(help="Where the store, the status and the logs lie.")] = Path("podium-out"),
+    directory: Annotated[Path, typer.Option(help="Where the store, the status and the logs are.")] = Path("podium-out"),
     output: Annotated[
         Literal["text", "yaml"],
         typer.Option("--output", "-o", help="yaml: print the Experiment with its status in the end."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,10 +18,9 @@ from podium.config.algorithms import (
     stopping_named,
 )
 from podium.config.problems import explain
-from podium.config.section import Section
 from podium.errors import ConfigError
 from podium.hpo.experiment import Experiment
-from podium.katib.read import at, number, one_of, required, whole_number
+from podium.katib.read import at, one_of, required, whole_number
 from podium.katib.space import to_text
 from podium.records import Scalar
 from podium.text import hint
@@ -44,6 +43,8 @@ _REFUSED_SETTINGS = {
 _SEED = "random_state"
 MEDIAN_STOP = "medianstop"
 _UNSEEDED = ("sobol", "hyperband")
+_PODIUM_ONLY = ("multivariate", "constant_liar")
+"""Settings of tpe that Katib lacks."""
 
 
 def algorithm_from_katib(spec: Any) -> tuple[Algorithm, int | None]:
@@ -57,14 +58,15 @@ def algorithm_from_katib(spec: Any) -> tuple[Algorithm, int | None]:
     if name in _REFUSED_ALGORITHMS:
         raise ConfigError(f"{path}.algorithmName: {name!r}: {_REFUSED_ALGORITHMS[name]}")
     one_of(name, ALGORITHM_SETTINGS, f"{path}.algorithmName")
-    refused = ("multivariate", "constant_liar") if name == "tpe" else ()
-    known = {item: kind for item, kind in _kinds(ALGORITHM_SETTINGS[name]).items() if item not in refused}
+    known = set(ALGORITHM_SETTINGS[name].model_fields) - set(_PODIUM_ONLY)
     if name not in _UNSEEDED:
-        known[_SEED] = int
+        known.add(_SEED)
     settings = _settings(name, spec.algorithm_settings, known, f"{path}.algorithmSettings")
     seed = None
     if _SEED in settings:
-        place, seed = settings.pop(_SEED)
+        place, text = settings.pop(_SEED)
+        with at(place):
+            seed = whole_number(text)
         if seed < 0:
             raise ConfigError(f"{place}: value >= 0 must hold, but got {seed}")
     return _made(algorithm_named, name, settings, path), seed
@@ -80,26 +82,22 @@ def stopping_from_katib(spec: Any) -> EarlyStopping:
         return NoStopping()
     path = "spec.earlyStopping"
     name = one_of(spec.algorithm_name, [MEDIAN_STOP], f"{path}.algorithmName")
-    kinds = _kinds(STOPPING_SETTINGS[name])
-    settings = _settings(name, spec.algorithm_settings, kinds, f"{path}.algorithmSettings")
+    known = STOPPING_SETTINGS[name].model_fields
+    settings = _settings(name, spec.algorithm_settings, known, f"{path}.algorithmSettings")
     stopping: EarlyStopping = _made(stopping_named, name, settings, path)
     return stopping
 
 
-_Settings = dict[str, tuple[str, Any]]
-"""Values by name, each with the path of the field that it was read from."""
-
-
-def _kinds(settings: type[Section]) -> dict[str, Any]:
-    return {name: field.annotation for name, field in settings.model_fields.items()}
+_Settings = dict[str, tuple[str, str]]
+"""Texts by name, each with the path of the field that it was read from."""
 
 
 def _made(make: Callable[[str, Mapping[str, Any]], Any], name: str, settings: _Settings, path: str) -> Any:
     try:
-        return make(name, {setting: value for setting, (_, value) in settings.items()})
+        return make(name, {setting: text for setting, (_, text) in settings.items()})
     except ValidationError as error:
         finding = error.errors()[0]
-        place, _ = settings.get(str(finding["loc"][-1]), (path, None))
+        place, _ = settings.get(str(finding["loc"][-1]), (path, ""))
         if finding["type"] == "missing":
             problem = f"algorithm {name!r} needs the setting {finding['loc'][-1]!r}, but it is not given"
         else:
@@ -107,7 +105,7 @@ def _made(make: Callable[[str, Mapping[str, Any]], Any], name: str, settings: _S
         raise ConfigError(f"{place}: {problem}") from error
 
 
-def _settings(algorithm: str, given: Any, known: Mapping[str, Any], path: str) -> _Settings:
+def _settings(algorithm: str, given: Any, known: Collection[str], path: str) -> _Settings:
     settings: _Settings = {}
     for index, item in enumerate(given or []):
         here = f"{path}[{index}]"
@@ -123,17 +121,8 @@ def _settings(algorithm: str, given: Any, known: Mapping[str, Any], path: str) -
         if name in settings:
             raise ConfigError(f"{here}.name: names must differ, but {name!r} is given twice")
         text = required(item.value, f"{here}.value")
-        with at(f"{here}.value"):
-            settings[name] = f"{here}.value", _typed(name, known[name], text)
+        settings[name] = f"{here}.value", "none" if name == "restart_strategy" and text == "None" else text
     return settings
-
-
-def _typed(name: str, kind: Any, text: str) -> Scalar:
-    if name == "restart_strategy" and text == "None":
-        return "none"
-    if kind is int:
-        return whole_number(text)
-    return number(text) if kind in (float, float | None) else text
 
 
 def algorithm_to_katib(experiment: Experiment) -> Any:
@@ -146,7 +135,7 @@ def algorithm_to_katib(experiment: Experiment) -> Any:
 
     algorithm = experiment.algorithm
     settings: dict[str, Scalar] = dict(sorted(algorithm.settings.model_dump(exclude_unset=True).items()))
-    for name in ("multivariate", "constant_liar"):
+    for name in _PODIUM_ONLY:
         if name in settings:
             raise ConfigError(
                 f"spec.algorithm: Katib has no setting {name!r} of {algorithm.name!r}; leave it out"

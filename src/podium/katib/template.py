@@ -21,9 +21,12 @@ COMPLETE = 'status.conditions.#(type=="Complete")#|#(status=="True")#'
 FAILED = 'status.conditions.#(type=="Failed")#|#(status=="True")#'
 DEFAULT_METRICS_FILE = "/var/log/katib/metrics.log"
 
-_METADATA = re.compile(r"\$\{trialSpec\.(.+?)\}")
-_INDEXED = re.compile(r"(.+)\[(.+)]")
-_PLAIN_KEYS = ("Name", "Namespace", "Kind", "APIVersion")
+METADATA = re.compile(r"\$\{trialSpec\.(?:(Name|Namespace|Kind|APIVersion)|(Labels|Annotations)\[(.+)])\}")
+"""A reference to metadata of a trial: one of its own fields, or a label or annotation and its name."""
+
+_REFERENCES = [
+    f"${{trialSpec.{key}}}" for key in ("Name", "Namespace", "Kind", "APIVersion", "Labels[...]", "Annotations[...]")
+]
 _NAMED_CLASS = re.compile(r"\[:\^?[a-z]+:\]")
 """A class of characters that the regular expressions of Go know by name, and Python takes for its letters."""
 
@@ -159,37 +162,28 @@ class TrialTemplate:
         check_model(models.IoK8sApiCoreV1Container, {"name": "trainer", **executed}, f"{here}.trainer")
 
     def _check_parameters(self, parameters: Collection[str], used: Collection[str], path: str) -> None:
-        names: set[str] = set()
-        references: set[str] = set()
         for index, parameter in enumerate(self.parameters):
             here = f"{path}[{index}]"
-            if not parameter.name or "{" in parameter.name or "}" in parameter.name:
-                raise ConfigError(f"{here}.name: a name without braces must be given, but got {parameter.name!r}")
-            if not parameter.reference:
-                raise ConfigError(f"{here}.reference: must be given")
-            if parameter.name in names:
-                raise ConfigError(f"{here}.name: names must differ, but {parameter.name!r} is given twice")
-            if parameter.reference in references:
-                raise ConfigError(f"{here}.reference: references must differ, but {parameter.reference!r} comes twice")
-            names.add(parameter.name)
-            references.add(parameter.reference)
+            for what in ("name", "reference"):
+                value = getattr(parameter, what)
+                if any(value == getattr(earlier, what) for earlier in self.parameters[:index]):
+                    raise ConfigError(f"{here}.{what}: {what}s must differ, but {value!r} is given twice")
             if parameter.reference not in parameters:
                 self._check_metadata(parameter.reference, parameters, f"{here}.reference")
             if parameter.name not in used:
                 raise ConfigError(f"{here}.name: ${{trialParameters.{parameter.name}}} must be in the trialSpec")
 
     def _check_metadata(self, reference: str, parameters: Collection[str], path: str) -> None:
-        if _METADATA.fullmatch(reference) is None:
-            raise ConfigError(f"{path}: {reference!r} is no parameter of the space{hint(reference, parameters)}")
-        key, index = metadata_reference(reference)
-        if index is None and key in _PLAIN_KEYS:
-            return
-        if index is None or key not in ("Labels", "Annotations"):
-            keys = (*_PLAIN_KEYS, "Labels[...]", "Annotations[...]")
-            raise ConfigError(f"{path}: a trial has no metadata {key!r}{hint(key, keys)}")
-        held = (self.trial_spec.get("metadata") or {}).get(key.lower()) or {}
-        if index not in held:
-            raise ConfigError(f"{path}: trialSpec.metadata.{key.lower()} must have {index!r}")
+        match = METADATA.fullmatch(reference)
+        if match is None:
+            raise ConfigError(
+                f"{path}: {reference!r} is neither a parameter of the space nor metadata of a trial"
+                f"{hint(reference, [*parameters, *_REFERENCES])}"
+            )
+        if match[2]:
+            kind = match[2].lower()
+            if match[3] not in ((self.trial_spec.get("metadata") or {}).get(kind) or {}):
+                raise ConfigError(f"{path}: trialSpec.metadata.{kind} must have {match[3]!r}")
 
 
 @cache
@@ -206,14 +200,6 @@ def _job_model() -> type[BaseModel]:
         "suspend": (StrictBool | None, None),
     }
     return create_model("JobSpec", **fields)
-
-
-def metadata_reference(reference: str) -> tuple[str, str | None]:
-    """Key and index of a reference to metadata: `${trialSpec.Labels[team]}` is `Labels`, `team`."""
-    match = _METADATA.fullmatch(reference)
-    key = match[1] if match else reference
-    indexed = _INDEXED.fullmatch(key)
-    return (indexed[1], indexed[2]) if indexed else (key, None)
 
 
 @dataclass(frozen=True)

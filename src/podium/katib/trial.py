@@ -9,7 +9,7 @@ from typing import Any
 from podium.hpo.space import Params
 from podium.katib.experiment import KatibExperiment
 from podium.katib.space import to_text
-from podium.katib.template import PLACEHOLDER, metadata_reference
+from podium.katib.template import METADATA, PLACEHOLDER
 
 EXPERIMENT_LABEL = "katib.kubeflow.org/experiment"
 DEFAULT_NAMESPACE = "default"
@@ -65,8 +65,10 @@ def render(katib: KatibExperiment, number: int, params: Params, name: str | None
 
 
 def _metadata(spec: Any, reference: str, name: str, namespace: str) -> str:
-    """The value of a reference `${trialSpec.<key>}`; the template has checked that it exists."""
-    key, index = metadata_reference(reference)
-    if index is not None:
-        return str(spec["metadata"][key.lower()][index])
-    return str({"Name": name, "Namespace": namespace, "Kind": spec["kind"], "APIVersion": spec["apiVersion"]}[key])
+    """The value of a reference to metadata; the template has checked that it exists."""
+    match = METADATA.fullmatch(reference)
+    assert match is not None
+    if match[2]:
+        return str(spec["metadata"][match[2].lower()][match[3]])
+    plain = {"Name": name, "Namespace": namespace, "Kind": spec["kind"], "APIVersion": spec["apiVersion"]}
+    return str(plain[match[1]])

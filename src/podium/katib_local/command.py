@@ -21,7 +21,6 @@ METRICS_FILE_VARIABLE = "PODIUM_METRICS_FILE"
 """Names the file from which a trial's metrics are read, for a collector of kind File. Each trial has its own."""
 
 _GRACE_SECONDS = 30
-_NO_EFFECT = "without effect on a process of this machine"
 _OWN_VARIABLES = "PODIUM_"
 _VARIABLE = re.compile(r"\$(?:(\$)|\(([^)]*)\))")
 
@@ -48,7 +47,7 @@ class LocalCommand:
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    directory: str | None = None
+    directory: Path | None = None
     deadline: int | None = None
     grace: int = _GRACE_SECONDS
     retries: int = 0
@@ -64,8 +63,8 @@ class LocalCommand:
         Raises:
             ConfigError: one does not; the message names it.
         """
-        if self.directory is not None and not Path(self.directory).is_dir():
-            raise ConfigError(f"workingDir: a directory of this machine is expected, but got {self.directory!r}")
+        if self.directory is not None and not self.directory.is_dir():
+            raise ConfigError(f"workingDir: a directory of this machine is expected, but got '{self.directory}'")
         command, variables = self.arguments[0], self.variables()
         place = str(Path(self.directory or ".", command)) if "/" in command else command
         if shutil.which(place, path=variables.get("PATH")) is None:
@@ -107,7 +106,7 @@ def local_command(katib: KatibExperiment, spec: Mapping[str, Any], metrics_file:
     return LocalCommand(
         arguments=tuple(final(argument) for argument in _arguments(container)),
         environment=variables,
-        directory=container.get("workingDir") or None,
+        directory=Path(container["workingDir"]) if container.get("workingDir") else None,
         deadline=min(deadlines, default=None),
         grace=_GRACE_SECONDS if grace is None else grace,
         retries=job.get("backoffLimit") or 0,
@@ -144,35 +143,30 @@ def not_honoured(katib: KatibExperiment) -> list[str]:
     job, container = template.trial_spec["spec"], template.container(template.trial_spec)
     if template.kind[1] == "TrainJob":
         runtime = (job.get("runtimeRef") or {}).get("name", "")
-        notes = [
-            f"runtimeRef {runtime}: the trainer's command runs, without the launcher, variables and initializers of "
-            "the runtime",
-            *_unused("TrainJob", job, _TRAIN_JOB),
-            *_unused("trainer", container, _CONTAINER),
-        ]
+        notes = [f"runtimeRef {runtime}: the trainer's command runs without what the runtime adds to it"]
+        parts = [("TrainJob", job, _TRAIN_JOB), ("trainer", container, _CONTAINER)]
     else:
         pod = job["template"]["spec"]
         others = [item["name"] for item in pod["containers"] if item["name"] != template.primary_container]
-        notes = [
-            *_unused("Job", job, _JOB),
-            *_unused("pod", pod, _POD),
-            *(f"container {name}: only the primary container runs" for name in others),
-            *(
-                f"init container {item['name']}: it does not run; what it prepares must be there"
-                for item in pod.get("initContainers") or ()
-            ),
-            *_unused(f"container {template.primary_container}", container, _CONTAINER),
-        ]
+        prepared = [item["name"] for item in pod.get("initContainers") or ()]
+        notes = [f"container {name}: only the primary container runs" for name in others]
+        notes += [f"init container {name}: it does not run; what it prepares must be there" for name in prepared]
         if job.get("backoffLimit") is None:
             notes.append("backoffLimit is not given: a failed command is not run again (Kubernetes: 6 times)")
+        parts = [("Job", job, _JOB), ("pod", pod, _POD), (f"container {container['name']}", container, _CONTAINER)]
+    for what, fields, honoured in parts:
+        names = [
+            f"{name}={value}" if name in _COUNTS else name
+            for name, value in fields.items()
+            if name not in honoured and value not in (None, [], {}) and not (name in _COUNTS and value == 1)
+        ]
+        if names:
+            notes.append(f"{what}: {', '.join(names)}: without effect on a process of this machine")
     notes.append(
         f"image {container.get('image')}: the command runs with the programs and the directories of this machine"
     )
-    notes += [
-        f"env {item['name']}: not set, because its optional source is on a cluster"
-        for item in container.get("env") or ()
-        if _is_optional(item)
-    ]
+    optional = [item["name"] for item in container.get("env") or () if _is_optional(item)]
+    notes += [f"env {name}: not set, because its optional source is on a cluster" for name in optional]
     texts = [*_arguments(container), *(value for _, value in _variables(container))]
     if katib.collector.kind == "File" and not _path_of_metrics(katib).search(" ".join(texts)):
         notes.append(
@@ -211,12 +205,3 @@ def _is_optional(variable: Mapping[str, Any]) -> bool:
 def _path_of_metrics(katib: KatibExperiment) -> re.Pattern[str]:
     """Finds the path of the collector's file, unless it is a part of another path."""
     return re.compile(rf"(?<![\w./-]){re.escape(katib.collector.path)}(?![\w/-]|\.\w)")
-
-
-def _unused(what: str, fields: Mapping[str, Any], honoured: set[str]) -> list[str]:
-    names = [
-        f"{name}={value}" if name in _COUNTS else name
-        for name, value in fields.items()
-        if name not in honoured and value not in (None, [], {}) and not (name in _COUNTS and value == 1)
-    ]
-    return [f"{what}: {', '.join(names)}: {_NO_EFFECT}"] if names else []

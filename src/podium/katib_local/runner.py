@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,8 +18,9 @@ from podium.errors import (
     ProcessKilled,
     TimeLimitExceeded,
 )
-from podium.execution.descendants import adopt_orphans, kill_descendants, terminate_descendants
-from podium.execution.failures import out_of_memory_kills, signal_name
+from podium.execution.descendants import adopt_orphans, kill_descendants
+from podium.execution.failures import Purpose, out_of_memory_kills, signal_name
+from podium.execution.launch import Process
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import log_of
 from podium.hpo.ledger import Claim, TrialLedger
@@ -38,6 +38,7 @@ _FINAL = (MetricsUnavailable, NonFiniteLoss, TimeLimitExceeded)
 """Errors after which a command is not run again: it succeeded, as Kubernetes sees it, or its time is over."""
 
 _LAST_LINE = 200
+_COMMAND = Purpose("the command")
 _GROUP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
@@ -85,7 +86,6 @@ class CommandRunner:
                 except ComputationFailed as error:
                     if retry == command.retries or isinstance(error, _FINAL):
                         raise
-                    reports.start_again()
         raise AssertionError("the last try returns or raises")
 
     def metrics_file(self, number: int) -> Path | None:
@@ -101,29 +101,37 @@ class CommandRunner:
         if file is not None:
             shutil.rmtree(file.parent, ignore_errors=True)
             file.parent.mkdir(parents=True)
-        log.parent.mkdir(parents=True, exist_ok=True)
         start = log.stat().st_size if log.exists() else 0
         tail = _Tail(file) if file is not None else _Tail(log, start)
         reader = MetricReader(self.katib.collector, tuple(objective.strategies))
         kills = out_of_memory_kills()
-        child = _start(command, log)
+        process = Process(
+            command.arguments,
+            log,
+            purpose=_COMMAND,
+            environment=command.variables(),
+            directory=command.directory,
+            watches_parent=False,
+            own_session=False,
+        )
         try:
             code = None
             while code is None:
-                code = _wait(child)
+                code = process.wait(_POLL_SECONDS)
                 for line in tail.lines(ended=code is not None):
                     if reports.take(reader.take(line)):
-                        _terminate(child, command.grace)
+                        process.stop(command.grace)
                         observed = reader.observed()
                         return TrialResult(objective.value(observed), observed, pruned=reports.why)
                 if code is None and end is not None and time.monotonic() > end:
-                    _terminate(child, command.grace)
+                    process.stop(command.grace)
                     raise TimeLimitExceeded(
                         f"the command must end within activeDeadlineSeconds={command.deadline}, but did not"
                     )
         finally:
+            process.stop()
+            # What it started may have outlived it.
             kill_descendants()
-            child.wait()
             reports.flush()
         if code != 0:
             raise _failure(code, log, start, kills)
@@ -147,20 +155,12 @@ class _Reports:
         self._rule = claim.record.rule
         self._made = list(claim.record.reports)
         self._written = len(self._made)
-        self._repeated = 0
         self._next = time.monotonic() + _REPORT_SECONDS
         self.why = ""
-
-    def start_again(self) -> None:
-        """The command is run again: its first reports repeat those that were made already."""
-        self._repeated = len(self._made)
 
     def take(self, values: Sequence[float]) -> bool:
         """Take values of the objective; returns whether the rule stops the trial, at the last value that was taken."""
         for value in values:
-            if self._repeated:
-                self._repeated -= 1
-                continue
             self._made.append(Report(value=value))
             if self._rule is not None and self._rule.stops(self._made):
                 self.why = (
@@ -214,35 +214,6 @@ def _unharmed_by_group_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _start(command: LocalCommand, log: Path) -> subprocess.Popen[bytes]:
-    try:
-        with log.open("ab") as output:
-            return subprocess.Popen(
-                command.arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=command.variables(),
-                cwd=command.directory,
-            )
-    except (OSError, ValueError) as error:
-        raise ComputationFailed(f"the command {command.arguments[0]!r} cannot be run: {error}") from error
-
-
-def _wait(child: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return child.wait(_POLL_SECONDS)
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _terminate(child: subprocess.Popen[bytes], grace: float) -> None:
-    """Ask the command and all that it started to end, and wait for the command at most `grace` seconds."""
-    terminate_descendants()
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(grace)
 
 
 def _failure(code: int, log: Path, start: int, kills: int) -> ComputationFailed:

@@ -103,20 +103,15 @@ def trial_resource(katib: KatibExperiment, trial: TrialRecord, log: Path, over: 
         over: whether the experiment is.
     """
     experiment = to_katib(katib)["spec"]
-    template = experiment["trialTemplate"]
     state = _state(trial, over)
     spec = {
         "objective": experiment["objective"],
         "parameterAssignments": _assignments(trial),
-        "earlyStoppingRules": _rules(katib, trial.rule),
         "runSpec": render(katib, trial.number, trial.params),
-        "retainRun": template["retain"],
         "metricsCollector": experiment["metricsCollectorSpec"],
-        "primaryPodLabels": template.get("primaryPodLabels"),
-        "primaryContainerName": template["primaryContainerName"],
-        "successCondition": template["successCondition"],
-        "failureCondition": template["failureCondition"],
     }
+    if trial.rule is not None:
+        spec["earlyStoppingRules"] = _rules(katib.experiment.objective.metric, trial.rule)
     status = _status(trial.started_at, trial.finished_at, state, f"Trial{state}", trial.error or f"Trial is {state}")
     if state in ("Succeeded", "EarlyStopped", "MetricsUnavailable"):
         status["observation"] = {"metrics": _metrics(katib.experiment.objective, trial.metrics)}
@@ -129,7 +124,7 @@ def trial_resource(katib: KatibExperiment, trial: TrialRecord, log: Path, over: 
             "labels": trial_labels(katib),
             "annotations": {NUMBER_ANNOTATION: str(trial.number), LOG_ANNOTATION: str(log)},
         },
-        "spec": {name: value for name, value in spec.items() if value is not None},
+        "spec": spec,
         "status": status,
     }
 
@@ -167,12 +162,9 @@ def _figure(value: float) -> str:
     return repr(float(value)).removesuffix(".0")
 
 
-def _rules(katib: KatibExperiment, rule: StoppingRule | None) -> list[dict[str, Any]] | None:
-    if rule is None:
-        return None
+def _rules(metric: str, rule: StoppingRule) -> list[dict[str, Any]]:
     comparison = "less" if rule.direction == "maximize" else "greater"
-    name = katib.experiment.objective.metric
     return [
-        {"name": name, "value": _figure(value), "comparison": comparison, "startStep": int(step)}
+        {"name": metric, "value": _figure(value), "comparison": comparison, "startStep": int(step)}
         for step, value in rule.thresholds.items()
     ]

@@ -122,9 +122,9 @@ class TestReported:
             )
         )
         assert notes == [
+            "init container get: it does not run; what it prepares must be there",
             "Job: parallelism=2, ttlSecondsAfterFinished: without effect on a process of this machine",
             "pod: nodeSelector, volumes: without effect on a process of this machine",
-            "init container get: it does not run; what it prepares must be there",
             "container training-container: resources: without effect on a process of this machine",
             "image example.org/train:1: the command runs with the programs and the directories of this machine",
         ]

@@ -180,7 +180,6 @@ class TestTrial:
         spec = found["spec"]
         assert spec["earlyStoppingRules"] == [{"name": "loss", "value": "0.5", "comparison": "greater", "startStep": 2}]
         assert spec["runSpec"] == render(katib("median-stop"), 4, PARAMS)
-        assert spec["retainRun"] is True
         assert spec["metricsCollector"]["collector"] == {"kind": "StdOut"}
 
 
