@@ -14,15 +14,18 @@ import pytest
 from conftest import Finished, podium
 from podium.benchmarking.statistics import supported
 from podium.benchmarking.summary import QUANTILES
+from podium.config.schema import TrackingConfig
 from podium.records import (
     BenchmarkRecord,
     DataRecord,
     DecisionRecord,
     ModelRecord,
     ReportRecord,
+    RunRecord,
     SelectionRecord,
     StudyRecord,
 )
+from podium.tracking import tracker_for
 
 pytestmark = pytest.mark.integration
 
@@ -58,7 +61,8 @@ def test_smoke_run_ends_with_a_proven_champion(smoke_run: Finished) -> None:
 
 def test_the_run_directory_keeps_logs_inputs_timings_and_status(smoke_run: Finished) -> None:
     run = json.loads((smoke_run.directory / "run.json").read_text())
-    assert run["status"] == "done" and run["form"]["run_preset"] == "smoke"
+    assert run["status"] == "done" and run["command"].endswith("run --preset smoke")
+    assert RunRecord.read(smoke_run.directory / "record.json").config.dataset.max_rows is not None
     assert set(run["step_seconds"]) == set(STEPS)
     for step in STEPS:
         assert (smoke_run.directory / "steps" / step / "log.txt").stat().st_size > 0
@@ -72,6 +76,38 @@ def test_the_same_command_again_recomputes_nothing(smoke_run: Finished) -> None:
     assert how(again) == dict.fromkeys(STEPS, "reused")
     for step in STEPS:
         assert again.record(step).read_bytes() == smoke_run.record(step).read_bytes()
+
+
+UNCHANGED = """
+import sys
+sys.argv = ["podium", "run", "--preset", "smoke"]
+from podium.cli.app import app
+app(standalone_mode=False)
+heavy = {"datasets", "kfp", "mlflow", "pandas", "torch", "transformers"}
+print("loaded:", heavy & set(sys.modules))
+"""
+
+
+def test_an_unchanged_run_loads_no_heavy_library_and_leaves_no_run_in_mlflow(smoke_run: Finished) -> None:
+    tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_run.folder}/podium-out/mlflow.db"))
+    before = tracker.runs({})
+    done = subprocess.run(
+        [sys.executable, "-c", UNCHANGED], cwd=smoke_run.folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "loaded: set()"
+    assert tracker.runs({}) == before
+
+
+def test_a_champion_that_mlflow_itself_took_away_is_promoted_again(smoke_copy: Finished) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{smoke_copy.folder}/podium-out/mlflow.db"
+    MlflowClient(uri, uri).delete_registered_model_alias("bbc-news", "champion")
+    again = podium(smoke_copy.folder, "run", "--preset", "smoke")
+    assert again.code == 0, again.output
+    assert [step for step, ended in how(again).items() if ended == "computed"] == ["decide", "report"]
+    champion = tracker_for(TrackingConfig(uri=uri)).registered("bbc-news")
+    assert champion is not None and champion.version == "1"
 
 
 def test_a_decision_is_replayed_from_its_record_and_told_in_the_history(smoke_run: Finished) -> None:

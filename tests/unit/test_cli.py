@@ -1,5 +1,7 @@
 """The command line surface, frozen: a change here is a change for every user."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,20 @@ def test_the_options_of_every_command_are_frozen(command: str) -> None:
     output = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, [*command.split(), "--help"]).output
     found = {word.strip(",│") for word in output.split() if word.startswith("--")} - {"--help"}
     assert found == SURFACE[command]
+
+
+def test_the_help_page_begins_with_what_people_come_for() -> None:
+    output = CliRunner(env={"COLUMNS": "100", "TERM": "dumb"}).invoke(app, ["--help"]).output
+    assert (
+        output.index("│ run ") < output.index("│ benchmark ") < output.index("│ compare ") < output.index("│ promote ")
+    )
+
+
+def test_the_help_page_loads_no_library_but_its_own() -> None:
+    code = (
+        "import sys, podium.cli.app; print(sorted({'hydra', 'kfp', 'numpy', 'pydantic', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 @pytest.mark.parametrize(
