@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from podium.cluster.client import Cluster, Patience
-from podium.cluster.resources import EXPERIMENT, JOB, NAMESPACE, TRIAL, ObjectMetadata, name_of
+from podium.cluster.resources import JOB, NAMESPACE, ObjectMetadata, name_of
 from podium.config.cluster import ClusterConfig
 from podium.errors import ClusterError
 from podium.hpo.engines.katib.experiments import INJECTION_LABEL, Experiments
-from podium.hpo.engines.katib.manifests import Names, trial_template
+from podium.hpo.engines.katib.manifests import EXPERIMENT, TRIAL, Names, trial_template
 from podium.hpo.engines.katib.trials import StudyTrials
 from podium.hpo.ledger import TrialLedger
 from podium.stages.on_cluster import trial_job

@@ -14,7 +14,7 @@ import pytest
 from kubernetes import client
 
 from podium.cluster.client import Change, Cluster, Patience
-from podium.cluster.resources import JOB, NAMESPACE, TRIAL, Manifest, name_of
+from podium.cluster.resources import JOB, NAMESPACE, TRAIN_JOB, Manifest, name_of
 from podium.errors import ClusterError
 
 from .kube.server import ApiServer, Fault
@@ -107,9 +107,9 @@ class TestRequests:
         assert len(api.requests) == QUICK.attempts
 
     def test_a_kind_that_is_not_installed_is_told(self, api: ApiServer, cluster: Cluster) -> None:
-        api.uninstalled.add("trials")
-        with pytest.raises(ClusterError, match=r"trials of namespace space: 404.*what provides this kind is installed"):
-            cluster.find(TRIAL)
+        api.uninstalled.add("trainjobs")
+        with pytest.raises(ClusterError, match=r"trainjobs of namespace space: 404.*what provides this kind"):
+            cluster.find(TRAIN_JOB)
 
 
 class TestCreateOrAdopt:

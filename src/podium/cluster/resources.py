@@ -33,12 +33,8 @@ class Kind:
 
 NAMESPACE = Kind("Namespace", "v1", "namespaces")
 POD = Kind("Pod", "v1", "pods")
-EVENT = Kind("Event", "v1", "events")
 JOB = Kind("Job", "batch/v1", "jobs")
 TRAIN_JOB = Kind("TrainJob", "trainer.kubeflow.org/v1alpha1", "trainjobs")
-EXPERIMENT = Kind("Experiment", "kubeflow.org/v1beta1", "experiments")
-SUGGESTION = Kind("Suggestion", "kubeflow.org/v1beta1", "suggestions")
-TRIAL = Kind("Trial", "kubeflow.org/v1beta1", "trials")
 
 
 @dataclass(frozen=True)

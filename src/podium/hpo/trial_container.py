@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -101,27 +102,6 @@ class TrialInstructions(Frozen):
     def write(self, documents: Documents) -> None:
         """Write the instructions where the pods of the study find them."""
         documents.put(_DOCUMENT, self.model_dump_json(indent=1))
-
-
-class _ReadOnly:
-    """Documents whose changes stay in this process, for the ranks that only help the one that writes."""
-
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
-        self._written: dict[str, str] = {}
-        self.place = documents.place
-
-    def put(self, name: str, text: str) -> None:
-        self._written[name] = text
-
-    def get(self, name: str) -> str | None:
-        return self._written.get(name) or self._documents.get(name)
-
-    def names(self) -> list[str]:
-        return sorted({*self._written, *self._documents.names()})
-
-    def below(self, name: str) -> Documents:
-        return _ReadOnly(self._documents.below(name))
 
 
 @dataclass(frozen=True)
@@ -219,11 +199,17 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
     params = params_given(arguments, environment, Space(parameters=instructions.space))
     trial, rank = TrialDocuments(documents.below(name)), environment.get(RANK_VARIABLE, "0")
     if rank != "0":
-        trial = TrialDocuments(
-            _ReadOnly(documents.below(name)), ProcessIdentity(host=f"rank {rank}", pid=0, started=0.0)
-        )
+        trial = _copy_in_memory(documents.below(name), rank)
     with sigterm_unwinds():
         return trial.execute(ContainerTrial(instructions, store, name, rank), params)
+
+
+def _copy_in_memory(documents: Documents, rank: str) -> TrialDocuments:
+    """A copy of a trial's documents for a rank that does not write the result: what it writes stays in its process."""
+    copy = ArtifactStore(f"memory://{uuid.uuid4().hex}").documents("trial")
+    for document in documents.names():
+        copy.put(document, documents.get(document) or "")
+    return TrialDocuments(copy, ProcessIdentity(host=f"rank {rank}", pid=0, started=0.0))
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from podium.cluster.client import Change
 from podium.cluster.failures import JobNotStarted
 from podium.cluster.jobs import ENDED, Jobs
 from podium.cluster.manifests import KEY_LABEL, JobSpec, key_label
-from podium.cluster.resources import TRIAL, Manifest, ObjectMetadata, condition, name_of, selector_of
+from podium.cluster.resources import Manifest, ObjectMetadata, condition, name_of, selector_of
 from podium.errors import ClusterError, StudyFailed
 from podium.execution.signals import signals_ignored, sigterm_unwinds
 from podium.hpo.engines.base import Engine, OnTrial
@@ -23,6 +23,7 @@ from podium.hpo.engines.katib.experiments import Experiments, is_over
 from podium.hpo.engines.katib.manifests import (
     LEDGER_ANNOTATION,
     STUDY_LABEL,
+    TRIAL,
     Names,
     check_for_katib,
     job_for_trial,

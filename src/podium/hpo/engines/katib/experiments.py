@@ -8,10 +8,7 @@ from dataclasses import replace
 
 from podium.cluster.client import Cluster
 from podium.cluster.resources import (
-    EXPERIMENT,
     NAMESPACE,
-    SUGGESTION,
-    TRIAL,
     Manifest,
     ObjectMetadata,
     condition,
@@ -21,10 +18,13 @@ from podium.cluster.resources import (
 )
 from podium.errors import ClusterError
 from podium.hpo.engines.katib.manifests import (
+    EXPERIMENT,
     GENERATION_LABEL,
     LEDGER_ANNOTATION,
     SPEC_ANNOTATION,
     STUDY_LABEL,
+    SUGGESTION,
+    TRIAL,
     Names,
     budgets_of,
     continued,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from podium.cluster.manifests import JobSpec, job_manifest
-from podium.cluster.resources import Manifest, ObjectMetadata
+from podium.cluster.resources import Kind, Manifest, ObjectMetadata
 from podium.config.algorithms import RESTARTED
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.errors import ConfigError
@@ -18,6 +18,10 @@ from podium.katib.experiment import KatibExperiment, to_katib
 from podium.katib.space import to_text
 from podium.katib.template import MetricsCollector, TrialParameter, TrialTemplate
 from podium.keys import canonical_json, digest_bytes
+
+EXPERIMENT = Kind("Experiment", "kubeflow.org/v1beta1", "experiments")
+SUGGESTION = Kind("Suggestion", "kubeflow.org/v1beta1", "suggestions")
+TRIAL = Kind("Trial", "kubeflow.org/v1beta1", "trials")
 
 STUDY_LABEL = "podium/study"
 """Label of everything that belongs to a study: the first digits of the digest of its ledger's place."""
