@@ -19,7 +19,7 @@ from podium.stages.on_cluster import trial_job
 from .katib import NAMESPACE
 from .server import ApiServer
 
-QUICK = Patience(attempts=5, first_seconds=0.01, most_seconds=0.1, timeout_seconds=5.0)
+QUICK = Patience(attempts=5, first_seconds=0.01, most_seconds=0.1, timeout_seconds=60.0)
 SPACE = {
     "learning_rate": {"type": "float", "low": 1e-5, "high": 1e-1, "log": True},
     "warmup_ratio": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.1},
