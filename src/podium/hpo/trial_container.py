@@ -29,7 +29,7 @@ from podium.hpo.ledger import Claim, Documents, TrialLedger
 from podium.hpo.metric_line import metric_line
 from podium.hpo.space import Params, Space
 from podium.hpo.trial_documents import TrialDocuments
-from podium.katib.assignment import assigned
+from podium.katib.space import params_from_texts
 from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
 from podium.store.process import ProcessIdentity
 from podium.store.store import ArtifactStore
@@ -179,7 +179,7 @@ def params_given(arguments: Sequence[str], environment: Mapping[str, str], space
         if name not in names:
             raise ConfigError(f"--{name} must be a parameter of the space, but is not{hint(name, names)}")
         texts[name] = text
-    return assigned(space, texts)
+    return params_from_texts(space, texts)
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord:

@@ -1,4 +1,4 @@
-"""Algorithms, early stopping and their settings in Katib's words."""
+"""Algorithms, early stopping rules and their settings as Katib writes them."""
 
 from __future__ import annotations
 
@@ -176,7 +176,10 @@ def check_budgets(experiment: Experiment) -> None:
 
 
 def _spelling(algorithm: Algorithm, setting: str) -> str:
-    """A setting as the suggestion service spells it that takes all of them: for tpe hyperopt's, else Optuna's."""
+    """The setting as a service of Katib spells it.
+
+    Two services know tpe: hyperopt's is the default, but only Optuna's takes `n_startup_trials`.
+    """
     hyperopt = algorithm.name == "tpe" and "n_startup_trials" not in algorithm.settings.model_fields_set
     return "n_EI_candidates" if hyperopt and setting == "n_ei_candidates" else setting
 

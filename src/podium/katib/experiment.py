@@ -95,23 +95,13 @@ class KatibExperiment:
         check_budgets(experiment)
         self.template.check(list(experiment.space.parameters), "spec.trialTemplate")
         self.collector.check("spec.metricsCollectorSpec")
-        if self.collector.format == "TEXT" and not self.collector.metrics_format:
-            _check_names(experiment.objective)
-
-
-def _check_names(objective: Objective) -> None:
-    """Check that Katib's own filter finds the metrics.
-
-    Raises:
-        ConfigError: a trial could never report one.
-    """
-    others = {f"additionalMetricNames[{index}]": name for index, name in enumerate(objective.additional_metrics)}
-    for place, name in {"objectiveMetricName": objective.metric, **others}.items():
-        if not _DEFAULT_NAME.fullmatch(name):
-            raise ConfigError(
-                f"spec.objective.{place}: without spec.metricsCollectorSpec.source.filter a metric has a name of the "
-                f"letters a to z and A to Z, digits, '_', '-' and '|', but got {name!r}; give a filter that finds it"
-            )
+        found_by_default = self.collector.format == "TEXT" and not self.collector.metrics_format
+        for name in experiment.objective.strategies:
+            if found_by_default and not _DEFAULT_NAME.fullmatch(name):
+                raise ConfigError(
+                    "spec.objective: without spec.metricsCollectorSpec.source.filter a metric has a name of "
+                    f"the letters a to z and A to Z, digits, '_', '-' and '|', but got {name!r}; give a filter for it"
+                )
 
 
 def from_katib(source: str | Mapping[str, Any], seed: int = 0) -> KatibExperiment:
@@ -183,7 +173,7 @@ def _experiment(name: str, spec: Any, seed: int) -> Experiment:
 
 
 def _allowed_failures(count: int | None, most: int) -> int:
-    """Katib fails an experiment once `count` trials failed, and after the first if that is 0; None: never."""
+    """Failures that do not end the study. Katib fails it at failure number `count`, for 0 at the first; None: never."""
     if count is None:
         return most
     if not 0 <= count <= most:

@@ -1,9 +1,9 @@
-"""Search spaces and the values of trials in Katib's words: every number is a text there."""
+"""Search spaces and the values of trials as Katib writes them: every number is a text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from podium.config.parameters import (
 )
 from podium.config.problems import explain
 from podium.errors import ConfigError
-from podium.hpo.space import Space
+from podium.hpo.space import Params, Space
 from podium.katib.read import at, number, one_of, required, whole_number
 from podium.records import Scalar
 
@@ -28,14 +28,14 @@ _DISTRIBUTIONS = ("uniform", "logUniform", "normal", "logNormal")
 
 
 def to_text(value: Scalar) -> str:
-    """What Katib puts in place of `${trialParameters.x}` for a value."""
+    """The text that replaces `${trialParameters.x}` for a value."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
 
 
 def from_text(parameter: Parameter, text: str) -> Scalar:
-    """The value of a parameter that Katib reports as `text`.
+    """The value of a parameter whose text Katib gives.
 
     Raises:
         ValueError: it is no value of the parameter.
@@ -49,6 +49,34 @@ def from_text(parameter: Parameter, text: str) -> Scalar:
         case IntParameter():
             return parameter.normalise(whole_number(text))
     return parameter.normalise(number(text))
+
+
+def params_from_texts(space: Space, texts: Mapping[str, str]) -> Params:
+    """The params of a trial from the texts that a search on a cluster assigns to them.
+
+    A number off the grid or out of range becomes the nearest value of its parameter, in the pod and in the ledger
+    alike: the grid of hyperopt, which Katib's tpe and random use, begins at 0 and not at `min`, and its normal
+    distributions have no bounds.
+
+    Raises:
+        ConfigError: a parameter is missing or unknown, or has a text that is none of its values.
+    """
+    params: dict[str, Scalar] = dict(texts)
+    for name, parameter in space.parameters.items():
+        if name in texts:
+            with at(f"parameter {name!r}"):
+                params[name] = _nearest(parameter, texts[name])
+    return space.normalise(params)
+
+
+def _nearest(parameter: Parameter, text: str) -> Scalar:
+    try:
+        return from_text(parameter, text)
+    except ValueError:
+        if not isinstance(parameter, (FloatParameter, IntParameter)):
+            raise
+        value = min(max(number(text), parameter.low), parameter.high)
+        return parameter.quantile(min(max(parameter.share(value), 0.0), 1.0))
 
 
 def space_from_katib(parameters: list[Any], path: str) -> Space:
@@ -94,7 +122,7 @@ def _parameter(spec: Any, path: str) -> AnyParameter:
 
 @contextmanager
 def _in_words_of_katib() -> Iterator[None]:
-    """What a parameter calls low and high is min and max in the file that it was read from."""
+    """Say min and max in errors where a parameter says low and high."""
     try:
         yield
     except ValidationError as error:

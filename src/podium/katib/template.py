@@ -53,7 +53,7 @@ _EXECUTED = ("command", "args", "env", "envFrom", "workingDir")
 
 @dataclass(frozen=True)
 class TrialParameter:
-    """A placeholder `${trialParameters.<name>}` of the trial spec and what stands in its place.
+    """A placeholder `${trialParameters.<name>}` of the trial spec, and the source of its value.
 
     Attributes:
         name: of the placeholder.
@@ -209,8 +209,8 @@ class MetricsCollector:
     Attributes:
         kind: StdOut or File.
         path: absolute path of the file in the primary container; empty for StdOut.
-        format: TEXT: lines `name=value` or such as `metrics_format` finds; JSON: one object a line.
-        metrics_format: regular expressions whose first two groups are name and value; empty: Katib's default one.
+        format: TEXT for lines in which `metrics_format` finds names and values; JSON for one object a line.
+        metrics_format: regular expressions whose first two groups are name and value; empty for Katib's default.
     """
 
     kind: Literal["StdOut", "File"] = "StdOut"

@@ -1,4 +1,4 @@
-"""A Katib Experiment as a study of this machine: found again by its name, resumed, extended where Katib allows it."""
+"""The study of a Katib Experiment on this machine: it is found again by its name, resumed, and extended."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from podium.keys import Key
 from podium.records import TrialRecord
 from podium.store.documents import DocumentFolder
 from podium.store.store import ArtifactStore
+from podium.text import shortened
 
 _BUDGETS = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
-_SHOWN = 3
 _ANEW = "give it another metadata.name, or begin anew with --fresh"
 
 
 @dataclass(frozen=True)
 class StudyPlace:
-    """Where the trials and the files of one experiment lie; two of one name and namespace are the same study.
+    """Where the trials and files of one study are; experiments of the same name and namespace are the same study.
 
     Attributes:
-        store: holds the ledger.
+        store: has the ledger.
         files: for people.
-        ledger: its documents' prefix.
-        key: of the lease that whoever runs it holds.
+        ledger: prefix of the ledger's documents.
+        key: of the lease that a process holds while it runs the study.
     """
 
     store: ArtifactStore
@@ -67,7 +67,7 @@ class StudyPlace:
 
     @property
     def documents(self) -> DocumentFolder:
-        """Documents of the ledger, and of what else is known of the study."""
+        """The documents of the ledger."""
         return self.store.documents(self.ledger)
 
 
@@ -140,7 +140,7 @@ class _TrialPool(WorkerPool):
 
 
 def _check_resumable(katib: KatibExperiment, before: StudyDescription, trials: tuple[TrialRecord, ...]) -> None:
-    """Check that the study that is there may go on as `katib`, by the rules of Katib's webhook.
+    """Check by the rules of Katib's webhook that a study that has begun may go on as `katib`.
 
     Raises:
         ConfigError: it may not.
@@ -153,10 +153,9 @@ def _check_resumable(katib: KatibExperiment, before: StudyDescription, trials: t
         differences.append(f"seed: {before.experiment.seed} became {katib.experiment.seed}")
     other = [item for item in differences if item.partition(":")[0].removeprefix("spec.") not in _BUDGETS]
     if other:
-        more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
         raise ConfigError(
             f"of an experiment that has begun only {', '.join(_BUDGETS)} may change, but of {name} also "
-            f"{'; '.join(other[:_SHOWN])}{more}: undo that, {_ANEW}"
+            f"{shortened(other, 3, '; ')}: undo that, {_ANEW}"
         )
     if not differences:
         return

@@ -39,11 +39,11 @@ def read_experiment(file: Path, seed: int) -> KatibExperiment:
         ConfigError: it cannot be read or run here; the message names file and field.
     """
     try:
-        return from_katib(file.read_text(), seed)
+        text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: a file with a Katib Experiment is expected, but got {error}") from error
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from error
+    with _located(file):
+        return from_katib(text, seed)
 
 
 def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, console: Console) -> dict[str, Any]:

@@ -133,12 +133,12 @@ TEMPLATE = "spec.trialTemplate"
         (
             "spec.objective.objectiveMetricName",
             "f1/macro",
-            r"objectiveMetricName: without .*source\.filter .* got 'f1/macro'",
+            r"spec\.objective: without .*source\.filter .* got 'f1/macro'",
         ),
         (
             "spec.objective.additionalMetricNames",
             ["Größe"],
-            r"additionalMetricNames\[0\]: .* but got 'Größe'; .*filter",
+            r"spec\.objective: .* but got 'Größe'; .*filter",
         ),
         (f"{COLLECTOR}.collector", {"kind": "TensorFlowEvent"}, r"collector\.kind: .* of kind TensorFlowEvent is not"),
         (f"{COLLECTOR}.collector", {"kind": "PrometheusMetric"}, "a collector of kind PrometheusMetric is not read"),

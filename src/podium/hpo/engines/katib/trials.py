@@ -17,7 +17,7 @@ from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.progress import Progress
 from podium.hpo.space import Params, Space
 from podium.hpo.trial_documents import TrialDocuments, merge
-from podium.katib.assignment import assigned
+from podium.katib.space import params_from_texts
 from podium.records import Observed, Report, TrialRecord
 
 TRIAL_NAME = "katib_trial"
@@ -227,7 +227,7 @@ def assigned_to(trial: Manifest, space: Space) -> Params:
     """
     texts = {item["name"]: str(item["value"]) for item in trial["spec"].get("parameterAssignments") or ()}
     try:
-        return assigned(space, texts)
+        return params_from_texts(space, texts)
     except ConfigError as error:
         title = f"Trial {trial['metadata'].get('namespace', '')}/{name_of(trial)}"
         raise StudyFailed(f"{title}: what Katib assigns must lie in the space, but: {error}") from error
