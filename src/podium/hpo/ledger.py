@@ -1,12 +1,12 @@
 """The trial ledger: the truth of a study, in small JSON documents, one for each attempt at a trial.
 
-Every document is replaced as a whole, so that a process may be killed at any moment and the ledger still
-holds each trial either as it was or as it became. Who writes what:
+Every document is replaced as a whole: when a process is killed, the ledger holds each trial as it was before or after
+the write.
 
-- One process at a time runs a study (it holds the lease of the study's key). It begins trials, takes over
-  those a dead process left running, and ends them.
-- The worker that executes a trial reports its folds. Taking a trial over opens a new document, so a worker
-  that outlives the process that started it writes where nobody reads any more.
+- One process at a time runs a study; it holds the lease of the study's key. It begins trials, takes over those that a
+  dead process left running, and ends them.
+- The worker that executes a trial reports its folds. Taking a trial over opens a new document. A worker that outlives
+  the process that started it writes to the old one, which nobody reads any more.
 """
 
 from __future__ import annotations
@@ -18,40 +18,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from podium.errors import NonFiniteLoss, StoreError, StudyFailed, TrialPruned
 from podium.hpo.space import Params
 from podium.keys import canonical_json, digest_bytes
 from podium.records import Frozen, Observed, Report, Scalar, StoppingRule, TrialRecord
+from podium.store.documents import DocumentFolder
 from podium.store.process import ProcessIdentity
 
 DESCRIPTION = "study.json"
-"""The document that says which study the trials beside it belong to."""
+"""The document that describes the study beside whose trials it lies."""
 
 _NAME = re.compile(r"trial-(\d{6,})\.(\d+)\.json")
 
 _log = logging.getLogger(__name__)
-
-
-class Documents(Protocol):
-    """Small texts by name, each replaced atomically; `ArtifactStore.documents` gives one."""
-
-    def put(self, name: str, text: str) -> None:
-        """Create or replace a document."""
-
-    def get(self, name: str) -> str | None:
-        """Text of a document, or None where there is none."""
-
-    def names(self) -> list[str]:
-        """Names of all documents."""
-
-    @property
-    def place(self) -> str:
-        """Where they are, for people and as the identity of what they hold."""
-
-    def below(self, name: str) -> Documents:
-        """Documents of their own in a folder beside these."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +41,7 @@ class Claim:
 
     Attributes:
         record: the trial as it was when claimed; its `fold_scores` need not be computed again.
-        attempt: 1 for the first execution, one more each time the trial was taken over or executed again.
+        attempt: 1 for the first execution, and one more for each later one.
     """
 
     record: TrialRecord
@@ -84,14 +65,13 @@ class _Document(Frozen):
 
 
 class TrialLedger:
-    """Trials of one study, in documents that belong to nothing else.
+    """Trials of one study, in a folder of documents that holds nothing else.
 
-    Instances hold no state besides the documents and the owner, and can be sent to another process when
-    the documents can; there they keep writing for the same owner. Methods raise StoreError when the
+    An instance can be sent to another process, where it writes for the same owner. Methods raise StoreError when the
     storage fails.
     """
 
-    def __init__(self, documents: Documents, owner: ProcessIdentity | None = None) -> None:
+    def __init__(self, documents: DocumentFolder, owner: ProcessIdentity | None = None) -> None:
         self._documents = documents
         self._owner = owner or ProcessIdentity.current()
 
@@ -100,12 +80,12 @@ class TrialLedger:
         """Where it is; two ledgers at one place hold the same study."""
         return self._documents.place
 
-    def below(self, name: str) -> Documents:
-        """A place for what is written of one trial where it runs, on a machine that is told no more than that."""
+    def below(self, name: str) -> DocumentFolder:
+        """The folder in which the process of one trial writes, on a machine that does not see the study's ledger."""
         return self._documents.below(name)
 
     def describe(self, text: str) -> None:
-        """Keep what the study says of itself, beside its trials; nothing is written where that has not changed."""
+        """Keep the description of the study beside its trials; nothing is written if it has not changed."""
         if self.description() != text:
             self._documents.put(DESCRIPTION, text)
 
@@ -125,8 +105,8 @@ class TrialLedger:
         Args:
             number: of the trial.
             params: of the trial.
-            labels: what the search algorithm must remember of it.
-            rule: when it is stopped early.
+            labels: what the search algorithm reads again when the study is resumed.
+            rule: when the trial is stopped early.
 
         Raises:
             ValueError: the number is negative, or already names a trial: numbers are never used twice.
@@ -147,9 +127,9 @@ class TrialLedger:
         return self._claim(record, attempts + 1)
 
     def take_over(self, number: int) -> Claim:
-        """Continue a trial that a dead process left running: same number, params and rule, finished folds kept.
+        """Continue a trial that a dead process left running, with its number, params, rule and finished folds.
 
-        Reports of what has to be done again are dropped.
+        The reports of folds that have to run again are dropped.
 
         Raises:
             ValueError: there is no such running trial.
@@ -167,7 +147,7 @@ class TrialLedger:
         return self._claim(_continued(document.trial), attempts + 1)
 
     def again(self, claim: Claim) -> Claim:
-        """Continue a trial of this process whose worker was killed, as `take_over` does; the kill is counted.
+        """Continue a trial of this process whose worker was killed, as `take_over` does, and count the kill.
 
         Raises:
             StudyFailed: see `fold_finished`.
@@ -176,7 +156,7 @@ class TrialLedger:
         return self._claim(trial.model_copy(update={"kills": trial.kills + 1}), claim.attempt + 1)
 
     def report(self, claim: Claim, *reports: Report) -> TrialRecord:
-        """Keep values of the objective that a trial reported on its way; `should_stop` of the result is the answer.
+        """Keep values of the objective that a running trial reports; `should_stop` of the result says how to go on.
 
         Raises:
             NonFiniteLoss: a value is NaN or infinite; nothing was written.
@@ -197,15 +177,15 @@ class TrialLedger:
         seconds: float,
         reports: Sequence[Report] = (),
     ) -> TrialRecord:
-        """Keep the result of one fold; it survives whatever happens next.
+        """Keep the result of one fold.
 
         Args:
             claim: of the trial, from `begin` or `take_over`.
             fold: its number.
             score: the objective metric of the fold.
             metrics: all metrics of the fold.
-            seconds: wall time the fold took.
-            reports: values of the objective that its end lets the trial report.
+            seconds: wall time of the fold.
+            reports: values of the objective that the trial can report now that this fold has ended.
 
         Raises:
             NonFiniteLoss: the score or a metric is NaN or infinite; nothing was written.
@@ -229,12 +209,7 @@ class TrialLedger:
         )
 
     def finish(self, claim: Claim, score: float, metrics: Mapping[str, Observed] | None = None) -> TrialRecord:
-        """End a trial as succeeded.
-
-        Args:
-            claim: of the trial.
-            score: its objective.
-            metrics: every metric that was collected, by name.
+        """End a trial as succeeded, with its score and every metric that was collected.
 
         Raises:
             NonFiniteLoss: the score is NaN or infinite; nothing was written.
@@ -245,12 +220,7 @@ class TrialLedger:
         return self._end(claim, status="succeeded", score=score, metrics=dict(metrics or {}))
 
     def fail(self, claim: Claim, reason: str, error: str) -> TrialRecord:
-        """End a trial as failed; the folds it finished stay on record.
-
-        Args:
-            claim: of the trial.
-            reason: a stable word for machines.
-            error: what happened, for people.
+        """End a trial as failed, with a stable word for machines and an error for people; finished folds are kept.
 
         Raises:
             StudyFailed: see `fold_finished`.
@@ -258,7 +228,7 @@ class TrialLedger:
         return self._end(claim, status="failed", reason=reason, error=error)
 
     def prune(self, claim: Claim, error: str, metrics: Mapping[str, Observed] | None = None) -> TrialRecord:
-        """End a trial as stopped early; the score is its last report, where it made one.
+        """End a trial as stopped early; its score is its last report, if it made one.
 
         Raises:
             StudyFailed: see `fold_finished`.
@@ -274,7 +244,7 @@ class TrialLedger:
         )
 
     def trials(self) -> tuple[TrialRecord, ...]:
-        """Every trial, by number. A damaged document is reported as a warning and counts as never written."""
+        """Every trial, by number. A damaged document is logged as a warning and ignored."""
         attempts: dict[int, list[int]] = {}
         for name in self._documents.names():
             if match := _NAME.fullmatch(name):
@@ -283,12 +253,12 @@ class TrialLedger:
         return tuple(document.trial for document in newest if document is not None)
 
     def owner(self, number: int) -> ProcessIdentity | None:
-        """The process that began or took over a trial, or None where the ledger does not hold it."""
+        """The process that began or took over a trial; None if the ledger does not hold the trial."""
         document, _ = self._newest(number)
         return None if document is None else document.owner
 
     def finished(self) -> tuple[TrialRecord, ...]:
-        """The trials that ended, whether they succeeded or failed, by number."""
+        """The trials that ended, by number."""
         return tuple(trial for trial in self.trials() if trial.status != "running")
 
     def _claim(self, record: TrialRecord, attempt: int) -> Claim:
@@ -348,7 +318,7 @@ class TrialLedger:
 
 
 def _continued(trial: TrialRecord) -> TrialRecord:
-    """A trial without the reports of what has to be done again."""
+    """A trial without the reports of folds that have to run again."""
     kept = tuple(report for report in trial.reports if str(report.fold) in trial.fold_scores)
     return trial.model_copy(update={"reports": kept})
 

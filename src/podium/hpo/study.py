@@ -1,8 +1,8 @@
-"""A study from its first trial to its best one, whichever engine runs it."""
+"""Running a study with any engine, and its best trial."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from podium.errors import ConfigError, StudyFailed
 from podium.events import emit
@@ -12,9 +12,10 @@ from podium.hpo.experiment import Direction, Experiment, Objective
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
 from podium.records import TrialRecord
+from podium.text import shortened
 
 _NAMED_ERRORS = 5
-"""Failed trials whose errors a message names; the ledger has all."""
+"""How many failed trials a message names; the ledger has all."""
 
 
 def run_study(
@@ -28,14 +29,14 @@ def run_study(
 
     A study that is already over starts nothing. The caller holds the study's lease. Emits `study_started` (name,
     objective, budget, how many trials were found ended) and, for every trial that ended, `trial_finished` (number,
-    params, status, score, error, metric, metrics, best score so far, whether it was found).
+    params, status, score, error, metric, metrics, best score so far, whether an earlier session ended it).
 
     Args:
         experiment: what to search.
         ledger: of this study; trials it holds are kept and count.
         engine: runs the trials that are missing.
         on_trial: called with every trial that ended: first those found in the ledger, so that a consumer killed
-            between a trial and its call catches up, then each new one as it ends. It must bear repetition.
+            between a trial and its call catches up, then each new one as it ends. It must tolerate repeated calls.
         about: where the study comes from; with the experiment it becomes the ledger's description of the study.
 
     Returns:
@@ -45,9 +46,7 @@ def run_study(
         StudyFailed: more than `max_failed_trials` failed, or none succeeded; the message names their errors.
         ConfigError: the ledger holds a trial that lies outside the space: it belongs to another study.
     """
-    told = _Told(experiment, on_trial)
     found = ledger.trials()
-    told.started(sum(trial.status != "running" for trial in found))
     for trial in found:
         try:
             experiment.space.normalise(trial.params)
@@ -55,11 +54,25 @@ def run_study(
             raise ConfigError(
                 f"trial {trial.number} of the ledger does not belong to study {experiment.name}: {error}"
             ) from error
-        if trial.status != "running":
-            told.found(trial)
+    announce = _announcer(experiment, on_trial)
+    ended = [trial for trial in found if trial.status != "running"]
+    objective = experiment.objective
+    emit(
+        "study_started",
+        name=experiment.name,
+        metric=objective.metric,
+        direction=objective.direction,
+        goal=objective.goal,
+        additional_metrics=objective.additional_metrics,
+        max_trials=experiment.max_trials,
+        found=len(ended),
+    )
+    for trial in ended:
+        emit("trial_started", number=trial.number, params=trial.params, found=True)
+        announce(trial, True)
     ledger.describe(StudyDescription(experiment=experiment, about=about or StudyAbout()).to_json())
     if Progress(experiment, found).outcome is None:
-        engine.run(experiment, ledger, told.ended)
+        engine.run(experiment, ledger, announce)
     trials = ledger.finished()
     progress = Progress(experiment, trials)
     if progress.outcome == "failures":
@@ -70,6 +83,33 @@ def run_study(
         )
     best_trial(trials, experiment.objective.direction)
     return trials
+
+
+def _announcer(experiment: Experiment, on_trial: OnTrial | None) -> Callable[..., None]:
+    """A function that emits the event of a trial that ended and calls the listener."""
+    objective = experiment.objective
+    best: float | None = None
+
+    def announce(trial: TrialRecord, found: bool = False) -> None:
+        nonlocal best
+        if trial.status == "succeeded" and trial.score is not None:
+            best = trial.score if best is None or objective.better(trial.score, best) else best
+        emit(
+            "trial_finished",
+            number=trial.number,
+            params=trial.params,
+            status=trial.status,
+            score=trial.score,
+            error=trial.error,
+            metric=objective.metric,
+            metrics=collected(trial, objective),
+            best=best,
+            found=found,
+        )
+        if on_trial is not None:
+            on_trial(trial)
+
+    return announce
 
 
 def best_trial(trials: Sequence[TrialRecord], direction: Direction) -> TrialRecord:
@@ -88,66 +128,10 @@ def best_trial(trials: Sequence[TrialRecord], direction: Direction) -> TrialReco
 
 
 def collected(trial: TrialRecord, objective: Objective) -> dict[str, float]:
-    """One value of every metric that a trial collected: by the objective's strategy, the latest of all others."""
+    """One value of every metric of a trial: by the objective's strategy, or else the latest."""
     return {name: getattr(seen, objective.strategies.get(name, "latest")) for name, seen in trial.metrics.items()}
 
 
 def _errors(trials: Sequence[TrialRecord]) -> str:
     failed = [f"trial {trial.number}: {trial.error}" for trial in trials if trial.status == "failed"]
-    more = [f"and {len(failed) - _NAMED_ERRORS} more"] if len(failed) > _NAMED_ERRORS else []
-    return "; ".join(failed[:_NAMED_ERRORS] + more) or "no trial failed either"
-
-
-class _Told:
-    """Tells of trials that ended: the listener, and whoever follows the progress events."""
-
-    def __init__(self, experiment: Experiment, on_trial: OnTrial | None) -> None:
-        self._experiment = experiment
-        self._objective = experiment.objective
-        self._on_trial = on_trial
-        self._best: float | None = None
-
-    def started(self, found: int) -> None:
-        """Tell what is searched, and how many trials had ended before."""
-        objective = self._objective
-        emit(
-            "study_started",
-            name=self._experiment.name,
-            metric=objective.metric,
-            direction=objective.direction,
-            goal=objective.goal,
-            additional_metrics=objective.additional_metrics,
-            max_trials=self._experiment.max_trials,
-            found=found,
-        )
-
-    def found(self, trial: TrialRecord) -> None:
-        """Tell of a trial that ended in an earlier session; its start is told here, since nobody else does."""
-        emit("trial_started", number=trial.number, params=trial.params, found=True)
-        self._tell(trial, found=True)
-
-    def ended(self, trial: TrialRecord) -> None:
-        """Tell of a trial that ended just now."""
-        self._tell(trial, found=False)
-
-    def _tell(self, trial: TrialRecord, found: bool) -> None:
-        if (
-            trial.status == "succeeded"
-            and trial.score is not None
-            and (self._best is None or self._objective.better(trial.score, self._best))
-        ):
-            self._best = trial.score
-        emit(
-            "trial_finished",
-            number=trial.number,
-            params=trial.params,
-            status=trial.status,
-            score=trial.score,
-            error=trial.error,
-            metric=self._objective.metric,
-            metrics=collected(trial, self._objective),
-            best=self._best,
-            found=found,
-        )
-        if self._on_trial is not None:
-            self._on_trial(trial)
+    return shortened(failed, _NAMED_ERRORS, separator="; ") or "no trial failed either"

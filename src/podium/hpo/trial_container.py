@@ -25,12 +25,13 @@ from podium.config.schema import BackboneConfig
 from podium.errors import ConfigError, InputError, ModelError, PodiumError
 from podium.execution.signals import sigterm_unwinds
 from podium.hpo.engines.base import TrialResult
-from podium.hpo.ledger import Claim, Documents, TrialLedger
+from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.metric_line import metric_line
 from podium.hpo.space import Params, Space
 from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.space import params_from_texts
 from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
+from podium.store.documents import DocumentFolder
 from podium.store.process import ProcessIdentity
 from podium.store.store import ArtifactStore
 from podium.text import hint
@@ -83,7 +84,7 @@ class TrialInstructions(Frozen):
         )
 
     @classmethod
-    def read(cls, documents: Documents) -> Self:
+    def read(cls, documents: DocumentFolder) -> Self:
         """Read the instructions of a study.
 
         Raises:
@@ -99,7 +100,7 @@ class TrialInstructions(Frozen):
                 f"{_DOCUMENT} in {documents.place} cannot be read; are image and engine of one version? {error}"
             ) from error
 
-    def write(self, documents: Documents) -> None:
+    def write(self, documents: DocumentFolder) -> None:
         """Write the instructions where the pods of the study find them."""
         documents.put(_DOCUMENT, self.model_dump_json(indent=1))
 
@@ -194,7 +195,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
         if not value:
             raise InputError(f"the variable {variable} must be set, as the engine that starts trials does, but is not")
     store = ArtifactStore(uri)
-    documents: Documents = store.documents(ledger)
+    documents: DocumentFolder = store.documents(ledger)
     instructions = TrialInstructions.read(documents)
     params = params_given(arguments, environment, Space(parameters=instructions.space))
     trial, rank = TrialDocuments(documents.below(name)), environment.get(RANK_VARIABLE, "0")
@@ -204,7 +205,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
         return trial.execute(ContainerTrial(instructions, store, name, rank), params)
 
 
-def _copy_in_memory(documents: Documents, rank: str) -> TrialDocuments:
+def _copy_in_memory(documents: DocumentFolder, rank: str) -> TrialDocuments:
     """A copy of a trial's documents for a rank that does not write the result: what it writes stays in its process."""
     copy = ArtifactStore(f"memory://{uuid.uuid4().hex}").documents("trial")
     for document in documents.names():

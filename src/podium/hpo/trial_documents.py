@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from podium.errors import ComputationFailed, PodiumError
+from podium.errors import PodiumError
 from podium.execution.failures import describe, rebuild
-from podium.hpo.engines.base import TrialFunction, TrialResult
-from podium.hpo.ledger import Claim, Documents, TrialLedger
+from podium.hpo.engines.base import TrialFunction, end_of_trial
+from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.space import Params
 from podium.records import TrialRecord
+from podium.store.documents import DocumentFolder
 from podium.store.process import ProcessIdentity
 
 _ERROR = "error.json"
@@ -26,7 +27,7 @@ _NOBODY = ProcessIdentity(host="engine", pid=0, started=0.0)
 class TrialDocuments:
     """The documents of one trial. Methods raise StoreError when the storage fails."""
 
-    def __init__(self, documents: Documents, owner: ProcessIdentity | None = None) -> None:
+    def __init__(self, documents: DocumentFolder, owner: ProcessIdentity | None = None) -> None:
         """Read and write documents as `owner`; None for this process."""
         self._documents = documents
         self._owner = owner
@@ -73,7 +74,7 @@ class TrialDocuments:
             return found
         claim = ledger.begin(number, params) if found is None else ledger.take_over(found.number)
         try:
-            return _executed(trial, claim, ledger)
+            return end_of_trial(claim, ledger, lambda: trial(claim, ledger))
         except PodiumError as error:
             self._documents.put(_ERROR, json.dumps(describe(error)))
             raise
@@ -89,15 +90,3 @@ def merge(trial: TrialRecord, claim: Claim, ledger: TrialLedger) -> TrialRecord:
             seconds = trial.fold_seconds.get(fold, 0.0)
             record = ledger.fold_finished(claim, int(fold), score, trial.fold_metrics.get(fold, {}), seconds)
     return record
-
-
-def _executed(trial: TrialFunction, claim: Claim, ledger: TrialLedger) -> TrialRecord:
-    try:
-        result: TrialResult = trial(claim, ledger)
-        if result.pruned is not None:
-            return ledger.prune(claim, result.pruned, result.metrics)
-        return ledger.finish(claim, result.score, result.metrics)
-    except Exception as error:
-        if isinstance(error, PodiumError) and not isinstance(error, ComputationFailed):
-            raise
-        return ledger.fail(claim, type(error).__name__, f"{type(error).__name__}: {error}")

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from podium.errors import NonFiniteLoss, StudyFailed
-from podium.hpo.ledger import Documents, TrialLedger
+from podium.hpo.ledger import TrialLedger
 from podium.records import Observed, Report, StoppingRule
+from podium.store.documents import DocumentFolder
 from podium.store.process import ProcessIdentity
 
 from .conformance import PARAMS, dead_owner, moment
@@ -23,15 +24,15 @@ class LedgerContract(ABC):
     """Subclasses say where the documents are."""
 
     @abstractmethod
-    def open(self, place: Path) -> Documents:
+    def open(self, place: Path) -> DocumentFolder:
         """The documents at a place: the same ones each time it is called."""
 
     @pytest.fixture
-    def documents(self, tmp_path: Path) -> Documents:
+    def documents(self, tmp_path: Path) -> DocumentFolder:
         return self.open(tmp_path)
 
     @pytest.fixture
-    def ledger(self, documents: Documents) -> TrialLedger:
+    def ledger(self, documents: DocumentFolder) -> TrialLedger:
         return TrialLedger(documents)
 
     def test_a_trial_from_begin_to_finish(self, ledger: TrialLedger, tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ class LedgerContract(ABC):
         with pytest.raises(ValueError, match="number >= 0 must hold, but got -1"):
             ledger.begin(-1, PARAMS)
 
-    def test_a_trial_of_a_dead_owner_is_continued(self, documents: Documents, ledger: TrialLedger) -> None:
+    def test_a_trial_of_a_dead_owner_is_continued(self, documents: DocumentFolder, ledger: TrialLedger) -> None:
         dead = TrialLedger(documents, dead_owner())
         old = dead.begin(0, PARAMS)
         kept = dead.fold_finished(old, 0, 0.5, {"accuracy": 0.6}, 2.0)
@@ -126,7 +127,7 @@ class LedgerContract(ABC):
         record = ledger.fold_finished(claim, 1, 0.7, {}, 3.0)
         assert record.fold_scores == {"0": 0.5, "1": 0.7}
 
-    def test_a_trial_of_a_living_owner_is_left_alone(self, documents: Documents, ledger: TrialLedger) -> None:
+    def test_a_trial_of_a_living_owner_is_left_alone(self, documents: DocumentFolder, ledger: TrialLedger) -> None:
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
             import psutil
 
@@ -180,7 +181,7 @@ class LedgerContract(ABC):
 
     @pytest.mark.parametrize("damage", ["empty", "cut", "changed", "list", "other"])
     def test_a_damaged_trial_counts_as_not_finished(
-        self, documents: Documents, ledger: TrialLedger, damage: str, caplog: pytest.LogCaptureFixture
+        self, documents: DocumentFolder, ledger: TrialLedger, damage: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         for number in range(3):
             ledger.finish(ledger.begin(number, PARAMS), 0.5 + number)
@@ -198,7 +199,7 @@ class LedgerContract(ABC):
         assert ledger.begin(1, PARAMS).attempt == 2
         assert [record.status for record in ledger.trials()] == ["succeeded", "running", "succeeded"]
 
-    def test_an_older_attempt_stands_in_for_a_damaged_one(self, documents: Documents, ledger: TrialLedger) -> None:
+    def test_an_older_attempt_stands_in_for_a_damaged_one(self, documents: DocumentFolder, ledger: TrialLedger) -> None:
         kept = ledger.fold_finished(ledger.begin(0, PARAMS), 0, 0.5, {}, 1.0)
         ledger.finish(ledger.take_over(0), 0.6)
         documents.put("trial-000000.2.json", "{")
@@ -206,7 +207,7 @@ class LedgerContract(ABC):
         assert ledger.take_over(0).attempt == 3
 
     def test_a_write_under_way_during_a_take_over_changes_nothing(
-        self, documents: Documents, ledger: TrialLedger
+        self, documents: DocumentFolder, ledger: TrialLedger
     ) -> None:
         old = ledger.begin(0, PARAMS)
         behind = ledger.fold_finished(old, 0, 0.5, {}, 1.0)
@@ -215,13 +216,13 @@ class LedgerContract(ABC):
         assert ledger.trials() == (record,)
 
     def test_a_trial_damaged_while_it_runs_is_restored_by_its_holder(
-        self, documents: Documents, ledger: TrialLedger
+        self, documents: DocumentFolder, ledger: TrialLedger
     ) -> None:
         claim = ledger.begin(0, PARAMS)
         documents.put("trial-000000.1.json", "{")
         assert ledger.finish(claim, 0.5) == ledger.trials()[0]
 
-    def test_other_documents_are_left_alone(self, documents: Documents, ledger: TrialLedger) -> None:
+    def test_other_documents_are_left_alone(self, documents: DocumentFolder, ledger: TrialLedger) -> None:
         documents.put("notes.json", "{}")
         claim = ledger.begin(0, PARAMS)
         assert ledger.trials() == (claim.record,)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from podium.errors import StoreError
-from podium.hpo.ledger import Documents, TrialLedger
+from podium.hpo.ledger import TrialLedger
+from podium.store.documents import DocumentFolder
 from podium.store.store import ArtifactStore
 
 from .conformance import PARAMS
@@ -16,7 +17,7 @@ from .conformance_ledger import LedgerContract
 
 
 class TestFileLedger(LedgerContract):
-    def open(self, place: Path) -> Documents:
+    def open(self, place: Path) -> DocumentFolder:
         return ArtifactStore(str(place / "store")).documents("studies/abc")
 
     def test_bytes_that_are_no_text_count_as_damage(
@@ -52,5 +53,5 @@ class TestMemoryLedger(LedgerContract):
         yield
         fsspec.filesystem("memory").store.clear()
 
-    def open(self, place: Path) -> Documents:
+    def open(self, place: Path) -> DocumentFolder:
         return ArtifactStore(f"memory://{place.name}").documents("studies/abc")

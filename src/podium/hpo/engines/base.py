@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
+from podium.errors import ComputationFailed, PodiumError
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.records import Observed, Scalar, TrialRecord
 
 OnTrial = Callable[[TrialRecord], None]
-"""Told of a trial that ended."""
-
+"""Called with every trial that ends."""
 
 MAX_KILLS = 2
 """How often a trial is executed again because its worker was killed from outside."""
@@ -24,7 +25,7 @@ class TrialResult:
     """How a trial ended that did not fail.
 
     Attributes:
-        score: its objective; of a pruned trial the ledger keeps the last report instead.
+        score: its objective; the ledger gives a pruned trial its last report instead.
         metrics: every metric that was collected, by name.
         pruned: why it was stopped early; None for a trial that succeeded.
     """
@@ -35,32 +36,65 @@ class TrialResult:
 
 
 class TrialFunction(Protocol):
-    """What one trial does, for engines that execute Python: it can be sent to another process."""
+    """What one trial does, for engines that execute Python. It can be sent to another process."""
 
     @property
     def event_fields(self) -> Mapping[str, Scalar]:
-        """What the event of a trial's start says besides its number and params, such as its backbone."""
+        """What the event of a trial's start holds besides its number and params, such as its backbone."""
 
     def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
-        """Execute the claimed trial, reporting to the ledger on the way, and return how it ended.
+        """Execute the claimed trial, report to the ledger meanwhile, and return how the trial ended.
 
-        It stops itself early once `should_stop` of the record that `TrialLedger.report` returns is true.
+        The trial stops early once `should_stop` of the record that `TrialLedger.report` returns is true.
 
         Raises:
-            ComputationFailed: this trial failed; the study goes on.
-            PodiumError: any other one would fail every trial alike; the study stops.
+            ComputationFailed: this trial failed; the study continues.
+            PodiumError: any other one would end every trial alike; the study stops.
         """
+
+
+def end_of_trial(
+    claim: Claim,
+    ledger: TrialLedger,
+    execute: Callable[[], TrialResult],
+    log: Path | None = None,
+    passed_on: tuple[type[Exception], ...] = (),
+) -> TrialRecord:
+    """Execute a claimed trial, and enter into the ledger whether it succeeded, was pruned or failed.
+
+    Args:
+        claim: of the trial.
+        ledger: that holds it.
+        execute: returns how the trial ended.
+        log: what the error of a failed trial refers to, in place of all but the first line of the message.
+        passed_on: errors that do not end the trial and are raised.
+
+    Raises:
+        PodiumError: an error that would end every trial alike, or one of `passed_on`; the trial stays running.
+    """
+    try:
+        result = execute()
+        if result.pruned is not None:
+            return ledger.prune(claim, result.pruned, result.metrics)
+        return ledger.finish(claim, result.score, result.metrics)
+    except passed_on:
+        raise
+    except Exception as error:
+        if isinstance(error, PodiumError) and not isinstance(error, ComputationFailed):
+            raise
+        message = str(error) if log is None else f"{str(error).partition(chr(10))[0]} (log: {log})"
+        return ledger.fail(claim, type(error).__name__, f"{type(error).__name__}: {message}")
 
 
 class Engine(ABC):
     """Runs the trials of an experiment somewhere, until the study is over.
 
-    What a trial executes and where is given to the constructor of the concrete engine; `run` is told only what
-    to search. An instance may run several studies, one after another.
+    The constructor of a concrete engine takes what a trial executes and where; `run` takes what to search. An instance
+    may run several studies, one after another.
 
-    Ownership: the caller holds the study's lease, so that no other engine runs it. While `run` runs, it alone
-    begins, takes over and ends trials of the ledger; the ledger is the only thing it leaves behind. When it
-    returns or raises, nothing it started still runs.
+    Ownership: the caller holds the study's lease, so that no other engine runs it. While `run` runs, only it begins,
+    takes over and ends trials of the ledger, and it leaves nothing but the ledger. When it returns or raises, nothing
+    that it started still runs.
 
     Threads: `run` is called from one thread, and `on_trial` is called from that thread, once for every trial that
     ends during the call, in the order in which they end, after the ledger holds the result.

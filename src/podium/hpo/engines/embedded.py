@@ -1,7 +1,7 @@
 """The engine of this machine: an algorithm suggests, worker processes execute, the ledger remembers.
 
-The state of the algorithm lives in memory only. It is rebuilt from the ledger whenever a study is resumed, so there is
-no second truth that could disagree with the ledger or be damaged by a kill.
+The state of the algorithm is kept in memory only and rebuilt from the ledger whenever a study is resumed. No second
+copy can therefore disagree with the ledger or be damaged by a kill.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from podium.errors import ComputationFailed, KilledFromOutside, PodiumError
+from podium.errors import KilledFromOutside
 from podium.events import emit
 from podium.execution.signals import sigterm_unwinds
-from podium.hpo.engines.base import MAX_KILLS, Engine, OnTrial, TrialFunction, TrialResult
+from podium.hpo.engines.base import MAX_KILLS, Engine, OnTrial, TrialFunction, end_of_trial
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.progress import Progress
@@ -33,7 +33,7 @@ class WorkerCall(Protocol):
         """Wait for the call to end and return its result or raise its error."""
 
     def kill(self) -> None:
-        """End the process, if that of a call that ended does not do so by itself, and return once it is gone."""
+        """End the process, unless that of an ended call ends by itself, and return once it is gone."""
 
 
 CallT = TypeVar("CallT", bound=WorkerCall)
@@ -52,8 +52,8 @@ class Pool(Protocol[CallT]):
 class EmbeddedEngine(Engine):
     """Runs trials in the workers of a pool on this machine. See `Engine` for what it promises.
 
-    Suggestions come from `podium.hpo.suggest`: what it suggests depends on which trials have ended at that moment, and
-    not on how often the study was interrupted.
+    Suggestions come from `podium.hpo.suggest`. They depend on which trials have ended at that moment, and not on how
+    often the study was interrupted.
     """
 
     def __init__(self, trial: TrialFunction, pool: Pool[Any], logs: Path, prior: Sequence[TrialRecord] = ()) -> None:
@@ -61,7 +61,8 @@ class EmbeddedEngine(Engine):
 
         Args:
             trial: what every trial executes.
-            pool: where; it belongs to the caller and stays open. It should have as many workers as trials run at once.
+            pool: runs the trials. It belongs to the caller and stays open, and should have as many workers as trials
+                run at once.
             logs: directory that gets one log per trial.
             prior: trials of other studies that the search learns from before its own; they count for nothing else.
         """
@@ -112,9 +113,9 @@ class EmbeddedEngine(Engine):
     def _claims(
         self, ledger: TrialLedger, suggester: Suggester, stopper: Stopper, trials: Iterable[TrialRecord]
     ) -> Iterator[Claim | None]:
-        """Trials to execute, endlessly: those left running, then new ones under the lowest free numbers.
+        """Trials to execute, without end: those left running, then new ones under the lowest free numbers.
 
-        None while the algorithm suggests nothing.
+        Yields None while the algorithm suggests nothing.
         """
         taken = {trial.number: trial for trial in trials}
         for number, trial in taken.items():
@@ -135,28 +136,12 @@ class EmbeddedEngine(Engine):
 
     def _end(self, call: WorkerCall, claim: Claim, ledger: TrialLedger) -> TrialRecord | None:
         """The trial as it ended; None where its worker was killed and it is to be executed again."""
+        again = (KilledFromOutside,) if claim.record.kills < MAX_KILLS else ()
         try:
-            result: TrialResult = call.wait()
-            if result.pruned is not None:
-                return ledger.prune(claim, result.pruned, result.metrics)
-            return ledger.finish(claim, result.score, result.metrics)
-        except KilledFromOutside as error:
-            if claim.record.kills >= MAX_KILLS:
-                return self._fail(claim, ledger, error)
+            return end_of_trial(claim, ledger, call.wait, log_of(self._logs, claim.number), passed_on=again)
+        except again as error:
             _log.warning("trial %d is executed again: %s", claim.number, error)
             return None
-        except PodiumError as error:
-            if not isinstance(error, ComputationFailed):
-                raise
-            return self._fail(claim, ledger, error)
-        except Exception as error:
-            return self._fail(claim, ledger, error)
-
-    def _fail(self, claim: Claim, ledger: TrialLedger, error: Exception) -> TrialRecord:
-        headline = str(error).partition("\n")[0]
-        reason = type(error).__name__
-        text = f"{reason}: {headline} (log: {log_of(self._logs, claim.number)})"
-        return ledger.fail(claim, reason, text)
 
 
 def log_of(logs: Path, number: int) -> Path:

@@ -18,7 +18,7 @@ class Suggestion:
 
     Attributes:
         params: in the declared types of the space.
-        labels: what the algorithm must find in the ledger again when the study is resumed.
+        labels: what the algorithm has to read from the ledger when the study is resumed.
     """
 
     params: Params
@@ -26,35 +26,38 @@ class Suggestion:
 
 
 class Suggester(ABC):
-    """Suggests the params of new trials.
+    """Suggests the params of new trials. Not for use by several threads.
 
-    A function of the experiment, the trial's number and the trials it was told of: built from a ledger it goes on as
-    the one that filled the ledger would have. Not for use by several threads.
+    A suggestion is a function of the experiment, the trial's number and the trials that the suggester knows. One that
+    is built from a ledger therefore continues as the one that filled the ledger would have.
     """
 
     @abstractmethod
     def suggest(self, number: int) -> Suggestion | None:
-        """Params of a new trial, which is known to be running from now on.
+        """Params of a new trial, which counts as running from now on.
 
-        None while the algorithm has to see running trials end first; once none runs, None means that the search has
-        come to its end.
+        None while the algorithm waits for running trials to end. Where none runs, None means that the search is
+        complete.
         """
 
     @abstractmethod
     def tell(self, record: TrialRecord) -> None:
-        """Learn how a trial ended that was suggested here, or was running when this was built."""
+        """Learn how a trial ended that was suggested here, or was running when this suggester was built."""
 
 
 def seed_of(experiment: Experiment, *parts: object) -> int:
-    """32 bits from the seed of the experiment and what they are for, the same on every machine.
+    """A seed of 32 bits for one purpose of an experiment, the same on every machine.
 
-    The number of a trial alone stands for its params, so that every algorithm draws its first trials as random search.
+    Args:
+        experiment: its seed is part of the result.
+        parts: the purpose. The number of a trial alone is that of its params, so that every algorithm draws its first
+            trials as random search does.
     """
     text = "/".join(str(part) for part in (experiment.seed, *parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
-def drawn(experiment: Experiment, number: int) -> Params:
+def random_params(experiment: Experiment, number: int) -> Params:
     """The params that random search gives a trial: a draw from the distribution of each parameter."""
     import numpy as np
 

@@ -10,7 +10,7 @@ from podium.config.algorithms import Cmaes as CmaesAlgorithm
 from podium.errors import ConfigError
 from podium.hpo.experiment import NUMERIC, Experiment
 from podium.hpo.space import Params
-from podium.hpo.suggest.base import Suggester, Suggestion, drawn, seed_of
+from podium.hpo.suggest.base import Suggester, Suggestion, random_params, seed_of
 from podium.records import Scalar, TrialRecord
 
 _GENERATION, _TOLD = "generation", "told"
@@ -20,7 +20,7 @@ _MEMBERS = ("succeeded", "pruned")
 class Cmaes(Suggester):
     """CMA-ES over the unit cube of the numeric parameters (Hansen, "The CMA Evolution Strategy: A Tutorial", 2016).
 
-    Categorical and discrete parameters are drawn as random search draws them, as in Katib's services.
+    Categorical and discrete parameters are random_params as random search draws them, as in Katib's services.
 
     A generation ends once as many of its trials have ended as the population has members. Until then a trial that
     ends is replaced by another one of the same generation, so that no slot waits; what such surplus trials score is
@@ -57,7 +57,7 @@ class Cmaes(Suggester):
         if len(self._members) >= self._optimizer.population_size:
             self._advance(sorted(self._members)[: self._optimizer.population_size])
         self._optimizer.reseed_rng(seed_of(self._experiment, number))
-        params = drawn(self._experiment, number)
+        params = random_params(self._experiment, number)
         for (name, parameter), share in zip(self._dimensions, self._optimizer.ask().tolist(), strict=True):
             params[name] = parameter.normalise(parameter.quantile(share))
         return Suggestion(params, {_GENERATION: self._generation, _TOLD: self._told})

@@ -8,7 +8,7 @@ from podium.config.algorithms import Hyperband as HyperbandAlgorithm
 from podium.hpo.experiment import Experiment
 from podium.hpo.schedule import Rung
 from podium.hpo.space import Params
-from podium.hpo.suggest.base import Suggester, Suggestion, drawn
+from podium.hpo.suggest.base import Suggester, Suggestion, random_params
 from podium.records import TrialRecord
 
 
@@ -35,7 +35,7 @@ class Hyperband(Suggester):
         rung = next((rung for rung in self._rungs if number < rung.first + rung.size), None)
         if rung is None:
             return None
-        fresh: Params = drawn(self._experiment, number)
+        fresh: Params = random_params(self._experiment, number)
         before = self._rungs[self._rungs.index(rung) - 1]
         params = self._promoted(before, number - rung.first, fresh) if rung.level else fresh
         if params is None:

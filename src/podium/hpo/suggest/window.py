@@ -12,11 +12,14 @@ _Rank = tuple[int, int, float, int]
 
 
 class Window:
-    """The recent trials of a study, and of those before them the best ones and the ones that still run.
+    """The recent trials of a study, and of the trials before them the best ones and those that still run.
 
-    Recent are the trials from a number on that follows from the highest known one and moves in strides. What is
-    inside is therefore a function of the trials that are known, in whatever order they became known, and between two
-    strides it only grows.
+    A trial is recent if its number is not below a horizon. The horizon follows from the highest known number and moves
+    in strides. The content of the window is therefore a function of the known trials, whatever the order in which they
+    became known, and it only grows until the horizon moves again.
+
+    Attributes:
+        scored: how many trials with a score were added, those of another study included.
     """
 
     def __init__(self, objective: Objective, best: int, recent: int, prior: Iterable[TrialRecord] = ()) -> None:
@@ -34,7 +37,7 @@ class Window:
         self._near: dict[int, TrialRecord] = {}
         self._far: list[tuple[_Rank, TrialRecord]] = []
         self._top: float | None = None
-        self.learnt = 0
+        self.scored = 0
         self._prior: list[TrialRecord] = []
         self._shifted: list[TrialRecord] = []
         if given := list(prior):
@@ -44,12 +47,12 @@ class Window:
             self._prior = self._shifted = [
                 trial.model_copy(update={"number": trial.number - len(given)}) for trial in own.trials()
             ]
-            self.learnt = own.learnt
+            self.scored = own.scored
 
     def add(self, trial: TrialRecord) -> None:
-        """Make a trial known as running, or as one that ended."""
+        """Add a trial that runs, or replace it by its record once it has ended."""
         if trial.score is not None:
-            self.learnt += 1
+            self.scored += 1
             if trial.status == "succeeded" and (self._top is None or self._sign * trial.score < self._top):
                 self._top = self._sign * trial.score
                 self._shifted = self._align(self._top)

@@ -69,7 +69,7 @@ class SuggesterContract:
     algorithm: Algorithm
     spaces: st.SearchStrategy[Space] = spaces
     learns = True
-    count, steps, examples, few = 24, 50, 15, 8
+    count, steps, examples, few, prior = 24, 50, 15, 8, 40
 
     def experiment(self, **changes: Any) -> Experiment:
         return experiment(algorithm=self.algorithm, **changes)
@@ -149,7 +149,7 @@ class SuggesterContract:
         assert len({json.dumps(trial.params) for trial in trials}) > 15
 
     def test_pruned_trials_without_a_report_are_borne(self) -> None:
-        trials = run(self.known(), 12, fates)
+        trials = run(self.known(), min(12, self.count), fates)
         bare = [t.model_copy(update={"score": None, "reports": ()}) if t.status == "pruned" else t for t in trials]
         assert self.known(bare).suggest(len(bare)) is not None
 
@@ -157,7 +157,7 @@ class SuggesterContract:
         space = self.experiment().space
         prior = [
             TrialRecord(number=n, params=t.params, status="succeeded", score=score_of(t.params))
-            for n, t in enumerate(run(suggester_for(experiment(space=space), ()), 40))
+            for n, t in enumerate(run(suggester_for(experiment(space=space), ()), self.prior))
         ]
         if not self.learns:
             with pytest.raises(ConfigError, match=r"a warm start is for algorithms that learn .* but got"):
@@ -170,4 +170,4 @@ class SuggesterContract:
         again = suggester_for(self.experiment(), (), prior)
         assert first == [again.suggest(number) for number in range(self.few)]
         scores = [score_of(suggestion.params) for suggestion in first if suggestion is not None]
-        assert sum(scores) / self.few > sum(score_of(trial.params) for trial in prior) / 40
+        assert sum(scores) / self.few > sum(score_of(trial.params) for trial in prior) / self.prior

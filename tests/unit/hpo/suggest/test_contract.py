@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from podium.config.algorithms import algorithm_named
@@ -75,7 +76,12 @@ class TestTpeOverNormalParameters(SuggesterContract):
 
 class TestBayesian(SuggesterContract):
     algorithm = algorithm_named("bayesianoptimization", {"n_initial_points": 4})
-    count, steps, examples, few = 8, 12, 3, 6
+    count, steps, examples, few, prior = 6, 8, 2, 3, 12
+
+
+@pytest.mark.slow
+class TestBayesianAtFullSize(TestBayesian):
+    count, steps, examples, few, prior = 12, 24, 5, 6, 40
 
 
 class TestCmaes(SuggesterContract):

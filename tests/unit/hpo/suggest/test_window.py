@@ -40,7 +40,7 @@ def test_it_depends_on_the_trials_and_not_on_their_order(trials: Any, chance: An
         if trial.status != "running":
             mixed.add(trial)
     assert straight.trials() == mixed.trials()
-    assert straight.learnt == mixed.learnt
+    assert straight.scored == mixed.scored
 
 
 @given(trials=trials, direction=st.sampled_from(["maximize", "minimize"]))
@@ -62,7 +62,7 @@ def test_a_prior_study_comes_first_and_is_brought_to_the_level_of_this_one() -> 
     prior = [record(7, "succeeded", score) for score in (60.0, 90.0, 80.0)]
     filled = window(prior=prior)
     assert [trial.score for trial in filled.trials()] == [60.0, 90.0, 80.0]
-    assert filled.learnt == 3
+    assert filled.scored == 3
     filled.add(record(0, "succeeded", 10))
     assert [(trial.number, trial.score) for trial in filled.trials()] == [(-3, -20), (-2, 10), (-1, 0), (0, 10)]
     filled.add(record(1, "succeeded", 5))

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 
 from podium.hpo.experiment import Experiment
-from podium.hpo.suggest.base import Suggester, Suggestion, drawn, seed_of
+from podium.hpo.suggest.base import Suggester, Suggestion, random_params, seed_of
 from podium.records import TrialRecord
 
 
@@ -18,7 +18,7 @@ class Random(Suggester):
 
     def suggest(self, number: int) -> Suggestion:
         """See `Suggester`."""
-        return Suggestion(drawn(self._experiment, number))
+        return Suggestion(random_params(self._experiment, number))
 
     def tell(self, record: TrialRecord) -> None:
         """Nothing is learnt."""
