@@ -22,7 +22,7 @@ from podium.errors import InputError
 from podium.evaluation.metrics import metric_of, score
 from podium.evaluation.predictions import Predictions
 from podium.records import Interval
-from podium.tasks.additive import Additive, Floats, Integers, grouped
+from podium.tasks.metrics import Additive, Floats, Integers, grouped
 
 METHOD = "percentile bootstrap"
 PAIRED_METHOD = "paired percentile bootstrap"

@@ -7,7 +7,7 @@ from typing import Any
 from podium.errors import InputError
 from podium.evaluation.predictions import Predictions
 from podium.tasks import TASKS
-from podium.tasks.base import Metric
+from podium.tasks.metrics import Metric
 
 
 def metrics_of(predictions: Predictions) -> dict[str, Metric]:

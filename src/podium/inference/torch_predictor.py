@@ -5,6 +5,7 @@ Loaded only in worker processes, so torch and transformers are imported at the t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -53,7 +54,8 @@ class EagerPredictor:
         """See `Predictor`."""
         transformers.utils.logging.disable_progress_bar()
         torch.set_num_threads(spec.threads)
-        torch.set_num_interop_threads(1)
+        with suppress(RuntimeError):  # it cannot be set again once torch has worked in parallel
+            torch.set_num_interop_threads(1)
         config = transformers.AutoConfig.from_pretrained(
             spec.model_dir, local_files_only=True, trust_remote_code=spec.trust_remote_code
         )

@@ -11,16 +11,16 @@ torch and scikit-learn only inside the methods that use them, since every comman
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.tasks.additive import Additive
 from podium.tasks.cells import missing, shown
 from podium.tasks.columns import Choice, Column, text_column
+from podium.tasks.metrics import Answers, Metric
 
 IGNORED = -100
 """Label of a position that is neither learned nor scored."""
@@ -32,52 +32,11 @@ Decoding = Literal["single", "multi", "tokens"]
 BaselineKind = Literal["majority", "linear"]
 
 
-class Answers(Protocol):
-    """Truth and answers of some rows, from which metrics are computed: `podium.evaluation.predictions.Predictions`.
-
-    `truth` and `predicted` have the form that `Task.checked` of the task gives them. `probabilities` have shape
-    (rows, labels), or are None.
-    """
-
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-
-    @property
-    def truth(self) -> Any: ...
-
-    @property
-    def predicted(self) -> Any: ...
-
-    @property
-    def probabilities(self) -> NDArray[np.float64] | None: ...
-
-
 class Decoded(NamedTuple):
     """What a model answers for some rows: `predicted` as `Task.checked` takes it, and probabilities where known."""
 
     predicted: Any
     probabilities: NDArray[np.float64] | None = None
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric of a task. A row without a valid answer counts as wrong in each.
-
-    Attributes:
-        name: in configs, records and reports. Tasks may share a name for what is the same idea.
-        value: the metric of answers.
-        sums: the same metric as sums over rows, which the bootstrap resamples.
-        better: whether a higher or a lower value is better.
-        objective: whether a study may maximise it; such a metric needs no probabilities.
-        probabilities: whether it needs the probabilities of the answers.
-    """
-
-    name: str
-    value: Callable[[Answers], float]
-    sums: Callable[[Answers], Additive]
-    better: Literal["higher", "lower"] = "higher"
-    objective: bool = True
-    probabilities: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
-from podium.tasks.additive import Additive, counts_f1, grouped, mean_f1, share_of
-from podium.tasks.base import NO_ANSWER, Answers, BaselineKind, Decoded, Metric, Option, Task, Training
+from podium.tasks.base import NO_ANSWER, BaselineKind, Decoded, Option, Task, Training
 from podium.tasks.cells import found, missing, read_label
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name
+from podium.tasks.metrics import Additive, Answers, Metric, counts_f1, grouped, mean_f1, share_of
 from podium.tasks.text_classification import regression, score_rows, tfidf_pipeline
 
 _SEPARATOR = ","

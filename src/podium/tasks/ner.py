@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
-from podium.tasks.additive import Additive, counts_f1, grouped, ratio, share_of
-from podium.tasks.base import IGNORED, NO_ANSWER, Answers, BaselineKind, Decoded, Metric, Task, Training
+from podium.tasks.base import IGNORED, NO_ANSWER, BaselineKind, Decoded, Task, Training
 from podium.tasks.bio import OUTSIDE, entity_types, invalid_tag, tag_list, to_bio2
 from podium.tasks.cells import found, shown
 from podium.tasks.columns import Choice, Column, ambiguous, by_name
+from podium.tasks.metrics import Additive, Answers, Metric, counts_f1, grouped, ratio, share_of
 from podium.tasks.text_classification import score_rows
 
 Sentence = Sequence[str]

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
-from podium.tasks.additive import Additive, mean_f1, share_of
-from podium.tasks.base import NO_ANSWER, Answers, BaselineKind, Decoded, Metric, Task, Training
+from podium.tasks.base import NO_ANSWER, BaselineKind, Decoded, Task, Training
 from podium.tasks.cells import read_label
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name
+from podium.tasks.metrics import Additive, Answers, Metric, mean_f1, share_of
 
 _ROWS_PER_LABEL = 5
 _LEAST_PROBABILITY = float(np.finfo(np.float64).eps)

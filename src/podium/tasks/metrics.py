@@ -1,14 +1,15 @@
-"""Metrics as functions of sums over rows, which makes their bootstrap cheap.
+"""What a metric of a task is: a value, and the same value as a function of sums over rows.
 
-Each row belongs to a group of rows that add the same counts. A resample of the rows is then one multinomial draw of the
-group sizes, and the metric of the resample is a function of their weighted sum.
+The sums make the bootstrap of a metric cheap. Each row belongs to a group of rows that add the same counts. A resample
+of the rows is then one multinomial draw of the group sizes, and the metric of the resample is a function of their
+weighted sum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,47 @@ class Additive:
     def total(self) -> float:
         """The metric of all rows as they are."""
         return float(self.statistic(self.table[self.group].sum(axis=0)))
+
+
+class Answers(Protocol):
+    """Truth and answers of some rows, from which metrics are computed: `podium.evaluation.predictions.Predictions`.
+
+    `truth` and `predicted` have the form that `Task.checked` gives them. `probabilities` have shape
+    (rows, labels), or are None.
+    """
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def truth(self) -> Any: ...
+
+    @property
+    def predicted(self) -> Any: ...
+
+    @property
+    def probabilities(self) -> NDArray[np.float64] | None: ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of a task. A row without a valid answer counts as wrong in each.
+
+    Attributes:
+        name: in configs, records and reports. Tasks may share a name for what is the same idea.
+        value: the metric of answers.
+        sums: the same metric as sums over rows, which the bootstrap resamples.
+        better: whether a higher or a lower value is better.
+        objective: whether a study may maximise it; such a metric needs no probabilities.
+        probabilities: whether it needs the probabilities of the answers.
+    """
+
+    name: str
+    value: Callable[[Answers], float]
+    sums: Callable[[Answers], Additive]
+    better: Literal["higher", "lower"] = "higher"
+    objective: bool = True
+    probabilities: bool = False
 
 
 def grouped(rows: NDArray[Any]) -> tuple[Integers, Floats]:
