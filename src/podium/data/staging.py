@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from podium.errors import DataError
 from podium.events import emit
 from podium.tasks import TASKS
 from podium.tasks.base import Task
+from podium.text import did_you_mean
 
 EXAMPLES = 20
 """Rejected rows that are kept as examples."""
@@ -124,10 +124,8 @@ def _column(field: str, usual: Sequence[str], columns: Sequence[str], reader: Re
     for name in (wanted, *(usual if wanted == DatasetConfig.model_fields[field].default else ())):
         if name in columns:
             return name
-    near = get_close_matches(wanted.lower(), [name.lower() for name in columns], n=1, cutoff=0.5)
-    nearest = next((name for name in columns if near and name.lower() == near[0]), None)
     source = reader.source.files[0].name if reader.source.files else "the query's result"
-    hint = f"; did you mean {nearest!r}?" if nearest else "."
+    hint = did_you_mean(wanted, columns, cutoff=0.5) or "."
     raise DataError(
         f"dataset.{field} must name a column, but {source} has no {wanted!r}{hint} Its columns: {', '.join(columns)}. "
         f"Set dataset.{field}=NAME"

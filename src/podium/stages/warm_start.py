@@ -8,6 +8,7 @@ from podium.records import DataRecord, StudyRecord, TrialRecord
 from podium.stages.keys import Prior, family_key
 from podium.store.explain import differences
 from podium.store.store import ArtifactStore
+from podium.text import shortened
 
 _SHOWN = 5
 
@@ -46,5 +47,4 @@ def _differing(store: ArtifactStore, config: PodiumConfig, data: DataRecord, stu
     asked = family_key(config, data).parts
     had = {name: value for name, value in store.parts("study", study.key).items() if name in asked}
     changed = [f"{path} ({old}, here {new})" for path, old, new in differences(had, asked)]
-    more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-    return "; ".join(changed[:_SHOWN]) + more
+    return shortened(changed, _SHOWN, separator="; ")

@@ -126,7 +126,7 @@ def test_a_missing_column_lists_those_there_are(tmp_path: Path, prepared: Prepar
     else:
         write_jsonl(tmp_path / name, rows)
     assert refused(prepared, tmp_path / name, label_column="labels") == (
-        f"dataset.text_column must name a column, but {name} has no 'text'; did you mean 'Text'? Its columns: "
+        f"dataset.text_column must name a column, but {name} has no 'text'; did you mean \"Text\"? Its columns: "
         "Text, labels, id. Set dataset.text_column=NAME"
     )
     found, _ = prepared(tmp_path / name, text_column="Text", label_column="labels")
