@@ -19,7 +19,6 @@ from podium.records import (
     BenchmarkRecord,
     DataRecord,
     Incumbent,
-    Measurement,
     ModelRecord,
     Record,
     RunRecord,
@@ -196,7 +195,7 @@ def decision_key(
         predictions={
             name: artifact.digest for name, artifact in benchmark.artifacts.items() if name.startswith("predictions.")
         },
-        measurements=[_measured_figures(item) for item in benchmark.measurements],
+        measurements=[item.model_dump(mode="json") for item in benchmark.measurements],
         constraints=policy.constraints,
         cost=policy.cost,
         promotion=policy.promotion,
@@ -277,7 +276,3 @@ def _made(variant: VariantName, device: str) -> dict[str, Any]:
         "opset": OPSET,
         "environment": environment(variant, device),
     }
-
-
-def _measured_figures(item: Measurement) -> dict[str, Any]:
-    return item.model_dump(mode="json")
