@@ -165,7 +165,7 @@ def change(one: Difference, row: Row) -> str:
 def finding(one: Difference) -> str:
     """Whether the difference is real, and which way."""
     if one.real is None:
-        return "cannot be told: " + "; ".join(one.reasons)
+        return "not known: " + "; ".join(one.reasons)
     if one.change is not None and one.change.method == EXACT and not one.real:
         return "the same"
     if not one.real:

@@ -13,7 +13,7 @@ from podium.selection.estimates import LATENCIES, ComparedModel
 from podium.selection.run_comparison import EXACT, Row, RunsComparison
 
 STYLES = 6
-"""Runs that can be told apart by their colour; more runs share colours."""
+"""Number of colours; further runs repeat them."""
 
 _TICKS = 4
 _STEPS = 80

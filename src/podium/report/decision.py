@@ -31,11 +31,11 @@ BRIEFLY = {
     verdicts.INCUMBENT_BREAKS: "It is not shown to be worse than the incumbent, which breaks a constraint.",
     verdicts.NOT_COMPARABLE: "It cannot be compared with the incumbent, which stays.",
 }
-"""The verdict in one sentence, by the code of the reason that it rests on."""
+"""The verdict in one sentence, by the code of the reason that it is based on."""
 
 
 def reasons(given: ReportInputs) -> list[Reason]:
-    """The reasons of the decision, each once; those that a verdict can rest on come first."""
+    """The reasons of the decision, each once; those that a verdict can be based on come first."""
     return sorted(dict.fromkeys(given.decision.reasons), key=lambda reason: reason.code not in BRIEFLY)
 
 

@@ -158,7 +158,7 @@ def _folds(found: Sequence[tuple[str, FoldTest]]) -> Section:
         (
             *(pair, str(test.folds), numbers.signed(test.difference.value)),
             *(numbers.signed_bounds(test.difference), numbers.p_value(test.p_value)),
-            "differ" if test.p_value <= 1 - test.difference.confidence else "cannot be told apart",
+            "differ" if test.p_value <= 1 - test.difference.confidence else "no difference shown",
         )
         for pair, test in found
     ]

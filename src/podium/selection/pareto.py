@@ -17,8 +17,8 @@ def pareto_fronts(candidates: Sequence[Candidate]) -> dict[str, tuple[ParetoPoin
 def pareto_front(candidates: Sequence[Candidate], cost: str) -> tuple[ParetoPoint, ...]:
     """Candidates such that none is as cheap and better, or as good and cheaper; cheapest first.
 
-    Candidates alike in both are all on it. One without a measured cost is not. Intervals are not looked at: a front
-    shows what can be had, not what is proven.
+    Candidates with equal score and cost are all on it. One without a measured cost is not. Intervals play no part: a
+    front shows what was measured, not what is proven.
     """
     points = [
         ParetoPoint(

@@ -1,19 +1,19 @@
 """Latency quantiles on resamples of their measurement: pure functions.
 
 Samples of one process are not independent: they share its memory layout, its thread placement and the state of the
-machine meanwhile. What is independent are repetitions, so these are resampled first and the samples within each after
-them: the hierarchical bootstrap of Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8,
+machine meanwhile. Repetitions are independent, so they are resampled first, and then the samples within each: the
+hierarchical bootstrap of Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8,
 which Kalibera and Jones, Rigorous Benchmarking in Reasonable Time (ISMM 2013), use for benchmarks.
 
-The rows of a repetition are no random sample: they are drawn one from each of many runs of similar length
-(`podium.benchmarking.sampling`), and are the same for all models of a data set. So the lengths are kept and the noise
-is resampled: each sample is replaced by a neighbour in length, scaled by what a line through the medians of neighbours
-says of their lengths (a bootstrap of a stratified design by its residuals, sections 3.2 and 6.2.3). Otherwise the
-spread of the lengths, which is the same in every repetition, would be taken for noise.
+The rows of a repetition are no random sample: they are drawn from strata of similar length
+(`podium.benchmarking.sampling`), and are the same for all models of a data set. So the lengths stay and the noise is
+resampled: each sample is replaced by one of similar length, scaled by the ratio of the times that a line through the
+medians of the strata expects for the two lengths (a bootstrap of a stratified design by its residuals, sections 3.2 and
+6.2.3). Otherwise the spread of the lengths, which is the same in every repetition, would count as noise.
 
 Repetitions that two models took in turns, on the same rows, are resampled as pairs: equal seeds pick the same ones, so
-that drift common to both cancels in the ratio. They are kept whole. The pairs hold all the noise there is, and samples
-drawn anew within them would add that of single samples once more, which is now most of it (section 3.8, strategy 2).
+that drift common to both cancels in the ratio. The samples within them stay. The pairs contain all the noise there is,
+and resampling within them would add the noise of single samples, most of it, a second time (section 3.8, strategy 2).
 """
 
 from __future__ import annotations

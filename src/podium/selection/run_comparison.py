@@ -57,7 +57,7 @@ class Difference(Frozen):
 
     Attributes:
         change: relative to the first run for what is measured (0.1: a tenth more), absolute for quality.
-        real: whether the interval leaves out zero; null where `reasons` say why that cannot be told.
+        real: whether the interval leaves out zero; null where `reasons` say why that is not known.
         better: which way it goes, where it is real.
     """
 
@@ -221,13 +221,13 @@ def _values(check: Check, run: _Side, baseline: _Side) -> Mapping[Operand, Estim
 def _needed(contrasted: Contrast) -> str:
     needed = contrasted.needed()
     if needed is None:
-        return "the two terms are so close that no reasonable number of repetitions or rows would probably tell"
+        return "the two terms are so close that no reasonable number of repetitions or rows would probably suffice"
     kind, count = needed
     if kind == "rows":
-        return f"about {count:,} held-out rows, or documents where there are any, would probably tell"
+        return f"about {count:,} held-out rows, or documents where there are any, would probably suffice"
     return (
-        f"about {count} repetitions of each (benchmark.repetitions={count}) would probably tell; so may more samples "
-        "in each, or a quieter machine"
+        f"about {count} repetitions of each (benchmark.repetitions={count}) would probably suffice; so may more "
+        "samples in each, or a quieter machine"
     )
 
 

@@ -157,7 +157,7 @@ def contenders(
     config: SelectionConfig,
     scores: Sequence[VariantScore] = (),
 ) -> tuple[Candidate, ...]:
-    """Every variant of every champion, best first, held against the constraints; see `choose`.
+    """Every variant of every champion, best first, checked against the constraints; see `choose`.
 
     The first one without failures is what the others are compared with.
 

@@ -157,7 +157,7 @@ def _parent(store: ArtifactStore, record: Record, name: str, kind: type[R]) -> R
 
 
 def _chosen(name: str, found: _Found, backbone: str | None, variant: str | None, store: ArtifactStore) -> ComparedModel:
-    """The model that is meant, with its evidence."""
+    """The model that the name means, with its evidence."""
     measurements = {(one.backbone, one.variant): one for one in found.benchmark.measurements} if found.benchmark else {}
     entries = [entry.backbone for entry in found.selection.leaderboard] if found.selection else []
     candidates: list[tuple[str, str | None]] = [*measurements]
