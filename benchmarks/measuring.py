@@ -4,7 +4,7 @@
 
 - bare: Podium's loop against a bare one over the same rows: in one process with one predictor, in turns of a few rows;
   then Podium's own repetition against a bare loop in processes of the same kind, one after the other; and what the loop
-  of `podium.benchmarking.scenarios` itself costs per call.
+  of `podium.benchmarking.timing` itself costs per call.
 - timer: the forward pass alone by `torch.utils.benchmark.Timer` and by Podium's loop, in one process.
 - repeat: the whole benchmark of two copies of the model, as one session, ten times; how far the medians of one of them
   are apart, and how far the ratios of the two.
@@ -32,11 +32,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from podium.benchmarking.launch import repeat
-from podium.benchmarking.run import benchmark
+from podium.benchmarking.calls import Repetition, WorkerCall
+from podium.benchmarking.launch import take_turns
 from podium.benchmarking.sampling import deal, sample_rows
-from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
-from podium.benchmarking.subject import Subject
+from podium.benchmarking.scenarios.latency import pooled_ns
+from podium.benchmarking.session import ModelFiles, Session, measure_together
 from podium.config.benchmark import BenchmarkConfig
 from podium.execution.environment import inference_environment
 from podium.inference.predictor import Predictor, PredictorSpec
@@ -131,9 +131,15 @@ def predictor_spec(model: Path) -> PredictorSpec:
     )
 
 
-def repetition_spec(model: Path, own: Sequence[Row], output: Path) -> RepetitionSpec:
-    return RepetitionSpec(
-        **predictor_spec(model).model_dump(), rows=list(own), batch_size=32, max_seconds=60, cores=(0,), output=output
+def worker_call(model: Path, own: Sequence[Row], output: Path) -> WorkerCall:
+    return WorkerCall(
+        model=predictor_spec(model),
+        scenarios=("latency", "throughput"),
+        rows=list(own),
+        number=0,
+        config=BenchmarkConfig(device="cpu", threads=1, samples=max(20, len(own)), repetitions=1, max_seconds=60),
+        cores=(0,),
+        output=output,
     )
 
 
@@ -141,14 +147,14 @@ def warm_predictor(spec_file: Path) -> tuple[Predictor, list[Row]]:
     """What a user would do first: load, and call a few times; and the rows to time."""
     from podium.inference.predictor import predictor_class
 
-    spec = RepetitionSpec.model_validate_json(spec_file.read_bytes())
+    call = WorkerCall.model_validate_json(spec_file.read_bytes())
     kind = predictor_class("eager")
-    kind.prepare(spec)
-    os.sched_setaffinity(0, spec.cores)
-    predictor = kind(spec)
-    for row in spec.rows[:16]:
+    kind.prepare(call.model)
+    os.sched_setaffinity(0, call.cores)
+    predictor = kind(call.model)
+    for row in call.rows[:16]:
         predictor([row])
-    return predictor, spec.rows
+    return predictor, call.rows
 
 
 def bare_loop(predictor: Predictor, own: Sequence[Row]) -> list[int]:
@@ -163,7 +169,7 @@ def bare_loop(predictor: Predictor, own: Sequence[Row]) -> list[int]:
 
 def both_loops(predictor: Predictor, own: Sequence[Row]) -> list[float]:
     """Podium's loop by the bare one, in turns of a few rows that both time: the median ratio of each turn."""
-    from podium.benchmarking.scenarios import quiet, single_stream
+    from podium.benchmarking.timing import quiet, single_stream
 
     def alone(part: Sequence[Row]) -> list[int]:
         with quiet():  # Podium's loop collects garbage before it begins, which empties caches: so many turns, so often
@@ -191,7 +197,7 @@ def in_process(loop: str, spec_file: Path) -> list[float]:
 
 def bare(model: Path, scale: Scale, work: Path) -> None:
     file = work / "both.spec.json"
-    spec = repetition_spec(model, rows(scale.pairs * scale.samples), work / "both.result.json")
+    spec = worker_call(model, rows(scale.pairs * scale.samples), work / "both.result.json")
     file.write_text(spec.model_dump_json())
     shares = in_process("both", file)
     report("bare: in one process, podium / bare loop", shares, f"turns of {TURN} rows")
@@ -204,16 +210,16 @@ def bare_apart(model: Path, scale: Scale, work: Path) -> None:
     hands = deal(rows(scale.pairs * scale.samples), scale.pairs, scale.samples)
     shares = []
     for number, hand in enumerate(hands):
-        spec = repetition_spec(model, hand, work / f"bare-{number}.result.json")
+        spec = worker_call(model, hand, work / f"bare-{number}.result.json")
         file = work / f"bare-{number}.spec.json"
         file.write_text(spec.model_dump_json())
 
         def loop(file: Path = file) -> float:
             return statistics.median(in_process("bare", file))
 
-        def podium(spec: RepetitionSpec = spec, number: int = number) -> float:
-            (result,) = repeat([spec], RepetitionResult, work, f"bare-podium-{number}", 60)
-            return statistics.median(result.latency_ns)
+        def podium(spec: WorkerCall = spec) -> float:
+            ((result,),) = take_turns([[spec]], [work], 60)
+            return statistics.median(pooled_ns([result]))
 
         first, second = (loop, podium) if number % 2 else (podium, loop)
         times = {first.__name__: first(), second.__name__: second()}
@@ -224,7 +230,7 @@ def bare_apart(model: Path, scale: Scale, work: Path) -> None:
 
 def own_cost_ns(calls: int = 20_000) -> float:
     """What the loop adds to the time of a call that does nothing, beside the two looks at the clock."""
-    from podium.benchmarking.scenarios import single_stream
+    from podium.benchmarking.timing import single_stream
 
     def nothing(batch: list[Row]) -> None:
         return None
@@ -237,7 +243,7 @@ def timer(model: Path, scale: Scale, work: Path) -> None:
     from torch.utils.benchmark import Timer
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from podium.benchmarking.scenarios import single_stream, warm_up
+    from podium.benchmarking.timing import single_stream, warm_up
 
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -266,8 +272,8 @@ def measure(models: Mapping[str, Path], scale: Scale, work: Path) -> dict[str, C
         device="cpu", threads=1, samples=scale.samples, repetitions=scale.repetitions, max_seconds=60
     )
     texts = rows(scale.samples * scale.repetitions)
-    subjects = [Subject(path, name, "eager", "d" * 64, trust_remote_code=True) for name, path in models.items()]
-    made = benchmark(subjects, texts, "text-classification", config, work)
+    files = [ModelFiles(path, name, "eager", "d" * 64, trust_remote_code=True) for name, path in models.items()]
+    made = measure_together(files, Session(texts, "text-classification", config), work)
     return {
         name: ComparedModel(
             name=name,
@@ -275,7 +281,7 @@ def measure(models: Mapping[str, Path], scale: Scale, work: Path) -> dict[str, C
             record="",
             hardware={},
             measurement=measurement,
-            repetitions=[RepetitionResult.model_validate(one) for one in samples["repetitions"]],
+            repetitions=[Repetition.model_validate(one) for one in samples["repetitions"]],
         )
         for name, (measurement, samples) in zip(models, made, strict=True)
     }

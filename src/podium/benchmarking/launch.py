@@ -9,17 +9,17 @@ from itertools import chain
 from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from podium.benchmarking.spec import PHASES, AnySpec
+from podium.benchmarking.calls import Repetition, WorkerCall
 from podium.errors import BenchmarkError, ComputationFailed
 from podium.execution.environment import inference_environment
 from podium.execution.failures import Purpose, excerpt
 from podium.execution.launch import Process, command, result_of
 from podium.jsonfile import write_text
-from podium.records.base import Frozen
 
-M = TypeVar("M", bound=Frozen)
+Report = Callable[[int, Sequence[Repetition]], None]
+"""Called with the number of a round and its results."""
 
 _START_SECONDS = 300.0
 _LOAD_SECONDS = 600.0
@@ -34,27 +34,28 @@ class RepetitionProcess:
         phase: what it waits to do; None before it is ready and once it has ended.
     """
 
-    def __init__(self, spec: AnySpec, folder: Path, name: str, *, turns: bool = True):
-        """Write the spec to `folder`/`name`.json and start a worker on it that logs to `folder`/`name`.log.
+    def __init__(self, call: WorkerCall, folder: Path, *, turns: bool = True):
+        """Start a worker that logs to `folder`; its call is written there too, both named after the output of the call.
 
         Args:
             turns: whether it waits for its turns; otherwise it measures at once, its own start included.
         """
-        self._spec = spec
-        self._purpose = Purpose(f"{name} of the benchmark of {spec.model_dir}")
+        self._call = call
+        name = call.output.name.partition(".")[0]
+        self._purpose = Purpose(f"{name} of the benchmark of {call.model.model_dir}")
         self.phase: str | None = None
         file, log = folder / f"{name}.json", folder / f"{name}.log"
-        write_text(file, spec.model_dump_json())
-        spec.output.unlink(missing_ok=True)
+        write_text(file, call.model_dump_json())
+        call.output.unlink(missing_ok=True)
         log.unlink(missing_ok=True)
         self._turns, theirs = Pipe()
         how = ["--turns", str(theirs.fileno())] if turns else ["--started", str(time.monotonic_ns())]
         with theirs:
             self._process = Process(
-                [*command("podium.benchmarking.worker", file, spec.output), *how],
+                [*command("podium.benchmarking.worker", file, call.output), *how],
                 log,
                 purpose=self._purpose,
-                environment=inference_environment(spec.threads),
+                environment=inference_environment(call.model.threads),
                 pass_fds=(theirs.fileno(),),
             )
 
@@ -88,9 +89,9 @@ class RepetitionProcess:
         if self.phase is None and self._process.wait() != 0:
             self._outcome()
 
-    def result(self, kind: type[M]) -> M:
-        """What the worker, which has ended, measured; `kind` is that of the result."""
-        return kind.model_validate(self._outcome())
+    def result(self) -> Repetition:
+        """What the worker, which has ended, measured."""
+        return Repetition.model_validate(self._outcome())
 
     def stop(self) -> None:
         """End the worker and all that it started; harmless when it has ended."""
@@ -121,82 +122,55 @@ class RepetitionProcess:
         """
         self._process.wait()
         try:
-            return result_of(self._process, self._spec.output)
+            return result_of(self._process, self._call.output)
         except ComputationFailed as error:
             raise BenchmarkError(str(error)) from error
 
 
-def repeat(
-    specs: Sequence[AnySpec],
-    kind: type[M],
-    folder: Path,
-    name: str,
-    seconds: float,
-    told: Callable[[int, M], None] = lambda number, result: None,
-) -> list[M]:
-    """Run every job in a process of its own, one at a time; see `take_turns`.
-
-    Args:
-        told: called with each result.
-
-    Raises:
-        BenchmarkError: one failed, was killed or took too long; the others are stopped.
-    """
-    rounds = [[spec] for spec in specs]
-    found = take_turns(rounds, kind, [folder], name, seconds, lambda number, results: told(number, results[0]))
-    return [result for (result,) in found]
-
-
 def take_turns(
-    rounds: Sequence[Sequence[AnySpec]],
-    kind: type[M],
-    folders: Sequence[Path],
-    name: str,
-    seconds: float,
-    told: Callable[[int, list[M]], None],
-) -> list[list[M]]:
-    """Run the jobs of a round in processes of their own that measure in turns; one round after the other.
+    rounds: Sequence[Sequence[WorkerCall]], folders: Sequence[Path], seconds: float, report: Report | None = None
+) -> list[list[Repetition]]:
+    """Run the calls of a round in processes of their own that measure in turns; one round after the other.
 
     Nothing measures while another does, and only the models of one round are in memory. The processes of a few rounds
-    are started side by side, since starting costs most.
+    are started side by side, because starting costs most.
 
     Args:
-        rounds: the jobs of each, one for each of the `folders`.
-        kind: of the results.
-        name: of the files in the folders, with the number of the round.
-        seconds: about how long a job takes, without loading; a turn of three times that is stopped.
-        told: called with the results of each round.
+        rounds: the calls of each, one for each of the `folders`.
+        seconds: about how long a process measures, without loading; a turn of three times that is stopped.
 
     Returns:
-        The results of each round, in the order of its jobs.
+        The results of each round, in the order of its calls.
 
     Raises:
         BenchmarkError: one failed, was killed or took too long; the others are stopped.
     """
-    found: list[list[M]] = []
+    found: list[list[Repetition]] = []
     ahead = max(1, _AHEAD // len(folders))
     for first in range(0, len(rounds), ahead):
         with ExitStack() as stack:
             started = [
                 [
-                    stack.enter_context(RepetitionProcess(spec, folder, f"{name}-{number}"))
-                    for spec, folder in zip(jobs, folders, strict=True)
+                    stack.enter_context(RepetitionProcess(call, folder))
+                    for call, folder in zip(calls, folders, strict=True)
                 ]
-                for number, jobs in enumerate(rounds[first : first + ahead], first)
+                for calls in rounds[first : first + ahead]
             ]
             for process in chain.from_iterable(started):
                 process.await_ready(_START_SECONDS)
             for together in started:
                 # To be first in every repetition could be an advantage.
-                _alternate(together if len(found) % 2 == 0 else together[::-1], _LOAD_SECONDS + 3 * seconds)
-                found.append([process.result(kind) for process in together])
-                told(len(found) - 1, found[-1])
+                ordered = together if len(found) % 2 == 0 else together[::-1]
+                _alternate(ordered, ("load", *rounds[0][0].scenarios), _LOAD_SECONDS + 3 * seconds)
+                found.append([process.result() for process in together])
+                if report is not None:
+                    report(len(found) - 1, found[-1])
     return found
 
 
-def _alternate(processes: Sequence[RepetitionProcess], seconds: float) -> None:
-    """Give turns until all have ended, in an order that is reversed each time."""
-    for phase in PHASES:
+def _alternate(processes: Sequence[RepetitionProcess], phases: Sequence[str], seconds: float) -> None:
+    """Give turns until all have ended a phase before any begins the next, in an order that is reversed each time."""
+    for phase in phases:
         waiting = [process for process in processes if process.phase == phase]
         while waiting:
             for process in waiting:
@@ -204,15 +178,20 @@ def _alternate(processes: Sequence[RepetitionProcess], seconds: float) -> None:
             waiting = [process for process in reversed(waiting) if process.phase == phase]
 
 
-def start_anew(specs: Sequence[AnySpec], kind: type[M], folder: Path, name: str) -> list[M]:
-    """Run every job in a process of its own that is started only when the one before has ended.
+def run_alone(
+    rounds: Sequence[Sequence[WorkerCall]], folders: Sequence[Path], seconds: float
+) -> list[list[Repetition]]:
+    """Run every call in a process of its own that is started only when the one before has ended.
 
     Raises:
         BenchmarkError: one failed, was killed or took too long.
     """
-    results = []
-    for number, spec in enumerate(specs):
-        with RepetitionProcess(spec, folder, f"{name}-{number}", turns=False) as process:
-            process.turn(_START_SECONDS + _LOAD_SECONDS)
-            results.append(process.result(kind))
-    return results
+    found = []
+    for calls in rounds:
+        results = []
+        for call, folder in zip(calls, folders, strict=True):
+            with RepetitionProcess(call, folder, turns=False) as process:
+                process.turn(_START_SECONDS + _LOAD_SECONDS + 3 * seconds)
+                results.append(process.result())
+        found.append(results)
+    return found

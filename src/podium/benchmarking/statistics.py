@@ -7,12 +7,12 @@ A quantile is reported only where at least `TAIL` samples are expected on either
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from podium.errors import BenchmarkError
-from podium.records import Interval, Quantile
+from podium.records import Figure, Interval
 
 TAIL = 10
 """Samples that must be expected beyond a quantile, on the thinner side, before it is reported."""
@@ -44,8 +44,8 @@ def supported(quantiles: Sequence[float], samples: int) -> tuple[float, ...]:
     return tuple(q for q in quantiles if samples >= samples_needed(q))
 
 
-def latency_quantile(samples_ns: Sequence[int], q: float, confidence: float) -> Quantile:
-    """A quantile of latencies with a distribution-free confidence interval.
+def latency_quantile(samples_ns: Sequence[int], q: float, confidence: float) -> Interval:
+    """A quantile of latencies in milliseconds, with a distribution-free confidence interval.
 
     The estimate is median-unbiased (Hyndman & Fan 1996, "Sample quantiles in statistical packages", definition
     8). The bounds are order statistics: the number of samples below the true quantile is binomial(n, q) whatever
@@ -74,12 +74,23 @@ def latency_quantile(samples_ns: Sequence[int], q: float, confidence: float) -> 
             f"{count} samples cannot bound p{100 * q:g} with confidence {confidence}; take more or lower the confidence"
         )
     ordered = np.sort(np.asarray(samples_ns, dtype=np.float64)) / _NS_PER_MS
-    return Quantile(
-        q=q,
-        value_ms=float(np.quantile(ordered, q, method="median_unbiased")),
-        low_ms=float(ordered[low - 1]),
-        high_ms=float(ordered[high - 1]),
+    return Interval(
+        value=float(np.quantile(ordered, q, method="median_unbiased")),
+        low=float(ordered[low - 1]),
+        high=float(ordered[high - 1]),
+        confidence=confidence,
+        method="order statistics, as if samples were independent",
     )
+
+
+def quantile_figures(samples_ns: Sequence[int], quantiles: Sequence[float], title: str = "") -> tuple[Figure, ...]:
+    """A figure in milliseconds for each of `quantiles` that the samples support; `title` goes before `p50`."""
+    found = []
+    for q in supported(quantiles, len(samples_ns)):
+        shown = f"{title} p{100 * q:g}".strip()
+        interval = latency_quantile(samples_ns, q, CONFIDENCE)
+        found.append(Figure.of(f"{shown.replace(' ', '_')}_ms", shown, "ms", interval))
+    return tuple(found)
 
 
 def mean_interval(values: Sequence[float], confidence: float) -> Interval:
@@ -156,23 +167,22 @@ def coefficient_of_variation(values: Sequence[float]) -> float:
     return float(numbers.std(ddof=1) / numbers.mean()) if len(numbers) > 1 else 0.0
 
 
-def instabilities(medians_ms: Sequence[float], rates: Sequence[float], unsettled: Sequence[int]) -> tuple[str, ...]:
+def instabilities(levels: Sequence[Mapping[str, float]], unsettled: Sequence[int]) -> tuple[str, ...]:
     """Why a measurement is unstable, one sentence each; empty when it is stable.
 
     The rule: a measurement is stable when it has at least two repetitions, the coefficient of variation between
-    repetitions of both the median latency and the throughput is at most `STABLE_CV`, and every repetition's
-    warm-up settled.
+    repetitions of each level (median latency, throughput) is at most `STABLE_CV`, and every repetition's warm-up
+    settled.
 
     Args:
-        medians_ms: median latency of each repetition.
-        rates: throughput of each repetition.
+        levels: figures of each repetition by a name for people; the same names for all.
         unsettled: numbers of the repetitions whose warm-up did not settle.
     """
     found = []
-    if len(medians_ms) < 2:
+    if len(levels) < 2:
         found.append("one repetition cannot show whether repetitions agree: set benchmark.repetitions to 3 or more")
-    for name, values in (("median latency", medians_ms), ("throughput", rates)):
-        variation = coefficient_of_variation(values)
+    for name in levels[0]:
+        variation = coefficient_of_variation([one[name] for one in levels])
         if variation > STABLE_CV:
             found.append(
                 f"{name} varies by {variation:.1%} between repetitions, more than {STABLE_CV:.0%}: "

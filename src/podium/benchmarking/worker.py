@@ -13,47 +13,64 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from podium.benchmarking.spec import SPEC, AnySpec, ColdStartSpec, GenerationSpec, GridSpec, Phase, RepetitionSpec
+from podium.benchmarking.bench import Bench, peak_rss_bytes
+from podium.benchmarking.calls import NextTurn, Repetition, WorkerCall
+from podium.benchmarking.scenarios import SCENARIOS
+from podium.benchmarking.scenarios.base import AnyScenario
+from podium.devices.hardware import environment
 from podium.execution import program
-from podium.records.base import Frozen
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure as the spec file says and write the result or the error; returns the exit code."""
+    """Measure what the call names and write the result or the error; returns the exit code."""
     parser = program.argument_parser("podium.benchmarking.worker", "Take one repetition of a measurement.")
     parser.add_argument("--turns", type=int, metavar="FD", help="measure in turns, each asked for on this descriptor")
     parser.add_argument("--started", type=int, help="measure at once; the launcher's monotonic clock at the start, ns")
     options = parser.parse_args(arguments)
     turns = None if options.turns is None else Connection(options.turns)
     started = options.started or time.monotonic_ns()
-    return program.run(
-        options, SPEC.validate_json, lambda spec: _measured(spec, turns, started).model_dump(mode="json")
-    )
 
-
-def _measured(spec: AnySpec, turns: Connection | None, started_ns: int) -> Frozen:
-    """The result of the job."""
-
-    def next_turn(phase: Phase) -> None:
+    def next_turn(phase: str) -> None:
         if turns is not None:
             turns.send(phase)
             turns.recv()
-        if phase == "load":
-            bind(spec.cores)
 
-    if isinstance(spec, GenerationSpec):
-        from podium.benchmarking.generation import generation
+    return program.run(
+        options,
+        WorkerCall.model_validate_json,
+        lambda call: measured(call, next_turn, started).model_dump(mode="json"),
+    )
 
-        return generation(spec, next_turn)
-    if isinstance(spec, ColdStartSpec):
-        bind(spec.cores)
-    from podium.benchmarking import measure
 
-    if isinstance(spec, ColdStartSpec):
-        return measure.cold_start(spec, started_ns)
-    if isinstance(spec, RepetitionSpec):
-        return measure.repetition(spec, next_turn)
-    return measure.grid(spec, next_turn) if isinstance(spec, GridSpec) else measure.server(spec, next_turn)
+def measured(call: WorkerCall, next_turn: NextTurn, started_ns: int) -> Repetition:
+    """Import the libraries, wait for the turn, load and warm up, and measure each scenario of the call.
+
+    Raises:
+        Exception: whatever loading or running the model raises.
+    """
+    scenarios: list[AnyScenario] = [SCENARIOS.get(name) for name in call.scenarios]
+    first = scenarios[0]
+    bench = Bench(call, first.predictor_class(call.model.variant), next_turn, started_ns)
+    if first.from_start:
+        bind(call.cores)
+    else:
+        bench.prepare()
+        bench.next_turn("load")
+        bind(call.cores)
+        bench.load()
+        bench.warm_up(first.warm_up_call(bench))
+    samples = {scenario.name: scenario.measure(bench) for scenario in scenarios}
+    return Repetition(
+        number=call.number,
+        pid=os.getpid(),
+        load_seconds=bench.load_seconds,
+        warm_up_ns=bench.warm.times_ns,
+        settled=bench.warm.settled,
+        peak_rss_mb=peak_rss_bytes() / 1e6,
+        peak_device_mb=bench.predictor.peak_device_mb(),
+        environment=environment(call.model.device),
+        samples=samples,
+    )
 
 
 def bind(cores: tuple[int, ...]) -> None:

@@ -43,28 +43,28 @@ def benchmark(
     """Measure models on this machine; what was measured here before is reused."""
     from rich.console import Console
 
-    from podium.benchmarking.generation_run import Request
     from podium.errors import InputError
-    from podium.local.benchmark import Asked, Inputs, benchmark_models
+    from podium.local.benchmark import BenchmarkCommand, Inputs, benchmark_models
     from podium.local.benchmark_table import as_json, print_results
 
     if data and dataset:
         raise InputError(f"--data and --dataset exclude each other, but got {data!r} and {dataset!r}")
     chosen = [f"device={device}", f"scenarios=[{','.join(scenario or ())}]"]
     chosen += [f"variants=[{','.join(variant)}]"] if variant else []
-    asked = Asked(
+    lengths = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}
+    chosen += [f"settings.generation.{name}={value}" for name, value in lengths.items()]
+    command = BenchmarkCommand(
         models=models,
         inputs=Inputs(data, dataset, text_column, label_column),
         any_variant=not variant,
         settings=(*chosen, *(setting or ())),
-        request=Request(prompt_tokens, output_tokens),
         store=store,
         tracking_uri=tracking_uri,
         force=force,
     )
     as_text = output == "text"
     try:
-        results = benchmark_models(asked, Path.cwd(), Console(file=sys.stdout if as_text else sys.stderr))
+        results = benchmark_models(command, Path.cwd(), Console(file=sys.stdout if as_text else sys.stderr))
     except KeyboardInterrupt:
         typer.echo("stopped; what was measured is stored, the rest is measured when you call it again", err=True)
         raise typer.Exit(130) from None

@@ -2,44 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeVar
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
-from podium.config.section import Positive, Section
+from podium.config.section import DeferredSection, Positive, Section, unique
+from podium.plugins import Registry
+from podium.text import did_you_mean
 
 VariantName = Literal["eager", "bf16", "compile", "onnx", "onnx-int8"]
 """The deployable forms of a model; `podium.export.variants` says what each is."""
 
+SCENARIOS: Registry[Any] = Registry(
+    "podium.scenarios",
+    "scenario",
+    {
+        "latency": "podium.benchmarking.scenarios.latency:LATENCY",
+        "throughput": "podium.benchmarking.scenarios.throughput:THROUGHPUT",
+        "generation": "podium.benchmarking.scenarios.generation:GENERATION",
+        "grid": "podium.benchmarking.scenarios.grid:GRID",
+        "server": "podium.benchmarking.scenarios.server:SERVER",
+        "cold-start": "podium.benchmarking.scenarios.cold_start:COLD_START",
+    },
+)
+"""The ways to measure a model; each is imported only when it is asked for."""
 
-ScenarioName = Literal["grid", "server", "cold-start"]
-"""What can be measured beside latency and throughput; `podium.benchmarking.measure` says what each is."""
-
-P = TypeVar("P", str, int)
+ALWAYS_MEASURED = ("latency", "throughput", "generation")
+"""Scenarios that nobody chooses: the first two are measured of every classifier, the last one of a language model."""
 
 
-def _unique(items: tuple[P, ...]) -> tuple[P, ...]:
-    if len(set(items)) != len(items):
-        raise ValueError(f"items must not repeat, but got {', '.join(str(item) for item in items)}")
-    return items
+def optional_scenarios() -> tuple[str, ...]:
+    """Names of the scenarios that `benchmark.scenarios` can add."""
+    return tuple(name for name in SCENARIOS.names() if name not in ALWAYS_MEASURED)
+
+
+@cache
+def settings_section(names: Iterable[str]) -> type[Section]:
+    """A section with the settings of some scenarios, each below its name; scenarios without settings are left out."""
+    settings = {name: SCENARIOS.get(name).Settings for name in names}
+    fields: dict[str, Any] = {name: (kind, kind()) for name, kind in settings.items() if kind.model_fields}
+    return cast("type[Section]", create_model("ScenarioSettings", __base__=Section, **fields))
+
+
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+    if always := [name for name in names if name in ALWAYS_MEASURED]:
+        raise ValueError(
+            f"{', '.join(always)} must be left out of the scenarios: what fits the model is measured anyway"
+        )
+    known = optional_scenarios() if names else ()
+    for name in names:
+        if name not in known:
+            raise ValueError(f"a scenario is one of {', '.join(known)}, but got {name!r}{did_you_mean(name, known)}")
+    return names
 
 
 class BenchmarkConfig(Section):
-    """How the champions are measured.
-
-    The bound of the server scenario is that of MLPerf Inference for BERT: 130 ms, held by 99 % of the queries.
-    """
+    """How the champions are measured."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where models are measured. `auto`: cuda where there is one."
     )
-    variants: Annotated[tuple[VariantName, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
+    variants: Annotated[tuple[VariantName, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         ("eager",), description="[Deployable forms](#deployable-variants) that are built, checked and measured."
     )
     max_quality_loss: float = Field(
         0.01, ge=0, lt=1, description="A variant fails when it measurably loses more than this against `eager`."
     )
-    scenarios: Annotated[tuple[ScenarioName, ...], AfterValidator(_unique)] = Field(
+    scenarios: Annotated[tuple[str, ...], AfterValidator(unique), AfterValidator(_known)] = Field(
         (), description="[Scenarios](#scenarios) beside latency and throughput: `grid`, `server`, `cold-start`."
     )
     throughput_batch_size: Positive = Field(32, description="Rows per batch for throughput.")
@@ -47,24 +86,30 @@ class BenchmarkConfig(Section):
     samples: int = Field(100, ge=20, description="Latency samples per process, at least 20.")
     max_seconds: float = Field(20.0, gt=0, description="Time limit of each process, in seconds.")
     threads: Positive | None = Field(None, description="Compute threads of a measured process. `null`: all cores.")
-    grid_batch_sizes: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_unique)] = Field(
-        (1, 8, 32), description="Rows per batch in scenario `grid`."
-    )
-    grid_lengths: Annotated[tuple[Annotated[int, Field(ge=8)], ...], AfterValidator(_unique)] = Field(
-        (), description="Tokens per row in scenario `grid`, beside the data's own lengths."
-    )
-    server_latency_ms: float = Field(
-        130.0, gt=0, description="Bound on the latency in scenario `server`, queueing included."
-    )
-    server_seconds: float = Field(
-        60.0, gt=0, description="About how long scenario `server` takes per process, in seconds."
+    settings: Annotated[SerializeAsAny[Section], DeferredSection(lambda: settings_section(SCENARIOS.names()))] = Field(
+        default_factory=Section, validate_default=True, description="Settings of the scenarios, by their names."
     )
 
+    @field_validator("settings", mode="plain")
+    @classmethod
+    def _read_settings(cls, given: Any, info: ValidationInfo) -> Section:
+        """Read what is given, and fill in the defaults of the chosen scenarios."""
+        values = given.model_dump() if isinstance(given, Section) else given
+        wanted = {*info.data.get("scenarios", ()), *(values if isinstance(values, Mapping) else ())}
+        names = tuple(name for name in SCENARIOS.names() if name in wanted) if wanted else ()
+        return settings_section(names).model_validate(values)
+
+    def settings_of(self, scenario: str) -> Any:
+        """The settings of a scenario: an instance of its class `Settings`."""
+        return getattr(self.settings, scenario, None) or SCENARIOS.get(scenario).Settings()
+
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        if "server" in self.scenarios and self.repetitions < 2:
-            raise ValueError(
-                "scenario server needs repetitions >= 2 to tell how sure its rate is, but got "
-                f"repetitions={self.repetitions}; raise it, or take server out of scenarios"
-            )
+    def _check_repetitions(self) -> Self:
+        for name in self.scenarios:
+            least = SCENARIOS.get(name).least_repetitions
+            if self.repetitions < least:
+                raise ValueError(
+                    f"scenario {name} needs repetitions >= {least} to tell how sure its figures are, but got "
+                    f"repetitions={self.repetitions}; raise it, or take {name} out of scenarios"
+                )
         return self

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from podium.config.schema import PodiumConfig
-from podium.config.section import Section
+from podium.config.section import DeferredSection, Section
 
 FieldPath = tuple[str, ...]
 
@@ -64,6 +64,8 @@ def child_of(node: Node, name: str) -> Node:
     field = node.model_fields.get(name) if isinstance(node, type) else None
     if field is None:
         return None
+    if deferred := [mark for mark in field.metadata if isinstance(mark, DeferredSection)]:
+        return deferred[0].section()
     entry = get_args(field.annotation)[1] if get_origin(field.annotation) is dict else None
     if (inner := _sections_of(entry)) is not None:
         return {"*": inner}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from podium.tasks import TASKS
+
+P = TypeVar("P", str, int)
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -38,6 +40,17 @@ class Place:
     hub: bool = False
 
 
+@dataclass(frozen=True)
+class DeferredSection:
+    """Marks a field whose section is known only when it is needed, because plugins contribute to it.
+
+    Attributes:
+        section: returns the class with everything that may be set.
+    """
+
+    section: Callable[[], type[Section]]
+
+
 class Section(BaseModel):
     """Base of every config section: frozen, and it refuses unknown keys."""
 
@@ -53,6 +66,13 @@ class Section(BaseModel):
             name: str(value).lower() if isinstance(value, bool) and _is_number(cls, name) else value
             for name, value in data.items()
         }
+
+
+def unique(items: tuple[P, ...]) -> tuple[P, ...]:
+    """Validates a field whose items must not repeat."""
+    if len(set(items)) != len(items):
+        raise ValueError(f"items must not repeat, but got {', '.join(str(item) for item in items)}")
+    return items
 
 
 def _is_number(kind: type[BaseModel], name: str) -> bool:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.config.benchmark import VariantName
-from podium.config.section import TaskName
 from podium.errors import ModelError
 from podium.inference.rows import Row
 from podium.records.base import Frozen
@@ -25,13 +24,14 @@ class PredictorSpec(Frozen):
     Attributes:
         model_dir: directory of the variant: a model with its tokenizer, or an exported package.
         labels: the label names that the model must have, in order; None to accept the model's own.
+        task: what the data is labelled for, or `generation`.
         device: `cpu` or `cuda`, already resolved.
         threads: number of compute threads.
     """
 
     model_dir: Path
     variant: VariantName
-    task: TaskName
+    task: str
     labels: tuple[str, ...] | None
     trust_remote_code: bool
     device: str
@@ -51,14 +51,8 @@ class PredictorSpec(Frozen):
             )
 
 
-class Predictor(Protocol):
-    """A variant of a model, loaded and ready.
-
-    Attributes:
-        labels: in the order of the logits.
-    """
-
-    labels: tuple[str, ...]
+class LoadedModel(Protocol):
+    """A model with its tokenizer in the memory of this process."""
 
     def __init__(self, spec: PredictorSpec):
         """Load model and tokenizer onto the device.
@@ -76,6 +70,19 @@ class Predictor(Protocol):
             OSError, ValueError: the directory does not say what model it holds.
         """
 
+    def peak_device_mb(self) -> float | None:
+        """Largest memory taken on the device so far in MB (10^6 bytes); None on a CPU."""
+
+
+class Predictor(LoadedModel, Protocol):
+    """A variant of a model, loaded and ready to predict. It is called by one thread at a time.
+
+    Attributes:
+        labels: in the order of the logits.
+    """
+
+    labels: tuple[str, ...]
+
     def __call__(self, rows: list[Row]) -> list[Any]:
         """The answer for each row, as a deployed model gives it: see `podium.models.onnx_package.answer`.
 
@@ -90,9 +97,6 @@ class Predictor(Protocol):
 
     def weights(self) -> int | None:
         """Number of weights that every input token is multiplied with: all but embeddings; None if not known."""
-
-    def peak_device_mb(self) -> float | None:
-        """Largest memory taken on the device so far in MB (10^6 bytes); None on a CPU."""
 
 
 def predictor_class(variant: str) -> type[Predictor]:

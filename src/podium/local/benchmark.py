@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from podium.benchmarking.generation_run import Request, benchmark_generation
-from podium.benchmarking.run import benchmark
 from podium.benchmarking.sampling import sample_rows
-from podium.benchmarking.subject import Subject, sessions
+from podium.benchmarking.service import MeasurementRequest, MeasuringService
+from podium.benchmarking.session import ModelFiles, Session, scenarios_for
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.form import RunForm
 from podium.config.schema import DatasetConfig
@@ -24,15 +21,15 @@ from podium.data.texts import Texts, read_texts
 from podium.devices.hardware import fingerprint
 from podium.errors import InputError, ModelError
 from podium.export.variants import obstacle
-from podium.keys import Key
 from podium.local.models import LocatedModel, locate_model
 from podium.local.progress import ProgressView, report_to
 from podium.models.inspection import GENERATION
-from podium.records import ArtifactRef, GenerationRecord, MeasurementRecord
-from podium.stages.keys import generation_key, lone_measurement_key
+from podium.records import MeasurementRecord
+from podium.stages.keys import lone_measurement_key
 from podium.stages.run_form import resolve_form
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
+from podium.text import shortened
 
 _UNCHECKED: tuple[VariantName, ...] = ("bf16", "compile")
 _PACKAGED: tuple[VariantName, ...] = ("onnx", "onnx-int8")
@@ -50,7 +47,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchmarkCommand:
     """What is to be measured.
 
     Attributes:
@@ -64,33 +61,21 @@ class Asked:
     inputs: Inputs
     any_variant: bool
     settings: Sequence[str]
-    request: Request
     store: str
     tracking_uri: str
     force: bool
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One result, and whether it was measured now; `samples` is the directory of its raw samples."""
+class Outcome:
+    """One result, and whether it was stored before; `samples` is the directory of its raw samples."""
 
-    record: MeasurementRecord | GenerationRecord
+    record: MeasurementRecord
     reused: bool
     samples: Path
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A model in one variant, with its inputs and the key of its result."""
-
-    model: LocatedModel
-    variant: VariantName
-    rows: list[Any]
-    key: Key
-    notes: tuple[str, ...] = field(default=())
-
-
-def benchmark_models(asked: Asked, directory: Path, console: Console) -> list[Measured]:
+def benchmark_models(command: BenchmarkCommand, directory: Path, console: Console) -> list[Outcome]:
     """Measure every model in every variant, or find its stored result; all are checked before any is measured.
 
     Args:
@@ -103,26 +88,54 @@ def benchmark_models(asked: Asked, directory: Path, console: Console) -> list[Me
     """
     with tempfile.TemporaryDirectory(prefix="podium-benchmark-") as scratch:
         models = [
-            locate_model(reference, directory, asked.tracking_uri, Path(scratch) / str(number))
-            for number, reference in enumerate(asked.models)
+            locate_model(reference, directory, command.tracking_uri, Path(scratch) / str(number))
+            for number, reference in enumerate(command.models)
         ]
         _check_names(models)
-        config = _benchmark_config(asked, directory)
+        config = _benchmark_config(command, directory)
         hardware = fingerprint(config.device, config.threads)
-        read = {kind: _texts(kind, asked, directory) for kind in {model.facts.kind for model in models}}
-        jobs = [job for model in models for job in _jobs(model, read[model.facts.kind], asked, config, hardware)]
-        bench = _Bench(config, asked.request, hardware, ArtifactStore(asked.store), asked.force, console)
-        return bench.results(jobs)
+        texts = {kind: _texts(kind, command, directory) for kind in {model.facts.kind for model in models}}
+        sessions = {kind: _session(kind, read, config) for kind, read in texts.items()}
+        requests: dict[str, list[MeasurementRequest]] = defaultdict(list)
+        for model in models:
+            kind = model.facts.kind
+            requests[kind] += _requests(model, texts[kind], sessions[kind], command, hardware)
+        for session in sessions.values():
+            scenarios_for(session.task, config)
+        store = ArtifactStore(command.store)
+
+        @contextmanager
+        def progress(together: Sequence[MeasurementRequest], folder: Path) -> Iterator[None]:
+            names = list(dict.fromkeys(one.model.name for one in together))
+            step = f"benchmark-{names[0]}" if len(names) == 1 else "benchmark"
+            events = folder / "events.jsonl"
+            with report_to(events, step), ProgressView(events, console):
+                yield
+            for one in together:
+                _say(console, one, "done")
+
+        service = MeasuringService(store, hardware, reuse=not command.force, around=progress)
+        before = {one.key.digest: held for own in requests.values() for one in own if (held := service.stored(one))}
+        for one in (one for own in requests.values() for one in own if one.key.digest in before):
+            when = before[one.key.digest].created_at
+            _say(console, one, f"measured {when:%Y-%m-%d %H:%M} UTC and reused; --force measures again")
+        records = [record for kind, own in requests.items() for record in service.measure(own, sessions[kind])]
+        outcomes = {
+            record.key: Outcome(record, record.key in before, store.fetch(record.artifacts["samples"]))
+            for record in records
+        }
+        order = {model.name: number for number, model in enumerate(models)}
+        return sorted(outcomes.values(), key=lambda one: order[one.record.measurement.backbone])
 
 
-def _benchmark_config(asked: Asked, directory: Path) -> BenchmarkConfig:
-    overrides = ("benchmark=standard", *(f"benchmark.{setting}" for setting in asked.settings))
+def _benchmark_config(command: BenchmarkCommand, directory: Path) -> BenchmarkConfig:
+    overrides = ("benchmark=standard", *(f"benchmark.{setting}" for setting in command.settings))
     return resolve_form(RunForm(run_overrides=overrides), directory).composed.config.benchmark
 
 
-def _texts(kind: str, asked: Asked, directory: Path) -> Texts:
+def _texts(kind: str, command: BenchmarkCommand, directory: Path) -> Texts:
     """The input texts for models of one kind."""
-    task, given = TASKS.get(TASKS.names()[0] if kind == GENERATION else kind), asked.inputs
+    task, given = TASKS.get(TASKS.names()[0] if kind == GENERATION else kind), command.inputs
     if given.data:
         # A causal model needs no labels, so one column is enough for it.
         label = given.label_column or (given.text_column if kind == GENERATION else "")
@@ -139,32 +152,41 @@ def _texts(kind: str, asked: Asked, directory: Path) -> Texts:
     return read_texts(config)
 
 
-def _jobs(
-    model: LocatedModel, texts: Texts, asked: Asked, config: BenchmarkConfig, hardware: Mapping[str, str]
-) -> list[_Job]:
+def _session(kind: str, texts: Texts, config: BenchmarkConfig) -> Session:
+    """The rows and settings for all models of one kind."""
+    return Session(sample_rows(texts.rows, config.repetitions * config.samples, seed=0), kind, config)
+
+
+def _requests(
+    model: LocatedModel, texts: Texts, session: Session, command: BenchmarkCommand, hardware: Mapping[str, str]
+) -> list[MeasurementRequest]:
     """What is to be measured of one model.
 
     Raises:
         ModelError: the labels are not those of the data, or there is no such variant of it.
     """
-    named = {"name": model.name, "digest": model.digest}
-    rows = sample_rows(texts.rows, config.repetitions * config.samples, seed=0)
+    config = session.config
+    variants: tuple[VariantName, ...] = ("eager",)
     if model.facts.kind == GENERATION:
-        if config.scenarios or not (asked.any_variant or config.variants == ("eager",)):
+        if config.scenarios or not (command.any_variant or config.variants == variants):
             raise ModelError(
                 f"{model.name} is a causal language model: its generation is measured, eager, without other variants "
                 "and scenarios; leave --variant and --scenario out"
             )
-        key = generation_key(config, rows, named, asdict(asked.request), hardware)
-        return [_Job(model, "eager", rows, key)]
-    if asked.inputs.data or asked.inputs.dataset:
-        _check_labels(model, texts)
-    own: tuple[VariantName, ...] = ("onnx",) if model.facts.package else ("eager",)
-    variants = own if asked.any_variant else config.variants
-    for variant in variants:
-        _check_variant(model, variant, hardware["device"])
+    else:
+        if command.inputs.data or command.inputs.dataset:
+            _check_labels(model, texts)
+        own: tuple[VariantName, ...] = ("onnx",) if model.facts.package else ("eager",)
+        variants = own if command.any_variant else config.variants
+        for variant in variants:
+            _check_variant(model, variant, hardware["device"])
+    named = {"name": model.name, "digest": model.digest}
     return [
-        _Job(model, one, rows, lone_measurement_key(config, rows, named, one, hardware), _notes(one))
+        MeasurementRequest(
+            ModelFiles(model.path, model.name, one, model.digest),
+            lone_measurement_key(config, session.task, session.rows, named, one, hardware),
+            notes=("not checked against the eager model, as `podium run` does",) if one in _UNCHECKED else (),
+        )
         for one in variants
     ]
 
@@ -181,8 +203,9 @@ def _check_labels(model: LocatedModel, texts: Texts) -> None:
     strange = sorted(texts.labels - set(model.facts.labels))
     if model.facts.labels and strange:
         raise ModelError(
-            f"the labels of the data must be the model's, but {model.name} has {_listed(model.facts.labels)} and the "
-            f"data also {_listed(strange)}; give data that the model was made for, or leave out its label column"
+            f"the labels of the data must be the model's, but {model.name} has "
+            f"{shortened(model.facts.labels, _SHOWN)} and the data also {shortened(strange, _SHOWN)}; give data that "
+            "the model was made for, or leave out its label column"
         )
 
 
@@ -199,109 +222,5 @@ def _check_variant(model: LocatedModel, variant: VariantName, device: str) -> No
         raise InputError(f"{variant} cannot be measured here: {reason}")
 
 
-def _notes(variant: VariantName) -> tuple[str, ...]:
-    return ("not checked against the eager model, as `podium run` does",) if variant in _UNCHECKED else ()
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """Where and how jobs are measured."""
-
-    config: BenchmarkConfig
-    request: Request
-    hardware: Mapping[str, str]
-    store: ArtifactStore
-    force: bool
-    console: Console
-
-    def results(self, jobs: Sequence[_Job]) -> list[Measured]:
-        """The stored result of every job, or a new one; the models of one kind are measured in turns."""
-        found: dict[str, Measured] = {}
-        if not self.force:
-            found = {job.key.digest: held for job in jobs if (held := self._stored(job)) is not None}
-        self._tell(jobs, found)
-        alike: dict[str, list[_Job]] = defaultdict(list)
-        for job in jobs:
-            if job.key.digest not in found:
-                alike[job.model.facts.kind].append(job)
-        for kind, missing in alike.items():
-            for together in [[job] for job in missing] if kind == GENERATION else sessions(missing):
-                made = self._session(together)
-                self._tell(together, made)
-                found |= made
-        return [found[job.key.digest] for job in jobs]
-
-    def _stored(self, job: _Job) -> Measured | None:
-        kind = GenerationRecord if job.model.facts.kind == GENERATION else MeasurementRecord
-        record = self.store.get(kind, job.key.digest)
-        return self._measured(record, reused=True) if record is not None else None
-
-    def _measured(self, record: MeasurementRecord | GenerationRecord, *, reused: bool) -> Measured:
-        return Measured(record, reused, self.store.fetch(record.artifacts["samples"]))
-
-    def _tell(self, jobs: Sequence[_Job], found: Mapping[str, Measured]) -> None:
-        for job in jobs:
-            if result := found.get(job.key.digest):
-                when = f"{result.record.created_at:%Y-%m-%d %H:%M} UTC"
-                how = f"measured {when} and reused; --force measures again" if result.reused else "done"
-                self.console.print(f"{job.model.name} ({job.variant}): {how}", highlight=False, soft_wrap=True)
-
-    def _session(self, jobs: Sequence[_Job]) -> dict[str, Measured]:
-        """Measure jobs of one kind together and store the results; by key."""
-        found: dict[str, Measured] = {}
-        with ExitStack() as leases:
-            for key in sorted((job.key for job in jobs), key=lambda key: key.digest):  # in one order: no deadlock
-                leases.enter_context(self.store.lease(key))
-            if not self.force:
-                found = {job.key.digest: held for job in jobs if (held := self._stored(job)) is not None}
-            missing = [job for job in jobs if job.key.digest not in found]
-            if missing:
-                for job, record in zip(missing, self._measure(missing), strict=True):
-                    self.store.put(job.key, record)
-                    found[job.key.digest] = self._measured(record, reused=False)
-        return found
-
-    def _measure(self, jobs: Sequence[_Job]) -> Sequence[MeasurementRecord | GenerationRecord]:
-        names = list(dict.fromkeys(job.model.name for job in jobs))
-        step = f"benchmark-{names[0]}" if len(names) == 1 else "benchmark"
-        with self.store.scratch() as scratch:
-            events = scratch / "events.jsonl"
-            with report_to(events, step), ProgressView(events, self.console):
-                if jobs[0].model.facts.kind == GENERATION:
-                    return [self._generation(jobs[0], scratch)]
-                return self._measurements(jobs, jobs[0].model.facts.kind, scratch)
-
-    def _generation(self, job: _Job, scratch: Path) -> GenerationRecord:
-        model = job.model
-        generation, raw = benchmark_generation(
-            model.path, model.name, model.digest, job.rows, self.request, self.config, scratch
-        )
-        return GenerationRecord(
-            key=job.key.digest,
-            hardware=dict(self.hardware),
-            artifacts={"samples": _keep(self.store, scratch / "samples", raw)},
-            generation=generation,
-        )
-
-    def _measurements(self, jobs: Sequence[_Job], task: str, scratch: Path) -> list[MeasurementRecord]:
-        subjects = [Subject(job.model.path, job.model.name, job.variant, job.model.digest) for job in jobs]
-        measured = benchmark(subjects, jobs[0].rows, task, self.config, scratch)
-        return [
-            MeasurementRecord(
-                key=job.key.digest,
-                hardware=dict(self.hardware),
-                artifacts={"samples": _keep(self.store, scratch / f"samples-{number}", raw)},
-                measurement=measurement.model_copy(update={"notes": (*measurement.notes, *job.notes)}),
-            )
-            for number, (job, (measurement, raw)) in enumerate(zip(jobs, measured, strict=True))
-        ]
-
-
-def _keep(store: ArtifactStore, folder: Path, raw: Mapping[str, Any]) -> ArtifactRef:
-    folder.mkdir()
-    (folder / "samples.json").write_text(json.dumps(raw))
-    return store.put_artifact("samples", folder)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+def _say(console: Console, request: MeasurementRequest, text: str) -> None:
+    console.print(f"{request.model.title}: {text}", highlight=False, soft_wrap=True)

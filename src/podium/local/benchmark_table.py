@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 
-from podium.display.numbers import MISSING, figure
-from podium.local.benchmark import Measured
-from podium.records import Generation, GenerationRecord, Interval, Measurement, Quantile
+from podium.benchmarking.scenarios import SCENARIOS, figures_table
+from podium.display.blocks import Cell, Row, Table
+from podium.display.numbers import figure
+from podium.local.benchmark import Outcome
+from podium.records import Measurement
 
 
-def as_json(results: Sequence[Measured]) -> list[dict[str, Any]]:
+def as_json(results: Sequence[Outcome]) -> list[dict[str, Any]]:
     """The records as JSON-like values, with where the raw samples lie and whether each was reused."""
     return [
         {
@@ -26,98 +28,72 @@ def as_json(results: Sequence[Measured]) -> list[dict[str, Any]]:
     ]
 
 
-def print_results(results: Sequence[Measured], console: Console) -> None:
-    """A table per kind of model, then other scenarios, notes, and where the raw samples lie."""
-    measured = [one.record.measurement for one in results if not isinstance(one.record, GenerationRecord)]
-    generated = [one.record.generation for one in results if isinstance(one.record, GenerationRecord)]
-    if measured:
-        console.print(_measurements(measured))
-    if generated:
-        console.print(_generations(generated))
-    for one in measured:
-        for line in _other_scenarios(one):
-            _say(console, f"{one.backbone} ({one.variant}): {line}")
-    for result in results:
-        own = result.record.generation if isinstance(result.record, GenerationRecord) else result.record.measurement
-        name = own.name if isinstance(own, Generation) else f"{own.backbone} ({own.variant})"
-        for note in own.notes:
-            _say(console, f"{name}: {note}")
-        _say(console, f"{name}: raw samples in {result.samples / 'samples.json'}")
+def print_results(outcomes: Sequence[Outcome], console: Console) -> None:
+    """A table per kind of model, one per further scenario, notes, and where the raw samples lie."""
+    found = [one.record.measurement for one in outcomes]
+    kinds = dict.fromkeys(_in_one_process(one) for one in found)
+    for names in kinds:
+        console.print(_rich(_joined(names, [one for one in found if _in_one_process(one) == names])))
+    for name in dict.fromkeys(name for one in found for name in one.scenarios if name not in _in_one_process(one)):
+        scenario = SCENARIOS.get(name)
+        console.print(f"\n{scenario.title}: {scenario.explanation}", highlight=False, markup=False)
+        results = {_title(one): one.scenarios[name] for one in found if name in one.scenarios}
+        console.print(_rich(scenario.table(results)))
+    for one in outcomes:
+        title = _title(one.record.measurement)
+        for note in notes_of(one.record.measurement):
+            _say(console, f"{title}: {note}")
+        _say(console, f"{title}: raw samples in {one.samples / 'samples.json'}")
 
 
-def _measurements(found: Sequence[Measurement]) -> Table:
-    quantiles = sorted({item.q for one in found for item in one.latency})
-    table = _table(
-        "model", "variant", *(f"p{100 * q:g} ms" for q in quantiles), "rows/s", "batch", "memory MB", "load s"
-    )
-    for one in found:
-        of = {item.q: item for item in one.latency}
-        table.add_row(
-            one.backbone,
-            one.variant,
-            *(_quantile(of.get(q)) for q in quantiles),
-            _interval(one.throughput_per_second),
-            str(one.batch_size),
-            figure(one.peak_rss_mb),
-            figure(one.load_seconds),
+def notes_of(measurement: Measurement) -> tuple[str, ...]:
+    """All notes, those of scenarios with processes of their own included."""
+    shared = _in_one_process(measurement)
+    own = (note for name, one in measurement.scenarios.items() if name not in shared for note in one.notes)
+    return (*measurement.notes, *own)
+
+
+def _in_one_process(measurement: Measurement) -> tuple[str, ...]:
+    return tuple(name for name in measurement.scenarios if SCENARIOS.get(name).shares_process)
+
+
+def _joined(names: Sequence[str], measurements: Sequence[Measurement]) -> Table:
+    """The scenarios that share a process side by side, with memory and load time."""
+    results = [{_title(one): one.scenarios[name] for one in measurements} for name in names]
+    parts = [figures_table(name, own) for name, own in zip(names, results, strict=True)]
+    columns = ["model", *(column for part in parts for column in part.columns[1:]), "memory MB", "load s"]
+    rows = [
+        Row(
+            [
+                _title(one),
+                *(cell for part in parts for cell in part.lines[number].cells[1:]),
+                Cell(figure(one.peak_rss_mb)),
+                Cell(figure(one.load_seconds)),
+            ]
         )
-    return table
+        for number, one in enumerate(measurements)
+    ]
+    return Table(", ".join(names), columns, "l" + "r" * (len(columns) - 1), rows)
 
 
-def _generations(found: Sequence[Generation]) -> Table:
-    table = _table(
-        "model", "first token ms", "per token ms", "between tokens ms", "tokens/s", "prompt", "output", "memory MB"
-    )
-    for one in found:
-        table.add_row(
-            one.name,
-            _quantiles(one.first_token),
-            _interval(one.per_output_token_ms),
-            _quantiles(one.inter_token),
-            _interval(one.tokens_per_second),
-            figure(one.prompt_tokens),
-            str(one.output_tokens),
-            figure(one.peak_rss_mb),
-        )
-    return table
+def _rich(table: Table) -> RichTable:
+    """A table for the terminal, with the second line of a cell in brackets."""
+    found = RichTable(box=None, pad_edge=False)
+    for heading, side in zip(table.columns, table.align, strict=True):
+        found.add_column(heading, justify="left" if side == "l" else "right", overflow="fold")
+    for row in table.lines:
+        found.add_row(*(_cell(cell) for cell in row.cells))
+    return found
 
 
-def _other_scenarios(one: Measurement) -> list[str]:
-    lines = []
-    for cell in one.grid:
-        length = "own lengths" if cell.length is None else f"length {cell.length}"
-        lines.append(
-            f"batch {cell.batch_size}, {length} ({figure(cell.tokens)} tokens): "
-            f"{_interval(cell.rows_per_second)} rows/s"
-        )
-    if (server := one.server) is not None:
-        held = f"p{100 * server.q:g} <= {server.bound_ms:g} ms"
-        rate = _interval(server.per_second) if server.per_second else "no rate"
-        lines.append(f"server: {rate} requests/s hold {held}" + (f" ({server.note})" if server.note else ""))
-    if (cold := one.cold_start) is not None:
-        parts = (("imports", cold.imports), ("load", cold.load), ("first answer", cold.first_answer))
-        listed = ", ".join(f"{name} {_interval(part)}" for name, part in parts)
-        lines.append(f"cold start: {_interval(cold.total)} s ({listed})")
-    return lines
+def _cell(cell: Cell | str) -> str:
+    if isinstance(cell, str):
+        return cell
+    return f"{cell.text} [{cell.note}]".replace(" to ", ", ") if cell.note else cell.text
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if number == 0 else "right", overflow="fold")
-    return table
-
-
-def _quantiles(found: Sequence[Quantile]) -> str:
-    return "\n".join(f"p{100 * item.q:g} {_quantile(item)}" for item in found) or MISSING
-
-
-def _quantile(item: Quantile | None) -> str:
-    return MISSING if item is None else f"{figure(item.value_ms)} [{figure(item.low_ms)}, {figure(item.high_ms)}]"
-
-
-def _interval(found: Interval) -> str:
-    return f"{figure(found.value)} [{figure(found.low)}, {figure(found.high)}]"
+def _title(measurement: Measurement) -> str:
+    return f"{measurement.backbone} ({measurement.variant})"
 
 
 def _say(console: Console, text: str) -> None:

@@ -38,14 +38,11 @@ from podium.records.inputs import (
     StudyRecord,
 )
 from podium.records.measurement import (
-    BatchRate,
-    ColdStart,
-    Generation,
-    GenerationRecord,
+    Figure,
     Measurement,
     MeasurementRecord,
     Quantile,
-    ServerRate,
+    ScenarioResult,
 )
 from podium.records.moves import Move, withdrawn
 from podium.records.trials import (
@@ -73,7 +70,6 @@ RECORDS: dict[str, type[Record]] = {
         SelectionRecord,
         VariantRecord,
         MeasurementRecord,
-        GenerationRecord,
         BenchmarkRecord,
         DecisionRecord,
         ReportRecord,

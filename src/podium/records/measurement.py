@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from podium.records.base import Frozen, Interval, Record
+from podium.errors import BenchmarkError
+from podium.records.base import Frozen, Interval, Record, Scalar
 
 
 class Quantile(Frozen):
@@ -16,100 +17,163 @@ class Quantile(Frozen):
     high_ms: float
 
 
-class BatchRate(Frozen):
-    """Throughput at one batch size and sequence length.
+class Figure(Frozen):
+    """One measured quantity.
 
     Attributes:
-        length: requested number of model input tokens; null for the data's own lengths.
-        tokens: mean number of model input tokens per measured row.
-        rows_per_second: with its interval over repetitions.
+        name: stable name within its scenario, for machines: `p50_ms`, `per_second`.
+        title: what people call it: `p50`, `rows`.
+        unit: `ms`, `/s`, `J`; empty for a number without a unit.
+        value: null where it could not be measured; a note of the result says why.
+        low, high: bounds of its confidence interval; null where it has none.
+        confidence: of that interval.
+        method: how the bounds were found.
+        labels: what the figure holds for, by name, where a scenario has several of one name: `{"batch size": 8}`.
     """
 
-    batch_size: int
-    length: int | None
-    tokens: float
-    rows_per_second: Interval
+    name: str
+    title: str
+    unit: str = ""
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
+    method: str = ""
+    labels: dict[str, Scalar] = {}
+
+    @classmethod
+    def of(cls, name: str, title: str, unit: str, interval: Interval, **labels: Scalar) -> Figure:
+        """A figure with its confidence interval."""
+        return cls(name=name, title=title, unit=unit, **interval.model_dump(), labels=labels)
+
+    @property
+    def interval(self) -> Interval | None:
+        """Value and bounds; None where the figure has no value or no bounds."""
+        if self.value is None or self.low is None or self.high is None:
+            return None
+        return Interval(
+            value=self.value, low=self.low, high=self.high, confidence=self.confidence or 0.0, method=self.method
+        )
 
 
-class ServerRate(Frozen):
-    """The highest rate of Poisson arrivals at which one worker holds a latency bound.
+class ScenarioResult(Frozen):
+    """What one scenario found, in a form that is the same for all scenarios.
 
     Attributes:
-        bound_ms: bound on the latency from arrival to completion, including time in the queue.
-        q: the latency quantile that must meet the bound; the highest that the samples of a probe support, up to p99.
-        arrivals: number of arrivals per probe.
-        per_second: the rate, with its interval over repetitions; null where even a nearly idle server misses the bound.
-        utilisation: the rate as a share of what the worker can process without waiting, mean over repetitions.
-        note: why there is no rate, or why the quantile is a lower one than p99; empty otherwise.
+        figures: in the order in which they are shown.
+        facts: numbers and texts that explain the figures or that others compute with, by name.
+        notes: sentences for people: why a figure is missing, or what to set for a better one.
     """
 
-    bound_ms: float
-    q: float
-    arrivals: int
-    per_second: Interval | None
-    utilisation: float | None
-    note: str = ""
+    figures: tuple[Figure, ...]
+    facts: dict[str, Scalar] = {}
+    notes: tuple[str, ...] = ()
+
+    def figure(self, name: str) -> Figure | None:
+        """The first figure of this name, or None."""
+        return next((one for one in self.figures if one.name == name), None)
+
+    def value(self, name: str) -> float | None:
+        """Value of the figure of this name; None where there is none."""
+        found = self.figure(name)
+        return found.value if found else None
 
 
-class ColdStart(Frozen):
-    """From the start of a process to its first answer, in seconds, over processes that ran alone.
-
-    The files of model and libraries lie in the page cache.
-
-    Attributes:
-        imports: start of the interpreter and import of the libraries.
-        load: model and tokenizer from the directory onto the device.
-        first_answer: the first row, from text to label.
-        total: their sum.
-    """
-
-    imports: Interval
-    load: Interval
-    first_answer: Interval
-    total: Interval
+_NOTHING = ScenarioResult(figures=())
 
 
 class Measurement(Frozen):
-    """What was measured of one deployable variant of one champion.
-
-    Latency is for batch size 1, throughput for `batch_size` rows at a time; both on rows drawn from the
-    data set's own length distribution.
+    """What was measured of one deployable variant of one model.
 
     Attributes:
-        energy_j: joules per row at that throughput; null where it cannot be read.
-        energy_note: what the energy includes, or why it is null.
-        mfu: share of the device's dense peak performance that the throughput uses; null where the peak is unknown.
-        mfu_note: how the share is computed, or why it is null.
-        grid, server, cold_start: results of the scenarios that the config names.
-        environment: facts that may explain a difference and are not part of the key.
+        backbone: name of the backbone or, of a model that was measured alone, of the model.
+        scenarios: results by name of the scenario. A classifier always has `latency` (batch size 1) and `throughput`
+            (full batches), both on rows with the data set's own lengths; a causal language model has `generation`.
+        peak_rss_mb: largest resident memory of any repetition, in MB of 10^6 bytes; device memory likewise.
+        load_seconds: median time to read the model from its directory onto the device.
+        environment: what may explain a difference between measurements and is not part of the key.
+        unstable: whether repetitions disagree; the notes say in what.
     """
 
     backbone: str
     variant: str
     model_digest: str
-    latency: tuple[Quantile, ...]
-    latency_samples: int
-    latency_cv: float
-    throughput_per_second: Interval
-    batch_size: int
+    scenarios: dict[str, ScenarioResult]
     peak_rss_mb: float
     peak_device_mb: float | None = None
     size_mb: float
     load_seconds: float
-    energy_j: float | None = None
-    energy_note: str = ""
-    mfu: float | None = None
-    mfu_note: str = ""
-    grid: tuple[BatchRate, ...] = ()
-    server: ServerRate | None = None
-    cold_start: ColdStart | None = None
     environment: dict[str, str] = {}
     unstable: bool
     notes: tuple[str, ...] = ()
 
+    def scenario(self, name: str) -> ScenarioResult:
+        """The result of a scenario; one without figures where it was not measured."""
+        return self.scenarios.get(name, _NOTHING)
+
+    @property
+    def latency(self) -> tuple[Quantile, ...]:
+        """Latency quantiles at batch size 1, those that the samples support."""
+        found = [(one, one.interval) for one in self.scenario("latency").figures]
+        return tuple(
+            Quantile(q=round(float(one.name[1:-3]) / 100, 6), value_ms=held.value, low_ms=held.low, high_ms=held.high)
+            for one, held in found
+            if held
+        )
+
     def quantile_ms(self, q: float) -> float | None:
-        """The latency quantile `q` in milliseconds, or None where the sample did not support it."""
+        """The latency quantile `q` in milliseconds, or None where the samples did not support it."""
         return next((item.value_ms for item in self.latency if item.q == q), None)
+
+    @property
+    def latency_samples(self) -> int:
+        """Number of timed rows in all repetitions."""
+        return int(self.scenario("latency").facts.get("samples", 0))
+
+    @property
+    def latency_cv(self) -> float:
+        """Coefficient of variation of the median latency between repetitions."""
+        return float(self.scenario("latency").facts.get("cv", 0.0))
+
+    @property
+    def throughput_per_second(self) -> Interval:
+        """Rows per second in batches of `batch_size`.
+
+        Raises:
+            BenchmarkError: it was not measured, since the model is no classifier.
+        """
+        found = self.scenario("throughput").figure("per_second")
+        if found is None or found.interval is None:
+            raise BenchmarkError(
+                f"only classifiers have a throughput in rows, but of {self.backbone} was measured: "
+                f"{', '.join(self.scenarios)}"
+            )
+        return found.interval
+
+    @property
+    def batch_size(self) -> int:
+        """Rows per batch of the throughput."""
+        return int(self.scenario("throughput").facts.get("batch_size", 0))
+
+    @property
+    def energy_j(self) -> float | None:
+        """Joules per row at that throughput; None where it cannot be read, for the reason in `energy_note`."""
+        return self.scenario("throughput").value("energy_j")
+
+    @property
+    def energy_note(self) -> str:
+        """What the energy counts, or why it could not be read."""
+        return str(self.scenario("throughput").facts.get("energy_note", ""))
+
+    @property
+    def mfu(self) -> float | None:
+        """Share of the device's dense peak that the throughput uses; None where it is not known: see `mfu_note`."""
+        return self.scenario("throughput").value("mfu")
+
+    @property
+    def mfu_note(self) -> str:
+        """How the utilisation is counted, or why it is not known."""
+        return str(self.scenario("throughput").facts.get("mfu_note", ""))
 
 
 class MeasurementRecord(Record):
@@ -118,41 +182,3 @@ class MeasurementRecord(Record):
     kind: ClassVar[str] = "measurement"
     hardware: dict[str, str] = {}
     measurement: Measurement
-
-
-class Generation(Frozen):
-    """How fast a causal language model generates, one request at a time.
-
-    Attributes:
-        first_token: quantiles of the time from prompt text to the first token on the host.
-        inter_token: quantiles of the time between tokens.
-        per_output_token_ms: mean of (last token - first token) / (tokens - 1) over requests, over repetitions.
-        tokens_per_second: generated tokens by the time of their whole requests, over repetitions.
-        prompt_tokens: mean per request.
-        requests: of all repetitions; each generates `output_tokens` tokens, whether or not the model would end sooner.
-    """
-
-    name: str
-    model_digest: str
-    first_token: tuple[Quantile, ...]
-    inter_token: tuple[Quantile, ...]
-    per_output_token_ms: Interval
-    tokens_per_second: Interval
-    prompt_tokens: float
-    output_tokens: int
-    requests: int
-    peak_rss_mb: float
-    peak_device_mb: float | None
-    size_mb: float
-    load_seconds: float
-    environment: dict[str, str] = {}
-    unstable: bool
-    notes: tuple[str, ...] = ()
-
-
-class GenerationRecord(Record):
-    """One measured causal language model. Artifact `samples`: the raw samples."""
-
-    kind: ClassVar[str] = "generation"
-    hardware: dict[str, str]
-    generation: Generation

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from podium.benchmarking.scenarios.grid import OWN
+from podium.benchmarking.scenarios.latency import pooled_ns
 from podium.display import numbers
 from podium.display.charts import Axis, IntervalChart, IntervalRow, Line, Mark, Plot, PlotChart, Range, Tick
-from podium.records import BatchRate
+from podium.records import Interval
 from podium.selection.estimates import LATENCIES, ComparedModel
 from podium.selection.run_comparison import EXACT, Row, RunsComparison
 
@@ -55,7 +57,7 @@ def change_chart(compared: RunsComparison) -> IntervalChart | None:
 def latency_plot(models: Sequence[ComparedModel]) -> PlotChart | None:
     """Share of the samples that took no longer, by latency: one curve per run up to its 99th percentile."""
     samples = {
-        number: np.array([sample for one in model.repetitions for sample in one.latency_ns]) / _NS_PER_MS
+        number: np.array(pooled_ns(model.repetitions)) / _NS_PER_MS
         for number, model in enumerate(models)
         if model.repetitions
     }
@@ -80,20 +82,26 @@ def latency_plot(models: Sequence[ComparedModel]) -> PlotChart | None:
 
 def throughput_plot(models: Sequence[ComparedModel]) -> PlotChart | None:
     """Rows per second by batch size, on the data's own lengths, with intervals; None where no grid was measured."""
-    grids = {
-        number: sorted((one for one in model.measurement.grid if one.length is None), key=lambda one: one.batch_size)
+    figures = {
+        number: [one for one in model.measurement.scenario("grid").figures if one.labels["length"] == OWN]
         for number, model in enumerate(models)
         if model.measurement
     }
-    cells = [one for grid in grids.values() for one in grid]
+    grids = {
+        number: sorted((int(one.labels["batch_size"]), one.interval) for one in cells if one.interval)
+        for number, cells in figures.items()
+    }
+    cells = [cell for grid in grids.values() for cell in grid]
     if not cells:
         return None
-    sizes = sorted({one.batch_size for one in cells})
+    sizes = sorted({size for size, _ in cells})
     across = Axis(sizes[0], sizes[-1], tuple(Tick(size, str(size)) for size in sizes), log=True)
-    up = Axis.over([0.0, *(one.rows_per_second.high for one in cells)], _TICKS)
-    marks = tuple(_rate(one, number, models[number].name) for number, grid in grids.items() for one in grid)
+    up = Axis.over([0.0, *(rate.high for _, rate in cells)], _TICKS)
+    marks = tuple(
+        _rate(size, rate, number, models[number].name) for number, grid in grids.items() for size, rate in grid
+    )
     lines = tuple(
-        Line(f"curve {_style(number)}", tuple((one.batch_size, one.rows_per_second.value) for one in grid))
+        Line(f"curve {_style(number)}", tuple((size, rate.value) for size, rate in grid))
         for number, grid in grids.items()
     )
     alt = f"Throughput by batch size: {'; '.join(mark.title for mark in marks)}"
@@ -101,10 +109,9 @@ def throughput_plot(models: Sequence[ComparedModel]) -> PlotChart | None:
     return PlotChart(alt, (plot,), _legend(model.name for model in models))
 
 
-def _rate(one: BatchRate, number: int, name: str) -> Mark:
-    rate = one.rows_per_second
-    title = f"{name}: {numbers.figure(rate.value)} rows/s in batches of {one.batch_size}"
-    return Mark(one.batch_size, rate.value, _style(number), title, rate.low, rate.high)
+def _rate(size: int, rate: Interval, number: int, name: str) -> Mark:
+    title = f"{name}: {numbers.figure(rate.value)} rows/s in batches of {size}"
+    return Mark(size, rate.value, _style(number), title, rate.low, rate.high)
 
 
 def quality_plot(compared: RunsComparison) -> PlotChart | None:

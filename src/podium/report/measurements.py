@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import get_args
 
-from podium.config.benchmark import VariantName
+from podium.config.benchmark import SCENARIOS, VariantName
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Facts, Row, Section, Table, Text
 from podium.display.charts import LOW_HEIGHT, Axis, IntervalChart, IntervalRow, Mark, Plot, PlotChart, Range
-from podium.records import BatchRate, Evidence, Interval, Measurement, ParetoPoint, Variant
+from podium.records import Evidence, Interval, Measurement, ParetoPoint, Variant
 from podium.report.inputs import ReportInputs
 from podium.report.leaderboard import WINNER, scored
 from podium.selection.winner import UNITS, Candidate, contenders
@@ -263,60 +264,16 @@ def _rate(interval: Interval, unit: str = " /s") -> Cell:
 
 
 def _scenarios(given: ReportInputs) -> list[Section]:
-    """The scenarios other than latency and throughput, of those variants that they were measured for."""
-    items = given.benchmark.measurements
-    servers = [one for one in items if one.server]
-    cold_starts = [one for one in items if one.cold_start]
-    grids = [one for one in items if one.grid]
-    found = [(servers, _servers), (cold_starts, _cold_starts), (grids, _grids)]
-    return [section(measured, given) for measured, section in found if measured]
-
-
-def _servers(items: Sequence[Measurement], given: ReportInputs) -> Section:
-    rows, notes = [], []
-    for one in items:
-        assert one.server
-        server = one.server
-        cells = (
-            *(title(one), f"p{round(server.q * 100)} within {numbers.figure(server.bound_ms)} ms"),
-            _rate(server.per_second) if server.per_second else "none",
-            numbers.MISSING if server.utilisation is None else f"{server.utilisation:.0%}",
-            f"{server.arrivals:,}",
-        )
-        rows.append(Row(cells, _mark(one, given)))
-        notes += [Text(f"{title(one)}: {server.note}", "small")] if server.note else []
-    lead = (
-        "The highest rate of random (Poisson) arrivals at which one worker keeps latency, waiting included, within the "
-        "bound."
-    )
-    columns = ("Variant", "Bound", "Rate held", "Of what it can do", "Arrivals a probe")
-    return Section("Behind a queue", [Text(lead, "small"), Table("Server scenario", columns, "llrrr", rows), *notes])
-
-
-def _cold_starts(items: Sequence[Measurement], given: ReportInputs) -> Section:
-    rows = []
-    for one in items:
-        assert one.cold_start
-        cold = one.cold_start
-        parts = (cold.imports, cold.load, cold.first_answer, cold.total)
-        rows.append(Row((title(one), *(_rate(part, "") for part in parts)), _mark(one, given)))
-    lead = "From the start of a process to its first answer, in seconds; files lie in the page cache."
-    table = Table("Cold start", ("Variant", "Imports", "Load", "First answer", "Total"), "lrrrr", rows)
-    return Section("Cold start", [Text(lead, "small"), table])
-
-
-def _grids(items: Sequence[Measurement], given: ReportInputs) -> Section:
-    sizes = sorted({rate.batch_size for one in items for rate in one.grid})
-    rows = []
-    for one in items:
-        for length in dict.fromkeys(rate.length for rate in one.grid):
-            found: dict[int, BatchRate] = {rate.batch_size: rate for rate in one.grid if rate.length == length}
-            tokens = sum(rate.tokens for rate in found.values()) / len(found)
-            own = Cell(
-                "as in the data" if length is None else str(length), f"{numbers.figure(tokens)} tokens on average"
-            )
-            rates = (_rate(found[size].rows_per_second) if size in found else "–" for size in sizes)
-            rows.append((title(one), own, *rates))
-    name = "Throughput by batch size and length"
-    columns = ("Variant", "Length", *(f"Batch {size}" for size in sizes))
-    return Section(name, [Table(name, columns, "l" + "r" * (len(columns) - 1), rows)], "closed")
+    """What was measured beside latency and throughput, of those variants that it was measured for."""
+    items, sections = given.benchmark.measurements, []
+    winner = title(given.winner_measurement) if given.winner_measurement else ""
+    for name in dict.fromkeys(name for one in items for name in one.scenarios):
+        scenario = SCENARIOS.get(name)
+        if not scenario.shares_process:
+            results = {title(one): one.scenarios[name] for one in items if name in one.scenarios}
+            table = scenario.table(results)
+            rows = [replace(row, mark=WINNER if row.all_cells[0].text == winner else "") for row in table.lines]
+            notes = [Text(f"{model}: {note}", "small") for model, one in results.items() for note in one.notes]
+            blocks = [Text(scenario.explanation, "small"), replace(table, rows=rows), *notes]
+            sections.append(Section(scenario.title, blocks, "closed" if scenario.folded else ""))
+    return sections

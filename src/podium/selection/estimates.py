@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from podium.benchmarking.spec import RepetitionResult
+from podium.benchmarking.calls import Repetition
+from podium.benchmarking.scenarios.latency import LatencySamples
+from podium.benchmarking.scenarios.throughput import ThroughputSamples
 from podium.benchmarking.statistics import CONFIDENCE, batch_rate, latency_quantile, samples_needed
 from podium.evaluation.bootstrap import bootstrap_interval, resampled_count, resampled_scores
 from podium.evaluation.metrics import all_metrics
@@ -85,7 +86,7 @@ class ComparedModel:
     predictions: Predictions | None = None
     scores: Mapping[str, Interval] | None = None
     measurement: Measurement | None = None
-    repetitions: Sequence[RepetitionResult] = ()
+    repetitions: Sequence[Repetition] = ()
     notes: Sequence[str] = ()
 
 
@@ -144,7 +145,7 @@ def in_pairs(model: ComparedModel, known: Mapping[str, Estimate | Missing]) -> d
     }
 
 
-def _session(repetitions: Sequence[RepetitionResult]) -> str:
+def _session(repetitions: Sequence[Repetition]) -> str:
     """A name for the session of all the repetitions and their numbers in it; empty without a session of two or more."""
     names = {one.session for one in repetitions}
     numbers = sorted(one.number for one in repetitions)
@@ -153,7 +154,7 @@ def _session(repetitions: Sequence[RepetitionResult]) -> str:
     return f"{names.pop()}:{','.join(str(number) for number in numbers)}"
 
 
-def _in_order(model: ComparedModel) -> list[RepetitionResult]:
+def _in_order(model: ComparedModel) -> list[Repetition]:
     """Repetitions by number, so that equal seeds pick the same ones of all models of a session."""
     return sorted(model.repetitions, key=lambda one: one.number)
 
@@ -193,11 +194,12 @@ def _costs(model: ComparedModel) -> dict[str, Estimate | Missing]:
     size = measured.batch_size
     if not found:
         return _without_samples(measured)
-    energies = [one.energy_j / (size * len(one.batch_ns)) for one in found if one.energy_j is not None]
+    batches = [one.of("throughput", ThroughputSamples) for one in found]
+    energies = [one.energy_j / (size * len(one.batch_ns)) for one in batches if one.energy_j is not None]
     no_energy = Missing(measured.energy_note or "it was not read")
     return {
         **_latencies(found),
-        "throughput": _of_repetitions([batch_rate(one.batch_ns, size) for one in found]),
+        "throughput": _of_repetitions([batch_rate(one.batch_ns, size) for one in batches]),
         "memory": _of_repetitions([one.peak_rss_mb for one in found]),
         "size": Estimate(measured.size_mb),
         "energy": _of_repetitions(energies) if len(energies) == len(found) else no_energy,
@@ -205,9 +207,10 @@ def _costs(model: ComparedModel) -> dict[str, Estimate | Missing]:
     }
 
 
-def _latencies(found: Sequence[RepetitionResult], *, whole: bool = False) -> dict[str, Estimate | Missing]:
+def _latencies(found: Sequence[Repetition], *, whole: bool = False) -> dict[str, Estimate | Missing]:
     """Latency quantiles in ms, where there are enough samples for them."""
-    pooled = [sample for one in found for sample in one.latency_ns]
+    samples = [one.of("latency", LatencySamples) for one in found]
+    pooled = [taken for one in samples for taken in one.latency_ns]
     enough = [name for name, q in LATENCIES.items() if len(pooled) >= samples_needed(q)]
     result: dict[str, Estimate | Missing] = {
         name: Missing(f"it needs {samples_needed(q)} samples, and there are {len(pooled)}")
@@ -215,8 +218,8 @@ def _latencies(found: Sequence[RepetitionResult], *, whole: bool = False) -> dic
     }
     if not enough:
         return result
-    values = {name: latency_quantile(pooled, LATENCIES[name], CONFIDENCE).value_ms for name in enough}
-    pairs = [(one.latency_ns, one.tokens) for one in found]
+    values = {name: latency_quantile(pooled, LATENCIES[name], CONFIDENCE).value for name in enough}
+    pairs = [(one.latency_ns, one.tokens) for one in samples]
     draws = quantile_draws(pairs, [LATENCIES[name] for name in enough], seed=SEED, whole=whole) / _NS_PER_MS
     method = f"hierarchical bootstrap over {len(found)} repetitions"
     return result | {name: _resampled(values[name], draws[:, k], len(found), method) for k, name in enumerate(enough)}
@@ -250,10 +253,9 @@ def _without_samples(measured: Measurement) -> dict[str, Estimate | Missing]:
     found: dict[str, Estimate | Missing] = {}
     for name, q in LATENCIES.items():
         found[name] = Missing(f"it needs {samples_needed(q)} samples")
-        if held := next((item for item in measured.latency if math.isclose(item.q, q)), None):
-            method = "order statistics, as if samples were independent"
-            interval = _interval(held.value_ms, held.low_ms, held.high_ms, method)
-            found[name] = Estimate(held.value_ms, interval, problem=problem)
+        held = measured.scenario("latency").figure(f"{name}_ms")
+        if held is not None and held.interval is not None:
+            found[name] = Estimate(held.interval.value, held.interval, problem=problem)
     rate, energy = measured.throughput_per_second, measured.energy_j
     no_energy = Missing(measured.energy_note or "it was not read")
     return found | {

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from podium.benchmarking.spec import RepetitionResult
+from podium.benchmarking.calls import Repetition
 from podium.errors import DamagedArtifact, InputError
 from podium.evaluation.predictions import Predictions
 from podium.records import (
@@ -253,13 +253,13 @@ def _predictions(store: ArtifactStore, ref: ArtifactRef | None, notes: list[str]
         return None
 
 
-def _repetitions(store: ArtifactStore, ref: ArtifactRef | None, notes: list[str]) -> Sequence[RepetitionResult]:
+def _repetitions(store: ArtifactStore, ref: ArtifactRef | None, notes: list[str]) -> Sequence[Repetition]:
     """The raw samples, or none with a note."""
     if ref is None:
         return ()
     try:
         raw: dict[str, Any] = json.loads((store.fetch(ref) / "samples.json").read_text())
-        return [RepetitionResult.model_validate(one) for one in raw["repetitions"]]
+        return [Repetition.model_validate(one) for one in raw["repetitions"]]
     except (DamagedArtifact, OSError, ValueError, KeyError, ValidationError) as error:
         notes.append(f"its raw samples cannot be read: {error}")
         return ()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from podium.benchmarking.service import MeasurementRequest
+from podium.benchmarking.session import ModelFiles
 from podium.devices.machine import available_cores
 from podium.errors import BenchmarkError, DamagedArtifact, ModelError
 from podium.evaluation.predictions import Predictions
@@ -20,7 +22,7 @@ from podium.records import (
     Measurement,
     ModelRecord,
 )
-from podium.stages.benchmark import Subject, hardware_of, held_out_rows, measure
+from podium.stages.benchmark import hardware_of, measuring_service, measuring_session
 from podium.stages.keys import lone_measurement_key
 from podium.stages.step import StepRun
 
@@ -86,10 +88,13 @@ def incumbent_measurement(
         return None, reason
     name = f"{incumbent.name}-v{incumbent.version}"
     known_as = {"backbone": name, "model": incumbent.model_digest}
-    key = lone_measurement_key(step.config.benchmark, held_out_rows(step, data), known_as, incumbent.variant, hardware)
+    session = measuring_session(step, data)
+    key = lone_measurement_key(step.config.benchmark, data.task, session.rows, known_as, incumbent.variant, hardware)
     try:
-        subject = Subject(model(), name, incumbent.variant, incumbent.model_digest)
-        return measure(step, data, subject, key, {"data": data.key}, hardware).measurement, ""
+        files = ModelFiles(model(), name, incumbent.variant, incumbent.model_digest)
+        request = MeasurementRequest(files, key, {"data": data.key})
+        (record,) = measuring_service(step, hardware).measure([request], session)
+        return record.measurement, ""
     except (BenchmarkError, ModelError, DamagedArtifact) as error:
         return None, str(error)
 

@@ -148,25 +148,22 @@ def measurement_key(
 
 def lone_measurement_key(
     part: BenchmarkConfig,
+    task: str,
     rows: Sequence[Any],
     model: Mapping[str, str],
     variant: VariantName,
     hardware: Mapping[str, str],
 ) -> Key:
     """Key of one measurement outside a run: the rows themselves, and name and digest of the model."""
-    made = _made(variant, hardware["device"])
-    return Key.of("measurement", **_lone_parts(part, rows, model, hardware), **made)
-
-
-def generation_key(
-    part: BenchmarkConfig,
-    prompts: Sequence[str],
-    model: Mapping[str, str],
-    request: Mapping[str, int],
-    hardware: Mapping[str, str],
-) -> Key:
-    """Key of a measured generation: prompts, lengths, model and hardware."""
-    return Key.of("generation", **_lone_parts(part, prompts, model, hardware), request=dict(request))
+    return Key.of(
+        "measurement",
+        task=task,
+        rows=digest_bytes(canonical_json(list(rows))),
+        model=dict(model),
+        scenario=_scenario(part, ("generation",) if task == "generation" else ()),
+        hardware=dict(hardware),
+        **_made(variant, hardware["device"]),
+    )
 
 
 def benchmark_key(
@@ -239,28 +236,14 @@ def _benchmark_parts(config: PodiumConfig, data: DataRecord, hardware: Mapping[s
     }
 
 
-def _lone_parts(
-    part: BenchmarkConfig, rows: Sequence[Any], model: Mapping[str, str], hardware: Mapping[str, str]
-) -> dict[str, Any]:
-    return {
-        "rows": digest_bytes(canonical_json(list(rows))),
-        "model": dict(model),
-        "scenario": _scenario(part),
-        "hardware": dict(hardware),
-    }
-
-
-def _scenario(part: BenchmarkConfig) -> dict[str, Any]:
+def _scenario(part: BenchmarkConfig, always: tuple[str, ...] = ()) -> dict[str, Any]:
+    """How it is measured; `always` names scenarios with settings that are measured whatever the config adds."""
     return {
         "throughput_batch_size": part.throughput_batch_size,
         "repetitions": part.repetitions,
         "samples": part.samples,
         "max_seconds": part.max_seconds,
-        "scenarios": part.scenarios,
-        "grid_batch_sizes": part.grid_batch_sizes,
-        "grid_lengths": part.grid_lengths,
-        "server_latency_ms": part.server_latency_ms,
-        "server_seconds": part.server_seconds,
+        "scenarios": {name: part.settings_of(name) for name in (*always, *part.scenarios)},
     }
 
 

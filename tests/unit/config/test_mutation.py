@@ -54,6 +54,7 @@ SPACE = {
 }
 TEXTS = {
     "seed": 3,
+    "benchmark": {"settings": {"generation": {}, "grid": {}, "server": {}}},
     "store": "/store",
     "dataset": {"name": "x", "path": "/x", "task": "text-classification"},
     "backbones": {"tiny": {"path": "/tiny"}},

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from podium.records import (
-    BatchRate,
     BenchmarkRecord,
-    ColdStart,
+    Figure,
     Interval,
     Measurement,
     ModelRecord,
-    Quantile,
-    ServerRate,
+    ScenarioResult,
     Variant,
     VariantCheck,
 )
+from tests.unit.measurements import classifier_scenarios
 from tests.unit.report.sample_keys import key
 
 SPEED = {"eager": 1.0, "onnx": 0.6}
@@ -74,36 +73,59 @@ def _check(model: ModelRecord, loss: float) -> VariantCheck:
 
 def _measurement(model: ModelRecord, variant: str) -> Measurement:
     p50 = model.parameters / 2.4e6 * SPEED[variant]
-    quantiles = ((0.5, 1.0), (0.9, 1.3), (0.95, 1.45))
     return Measurement(
         backbone=model.backbone,
         variant=variant,
         model_digest=model.artifacts["model"].digest,
-        latency=tuple(
-            Quantile(q=q, value_ms=p50 * factor, low_ms=p50 * factor * 0.97, high_ms=p50 * factor * 1.05)
-            for q, factor in quantiles
-        ),
-        latency_samples=300,
-        latency_cv=0.021,
-        throughput_per_second=interval(9e2 / p50),
-        batch_size=32,
+        scenarios=_scenarios(p50),
         peak_rss_mb=480.0 + p50,
         size_mb=model.artifacts["model"].size_bytes / 1e6,
         load_seconds=0.41,
-        energy_note="this machine shows no RAPL counter in /sys/class/powercap",
-        mfu_note="no dense peak is known of a CPU",
-        grid=tuple(
-            BatchRate(batch_size=size, length=length, tokens=length * 0.9, rows_per_second=interval(6e3 / length / p50))
-            for length in (32, 128)
-            for size in (1, 8)
-        ),
-        server=ServerRate(
-            bound_ms=130.0, q=0.99, arrivals=1200, per_second=interval(620 / p50), utilisation=0.83, note=""
-        ),
-        cold_start=ColdStart(
-            imports=interval(2.1), load=interval(0.3), first_answer=interval(0.05), total=interval(2.45)
-        ),
         environment={"numpy": "2.4.6", "mhz": "2596.146" if variant == "eager" else "2450.012"},
         unstable=False,
         notes=("p99 needs at least 500 samples",),
     )
+
+
+def _scenarios(p50: float) -> dict[str, ScenarioResult]:
+    quantiles = {
+        q: Interval(value=p50 * by, low=p50 * by * 0.97, high=p50 * by * 1.05, confidence=0.95, method="ranks")
+        for q, by in ((0.5, 1.0), (0.9, 1.3), (0.95, 1.45))
+    }
+    grid = [
+        Figure.of(
+            "per_second",
+            "rows",
+            "/s",
+            interval(6e3 / length / p50),
+            length=length,
+            batch_size=size,
+            tokens=0.9 * length,
+        )
+        for length in (32, 128)
+        for size in (1, 8)
+    ]
+    bound = {"bound": "p99 within 130 ms"}
+    server = (
+        Figure.of("per_second", "rate held", "/s", interval(620 / p50), **bound),
+        Figure(name="utilisation", title="of what it can do", unit="%", value=83.0, labels=bound),
+        Figure(name="arrivals", title="arrivals a probe", value=1200, labels=bound),
+    )
+    parts = {"imports_seconds": 2.1, "load_seconds": 0.3, "first_answer_seconds": 0.05, "seconds": 2.45}
+    titles = ("imports", "load", "first answer", "total")
+    starts = [
+        Figure.of(name, title, "s", interval(value)) for (name, value), title in zip(parts.items(), titles, strict=True)
+    ]
+    return {
+        **classifier_scenarios(
+            quantiles,
+            interval(9e2 / p50),
+            samples=300,
+            cv=0.021,
+            energy_note="this machine shows no RAPL counter in /sys/class/powercap",
+            mfu_note="no dense peak is known of a CPU",
+        ),
+        "grid": ScenarioResult(figures=tuple(grid)),
+        "server": ScenarioResult(figures=server),
+        "cold-start": ScenarioResult(figures=tuple(starts)),
+    }

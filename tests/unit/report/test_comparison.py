@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
-
 from podium.report.comparison import as_html, as_text
 from podium.report.comparison_charts import change_chart, latency_plot, quality_plot, throughput_plot
 from podium.selection.estimates import ComparedModel
@@ -75,15 +73,14 @@ def test_distributions_rise_to_the_99th_percentile() -> None:
     assert "old p50" in chart.alt
 
 
-@pytest.mark.parametrize("grid", [(), None])
-def test_throughput_is_drawn_for_runs_with_a_grid(grid: tuple[()] | None) -> None:
-    found = repetitions(2)
-    changes = {} if grid is None else {"grid": grid}
-    given = [made_up("new", 2, measurement=measurement(found, **changes))]
-    chart = throughput_plot(given)
-    if grid is not None:
-        assert chart is None
-        return
+def test_throughput_is_not_drawn_without_a_grid() -> None:
+    found = measurement(repetitions(2))
+    without = {name: one for name, one in found.scenarios.items() if name != "grid"}
+    assert throughput_plot([made_up("new", 2, measurement=found.model_copy(update={"scenarios": without}))]) is None
+
+
+def test_throughput_is_drawn_for_runs_with_a_grid() -> None:
+    chart = throughput_plot([made_up("new", 2, measurement=measurement(repetitions(2)))])
     assert chart is not None
     plot = chart.plots[0]
     places = [plot.x.x(mark.x) for mark in plot.marks]

@@ -97,13 +97,15 @@ def test_the_winning_variant_says_what_it_loses(rendered):
 
 def test_scenarios_are_shown_and_an_absent_rate_says_why(inputs):
     first, *others = inputs.benchmark.measurements
-    server = first.server.model_copy(update={"per_second": None, "utilisation": None, "note": "idle, it takes 140 ms"})
-    items = (first.model_copy(update={"server": server, "unstable": True, "notes": ("medians differ",)}), *others)
+    held = first.scenarios["server"]
+    absent = tuple(one.model_copy(update={"value": None, "low": None, "high": None}) for one in held.figures)
+    server = held.model_copy(update={"figures": absent, "notes": ("idle, it takes 140 ms",)})
+    changes = {"scenarios": {**first.scenarios, "server": server}, "unstable": True, "notes": ("medians differ",)}
+    items = (first.model_copy(update=changes), *others)
     found = render(sample(backbones=THREE, benchmark=inputs.benchmark.model_copy(update={"measurements": items})))
     page = words(found, "benchmark")
     for said in (
         "p99 within 130 ms",
-        "none",
         "idle, it takes 140 ms",
         "Cold start",
         "Throughput by batch size and length",
@@ -118,7 +120,9 @@ def test_scenarios_are_shown_and_an_absent_rate_says_why(inputs):
 
 def test_a_quantile_that_one_variant_lacks_keeps_its_column(inputs):
     first, *others = inputs.benchmark.measurements
-    items = (first.model_copy(update={"latency": first.latency[:1]}), *others)
+    latency = first.scenarios["latency"]
+    median = latency.model_copy(update={"figures": latency.figures[:1]})
+    items = (first.model_copy(update={"scenarios": {**first.scenarios, "latency": median}}), *others)
     found = render(sample(backbones=THREE, benchmark=inputs.benchmark.model_copy(update={"measurements": items})))
     assert ">p95</th>" in found.html
 

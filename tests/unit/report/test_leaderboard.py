@@ -30,7 +30,9 @@ def test_no_difference_is_marked():
 
 def test_latency_shows_only_supported_quantiles():
     measurement = sample().benchmark.measurements[0]
-    chart = latency_chart([measurement.model_copy(update={"latency": measurement.latency[:1]})])
+    found = measurement.scenarios["latency"]
+    median = found.model_copy(update={"figures": found.figures[:1]})
+    chart = latency_chart([measurement.model_copy(update={"scenarios": {"latency": median}})])
     assert [item.style for item in chart.rows[0].ranges] == ["first"]
     assert chart.rows[0].figures == "9.47 ms"
     assert [style for style, _ in chart.legend] == ["first"]

@@ -11,10 +11,10 @@ from podium.records import (
     LeaderboardEntry,
     Measurement,
     ModelRecord,
-    Quantile,
     StudyRecord,
     TrialRecord,
 )
+from tests.unit.measurements import classifier_scenarios
 
 
 def _interval(value: float, low: float | None = None, high: float | None = None) -> Interval:
@@ -124,21 +124,15 @@ def measurement() -> Callable[..., Measurement]:
         variant: str = "eager",
         digest: str | None = None,
         unstable: bool = False,
+        energy_j: float | None = None,
     ) -> Measurement:
-        latency = tuple(
-            Quantile(q=q, value_ms=value, low_ms=value, high_ms=value)
-            for q, value in ((0.5, p50), (0.9, p90))
-            if value is not None
-        )
+        found = {0.5: p50, 0.9: p90}
+        quantiles = {q: _interval(value, value, value) for q, value in found.items() if value is not None}
         return Measurement(
             backbone=backbone,
             variant=variant,
             model_digest=digest or f"digest-{backbone}",
-            latency=latency,
-            latency_samples=100,
-            latency_cv=0.1,
-            throughput_per_second=_interval(100.0),
-            batch_size=32,
+            scenarios=classifier_scenarios(quantiles, _interval(100.0), energy_j=energy_j),
             peak_rss_mb=memory,
             size_mb=17.0,
             load_seconds=0.5,

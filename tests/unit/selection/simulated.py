@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from podium.benchmarking.spec import RepetitionResult
-from podium.benchmarking.summary import summarise
+from podium.benchmarking.calls import Repetition
+from podium.benchmarking.scenarios.latency import LatencySamples
+from podium.benchmarking.scenarios.throughput import ThroughputSamples
+from podium.benchmarking.session import ModelFiles, summarise
 from podium.config.benchmark import BenchmarkConfig
 from podium.evaluation.predictions import Predictions
-from podium.records import BatchRate, Interval, Measurement
+from podium.records import Figure, Interval, Measurement, ScenarioResult
 from podium.selection.estimates import ComparedModel
 
 HARDWARE = {"device": "cpu", "cpu": "AMD EPYC 7B13", "threads": "1"}
@@ -26,7 +29,7 @@ def repetitions(
     spread: float = 0.01,
     drift: Sequence[float] | None = None,
     session: str = "",
-) -> list[RepetitionResult]:
+) -> list[Repetition]:
     """Repetitions on the same rows for every seed; their levels have a standard deviation of `spread`.
 
     Args:
@@ -41,19 +44,21 @@ def repetitions(
         jitter = np.exp(noise.normal(0, 0.03, size=samples)) * (1 + (noise.random(samples) < 0.02) * noise.random())
         times = (2e6 + 5e4 * hands[:, number]) * level * jitter
         found.append(
-            RepetitionResult(
+            Repetition(
                 session=session,
                 number=number,
                 pid=number,
                 load_seconds=0.4 * level,
-                warm_up_ns=[],
-                settled=True,
-                latency_ns=[int(time) for time in times],
-                tokens=[int(length) for length in hands[:, number]],
-                batch_ns=[int(8e7 * level * jitter[number]) for _ in range(10)],
                 peak_rss_mb=500 + number,
-                peak_device_mb=None,
-                energy_note="there is no power meter",
+                samples={
+                    "latency": LatencySamples(
+                        latency_ns=[int(time) for time in times], tokens=[int(length) for length in hands[:, number]]
+                    ),
+                    "throughput": ThroughputSamples(
+                        batch_ns=[int(8e7 * level * jitter[number]) for _ in range(10)],
+                        energy_note="there is no power meter",
+                    ),
+                },
             )
         )
     return found
@@ -69,14 +74,17 @@ def in_turns(seed: int, slower: float, drift: float, session: str = "s", **chang
     return found
 
 
-def measurement(found: list[RepetitionResult], **changes: Any) -> Measurement:
-    config = BenchmarkConfig(repetitions=len(found), samples=len(found[0].latency_ns))
-    summed = summarise(found, "tiny", "eager", "d" * 64, config, 17.6)
-    grid = tuple(
-        BatchRate(batch_size=size, length=None, tokens=40, rows_per_second=_rate(rate))
-        for size, rate in ((1, 200), (8, 330), (32, 400))
+def measurement(found: list[Repetition], **changes: Any) -> Measurement:
+    config = BenchmarkConfig(repetitions=len(found), samples=len(found[0].of("latency", LatencySamples).latency_ns))
+    taken = {"latency": found, "throughput": found}
+    summed = summarise(ModelFiles(Path(), "tiny", "eager", "d" * 64), config, taken, {}, 17.6)
+    grid = ScenarioResult(
+        figures=tuple(
+            Figure.of("per_second", "rows", "/s", _rate(rate), length="own", batch_size=size, tokens=40)
+            for size, rate in ((1, 200), (8, 330), (32, 400))
+        )
     )
-    return summed.model_copy(update={"grid": grid, **changes})
+    return summed.model_copy(update={"scenarios": {**summed.scenarios, "grid": grid}, **changes})
 
 
 def _rate(value: float) -> Interval:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.config.selection import ConstraintsConfig, PromotionConfig, SelectionConfig
-from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Interval, LeaderboardEntry, Quantile
+from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Interval, LeaderboardEntry
 from podium.selection.decision import decide, judge, replay
 from podium.selection.winner import Candidate
 
@@ -151,8 +151,10 @@ def test_judging_chooses_and_decides_on_what_concerns_the_winner(entry, comparis
 
 def measured(measurement, variant="eager", **figures):
     p50, low, high = figures.pop("p50", (10.0, 10.0, 10.0))
-    latency = (Quantile(q=0.5, value_ms=p50, low_ms=low, high_ms=high),)
-    return measurement("x", variant=variant).model_copy(update={"latency": latency, **figures})
+    found = measurement("x", variant=variant)
+    median = found.scenarios["latency"].figures[0].model_copy(update={"value": p50, "low": low, "high": high})
+    latency = found.scenarios["latency"].model_copy(update={"figures": (median,)})
+    return found.model_copy(update={"scenarios": {**found.scenarios, "latency": latency}, **figures})
 
 
 @pytest.mark.parametrize(

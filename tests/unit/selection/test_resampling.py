@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from podium.benchmarking.scenarios.latency import LatencySamples
 from podium.selection.resampling import mean_draws, quantile_draws, repetition_picks, widened
 from tests.unit.selection.simulated import repetitions
 
 
 def pairs(seed: int, **changes: float) -> list[tuple[list[int], list[int]]]:
-    return [(one.latency_ns, one.tokens) for one in repetitions(seed, **changes)]
+    found = [one.of("latency", LatencySamples) for one in repetitions(seed, **changes)]
+    return [(one.latency_ns, one.tokens) for one in found]
 
 
 def test_equal_arguments_give_equal_draws_of_the_shape_asked_for() -> None:

@@ -181,7 +181,10 @@ def test_other_hardware_makes_no_latency_real_but_size_and_quality() -> None:
 
 def test_other_batch_sizes_do_not_compare_throughput() -> None:
     found = repetitions(2)
-    other_size = measurement(found, batch_size=8)
+    same = measurement(found)
+    rate = same.scenario("throughput")
+    eight = rate.model_copy(update={"facts": {**rate.facts, "batch_size": 8}})
+    other_size = same.model_copy(update={"scenarios": {**same.scenarios, "throughput": eight}})
     assert difference("throughput", measurement=other_size).reasons == (
         "new was measured with batches of 8, old of 32",
     )

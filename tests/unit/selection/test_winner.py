@@ -110,7 +110,7 @@ def test_a_bound_on_what_nobody_measured_is_met_by_nobody(two, constraint):
 
 
 def test_energy_counts_where_it_was_measured(entry, measurement):
-    measured = measurement("a").model_copy(update={"energy_j": 0.5})
+    measured = measurement("a", energy_j=0.5)
     assert choose([entry("a")], [], [measured], bounded(energy_j=0.5)).winner is not None
     assert codes(choose([entry("a")], [], [measured], bounded(energy_j=0.4))) == [NO_CANDIDATE, CONSTRAINT_BROKEN]
     assert choose([entry("a")], [], [measured], SelectionConfig(cost="energy_j")).winner.cost == 0.5

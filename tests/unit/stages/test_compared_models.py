@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from podium.benchmarking.spec import RepetitionResult
+from podium.benchmarking.calls import Repetition
 from podium.errors import InputError
 from podium.evaluation.predictions import Predictions
 from podium.keys import Key
@@ -100,7 +100,7 @@ class Stored:
         return find_models(texts, self.store, self.runs, asked)
 
 
-def dumped(found: list[RepetitionResult]) -> list[dict[str, Any]]:
+def dumped(found: list[Repetition]) -> list[dict[str, Any]]:
     return [one.model_dump() for one in found]
 
 

@@ -1,34 +1,36 @@
+"""Repetitions of a classifier summed up."""
+
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from podium.benchmarking.spec import RepetitionResult
-from podium.benchmarking.summary import summarise
+from podium.benchmarking.calls import Repetition
+from podium.benchmarking.scenarios.latency import LatencySamples
+from podium.benchmarking.scenarios.throughput import ThroughputSamples
+from podium.benchmarking.session import ModelFiles, summarise
 from podium.config.benchmark import BenchmarkConfig
 from podium.errors import BenchmarkError
+from podium.records import Measurement
 
 MS = 1_000_000
+OF_THROUGHPUT = {"batch_ns", "energy_j", "energy_note", "weights", "batch_tokens"}
 
 
-def repetition(
-    latency_ms: float = 10.0, count: int = 100, batch_ms: float = 100.0, **fields: object
-) -> RepetitionResult:
-    values = {
-        "pid": 1,
-        "load_seconds": 0.5,
-        "warm_up_ns": [MS],
-        "settled": True,
-        "latency_ns": [int(latency_ms * MS) + index for index in range(count)],
-        "tokens": [5] * count,
-        "batch_ns": [100 * MS] * 4,
-        "peak_rss_mb": 300.0,
-        "peak_device_mb": None,
-    }
-    return RepetitionResult.model_validate(values | fields)
+def repetition(latency_ms: float = 10.0, count: int = 100, **fields: Any) -> Repetition:
+    batches = {"batch_ns": [100 * MS] * 4} | {name: fields.pop(name) for name in OF_THROUGHPUT & fields.keys()}
+    latencies = LatencySamples(latency_ns=[int(latency_ms * MS) + index for index in range(count)], tokens=[5] * count)
+    values = {"pid": 1, "load_seconds": 0.5, "warm_up_ns": [MS], "settled": True, "peak_rss_mb": 300.0}
+    samples = {"latency": latencies, "throughput": ThroughputSamples(**batches)}
+    return Repetition.model_validate({**values, **fields, "samples": samples})
 
 
-def summed(*results: RepetitionResult, config: BenchmarkConfig | None = None):
-    return summarise(results, "tiny", "eager", "digest", config or BenchmarkConfig(), size_mb=17.0)
+def summed(*found: Repetition, config: BenchmarkConfig | None = None) -> Measurement:
+    model = ModelFiles(Path(), "tiny", "eager", "digest")
+    taken = {"latency": found, "throughput": found}
+    return summarise(model, config or BenchmarkConfig(), taken, {}, size=17.0)
 
 
 def test_the_defaults_support_p90() -> None:
@@ -89,7 +91,7 @@ def test_energy_that_one_repetition_could_not_read_is_null_with_the_reason() -> 
 
 
 def test_utilisation_is_counted_on_a_known_gpu_and_explained_elsewhere() -> None:
-    seen = {"weights": 10**9, "batch_tokens": 4000, "environment": {"gpu": "NVIDIA A100-SXM4-40GB"}}
+    seen: dict[str, Any] = {"weights": 10**9, "batch_tokens": 4000, "environment": {"gpu": "NVIDIA A100-SXM4-40GB"}}
     found = summed(*[repetition(**seen)] * 3)
     assert found.mfu == pytest.approx(2 * 1e9 * 10_000 / 19.5e12), "4,000 tokens in 4 batches of 0.1 s"
     bare = summed(*[repetition()] * 3)

@@ -1,4 +1,4 @@
-"""How calls are timed: the scenarios of a measurement, independent of what is called.
+"""How calls are timed, independent of what is called.
 
 All times are wall time in nanoseconds from `time.perf_counter_ns`, with the garbage collector switched off while
 timing, so that a collection caused by earlier allocations is not charged to one call.

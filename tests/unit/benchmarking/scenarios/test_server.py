@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from podium.benchmarking import server
-from podium.benchmarking.server import arrive, plan, search
+from podium.benchmarking.scenarios import Measured, server
+from podium.benchmarking.scenarios.server import SERVER, ServerSamples, arrive, plan, search
+from podium.config.benchmark import BenchmarkConfig
 
 MS = 1_000_000
 
@@ -127,3 +128,31 @@ def test_the_quantile_is_one_that_a_probe_supports(capacity: float, seconds: flo
     found, arrivals = plan(capacity, seconds)
     assert found == q
     assert arrivals * (1 - q) >= 9.99
+
+
+def about(config: BenchmarkConfig | None = None, q: float = 0.99, arrivals: int = 2000) -> Measured:
+    return Measured(config or BenchmarkConfig(), parameters={"capacity": 100.0, "q": q, "arrivals": arrivals})
+
+
+def test_the_rate_has_an_interval_over_repetitions() -> None:
+    found = SERVER.summarise([ServerSamples(rate=rate) for rate in (40.0, 50.0, 60.0)], about())
+    rate = found.figure("per_second")
+    assert rate is not None and rate.low is not None and rate.high is not None
+    assert rate.low < 50.0 == rate.value < rate.high
+    assert found.value("utilisation") == pytest.approx(50)
+    assert rate.labels == {"bound": "p99 within 130 ms"}
+    assert found.notes == ()
+
+
+def test_a_worker_that_misses_the_bound_when_idle_has_no_rate_but_a_reason() -> None:
+    config = BenchmarkConfig(scenarios=("server",), settings={"server": {"latency_ms": 10}})
+    found = SERVER.summarise([ServerSamples(rate=rate) for rate in (40.0, None, 60.0)], about(config, 0.95, 300))
+    assert found.value("per_second") is None
+    assert found.value("utilisation") is None
+    assert "300 arrivals per probe support p95" in found.notes[0]
+    assert "1 of 3 repetitions missed 10 ms at p95 even when nearly idle" in found.notes[1]
+
+
+def test_a_server_needs_repetitions() -> None:
+    with pytest.raises(ValueError, match=r"needs repetitions >= 2 .* got repetitions=1"):
+        BenchmarkConfig(scenarios=("server",), repetitions=1)

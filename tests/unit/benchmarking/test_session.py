@@ -2,36 +2,34 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from podium.benchmarking import launch
-from podium.benchmarking.run import benchmark
-from podium.benchmarking.spec import Phase, RepetitionResult, RepetitionSpec
-from podium.benchmarking.subject import MOST_TOGETHER, Subject, sessions
+from podium.benchmarking.calls import Repetition, WorkerCall
+from podium.benchmarking.session import MOST_TOGETHER, ModelFiles, Session, measure_together
 from podium.config.benchmark import BenchmarkConfig
 from podium.errors import BenchmarkError, InputError, ModelError
 from podium.execution.slots import core_slots
 
 
-def subject(files: Path, name: str = "b") -> Subject:
-    return Subject(files, name, "eager", "d")
+def model(files: Path, name: str = "b") -> ModelFiles:
+    return ModelFiles(files, name, "eager", "d")
 
 
-def repetition() -> RepetitionResult:
-    return RepetitionResult(
-        pid=1,
-        load_seconds=0.5,
-        warm_up_ns=[10**6],
-        settled=True,
-        latency_ns=[10**7] * 100,
-        tokens=[5] * 100,
-        batch_ns=[10**8] * 4,
-        peak_rss_mb=300.0,
-        peak_device_mb=None,
-    )
+def session(config: BenchmarkConfig | None = None, rows: Sequence[str] = ("text",)) -> Session:
+    return Session(rows, "text-classification", config or BenchmarkConfig())
+
+
+def repetition(number: int) -> Repetition:
+    samples = {
+        "latency": {"latency_ns": [10**7] * 100, "tokens": [5] * 100},
+        "throughput": {"batch_ns": [10**8] * 4},
+    }
+    return Repetition(pid=1, number=number, load_seconds=0.5, peak_rss_mb=300.0, samples=samples)
 
 
 @pytest.mark.parametrize(
@@ -42,38 +40,29 @@ def test_what_is_no_model_directory_is_refused_before_any_process(tmp_path: Path
     if make:
         path.mkdir()
     with pytest.raises(ModelError, match=reason):
-        benchmark([subject(path)], ["text"], "text-classification", BenchmarkConfig(), tmp_path)
+        measure_together([model(path)], session(), tmp_path)
 
 
 def test_no_rows_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BenchmarkError, match="at least one row"):
-        benchmark([subject(tmp_path)], [], "text-classification", BenchmarkConfig(), tmp_path)
+        measure_together([model(tmp_path)], session(rows=()), tmp_path)
 
 
 def test_more_threads_than_cores_are_refused_before_any_process(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     config = BenchmarkConfig(threads=100_000, device="cpu")
     with pytest.raises(InputError, match="threads=100000"):
-        benchmark([subject(tmp_path)], ["text"], "text-classification", config, tmp_path)
+        measure_together([model(tmp_path)], session(config), tmp_path)
 
 
 def test_too_many_and_equal_models_are_not_measured_together(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    many = [subject(tmp_path, str(number)) for number in range(MOST_TOGETHER + 1)]
+    many = [model(tmp_path, str(number)) for number in range(MOST_TOGETHER + 1)]
     with pytest.raises(BenchmarkError, match="one to 4 models are measured together, but got 5"):
-        benchmark(many, ["text"], "text-classification", BenchmarkConfig(), tmp_path)
+        measure_together(many, session(), tmp_path)
     with pytest.raises(BenchmarkError, match="must differ in name or variant"):
-        benchmark([many[0]] * 2, ["text"], "text-classification", BenchmarkConfig(), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("count", "sizes"), [(0, []), (1, [1]), (4, [4]), (5, [2, 3]), (8, [4, 4]), (9, [3, 3, 3]), (10, [3, 3, 4])]
-)
-def test_sessions_are_few_and_of_nearly_equal_size(count: int, sizes: list[int]) -> None:
-    found = sessions(range(count))
-    assert [len(one) for one in found] == sizes
-    assert [item for one in found for item in one] == list(range(count))
+        measure_together([many[0]] * 2, session(), tmp_path)
 
 
 class Recorded:
@@ -81,17 +70,17 @@ class Recorded:
 
     log: ClassVar[list[str]] = []
     fails: ClassVar[str] = ""
-    turns: ClassVar[dict[str, list[Phase]]] = {}
-    usual: ClassVar[list[Phase]] = ["load", "latency", "offline"]
+    turns: ClassVar[dict[str, list[str]]] = {}
+    usual: ClassVar[list[str]] = ["load", "latency", "throughput"]
 
-    def __init__(self, spec: RepetitionSpec, folder: Path, name: str) -> None:
-        self.name = f"{folder.name.removesuffix('-eager')} {name}"
-        self.alternates = spec.alternates
+    def __init__(self, call: WorkerCall, folder: Path) -> None:
+        self.name = f"{folder.name.removesuffix('-eager')} repetition-{call.number}"
+        self.number = call.number
         self.left = list(self.turns.get(self.name, self.usual))
         self.log.append(f"start {self.name}")
 
     @property
-    def phase(self) -> Phase | None:
+    def phase(self) -> str | None:
         return self.left[0] if self.left else None
 
     def __enter__(self) -> Recorded:
@@ -109,9 +98,9 @@ class Recorded:
         if self.name == self.fails:
             raise BenchmarkError("broken")
 
-    def result(self, kind: type[RepetitionResult]) -> RepetitionResult:
+    def result(self) -> Repetition:
         assert not self.left
-        return repetition()
+        return repetition(self.number)
 
 
 @pytest.fixture
@@ -126,8 +115,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Recorded]:
 def measure(folder: Path, *names: str, **fields: object) -> list[list[dict[str, Any]]]:
     """The repetitions of each model."""
     config = BenchmarkConfig(device="cpu", **fields)
-    subjects = [subject(folder, name) for name in names or ("b",)]
-    found = benchmark(subjects, ["text"], "text-classification", config, folder)
+    models = [model(folder, name) for name in names or ("b",)]
+    found = measure_together(models, session(config), folder)
     return [samples["repetitions"] for _, samples in found]
 
 
@@ -137,20 +126,20 @@ def test_repetitions_of_one_model_start_side_by_side_and_measure_one_after_anoth
     assert [len(one) for one in measure(tmp_path, repetitions=3)] == [3]
     names = [f"b repetition-{number}" for number in range(3)]
     expected = [f"{what} {name}" for what in ("start", "ready") for name in names]
-    expected += [f"{phase} {name}" for name in names for phase in ("load", "latency", "offline")]
+    expected += [f"{phase} {name}" for name in names for phase in ("load", "latency", "throughput")]
     assert recorded.log == expected + [f"stop {name}" for name in reversed(names)]
 
 
 def test_models_of_one_session_take_turns_in_alternating_order(recorded: type[Recorded], tmp_path: Path) -> None:
     """All end one phase before any begins the next, whoever has more turns in it."""
-    recorded.turns["a repetition-0"] = ["load", "latency", "latency", "latency", "offline", "offline"]
-    recorded.turns["b repetition-0"] = ["load", "latency", "latency", "offline"]
+    recorded.turns["a repetition-0"] = ["load", "latency", "latency", "latency", "throughput", "throughput"]
+    recorded.turns["b repetition-0"] = ["load", "latency", "latency", "throughput"]
     measure(tmp_path, "a", "b", repetitions=1)
     taken = [line.split()[:2] for line in recorded.log if line.split()[0] not in ("start", "ready", "stop")]
     assert [" ".join(turn) for turn in taken] == [
         *("load a", "load b"),
         *("latency a", "latency b", "latency b", "latency a", "latency a"),
-        *("offline a", "offline b", "offline a"),
+        *("throughput a", "throughput b", "throughput a"),
     ]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from podium.benchmarking import scenarios
-from podium.benchmarking.scenarios import offline, single_stream, warm_up
+from podium.benchmarking import timing
+from podium.benchmarking.timing import offline, single_stream, warm_up
 
 
 class Clock:
@@ -23,7 +23,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     fake = Clock()
-    monkeypatch.setattr(scenarios.time, "perf_counter_ns", fake)
+    monkeypatch.setattr(timing.time, "perf_counter_ns", fake)
     return fake
 
 

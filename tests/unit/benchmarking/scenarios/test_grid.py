@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.benchmarking.lengths import rows_of_length
+from podium.benchmarking.scenarios import Measured
+from podium.benchmarking.scenarios.grid import GRID, GridCell, GridSamples, rows_of_length
+from podium.config.benchmark import BenchmarkConfig
 from podium.errors import ModelError
 
 
@@ -37,3 +39,25 @@ def test_rows_differ_and_hold_the_words_of_the_data() -> None:
 def test_a_length_beyond_the_models_limit_is_refused() -> None:
     with pytest.raises(ModelError, match=r"cuts rows at 64 tokens and 128 were asked for; take 128 out"):
         rows_of_length(["a text"], 128, 1, lambda rows: tokens(rows, limit=64))
+
+
+def test_each_cell_is_summed_over_repetitions() -> None:
+    def samples(seconds: float) -> GridSamples:
+        times = [int(seconds * 1e9)] * 2
+        own = GridCell(batch_size=8, length=None, tokens=11.5, batch_ns=times)
+        return GridSamples(cells=[own, GridCell(batch_size=8, length=64, tokens=63.0, batch_ns=times * 2)])
+
+    found = GRID.summarise([samples(1.0), samples(2.0)], Measured(BenchmarkConfig()))
+    own, fixed = found.figures
+    assert own.labels == {"batch_size": 8, "length": "own", "tokens": 11.5}
+    assert own.value == pytest.approx(6.0)
+    assert own.low is not None and own.low < 4
+    assert fixed.labels == {"batch_size": 8, "length": 64, "tokens": 63.0}
+    table = GRID.table({"a (eager)": found})
+    assert list(table.columns) == ["Variant", "Length", "Batch 8, rows /s"]
+    assert [row.cells[0] for row in table.lines] == ["a (eager)"] * 2
+
+
+def test_settings_of_the_grid_are_checked_with_the_config() -> None:
+    with pytest.raises(ValueError, match="items must not repeat, but got 64, 64"):
+        BenchmarkConfig(scenarios=("grid",), settings={"grid": {"lengths": (64, 64)}})
