@@ -34,9 +34,11 @@ from podium.tasks import TASKS
 class PreparedData:
     """What `prepare` found; the fields have the meaning they have in `DataRecord`.
 
-    `read_rows` counts every row met, and `duplicates` every row dropped because its content occurs elsewhere; what is
-    neither kept, rejected nor a duplicate was left out by `max_rows`. `label_counts` counts rows per label, or tokens
-    per tag, by split.
+    Attributes:
+        read_rows: all rows that were read.
+        duplicates: rows that were dropped because their content occurs elsewhere. Rows that are neither kept, rejected
+            nor duplicates were left out by `max_rows`.
+        label_counts: by split, how often each label or tag occurs.
     """
 
     name: str
@@ -102,7 +104,7 @@ def _check_rows(staged: Staged, config: DatasetConfig) -> None:
 
 
 def _labels(staged: Staged, parts: Partition) -> tuple[str, ...]:
-    """Labels of a model for what occurs in the splits."""
+    """The labels of a model for what occurs in the splits."""
     kinds, rows = list(staged.index.kinds), np.concatenate([parts.train, parts.validation, parts.test])
     present = set().union(*(kinds[number] for number in np.unique(staged.index.kinds_of[rows])))
     return TASKS.get(staged.index.task).label_space(present)
@@ -118,9 +120,7 @@ def _warnings(
         encodings = f"not {config.encoding} and were read as {config.fallback_encoding}"
         found.append(f"rows that are {encodings}: {staged.notes[FALLBACK]}")
     if staged.notes[REWRITTEN]:
-        found.append(
-            f"tags that began an entity with I- and were rewritten to B- (BIO1 to BIO2): {staged.notes[REWRITTEN]}"
-        )
+        found.append(f"{TASKS.get(config.task).rewritten}: {staged.notes[REWRITTEN]}")
     ignored = [name for source in sources for name in source.ignored]
     if ignored:
         more = ", …" if len(ignored) > 3 else ""

@@ -1,6 +1,6 @@
 """First pass: rows stream from the sources through the checks into one Arrow file.
 
-Their small facts (label, place, digest) go into an index.
+What splits need of each row (label, place, digest) goes into an index in memory.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def stage(sources: Sequence[Source], config: DatasetConfig, path: Path) -> Stage
     """
     staged = Staged(path, RowIndex(config.task))
     with _BatchWriter(path, staged.index).open() as writer:
-        told = time.monotonic()
+        reported = time.monotonic()
         for source in sources:
             reader = open_reader(source, config)
             for row in _checked(reader, config):
@@ -79,9 +79,9 @@ def stage(sources: Sequence[Source], config: DatasetConfig, path: Path) -> Stage
                     staged.index.add(row, source.role, reader.unit)
                     staged.notes[REWRITTEN] += row.rewritten
                     writer.add(row)
-                if staged.read % 512 == 0 and time.monotonic() - told > _PROGRESS_SECONDS:
+                if staged.read % 512 == 0 and time.monotonic() - reported > _PROGRESS_SECONDS:
                     emit("rows", done=staged.read, total=None)
-                    told = time.monotonic()
+                    reported = time.monotonic()
             staged.notes[FALLBACK] += reader.notes[FALLBACK]
     emit("rows", done=staged.read, total=None)
     if staged.rejected and config.on_bad_row == "fail":
@@ -99,7 +99,7 @@ def _checked(reader: Reader, config: DatasetConfig) -> Iterator[ValidRow | BadRo
 
 
 def column_names(reader: Reader, config: DatasetConfig) -> tuple[str, str] | None:
-    """Names of the content and target columns of a source; None when no row tells any.
+    """Names of the content and target columns of a source; None for a source without rows and header.
 
     Where the config has the default names `text` and `label`, a source may have the usual names of the task instead,
     such as `tokens` and `tags`.

@@ -69,6 +69,7 @@ class Task(ABC):
         several: whether the target of a row is a list.
         content_names: usual names of the content column beside the default of `dataset.text_column`.
         target_names: usual names of the target column beside the default of `dataset.label_column`.
+        rewritten: what a warning calls the labels or tags that `read_target` rewrote, before their number.
         options: settings of the task by name.
         head: suffix of the transformers class with the head, such as `ForSequenceClassification`.
         problem_type: `problem_type` of the model's configuration, from which transformers takes the loss.
@@ -91,6 +92,7 @@ class Task(ABC):
     several: ClassVar[bool] = False
     content_names: ClassVar[tuple[str, ...]] = ()
     target_names: ClassVar[tuple[str, ...]] = ()
+    rewritten: ClassVar[str] = "labels that were rewritten"
     options: ClassVar[Mapping[str, Option]] = {}
     head: ClassVar[str] = "ForSequenceClassification"
     problem_type: ClassVar[str | None]

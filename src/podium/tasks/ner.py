@@ -97,6 +97,7 @@ class Ner(Task):
     several = True
     content_names = ("tokens", "words")
     target_names = ("tags", "ner_tags", "labels")
+    rewritten = "tags that began an entity with I- and were rewritten to B- (BIO1 to BIO2)"
     head = "ForTokenClassification"
     problem_type = None
     pipeline = "token-classification"

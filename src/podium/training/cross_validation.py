@@ -28,21 +28,21 @@ def cross_validate(
 ) -> None:
     """Train and score the folds `0..folds-1` that are not in `done`.
 
-    A fold holds as many core slots as it has threads, and works in `{output}/fold-K`, which is removed when the fold is
-    done: killed before that, the fold resumes from its checkpoint the next time. Where the spec keeps models, that of
+    A fold holds as many core slots as it has threads. It works in `{output}/fold-K`, which is removed when the fold is
+    done; a fold that was killed before resumes from its checkpoint there. Where the spec keeps models, the model of
     each fold stays in `fold_models(spec.output)`.
 
     Args:
         spec: the training; its `fold` is replaced.
-        done: folds finished earlier (any mapping by fold number serves).
-        on_fold: called with each fold's number and result as it ends; what it raises ends the rest.
-        on_evaluation: called with a fold's number and what `podium.training.train.train` tells of its evaluations,
-            where folds run one after another.
-        at_once: 1: one after another in this process, in order; more: so many at a time, each in a fork of this
+        done: folds finished earlier.
+        on_fold: called with number and result of each fold as it ends. An exception that it raises ends the others.
+        on_evaluation: called with the number of a fold and the arguments of `on_evaluation` of
+            `podium.training.train.train`; only where folds run one after another.
+        at_once: how many folds run at a time. 1 runs them in this process, in order. More run each in a fork of this
             process, which gives back the core slots that it holds.
 
     Raises:
-        InputError, ComputationFailed: see `podium.training.train.train`; a fold that fails ends those beside it.
+        InputError, ComputationFailed: see `podium.training.train.train`. A fold that fails ends the others.
     """
     missing = [fold for fold in range(folds) if fold not in done]
     if at_once > 1 and len(missing) > 1:

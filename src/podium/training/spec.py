@@ -1,4 +1,4 @@
-"""What one training is told, and what it answers."""
+"""The description of one training, and its result."""
 
 from __future__ import annotations
 

@@ -42,14 +42,14 @@ OnEvaluation = Callable[[Evaluation, float], None]
 def train(spec: TrainingSpec, on_evaluation: OnEvaluation | None = None) -> TrainingResult:
     """Run one training in this process, resuming it from its newest checkpoint when there is one.
 
-    A fold leaves nothing behind but its result, and `{output}/model` where the spec keeps it; a refit leaves that and
-    `{output}/predictions`. Sets the number of torch threads and all global seeds of this process.
+    A refit leaves `{output}/model` and `{output}/predictions`. A fold leaves only its result, and `{output}/model`
+    where the spec keeps it. Sets the number of torch threads and all global seeds of this process.
 
     Args:
         spec: the training.
-        on_evaluation: told of every evaluation of a fold before its end: the result, were this the end, and the share
-            of the training done, between 0 and 1. A resumed training tells those from before its interruption again.
-            What it raises ends the training.
+        on_evaluation: called after every evaluation of a fold but the last, with the result that the fold would have if
+            it ended here, and with the share of the training done, between 0 and 1. A resumed training first repeats
+            the calls from before its interruption. An exception that it raises ends the training.
 
     Raises:
         ConfigError: a setting does not fit the backbone or the device.
@@ -193,7 +193,7 @@ class _Training:
         return max(history, key=lambda evaluation: evaluation.metrics[self.spec.metric])
 
     def _evaluated(self, history: Sequence[Evaluation], share: float, fresh: bool) -> None:
-        """Keep the weights of the evaluation that counts, and tell of it."""
+        """Keep the weights of the evaluation that counts, and report it."""
         best = self._best(history)
         counts = share == 1 if self.spec.config.early_stopping_patience is None else best is history[-1]
         if self.spec.keep_model and fresh and counts:
@@ -215,7 +215,7 @@ class _Training:
         for folder in (target, partial):
             shutil.rmtree(folder, ignore_errors=True)
         self.model.save_pretrained(partial, save_original_format=False)
-        # A fresh one: use leaves traces in a tokenizer, which would tell a resumed training from an undisturbed one.
+        # Use changes a tokenizer, so a resumed training would save other bytes than an undisturbed one: load it afresh.
         tokenizer = load_tokenizer(self.spec.backbone, self.spec.task, self.spec.trust_remote_code)
         tokenizer.model_max_length = self.spec.config.max_length
         tokenizer.save_pretrained(partial)
@@ -232,7 +232,7 @@ class _Training:
 
 
 def _evaluations(config: TrainingConfig) -> int | None:
-    """Evaluations per epoch of a fold: early stopping needs them, a score at the end is enough otherwise."""
+    """Evaluations per epoch of a fold: one for early stopping, and otherwise only the one at the end."""
     return config.evaluations_per_epoch or (None if config.early_stopping_patience is None else 1)
 
 

@@ -1,4 +1,4 @@
-"""The transformers Trainer with what Podium asks beyond it: exact resumption, finite losses, one loss function."""
+"""The transformers Trainer with exact resumption, an error for losses that are not finite, and one loss function."""
 
 from __future__ import annotations
 
@@ -40,7 +40,13 @@ class EpochSampler(Sampler[int]):  # type: ignore[misc]
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        """Args: token count of every row; rows per optimiser step; seed of the order."""
+        """See the class.
+
+        Args:
+            lengths: token count of every row.
+            batch_size: rows per optimiser step.
+            seed: of the order.
+        """
         self._lengths = list(lengths)
         self._batch_size = batch_size
         self._seed = seed
@@ -88,7 +94,7 @@ class PodiumTrainer(Trainer):  # type: ignore[misc]
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Leaves the random state as it was: how often a training is evaluated does not change its weights."""
+        """Evaluate and restore the random state, so that evaluations do not change the weights of a training."""
         with torch.random.fork_rng(devices=[]):
             metrics: dict[str, float] = super().evaluate(*args, **kwargs)
         return metrics
