@@ -224,7 +224,6 @@ def test_a_deadline_ends_the_trial(tmp_path: Path) -> None:
     room = Room(tmp_path, job={"activeDeadlineSeconds": 1, "backoffLimit": 3}, **shell("echo loss=1; sleep 600"))
     with pytest.raises(TimeLimitExceeded, match="must end within activeDeadlineSeconds=1, but did not"):
         room.run()
-    assert room.reports() == [1.0]
 
 
 def test_a_failed_command_is_run_again_up_to_the_backoff_limit(tmp_path: Path) -> None:
