@@ -62,8 +62,8 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Draw it again every second until no study runs.")] = False,
 ) -> None:
     """Say how every study stands, or one with its leading trials."""
-    from podium.hpo.show import studies_table, study_text
     from podium.hpo.studies import find_study, list_studies
+    from podium.hpo.tables import studies_table, study_text
 
     opened = existing_store(store)
 
@@ -96,8 +96,8 @@ def best(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Print the best trial of a study, and the config values that train with its parameters."""
-    from podium.hpo.show import best_facts, best_text
     from podium.hpo.studies import find_study
+    from podium.hpo.tables import best_facts, best_text
 
     facts = best_facts(find_study(existing_store(store), study))
     match output:
@@ -138,9 +138,9 @@ def export(
 @app.command()
 def importance(study: StudyName, store: Store = DEFAULT_STORE) -> None:
     """Say how much of the score's variation each parameter explains."""
-    from podium.hpo.show import importance_text
     from podium.hpo.studies import find_study
     from podium.hpo.suggest.importance import importance as shares_of
+    from podium.hpo.tables import importance_text
 
     found = find_study(existing_store(store), study)
     typer.echo(importance_text(found, shares_of(found.experiment, found.trials)))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from podium.errors import InputError
 from podium.hpo.experiment import Objective
-from podium.hpo.studies import Study
+from podium.hpo.studies import StoredStudy
 from podium.hpo.study import collected
 from podium.records import TrialRecord
 from podium.strict_yaml import kubernetes_yaml
@@ -20,7 +20,7 @@ Format = Literal["csv", "json", "parquet", "katib"]
 _FIRST = ("number", "status", "score")
 
 
-def export_study(study: Study, form: Format) -> bytes:
+def export_study(study: StoredStudy, form: Format) -> bytes:
     """A study in one of the formats.
 
     `csv` and `parquet` have one row for every trial and columns for params, fold scores and metrics; `json` has the
@@ -40,7 +40,7 @@ def export_study(study: Study, form: Format) -> bytes:
             return _katib(study).encode()
 
 
-def trial_rows(study: Study) -> list[dict[str, Any]]:
+def trial_rows(study: StoredStudy) -> list[dict[str, Any]]:
     """One flat row per trial, all with the same columns; what a trial lacks is None."""
     rows = [_row(trial, study.experiment.objective) for trial in study.trials]
     names = dict.fromkeys(name for row in rows for name in row)
@@ -105,7 +105,7 @@ def _one_type(values: Sequence[Any]) -> list[Any]:
     return [None if value is None else convert(value) for value in values]
 
 
-def _document(study: Study) -> dict[str, Any]:
+def _document(study: StoredStudy) -> dict[str, Any]:
     return {
         "study": study.place,
         "state": study.state,
@@ -115,7 +115,7 @@ def _document(study: Study) -> dict[str, Any]:
     }
 
 
-def _katib(study: Study) -> str:
+def _katib(study: StoredStudy) -> str:
     resource = study.description.about.katib
     if resource is None:
         raise InputError(

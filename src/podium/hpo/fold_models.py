@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class BestFoldModels:
-    """Leaves the models of the best trial so far where the trial wrote them, and removes all others."""
+    """Keeps the models of the best trial so far where the trial wrote them, and removes all others."""
 
     def __init__(self, trial: CrossValidationTrial, direction: Direction) -> None:
         self._trial = trial
@@ -27,7 +27,7 @@ class BestFoldModels:
         self._best: TrialRecord | None = None
 
     def ended(self, record: TrialRecord) -> None:
-        """Take note of a trial that ended; those that ended in earlier sessions count too."""
+        """Take a trial that ended into account, also one of an earlier session."""
         contenders = [trial for trial in (self._best, record) if trial is not None]
         if record.status == "succeeded":
             self._best = best_trial(contenders, self._direction)
@@ -39,7 +39,7 @@ class BestFoldModels:
 def fold_models_of(trial: CrossValidationTrial, record: TrialRecord) -> Path:
     """Directory with a model `fold-K` for every fold of a finished trial; to be called in a worker.
 
-    What is missing, because the cache was cleared or another machine ran the trial, is trained again.
+    Models that are missing, because the cache was cleared or another machine ran the trial, are trained again.
 
     Raises:
         InputError, ComputationFailed: see `podium.training.train.train`.

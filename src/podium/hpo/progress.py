@@ -1,4 +1,4 @@
-"""Where a study stands: the rules by which it ends, the same for every engine."""
+"""The rules by which a study ends, the same for every engine."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from podium.hpo.experiment import Experiment
 from podium.records import TrialRecord
 
 Outcome = Literal["goal", "failures", "budget", "suggestions"]
-"""What ended a study; `suggestions`: the algorithm has none left, Katib's ExperimentSuggestionEndReached."""
+"""What ended a study. `suggestions`: the algorithm has none left, as in Katib's ExperimentSuggestionEndReached."""
 
 
 class Progress:
     """Counts the trials of a study as they end, each once, and says when the study is over.
 
     Attributes:
-        ended: trials that succeeded, failed or were pruned: all of them use up the budget.
-        failed: those that failed.
-        goal_reached: whether a succeeded trial meets the goal, or, as in Katib, a pruned one with metrics.
+        ended: number of trials that succeeded, failed or were pruned; all of them use up the budget.
+        failed: number of trials that failed.
+        goal_reached: whether a succeeded trial meets the goal or, as in Katib, a pruned one with metrics does.
     """
 
     def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
@@ -30,7 +30,7 @@ class Progress:
             self.add(trial)
 
     def add(self, trial: TrialRecord) -> None:
-        """Count a trial; one that is still running counts for nothing."""
+        """Count a trial, unless it is still running."""
         self.ended += trial.status != "running"
         self.failed += trial.status == "failed"
         objective = self._experiment.objective
@@ -43,9 +43,8 @@ class Progress:
     def outcome(self) -> Outcome | None:
         """Why the study is over, or None while it goes on.
 
-        The order is Katib's (`UpdateExperimentStatusCondition`): a goal that was reached counts even if too many
-        trials failed, too many failures count even if the budget is used up, and a budget that is used up counts
-        even if the search has come to its end.
+        If several reasons hold, the order is Katib's (`UpdateExperimentStatusCondition`): goal, failures, budget,
+        suggestions.
         """
         if self.goal_reached:
             return "goal"

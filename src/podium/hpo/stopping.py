@@ -11,8 +11,8 @@ from podium.config.algorithms import MedianStop, NoStopping
 from podium.hpo.experiment import Experiment
 from podium.records import Report, StoppingRule, TrialRecord
 
-_Course = Sequence[tuple[float, float]]
-"""Points of a trial, in order, and the values it reported there."""
+_Curve = Sequence[tuple[float, float]]
+"""Points of a trial, in order, and the values that it reported there."""
 
 
 class Stopper:
@@ -31,7 +31,7 @@ class Stopper:
         self._rule = experiment.early_stopping
         self._direction = experiment.objective.direction
         self._means: list[float] = []
-        self._courses: list[_Course] = []
+        self._curves: list[_Curve] = []
         self._at: dict[float, list[float]] = {}
         for trial in trials:
             self.add(trial)
@@ -44,12 +44,12 @@ class Stopper:
             first = trial.reports[: self._rule.settings.start_step]
             self._means.append(fmean(report.value for report in first))
             return
-        course = [(_point(report, number), report.value) for number, report in enumerate(trial.reports, start=1)]
-        for point in {point for point, _ in course} - self._at.keys():
-            self._at[point] = sorted(v for other in self._courses if (v := _reached(other, point)) is not None)
-        self._courses.append(course)
+        curve = [(_point(report, number), report.value) for number, report in enumerate(trial.reports, start=1)]
+        for point in {point for point, _ in curve} - self._at.keys():
+            self._at[point] = sorted(v for other in self._curves if (v := _reached(other, point)) is not None)
+        self._curves.append(curve)
         for point, known in self._at.items():
-            if (value := _reached(course, point)) is not None:
+            if (value := _reached(curve, point)) is not None:
                 insort(known, value)
 
     def rule(self) -> StoppingRule | None:
@@ -72,6 +72,6 @@ def _point(report: Report, number: int) -> float:
     return float(number) if report.progress is None else report.progress
 
 
-def _reached(course: _Course, point: float) -> float | None:
+def _reached(curve: _Curve, point: float) -> float | None:
     """The value that was reported last at or before a point, within the same fold."""
-    return next((value for at, value in reversed(course) if at <= point and ceil(at) == ceil(point)), None)
+    return next((value for at, value in reversed(curve) if at <= point and ceil(at) == ceil(point)), None)

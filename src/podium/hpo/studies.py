@@ -1,4 +1,4 @@
-"""The studies of a store: which there are, how each stands, and how one is found by a few letters."""
+"""The studies of a store: listing them, their state, and finding one by its name or the start of its key."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ State = Literal["running", "stopped", "finished", "goal reached", "failed"]
 
 
 @dataclass(frozen=True)
-class Study:
+class StoredStudy:
     """One study as its ledger holds it now.
 
     Attributes:
         key: the study key of the pipeline, or `katib-NAMESPACE.NAME` of one read from a Katib file.
         ledger: name of its ledger: `main`, or the run that began anew under the same key.
         description: what it searches, and where it comes from.
-        trials: by number.
-        owners: processes that run its running trials and may be alive.
+        trials: all of them, by number.
+        owners: processes that execute its running trials and may be alive.
     """
 
     key: str
@@ -60,20 +60,20 @@ class Study:
 
     @property
     def short(self) -> str:
-        """What people call it by: enough of its key, or all of one with the name of a Katib file."""
+        """The start of its key for people; the whole key of a study that was read from a Katib file."""
         return self.key if self.key.startswith("katib-") else self.key[:_SHORT]
 
     @property
     def place(self) -> str:
-        """What names this study and no other."""
+        """The full name of this study: key and ledger."""
         return f"{self.key}/{self.ledger}"
 
     @property
     def state(self) -> State:
-        """How it stands.
+        """Its state.
 
-        `stopped`: it is not over, and no process that may be alive runs a trial of it. `failed`: it ended
-        without a best trial, or with more failures than it puts up with.
+        `stopped`: it is not over, and no process that may be alive executes one of its trials. `failed`: it ended
+        without a best trial, or with more failures than `max_failed_trials`.
         """
         outcome = Progress(self.experiment, self.trials).outcome
         if outcome is None:
@@ -97,19 +97,18 @@ class Study:
         return min((trial.started_at for trial in self.trials if trial.started_at), default=None)
 
 
-def list_studies(store: ArtifactStore) -> tuple[list[Study], list[str]]:
-    """Every study of a store, the one that began last first, and what is wrong with ledgers that cannot be told."""
+def list_studies(store: ArtifactStore) -> tuple[list[StoredStudy], list[str]]:
+    """Every study of a store, the one that began last first, and the errors of ledgers that cannot be read."""
     studies, problems = _open_all(store, _places(store))
     studies.sort(key=lambda study: (study.started_at is None, study.started_at, study.place), reverse=True)
     return studies, problems
 
 
-def find_study(store: ArtifactStore, text: str) -> Study:
-    """The one study whose name is `text`, or whose key (`KEY/LEDGER` where it has several ledgers) starts with it.
+def find_study(store: ArtifactStore, text: str) -> StoredStudy:
+    """The only study whose name is `text`, or whose key (`KEY/LEDGER` where it has several ledgers) starts with it.
 
     Raises:
-        InputError: no study is meant, or several are; the message lists them. Or its ledger was written by a
-            version of Podium that did not describe studies.
+        InputError: no study matches, or several do; the message lists them. Or its ledger has no description.
     """
     places = _places(store)
     meant = [place for place in places if place.startswith(text)] if text else []
@@ -132,7 +131,7 @@ def _places(store: ArtifactStore) -> list[str]:
     return [f"{key}/{ledger}" for key in keys for ledger in store.documents(f"{LEDGERS}/{key}").names()]
 
 
-def _open_all(store: ArtifactStore, places: Sequence[str]) -> tuple[list[Study], list[str]]:
+def _open_all(store: ArtifactStore, places: Sequence[str]) -> tuple[list[StoredStudy], list[str]]:
     """The studies at these places, and the errors of those that cannot be opened."""
     studies, problems = [], []
     for place in places:
@@ -143,7 +142,7 @@ def _open_all(store: ArtifactStore, places: Sequence[str]) -> tuple[list[Study],
     return studies, problems
 
 
-def _open(store: ArtifactStore, place: str) -> Study:
+def _open(store: ArtifactStore, place: str) -> StoredStudy:
     """The study at a place.
 
     Raises:
@@ -164,10 +163,10 @@ def _open(store: ArtifactStore, place: str) -> Study:
     running = (ledger.owner(trial.number) for trial in trials if trial.status == "running")
     alive = {str(owner) for owner in running if owner is not None and not owner.has_ended()}
     key, name = place.split("/")
-    return Study(key, name, description, trials, tuple(sorted(alive)))
+    return StoredStudy(key, name, description, trials, tuple(sorted(alive)))
 
 
-def _listed(studies: Sequence[Study]) -> str:
+def _listed(studies: Sequence[StoredStudy]) -> str:
     several = Counter(study.key for study in studies)
     lines = [
         f"\n  {study.place if several[study.key] > 1 else study.short}  {study.name}, {study.state}, "

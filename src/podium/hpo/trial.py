@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from podium.config.problems import explain
 from podium.config.schema import TrainingConfig
 from podium.errors import ComputationFailed, ConfigError, KilledFromOutside, TrialPruned
 from podium.hpo.engines.base import TrialResult
@@ -27,15 +28,16 @@ if TYPE_CHECKING:
 class CrossValidationTrial:
     """Cross-validates the params of a trial; can be sent to a worker process.
 
-    A fold is in the ledger as soon as it is done, with its metrics and the (fractional) `epoch` they were measured at.
-    Continued after a kill, the trial runs only the folds the ledger lacks, the interrupted one from its checkpoint.
+    A fold is in the ledger as soon as it has ended, with its metrics and the fractional `epoch` at which they were
+    measured. A trial that is continued after a kill runs only the folds that the ledger lacks, and the interrupted one
+    from its checkpoint.
 
     Attributes:
-        spec: the training that params are applied to; every trial works in a directory of its own below its `output`.
+        spec: the training to which params are applied; every trial has its own directory below `output`.
         folds: number of folds of the data.
-        early_stopping: whether trials may be stopped early: folds are then evaluated once an epoch at least, and every
-            report is printed for Katib's collector, not only the last.
-        parallel_folds: how many folds run at once; more than one of them report at their ends alone.
+        early_stopping: whether trials may be stopped early. Folds are then evaluated at least once an epoch, and every
+            report is printed for Katib's collector, not only the last one.
+        parallel_folds: how many folds run at once; if several do, each reports only when it ends.
     """
 
     spec: TrainingSpec
@@ -58,15 +60,15 @@ class CrossValidationTrial:
         from podium.training.cross_validation import cross_validate
 
         spec = self.training_of(claim.number, claim.params)
-        course = _Course(claim, ledger, spec.metric, self.folds, printed=self.early_stopping)
+        scores = _FoldScores(claim, ledger, spec.metric, self.folds, print_reports=self.early_stopping)
         try:
-            course.judge(claim.record)
+            scores.stop_if_ruled(claim.record)
             cross_validate(
-                spec, self.folds, course.done, course.fold_ended, course.evaluated, at_once=self.parallel_folds
+                spec, self.folds, scores.done, scores.fold_ended, scores.evaluated, at_once=self.parallel_folds
             )
         except TrialPruned as stopped:
             shutil.rmtree(spec.output, ignore_errors=True)
-            return course.result(pruned=str(stopped))
+            return scores.result(pruned=str(stopped))
         except KilledFromOutside:
             # A fold's process; the trial may be continued from its checkpoints.
             raise
@@ -75,10 +77,10 @@ class CrossValidationTrial:
             raise
         if not spec.keep_model:
             shutil.rmtree(spec.output, ignore_errors=True)
-        return course.result()
+        return scores.result()
 
     def training_of(self, number: int, params: Mapping[str, Scalar]) -> TrainingSpec:
-        """What the folds of a trial train, but for their numbers.
+        """What the folds of a trial train; the number of the fold is not set.
 
         Raises:
             ConfigError: see `training_with`.
@@ -95,54 +97,52 @@ class CrossValidationTrial:
         )
 
 
-class _Course:
-    """The folds of a trial as they go: tells the ledger, and raises TrialPruned where the trial's rule stops it.
+class _FoldScores:
+    """The metrics of the folds of one trial, from the trainings to the ledger and the trial's output.
 
-    The values of a fold are reported when all folds before it have ended, so that the reports of a trial are the same
+    The end of a fold is reported when all folds before it have ended, so that the reports of a trial are the same
     whichever of its folds ended first.
     """
 
-    def __init__(self, claim: Claim, ledger: TrialLedger, metric: str, folds: int, printed: bool) -> None:
+    def __init__(self, claim: Claim, ledger: TrialLedger, metric: str, folds: int, print_reports: bool) -> None:
         record = claim.record
-        self._claim, self._ledger, self._metric, self._folds, self._printed = claim, ledger, metric, folds, printed
+        self._claim, self._ledger, self._metric, self._folds = claim, ledger, metric, folds
+        self._print_reports = print_reports
         self.done = {
             int(fold): {**record.fold_metrics[fold], metric: score} for fold, score in record.fold_scores.items()
         }
-        self._told = sum(report.epoch is None for report in record.reports)
-        self._judged = 0
-        self._metrics = self._means(self._told - 1) if self._told else {}
-        self._said: dict[str, float] | None = None
+        self._reported_folds = sum(report.epoch is None for report in record.reports)
+        self._judged_reports = 0
+        self._means = self._means_until(self._reported_folds - 1) if self._reported_folds else {}
+        self._printed: dict[str, float] | None = None
 
     def evaluated(self, fold: int, evaluation: Evaluation, share: float) -> None:
-        """Report what a fold has reached after `share` of its training."""
-        self._metrics = self._means(fold - 1, evaluation.metrics)
+        """Report the metrics of a fold after `share` of its training, and raise TrialPruned if the rule says so."""
+        self._means = self._means_until(fold - 1, evaluation.metrics)
         progress = round(fold + ceil(share * 100) / 100, 2)
-        report = Report(
-            value=self._metrics[self._metric], fold=fold, epoch=round(evaluation.epoch, 4), progress=progress
-        )
-        self._print()
-        self.judge(self._ledger.report(self._claim, report))
+        report = Report(value=self._means[self._metric], fold=fold, epoch=round(evaluation.epoch, 4), progress=progress)
+        self._print_report()
+        self.stop_if_ruled(self._ledger.report(self._claim, report))
 
     def fold_ended(self, fold: int, result: TrainingResult) -> None:
-        """Keep a fold's result, and report it together with those that waited for it."""
+        """Keep the result of a fold, and report it and the folds that waited for it."""
         self.done[fold] = dict(result.metrics)
         reports = []
-        while self._told in self.done:
-            self._metrics = self._means(self._told)
-            reports.append(Report(value=self._metrics[self._metric], fold=self._told, progress=self._told + 1.0))
-            self._told += 1
-            if self._told < self._folds:
-                self._print()
+        while self._reported_folds in self.done:
+            number = self._reported_folds
+            self._means = self._means_until(number)
+            reports.append(Report(value=self._means[self._metric], fold=number, progress=number + 1.0))
+            self._reported_folds += 1
+            if self._reported_folds < self._folds:
+                self._print_report()
         metrics = {**result.metrics, "epoch": result.epoch}
         score = result.metrics[self._metric]
-        self.judge(self._ledger.fold_finished(self._claim, fold, score, metrics, result.seconds, reports))
+        self.stop_if_ruled(self._ledger.fold_finished(self._claim, fold, score, metrics, result.seconds, reports))
 
-    def judge(self, record: TrialRecord) -> None:
-        """Apply the rule to reports that it was not applied to yet; a trial whose folds have all ended has nothing left
-        to stop.
-        """
-        fresh = range(self._judged + 1, len(record.reports) + 1)
-        self._judged = len(record.reports)
+    def stop_if_ruled(self, record: TrialRecord) -> None:
+        """Raise TrialPruned if the rule stops the trial at a new report, unless all folds have ended."""
+        fresh = range(self._judged_reports + 1, len(record.reports) + 1)
+        self._judged_reports = len(record.reports)
         if record.rule is None or len(self.done) == self._folds:
             return
         for count in fresh:
@@ -151,19 +151,19 @@ class _Course:
 
     def result(self, pruned: str | None = None) -> TrialResult:
         """How the trial ended; its metrics are the last line printed."""
-        if self._said is not self._metrics:
-            print(metric_line(self._metrics), flush=True)
-        metrics = {name: Observed.of([value]) for name, value in self._metrics.items()}
-        return TrialResult(self._metrics[self._metric], metrics, pruned)
+        if self._printed is not self._means:
+            print(metric_line(self._means), flush=True)
+        metrics = {name: Observed.of([value]) for name, value in self._means.items()}
+        return TrialResult(self._means[self._metric], metrics, pruned)
 
-    def _print(self) -> None:
-        if self._printed:
-            print(metric_line(self._metrics), flush=True)
-            self._said = self._metrics
+    def _print_report(self) -> None:
+        if self._print_reports:
+            print(metric_line(self._means), flush=True)
+            self._printed = self._means
 
-    def _means(self, last: int, under_way: Mapping[str, float] | None = None) -> dict[str, float]:
-        """Every metric's mean over the folds up to `last` and the one under way, the objective first."""
-        folds = [self.done[fold] for fold in range(last + 1)] + ([] if under_way is None else [dict(under_way)])
+    def _means_until(self, last: int, unfinished: Mapping[str, float] | None = None) -> dict[str, float]:
+        """The mean of every metric over the folds up to `last` and an unfinished one, the objective first."""
+        folds = [self.done[fold] for fold in range(last + 1)] + ([] if unfinished is None else [dict(unfinished)])
         others = sorted(set.intersection(*(set(metrics) for metrics in folds)) - {self._metric, "epoch"})
         return {name: fmean(metrics[name] for metrics in folds) for name in (self._metric, *others)}
 
@@ -189,5 +189,5 @@ def training_with(training: TrainingConfig, params: Mapping[str, Scalar]) -> Tra
     try:
         return TrainingConfig(**{**training.model_dump(), **params})
     except ValidationError as error:
-        problems = "; ".join(f"training.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigError(f"params {dict(params)} do not fit the training: {problems}") from error
+        problems = "; ".join(explain(error, root=TrainingConfig))
+        raise ConfigError(f"params {dict(params)} do not fit the section training: {problems}") from error

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from podium.events import ENV_FILE, ENV_STEP
-from podium.hpo.show import number, span
+from podium.hpo.tables import number, span
 from podium.local.state import State, Study, Trial, format_params
 
 _POLL_SECONDS = 0.1

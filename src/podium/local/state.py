@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from podium.hpo.show import number, value_text
+from podium.hpo.tables import number, value_text
 
 
 @dataclass

@@ -16,7 +16,7 @@ from podium.katib.experiment import from_katib, to_katib
 from podium.records import TrialRecord
 
 from .support import experiment
-from .test_show import TRIALS, study
+from .test_tables import TRIALS, study
 
 EXAMPLE = Path(__file__).parents[1] / "katib" / "examples" / "random.yaml"
 

@@ -327,8 +327,8 @@ def test_it_can_be_sent_to_a_worker(trial: CrossValidationTrial) -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"learning_rat": 1e-3}, "training.learning_rat: Extra inputs are not permitted"),
-        ({"batch_size": 0}, "training.batch_size: Input should be greater than 0"),
+        ({"learning_rat": 1e-3}, "unknown key learning_rat; did you mean learning_rate"),
+        ({"batch_size": 0}, "batch_size must be greater than 0, but got 0"),
     ],
 )
 def test_params_that_do_not_fit_the_training_are_refused(params: dict[str, float], message: str) -> None:

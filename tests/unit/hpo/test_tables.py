@@ -9,8 +9,8 @@ import pytest
 from podium.errors import StudyFailed
 from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.experiment import Objective
-from podium.hpo.show import best_facts, best_text, importance_text, span, studies_table, study_text
-from podium.hpo.studies import Study
+from podium.hpo.studies import StoredStudy
+from podium.hpo.tables import best_facts, best_text, importance_text, span, studies_table, study_text
 from podium.records import Observed, TrialRecord
 
 from .conformance import PARAMS
@@ -32,8 +32,8 @@ FOLDED = trial(
 TRIALS = (trial(0, 0.25), FOLDED, trial(2, status="failed"), trial(3, 0.9, "pruned"), trial(4, status="running"))
 
 
-def study(*trials: TrialRecord, about: StudyAbout | None = None, key: str = "ab" * 32, **changes: Any) -> Study:
-    return Study(
+def study(*trials: TrialRecord, about: StudyAbout | None = None, key: str = "ab" * 32, **changes: Any) -> StoredStudy:
+    return StoredStudy(
         key,
         "main",
         StudyDescription(experiment=experiment(**changes), about=about or StudyAbout(backbone="tiny")),

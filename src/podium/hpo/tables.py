@@ -1,4 +1,4 @@
-"""Studies as text for a terminal: all of them, one of them, and its best trial."""
+"""Text tables for the terminal: all studies, one study, its best trial and the importance of its parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from podium.config.parameters import AnyParameter, CategoricalParameter, Discret
 from podium.config.section import Section
 from podium.errors import StudyFailed
 from podium.hpo.experiment import Objective
-from podium.hpo.studies import Study
+from podium.hpo.studies import StoredStudy
 from podium.hpo.study import collected
 from podium.records import TrialRecord
 
@@ -20,8 +20,8 @@ _SHOWN = 10
 """Trials of a leaderboard, running ones not counted."""
 
 
-def studies_table(studies: Sequence[Study], problems: Sequence[str], now: datetime | None = None) -> str:
-    """All studies, one line each, and what is wrong with others; `now` is what ages are counted to."""
+def studies_table(studies: Sequence[StoredStudy], problems: Sequence[str], now: datetime | None = None) -> str:
+    """All studies, one line each, and the problems of others; ages are counted until `now`."""
     if not studies and not problems:
         return "no studies yet; `podium run` and `podium hpo run` make them"
     head = ("KEY", "NAME", "BACKBONE", "ENGINE", "TRIALS", "OK", "FAILED", "PRUNED", "RUNNING", "BEST", "STATE", "AGE")
@@ -30,7 +30,7 @@ def studies_table(studies: Sequence[Study], problems: Sequence[str], now: dateti
     return "\n".join([*lines, *problems])
 
 
-def _study_row(study: Study, now: datetime) -> tuple[str, ...]:
+def _study_row(study: StoredStudy, now: datetime) -> tuple[str, ...]:
     counts, about = study.counts, study.description.about
     ended = len(study.trials) - counts["running"]
     return (
@@ -47,8 +47,8 @@ def _study_row(study: Study, now: datetime) -> tuple[str, ...]:
     )
 
 
-def study_text(study: Study) -> str:
-    """One study: what it searches, how it stands, and its leading trials."""
+def study_text(study: StoredStudy) -> str:
+    """One study: what it searches, its state, and its leading trials."""
     experiment, about, counts = study.experiment, study.description.about, study.counts
     objective, stopping = experiment.objective, experiment.early_stopping
     goal = "" if objective.goal is None else f", goal {number(objective.goal)}"
@@ -80,7 +80,7 @@ def _conditions(parameter: AnyParameter) -> str:
     )
 
 
-def _leaderboard(study: Study) -> str:
+def _leaderboard(study: StoredStudy) -> str:
     sign = -1.0 if study.experiment.objective.direction == "maximize" else 1.0
     scored = [trial for trial in study.trials if trial.status == "succeeded" and trial.score is not None]
     scored.sort(key=lambda trial: (sign * (trial.score or 0.0), trial.number))
@@ -93,14 +93,14 @@ def _leaderboard(study: Study) -> str:
     return text + (f"\nand {left} more; `podium hpo export {study.short}` has all" if left else "")
 
 
-def _trial_row(trial: TrialRecord, study: Study) -> tuple[str, ...]:
+def _trial_row(trial: TrialRecord, study: StoredStudy) -> tuple[str, ...]:
     params = (trial.params.get(name) for name in study.experiment.space.parameters)
     folds = str(len(trial.fold_scores)) if trial.fold_scores else "-"
     status = "cut off" if trial.status == "running" and study.state != "running" else trial.status
     return (str(trial.number), status, number(trial.score), folds, *(value_text(value) for value in params))
 
 
-def best_facts(study: Study) -> dict[str, Any]:
+def best_facts(study: StoredStudy) -> dict[str, Any]:
     """The best trial of a study as JSON values.
 
     `overrides` are the config values that train with its params; absent where params are no training fields, as
@@ -136,7 +136,7 @@ def best_facts(study: Study) -> dict[str, Any]:
 
 
 def best_text(facts: Mapping[str, Any]) -> str:
-    """What `best_facts` says, for people."""
+    """The facts of `best_facts` as text."""
     folds = ", ".join(number(score) for score in facts["fold_scores"].values())
     spread = "" if facts["spread"] is None else f" (folds {folds}; standard deviation {number(facts['spread'])})"
     lines = [
@@ -158,7 +158,7 @@ def best_text(facts: Mapping[str, Any]) -> str:
 
 
 def _metrics(trial: TrialRecord, objective: Objective) -> dict[str, float]:
-    """What was collected, or else the mean over the folds."""
+    """The metrics that were collected, or else their means over the folds."""
     if trial.metrics:
         return collected(trial, objective)
     names = dict.fromkeys(name for metrics in trial.fold_metrics.values() for name in metrics)
@@ -168,8 +168,8 @@ def _metrics(trial: TrialRecord, objective: Objective) -> dict[str, float]:
     }
 
 
-def importance_text(study: Study, shares: Mapping[str, float]) -> str:
-    """How much of the score's variation each parameter explains, the most first."""
+def importance_text(study: StoredStudy, shares: Mapping[str, float]) -> str:
+    """The share of each parameter in the variation of the score, the largest first."""
     rows = [("PARAMETER", "IMPORTANCE", "")]
     for name, share in sorted(shares.items(), key=lambda item: (-item[1], item[0])):
         rows.append((name, f"{share:.1%}", "█" * round(share * 30)))
@@ -181,7 +181,7 @@ def importance_text(study: Study, shares: Mapping[str, float]) -> str:
 
 
 def parameter_text(parameter: AnyParameter) -> str:
-    """What is searched of one parameter."""
+    """The range or the choices of a parameter."""
     if isinstance(parameter, CategoricalParameter | DiscreteParameter):
         return " | ".join(value_text(value) for value in parameter.choices)
     kind = parameter.type if parameter.distribution == "uniform" else parameter.distribution
@@ -196,7 +196,7 @@ def number(value: float | None) -> str:
 
 
 def value_text(value: Any, digits: int = 4) -> str:
-    """A parameter's value; `digits` significant ones of a float, 17 for all that it has."""
+    """A parameter's value; a float with that many significant digits, or exactly with 17."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -213,7 +213,7 @@ def span(seconds: float) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Rows as aligned columns, the first row being the heading; columns of `right` by their number end alike."""
+    """Rows as aligned columns, the first row being the heading; columns whose numbers are in `right` align right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -224,7 +224,7 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     )
 
 
-def _best_score(study: Study) -> float | None:
+def _best_score(study: StoredStudy) -> float | None:
     return study.best.score if study.counts["succeeded"] else None
 
 
