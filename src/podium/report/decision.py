@@ -11,6 +11,7 @@ from podium.report.inputs import ReportInputs
 from podium.report.leaderboard import comparison_table
 from podium.report.measurements import COSTS
 from podium.selection import decision as verdicts
+from podium.selection.comparison import shown_worse
 from podium.selection.winner import UNITS, quantity
 from podium.tracking import redact
 
@@ -98,7 +99,7 @@ def _candidates(evidence: Evidence) -> Section:
         "no adjustment is needed."
     )
     label = "Candidates against the best within the constraints"
-    findings = ["worse" if one.difference.high < 0 else "not shown to be worse" for one in evidence.comparisons]
+    findings = ["worse" if shown_worse(one) else "not shown to be worse" for one in evidence.comparisons]
     table = comparison_table(evidence.comparisons, label, ("Candidate", "Against"), findings)
     return Section("Is a cheaper one as good?", [Text(lead, "muted"), table])
 

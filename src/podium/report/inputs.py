@@ -24,6 +24,7 @@ from podium.records import (
     StudyRecord,
     VariantCheck,
 )
+from podium.selection.comparison import shown_better
 
 PACKAGES = (
     "podium",
@@ -138,7 +139,7 @@ class ReportInputs:
     def unbeaten(self) -> list[Comparison]:
         """The winner against the baselines that it is not shown to beat, by the interval, as the decision judges."""
         comparisons = self.decision.evidence.baseline_comparisons if self.winner else ()
-        return [one for one in comparisons if one.difference.low <= 0]
+        return [one for one in comparisons if not shown_better(one)]
 
     @property
     def winner_check(self) -> VariantCheck | None:

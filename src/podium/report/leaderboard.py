@@ -9,6 +9,7 @@ from podium.display.blocks import Block, Cell, Row, Section, Table, Text
 from podium.display.charts import IntervalChart, IntervalRow, Range
 from podium.records import BaselineEntry, Comparison, FoldTest, Interval, LeaderboardEntry, SelectionRecord
 from podium.report.inputs import ReportInputs
+from podium.selection.comparison import shown_better, shown_worse
 
 WINNER = "★ winner"
 _COLUMNS = (
@@ -42,7 +43,7 @@ def leaderboard_section(given: ReportInputs) -> Section:
 
 def unbeaten(comparisons: Sequence[Comparison], challenger: str) -> list[Comparison]:
     """A model against the baselines that it is not shown to beat, by the interval, as the decision judges."""
-    return [one for one in comparisons if one.challenger == challenger and one.difference.low <= 0]
+    return [one for one in comparisons if one.challenger == challenger and not shown_better(one)]
 
 
 def comparison_table(
@@ -86,7 +87,7 @@ def _champion(entry: LeaderboardEntry, rank: int, given: ReportInputs) -> Row:
     beats = "–"
     if selection.baselines:
         beats = f"beats {'all' if len(selection.baselines) > 1 else selection.baselines[0].name}"
-    worse = [f"{'worse than' if one.difference.high < 0 else 'does not beat'} {one.reference}" for one in lost]
+    worse = [f"{'worse than' if shown_worse(one) else 'does not beat'} {one.reference}" for one in lost]
     cells = (
         *(str(rank), entry.backbone, scored(entry.test)),
         Cell(", ".join(worse), style="lost") if worse else beats,
@@ -132,7 +133,7 @@ def _differences(comparisons: Sequence[Comparison]) -> Section:
 def _against_baselines(given: ReportInputs) -> Section:
     comparisons = given.selection.baseline_comparisons
     findings = [
-        "beats it" if one.difference.low > 0 else "worse than it" if one.difference.high < 0 else "does not beat it"
+        "beats it" if shown_better(one) else "worse than it" if shown_worse(one) else "does not beat it"
         for one in comparisons
     ]
     lead = (

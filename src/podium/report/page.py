@@ -17,6 +17,7 @@ from podium.report.inputs import ReportInputs
 from podium.report.leaderboard import leaderboard_section
 from podium.report.measurements import benchmark_section, variants_section
 from podium.report.search import search_section
+from podium.selection.comparison import shown_worse
 from podium.tasks import TASKS
 from podium.tracking import redact
 
@@ -92,7 +93,7 @@ def _answer(given: ReportInputs) -> Answer:
         change = f"{numbers.signed(check.difference.value)} ({numbers.signed_bounds(check.difference)})"
         text += f" That is {change} against the eager model it was made from."
     for one in given.unbeaten:
-        lost = "is worse than" if one.difference.high < 0 else "does not beat"
+        lost = "is worse than" if shown_worse(one) else "does not beat"
         change = f"{numbers.signed(one.difference.value)} ({numbers.signed_bounds(one.difference)})"
         text += f" It {lost} the {one.reference} baseline: {change}."
     parameters = f"{numbers.figure(winner.parameters / 1e6)} M parameters"

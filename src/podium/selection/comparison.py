@@ -90,6 +90,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return found
 
 
+def shown_worse(comparison: Comparison) -> bool:
+    """Whether the interval of the difference, of this comparison alone, lies wholly below zero."""
+    return comparison.difference.high < 0
+
+
+def shown_better(comparison: Comparison) -> bool:
+    """Whether the interval of the difference, of this comparison alone, lies wholly above zero."""
+    return comparison.difference.low > 0
+
+
 def described(difference: Interval) -> str:
     """A difference in a metric with its interval, in words."""
     return (

@@ -8,7 +8,7 @@ from functools import partial
 
 from podium.config.selection import PromotionConfig, SelectionConfig
 from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Measurement, Reason, Verdict, refit_of
-from podium.selection.comparison import described
+from podium.selection.comparison import described, shown_better, shown_worse
 from podium.selection.winner import (
     CONSTRAINT_BROKEN,
     UNITS,
@@ -182,9 +182,9 @@ def _by_interval(winner: Candidate, incumbent: Incumbent, min_gain: float, compa
     pair = f"{winner.name} against {_title(incumbent)}"
     if gain.low > min_gain:
         return _verdict("PROMOTE", BETTER, f"{pair}: {seen}, wholly above the {min_gain:g} that is asked for.")
-    if gain.high < 0:
+    if shown_worse(comparison):
         return _verdict("REJECT", WORSE, f"{pair}: {seen}, wholly below zero.")
-    if gain.low > 0:
+    if shown_better(comparison):
         return _verdict("HOLD", GAIN_TOO_SMALL, f"{pair}: {seen}, not wholly above the {min_gain:g} that is asked for.")
     return _verdict("HOLD", NOT_BETTER, f"{pair}: {seen}, so it is not shown to be better.")
 
@@ -239,13 +239,14 @@ def _unbeaten(baselines: Sequence[Comparison]) -> list[Reason]:
     """
     reasons = []
     for item in baselines:
-        gain = item.difference
-        if gain.low > 0:
+        if shown_better(item):
             continue
         code, lost = (
-            (WORSE_THAN_BASELINE, "is worse than") if gain.high < 0 else (BASELINE_NOT_BEATEN, "is not shown to beat")
+            (WORSE_THAN_BASELINE, "is worse than")
+            if shown_worse(item)
+            else (BASELINE_NOT_BEATEN, "is not shown to beat")
         )
-        seen = f"the difference in {item.metric} is {described(gain)}"
+        seen = f"the difference in {item.metric} is {described(item.difference)}"
         reasons.append(Reason(code=code, text=f"{item.challenger} {lost} the {item.reference} baseline: {seen}."))
     return reasons
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from podium.config.selection import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
 from podium.records import Comparison, Interval, LeaderboardEntry, Measurement, Reason, VariantScore, identity
-from podium.selection.comparison import described
+from podium.selection.comparison import described, shown_worse
 
 WINNER_BEST = "winner-is-best"
 WINNER_AS_GOOD = "winner-not-worse-than-best"
@@ -189,11 +189,11 @@ def _compared(candidate: Candidate, comparison: Comparison | None) -> Candidate:
     Args:
         comparison: with the best one; None for the best one itself and for candidates that may not win anyway.
     """
-    if candidate.failures or comparison is None or (gain := comparison.difference).high >= 0:
+    if candidate.failures or comparison is None or not shown_worse(comparison):
         return candidate
     text = (
         f"{comparison.challenger} is worse than {comparison.reference}: the difference in {comparison.metric} is "
-        f"{described(gain)}."
+        f"{described(comparison.difference)}."
     )
     return replace(candidate, failures=(Reason(code=WORSE_THAN_BEST, text=text),))
 

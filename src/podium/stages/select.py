@@ -20,7 +20,7 @@ from podium.records import (
     StudyRecord,
 )
 from podium.selection.champions import leaderboard
-from podium.selection.comparison import compare, compare_with_best
+from podium.selection.comparison import compare, compare_with_best, described, shown_better
 from podium.selection.fold_tests import fold_test
 from podium.stages.step import StepInputs, StepRun
 
@@ -121,7 +121,7 @@ def _fold_tests(
 def _unbeaten(comparisons: Sequence[Comparison]) -> list[str]:
     return [
         f"{item.challenger} does not measurably beat the {item.reference} baseline: the difference in {item.metric} is "
-        f"{item.difference.value:+.4f}, between {item.difference.low:+.4f} and {item.difference.high:+.4f}"
+        f"{described(item.difference)}"
         for item in comparisons
-        if item.difference.low <= 0
+        if not shown_better(item)
     ]
