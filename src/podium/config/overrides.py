@@ -45,6 +45,11 @@ class Parsed:
     assignments: list[Assignment] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    def add(self, other: Parsed) -> None:
+        """Apply `other` after this."""
+        self.groups |= other.groups
+        self.assignments += other.assignments
+
 
 def literal(value: str) -> str:
     """The text that composition takes for exactly `value`, also where that holds `${`."""

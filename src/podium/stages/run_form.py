@@ -10,7 +10,8 @@ from podium.config.form import RunForm
 from podium.config.overrides import Assignment, Parsed, backbone_choice, choice_of, parse_overrides
 from podium.config.paths import locate, resolve
 
-_READING = ("format", "encoding", "fallback_encoding")
+_READING = {("dataset", name) for name in ("format", "encoding", "fallback_encoding")}
+"""Fields by which inference reads the data, where the user has set them."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +39,14 @@ def resolve_form(form: RunForm, directory: Path) -> Resolved:
         from podium.data.infer import infer
 
         path = locate(resolve(form.data_path, directory))
-        declared = {
-            one.path[1]: one.value
-            for one in parse_overrides(form.run_overrides, group_options()).assignments
-            if one.path[0] == "dataset" and one.path[1:] in [(name,) for name in _READING]
-        }
+        assigned = parse_overrides(form.run_overrides, group_options()).assignments
+        declared = {one.path[1]: one.value for one in assigned if one.path in _READING}
         found = infer(
             path, form.data_task or None, form.data_text_column or None, form.data_label_column or None, declared
         )
-        given.groups |= found.given.groups
-        given.assignments += found.given.assignments
+        given.add(found.given)
         lines = tuple(found.lines)
     if form.model_backbones:
-        chosen = backbone_choice(form.model_backbones)
-        given.groups |= chosen.groups
-        given.assignments += chosen.assignments
+        given.add(backbone_choice(form.model_backbones))
     given.assignments += [Assignment(tuple(name.split(".")), value) for name, value in form.config_values().items()]
     return Resolved(compose(form.run_overrides, directory, files, given), lines)
