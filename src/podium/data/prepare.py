@@ -10,7 +10,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,32 +26,8 @@ from podium.data.sources import Source
 from podium.data.staging import REWRITTEN, Staged, stage
 from podium.data.writing import write_artifact
 from podium.errors import DataError, StoreError, disk_full_message, is_disk_full
+from podium.records.inputs import PreparedData
 from podium.tasks import TASKS
-
-
-@dataclass(frozen=True)
-class PreparedData:
-    """What `prepare` found; the fields have the meaning they have in `DataRecord`.
-
-    Attributes:
-        read_rows: all rows that were read.
-        duplicates: rows that were dropped because their content occurs elsewhere. Rows that are neither kept, rejected
-            nor duplicates were left out by `max_rows`.
-        label_counts: by split, how often each label or tag occurs.
-    """
-
-    name: str
-    task: str
-    labels: tuple[str, ...]
-    rows: dict[str, int]
-    label_counts: dict[str, dict[str, int]]
-    folds: int
-    read_rows: int
-    duplicates: int
-    rejected: int
-    rejected_examples: tuple[str, ...]
-    warnings: tuple[str, ...]
-    sources: dict[str, str]
 
 
 def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:

@@ -54,16 +54,20 @@ class RunRecord(Record):
     tags: dict[str, str] = {}
 
 
-class DataRecord(Record):
-    """A validated, split and fingerprinted data set.
+class PreparedData(Frozen):
+    """What the preparation of a data set found.
 
-    Artifact `data`: `train/`, `validation/`, `test/` (Hugging Face `datasets` saved to disk; columns
-    `id`, `text` or `tokens`, `label` or `tags` as integers, and `document` where sentences belong to
-    documents) and `folds.json` (fold number of every row of train followed by validation: trials
-    cross-validate on both).
+    Attributes:
+        labels: in the order of the outputs of a model.
+        rows: by split.
+        label_counts: by split, how often each label or tag occurs.
+        read_rows: all rows that were read.
+        duplicates: rows that were dropped because their content occurs elsewhere. Rows that are neither kept, rejected
+            nor duplicates were left out by `dataset.max_rows`.
+        rejected: rows that break the schema and were dropped.
+        sources: digest of every file, by its display name.
     """
 
-    kind: ClassVar[str] = "data"
     name: str
     task: TaskName
     labels: tuple[str, ...]
@@ -76,6 +80,17 @@ class DataRecord(Record):
     rejected_examples: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     sources: dict[str, str]
+
+
+class DataRecord(PreparedData, Record):
+    """A validated, split and fingerprinted data set.
+
+    Artifact `data`: `train/`, `validation/` and `test/`, Hugging Face `datasets` saved to disk, with the columns that
+    `podium.data.artifact.DataArtifact` names; and `folds.json`, the fold number of every row of train followed by
+    validation, since trials cross-validate on both.
+    """
+
+    kind: ClassVar[str] = "data"
 
 
 class StudyRecord(Record):

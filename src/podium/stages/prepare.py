@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -83,7 +82,7 @@ def compute(step: StepRun, inputs: StepInputs) -> DataRecord:
         if prepared.sources != step.key.parts["sources"]:
             raise DataError(f"{step.config.dataset.path} changed while it was read; run the same command again")
         artifact = step.store.put_artifact("data", scratch / "data")
-    record = DataRecord(**step.stamp, **asdict(prepared), artifacts={"data": artifact})
+    record = DataRecord(**step.stamp, **dict(prepared), artifacts={"data": artifact})
     step.tracker.log_params(step.mlflow_run_id, {"dataset": record.name, "task": record.task, "seed": step.config.seed})
     step.tracker.log_metrics(step.mlflow_run_id, {f"rows.{name}": count for name, count in record.rows.items()})
     step.tracker.log_input(step.mlflow_run_id, record, step.config.dataset.path)

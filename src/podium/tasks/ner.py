@@ -252,8 +252,10 @@ class Ner(Task):
         raise InputError("probabilities are not kept for ner, but were given")
 
     def agreement(self, one: Sequence[Any], other: Sequence[Any]) -> float:
-        pairs = zip(one, other, strict=True)
-        return float(np.mean([a == b for rows in pairs for a, b in zip(*rows, strict=True)]))
+        rows = zip(one, other, strict=True)
+        # A sentence without a valid answer counts as one word.
+        pairs = [pair for a, b in rows for pair in (zip(a, b, strict=True) if a and b else [(a, b)])]
+        return float(np.mean([a == b for a, b in pairs]))
 
     def details(self, answers: Answers) -> dict[str, Any]:
         from seqeval.metrics.sequence_labeling import get_entities, precision_recall_fscore_support

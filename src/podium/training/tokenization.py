@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import tokenizers
 from datasets import Dataset
+from filelock import FileLock
 
 from podium.keys import Key
 from podium.tasks import TASKS
@@ -57,7 +54,7 @@ def tokenised(
     ready = _open(folder, len(dataset))
     if ready is not None:
         return ready
-    with _locked(cache / f"{key.digest}.lock"):
+    with FileLock(cache / f"{key.digest}.lock"):
         ready = _open(folder, len(dataset))
         if ready is not None:
             return ready
@@ -100,13 +97,3 @@ def _open(folder: Path, rows: int) -> Dataset | None:
         _log.warning("tokenised data in %s has %d rows instead of %d and is made anew", folder, len(dataset), rows)
         return None
     return dataset
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

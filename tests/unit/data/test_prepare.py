@@ -163,10 +163,8 @@ def test_sql(tmp_path: Path, prepared: Prepare) -> None:
 
 
 def test_what_prepare_returns_fits_the_record(tmp_path: Path, prepared: Prepare) -> None:
-    from dataclasses import asdict
-
     found, _ = prepared(write_jsonl(tmp_path / "rows.jsonl", labelled(a=9, b=9)))
-    record = DataRecord(key="k", **asdict(found))
+    record = DataRecord(key="k", **dict(found))
     assert DataRecord.from_json(record.to_json()) == record
 
 
