@@ -358,7 +358,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(room: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"maxTrialCount": 0}, "spec.maxTrialCount: maxTrialCount >= 1 must hold, but got 0"),
+        ({"maxTrialCount": 0}, "spec.maxTrialCount must be greater than 0, but got 0"),
         ({"algorithm": {"algorithmName": "rando"}}, "spec.algorithm.algorithmName: 'rando' is not expected"),
     ],
 )

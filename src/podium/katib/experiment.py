@@ -10,10 +10,10 @@ import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from podium.errors import ConfigError
-from podium.hpo.experiment import Experiment, Objective, ResumePolicy, Strategy
+from podium.hpo.experiment import Experiment, Objective
 from podium.katib.algorithm import (
     NAS,
     algorithm_from_katib,
@@ -29,7 +29,8 @@ from podium.text import hint
 
 API_VERSION = "kubeflow.org/v1beta1"
 KIND = "Experiment"
-DEFAULT_PARALLEL_TRIALS = 3
+PARALLEL_TRIALS = 3
+"""Katib's default."""
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _NAMESPACE = re.compile(r"(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -89,7 +90,7 @@ class KatibExperiment:
         if experiment.parallel_trials > experiment.max_trials:
             raise ConfigError(
                 "spec.parallelTrialCount: parallelTrialCount <= maxTrialCount must hold, but got "
-                f"{experiment.parallel_trials} > {experiment.max_trials}; it is {DEFAULT_PARALLEL_TRIALS} where it is "
+                f"{experiment.parallel_trials} > {experiment.max_trials}; it is {PARALLEL_TRIALS} where it is "
                 "not given"
             )
         check_budgets(experiment)
@@ -149,26 +150,21 @@ def _experiment(name: str, spec: Any, seed: int) -> Experiment:
     if not spec.parameters:
         raise ConfigError("spec.parameters: at least one must be given")
     most = required(spec.max_trial_count, "spec.maxTrialCount")
-    parallel = DEFAULT_PARALLEL_TRIALS if spec.parallel_trial_count is None else spec.parallel_trial_count
-    for field_name, count in (("maxTrialCount", most), ("parallelTrialCount", parallel)):
-        if count < 1:
-            raise ConfigError(f"spec.{field_name}: {field_name} >= 1 must hold, but got {count}")
-    space = space_from_katib(spec.parameters, "spec.parameters")
-    failed = _allowed_failures(spec.max_failed_trial_count, most)
-    stopping = stopping_from_katib(spec.early_stopping)
-    policy = one_of(spec.resume_policy or "Never", get_args(ResumePolicy), "spec.resumePolicy")
-    with at("spec.algorithm"):
+    parts = {
+        "space": space_from_katib(spec.parameters, "spec.parameters"),
+        "max_failed_trials": _allowed_failures(spec.max_failed_trial_count, most),
+        "early_stopping": stopping_from_katib(spec.early_stopping),
+    }
+    with at("spec"):
         return Experiment(
             name=name,
-            space=space,
             objective=objective,
             algorithm=algorithm,
             max_trials=most,
-            parallel_trials=parallel,
-            max_failed_trials=failed,
+            parallel_trials=PARALLEL_TRIALS if spec.parallel_trial_count is None else spec.parallel_trial_count,
             seed=seed if given_seed is None else given_seed,
-            early_stopping=stopping,
-            resume_policy=cast(ResumePolicy, policy),
+            resume_policy=spec.resume_policy or "Never",
+            **parts,
         )
 
 
@@ -176,7 +172,7 @@ def _allowed_failures(count: int | None, most: int) -> int:
     """Failures that do not end the study. Katib fails it at failure number `count`, for 0 at the first; None: never."""
     if count is None:
         return most
-    if not 0 <= count <= most:
+    if count < 0 or count > most > 0:
         raise ConfigError(
             f"spec.maxFailedTrialCount: 0 <= maxFailedTrialCount <= maxTrialCount must hold, but got {count} with "
             f"maxTrialCount={most}"
@@ -186,20 +182,18 @@ def _allowed_failures(count: int | None, most: int) -> int:
 
 def _objective(spec: Any) -> Objective:
     path = "spec.objective"
-    direction = one_of(spec.type, ("minimize", "maximize"), f"{path}.type")
-    strategies: dict[str, Strategy] = {}
+    strategies: dict[str, Any] = {}
     for index, item in enumerate(spec.metric_strategies or []):
-        here = f"{path}.metricStrategies[{index}]"
-        name = required(item.name, f"{here}.name")
+        name = required(item.name, f"{path}.metricStrategies[{index}].name")
         if name in strategies:
-            raise ConfigError(f"{here}.name: metric names must differ, but {name!r} is given twice")
-        strategies[name] = cast(Strategy, one_of(item.value, get_args(Strategy), f"{here}.value"))
+            raise ConfigError(f"{path}.metricStrategies[{index}].name: names must differ, but {name!r} is given twice")
+        strategies[name] = item.value
     metric = required(spec.objective_metric_name, f"{path}.objectiveMetricName")
     with at(path):
         return Objective(
             metric=metric,
-            direction=cast(Any, direction),
-            goal=None if spec.goal is None else float(spec.goal),
+            direction=spec.type,
+            goal=spec.goal,
             additional_metrics=tuple(spec.additional_metric_names or ()),
             strategies=strategies,
         )

@@ -19,6 +19,20 @@ from podium.text import hint
 _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SHOWN = 100
+_KATIB_NAMES = {
+    "low": "min",
+    "high": "max",
+    "direction": "type",
+    "metric": "objectiveMetricName",
+    "additional_metrics": "additionalMetricNames",
+    "strategies": "metricStrategies",
+    "max_trials": "maxTrialCount",
+    "parallel_trials": "parallelTrialCount",
+    "resume_policy": "resumePolicy",
+}
+_FIELD = re.compile(r"[\w.]+ must be ")
+_NEUTRAL = re.compile(rf"(?<![\w'])({'|'.join(_KATIB_NAMES)})(?= must| [<>-]|=|\.)")
+"""A field of the neutral experiment in a sentence about it, such as `low must be ...` or `low <= high must hold`."""
 
 _NUMBER_OR_TEXT = ("IoK8sApimachineryPkgApiResourceQuantity", "IoK8sApimachineryPkgUtilIntstrIntOrString")
 """Generated models that wrap a number or a text, which pydantic does not validate by itself."""
@@ -105,11 +119,12 @@ def shown(value: object) -> str:
 
 @contextmanager
 def at(path: str) -> Iterator[None]:
-    """Put the path of a field before the message of an error about it."""
+    """Put the path of a field before the message of an error about it, and call fields as Katib does."""
     try:
         yield
     except ValidationError as error:
-        raise ConfigError(f"{path}: {'; '.join(explain(error, root=None))}") from error
+        text = _NEUTRAL.sub(lambda match: _KATIB_NAMES[match[0]], "; ".join(explain(error, root=None)))
+        raise ConfigError(f"{path}{'.' if _FIELD.match(text) else ': '}{text}") from error
     except (ConfigError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
 

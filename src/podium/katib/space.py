@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
-
-from pydantic import ValidationError
 
 from podium.config.parameters import (
     AnyParameter,
@@ -17,7 +13,6 @@ from podium.config.parameters import (
     IntParameter,
     Parameter,
 )
-from podium.config.problems import explain
 from podium.errors import ConfigError
 from podium.hpo.space import Params, Space
 from podium.katib.read import at, number, one_of, required, whole_number
@@ -116,19 +111,8 @@ def _parameter(spec: Any, path: str) -> AnyParameter:
     if bounds["step"] is not None:
         given["step"] = bounds["step"]
     shape = "normal" if distribution in ("normal", "logNormal") else "uniform"
-    with at(here), _in_words_of_katib():
+    with at(here):
         return (IntParameter if kind == "int" else FloatParameter)(**given, distribution=shape)
-
-
-@contextmanager
-def _in_words_of_katib() -> Iterator[None]:
-    """Say min and max in errors where a parameter says low and high."""
-    try:
-        yield
-    except ValidationError as error:
-        words = {"low": "min", "high": "max"}
-        text = "; ".join(explain(error, root=None))
-        raise ConfigError(re.sub(r"\b(low|high)\b", lambda match: words[match[0]], text)) from error
 
 
 def _listed(kind: str, feasible: Any, distribution: str, path: str) -> AnyParameter:

@@ -189,11 +189,11 @@ def _variables(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if container.get("envFrom"):
         raise ConfigError("envFrom: ConfigMaps and Secrets are on a cluster; give the variables in env")
     for item in container.get("env") or ():
-        if not item.get("valueFrom"):
+        if item.get("valueFrom") is None:
             yield item["name"], item.get("value") or ""
         elif not _is_optional(item):
             raise ConfigError(
-                f"env {item['name']}: valueFrom.{next(iter(item['valueFrom']))} is known on a cluster only; give its "
+                f"env {item['name']}: valueFrom {', '.join(item['valueFrom'])} is known on a cluster only; give its "
                 "value, or for metadata of the trial a trial parameter such as ${trialSpec.Name}"
             )
 

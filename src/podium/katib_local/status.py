@@ -57,9 +57,11 @@ def experiment_resource(
     objective = katib.experiment.objective
     for trial in trials:
         names[_state(trial, over=outcome is not None)].append(trial_name(katib, trial.number))
-        value = objective_value(objective, trial)
-        if value is not None and (best is None or objective.better(value, best[0])):
-            best = value, trial
+        # As in Katib, trials that were stopped early compete too.
+        if trial.status in ("succeeded", "pruned") and objective.metric in trial.metrics:
+            value = objective.value(trial.metrics)
+            if best is None or objective.better(value, best[0]):
+                best = value, trial
     started = min((trial.started_at for trial in trials if trial.started_at), default=None)
     ended = max((trial.finished_at for trial in trials if trial.finished_at), default=None)
     status = _status(started, ended if outcome else None, *_ENDS[outcome]) | {"trials": len(trials)}
@@ -75,13 +77,6 @@ def experiment_resource(
     resource = to_katib(katib)
     resource["metadata"]["namespace"] = namespace_of(katib)
     return {**resource, "status": status}
-
-
-def objective_value(objective: Objective, trial: TrialRecord) -> float | None:
-    """The objective of a trial that competes for the best: one that succeeded, or was stopped early with metrics."""
-    if trial.status not in ("succeeded", "pruned") or objective.metric not in trial.metrics:
-        return None
-    return objective.value(trial.metrics)
 
 
 def _state(trial: TrialRecord, over: bool) -> str:

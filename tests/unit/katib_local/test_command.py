@@ -167,11 +167,11 @@ class TestRefused:
             ({"envFrom": [{"configMapRef": {"name": "c"}}]}, "envFrom: ConfigMaps and Secrets are on a cluster"),
             (
                 {"env": [{"name": "T", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
-                "env T: valueFrom.secretKeyRef is known on a cluster only; give its value",
+                "env T: valueFrom secretKeyRef is known on a cluster only; give its value",
             ),
             (
                 {"env": [{"name": "T", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]},
-                r"env T: valueFrom.fieldRef is known on a cluster only; .* such as \$\{trialSpec\.Name\}",
+                r"env T: valueFrom fieldRef is known on a cluster only; .* such as \$\{trialSpec\.Name\}",
             ),
             (
                 {"command": ["/absent", *arguments()]},
