@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -56,7 +57,10 @@ def read_texts(config: DatasetConfig) -> Texts:
         value, label = row.values.get(content), row.values.get(target)
         if task.content_problem(value) is None:
             rows.append(value)
-            labels |= _labels(label) if target != content else set()
+            if target != content:
+                with suppress(ValueError):  # a row without a label still has a text
+                    read, _ = task.read_target(label, value, config.task_options)
+                    labels.update(read if task.several else [read])
     if not rows:
         kind = "list of tokens" if task.words else "text"
         raise DataError(
@@ -64,9 +68,3 @@ def read_texts(config: DatasetConfig) -> Texts:
             + (f"; the first that cannot be read: {first}" if first else "; name it with --text-column")
         )
     return Texts(rows, frozenset(labels))
-
-
-def _labels(value: Any) -> set[str]:
-    if value is None:
-        return set()
-    return {str(item) for item in value} if isinstance(value, list) else {str(value)}

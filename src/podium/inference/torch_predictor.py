@@ -17,13 +17,10 @@ from numpy.typing import NDArray
 from podium.errors import ModelError
 from podium.inference.predictor import SHOWN_NAMES, PredictorSpec
 from podium.inference.rows import Row
-from podium.models.network import auto_class
+from podium.models.network import auto_class, longest_input
 from podium.models.onnx_package import answer, first_pieces, word_logits
 from podium.tasks import TASKS
 from podium.text import shortened
-
-_UNBOUNDED = 100_000
-"""A tokenizer without a limit of its own reports a number beyond this one."""
 
 
 class EagerPredictor:
@@ -45,7 +42,7 @@ class EagerPredictor:
         spec.check_labels(self.labels)
         self._device = torch.device(spec.device)
         self.model = model.eval().to(self._device)
-        self.max_length = _max_length(self.tokenizer, model.config)
+        self.max_length = longest_input(model, self.tokenizer)
         self._forward = self._ready()
         self._synchronise()
 
@@ -159,10 +156,3 @@ def _check_head(spec: PredictorSpec, model: Any) -> None:
             f"{spec.model_dir} is a {', '.join(saved)}, a model for another task; "
             "benchmark a model that was trained on this data"
         )
-
-
-def _max_length(tokenizer: Any, config: Any) -> int | None:
-    """Where the deployed model truncates: the tokenizer's own limit, or the positions the model has."""
-    limits = [tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)]
-    known = [limit for limit in limits if limit is not None and 0 < limit < _UNBOUNDED]
-    return min(known, default=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ def auto_class(task: Task) -> Any:
 
 
 def check_backbone(path: Path, task: str, trust_remote_code: bool = False) -> None:
-    """Load a backbone once as a training would, with a head of two labels, and let go of it.
+    """Check a backbone: load it once as a training would, with a head of two labels.
 
     Raises:
         ModelError: it cannot be loaded (no configuration, no safetensors weights, remote code not trusted, damaged or
@@ -96,7 +95,7 @@ def load_model(
 def set_dropout(config: Any, rate: float) -> None:
     """Set every dropout rate of a configuration, under whatever names the architecture has for them.
 
-    Rates that are null stay null: they stand for another rate (BERT's `classifier_dropout`).
+    Rates that are null stay null, since null makes the model use another rate (as in `classifier_dropout` of BERT).
 
     Raises:
         ModelError: the architecture has no dropout rate.
@@ -116,21 +115,26 @@ def set_dropout(config: Any, rate: float) -> None:
         setattr(config, name, rate)
 
 
+def longest_input(model: PreTrainedModel, tokenizer: Any) -> int | None:
+    """How many tokens the model reads at most: the limit of its tokenizer or of its positions; None for no limit."""
+    limits = [getattr(model.config, "max_position_embeddings", None), tokenizer.model_max_length]
+    # Models such as RoBERTa number positions from the padding index on, so they never use the first rows.
+    limits += [
+        module.num_embeddings - module.padding_idx - 1
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None
+    ]
+    return min((value for value in limits if isinstance(value, int) and 0 < value < _UNLIMITED), default=None)
+
+
 def check_length(model: PreTrainedModel, tokenizer: Any, max_length: int) -> None:
     """Check that the model has a position for each of `max_length` tokens.
 
     Raises:
         ConfigError: it has fewer.
     """
-    limits = [getattr(model.config, "max_position_embeddings", None), tokenizer.model_max_length]
-    # RoBERTa and its kin number positions from the padding index on, so the first rows are never used.
-    limits += [
-        module.num_embeddings - module.padding_idx - 1
-        for name, module in model.named_modules()
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None
-    ]
-    limit = min((value for value in limits if isinstance(value, int) and 0 < value < _UNLIMITED), default=math.inf)
-    if max_length > limit:
+    limit = longest_input(model, tokenizer)
+    if limit is not None and max_length > limit:
         raise ConfigError(
             f"training.max_length <= {limit} must hold for this backbone ({model.config.model_type}), "
             f"but got {max_length}; lower training.max_length"

@@ -1,4 +1,4 @@
-"""What the first rows of a data set say about its columns, and which column holds the text of a row."""
+"""The columns of a data set, as far as its first rows show them, and the choice of the column with the texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLEARLY_LONGER = 2.0
 
 @dataclass
 class Column:
-    """One column, as far as the rows seen tell.
+    """One column, according to the rows seen.
 
     Attributes:
         texts: how many values are texts.

@@ -91,9 +91,9 @@ def _open(folder: Path, rows: int) -> Dataset | None:
     try:
         dataset = Dataset.from_file(str(path))
     except (pa.ArrowInvalid, OSError) as error:
-        _log.warning("tokenised data in %s is damaged and is made anew: %s", folder, error)
+        _log.warning("tokenised data in %s is damaged and is made again: %s", folder, error)
         return None
     if len(dataset) != rows:
-        _log.warning("tokenised data in %s has %d rows instead of %d and is made anew", folder, len(dataset), rows)
+        _log.warning("tokenised data in %s has %d rows instead of %d and is made again", folder, len(dataset), rows)
         return None
     return dataset

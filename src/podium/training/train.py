@@ -92,7 +92,7 @@ class _Training:
         try:
             self.train_tokens, self.held = self._data()
         except (FileNotFoundError, pa.ArrowInvalid) as error:
-            raise DataError(f"{spec.data} must be a whole data artifact, but: {error}; prepare it anew") from error
+            raise DataError(f"{spec.data} must be a whole data artifact, but: {error}; prepare it again") from error
 
     def run(self) -> TrainingResult:
         spec = self.spec

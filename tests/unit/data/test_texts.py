@@ -44,6 +44,12 @@ def test_tokens_and_their_tags(tmp_path: Path) -> None:
     assert found.labels == {"B-ORG", "O", "B-PER"}
 
 
+def test_sets_of_labels(tmp_path: Path) -> None:
+    file = tmp_path / "tickets.csv"
+    file.write_text('text,label\none,"b, a"\ntwo,\nthree,c\n')
+    assert read_texts(config(file, task="multi-label")).labels == {"a", "b", "c"}
+
+
 def test_data_without_a_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "numbers.jsonl"
     file.write_text('{"text": 1, "label": "a"}\n')
