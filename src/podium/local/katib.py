@@ -1,10 +1,9 @@
-"""A Katib Experiment file run on this machine, from the file to the summary a user reads at the end."""
+"""Runs a Katib Experiment file on this machine, from reading it to the summary at the end."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -42,7 +41,7 @@ def read_experiment(file: Path, seed: int) -> KatibExperiment:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: a file with a Katib Experiment is expected, but got {error}") from error
-    with _located(file):
+    with at(str(file)):
         return from_katib(text, seed)
 
 
@@ -56,13 +55,14 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
         ConfigError: see `LocalStudy`.
     """
     name = katib.experiment.name
-    with _located(file):
+    with at(str(file)):
         check_template(katib)
     before = StudyPlace.of(katib, directory.absolute(), fresh)
-    with before.store.lease(before.key), _located(file):
+    with before.store.lease(before.key):
         # Whoever held the lease until now may have begun the study that would have been the next one.
         place = StudyPlace.of(katib, directory.absolute(), fresh)
-        study = LocalStudy(katib, place)
+        with at(str(file)):
+            study = LocalStudy(katib, place)
         console.print(f"Experiment {name}: {_found(study)}", highlight=False, soft_wrap=True)
         for note in not_honoured(katib):
             console.print(f"  not honoured: {note}", highlight=False, markup=False, soft_wrap=True)
@@ -82,14 +82,6 @@ def _run(study: LocalStudy, file: Path) -> dict[str, Any]:
         raise
     emit("step_finished", how="reused" if study.is_over else "computed", key=study.place.key.digest)
     return resource
-
-
-@contextmanager
-def _located(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from error
 
 
 def _found(study: LocalStudy) -> str:
@@ -130,13 +122,10 @@ def check_end(resource: Mapping[str, Any]) -> None:
     """
     status = resource["status"]
     end = status["conditions"][-1]
-    if end["type"] == "Failed":
-        raise StudyFailed(f"experiment {resource['metadata']['name']}: {end['message']}; see the logs of its trials")
-    if "currentOptimalTrial" not in status:
-        raise StudyFailed(
-            f"experiment {resource['metadata']['name']}: {end['message']}, but no trial gave a value of its objective; "
-            "see the logs of its trials"
-        )
+    if end["type"] == "Failed" or "currentOptimalTrial" not in status:
+        missing = "" if end["type"] == "Failed" else ", but no trial gave a value of its objective"
+        name = resource["metadata"]["name"]
+        raise StudyFailed(f"experiment {name}: {end['message']}{missing}; see the logs of its trials")
 
 
 def plan_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool) -> str:
@@ -145,20 +134,23 @@ def plan_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool)
     Raises:
         ConfigError: see `LocalStudy`.
     """
-    with _located(file):
+    with at(str(file)):
         check_template(katib)
         with at("spec.algorithm"):
             suggestion = suggester_for(katib.experiment, ()).suggest(0)
         assert suggestion is not None
-        spec = render(katib, 0, suggestion.params)
-        lines = [kubernetes_yaml(to_katib(katib)), f"First trial: {trial_name(katib, 0)}"]
-        command = local_command(katib, spec, None)
-        lines.append(f"  {shlex.join(command.arguments)}")
-        lines += [f"  {name}={value}" for name, value in command.environment.items()]
-        lines += [f"Not honoured: {note}" for note in not_honoured(katib)] or ["Everything is honoured."]
+        command = local_command(katib, render(katib, 0, suggestion.params), None)
+        found = "nothing"
         if (directory / "store").exists():
             study = LocalStudy(katib, StudyPlace.of(katib, directory.absolute(), fresh))
-            lines.append(f"Reused: {_found(study)}" if study.found else "Reused: nothing")
-        else:
-            lines.append("Reused: nothing")
-    return "\n".join(lines)
+            found = _found(study) if study.found else found
+    return "\n".join(
+        [
+            kubernetes_yaml(to_katib(katib)),
+            f"First trial: {trial_name(katib, 0)}",
+            f"  {shlex.join(command.arguments)}",
+            *(f"  {name}={value}" for name, value in command.environment.items()),
+            *(f"Not honoured: {note}" for note in not_honoured(katib)),
+            f"Reused: {found}",
+        ]
+    )
