@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from podium.config.schema import BackboneConfig
-from podium.errors import ConfigError, InputError
+from podium.errors import ConfigError, InputError, TimeLimitExceeded
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.trial_container import ContainerTrial, TrialInstructions, params_given, run
+from podium.hpo.trial_container import ContainerTrial, TrialInstructions, main, params_given, run
 from podium.records import ArtifactRef
 from podium.store.store import ArtifactStore
 
@@ -60,6 +60,21 @@ def test_a_helping_rank_knows_what_an_earlier_attempt_finished(store: ArtifactSt
     earlier = run(ARGUMENTS, environment(store))
     assert run(["--epochs=1", *ARGUMENTS[:1], *ARGUMENTS[2:]], environment(store, RANK="1")) == earlier
     assert ledger.trials() == (earlier,)
+
+
+def test_a_training_that_fails_is_a_failed_trial_with_exit_code_1(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(trial: ContainerTrial, claim: Claim, ledger: TrialLedger) -> TrialResult:
+        raise TimeLimitExceeded("a training must end within 1 s")
+
+    monkeypatch.setattr(ContainerTrial, "__call__", fail)
+    monkeypatch.setattr("sys.argv", ["", *ARGUMENTS])
+    for name, value in environment(store).items():
+        monkeypatch.setenv(name, value)
+    assert main() == 1
+    (found,) = TrialLedger(store.documents("ledgers/study").below("t")).trials()
+    assert (found.status, found.reason) == ("failed", "TimeLimitExceeded")
 
 
 @pytest.mark.parametrize("name", ["PODIUM_STORE", "PODIUM_LEDGER", "PODIUM_TRIAL"])
