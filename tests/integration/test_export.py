@@ -19,8 +19,7 @@ from podium.config.schema import PodiumConfig
 from podium.data.artifact import DataArtifact
 from podium.errors import BenchmarkError
 from podium.evaluation.predictions import Predictions
-from podium.export.build import build
-from podium.export.spec import BuildSpec, Built
+from podium.export.build import BuildCall, Built, build
 from podium.inference.predictor import Predictor, PredictorSpec, predictor_class
 from podium.keys import Key
 from podium.records import DataRecord, ModelRecord, RunRecord
@@ -80,7 +79,7 @@ class Trained:
             "seed": 13,
             "output": self.folder / name,
         }
-        return build(BuildSpec.model_validate(values | fields), self.folder / f"{name}.log")
+        return build(BuildCall.model_validate(values | fields), self.folder / f"{name}.log")
 
     def load(self, variant: VariantName, folder: Path, **fields: Any) -> Predictor:
         return predictor_class(variant)(self.spec(variant=variant, model_dir=folder, **fields))

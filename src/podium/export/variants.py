@@ -19,7 +19,7 @@ OPSET = 20
 
 
 @dataclass(frozen=True)
-class Kind:
+class Form:
     """A way to deploy a model.
 
     Attributes:
@@ -38,15 +38,15 @@ _ONNX = (*_TORCH, "tokenizers", "onnx", "onnxscript", "onnxruntime")
 _BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 _VNNI = ("avx512_vnni", "amx_int8", "asimd")
 
-KINDS: dict[VariantName, Kind] = {
-    "eager": Kind(0.0, ()),
+FORMS: dict[VariantName, Form] = {
+    "eager": Form(0.0, ()),
     # Eight bits of significand: 0.4 % per operation, over the depth of a network.
-    "bf16": Kind(0.05, _TORCH, _BF16),
+    "bf16": Form(0.05, _TORCH, _BF16),
     # The same fp32 arithmetic in another order: up to 1e-6 of the scale where it is right.
-    "compile": Kind(1e-4, _TORCH),
-    "onnx": Kind(1e-4, _ONNX),
+    "compile": Form(1e-4, _TORCH),
+    "onnx": Form(1e-4, _ONNX),
     # Activations lose all but eight bits at every layer. This bound finds a broken graph; quality is what judges.
-    "onnx-int8": Kind(0.3, _ONNX, _VNNI),
+    "onnx-int8": Form(0.3, _ONNX, _VNNI),
 }
 """The variants by name."""
 
@@ -55,10 +55,10 @@ def environment(variant: VariantName, device: str) -> dict[str, str]:
     """What a variant depends on beside model and data, as text by name: part of its key."""
     if variant == "eager":
         return {}
-    kind = KINDS[variant]
-    facts = {"device": device, **{name: metadata.version(name) for name in kind.packages}}
-    if kind.features:
-        facts["cpu_features"] = " ".join(name for name in cpu_features() if name in kind.features)
+    form = FORMS[variant]
+    facts = {"device": device, **{name: metadata.version(name) for name in form.packages}}
+    if form.features:
+        facts["cpu_features"] = " ".join(name for name in cpu_features() if name in form.features)
     if variant == "compile":
         facts["compiler"] = "none" if _compiler() is None else "present"
     return facts

@@ -81,5 +81,4 @@ class Generator:
         return moments
 
     def peak_device_mb(self) -> float | None:
-        """See `LoadedModel`."""
         return torch.cuda.max_memory_allocated() / 1e6 if self._device.type == "cuda" else None

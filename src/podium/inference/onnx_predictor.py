@@ -20,7 +20,6 @@ class OnnxPredictor:
     """An exported package, run as it is deployed."""
 
     def __init__(self, spec: PredictorSpec):
-        """See `Predictor`."""
         try:
             self._package = OnnxPackage(spec.model_dir, spec.threads, PROVIDERS[spec.device])
         except ValueError as error:
@@ -38,15 +37,12 @@ class OnnxPredictor:
         """See `Predictor`. All code is imported with this module; onnxruntime is told its threads on loading."""
 
     def __call__(self, rows: list[Row]) -> list[Any]:
-        """See `Predictor`."""
         return self._package(rows)
 
     def logits(self, rows: list[Row]) -> list[NDArray[np.float32]]:
-        """See `Predictor`."""
         return self._package.logits(rows)
 
     def tokens(self, rows: list[Row]) -> list[int]:
-        """See `Predictor`."""
         return self._package.tokens(rows)
 
     def weights(self) -> int | None:

@@ -29,7 +29,6 @@ class EagerPredictor:
     dtype: ClassVar[torch.dtype] = torch.float32
 
     def __init__(self, spec: PredictorSpec):
-        """See `Predictor`."""
         self._task = TASKS.get(spec.task)
         options = {"local_files_only": True, "trust_remote_code": spec.trust_remote_code}
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(spec.model_dir, **options)
@@ -48,7 +47,6 @@ class EagerPredictor:
 
     @staticmethod
     def prepare(spec: PredictorSpec) -> None:
-        """See `Predictor`."""
         transformers.utils.logging.disable_progress_bar()
         torch.set_num_threads(spec.threads)
         with suppress(RuntimeError):  # it cannot be set again once torch has worked in parallel
@@ -59,11 +57,9 @@ class EagerPredictor:
         auto_class(TASKS.get(spec.task))._model_mapping.get(type(config), None)
 
     def __call__(self, rows: list[Row]) -> list[Any]:
-        """See `Predictor`."""
         return [answer(scores, self.labels, self._task.decoding) for scores in self.logits(rows)]
 
     def logits(self, rows: list[Row]) -> list[NDArray[np.float32]]:
-        """See `Predictor`."""
         encoded = self.encode(rows)
         with torch.inference_mode():
             scores = self._forward(**encoded.to(self._device)).logits.float().cpu().numpy()
@@ -75,17 +71,14 @@ class EagerPredictor:
         ]
 
     def tokens(self, rows: list[Row]) -> list[int]:
-        """See `Predictor`."""
         return [int(mask.sum()) for mask in self.encode(rows)["attention_mask"]]
 
     def weights(self) -> int:
-        """See `Predictor`."""
         tables = [module for module in self.model.modules() if isinstance(module, torch.nn.Embedding)]
         looked_up = {id(weight) for table in tables for weight in table.parameters()}
         return sum(weight.numel() for weight in self.model.parameters() if id(weight) not in looked_up)
 
     def peak_device_mb(self) -> float | None:
-        """See `Predictor`."""
         return torch.cuda.max_memory_allocated() / 1e6 if self._device.type == "cuda" else None
 
     def encode(self, rows: list[Row]) -> transformers.BatchEncoding:

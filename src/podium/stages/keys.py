@@ -12,7 +12,7 @@ from typing import Any
 
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.schema import PodiumConfig, TrainingConfig
-from podium.export.variants import KINDS, OPSET, environment
+from podium.export.variants import FORMS, OPSET, environment
 from podium.keys import Key, canonical_json, digest_bytes
 from podium.records import (
     BaselineRecord,
@@ -252,10 +252,10 @@ def _measured(model: ModelRecord) -> dict[str, Any]:
 
 
 def _made(variant: VariantName, device: str) -> dict[str, Any]:
-    kind = KINDS[variant]
+    form = FORMS[variant]
     return {
         "variant": variant,
-        "tolerance": kind.tolerance,
+        "tolerance": form.tolerance,
         "opset": OPSET,
         "environment": environment(variant, device),
     }

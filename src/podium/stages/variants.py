@@ -7,8 +7,7 @@ from pathlib import Path
 
 from podium.config.benchmark import VariantName
 from podium.events import emit
-from podium.export.build import build
-from podium.export.spec import BuildSpec, Built
+from podium.export.build import BuildCall, Built, build
 from podium.export.variants import obstacle
 from podium.inference.predictor import PredictorSpec
 from podium.keys import Key
@@ -52,7 +51,7 @@ def _build(
 ) -> dict[VariantName, VariantRecord]:
     with step.store.scratch() as scratch:
         source = step.store.fetch(model.artifacts["model"])
-        spec = BuildSpec(
+        spec = BuildCall(
             eager=PredictorSpec(
                 model_dir=source,
                 variant="eager",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from podium.export import variants
-from podium.export.variants import KINDS, environment, has_vnni, obstacle
+from podium.export.variants import FORMS, environment, has_vnni, obstacle
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_every_name_of_the_config_is_a_kind() -> None:
 
     from podium.config.benchmark import VariantName
 
-    assert set(KINDS) == set(get_args(VariantName))
+    assert set(FORMS) == set(get_args(VariantName))
 
 
 def test_bf16_is_skipped_where_the_cpu_would_emulate_it(features: list[str]) -> None:
