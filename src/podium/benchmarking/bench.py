@@ -1,4 +1,4 @@
-"""What a scenario measures with, in a worker process: the loaded model, its rows and its turns."""
+"""What a scenario works with in a worker process: the loaded model, its rows and its turns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting, following and stopping the processes of repetitions, of which one at a time measures."""
+"""Starts, follows and stops the worker processes of a measurement, of which one at a time measures."""
 
 from __future__ import annotations
 

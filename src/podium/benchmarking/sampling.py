@@ -1,4 +1,4 @@
-"""Which rows a measurement uses: drawn so that they mirror the length distribution of the data set."""
+"""Drawing the rows of a measurement so that they mirror the length distribution of the data set."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ R = TypeVar("R", str, list[str])
 def sample_rows(rows: Sequence[R], count: int, seed: int) -> list[R]:
     """Draw `count` rows whose lengths mirror those of `rows`, in random order.
 
-    Stratified by length in characters: the rows sorted by length are cut into `count` runs of equal size and one
-    row is drawn from each, so every quantile of the length is met closely by few rows. A data set with fewer rows
-    is taken whole as often as it fits, and stratified for the rest.
+    The sample is stratified by length in characters: the rows, sorted by length, are cut into `count` parts of equal
+    size, and one row is drawn from each. So few rows reproduce every quantile of the length closely. A data set with
+    fewer rows is used whole as often as it fits, and a stratified sample makes up the rest.
 
     Raises:
         InputError: there are no rows.
@@ -36,10 +36,10 @@ def sample_rows(rows: Sequence[R], count: int, seed: int) -> list[R]:
 
 
 def deal(rows: Sequence[Row], hands: int, count: int) -> list[list[Row]]:
-    """Split `rows` into `hands` lists of `count` rows with nearly the same lengths each, in random order.
+    """Split `rows` into `hands` lists of `count` rows each, all with nearly the same lengths, in random order.
 
-    Rows are dealt like cards in order of length, with the first hand changing from round to round, so that no
-    hand gets the longer row of every round. Rows are used again from the start where there are too few.
+    The rows are dealt like cards, in order of length and to the lists in a random order each round, so that no list
+    gets the longest row of every round. If there are too few rows, they are used again from the start.
     """
     random = np.random.default_rng(0)
     needed = hands * count

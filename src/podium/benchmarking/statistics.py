@@ -1,7 +1,7 @@
-"""What a sample of timings supports, and nothing beyond: pure functions.
+"""Statistics of timings, as far as the number of samples supports them: pure functions.
 
 A quantile is reported only where at least `TAIL` samples are expected on either side of it, so p50 needs
-20 samples, p90 needs 100, p95 needs 200 and p99 needs 1000. With fewer, one outlier more or less decides it.
+20 samples, p90 needs 100, p95 needs 200 and p99 needs 1000. With fewer, a single outlier changes it.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ def mean_interval(values: Sequence[float], confidence: float) -> Interval:
 def rate_interval(batch_seconds: Sequence[float], batch_size: int, confidence: float, seed: int = 0) -> Interval:
     """Rows per second of one repetition, bootstrapped over its batches (percentile method, Efron 1979).
 
-    It holds what varies within a process and misses what varies between processes, so it stands in only where
-    there was one repetition.
+    It includes what varies within a process and misses what varies between processes, so it is used only where there
+    was a single repetition.
 
     Args:
         batch_seconds: time of each full batch.

@@ -1,7 +1,7 @@
 """How calls are timed, independent of what is called.
 
-All times are wall time in nanoseconds from `time.perf_counter_ns`, with the garbage collector switched off while
-timing, so that a collection caused by earlier allocations is not charged to one call.
+All times are wall time in nanoseconds from `time.perf_counter_ns`. The garbage collector is switched off meanwhile, so
+that no call is charged for a collection that earlier allocations caused.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class WarmUp:
 def warm_up(call: Call, row: Row, seconds: float) -> WarmUp:
     """Call with one row until steady: the medians of the last two windows of 8 calls differ by at most 5 %.
 
-    One and the same row, so that differences in length are not mistaken for warming. Ends after `seconds` at the
-    latest, but not before one call.
+    It is the same row each time, so that differences in length are not mistaken for warming up. The warm-up ends after
+    `seconds` at the latest, but not before one call.
     """
     end = time.perf_counter_ns() + int(seconds * _NS)
     times: list[int] = []
@@ -62,7 +62,7 @@ def single_stream(
     """Latency of one row after another, batch size 1. Stops after `seconds`, but not before `least` rows.
 
     Args:
-        before: a row that is called, untimed, for 50 ms first: after a pause caches and threads are cold.
+        before: a row that is predicted for 50 ms first, untimed, since caches and threads are cold after a pause.
     """
     end = time.perf_counter_ns() + int(seconds * _NS)
     times: list[int] = []
@@ -92,10 +92,10 @@ def offline(
 ) -> list[int]:
     """Times of full batches of rows in the order given, over and over, for `seconds`.
 
-    A batch before them is not timed: it makes room for the larger activations. At least two batches are timed.
+    The first batch is not timed, because it allocates memory for the larger activations. At least two are timed.
 
     Args:
-        around: entered for the timed batches.
+        around: a context that is entered while the batches are timed.
     """
     batches = full_batches(rows, batch_size)
     call(next(batches))
@@ -116,11 +116,11 @@ def timed_batches(
     least: int = 1,
     around: AbstractContextManager[Any] | None = None,
 ) -> list[int]:
-    """Times of the next batches for `seconds`, and of `least` of them at least.
+    """Times of the next batches for `seconds`, but of at least `least` of them.
 
     Args:
-        batches: without end.
-        around: entered meanwhile.
+        batches: an endless iterator.
+        around: a context that is entered while the batches are timed.
     """
     end = time.perf_counter_ns() + int(seconds * _NS)
     times: list[int] = []
@@ -138,7 +138,7 @@ def _timed(call: Call, batch: list[Row]) -> int:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Collect garbage now, and none until the end of the block. What is alive then is never looked at again."""
+    """Collect garbage now, and none until the end of the block. Later collections skip what is alive now."""
     was_on = gc.isenabled()
     gc.collect()
     gc.freeze()

@@ -1,10 +1,10 @@
-"""Energy of the device over a span of time, where the machine tells it.
+"""Energy of the device over a span of time, where the machine reports it.
 
 - CPU: RAPL, Linux's powercap (Documentation/power/powercap/powercap.rst): one counter of microjoules per package, which
-  starts anew at `max_energy_range_uj`. Since 5.10 only root may read it (CVE-2020-8694).
+  wraps around at `max_energy_range_uj`. Since 5.10 only root may read it (CVE-2020-8694).
 - GPU: NVML's `nvmlDeviceGetTotalEnergyConsumption`, millijoules since the driver was loaded, from Volta on.
 
-Both count the whole device, whoever uses it.
+Both count the whole device, with everything else that runs on it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ POWERCAP = Path("/sys/class/powercap")
 
 @dataclass(frozen=True)
 class Counter:
-    """A counter of energy: `read` in units of `joules`, starting anew at `span` (None: never)."""
+    """A counter of energy in units of `joules`; it wraps around at `span`, or never when that is None."""
 
     read: Callable[[], int]
     joules: float
@@ -31,8 +31,8 @@ class EnergyMeter:
     """A context manager that measures the energy of its blocks.
 
     Args:
-        counters: what is read; empty where nothing can be.
-        note: what is counted, or why nothing is.
+        counters: empty where the machine has none that can be read.
+        note: what the counters include, or why there are none.
     """
 
     def __init__(self, counters: Sequence[Counter], note: str):
@@ -58,7 +58,7 @@ class EnergyMeter:
 
 
 def energy_meter(device: str, powercap: Path = POWERCAP) -> EnergyMeter:
-    """The meter of `cpu` or `cuda` on this machine; its note says why where there is none."""
+    """The meter of `cpu` or `cuda` on this machine; where there is none, its note says why."""
     return _nvml() if device == "cuda" else _rapl(powercap)
 
 
@@ -101,6 +101,6 @@ def _nvml() -> EnergyMeter:
         handle = nvml.nvmlDeviceGetHandleByIndex(0)
         nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except nvml.NVMLError as error:
-        return EnergyMeter([], f"NVML does not tell the energy of this GPU: {error}")
+        return EnergyMeter([], f"NVML does not report the energy of this GPU: {error}")
     counter = Counter(lambda: int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)), 1e-3)
     return EnergyMeter([counter], "NVML, the whole GPU")

@@ -1,4 +1,4 @@
-"""What a measurement was taken on: the part of a benchmark's key that keeps machines apart.
+"""The hardware and software that a measurement depends on: a part of its key.
 
 The fingerprint is computed before every benchmark, also for one that is then reused, so it reads small
 files and package metadata only; torch is imported only on a machine that has a GPU device node.
@@ -57,7 +57,7 @@ def fingerprint(device: str, threads: int | None) -> dict[str, str]:
 
 
 def resolve_device(device: str) -> str:
-    """The device that `device` stands for on this machine: `cpu` or `cuda`.
+    """Resolve `auto` to a device of this machine, and check the others; returns `cpu` or `cuda`.
 
     Raises:
         InputError: it is not there; the message says what is.
@@ -78,7 +78,7 @@ def resolve_device(device: str) -> str:
 
 
 def resolve_threads(threads: int | None) -> int:
-    """The number of compute threads that `threads` stands for: itself, or all cores when None.
+    """The number of compute threads: `threads` itself, or all cores when it is None.
 
     Raises:
         InputError: more threads than cores, which would measure the contention between them.
@@ -113,9 +113,9 @@ def bound_cores(threads: int) -> tuple[int, ...]:
 
 
 def environment(device: str) -> dict[str, str]:
-    """What may explain a difference between two measurements and is no part of the key, as this process sees it.
+    """Facts that may explain a difference between two measurements but are not part of the key, as this process sees.
 
-    Loads no library that the process has not loaded itself.
+    It imports no library that the process has not imported before.
 
     Returns:
         Text by name: affinity, governor, load, container limits; builds and threads of the numeric libraries that are
@@ -138,7 +138,7 @@ def environment(device: str) -> dict[str, str]:
 
 
 def container_kind() -> str:
-    """`kubernetes`, `docker` or `podman` where their marks are found, otherwise empty."""
+    """`kubernetes`, `docker` or `podman` where this process runs in their containers, otherwise empty."""
     if os.environ.get("KUBERNETES_SERVICE_HOST"):
         return "kubernetes"
     marks = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
@@ -164,7 +164,7 @@ def _library_facts() -> dict[str, str]:
 
 
 def _gpu_state() -> dict[str, str]:
-    """Name of the GPU; clocks and power limit where `nvidia-smi` tells them."""
+    """Name of the GPU; clocks and power limit where `nvidia-smi` reports them."""
     import torch
 
     name = {"gpu": str(torch.cuda.get_device_name(0))}

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores and memory, with affinity and cgroup limits.
+"""The cores and memory that this process may use, with affinity and cgroup limits.
 
 Reads small kernel files only: it is asked before every step.
 """

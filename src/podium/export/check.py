@@ -1,4 +1,4 @@
-"""Is a variant still the model it was made from? Judged on held-out rows: by its logits, and by its quality."""
+"""Checks on held-out rows that a variant still is the model it was made from: by its logits and by its quality."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from podium.records import VariantCheck
 from podium.tasks import TASKS
 
 CONFIDENCE, RESAMPLES = 0.95, 2000
-"""Of the intervals in a check: fixed, since a setting of the selection must not build a variant again."""
+"""Of the intervals in a check. They are fixed, so that no setting of the selection builds variants again."""
 
 NOT_FINITE, LOGITS, QUALITY = "not-finite", "logits-differ", "quality-lost"
 
@@ -23,7 +23,7 @@ _COMPARED = 64
 
 
 def compared_rows(rows: Sequence[Any], seed: int) -> list[Any]:
-    """The rows whose logits are compared: few, of every length, in no order, so that batches are padded."""
+    """A few rows of every length whose logits are compared, in random order, so that batches are padded."""
     return sample_rows(rows, min(_COMPARED, len(rows)), seed)
 
 
@@ -48,11 +48,11 @@ def check(
     margin: float,
     seed: int,
 ) -> VariantCheck:
-    """Compare the predictions of a variant with those of the eager model, and put all findings together.
+    """Compare the predictions of a variant with those of the eager model, and collect all findings.
 
     Args:
-        logits: difference and scale, as `compare_logits` gives them; of so many
-        rows: rows.
+        logits: difference and scale, as `compare_logits` gives them.
+        rows: number of rows whose logits were compared.
         tolerance: allowed difference as a share of the scale.
         own: the variant's predictions.
         eager: the eager model's predictions of the same rows.
@@ -75,7 +75,7 @@ def check(
 
 
 def verdict(found: VariantCheck) -> tuple[str, str]:
-    """Code and reason why a variant may not be benchmarked; both empty when it may."""
+    """Code and reason why a variant must not be benchmarked; both are empty when it may be."""
     if found.logit_difference > found.tolerance * found.logit_scale:
         return LOGITS, (
             f"logits differ from the eager model's by up to {found.logit_difference:.4g} on {found.rows} held-out "

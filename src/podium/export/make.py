@@ -1,4 +1,4 @@
-"""Makes the files of each variant from a model directory."""
+"""Makes the files of each variant of a model directory."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def make_bf16(predictor: Bf16Predictor, source: Path, target: Path) -> None:
 def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> None:
     """Write the package of the eager model: see `podium.models.onnx_package`.
 
-    The exporter is the one that follows `torch.export`. The older one, which traces, writes the branches that the
-    example took into the graph: under transformers 5 that loses the attention mask, and padded rows come out wrong.
+    The exporter is the one that is based on `torch.export`. The older one traces an example and writes the branches
+    that it took into the graph. With transformers 5 that loses the attention mask, and padded rows get wrong logits.
 
     Raises:
         ModelError: the tokenizer has no `tokenizer.json`.
@@ -72,7 +72,7 @@ def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> N
 
 
 def make_int8(package: Path, target: Path) -> None:
-    """Write `package` again with 8-bit weights, per channel; activations are quantised as they come (dynamically).
+    """Write `package` again with 8-bit weights, per channel; activations are quantised dynamically.
 
     Without VNNI, products of 8-bit numbers are summed in 16 bits and could overflow, so weights get 7 bits there.
     """
@@ -103,13 +103,13 @@ class _Logits(torch.nn.Module):  # type: ignore[misc]
 
 
 def _is_large(model: torch.nn.Module) -> bool:
-    """Whether the weights need a file of their own: a protobuf message ends at 2 GiB."""
+    """Whether the weights need a file of their own, since a protobuf message has at most 2 GiB."""
     size: int = sum(weight.nbytes for weight in model.parameters())
     return size > _LARGE_BYTES
 
 
 def _strip(path: Path, large: bool) -> None:
-    """Take out what the exporter notes of its source: machine paths, which also make equal models unequal files."""
+    """Remove the metadata of the exporter: paths of this machine, which make the files of equal models differ."""
     graph = onnx.load(path)
     for item in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer):
         del item.metadata_props[:]
@@ -120,7 +120,7 @@ def _strip(path: Path, large: bool) -> None:
 
 
 def _write_tokenizer(eager: EagerPredictor, source: Path, target: Path) -> None:
-    """The tokenizer with the truncation and padding of the deployed model in its file."""
+    """Write the tokenizer with the truncation and padding of the deployed model."""
     tokenizer, deployed = Tokenizer.from_file(str(source)), eager.tokenizer
     if eager.max_length is not None:
         tokenizer.enable_truncation(eager.max_length, direction=deployed.truncation_side)
@@ -135,7 +135,7 @@ def _write_tokenizer(eager: EagerPredictor, source: Path, target: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's advice to its developers out of the log."""
+    """Keep the warnings of the exporter out of the log: they are for its developers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,6 +1,6 @@
-"""The deployable variants: what each may deviate by, what it depends on, and where it cannot be made.
+"""The deployable variants: their tolerances, what they depend on, and where they cannot be made.
 
-Answered from package metadata and small files, since every run asks: torch is imported only on a GPU.
+Every run asks, so the answers come from package metadata and small files. Torch is imported only on a GPU.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ FORMS: dict[VariantName, Form] = {
     "eager": Form(0.0, ()),
     # Eight bits of significand: 0.4 % per operation, over the depth of a network.
     "bf16": Form(0.05, _TORCH, _BF16),
-    # The same fp32 arithmetic in another order: up to 1e-6 of the scale where it is right.
+    # The same fp32 arithmetic in another order: up to 1e-6 of the scale in a correct build.
     "compile": Form(1e-4, _TORCH),
     "onnx": Form(1e-4, _ONNX),
-    # Activations lose all but eight bits at every layer. This bound finds a broken graph; quality is what judges.
+    # Activations lose all but eight bits at every layer, so this bound only finds a broken graph.
     "onnx-int8": Form(0.3, _ONNX, _VNNI),
 }
 """The variants by name."""
 
 
 def environment(variant: VariantName, device: str) -> dict[str, str]:
-    """What a variant depends on beside model and data, as text by name: part of its key."""
+    """What a variant depends on besides model and data, as text by name: part of its key."""
     if variant == "eager":
         return {}
     form = FORMS[variant]

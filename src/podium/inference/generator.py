@@ -3,7 +3,7 @@
 A prompt is answered greedily with a key-value cache, batch size 1. An end-of-text token does not end the answer, so
 that every answer has the same number of tokens. A token counts as there when its number is on the host.
 
-Loaded only in worker processes, so torch and transformers are imported at the top.
+This module is loaded only in worker processes, so torch and transformers are imported at the top.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The exported variants: onnxruntime and tokenizers, without torch."""
+"""The predictor of exported packages, which needs onnxruntime and tokenizers but not torch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class OnnxPredictor:
 
     @staticmethod
     def prepare(spec: PredictorSpec) -> None:
-        """See `Predictor`. All code is imported with this module; onnxruntime is told its threads on loading."""
+        """Do nothing: this module imports all code, and onnxruntime takes the number of threads on loading."""
 
     def __call__(self, rows: list[Row]) -> list[Any]:
         return self._package(rows)
@@ -46,9 +46,9 @@ class OnnxPredictor:
         return self._package.tokens(rows)
 
     def weights(self) -> int | None:
-        """See `Predictor`; a graph does not tell what its constants are."""
+        """None: which constants of a graph are embeddings is not known."""
         return None
 
     def peak_device_mb(self) -> float | None:
-        """See `Predictor`; onnxruntime does not tell."""
+        """None: onnxruntime does not report it."""
         return None

@@ -1,6 +1,6 @@
-"""The variants that PyTorch runs.
+"""The predictors of the variants that PyTorch runs.
 
-Loaded only in worker processes, so torch and transformers are imported at the top.
+This module is loaded only in worker processes, so torch and transformers are imported at the top.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class EagerPredictor:
         )
 
     def _ready(self) -> Any:
-        """What computes the logits."""
+        """The callable that computes the logits."""
         return self.model
 
     def _synchronise(self) -> None:
@@ -110,7 +110,8 @@ class Bf16Predictor(EagerPredictor):
 class CompiledPredictor(EagerPredictor):
     """`torch.compile` with dynamic shapes.
 
-    Compilation belongs to loading: one graph for single rows and one for batches, since torch treats a size of 1 apart.
+    Compiling counts as loading. There is one graph for single rows and one for batches, because torch specialises on a
+    batch size of 1.
     """
 
     def _ready(self) -> Any:

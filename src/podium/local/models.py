@@ -1,4 +1,4 @@
-"""Models as a user names them: a directory, `pkg:NAME/PATH`, a hub id, or a version in the registry."""
+"""Finding the models that a user names: a directory, `pkg:NAME/PATH`, a hub id, or a version in the registry."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class LocatedModel:
     """A model on this machine.
 
     Attributes:
-        name: for people and file names.
-        digest: of all its files.
+        name: how messages and files call it.
+        digest: digest of all its files.
     """
 
     name: str
@@ -35,10 +35,10 @@ class LocatedModel:
 
 
 def locate_model(reference: str, directory: Path, tracking_uri: str, downloads: Path) -> LocatedModel:
-    """The model that `reference` names; one of the registry is downloaded below `downloads`.
+    """The model that `reference` names; a registered one is downloaded below `downloads`.
 
     Raises:
-        InputError: there is no such model, or it is none that can be measured.
+        InputError: there is no such model, or it cannot be measured.
         TrackingError: the registry cannot be asked.
     """
     if reference.startswith(REGISTRY):

@@ -1,6 +1,6 @@
 """Runs an exported package with onnxruntime, tokenizers and numpy alone.
 
-It imports nothing of Podium, since it travels with the model: what is checked, measured and served is this code.
+It imports nothing of Podium, since it is deployed with the model: this code is checked, measured and served.
 A package is a directory with
 
 - `model.onnx`: int64 inputs of shape (rows, tokens), named as the tokenizer names them; output `logits`, float32, of
@@ -39,7 +39,7 @@ class OnnxPackage:
 
         Args:
             folder: the package.
-            threads: of the arithmetic within one operator; None for all cores. Operators run one after another.
+            threads: number of threads within one operator; None for all cores. Operators run one after another.
             provider: execution provider of onnxruntime.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The evidence of a decision: candidates by their own predictions, the incumbent on the same rows and hardware."""
+"""Gathering the evidence of a decision: every candidate, and the incumbent on the same rows and hardware."""
 
 from __future__ import annotations
 

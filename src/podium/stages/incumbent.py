@@ -1,4 +1,4 @@
-"""The incumbent on the rows and the hardware of this run: what is known of it, and otherwise what it does now."""
+"""Predictions and costs of the incumbent on the rows and the hardware of this run: stored ones, or else new ones."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class IncumbentPredictions:
     """The incumbent on the held-out rows of this run.
 
     Attributes:
-        predictions: None when it cannot predict them, and then `problem` says why.
-        made: where the store keeps them when they were made now.
+        predictions: None when it cannot predict them; `problem` says why.
+        made: the stored artifact, when they were predicted now.
     """
 
     predictions: Predictions | None
@@ -47,7 +47,7 @@ def incumbent_predictions(
     """Predictions of the incumbent, in the variant that is in use, for the test rows of `data`.
 
     Args:
-        model: gives its files, see `incumbent_model`; called only where they are needed.
+        model: returns the directory of its files (see `incumbent_model`); it is called only when they are needed.
 
     Raises:
         TrackingError: the registry cannot be asked.
@@ -67,7 +67,7 @@ def incumbent_predictions(
 def incumbent_measurement(
     step: StepRun, data: DataRecord, benchmark: BenchmarkRecord, incumbent: Incumbent, model: Callable[[], Path]
 ) -> tuple[Measurement | None, str]:
-    """What the incumbent costs on the hardware of `benchmark`, or None and why it could not be measured there.
+    """The measurement of the incumbent on the hardware of `benchmark`, or None and the reason why there is none.
 
     Args:
         model: as for `incumbent_predictions`.
@@ -100,7 +100,7 @@ def incumbent_measurement(
 
 
 def incumbent_model(step: StepRun, incumbent: Incumbent, folder: Path) -> Path:
-    """Directory of the incumbent's files: those of the store, or else downloaded from the registry into `folder`.
+    """Directory of the incumbent's files: from the store, or else downloaded from the registry into `folder`.
 
     Raises:
         DamagedArtifact: neither holds what was registered.
@@ -122,7 +122,7 @@ def incumbent_model(step: StepRun, incumbent: Incumbent, folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class _Known:
-    """What the store has of the incumbent; `data` is the key of the data whose test rows it predicted."""
+    """What the store holds of the incumbent; `data` is the key of the data whose test rows it predicted."""
 
     data: str = ""
     files: ArtifactRef | None = None

@@ -1,4 +1,4 @@
-"""The deployable variants of a model: made and checked once, and found again by every later run."""
+"""The deployable variants of a model: built and checked once, and found in the store by later runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_HERE = "not-possible-here"
 def build_variants(
     step: StepRun, data: DataRecord, model: ModelRecord, device: str, threads: int
 ) -> dict[VariantName, VariantRecord]:
-    """Every variant of `model` that the config names, in its order; those that are not `ok` have a reason.
+    """Every variant of `model` that the config names, in its order. One that could not be built or failed has a reason.
 
     Raises:
         BenchmarkError: the model cannot be loaded, or the process that builds was killed.
@@ -77,7 +77,7 @@ def _build(
 
 
 def _artifacts(step: StepRun, model: ModelRecord, built: Built, folder: Path) -> dict[str, ArtifactRef]:
-    """Files and predictions of what was built; a compiled model has the files of the eager one."""
+    """Files and predictions of a built variant; a compiled model has the files of the eager one."""
     if built.code:
         return {}
     own = (folder / "model").is_dir()

@@ -28,7 +28,7 @@ from podium.inference.rows import Row
 from podium.records import Figure, Scalar, ScenarioResult
 
 STEPS = 6
-"""Halvings of the range of rates: the rate found is exact to 1/64 of what the worker can do without waiting."""
+"""Halvings of the range of rates: the found rate is exact to 1/64 of the rate without waiting."""
 
 _IDLE = 0.05
 _SPIN_NS = 1_000_000
@@ -126,13 +126,13 @@ SERVER = Server()
 
 
 def plan(capacity: float, seconds: float) -> tuple[float, int]:
-    """The quantile that can be held to the bound, and the arrivals of a probe, when all probes take about `seconds`.
+    """The quantile that is held to the bound, and the arrivals of a probe, so that all probes take about `seconds`.
 
     Args:
         capacity: rows per second that the worker answers without ever waiting.
 
     Returns:
-        The highest of `QUANTILES` that so many arrivals support; at least those that a median needs.
+        The highest of `QUANTILES` that so many arrivals support. There are at least as many as a median needs.
     """
     affordable = max(int(capacity * seconds / STEPS / 2), samples_needed(QUANTILES[0]))
     return max(supported(QUANTILES, affordable)), affordable
@@ -143,9 +143,8 @@ def search(
 ) -> tuple[float | None, list[Probe]]:
     """Find by bisection the highest rate at which the quantile `q` of latency is within `bound_ms`.
 
-    The range is that of a stable queue, from nothing to `capacity`. Every probe scales the same sequence of arrivals,
-    so that a higher rate only ever makes each request wait longer, and one rate divides those that hold the bound from
-    those that do not.
+    A stable queue has rates from zero to `capacity`. Every probe scales the same sequence of arrivals, so a higher rate
+    makes no request wait less. So all rates below a certain one hold the bound, and no rate above it does.
 
     Args:
         rows: answered in turn, from the start in every probe.
@@ -178,12 +177,12 @@ def _probe(call: Call, rows: Sequence[Row], gaps: np.ndarray, rate: float, q: fl
 def arrive(call: Call, rows: Sequence[Row], gaps_seconds: np.ndarray, bound_ms: float, may_miss: int) -> list[int]:
     """Answer rows in order of arrival; latency of each in nanoseconds, from arrival to completion.
 
-    Arrivals are fixed beforehand, so one that finds the worker busy waits and its wait counts: a loop that sends the
-    next request after the last answer would leave out just those (Tene, "coordinated omission").
+    Arrivals are fixed beforehand, so a request that finds the worker busy waits, and its wait counts. A loop that sends
+    the next request only after the last answer would leave out these waits (Tene, "coordinated omission").
 
     Args:
         gaps_seconds: time between arrivals.
-        may_miss: how many may be later than the bound; with one more, nothing further is answered and the list ends.
+        may_miss: how many may be later than the bound; once more are late, the probe ends and so does the list.
     """
     due = (np.cumsum(gaps_seconds) * _NS).astype(np.int64)
     bound, missed, times = bound_ms * _NS_PER_MS, 0, list[int]()
