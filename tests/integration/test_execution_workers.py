@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from podium.errors import ComputationFailed, KilledFromOutside, NonFiniteLoss, ProcessKilled, TimeLimitExceeded
-from podium.execution.workers import WorkerCall, WorkerPool
+from podium.execution.calls import WorkerCall
+from podium.execution.workers import WorkerPool
 from tests.support import PATIENCE_SECONDS, alive, assert_gone, eventually
 
 pytestmark = pytest.mark.integration

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import traceback
 from collections.abc import Callable, Iterable
-from multiprocessing import connection
+from functools import partial
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkProcess
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from podium.execution.failures import PROCESS, Purpose, death, describe, out_of_memory_kills, rebuild
+from podium.execution.calls import WorkerCall, answer_with, wait_any
+from podium.execution.failures import PROCESS, Purpose
 from podium.execution.parent import end_with_parent
 
 T = TypeVar("T")
@@ -39,58 +38,31 @@ def fork_each(
         OutOfMemory, ProcessKilled: a signal ended a fork.
     """
     waiting = list(items)
-    running: dict[Connection, tuple[T, ForkProcess]] = {}
-    kills = out_of_memory_kills()
+    running: dict[WorkerCall, T] = {}
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
                 item = waiting.pop(0)
-                answer, process = _fork(function, item)
-                running[answer] = item, process
-            ended = connection.wait(list(running))
-            for answer in [answer for answer in running if answer in ended]:
-                item, process = running[answer]
-                outcome = _received(answer)
-                process.join()
-                del running[answer]
-                answer.close()
-                if outcome is None:
-                    raise death(process.exitcode or 0, None, kills, purpose)
-                if "error" in outcome:
-                    raise rebuild(outcome["error"], None, purpose)
-                on_result(item, outcome["result"])
+                running[_fork(function, item, purpose)] = item
+            for call in wait_any(list(running)):
+                result = call.wait()
+                call.kill()
+                on_result(running.pop(call), result)
     finally:
-        for answer, (_, process) in running.items():
-            process.kill()
-            process.join()
-            answer.close()
+        for call in running:
+            call.kill()
 
 
-def _fork(function: Callable[[T], R], item: T) -> tuple[Connection, ForkProcess]:
+def _fork(function: Callable[[T], R], item: T, purpose: Purpose) -> WorkerCall:
     context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_call, args=(sender, function, item))
+    answer, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(function, item, sender))
     process.start()
     sender.close()
-    return receiver, process
+    return WorkerCall(process, answer, purpose)
 
 
-def _received(answer: Connection) -> dict[str, Any] | None:
-    try:
-        outcome: dict[str, Any] = answer.recv()
-    except (EOFError, OSError):
-        return None
-    return outcome
-
-
-def _call(answer: Connection, function: Callable[[T], R], item: T) -> None:
+def _run(function: Callable[[T], R], item: T, answer: Connection) -> None:
     # A fork keeps the pipe ends of its older siblings open, so they end after the younger ones.
     end_with_parent()
-    outcome: dict[str, Any]
-    try:
-        outcome = {"result": function(item)}
-    except BaseException as error:
-        traceback.print_exc()
-        outcome = {"error": describe(error)}
-    answer.send(outcome)
-    answer.close()
+    answer_with(partial(function, item), answer)

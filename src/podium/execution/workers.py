@@ -6,13 +6,11 @@ import json
 import multiprocessing
 import os
 import pickle
-import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import connection, forkserver, spawn, util
+from multiprocessing import forkserver, spawn, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.reduction import ForkingPickler
@@ -20,10 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from podium.errors import TimeLimitExceeded
-from podium.execution.descendants import kill_group, kill_tree
-from podium.execution.environment import training_environment
-from podium.execution.failures import PROCESS, Purpose, death, describe, excerpt, out_of_memory_kills, rebuild
+from podium.execution.calls import WorkerCall, answer_with, wait_any
+from podium.execution.environment import training_environment, variables_set
+from podium.execution.failures import PROCESS, Purpose, out_of_memory_kills
 from podium.execution.parent import end_with_parent
 from podium.execution.slots import core_slots
 
@@ -33,38 +30,21 @@ FORK_SERVER = "PODIUM_FORK_SERVER"
 _HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Put what the server loads into huge pages where the kernel has them, since a fork copies their small table fast."""
 
-_GONE_SECONDS = 5.0
-"""How long a killed worker may take to be gone."""
-
 _STARTS = 3
 """How often a worker is started before it is an error, because somebody may kill the server."""
-
-_SERVER_DIED = 255
-"""Exit code that `multiprocessing` gives a worker whose server died before it could say how the worker ended."""
 
 _server_lock = threading.Lock()
 
 
-class WorkerCall:
-    """One function call in a worker process of its own, made by `WorkerPool.submit`. To be used from one thread."""
+class _PoolWorker(WorkerCall):
+    """A worker of a pool, which waits for its call."""
 
-    def __init__(
-        self, process: ForkServerProcess, request: Connection, answer: Connection, purpose: Purpose = PROCESS
-    ) -> None:
-        self._process = process
+    def __init__(self, process: ForkServerProcess, request: Connection, answer: Connection, purpose: Purpose) -> None:
+        super().__init__(process, answer, purpose)
         self._request = request
-        self._answer = answer
-        self._purpose = purpose
-        self._log = Path(os.devnull)
-        self._kills = 0
-        self._outcome: dict[str, Any] | None = None
-        self._gone = False
-        assert process.pid is not None
-        self.pid = process.pid
-        self.sentinel = process.sentinel
 
     def begin(self, pickled: bytes, log: Path) -> bool:
-        """Send the pickled call to the waiting worker. False if the worker is dead; `wait` then raises its error."""
+        """Send the pickled call to the worker. False if the worker is dead; `wait` then raises its error."""
         self._log, self._kills = log, out_of_memory_kills()
         if self.poll():
             return False
@@ -74,85 +54,6 @@ class WorkerCall:
             return False
         finally:
             self._request.close()
-        return True
-
-    def poll(self) -> bool:
-        """Whether it has ended."""
-        self._receive(0)
-        return self._outcome is not None
-
-    def wait(self, timeout: float | None = None) -> Any:
-        """The function's result.
-
-        Raises:
-            PodiumError: what the function raised; an exception that is not Podium's comes as ComputationFailed.
-            OutOfMemory, ProcessKilled: a signal ended the worker; KilledFromOutside if it came from outside.
-            TimeLimitExceeded: `timeout` seconds passed; the worker has been killed.
-        """
-        self._receive(timeout)
-        if self._outcome is None:
-            self.kill()
-            raise TimeLimitExceeded(
-                f"{self._purpose.name} must end within {timeout} s, but was killed after that\n{excerpt(self._log)}"
-            )
-        if "error" in self._outcome:
-            raise rebuild(self._outcome["error"], self._log, self._purpose)
-        if "exit_code" in self._outcome:
-            raise death(self._outcome["exit_code"], self._log, self._kills, self._purpose)
-        return self._outcome["result"]
-
-    def kill(self) -> None:
-        """End it with SIGKILL unless it has ended; returns once it and its children are gone."""
-        if not self._gone:
-            self._signal()
-            self._receive(None)
-            self._reap()
-
-    def is_gone(self) -> bool:
-        """Whether its process is gone, which is some milliseconds after it has ended."""
-        if not self._gone and self.poll() and connection.wait([self.sentinel], 0):
-            self._reap()
-        return self._gone
-
-    def _receive(self, timeout: float | None) -> None:
-        if self._outcome is not None or not connection.wait([self._answer, self.sentinel], timeout):
-            return
-        with suppress(EOFError, OSError):
-            self._outcome = self._answer.recv() if self._answer.poll() else None
-        # Nobody needs the worker after its answer, nor the children that it has left.
-        self._signal()
-        if self._outcome is None:
-            self._process.join()
-            code = self._process.exitcode
-            self._outcome = {"exit_code": -signal.SIGKILL if code == _SERVER_DIED else code}
-            self._reap()
-
-    def _signal(self) -> None:
-        """Send SIGKILL to what is left of the worker and its children."""
-        if self._outcome is None:
-            kill_tree(self.pid)
-            return
-        kill_group(self.pid)
-        # `multiprocessing` takes a worker for dead when its server is, but an open pipe shows that it lives.
-        if not self._hung_up(0):
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-
-    def _reap(self) -> None:
-        if not self._gone:
-            self._hung_up(_GONE_SECONDS)
-            self._process.join()
-            self._request.close()
-            self._answer.close()
-            self._process.close()
-            self._gone = True
-
-    def _hung_up(self, timeout: float) -> bool:
-        """Whether the worker's end of the pipe has been closed, as it is with the worker."""
-        with suppress(EOFError, OSError):
-            while self._answer.poll(timeout):
-                self._answer.recv_bytes()
-            return False
         return True
 
 
@@ -184,7 +85,7 @@ class WorkerPool:
         self._preload = preload
         self._purpose = purpose
         self._calls: list[WorkerCall] = []
-        self._waiting: list[WorkerCall] = []
+        self._waiting: list[_PoolWorker] = []
         self._context = multiprocessing.get_context("forkserver")
         self._close_at_exit = util.Finalize(self, _kill_all, args=(self._calls, self._waiting), exitpriority=10)
         _start_server(threads, preload)
@@ -216,7 +117,7 @@ class WorkerPool:
             self._waiting.append(self._fork())
         return call
 
-    def _fork(self) -> WorkerCall:
+    def _fork(self) -> _PoolWorker:
         """A worker that waits for its call."""
         receiver, request = self._context.Pipe(duplex=False)
         answer, sender = self._context.Pipe(duplex=False)
@@ -232,7 +133,7 @@ class WorkerPool:
                     raise
         receiver.close()
         sender.close()
-        return WorkerCall(process, request, answer, self._purpose)
+        return _PoolWorker(process, request, answer, self._purpose)
 
     def running(self) -> list[WorkerCall]:
         """The calls that have not ended, in the order they were submitted."""
@@ -241,13 +142,8 @@ class WorkerPool:
 
     @staticmethod
     def wait_any(calls: Sequence[WorkerCall], timeout: float | None = None) -> list[WorkerCall]:
-        """Wait until at least one of `calls` has ended, or `timeout` seconds have passed; returns those that have."""
-        ended = [call for call in calls if call.poll()]
-        if not ended and calls:
-            watched = [end for call in calls for end in (call.sentinel, call._answer)]
-            connection.wait(watched, timeout)
-            ended = [call for call in calls if call.poll()]
-        return ended
+        """See `podium.execution.calls.wait_any`."""
+        return wait_any(calls, timeout)
 
     def close(self) -> None:
         """Kill the calls that still run, and return once all are gone."""
@@ -279,19 +175,11 @@ def _start_server(threads: int | None, preload: Sequence[str]) -> None:
             "main_file": main.get("init_main_from_path"),
         }
         wanted = {**_environment(threads), **_HUGE_PAGES, FORK_SERVER: json.dumps(prepared)}
-        before = {name: os.environ.get(name) for name in wanted}
-        os.environ.update(wanted)
-        try:
+        with variables_set(wanted):
             forkserver.ensure_running()
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
 
-def _kill_all(*lists: list[WorkerCall]) -> None:
+def _kill_all(*lists: Sequence[WorkerCall]) -> None:
     for calls in lists:
         for call in list(calls):
             call.kill()
@@ -310,19 +198,12 @@ def _run_call(request: Connection, answer: Connection) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(directory)
-    try:
+
+    def call() -> Any:
         with _cores(threads):
-            outcome = {"result": function(*args)}
-    except BaseException as error:
-        outcome = {"error": describe(error)}
-        # The answer must be given even if the log is on a full disk.
-        with suppress(OSError):
-            traceback.print_exc()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    answer.send(outcome)
-    answer.close()
+            return function(*args)
+
+    answer_with(call, answer)
 
 
 @contextmanager

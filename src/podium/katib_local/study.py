@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from podium.errors import ConfigError, StudyFailed
-from podium.execution.workers import WorkerCall, WorkerPool
+from podium.execution.calls import WorkerCall
+from podium.execution.workers import WorkerPool
 from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.ledger import Claim, TrialLedger

@@ -8,7 +8,6 @@ them back.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import threading
@@ -20,6 +19,7 @@ from types import FrameType
 from podium.errors import InputError, PodiumError, StepFailed
 from podium.events import emit
 from podium.execution.descendants import end_descendants
+from podium.execution.environment import variables_set
 from podium.execution.launch import Process
 from podium.local.rundir import RunDirectory
 from podium.records import Record, RunRecord
@@ -62,7 +62,7 @@ class LocalRun:
         """
         with (
             _stopping_children(),
-            _environment(self._directory),
+            variables_set(self._directory.environment()),
             ThreadPoolExecutor(_CHAINS_AT_ONCE) as pool,
         ):
             try:
@@ -135,17 +135,6 @@ class LocalRun:
             )
         tail = "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-15:])
         return StepFailed(f"step {title}: its process could not start\n{tail}\n  log: {log}")
-
-
-@contextlib.contextmanager
-def _environment(directory: RunDirectory) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(directory.environment())
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextlib.contextmanager
