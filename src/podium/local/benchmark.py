@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -96,36 +96,45 @@ def benchmark_models(command: BenchmarkCommand, directory: Path, console: Consol
         hardware = fingerprint(config.device, config.threads)
         texts = {kind: _texts(kind, command, directory) for kind in {model.facts.kind for model in models}}
         sessions = {kind: _session(kind, read, config) for kind, read in texts.items()}
-        requests: dict[str, list[MeasurementRequest]] = defaultdict(list)
-        for model in models:
-            kind = model.facts.kind
-            requests[kind] += _requests(model, texts[kind], sessions[kind], command, hardware)
-        for session in sessions.values():
-            scenarios_for(session.task, config)
-        store = ArtifactStore(command.store)
-
-        @contextmanager
-        def progress(together: Sequence[MeasurementRequest], folder: Path) -> Iterator[None]:
-            names = list(dict.fromkeys(one.model.name for one in together))
-            step = f"benchmark-{names[0]}" if len(names) == 1 else "benchmark"
-            events = folder / "events.jsonl"
-            with report_to(events, step), ProgressView(events, console):
-                yield
-            for one in together:
-                _say(console, one, "done")
-
-        service = MeasuringService(store, hardware, reuse=not command.force, around=progress)
-        before = {one.key.digest: held for own in requests.values() for one in own if (held := service.stored(one))}
-        for one in (one for own in requests.values() for one in own if one.key.digest in before):
-            when = before[one.key.digest].created_at
-            _say(console, one, f"measured {when:%Y-%m-%d %H:%M} UTC and reused; --force measures again")
-        records = [record for kind, own in requests.items() for record in service.measure(own, sessions[kind])]
-        outcomes = {
-            record.key: Outcome(record, record.key in before, store.fetch(record.artifacts["samples"]))
+        requests = [
+            (model.facts.kind, request)
+            for model in models
+            for request in _requests(model, texts[model.facts.kind], sessions[model.facts.kind], command, hardware)
+        ]
+        for kind in sessions:
+            scenarios_for(kind, config)
+        service = MeasuringService(
+            ArtifactStore(command.store), hardware, reuse=not command.force, around=partial(_progress, console)
+        )
+        stored = {one.key.digest for _, one in requests if _is_stored(service, one, console)}
+        found: dict[str, MeasurementRecord] = {}
+        for kind, session in sessions.items():
+            own = [one for its, one in requests if its == kind]
+            found |= {record.key: record for record in service.measure(own, session)}
+        records = [found[one.key.digest] for _, one in requests]
+        return [
+            Outcome(record, record.key in stored, service.store.fetch(record.artifacts["samples"]))
             for record in records
-        }
-        order = {model.name: number for number, model in enumerate(models)}
-        return sorted(outcomes.values(), key=lambda one: order[one.record.measurement.backbone])
+        ]
+
+
+@contextmanager
+def _progress(console: Console, requests: Sequence[MeasurementRequest], folder: Path) -> Iterator[None]:
+    """Show the progress of a session on `console`; its events are kept in `folder` meanwhile."""
+    names = list(dict.fromkeys(one.model.name for one in requests))
+    events = folder / "events.jsonl"
+    with report_to(events, f"benchmark-{names[0]}" if len(names) == 1 else "benchmark"), ProgressView(events, console):
+        yield
+    for one in requests:
+        _say(console, one, "done")
+
+
+def _is_stored(service: MeasuringService, request: MeasurementRequest, console: Console) -> bool:
+    """Whether a stored measurement is reused; if so, `console` says when it was made."""
+    if (record := service.stored(request)) is None:
+        return False
+    _say(console, request, f"measured {record.created_at:%Y-%m-%d %H:%M} UTC and reused; --force measures again")
+    return True
 
 
 def _benchmark_config(command: BenchmarkCommand, directory: Path) -> BenchmarkConfig:

@@ -61,7 +61,7 @@ def _joined(names: Sequence[str], measurements: Sequence[Measurement]) -> Table:
     """The scenarios that share a process side by side, with memory and load time."""
     results = [{_title(one): one.scenarios[name] for one in measurements} for name in names]
     parts = [figures_table(name, own) for name, own in zip(names, results, strict=True)]
-    columns = ["model", *(column for part in parts for column in part.columns[1:]), "memory MB", "load s"]
+    columns = ["model", *(column.lower() for part in parts for column in part.columns[1:]), "memory MB", "load s"]
     rows = [
         Row(
             [

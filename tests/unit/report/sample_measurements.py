@@ -108,7 +108,7 @@ def _scenarios(p50: float) -> dict[str, ScenarioResult]:
     bound = {"bound": "p99 within 130 ms"}
     server = (
         Figure.of("per_second", "rate held", "/s", interval(620 / p50), **bound),
-        Figure(name="utilisation", title="of what it can do", unit="%", value=83.0, labels=bound),
+        Figure(name="utilisation", title="utilisation", unit="%", value=83.0, labels=bound),
         Figure(name="arrivals", title="arrivals a probe", value=1200, labels=bound),
     )
     parts = {"imports_seconds": 2.1, "load_seconds": 0.3, "first_answer_seconds": 0.05, "seconds": 2.45}

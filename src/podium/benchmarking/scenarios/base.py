@@ -173,4 +173,6 @@ def figure_cell(one: Figure | None) -> Cell:
     """A figure with its bounds."""
     if one is None or one.value is None or not math.isfinite(one.value):
         return Cell(MISSING)
-    return Cell(figure(one.value), f"{figure(one.low)} to {figure(one.high)}" if one.interval else "")
+    if one.interval is None:
+        return Cell(f"{one.value:,.0f}" if one.value.is_integer() else figure(one.value))
+    return Cell(figure(one.value), f"{figure(one.low)} to {figure(one.high)}")

@@ -59,7 +59,7 @@ class Grid(Scenario[GridSamples, GridSettings]):
 
     name = "grid"
     title = "Throughput by batch size and length"
-    explanation = "Full batches of rows of the data's own lengths, and of rows made of its words."
+    explanation = "Rows per second in full batches, of rows as they are in the data and of rows made of its words."
     Settings = GridSettings
     Samples = GridSamples
     folded = True
@@ -106,7 +106,7 @@ class Grid(Scenario[GridSamples, GridSettings]):
                 tokens = statistics.mean(float(one.labels["tokens"]) for one in found.values())
                 shown = Cell("as in the data" if length == OWN else str(length), f"{figure(tokens)} tokens on average")
                 rows.append([model, shown, *(figure_cell(found.get(size)) for size in sizes)])
-        columns = ["Variant", "Length", *(f"Batch {size}, rows /s" for size in sizes)]
+        columns = ["Variant", "Length", *(f"Batch {size} /s" for size in sizes)]
         return Table(self.title, columns, "ll" + "r" * len(sizes), rows)
 
 

@@ -112,7 +112,7 @@ class Server(Scenario[ServerSamples, ServerSettings]):
             )
         label = {"bound": f"p{100 * q:g} within {bound:g} ms"}
         rate = Figure(name="per_second", title="rate held", unit="/s", value=None, labels=label)
-        share = Figure(name="utilisation", title="of what it can do", value=None, labels=label)
+        share = Figure(name="utilisation", title="utilisation", value=None, labels=label)
         if len(rates) == len(samples):
             found = mean_interval(rates, CONFIDENCE)
             rate = Figure.of("per_second", "rate held", "/s", found, **label)

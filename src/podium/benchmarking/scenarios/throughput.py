@@ -87,7 +87,7 @@ class Throughput(Scenario[ThroughputSamples, NoSettings]):
             "bf16" if about.variant == "bf16" else "fp32",
         )
         figures = [
-            Figure.of("per_second", "rows", "/s", throughput([one.batch_ns for one in samples], size)),
+            Figure.of("per_second", f"batch {size}", "/s", throughput([one.batch_ns for one in samples], size)),
             *([Figure(name="energy_j", title="energy per row", unit="J", value=energy)] if energy is not None else []),
             *([Figure(name="mfu", title="MFU", value=mfu)] if mfu is not None else []),
         ]

@@ -54,7 +54,7 @@ def test_each_cell_is_summed_over_repetitions() -> None:
     assert own.low is not None and own.low < 4
     assert fixed.labels == {"batch_size": 8, "length": 64, "tokens": 63.0}
     table = GRID.table({"a (eager)": found})
-    assert list(table.columns) == ["Variant", "Length", "Batch 8, rows /s"]
+    assert list(table.columns) == ["Variant", "Length", "Batch 8 /s"]
     assert [row.cells[0] for row in table.lines] == ["a (eager)"] * 2
 
 
