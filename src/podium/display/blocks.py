@@ -53,7 +53,7 @@ class Table:
     """A table with one heading per column.
 
     Attributes:
-        label: names the table for screen readers, and in Markdown.
+        label: names the table for screen readers.
         align: `l` or `r` for each column.
         caption: a line above the table.
         heading: number of the column that names each row.
