@@ -4,8 +4,6 @@ import importlib.metadata
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,24 +14,15 @@ import pytest
 from datasets import Dataset
 
 from podium.config.schema import TrainingConfig
-from podium.errors import DataError, ProcessKilled
+from podium.errors import ProcessKilled
 from podium.keys import manifest_of
 from podium.training.launch import run_training
 from podium.training.spec import TrainingSpec
 from podium.training.train import train
-from tests.support import assert_gone
 
 pytestmark = pytest.mark.integration
 
 LABELS = ("business", "sports")
-
-PARENT = """
-import sys
-from pathlib import Path
-from podium.training.launch import run_training
-from podium.training.spec import TrainingSpec
-run_training(TrainingSpec.model_validate_json(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2]))
-"""
 
 
 def packaged(distribution: str, path: str) -> Path:
@@ -116,26 +105,3 @@ def test_resumed_after_sigkill_it_ends_bit_for_bit_the_same(make: SpecMaker) -> 
     for part in ("model", "predictions"):
         assert manifest_of(disturbed.output / part) == manifest_of(undisturbed.output / part)
     assert not (disturbed.output / "checkpoints").exists()
-
-
-def test_wrong_data_comes_back_as_data_error(make: SpecMaker, tmp_path: Path) -> None:
-    spec = make("wrong", 0).model_copy(update={"labels": ("other", "labels")})
-    with pytest.raises(DataError, match=r"business, sports") as caught:
-        run_training(spec, tmp_path / "log.txt")
-    assert "Traceback" in (tmp_path / "log.txt").read_text() and "Traceback" not in str(caught.value)
-
-
-def test_killing_the_launcher_ends_the_training(make: SpecMaker, tmp_path: Path) -> None:
-    spec = make("orphan", None, epochs=10_000)
-    spec_file = tmp_path / "spec.json"
-    spec_file.write_text(spec.model_dump_json())
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(spec_file), str(tmp_path / "log.txt")])
-    try:
-        deadline = time.monotonic() + 300
-        while not list(spec.output.glob("checkpoints/checkpoint-*")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        (training,) = psutil.Process(parent.pid).children(recursive=True)
-    finally:
-        parent.kill()
-        parent.wait()
-    assert_gone(training.pid)

@@ -98,12 +98,16 @@ from podium.execution.launch import Process
 from tests.support import PATIENCE_SECONDS, alive, assert_gone, eventually
 child = '''
 import subprocess, time
-from podium.execution.parent import end_with_parent
-end_with_parent()
-print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid, flush=True)
-time.sleep(600)
+from podium.execution import program
+def work(spec):
+    print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid, flush=True)
+    time.sleep(600)
+program.run(program.argument_parser("toy", "").parse_args(), bytes.decode, work)
 '''
-process = Process([sys.executable, "-c", child], Path(sys.argv[1]))
+log = Path(sys.argv[1])
+log.with_name("spec.json").write_text("{}")
+files = ["--spec", str(log.with_name("spec.json")), "--result", str(log.with_name("result.json"))]
+process = Process([sys.executable, "-c", child, *files], log)
 print(process.pid, flush=True)
 time.sleep(600)
 """

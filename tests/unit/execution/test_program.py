@@ -37,12 +37,15 @@ def test_a_result_that_is_not_finite_comes_back_as_it_was(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("error", "code"), [(DataError("no such row"), 2), (StoreError("full"), 1), (OSError(), 1)])
-def test_an_error_is_described_and_decides_on_the_exit_code(tmp_path: Path, error: Exception, code: int) -> None:
+def test_an_error_is_described_and_decides_on_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, code: int
+) -> None:
     def fail(spec: Spec) -> None:
         raise error
 
     found, outcome = run(tmp_path, '{"number": 4}', fail)
     assert (found, outcome) == (code, {"error": {"type": type(error).__name__, "message": str(error)}})
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_spec_that_is_not_valid_is_named(tmp_path: Path) -> None:
