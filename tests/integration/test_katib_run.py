@@ -290,10 +290,13 @@ def test_two_that_begin_anew_at_once_are_two_studies(room: Path) -> None:
 def stopped(room: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A study of six trials, of which two have ended and two are under way."""
     file = write(room, "random", "--free=2", maxTrialCount=6, parallelTrialCount=2)
+    # A process that was started in the background may ignore SIGINT, and so would this one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "podium", "hpo", "run", file],
         cwd=room, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     end = time.monotonic() + 120
     while time.monotonic() < end and len(_ended(room)) < 2:
         time.sleep(0.05)
@@ -341,9 +344,6 @@ def test_a_larger_budget_restarts_what_may_be_restarted(room: Path) -> None:
     status = experiment(room, "long-running-resume")["status"]
     assert [item["type"] for item in status["conditions"]] == ["Succeeded"]
     assert status["trialsSucceeded"] == 3
-    changed = write(room, "long-running-resume", algorithm={"algorithmName": "tpe"})
-    refused = run(room, changed, code=2)
-    assert f"error: {changed}: of an experiment that has begun only maxTrialCount" in refused.output
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(room: Path) -> None:

@@ -106,8 +106,6 @@ class TrialTemplate:
         Raises:
             ConfigError: with the path of the field, below `path`, that breaks a rule.
         """
-        if not self.primary_container:
-            raise ConfigError(f"{path}.primaryContainerName: must be given")
         self._check_spec(f"{path}.trialSpec")
         used = PLACEHOLDER.findall(json.dumps(self.trial_spec, ensure_ascii=False))
         self._check_parameters(parameters, used, f"{path}.trialParameters")

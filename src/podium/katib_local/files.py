@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +16,9 @@ from podium.katib_local.status import experiment_resource, trial_resource
 from podium.records import TrialRecord
 from podium.strict_yaml import kubernetes_yaml
 
-_QUICK_SECONDS = 0.1
-_PAUSE_SHARE = 10.0
-"""Pause after a write that was not quick, in times of what it took, so that files never take more than a tenth."""
+_EVERY_CHANGE = 200
+"""Up to this many trials `experiment.yaml`, which lists all of them, is written at every change; with twice as many at
+every second one, so that a change costs no more in a long study."""
 
 
 class StudyFiles:
@@ -50,7 +49,7 @@ class StatusWriter:
         self._files = files
         self._trials = {trial.number: trial for trial in trials}
         self._changed = set(self._trials)
-        self._next = 0.0
+        self._changes = 0
 
     def show(self, trial: TrialRecord) -> None:
         """Show a trial as it is now."""
@@ -58,14 +57,13 @@ class StatusWriter:
             return
         self._trials[trial.number] = trial
         self._changed.add(trial.number)
-        started = time.monotonic()
-        if started < self._next:
-            return
+        self._changes += 1
         # A disk that is full may have room later; the last write says if it has not.
         with suppress(OSError):
-            self.write()
-        took = time.monotonic() - started
-        self._next = time.monotonic() + (_PAUSE_SHARE * took if took > _QUICK_SECONDS else 0)
+            if self._changes * _EVERY_CHANGE >= len(self._trials):
+                self.write()
+            else:
+                self._write_trials()
 
     def resource(self) -> dict[str, Any]:
         """The Experiment as it is now."""
@@ -74,6 +72,11 @@ class StatusWriter:
 
     def write(self) -> None:
         """Write what changed since the last write."""
+        self._write_trials()
+        write_text(self._files.experiment, kubernetes_yaml(self.resource()))
+        self._changes = 0
+
+    def _write_trials(self) -> None:
         over = self.outcome is not None
         running = {number for number, trial in self._trials.items() if over and trial.status == "running"}
         for number in sorted(self._changed | running):
@@ -81,4 +84,3 @@ class StatusWriter:
             path = self._files.trials / f"{trial_name(self._katib, number)}.yaml"
             write_text(path, kubernetes_yaml(trial_resource(self._katib, trial, log, over)))
             self._changed.discard(number)
-        write_text(self._files.experiment, kubernetes_yaml(self.resource()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,20 +66,14 @@ def test_a_full_disk_is_an_error_of_the_last_write_only(tmp_path: Path, monkeypa
     assert state(tmp_path, 0) == "Succeeded"
 
 
-def test_slow_writes_are_made_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_study_writes_its_experiment_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_EVERY_CHANGE", 2)
     shown = writer(tmp_path)
-    now = [0.0]
-    monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    write = StatusWriter.write
-
-    def slow(self: StatusWriter) -> None:
-        write(self)
-        now[0] += 1.0
-
-    monkeypatch.setattr(StatusWriter, "write", slow)
-    shown.show(trial(0, "running"))
-    shown.show(trial(1, "running"))
-    assert (state(tmp_path, 0), state(tmp_path, 1)) == ("Running", None)
-    now[0] += 10.0
-    shown.show(trial(2, "running"))
-    assert (state(tmp_path, 1), state(tmp_path, 2)) == ("Running", "Running")
+    counts = []
+    for number in range(6):
+        shown.show(trial(number, "running"))
+        assert state(tmp_path, number) == "Running"
+        counts.append(yaml.safe_load((tmp_path / "experiment.yaml").read_text())["status"]["trials"])
+    assert counts == [1, 2, 2, 4, 4, 4]
+    shown.write()
+    assert yaml.safe_load((tmp_path / "experiment.yaml").read_text())["status"]["trials"] == 6
