@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from podium.errors import InputError
@@ -43,10 +44,11 @@ class StoredStudy:
     description: StudyDescription
     trials: tuple[TrialRecord, ...] = ()
     owners: tuple[str, ...] = ()
-    counts: Counter[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "counts", Counter(trial.status for trial in self.trials))
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How many trials have each status."""
+        return Counter(trial.status for trial in self.trials)
 
     @property
     def experiment(self) -> Experiment:

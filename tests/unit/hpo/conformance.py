@@ -192,7 +192,7 @@ class EngineContract(ABC):
 
         assert params(1, "a", 1) == params(1, "b", 3) != params(2, "c", 1)
 
-    def test_every_ended_trial_is_told_once_after_the_ledger_has_it(self, ledger: TrialLedger, tmp_path: Path) -> None:
+    def test_every_ended_trial_is_announced_once_it_is_in_the_ledger(self, ledger: TrialLedger, tmp_path: Path) -> None:
         trial = Trial(tmp_path / "executed", errors={2: OutOfMemory("full")})
         told: list[TrialRecord] = []
 

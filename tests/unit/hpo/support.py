@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -165,7 +166,7 @@ class ForkJob:
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         context = multiprocessing.get_context("fork")
         self.pipe, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=_answer, args=(theirs, function, args), daemon=True)
+        self._process = context.Process(target=_answer, args=(os.getpid(), theirs, function, args), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -184,8 +185,16 @@ class ForkJob:
         self._process.join()
 
 
-def _answer(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.02)
+    os._exit(1)
+
+
+def _answer(parent: int, pipe: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Call the function; like a real worker, end with the parent, also where a signal met it while it forked."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with contextlib.suppress(BrokenPipeError):
         try:
             pipe.send((function(*args), None))

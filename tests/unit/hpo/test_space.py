@@ -54,7 +54,7 @@ def inside(parameter: Parameter, share: float) -> bool | int | float | str:
         case IntParameter():
             return parameter.low + round(share * ((parameter.top - parameter.low) // parameter.step)) * parameter.step
         case FloatParameter(step=None):
-            return parameter.low + share * (parameter.high - parameter.low)
+            return parameter.low * (1 - share) + parameter.high * share
         case FloatParameter():
             count = (Decimal(str(parameter.top)) - Decimal(str(parameter.low))) / Decimal(str(parameter.step))
             return parameter.low + round(share * float(count)) * (parameter.step or 0.0)

@@ -109,7 +109,7 @@ def test_an_ambiguous_name_lists_what_it_may_mean(store: ArtifactStore) -> None:
     assert find_study(store, "aa/r").ledger == "run-2"
 
 
-def test_a_ledger_without_description_is_told_of(store: ArtifactStore) -> None:
+def test_a_ledger_without_description_is_reported(store: ArtifactStore) -> None:
     succeed(TrialLedger(store.documents(f"{LEDGERS}/{KEY}/main")), 0, 0.5)
     with pytest.raises(
         InputError, match=r"3ddbbc.*/main has no study\.json: an older version of Podium wrote it"

@@ -40,7 +40,7 @@ def test_a_long_list_of_errors_is_cut(tmp_path: Path) -> None:
     assert "trial 5" not in str(error.value)
 
 
-def test_progress_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trial = Trial(
         tmp_path / "executed", errors={1: OutOfMemory("full")}, scores={0: 3.0, 2: 5.0, 3: 4.0, 4: 2.0, 5: 1.0}
     )

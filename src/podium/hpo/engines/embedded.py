@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from podium.errors import KilledFromOutside
 from podium.events import emit
@@ -23,30 +23,11 @@ from podium.hpo.stopping import Stopper
 from podium.hpo.suggest import Suggester, suggester_for
 from podium.records import TrialRecord
 
+if TYPE_CHECKING:
+    from podium.execution.calls import WorkerCall
+    from podium.execution.workers import WorkerPool
+
 _log = logging.getLogger(__name__)
-
-
-class WorkerCall(Protocol):
-    """A call that runs in a worker process."""
-
-    def wait(self) -> Any:
-        """Wait for the call to end and return its result or raise its error."""
-
-    def kill(self) -> None:
-        """End the process, unless that of an ended call ends by itself, and return once it is gone."""
-
-
-CallT = TypeVar("CallT", bound=WorkerCall)
-
-
-class Pool(Protocol[CallT]):
-    """Runs calls in worker processes; `podium.execution.workers.WorkerPool` is one."""
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, log: Path) -> CallT:
-        """Start `function(*args)` in a process of its own, its output appended to `log`."""
-
-    def wait_any(self, calls: Sequence[CallT]) -> list[CallT]:
-        """Wait until at least one of `calls` has ended, and return those that have."""
 
 
 class EmbeddedEngine(Engine):
@@ -56,7 +37,7 @@ class EmbeddedEngine(Engine):
     often the study was interrupted.
     """
 
-    def __init__(self, trial: TrialFunction, pool: Pool[Any], logs: Path, prior: Sequence[TrialRecord] = ()) -> None:
+    def __init__(self, trial: TrialFunction, pool: WorkerPool, logs: Path, prior: Sequence[TrialRecord] = ()) -> None:
         """Make an engine.
 
         Args:
@@ -131,8 +112,7 @@ class EmbeddedEngine(Engine):
     def _start(self, claim: Claim, ledger: TrialLedger) -> WorkerCall:
         fields = {**self._trial.event_fields, "number": claim.number, "params": claim.params, "attempt": claim.attempt}
         emit("trial_started", **fields)
-        call: WorkerCall = self._pool.submit(self._trial, claim, ledger, log=log_of(self._logs, claim.number))
-        return call
+        return self._pool.submit(self._trial, claim, ledger, log=log_of(self._logs, claim.number))
 
     def _end(self, call: WorkerCall, claim: Claim, ledger: TrialLedger) -> TrialRecord | None:
         """The trial as it ended; None where its worker was killed and it is to be executed again."""

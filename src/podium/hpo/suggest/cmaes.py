@@ -13,20 +13,21 @@ from podium.hpo.space import Params
 from podium.hpo.suggest.base import Suggester, Suggestion, random_params, seed_of
 from podium.records import Scalar, TrialRecord
 
-_GENERATION, _TOLD = "generation", "told"
+_GENERATION, _PARENTS = "generation", "parents"
 _MEMBERS = ("succeeded", "pruned")
 
 
 class Cmaes(Suggester):
     """CMA-ES over the unit cube of the numeric parameters (Hansen, "The CMA Evolution Strategy: A Tutorial", 2016).
 
-    Categorical and discrete parameters are random_params as random search draws them, as in Katib's services.
+    Categorical and discrete parameters are drawn at random, as in Katib's services.
 
-    A generation ends once as many of its trials have ended as the population has members. Until then a trial that
-    ends is replaced by another one of the same generation, so that no slot waits; what such surplus trials score is
-    not used, and a failed trial is no member. Of the trials that ended in time those with the lowest numbers are told,
-    and the labels of every trial of the next generation say which they were: a resumed study tells the same ones,
-    whatever has ended since. A pruned trial counts as the worst of its generation.
+    A generation ends once as many of its trials have ended as the population has members. Until then a trial that ends
+    is replaced by another one of the same generation, so that no slot waits. The scores of such surplus trials are not
+    used. Failed trials are no members; a pruned one counts as the worst of its generation.
+
+    The members with the lowest numbers become the parents of the next generation. The labels of its trials name them,
+    so that a resumed study has the same parents, whatever has ended since.
 
     `sigma` (1/6) is the first deviation, as a share of each range. `restart_strategy`: `none`; `ipop` starts again
     with twice the population once a search has converged (Auger and Hansen, 2005); `bipop` alternates that with small
@@ -48,7 +49,7 @@ class Cmaes(Suggester):
         self._optimizer = self._first(list(prior), settings.sigma)
         self._smallest = self._optimizer.population_size
         self._doublings, self._small, self._spent = 0, True, {True: 0, False: 0}
-        self._generation, self._told = 0, ""
+        self._generation, self._parents = 0, ""
         self._members: dict[int, TrialRecord] = {}
         self._replay(trials)
 
@@ -60,7 +61,7 @@ class Cmaes(Suggester):
         params = random_params(self._experiment, number)
         for (name, parameter), share in zip(self._dimensions, self._optimizer.ask().tolist(), strict=True):
             params[name] = parameter.normalise(parameter.quantile(share))
-        return Suggestion(params, {_GENERATION: self._generation, _TOLD: self._told})
+        return Suggestion(params, {_GENERATION: self._generation, _PARENTS: self._parents})
 
     def tell(self, record: TrialRecord) -> None:
         """See `Suggester`."""
@@ -68,7 +69,7 @@ class Cmaes(Suggester):
             self._members[record.number] = record
 
     def _replay(self, trials: Sequence[TrialRecord]) -> None:
-        """Tell the generations that a ledger holds, each as it was told when the next one began."""
+        """Repeat the generations that a ledger holds, each with the parents that its successor had."""
         generations: dict[Scalar, list[TrialRecord]] = {}
         for trial in trials:
             generations.setdefault(trial.labels.get(_GENERATION, -1), []).append(trial)
@@ -76,18 +77,18 @@ class Cmaes(Suggester):
             for trial in generations.get(self._generation, []):
                 self.tell(trial)
             following = generations.get(self._generation + 1)
-            told = [int(number) for number in str(following[0].labels[_TOLD]).split()] if following else []
-            if not told or not all(number in self._members for number in told):
+            parents = [int(number) for number in str(following[0].labels[_PARENTS]).split()] if following else []
+            if not parents or not all(number in self._members for number in parents):
                 return
-            self._advance(told)
+            self._advance(parents)
 
-    def _advance(self, told: list[int]) -> None:
-        """End the generation with these members, and start again if the search has converged and may."""
-        members = [self._members[number] for number in told]
+    def _advance(self, parents: list[int]) -> None:
+        """Begin the next generation from these parents, or a new search if this one has converged and may restart."""
+        members = [self._members[number] for number in parents]
         scores = {m.number: self._sign * m.score for m in members if m.status == "succeeded" and m.score is not None}
         worst = max(scores.values(), default=0.0)
         self._optimizer.tell([(self._point(m.params), scores.get(m.number, worst)) for m in members])
-        self._generation, self._told, self._members = self._generation + 1, " ".join(map(str, told)), {}
+        self._generation, self._parents, self._members = self._generation + 1, " ".join(map(str, parents)), {}
         if self._strategy != "none" and self._optimizer.should_stop():
             self._restart()
 

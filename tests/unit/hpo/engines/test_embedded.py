@@ -126,6 +126,7 @@ def fork() -> Iterator[Fork]:
         def body() -> None:
             os.setpgid(0, 0)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             with Path(os.devnull).open("w") as sys.stderr:
                 function()
 
@@ -148,7 +149,7 @@ def test_a_stopped_study_stops_its_workers_and_can_be_resumed(tmp_path: Path, fo
     os.kill(study.pid, number)
     study.join(60)
     assert study.exitcode == (128 + signal.SIGTERM if number == signal.SIGTERM else 1)
-    assert not any(psutil.pid_exists(pid) for pid in slow.pids())
+    _wait(lambda: not any(psutil.pid_exists(pid) for pid in slow.pids()))
     ledger = file_ledger(tmp_path)
     assert [record.status for record in ledger.trials()] == ["running", "running"]
     quick = Trial(tmp_path / "executed")

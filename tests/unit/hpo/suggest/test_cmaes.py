@@ -45,7 +45,7 @@ def test_it_converges_on_a_sphere() -> None:
     trials = run(suggester_for(study(), ()), range(250))
     assert min(trial.score or 0.0 for trial in trials) < 1e-4
     assert [trial.labels["generation"] for trial in trials[:15]] == [0] * 7 + [1] * 7 + [2]
-    assert trials[7].labels["told"] == "0 1 2 3 4 5 6"
+    assert trials[7].labels["parents"] == "0 1 2 3 4 5 6"
 
 
 def test_a_generation_goes_on_until_enough_of_it_have_ended() -> None:
@@ -57,7 +57,7 @@ def test_a_generation_goes_on_until_enough_of_it_have_ended() -> None:
     run(live, range(21, 28))
     after = live.suggest(28)
     assert after is not None
-    assert after.labels == {"generation": 1, "told": "21 22 23 24 25 26 27"}
+    assert after.labels == {"generation": 1, "parents": "21 22 23 24 25 26 27"}
     late = TrialRecord(
         number=20, params=suggestion.params, labels=dict(suggestion.labels), status="succeeded", score=0.0
     )
@@ -65,7 +65,7 @@ def test_a_generation_goes_on_until_enough_of_it_have_ended() -> None:
     assert live.suggest(29) is not None
 
 
-def test_a_resumed_study_tells_what_was_told_whatever_has_ended_since() -> None:
+def test_a_resumed_study_has_the_same_parents_whatever_has_ended_since() -> None:
     live = suggester_for(study(), ())
     first = [live.suggest(number) for number in range(9)]
     trials = [
@@ -79,14 +79,14 @@ def test_a_resumed_study_tells_what_was_told_whatever_has_ended_since() -> None:
     for trial in trials[:2]:
         live.tell(trial)
     assert live.suggest(14) == suggester_for(study(), trials).suggest(14)
-    assert trials[9].labels["told"] == "2 3 4 5 6 7 8"
+    assert trials[9].labels["parents"] == "2 3 4 5 6 7 8"
 
 
 def test_a_damaged_ledger_is_searched_on() -> None:
     trials = run(suggester_for(study(), ()), range(30))
     suggestion = suggester_for(study(), trials[:3] + trials[4:]).suggest(3)
     assert suggestion is not None
-    assert suggestion.labels == {"generation": 0, "told": ""}
+    assert suggestion.labels == {"generation": 0, "parents": ""}
 
 
 @pytest.mark.parametrize("strategy", ["ipop", "bipop"])

@@ -50,7 +50,7 @@ def test_conditional_parameters_have_shares() -> None:
     assert shares["rate"] > shares["noise"]
 
 
-def test_what_cannot_be_told_is_refused() -> None:
+def test_too_few_or_equal_scores_are_refused() -> None:
     aim = experiment(space=Space(parameters=PARAMETERS))
     trials = run(suggester_for(aim, ()), 9)
     failed = [trial.model_copy(update={"status": "failed", "score": None}) for trial in trials[:3]]
