@@ -318,7 +318,7 @@ from podium.benchmarking.launch import RepetitionProcess
 from podium.benchmarking.calls import WorkerCall
 call = WorkerCall.model_validate_json(Path(sys.argv[1]).read_bytes())
 process = RepetitionProcess(call, Path(sys.argv[2]))
-print(process._process.pid, flush=True)
+print(process.pid, flush=True)
 process.await_ready(300)
 if sys.argv[3] == "measuring":
     process._turns.send("load")

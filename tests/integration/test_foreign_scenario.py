@@ -48,7 +48,7 @@ class Twice(Scenario[TwiceSamples, TwiceSettings]):
     Samples = TwiceSamples
 
     def measure(self, bench):
-        rows = bench.rows[: self.settings(bench.config).rows]
+        rows = bench.call.rows[: self.settings(bench.call.config).rows]
         return TwiceSamples(equal=[bench.predictor([row]) == bench.predictor([row]) for row in rows])
 
     def summarise(self, samples, about):

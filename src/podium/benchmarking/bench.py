@@ -11,7 +11,6 @@ from typing import Any
 
 from podium.benchmarking import timing
 from podium.benchmarking.calls import WorkerCall
-from podium.config.benchmark import BenchmarkConfig
 from podium.inference.predictor import LoadedModel
 from podium.inference.rows import Row, row_length
 
@@ -23,7 +22,7 @@ class Bench:
     """A worker process as a scenario sees it.
 
     Attributes:
-        call: what is measured.
+        call: what is measured, with the rows and the config.
         predictor: the model, once `load` was called: a `Predictor`, or what `Scenario.predictor_class` named.
         warm: times of the warm-up, once `warm_up` was called.
         started_ns: `time.monotonic_ns` of the launcher just before it started this process; one clock serves all
@@ -41,29 +40,10 @@ class Bench:
         self._turn_began = time.perf_counter()
         self._earlier_turns = 0.0
 
-    @property
-    def rows(self) -> list[Row]:
-        """The rows of this repetition."""
-        return self.call.rows
-
-    @property
-    def config(self) -> BenchmarkConfig:
-        """The benchmark section of the config."""
-        return self.call.config
-
-    @property
-    def alternates(self) -> bool:
-        """Whether other models measure in between, so that a turn is a few rows or batches."""
-        return self.call.alternates
-
-    def parameters(self, scenario: str) -> dict[str, Any]:
-        """What `Scenario.parameters` computed before."""
-        return self.call.parameters.get(scenario, {})
-
     @cached_property
     def middle_row(self) -> Row:
         """The row of median length."""
-        return sorted(self.rows, key=row_length)[len(self.rows) // 2]
+        return sorted(self.call.rows, key=row_length)[len(self.call.rows) // 2]
 
     @property
     def spent_seconds(self) -> float:
@@ -89,7 +69,7 @@ class Bench:
 
     def warm_up(self, call: timing.Call) -> None:
         """Call the model with one row until its times are steady."""
-        self.warm = timing.warm_up(call, self.middle_row, WARM_UP_SHARE * self.config.max_seconds)
+        self.warm = timing.warm_up(call, self.middle_row, WARM_UP_SHARE * self.call.config.max_seconds)
 
 
 def peak_rss_bytes() -> int:

@@ -8,8 +8,6 @@ from contextlib import ExitStack, suppress
 from itertools import chain
 from multiprocessing import Pipe
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 from podium.benchmarking.calls import Repetition, WorkerCall
 from podium.errors import BenchmarkError, ComputationFailed
@@ -27,7 +25,7 @@ _AHEAD = 4
 _POLL_SECONDS = 1.0
 
 
-class RepetitionProcess:
+class RepetitionProcess(Process):
     """A worker process that has been started and waits for its turn; a context manager that ends it.
 
     Attributes:
@@ -41,9 +39,8 @@ class RepetitionProcess:
             turns: whether it waits for its turns; otherwise it measures at once, its own start included.
         """
         self._call = call
-        name = call.output.name.partition(".")[0]
-        self._purpose = Purpose(f"{name} of the benchmark of {call.model.model_dir}")
         self.phase: str | None = None
+        name = call.output.name.partition(".")[0]
         file, log = folder / f"{name}.json", folder / f"{name}.log"
         write_text(file, call.model_dump_json())
         call.output.unlink(missing_ok=True)
@@ -51,21 +48,13 @@ class RepetitionProcess:
         self._turns, theirs = Pipe()
         how = ["--turns", str(theirs.fileno())] if turns else ["--started", str(time.monotonic_ns())]
         with theirs:
-            self._process = Process(
+            super().__init__(
                 [*command("podium.benchmarking.worker", file, call.output), *how],
                 log,
-                purpose=self._purpose,
+                purpose=Purpose(f"{name} of the benchmark of {call.model.model_dir}"),
                 environment=inference_environment(call.model.threads),
                 pass_fds=(theirs.fileno(),),
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def await_ready(self, seconds: float) -> None:
         """Return once the worker has imported its libraries.
@@ -75,7 +64,7 @@ class RepetitionProcess:
         """
         self._await_phase(seconds, "was not ready after {} s")
         if self.phase is None:
-            self._outcome()
+            self.result()
 
     def turn(self, seconds: float) -> None:
         """Let the worker measure until it gives up its turn, for the next `phase`, or has ended.
@@ -86,49 +75,49 @@ class RepetitionProcess:
         with suppress(OSError):
             self._turns.send(self.phase)
         self._await_phase(seconds, "did not end its turn within {} s and was stopped")
-        if self.phase is None and self._process.wait() != 0:
-            self._outcome()
+        if self.phase is None and self.wait() != 0:
+            self.result()
 
     def result(self) -> Repetition:
-        """What the worker, which has ended, measured."""
-        return Repetition.model_validate(self._outcome())
+        """What the worker, which has ended, measured.
 
-    def stop(self) -> None:
-        """End the worker and all that it started; harmless when it has ended."""
-        self._process.stop()
+        Raises:
+            BenchmarkError: it failed, or was killed.
+        """
+        self.wait()
+        try:
+            return Repetition.model_validate(result_of(self, self._call.output))
+        except ComputationFailed as error:
+            raise BenchmarkError(str(error)) from error
+
+    def stop(self, grace: float = 0) -> None:
+        super().stop(grace)
         self._turns.close()
 
     def _await_phase(self, seconds: float, late: str) -> None:
         """Wait for the next phase, or for the end of the worker."""
         deadline = time.monotonic() + seconds
         while not self._turns.poll(min(_POLL_SECONDS, max(0.0, deadline - time.monotonic()))):
-            if self._process.wait(0) is not None:  # what it had started may still hold the pipe
+            if self.wait(0) is not None:  # what it had started may still hold the pipe
                 self.phase = None
                 return
             if time.monotonic() >= deadline:
                 self.stop()
                 what = late.format(f"{seconds:g}")
-                raise BenchmarkError(f"{self._purpose.name} {what}\n{excerpt(self._process.log)}")
+                raise BenchmarkError(f"{self.purpose.name} {what}\n{excerpt(self.log)}")
         try:
             self.phase = self._turns.recv()
         except (EOFError, OSError):
             self.phase = None
 
-    def _outcome(self) -> Any:
-        """What the worker wrote as its result.
-
-        Raises:
-            BenchmarkError: it has none.
-        """
-        self._process.wait()
-        try:
-            return result_of(self._process, self._call.output)
-        except ComputationFailed as error:
-            raise BenchmarkError(str(error)) from error
-
 
 def take_turns(
-    rounds: Sequence[Sequence[WorkerCall]], folders: Sequence[Path], seconds: float, report: Report | None = None
+    rounds: Sequence[Sequence[WorkerCall]],
+    folders: Sequence[Path],
+    seconds: float,
+    report: Report | None = None,
+    *,
+    from_start: bool = False,
 ) -> list[list[Repetition]]:
     """Run the calls of a round in processes of their own that measure in turns; one round after the other.
 
@@ -138,6 +127,7 @@ def take_turns(
     Args:
         rounds: the calls of each, one for each of the `folders`.
         seconds: about how long a process measures, without loading; a turn of three times that is stopped.
+        from_start: whether a process starts only when its turn has come, and measures its own start too.
 
     Returns:
         The results of each round, in the order of its calls.
@@ -146,18 +136,21 @@ def take_turns(
         BenchmarkError: one failed, was killed or took too long; the others are stopped.
     """
     found: list[list[Repetition]] = []
-    ahead = max(1, _AHEAD // len(folders))
+    ahead = 1 if from_start else max(1, _AHEAD // len(folders))
     for first in range(0, len(rounds), ahead):
         with ExitStack() as stack:
             started = [
                 [
-                    stack.enter_context(RepetitionProcess(call, folder))
+                    stack.enter_context(RepetitionProcess(call, folder, turns=not from_start))
                     for call, folder in zip(calls, folders, strict=True)
                 ]
                 for calls in rounds[first : first + ahead]
             ]
             for process in chain.from_iterable(started):
-                process.await_ready(_START_SECONDS)
+                if from_start:
+                    process.turn(_START_SECONDS + _LOAD_SECONDS + 3 * seconds)
+                else:
+                    process.await_ready(_START_SECONDS)
             for together in started:
                 # To be first in every repetition could be an advantage.
                 ordered = together if len(found) % 2 == 0 else together[::-1]
@@ -176,22 +169,3 @@ def _alternate(processes: Sequence[RepetitionProcess], phases: Sequence[str], se
             for process in waiting:
                 process.turn(seconds)
             waiting = [process for process in reversed(waiting) if process.phase == phase]
-
-
-def run_alone(
-    rounds: Sequence[Sequence[WorkerCall]], folders: Sequence[Path], seconds: float
-) -> list[list[Repetition]]:
-    """Run every call in a process of its own that is started only when the one before has ended.
-
-    Raises:
-        BenchmarkError: one failed, was killed or took too long.
-    """
-    found = []
-    for calls in rounds:
-        results = []
-        for call, folder in zip(calls, folders, strict=True):
-            with RepetitionProcess(call, folder, turns=False) as process:
-                process.turn(_START_SECONDS + _LOAD_SECONDS + 3 * seconds)
-                results.append(process.result())
-        found.append(results)
-    return found

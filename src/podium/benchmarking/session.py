@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.benchmarking.calls import Repetition, Samples, WorkerCall
-from podium.benchmarking.launch import run_alone, take_turns
+from podium.benchmarking.launch import take_turns
 from podium.benchmarking.sampling import deal
 from podium.benchmarking.scenarios import SCENARIOS
 from podium.benchmarking.scenarios.base import AnyScenario, Measured
@@ -86,48 +86,24 @@ class Session:
         """
         return scenarios_for(self.task, self.config)
 
-    def calls(self, models: Sequence[PredictorSpec], folders: Sequence[Path]) -> list[list[WorkerCall]]:
-        """What the processes of each repetition are called with to measure the scenarios that share a process."""
-        names = tuple(one.name for one in self.scenarios if one.shares_process)
-        return [
-            [
-                WorkerCall(
-                    model=model,
-                    scenarios=names,
-                    rows=rows,
-                    number=number,
-                    config=self.config,
-                    alternates=len(models) > 1,
-                    cores=bound_cores(model.threads),
-                    output=folder / f"repetition-{number}.result.json",
-                )
-                for model, folder in zip(models, folders, strict=True)
-            ]
-            for number, rows in enumerate(self._rows_of_repetitions)
-        ]
-
-    def own_calls(
-        self, scenario: AnyScenario, model: PredictorSpec, folder: Path, parameters: dict[str, Any]
-    ) -> list[WorkerCall]:
-        """What the processes of one scenario are called with."""
-        rows = self._rows_of_repetitions
-        return [
-            WorkerCall(
-                model=model,
-                scenarios=(scenario.name,),
-                rows=rows[number % len(rows)],
-                number=number,
-                config=self.config,
-                parameters={scenario.name: parameters},
-                cores=bound_cores(model.threads),
-                output=folder / f"{scenario.name}-{number}.result.json",
-            )
-            for number in range(scenario.processes(self.config))
-        ]
-
     @cached_property
-    def _rows_of_repetitions(self) -> list[list[Row]]:
+    def rows_of_repetitions(self) -> list[list[Row]]:
+        """The rows of each repetition, with nearly the same lengths."""
         return deal(self.rows, self.config.repetitions, self.config.samples)
+
+    def call(self, model: PredictorSpec, number: int, output: Path, *scenarios: str, **fields: Any) -> WorkerCall:
+        """What one process is called with to measure `scenarios`; `fields` are further fields of the call."""
+        rows = self.rows_of_repetitions
+        return WorkerCall(
+            model=model,
+            scenarios=scenarios,
+            rows=rows[number % len(rows)],
+            number=number,
+            config=self.config,
+            cores=bound_cores(model.threads),
+            output=output,
+            **fields,
+        )
 
 
 def scenarios_for(task: str, config: BenchmarkConfig) -> list[AnyScenario]:
@@ -217,8 +193,15 @@ def _repetitions(
     session: Session, models: Sequence[ModelFiles], specs: Sequence[PredictorSpec], folders: Sequence[Path]
 ) -> list[list[Repetition]]:
     """The repetitions of each model, in the order of the models."""
-    rounds = session.calls(specs, folders)
-    first = next(one for one in session.scenarios if one.shares_process)
+    shared = [one for one in session.scenarios if one.shares_process]
+    first, names, together = shared[0], [one.name for one in shared], len(models) > 1
+    rounds = [
+        [
+            session.call(spec, number, folder / f"repetition-{number}.result.json", *names, alternates=together)
+            for spec, folder in zip(specs, folders, strict=True)
+        ]
+        for number in range(session.config.repetitions)
+    ]
 
     def report(number: int, results: Sequence[Repetition]) -> None:
         for model, result in zip(models, results, strict=True):
@@ -241,9 +224,19 @@ def _measurement(
         if not scenario.shares_process:
             earlier = {name: _samples_of(SCENARIOS.get(name), results) for name, results in taken.items()}
             parameters[scenario.name] = scenario.parameters(config, earlier)
-            calls = session.own_calls(scenario, spec, folder, parameters[scenario.name])
-            run = run_alone if scenario.from_start else take_turns
-            found = run([[call] for call in calls], [folder], scenario.seconds(config))
+            rounds = [
+                [
+                    session.call(
+                        spec,
+                        number,
+                        folder / f"{scenario.name}-{number}.result.json",
+                        scenario.name,
+                        parameters={scenario.name: parameters[scenario.name]},
+                    )
+                ]
+                for number in range(scenario.processes(config))
+            ]
+            found = take_turns(rounds, [folder], scenario.seconds(config), from_start=scenario.from_start)
             taken[scenario.name] = [result for (result,) in found]
     raw = {
         "backbone": model.name,

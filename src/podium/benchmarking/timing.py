@@ -83,25 +83,6 @@ def _call_for(call: Call, row: Row, nanoseconds: int) -> None:
         call([row])
 
 
-def offline(
-    call: Call,
-    rows: Sequence[Row],
-    batch_size: int,
-    seconds: float,
-    around: AbstractContextManager[Any] | None = None,
-) -> list[int]:
-    """Times of full batches of rows in the order given, over and over, for `seconds`.
-
-    The first batch is not timed, because it allocates memory for the larger activations. At least two are timed.
-
-    Args:
-        around: a context that is entered while the batches are timed.
-    """
-    batches = full_batches(rows, batch_size)
-    call(next(batches))
-    return timed_batches(call, batches, seconds, LEAST_BATCHES, around)
-
-
 def full_batches(rows: Sequence[Row], batch_size: int) -> Iterator[list[Row]]:
     """Full batches of rows in the order given, over and over, without end."""
     endless = cycle(rows)

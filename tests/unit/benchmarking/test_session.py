@@ -73,7 +73,7 @@ class Recorded:
     turns: ClassVar[dict[str, list[str]]] = {}
     usual: ClassVar[list[str]] = ["load", "latency", "throughput"]
 
-    def __init__(self, call: WorkerCall, folder: Path) -> None:
+    def __init__(self, call: WorkerCall, folder: Path, *, turns: bool = True) -> None:
         self.name = f"{folder.name.removesuffix('-eager')} repetition-{call.number}"
         self.number = call.number
         self.left = list(self.turns.get(self.name, self.usual))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from podium.benchmarking import timing
-from podium.benchmarking.timing import offline, single_stream, warm_up
+from podium.benchmarking.timing import full_batches, single_stream, timed_batches, warm_up
 
 
 class Clock:
@@ -78,16 +78,15 @@ def test_single_stream_stops_at_its_bound(clock: Clock) -> None:
     assert len(single_stream(call, ["row"] * 5, 1.0, least=20)) == 5
 
 
-def test_offline_times_full_batches_after_one_that_is_not_timed(clock: Clock) -> None:
-    call, seen = model(clock, lambda n, batch: 900_000_000 if n == 0 else 300_000_000)
-    times = offline(call, ["a", "b", "c"], 2, 1.0)
-    assert times == [300_000_000] * 4
+def test_batches_are_full_and_use_the_rows_in_turn(clock: Clock) -> None:
+    call, seen = model(clock, lambda n, batch: 300_000_000)
+    assert timed_batches(call, full_batches(["a", "b", "c"], 2), 1.0) == [300_000_000] * 4
     assert seen[:3] == [["a", "b"], ["c", "a"], ["b", "c"]]
 
 
-def test_offline_times_two_batches_at_least(clock: Clock) -> None:
+def test_so_many_batches_are_timed_at_least(clock: Clock) -> None:
     call, _ = model(clock, lambda n, batch: 5_000_000_000)
-    assert len(offline(call, ["a"], 4, 1.0)) == 2
+    assert len(timed_batches(call, full_batches(["a"], 4), 1.0, least=2)) == 2
 
 
 def test_no_garbage_is_collected_while_timing_and_it_is_afterwards() -> None:

@@ -51,7 +51,7 @@ class ColdStart(Scenario[ColdStartSamples, NoSettings]):
         imported = time.monotonic_ns()
         bench.load()
         loaded = time.monotonic_ns()
-        bench.predictor(bench.rows[:1])
+        bench.predictor(bench.call.rows[:1])
         return ColdStartSamples(
             imports_ns=imported - bench.started_ns,
             load_ns=loaded - imported,

@@ -82,16 +82,16 @@ class Generation(Scenario[GenerationSamples, GenerationSettings]):
             ModelError: the model has fewer positions than a request needs.
         """
         generator: Generator = bench.predictor
-        settings = self.settings(bench.config)
+        settings = self.settings(bench.call.config)
         generator.check_positions(settings.prompt_tokens, settings.output_tokens)
         return lambda rows: generator.generate(str(rows[0]), settings.prompt_tokens, _WARM_UP_TOKENS)
 
     def measure(self, bench: Bench) -> GenerationSamples:
         """Answer one prompt after another for `max_seconds`, but at least as many as a median needs."""
         generator: Generator = bench.predictor
-        settings, prompts = self.settings(bench.config), [str(row) for row in bench.rows]
-        least = least_per_process(bench.config.repetitions)
-        left = (1 - WARM_UP_SHARE) * bench.config.max_seconds
+        settings, prompts = self.settings(bench.call.config), [str(row) for row in bench.call.rows]
+        least = least_per_process(bench.call.config.repetitions)
+        left = (1 - WARM_UP_SHARE) * bench.call.config.max_seconds
         asked: list[str] = []
         moments: list[list[int]] = []
         bench.next_turn(self.name)

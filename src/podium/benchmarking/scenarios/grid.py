@@ -70,16 +70,18 @@ class Grid(Scenario[GridSamples, GridSettings]):
         Raises:
             ModelError: the model cuts rows before they have a length that was asked for.
         """
-        settings, predictor = self.settings(bench.config), bench.predictor
-        rows: dict[int | None, list[Row]] = {None: bench.rows}
+        settings, predictor = self.settings(bench.call.config), bench.predictor
+        rows: dict[int | None, list[Row]] = {None: bench.call.rows}
         for tokens in settings.lengths:
-            rows[tokens] = rows_of_length(bench.rows, tokens, max(settings.batch_sizes), predictor.tokens)
-        each = min(_SECONDS, bench.config.max_seconds / (len(rows) * len(settings.batch_sizes)))
+            rows[tokens] = rows_of_length(bench.call.rows, tokens, max(settings.batch_sizes), predictor.tokens)
+        each = min(_SECONDS, bench.call.config.max_seconds / (len(rows) * len(settings.batch_sizes)))
         cells = []
         for length, own in rows.items():
             mean = statistics.mean(predictor.tokens(own))
             for size in sorted(settings.batch_sizes):
-                times = timing.offline(predictor, own, size, each)
+                batches = timing.full_batches(own, size)
+                predictor(next(batches))  # not timed: it allocates memory for the larger activations
+                times = timing.timed_batches(predictor, batches, each, timing.LEAST_BATCHES)
                 cells.append(GridCell(batch_size=size, length=length, tokens=mean, batch_ns=times))
         return GridSamples(cells=cells)
 

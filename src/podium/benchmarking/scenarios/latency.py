@@ -52,12 +52,12 @@ class Latency(Scenario[LatencySamples, NoSettings]):
 
     def measure(self, bench: Bench) -> LatencySamples:
         """Time as many rows as `max_seconds` allows, but at least those that a median of all repetitions needs."""
-        rows, least = bench.rows, least_per_process(bench.config.repetitions)
-        each = _TURN_ROWS if bench.alternates else len(rows)
+        rows, least = bench.call.rows, least_per_process(bench.call.config.repetitions)
+        each = _TURN_ROWS if bench.call.alternates else len(rows)
         # Other models have driven this one out of the caches and put its threads to sleep; a server of this model alone
         # would find both as the call before left them.
-        before = bench.middle_row if bench.alternates else None
-        left = SHARE * bench.config.max_seconds - bench.spent_seconds
+        before = bench.middle_row if bench.call.alternates else None
+        left = SHARE * bench.call.config.max_seconds - bench.spent_seconds
         times: list[int] = []
         while len(times) < len(rows) and (left > 0 or len(times) < least):
             bench.next_turn(self.name)

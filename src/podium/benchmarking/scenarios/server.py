@@ -88,9 +88,9 @@ class Server(Scenario[ServerSamples, ServerSettings]):
 
     def measure(self, bench: Bench) -> ServerSamples:
         """Probe rates of arrival; see `search`."""
-        bound = self.settings(bench.config).latency_ms
+        bound = self.settings(bench.call.config).latency_ms
         rate, probes = search(
-            bench.predictor, bench.rows, **bench.parameters(self.name), bound_ms=bound, seed=bench.call.number
+            bench.predictor, bench.call.rows, **bench.call.parameters[self.name], bound_ms=bound, seed=bench.call.number
         )
         return ServerSamples(rate=rate, probes=probes)
 

@@ -51,11 +51,11 @@ class Throughput(Scenario[ThroughputSamples, NoSettings]):
 
     def measure(self, bench: Bench) -> ThroughputSamples:
         """Time batches for about a second, in each turn after one that is not timed."""
-        size, predictor = bench.config.throughput_batch_size, bench.predictor
-        seconds = min(_SECONDS, (1 - SHARE) * bench.config.max_seconds)
-        each, least = (_TURN_SECONDS, 1) if bench.alternates else (seconds, timing.LEAST_BATCHES)
+        size, predictor = bench.call.config.throughput_batch_size, bench.predictor
+        seconds = min(_SECONDS, (1 - SHARE) * bench.call.config.max_seconds)
+        each, least = (_TURN_SECONDS, 1) if bench.call.alternates else (seconds, timing.LEAST_BATCHES)
         meter = energy_meter(bench.call.model.device)
-        batches = timing.full_batches(bench.rows, size)
+        batches = timing.full_batches(bench.call.rows, size)
         untimed = next(batches)
         times: list[int] = []
         while seconds > 0 or len(times) < timing.LEAST_BATCHES:
@@ -64,7 +64,7 @@ class Throughput(Scenario[ThroughputSamples, NoSettings]):
             started = time.perf_counter()
             times += timing.timed_batches(predictor, batches, min(seconds, each), least, meter)
             seconds -= time.perf_counter() - started
-        tokens = islice(cycle(predictor.tokens(bench.rows)), size, size * (len(times) + 1))
+        tokens = islice(cycle(predictor.tokens(bench.call.rows)), size, size * (len(times) + 1))
         return ThroughputSamples(
             batch_ns=times,
             batch_tokens=sum(tokens),
