@@ -48,10 +48,8 @@ class Predictions:
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "ids", tuple(str(row) for row in self.ids))
         self._check_rows()
-        for name in ("truth", "predicted"):
-            values = task.checked(getattr(self, name), self.labels, self.ids, name, abstains=name == "predicted")
-            object.__setattr__(self, name, values)
-        task.check_pair(self.truth, self.predicted, self.ids)
+        object.__setattr__(self, "truth", task.checked(self.truth, self.labels, self.ids))
+        object.__setattr__(self, "predicted", task.checked(self.predicted, self.labels, self.ids, self.truth))
         self._check_probabilities()
 
     def __len__(self) -> int:

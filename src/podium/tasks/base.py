@@ -297,24 +297,16 @@ class Task(ABC):
         return np.asarray(targets)
 
     @abstractmethod
-    def checked(self, values: Any, labels: Sequence[str], ids: Sequence[str], name: str, abstains: bool) -> Any:
-        """Truth or answers of rows in the one form in which `Predictions` holds them.
+    def checked(self, values: Any, labels: Sequence[str], ids: Sequence[str], truth: Any = None) -> Any:
+        """The truth of rows, or the answers for them, in the one form in which `Predictions` holds them.
 
         Args:
             labels: names of the labels.
             ids: of the rows, as many as there are values.
-            name: `truth` or `predicted`, for messages.
-            abstains: whether rows without a valid answer are allowed.
+            truth: None to check the truth. The checked truth, to check answers, which a row may be without.
 
         Raises:
-            InputError: the values are no such answers; the message says what they must be.
-        """
-
-    def check_pair(self, truth: Any, predicted: Any, ids: Sequence[str]) -> None:  # noqa: B027
-        """Check that truth and answers, both checked, fit each other row by row.
-
-        Raises:
-            InputError: they do not.
+            InputError: the values are no such answers, or do not fit the truth; the message says what they must be.
         """
 
     @abstractmethod

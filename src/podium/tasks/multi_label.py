@@ -140,14 +140,14 @@ class MultiLabel(Task):
     def truth(self, targets: Sequence[Any], labels: Sequence[str]) -> NDArray[np.int8]:
         return np.array(self.encode_targets(targets, len(labels)), dtype=np.int8)
 
-    def checked(
-        self, values: Any, labels: Sequence[str], ids: Sequence[str], name: str, abstains: bool
-    ) -> NDArray[np.int8]:
+    def checked(self, values: Any, labels: Sequence[str], ids: Sequence[str], truth: Any = None) -> NDArray[np.int8]:
         """A 1 for each label that a row has, a 0 for the others; `NO_ANSWER` for all where there is no valid answer."""
         array, shape = np.asarray(values), (len(ids), len(labels))
         silent = (array == NO_ANSWER).all(axis=-1)
-        if array.shape != shape or not np.isin(array[~silent], (0, 1)).all() or (silent.any() and not abstains):
-            also = f", or {NO_ANSWER} for all where there is no valid answer" if abstains else ""
+        if array.shape != shape or not np.isin(array[~silent], (0, 1)).all() or (truth is None and silent.any()):
+            name, also = "truth", ""
+            if truth is not None:
+                name, also = "predicted", f", or {NO_ANSWER} for all where there is no valid answer"
             raise InputError(f"{name} must have a 0 or 1 for each label of each row, shape {shape}{also}")
         return array.astype(np.int8)
 

@@ -227,20 +227,18 @@ class Ner(Task):
     def truth(self, targets: Sequence[Any], labels: Sequence[str]) -> list[list[str]]:
         return [[labels[tag] for tag in row] for row in targets]
 
-    def checked(self, values: Any, labels: Sequence[str], ids: Sequence[str], name: str, abstains: bool) -> Any:
+    def checked(self, values: Any, labels: Sequence[str], ids: Sequence[str], truth: Any = None) -> Any:
         """One tuple of tags per sentence; None where there is no valid answer."""
         rows = tuple(None if tags is None else tuple(str(tag) for tag in tags) for tags in values)
-        if None in rows and not abstains:
-            raise InputError(f"{name} must have tags for every row, but row {ids[rows.index(None)]} has none")
-        return rows
-
-    def check_pair(self, truth: Any, predicted: Any, ids: Sequence[str]) -> None:
-        for row, true, answered in zip(ids, truth, predicted, strict=True):
+        if truth is None and None in rows:
+            raise InputError(f"truth must have tags for every row, but row {ids[rows.index(None)]} has none")
+        for row, true, answered in zip(ids, rows if truth is None else truth, rows, strict=True):
             if answered is not None and len(true) != len(answered):
                 raise InputError(
                     "truth and predicted must have one tag per token, "
                     f"but row {row} has {len(true)} and {len(answered)}"
                 )
+        return rows
 
     def named(self, values: Any, labels: Sequence[str]) -> list[Any]:
         return [None if tags is None else list(tags) for tags in values]

@@ -153,14 +153,12 @@ class TextClassification(Task):
         probabilities = np.asarray(reduced, dtype=np.float64)
         return Decoded(probabilities.argmax(axis=1), probabilities)
 
-    def checked(
-        self, values: Any, labels: Sequence[str], ids: Sequence[str], name: str, abstains: bool
-    ) -> NDArray[np.int64]:
-        array = np.asarray(values)
+    def checked(self, values: Any, labels: Sequence[str], ids: Sequence[str], truth: Any = None) -> NDArray[np.int64]:
+        name, array = "truth" if truth is None else "predicted", np.asarray(values)
         if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
             raise InputError(f"{name} must be a 1-d integer array, but got {array.dtype} of shape {array.shape}")
-        if array.min() < (NO_ANSWER if abstains else 0) or array.max() >= len(labels):
-            also = f", or be {NO_ANSWER} where there is no valid answer" if abstains else ""
+        if array.min() < (0 if truth is None else NO_ANSWER) or array.max() >= len(labels):
+            also = "" if truth is None else f", or be {NO_ANSWER} where there is no valid answer"
             raise InputError(
                 f"{name} must lie in 0..{len(labels) - 1} (indices into labels){also}, "
                 f"but spans {array.min()}..{array.max()}"

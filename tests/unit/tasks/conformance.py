@@ -71,9 +71,7 @@ class TaskConformance:
         return [[index(one) for one in row] if self.task.several else index(row) for row in self.named()]
 
     def test_truth_is_made_of_the_targets_of_a_prepared_data_set(self) -> None:
-        truth = self.task.checked(
-            self.task.truth(self.targets(), self.labels), self.labels, [""] * ROWS, "truth", abstains=False
-        )
+        truth = self.task.checked(self.task.truth(self.targets(), self.labels), self.labels, [""] * ROWS)
         assert self.task.named(truth, self.labels) == self.named()
 
     def test_labels_of_a_model_follow_from_the_kinds_that_rows_have(self) -> None:
@@ -146,7 +144,7 @@ class TaskConformance:
         if self.task.words:
             logits[0][1:] = np.nan  # cut off
         decoded = self.task.decode([self.task.reduce(row) for row in logits], self.labels)
-        values = self.task.checked(decoded.predicted, self.labels, [""] * 20, "predicted", abstains=True)
+        values = self.task.checked(decoded.predicted, self.labels, [""] * 20)
         own = [answer(row, self.labels, self.task.decoding) for row in logits]
         assert self.task.named(values, self.labels) == own
 
