@@ -145,14 +145,16 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
     assert code == 1 and "file/store" in output and "store=DIRECTORY" in output
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_and_blames_no_trial(tmp_path: Path, tiny_disk: Path) -> None:
-    code, output = run(tmp_path, f"output={tiny_disk}", "tracking.mode=off")
+    small = ("dataset.max_rows=80", "training.max_length=16", "training.epochs=1", "benchmark.samples=20")
+    code, output = run(tmp_path, f"output={tiny_disk}", *small)
     assert code == 1 and "full" in output and "run the same command again" in output, output
     kept = {file.name for file in tiny_disk.glob("store/records/data/*.json")}
     ledger = [json.loads(file.read_text()) for file in tiny_disk.glob("store/documents/ledgers/*/*/trial-*.json")]
     assert kept and ledger and all(entry["trial"]["status"] == "running" for entry in ledger)
     subprocess.run(["mount", "-o", "remount,size=500m", str(tiny_disk)], check=True)
-    code, output = run(tmp_path, f"output={tiny_disk}", "tracking.mode=off")
+    code, output = run(tmp_path, f"output={tiny_disk}", *small)
     assert code == 0 and "PROMOTE" in output, output
     assert "prepare            reused" in output
     assert kept == {file.name for file in tiny_disk.glob("store/records/data/*.json")}
