@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,14 +121,16 @@ def measuring_session(step: StepRun, data: DataRecord) -> Session:
 
 
 def figures(name: str, item: Measurement) -> dict[str, float]:
-    """Figures for the tracking server, as `MODEL.VARIANT.SCENARIO_FIGURE`."""
+    """Figures for the tracking server, as `MODEL.VARIANT.SCENARIO_FIGURE`, with labels where a scenario has several."""
     found: dict[str, float | None] = {
         "peak_rss_mb": item.peak_rss_mb,
         "peak_device_mb": item.peak_device_mb,
         "size_mb": item.size_mb,
     }
     for scenario, result in item.scenarios.items():
+        several = Counter(one.name for one in result.figures)
         for one in result.figures:
-            labels = "".join(f".{label}_{value}" for label, value in one.labels.items() if isinstance(value, int | str))
+            shown = {label: value for label, value in one.labels.items() if several[one.name] > 1}
+            labels = "".join(f".{label}_{value}" for label, value in shown.items() if not isinstance(value, float))
             found[f"{scenario.replace('-', '_')}_{one.name}{labels}"] = one.value
     return {f"{name}.{_METRIC_NAME.sub('_', key)}": value for key, value in found.items() if value is not None}
