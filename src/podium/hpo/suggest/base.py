@@ -40,8 +40,7 @@ class Suggester(ABC):
         complete.
         """
 
-    @abstractmethod
-    def tell(self, record: TrialRecord) -> None:
+    def tell(self, record: TrialRecord) -> None:  # noqa: B027 - most algorithms learn, and some do not.
         """Learn how a trial ended that was suggested here, or was running when this suggester was built."""
 
 

@@ -20,9 +20,6 @@ class Random(Suggester):
         """See `Suggester`."""
         return Suggestion(random_params(self._experiment, number))
 
-    def tell(self, record: TrialRecord) -> None:
-        """Nothing is learnt."""
-
 
 class Grid(Suggester):
     """Every combination of values once, in an order that the seed shuffles.
@@ -55,9 +52,6 @@ class Grid(Suggester):
             shares.append((cell + 0.5) / cells)
         return Suggestion(self._space.at(shares[::-1]))
 
-    def tell(self, record: TrialRecord) -> None:
-        """Nothing is learnt."""
-
 
 class Sobol(Suggester):
     """The Sobol' sequence, scrambled with the seed: trial `n` gets its `n`-th point.
@@ -80,6 +74,3 @@ class Sobol(Suggester):
         if number > self._sequence.num_generated:
             self._sequence.fast_forward(number - self._sequence.num_generated)
         return Suggestion(self._space.at(self._sequence.random()[0].tolist()))
-
-    def tell(self, record: TrialRecord) -> None:
-        """Nothing is learnt."""
