@@ -122,13 +122,7 @@ def test_a_study_stops_the_trials_that_do_worse(spec: TrainingSpec, pool: Worker
     assert [useful.status, useless.status] == ["succeeded", "pruned"]
     assert len(useless.reports) == 1 and useless.fold_scores == {}
     assert "which median asks for at epoch 1 of fold 0 (report 1)" in str(useless.error)
-    assert seconds(useless) < 0.5 * seconds(useful), "one epoch of six was trained"
     assert list((tmp_path / "work").iterdir()) == []
-
-
-def seconds(record: TrialRecord) -> float:
-    assert record.started_at is not None and record.finished_at is not None
-    return (record.finished_at - record.started_at).total_seconds()
 
 
 def test_folds_at_once_score_and_report_what_one_after_another_do(
