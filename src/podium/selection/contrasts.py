@@ -138,7 +138,7 @@ def obstacles(check: Check, run: tuple[ComparedModel, Known], baseline: tuple[Co
         if isinstance(held, Missing):
             found.append(f"{model.name} has no {title}: {held.reason}")
         elif held.problem:
-            found.append(f"it is not known how sure the {title} of {model.name} is: {held.problem}")
+            found.append(f"the {title} of {model.name} has no interval: {held.problem}")
     if not found and {operand.side for operand in check.operands} == {"run", "baseline"}:
         for name in sorted({operand.name for operand in check.operands}):
             found += _apart(QUANTITIES[name], run, baseline)
