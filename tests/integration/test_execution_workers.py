@@ -170,7 +170,8 @@ def test_the_worker_that_waits_for_the_next_call_is_replaced_when_it_is_killed(
     assert waiting
     for pid in waiting:
         os.kill(pid, signal.SIGKILL)
-    assert_gone(*waiting)
+    # A zombie may have threads left that hold its pipes open; the server takes it away after that.
+    eventually(lambda: not any(map(psutil.pid_exists, waiting)))
     assert pool.submit(math.sqrt, 9, log=tmp_path / "log.txt").wait(PATIENCE_SECONDS) == 3
     call.kill()
 

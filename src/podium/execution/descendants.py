@@ -56,12 +56,12 @@ def end_descendants(grace: float) -> None:
 
 
 def kill_tree(pid: int) -> None:
-    """Send SIGKILL to a process, to every process below it, and to its process group if it leads one."""
-    with suppress(ProcessLookupError):
-        # A stopped process starts nothing new in place of what is killed.
-        os.kill(pid, signal.SIGSTOP)
-        kill_descendants(pid)
-        _send(pid, signal.SIGKILL)
+    """Send SIGKILL to every process below `pid`, to `pid` itself, and to its process group if it leads one.
+
+    It is not stopped before. A stopped process could not end with its parent if that were killed at this moment.
+    """
+    kill_descendants(pid)
+    _send(pid, signal.SIGKILL)
     kill_group(pid)
 
 

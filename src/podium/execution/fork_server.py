@@ -10,15 +10,15 @@ from contextlib import suppress
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 
+from podium.execution.environment import FORK_SERVER
 from podium.execution.parent import ending_with
-from podium.execution.workers import FORK_SERVER
 
 
 def _prepare() -> None:
     wanted = json.loads(os.environ.pop(FORK_SERVER))
-    # Once it serves, the server notices by itself when its parent is gone.
+    # This comes before all imports that take long. Once it serves, the server notices by itself if its parent is gone.
     with ending_with(wanted["parent"]):
-        for module in wanted["preload"]:
+        for module in ("podium.execution.workers", *wanted["preload"]):
             # What cannot be imported is an error of the call that needs it.
             with suppress(ImportError):
                 import_module(module)

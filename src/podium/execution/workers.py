@@ -19,13 +19,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from podium.execution.calls import WorkerCall, answer_with, wait_any
-from podium.execution.environment import training_environment, variables_set
+from podium.execution.environment import FORK_SERVER, training_environment, variables_set
 from podium.execution.failures import PROCESS, Purpose, out_of_memory_kills
 from podium.execution.parent import end_with_parent
 from podium.execution.slots import core_slots
-
-FORK_SERVER = "PODIUM_FORK_SERVER"
-"""What the fork server is to prepare, as JSON (see `podium.execution.fork_server`)."""
 
 _HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Put what the server loads into huge pages where the kernel has them, since a fork copies their small table fast."""

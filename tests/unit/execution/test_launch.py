@@ -6,6 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import psutil
 import pytest
 
 from podium.errors import ComputationFailed, KilledFromOutside, ProcessKilled
@@ -130,3 +131,19 @@ def test_a_program_and_its_children_end_when_the_launcher_is_killed(tmp_path: Pa
 def test_a_program_started_by_hand_watches_nobody() -> None:
     code = "import time; from podium.execution.parent import end_with_parent; end_with_parent(); time.sleep(0.3)"
     assert subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+KILLER = """
+import os, signal, sys
+from podium.execution import descendants
+# Killed in the middle of killing another process.
+descendants.kill_descendants = lambda pid: os.kill(os.getpid(), signal.SIGKILL)
+descendants.kill_tree(int(sys.argv[1]))
+"""
+
+
+def test_a_process_still_runs_if_its_killer_is_killed_before_it(tmp_path: Path) -> None:
+    """It must notice that its parent is gone, which a stopped process cannot."""
+    with Process(["sleep", "600"], tmp_path / "log.txt", watches_parent=False) as process:
+        subprocess.run([sys.executable, "-c", KILLER, str(process.pid)], check=False)
+        assert psutil.Process(process.pid).status() != psutil.STATUS_STOPPED
