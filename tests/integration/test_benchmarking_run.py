@@ -416,5 +416,5 @@ def test_a_length_beyond_the_model_is_refused(model_dir: Path, tmp_path: Path) -
     config = BenchmarkConfig.model_validate(
         {**ONE.model_dump(), "scenarios": ("grid",), "settings": {"grid": {"lengths": (4096,)}}}
     )
-    with pytest.raises(BenchmarkError, match="it cuts rows at 128 tokens and 4096 were asked for"):
+    with pytest.raises(ModelError, match="it cuts rows at 128 tokens and 4096 were asked for"):
         measure_together([files(model_dir)], session(config), tmp_path)
