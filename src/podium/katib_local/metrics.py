@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Sequence
 
 from podium.errors import ComputationFailed, MetricsUnavailable, NonFiniteLoss
 from podium.katib.read import shown
-from podium.katib.template import MetricsCollector
+from podium.katib.template import MetricsCollector, go_expression
 from podium.records import Observed
 
 DEFAULT_FILTER = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
 """Finds `name=number`, in Katib's words."""
 
-_DEFAULT_FILTER = re.compile(
-    r"(?<![\w|-])([\w|-]++)\s*+=\s*+"
-    r"([+-]?(?:(?:nan|inf(?:inity)?)(?![a-z0-9_])|\d*(?:\.\d+)?(?:e[+-]?\d+)?))",
-    re.ASCII | re.IGNORECASE,
-)
-"""The same in a time that grows with the line, and with the values that are not finite."""
+_DEFAULT_FILTER = r"(?i)([\w|-]+)\s*=\s*([+-]?(?:(?:nan|inf(?:inity)?)\b|\d*(?:\.\d+)?(?:e[+-]?\d+)?))"
+"""The same, which also finds the values that are not finite."""
 
 
 class MetricReader:
@@ -36,7 +31,7 @@ class MetricReader:
         self._json = collector.format == "JSON"
         self._place = collector.path if collector.kind == "File" else "the output"
         self._filters = [
-            _DEFAULT_FILTER if expression == DEFAULT_FILTER else re.compile(expression, re.ASCII)
+            go_expression(_DEFAULT_FILTER if expression == DEFAULT_FILTER else expression)
             for expression in collector.metrics_format or (DEFAULT_FILTER,)
         ]
         self._metrics = tuple(metrics)

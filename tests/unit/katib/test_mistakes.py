@@ -154,10 +154,9 @@ TEMPLATE = "spec.trialTemplate"
         (f"{COLLECTOR}.source", {"filter": {"metricsFormat": ["(a)("]}}, "is no regular expression"),
         (
             f"{COLLECTOR}.source",
-            {"filter": {"metricsFormat": ["([[:alpha:]]+)=(b)"]}},
-            "write the characters of a class",
+            {"filter": {"metricsFormat": ["(?=a)(b)(c)"]}},
+            r"is no regular expression of Go: invalid perl operator: \(\?=",
         ),
-        (f"{COLLECTOR}.source", {"filter": {"metricsFormat": ["(a{99999999999})(b)"]}}, "is no regular expression"),
         (f"{TEMPLATE}.configMap", {"configMapName": "a"}, r"spec\.trialTemplate\.configMap: a ConfigMap is stored on"),
         (f"{TEMPLATE}.primaryContainerName", "main", r"containers: one must be the primary container 'main'"),
         (f"{TEMPLATE}.primaryContainerName", ..., r"primaryContainerName: must be given"),

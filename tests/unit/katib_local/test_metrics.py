@@ -34,6 +34,12 @@ def latest(line: str, *filters: str) -> dict[str, float]:
 
 
 class TestText:
+    def test_a_filter_has_the_syntax_of_go(self) -> None:
+        assert latest("loss is 0.5", r"([[:alpha:]]+) is (\d\.\d)") == {"loss": 0.5}
+
+    def test_a_filter_that_would_backtrack_takes_a_time_that_grows_with_the_line(self) -> None:
+        assert latest("loss" + "a" * 10_000, r"(a+)+(b)") == {}
+
     @pytest.mark.parametrize("filters", [(), (DEFAULT_FILTER,)], ids=["implied", "written out"])
     @pytest.mark.parametrize(
         ("line", "found"),
