@@ -137,6 +137,7 @@ def test_a_run_does_not_promote_again_what_people_rolled_back(smoke_copy: Finish
     assert held(tracker, "bbc-news") == {"champion": other, "previous": "1", "challenger": "1"}
 
 
+@pytest.mark.slow
 def test_another_variant_of_the_champion_is_a_challenger_and_then_the_incumbent_as_such(
     smoke_copy: Finished, store, data, tmp_path: Path
 ) -> None:

@@ -134,7 +134,7 @@ def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> N
         ("benchmark.samples=120", {"benchmark", "decide", "report"}),
         ("selection.constraints.size_mb=1000", {"decide", "report"}),
         ("selection.promotion.must_beat_baselines=true", {"decide", "report"}),
-        ("hpo.max_trials=3", {"hpo-bert-tiny", "select", "report"}),
+        pytest.param("hpo.max_trials=3", {"hpo-bert-tiny", "select", "report"}, marks=pytest.mark.slow),
     ],
 )
 def test_changing_one_field_recomputes_what_is_downstream(
@@ -154,6 +154,7 @@ def test_changing_one_field_recomputes_what_is_downstream(
         assert computed == recomputed
 
 
+@pytest.mark.slow
 def test_ner_end_to_end_on_conll(tmp_path: Path) -> None:
     small = ("dataset.max_rows=400", "hpo.max_trials=1", "hpo.max_failed_trials=0", "training.epochs=1")
     finished = podium(tmp_path, "run", "--preset", "smoke-ner", *small)
@@ -191,7 +192,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def wait_for_event(folder: Path, name: str, runs: int) -> None:
-    """Wait until so many runs have told of it."""
+    """Wait until so many runs have reported it."""
     deadline = time.monotonic() + 300
     while True:
         told = [file for file in folder.glob("podium-out/runs/*/events.jsonl") if f'"{name}"' in file.read_text()]
@@ -202,13 +203,14 @@ def wait_for_event(folder: Path, name: str, runs: int) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_stopping_ends_every_child_and_the_next_run_goes_on(tmp_path: Path) -> None:
     for runs, how_to_stop in enumerate((signal.SIGINT, signal.SIGTERM), start=1):
         process = start(tmp_path)
         wait_for_event(tmp_path, "fold_finished", runs)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(how_to_stop)
-        output = process.communicate(timeout=200)[0]
+        output = process.communicate(timeout=550)[0]
         assert process.returncode == 130, output
         assert "run the same command again" in output
         assert not psutil.wait_procs(children, timeout=60)[1], "children outlived the run"
@@ -219,6 +221,7 @@ def test_stopping_ends_every_child_and_the_next_run_goes_on(tmp_path: Path) -> N
     assert how(again)["prepare"] == "reused"
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_do_the_work_once_and_give_the_same_answer(tmp_path: Path) -> None:
     outputs = [process.communicate(timeout=550)[0] for process in (start(tmp_path), start(tmp_path))]
     runs = [Finished(tmp_path, 0, output) for output in outputs]
