@@ -202,7 +202,7 @@ def test_a_server_that_still_imports_ends_with_its_parent(tmp_path: Path) -> Non
 
 @pytest.fixture
 def short_path() -> Iterator[str]:
-    """A temporary directory with a path so short that the path of a socket below it fits into its limit of 107 bytes."""
+    """A temporary directory with so short a path that the path of a socket below it fits into its 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="podium-", dir="/tmp") as path:
         yield path
 
