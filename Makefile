@@ -25,13 +25,13 @@ run: setup  ## Run the main job: BBC news, two backbones, to a proven champion
 	$(BIN)/podium run
 
 test: setup lint types contracts  ## Lint, types, contracts, all tests but the slow ones
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=15
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=15
 
 unit: setup  ## Unit tests only
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not integration and not slow"
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not integration and not slow"
 
 integration: setup  ## Tests with real processes, servers, models and a browser
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "integration and not slow"
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "integration and not slow"
 
 test-slow: setup  ## The suites that take longer
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m slow --durations=15

@@ -106,6 +106,7 @@ def test_a_backbone_without_weights(tmp_path: Path) -> None:
     assert code == 2 and "safetensors" in output
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_does_not_fit(tmp_path: Path) -> None:
     """One with more entries than the model has embeddings: training would look up rows that are not there."""
     from podium.config.paths import locate
@@ -160,6 +161,7 @@ def test_a_full_disk_loses_nothing_and_blames_no_trial(tmp_path: Path, tiny_disk
     assert kept == {file.name for file in tiny_disk.glob("store/records/data/*.json")}
 
 
+@pytest.mark.slow
 def test_an_mlflow_server_that_is_down(tmp_path: Path) -> None:
     code, output = run(tmp_path, "tracking.uri=http://127.0.0.1:9")
     assert code == 1 and "127.0.0.1:9" in output and "tracking.mode=off" in output

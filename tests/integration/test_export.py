@@ -194,6 +194,7 @@ def test_a_package_predicts_with_onnxruntime_alone_in_a_clean_process(
     )
 
 
+@pytest.mark.slow
 def test_a_loss_of_quality_fails_and_equal_models_give_equal_packages(
     trained: Trained, built: dict[VariantName, Built]
 ) -> None:
@@ -243,6 +244,7 @@ def step_of(store: Path, *variants: VariantName) -> StepRun:
     return StepRun(run, open_store(config), Tracker(), "", Key.of("benchmark"), {}, None)
 
 
+@pytest.mark.slow
 def test_a_variant_is_built_once_and_a_damaged_one_again(
     smoke_copy: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

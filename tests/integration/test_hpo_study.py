@@ -50,6 +50,7 @@ class TestEmbeddedEngineInTheWorkerPool(EngineContract):
         return EmbeddedEngine(trial, self.pool, tmp_path / "logs")
 
 
+@pytest.mark.slow
 def test_a_study_of_a_real_model(tmp_path: Path, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = DatasetConfig(
         name="bbc",

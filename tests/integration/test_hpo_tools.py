@@ -115,6 +115,7 @@ print(execute(step_named("hpo"), inputs).to_json())
 """
 
 
+@pytest.mark.slow
 def test_a_warm_started_study_is_one_of_its_own_that_names_what_it_learnt_from(
     smoke_copy: Finished, study: StudyRecord
 ) -> None:

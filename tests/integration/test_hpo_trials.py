@@ -222,6 +222,7 @@ def study_of(config: PodiumConfig) -> StudyRecord:
     return cast(StudyRecord, execute(step_named("hpo"), inputs))
 
 
+@pytest.mark.slow
 def test_the_fold_models_of_the_best_trial_stay_with_the_study(configured: Callable[..., PodiumConfig]) -> None:
     first = study_of(configured("hpo.max_trials=1"))
     store = ArtifactStore(str(configured().store))

@@ -131,7 +131,7 @@ def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> N
 @pytest.mark.parametrize(
     ("override", "recomputed"),
     [
-        ("benchmark.samples=120", {"benchmark", "decide", "report"}),
+        pytest.param("benchmark.samples=120", {"benchmark", "decide", "report"}, marks=pytest.mark.slow),
         ("selection.constraints.size_mb=1000", {"decide", "report"}),
         ("selection.promotion.must_beat_baselines=true", {"decide", "report"}),
         pytest.param("hpo.max_trials=3", {"hpo-bert-tiny", "select", "report"}, marks=pytest.mark.slow),
@@ -166,6 +166,7 @@ def test_ner_end_to_end_on_conll(tmp_path: Path) -> None:
     assert ReportRecord.read(finished.record("report")).summary["metric"] == "f1"
 
 
+@pytest.mark.slow
 def test_a_user_with_a_csv_needs_no_yaml(tmp_path: Path) -> None:
     words = {"sport": "match goal team coach league win", "money": "bank market price share profit tax"}
     rows = [f"{label},{' '.join(text.split()[i % 6 :])} number {i}" for label, text in words.items() for i in range(60)]

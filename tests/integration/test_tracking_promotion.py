@@ -58,6 +58,7 @@ def build(task: str, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_promoted_models_load_back_and_predict(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     tracker = tracker_for(TrackingConfig(uri=uri))

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -83,8 +84,10 @@ def kill_at_checkpoint(output: Path, step: int) -> threading.Thread:
                 break
             time.sleep(0.002)
         for process in psutil.Process().children(recursive=True):
-            if str(output / "spec.json") in process.cmdline():
-                os.kill(process.pid, signal.SIGKILL)
+            # Another child of the tests may have ended meanwhile.
+            with suppress(psutil.NoSuchProcess):
+                if str(output / "spec.json") in process.cmdline():
+                    os.kill(process.pid, signal.SIGKILL)
 
     thread = threading.Thread(target=watch)
     thread.start()

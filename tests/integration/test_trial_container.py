@@ -113,6 +113,7 @@ def collected(output: str) -> dict[str, float]:
     return {name: value.latest for name, value in collection.observed().items()}
 
 
+@pytest.mark.slow
 def test_trials_that_share_a_volume_train_in_directories_of_their_own(place: Path) -> None:
     """One of them has its params from arguments alone, the other one from an argument and a variable."""
     cache = place / "store" / "cache"
