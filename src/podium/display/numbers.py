@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 from podium.records import Interval
+from podium.tasks import TASKS
 
 MISSING = "–"
-METRIC_NAMES = {
-    "macro_f1": "macro F1",
-    "f1": "entity F1",
-    "log_loss": "log loss (lower is better)",
-    "token_accuracy": "token accuracy",
-}
 
 
+@cache
 def metric_name(metric: str) -> str:
-    """Name of a metric in a sentence."""
-    return METRIC_NAMES.get(metric, metric)
+    """Name of a metric in a sentence, as its task gives it; other names are returned as they are."""
+    known = {one.name: one for task in TASKS.all() for one in task.metrics}
+    return known[metric].title or metric.replace("_", " ") if metric in known else metric
 
 
 def field_name(name: str) -> str:

@@ -68,6 +68,7 @@ class Metric:
         better: whether a higher or a lower value is better.
         objective: whether a study may maximise it; such a metric needs no probabilities.
         probabilities: whether it needs the probabilities of the answers.
+        title: the name in a sentence; by default `name` with spaces for underscores.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Metric:
     better: Literal["higher", "lower"] = "higher"
     objective: bool = True
     probabilities: bool = False
+    title: str = ""
 
 
 def grouped(rows: NDArray[Any]) -> tuple[Integers, Floats]:

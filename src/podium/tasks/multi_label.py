@@ -67,8 +67,8 @@ class MultiLabel(Task):
     pyfunc: ClassVar[Mapping[str, Any]] = {"top_k": None}
     decoding = "multi"
     metrics = (
-        Metric("micro_f1", lambda answers: _micro_sums(answers).total(), _micro_sums),
-        Metric("macro_f1", lambda answers: _macro_sums(answers).total(), _macro_sums),
+        Metric("micro_f1", lambda answers: _micro_sums(answers).total(), _micro_sums, title="micro F1"),
+        Metric("macro_f1", lambda answers: _macro_sums(answers).total(), _macro_sums, title="macro F1"),
         Metric("subset_accuracy", lambda answers: _subset_sums(answers).total(), _subset_sums),
     )
 

@@ -107,7 +107,7 @@ class Ner(Task):
     example: ClassVar[str | list[str]] = ["a", "few", "words"]
     shipped = "conll2003"
     metrics = (
-        Metric("f1", _score("f1_score"), _entity_sums(counts_f1)),
+        Metric("f1", _score("f1_score"), _entity_sums(counts_f1), title="entity F1"),
         Metric("precision", _score("precision_score"), _entity_sums(lambda sums: ratio(sums[..., 0], sums[..., 1]))),
         Metric("recall", _score("recall_score"), _entity_sums(lambda sums: ratio(sums[..., 0], sums[..., 2]))),
         Metric("token_accuracy", _token_accuracy, _token_sums, objective=False),

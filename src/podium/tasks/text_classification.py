@@ -106,9 +106,17 @@ class TextClassification(Task):
     problem_type = "single_label_classification"
     decoding = "single"
     metrics = (
-        Metric("macro_f1", _macro_f1, _macro_f1_sums),
+        Metric("macro_f1", _macro_f1, _macro_f1_sums, title="macro F1"),
         Metric("accuracy", _accuracy, lambda one: share_of((one.truth == one.predicted).astype(np.int64))),
-        Metric("log_loss", _log_loss, _log_loss_sums, better="lower", objective=False, probabilities=True),
+        Metric(
+            "log_loss",
+            _log_loss,
+            _log_loss_sums,
+            better="lower",
+            objective=False,
+            probabilities=True,
+            title="log loss (lower is better)",
+        ),
     )
 
     def read_target(self, value: Any, content: Any, options: Mapping[str, Any]) -> tuple[str, int]:

@@ -33,3 +33,11 @@ def test_signs_and_small_probabilities():
     assert text.signed(0.0123) == "+0.012"
     assert text.p_value(0.0004) == "< 0.001"
     assert text.p_value(0.04) == "0.040"
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("macro_f1", "macro F1"), ("subset_accuracy", "subset accuracy"), ("accuracy", "accuracy"), ("p50_ms", "p50_ms")],
+)
+def test_a_metric_is_named_as_its_task_names_it(name: str, title: str) -> None:
+    assert text.metric_name(name) == title
