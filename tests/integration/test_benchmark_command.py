@@ -77,6 +77,7 @@ def asked(*models: str, **fields: Any) -> BenchmarkCommand:
     return BenchmarkCommand(models=models, **(values | fields))
 
 
+@pytest.mark.slow
 def test_a_classifier_and_a_language_model_are_measured_once(folder: Path) -> None:
     arguments = ["classifier", "gpt2", "--data", "news.csv", *FLAGS, "--prompt-tokens", "8", "--output-tokens", "4"]
     measured, generated = json.loads(command(folder, *arguments, "-o", "json"))

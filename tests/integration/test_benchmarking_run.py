@@ -144,6 +144,7 @@ def test_each_repetition_is_reported(measured: tuple[Any, dict[str, Any], list[d
     assert [event["p50"] for event in events] == pytest.approx(medians)
 
 
+@pytest.mark.slow
 def test_latency_agrees_with_a_bare_timing_loop(model_dir: Path, rows: list[str], tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer

@@ -65,6 +65,7 @@ def hpo(run: RunRecord, data: DataRecord, backbone: str) -> StudyRecord:
     return cast(StudyRecord, execute(step_named("hpo"), StepInputs(run, (data,), backbone)))
 
 
+@pytest.mark.slow
 def test_a_study_runs_in_pods_and_is_stored(api: ApiServer, tmp_path: Path) -> None:
     shared = ("cluster.volume_claim=shared", f"cluster.volume_path={tmp_path}")
     run = RunRecord(run_id="run-1", config=config(tmp_path, *shared), tags={"podium.kfp.run_id": "kfp-1"})

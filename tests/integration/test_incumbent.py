@@ -123,6 +123,7 @@ def test_a_registered_model_that_was_changed_is_not_asked(
     assert seen.predictions is None and "their digest differs" in seen.problem
 
 
+@pytest.mark.slow
 def test_a_run_does_not_promote_again_what_people_rolled_back(smoke_copy: Finished, weights: Path) -> None:
     tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_copy.folder}/podium-out/mlflow.db"))
     other = tracker.register("bbc-news", fresh()[:32], weights, model_record(fresh(), fresh()))
