@@ -240,7 +240,7 @@ class TestWhatGoesWrong:
         self, api: ApiServer, trial: Trial, ledger: TrialLedger, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Ctrl-C in a terminal reaches the step twice: from the terminal, and from the run that stops its steps."""
-        delete = Cluster.delete
+        delete, before = Cluster.delete, signal.getsignal(signal.SIGTERM)
 
         def interrupted(*given: Any, **named: Any) -> bool:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -251,7 +251,7 @@ class TestWhatGoesWrong:
         with pytest.raises(KeyboardInterrupt):
             run_study(experiment(max_trials=50), ledger, engine(api), interrupt_after(2, KeyboardInterrupt()))
         assert names(api) == []
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is before
 
     def test_a_stopped_run_may_leave_it_running(self, api: ApiServer, trial: Trial, ledger: TrialLedger) -> None:
         stop = interrupt_after(1, KeyboardInterrupt())
