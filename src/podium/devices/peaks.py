@@ -1,4 +1,7 @@
-"""Peak arithmetic and memory bandwidth of known GPUs, as their data sheets state them."""
+"""Peak arithmetic and memory bandwidth of known GPUs, as their data sheets state them.
+
+Not every figure has been compared with its data sheet yet: the tensor peaks of the A10G have not.
+"""
 
 from __future__ import annotations
 
