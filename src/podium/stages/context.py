@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from podium.errors import PodiumError, disk_full_message, is_disk_full
 from podium.events import ENV_STEP, emit
+from podium.execution.signals import sigterm_unwinds
 from podium.jsonfile import write_json
 
 ENV_RUN_DIR = "PODIUM_RUN_DIR"
@@ -40,12 +39,12 @@ def step_context(step: str) -> Iterator[Path | None]:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
     )
-    signal.signal(signal.SIGTERM, _stop)
     started = time.time()
     _write_status(directory, status="running", pid=os.getpid(), started_at=started)
     emit("step_started", log=str(directory / "log.txt") if directory else None)
     try:
-        yield directory
+        with sigterm_unwinds():
+            yield directory
     except BaseException as error:
         failure = _failure(error)
         _write_status(directory, status="failed", started_at=started, seconds=time.time() - started, error=failure)
@@ -77,7 +76,3 @@ def _redirect_output(log: Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
