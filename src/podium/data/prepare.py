@@ -26,7 +26,7 @@ from podium.data.sources import Source
 from podium.data.staging import REWRITTEN, Staged, stage
 from podium.data.writing import write_artifact
 from podium.errors import DataError, StoreError, disk_full_message, is_disk_full
-from podium.records.inputs import PreparedData
+from podium.records import PreparedData
 from podium.tasks import TASKS
 
 

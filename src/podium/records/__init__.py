@@ -7,11 +7,15 @@ under which the store keeps them.
 from podium.records.base import (
     ArtifactRef,
     Frozen,
+    How,
     Interval,
+    Move,
     Record,
     Scalar,
     identity,
     refit_of,
+    rollback_target,
+    withdrawn,
 )
 from podium.records.choice import (
     BaselineEntry,
@@ -19,11 +23,15 @@ from podium.records.choice import (
     Comparison,
     DecisionRecord,
     Evidence,
+    Figure,
     FoldTest,
     LeaderboardEntry,
+    Measurement,
+    MeasurementRecord,
     ParetoPoint,
     Reason,
     ReportRecord,
+    ScenarioResult,
     SelectionRecord,
     VariantScore,
     Verdict,
@@ -34,45 +42,18 @@ from podium.records.inputs import (
     DataRecord,
     Incumbent,
     ModelRecord,
-    RunRecord,
-    StudyRecord,
-)
-from podium.records.measurement import (
-    Figure,
-    Measurement,
-    MeasurementRecord,
-    Quantile,
-    ScenarioResult,
-)
-from podium.records.moves import Move, withdrawn
-from podium.records.trials import (
     Observed,
+    PreparedData,
     Report,
+    RunRecord,
     StoppingRule,
+    StudyRecord,
     TrialRecord,
     TrialStatus,
-)
-from podium.records.variants import (
     Variant,
     VariantCheck,
     VariantRecord,
-    VariantStatus,
 )
 
-RECORDS: dict[str, type[Record]] = {
-    record.kind: record
-    for record in (
-        RunRecord,
-        DataRecord,
-        BaselineRecord,
-        StudyRecord,
-        ModelRecord,
-        SelectionRecord,
-        VariantRecord,
-        MeasurementRecord,
-        BenchmarkRecord,
-        DecisionRecord,
-        ReportRecord,
-    )
-}
+RECORDS: dict[str, type[Record]] = {record.kind: record for record in Record.__subclasses__()}
 """Record classes by kind."""

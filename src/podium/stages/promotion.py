@@ -7,8 +7,7 @@ import os
 import socket
 
 from podium.errors import InputError
-from podium.records import DecisionRecord, Move, RunRecord
-from podium.records.moves import How, rollback_target
+from podium.records import DecisionRecord, How, Move, RunRecord, rollback_target
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
 from podium.tracking.base import CHAMPION, TAG_MODEL_DIGEST, TrackedModel

@@ -18,8 +18,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from podium.records import Move, identity
-from podium.records.moves import How
+from podium.records import How, Move, identity
 from podium.tracking.base import CHALLENGER, CHAMPION, MOVE, PREVIOUS, TAG_MODEL_DIGEST, TAG_VARIANT
 from podium.tracking.connection import Connection, or_none
 

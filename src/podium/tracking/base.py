@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from podium.errors import TrackingError
-from podium.records import DataRecord, Incumbent, ModelRecord, Move, TrialRecord
-from podium.records.moves import How
+from podium.records import DataRecord, How, Incumbent, ModelRecord, Move, TrialRecord
 
 TAG_KIND = "podium.kind"
 """Kind of result a run computes: run, data, baseline, study, trial, fold, refit, selection, benchmark,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.records.moves import Move, rollback_target, withdrawn
+from podium.records import Move, rollback_target, withdrawn
 
 
 def moves(*steps: tuple[str, str, str]) -> list[Move]:

@@ -9,8 +9,7 @@ import pytest
 
 from podium.errors import InputError, TrackingError
 from podium.keys import digest_tree
-from podium.records import ModelRecord, withdrawn
-from podium.records.moves import rollback_target
+from podium.records import ModelRecord, rollback_target, withdrawn
 from podium.tracking import Tracker
 from podium.tracking.base import TAG_FILES, TAG_TRIAL
 from podium.tracking.lineage import lineage, render
