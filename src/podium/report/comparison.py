@@ -17,8 +17,8 @@ _WIDTH = 160
 """Columns of a table that no terminal bounds."""
 _METHOD = (
     "Quality: paired bootstrap of the held-out rows, or of their documents, where they are the same. Latency and what "
-    "else is measured: repetitions are resampled, and then the samples within each, as samples of one process are not "
-    "independent; Student's t with the degrees of freedom of Welch and Satterthwaite."
+    "else is measured: whole repetitions are resampled, as samples of one process are not independent; Student's t "
+    "with the degrees of freedom of Welch and Satterthwaite."
 )
 
 
