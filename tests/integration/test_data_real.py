@@ -8,8 +8,7 @@ import pytest
 
 from podium.config.schema import DatasetConfig
 from podium.data.artifact import DataArtifact
-from podium.data.fingerprint import fingerprint
-from podium.data.formats import open_reader, resolve_sources
+from podium.data.formats import fingerprint, open_reader, resolve_sources
 from podium.data.prepare import prepare
 
 pytestmark = pytest.mark.integration

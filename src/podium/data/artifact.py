@@ -1,8 +1,15 @@
-"""Reads the `data` artifact: splits, folds and labels of a prepared data set, memory-mapped."""
+"""The `data` artifact: splits, folds and labels of a prepared data set.
+
+Every split has the layout that `datasets.Dataset.save_to_disk` writes, so `load_from_disk` memory-maps it. It is
+written here because that library would copy the rows once more and draw fingerprints at random: the same data must
+give the same bytes.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from podium.data.index import Ints
+from podium.data.partition import Partition
+from podium.data.staging import Staged, row_schema
 from podium.errors import InputError
 
 SPLITS = ("train", "validation", "test")
@@ -18,13 +27,16 @@ SPLITS = ("train", "validation", "test")
 FOLDS_FILE = "folds.json"
 """Fold of every development row, number of folds, task and labels."""
 
+_DATA_FILE = "data-00000-of-00001.arrow"
+
 
 class DataArtifact:
     """A prepared data set in the directory `path`.
 
-    Columns of every split: `id`; the content, a text or a list of words; the target, an index into `labels` or a list
-    of them. The task names content and target (`Task.content`, `Task.target`). Where rows belong to documents,
-    `document` is the id of the first row of the document.
+    Its splits `train`, `validation` and `test`, and `development`, which is train followed by validation and what folds
+    are over, are of class `datasets.Dataset`. Their columns: `id`; the content, a text or a list of words; the target,
+    an index into `labels` or a list of them. The task names content and target (`Task.content`, `Task.target`). Where
+    rows belong to documents, `document` is the id of the first row of the document.
 
     Raises:
         InputError: the directory is not a prepared data set.
@@ -45,22 +57,18 @@ class DataArtifact:
 
     @cached_property
     def train(self) -> Any:
-        """Rows to train on, as a `datasets.Dataset`."""
         return self._split("train")
 
     @cached_property
     def validation(self) -> Any:
-        """Rows to validate on, as a `datasets.Dataset`."""
         return self._split("validation")
 
     @cached_property
     def test(self) -> Any:
-        """Rows held out to the end, as a `datasets.Dataset`."""
         return self._split("test")
 
     @cached_property
     def development(self) -> Any:
-        """Train followed by validation, as a `datasets.Dataset`: what folds are over."""
         from datasets import concatenate_datasets
 
         return concatenate_datasets([self.train, self.validation])
@@ -79,3 +87,90 @@ class DataArtifact:
         from datasets import load_from_disk
 
         return load_from_disk(str(self.path / name))
+
+
+def write_artifact(
+    staged: Staged, parts: Partition, labels: tuple[str, ...], output: Path, documents: Ints | None = None
+) -> dict[str, dict[str, int]]:
+    """Stream the staged rows into `train/`, `validation/` and `test/`, and write `folds.json`.
+
+    Returns how often each label occurs in each split. `documents` are of all rows, as `podium.data.index.documents`
+    gives them; they are written where there are any.
+    """
+    import pyarrow as pa
+
+    index = staged.index
+    position = {label: number for number, label in enumerate(labels)}
+    # Position in `labels` of every provisional number; -1 for a label that no split has.
+    numbers = np.array([position.get(label, -1) for label in index.vocabulary], dtype=np.int64)
+    schema = row_schema(index.task, pa.int64())
+    if documents is not None:
+        schema = schema.append(pa.field("document", pa.string()))
+    rows_of: dict[str, Ints] = {split: getattr(parts, split) for split in SPLITS}
+    counts = {split: np.zeros(len(labels), dtype=np.int64) for split in SPLITS}
+    with ExitStack() as stack:
+        writers = {}
+        for split in SPLITS:
+            (output / split).mkdir(parents=True, exist_ok=True)
+            sink = stack.enter_context(pa.OSFile(str(output / split / _DATA_FILE), "wb"))
+            writers[split] = stack.enter_context(pa.ipc.new_stream(sink, schema))
+        file = stack.enter_context(pa.OSFile(str(staged.path), "rb"))
+        start = 0
+        for batch in stack.enter_context(pa.ipc.open_stream(file)):
+            end = start + batch.num_rows
+            for split, rows in rows_of.items():
+                chosen = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)]
+                if len(chosen):
+                    content = batch.take(pa.array(chosen - start))
+                    target, flat = _renumbered(content.column(2), numbers)
+                    columns = [*content.columns[:2], target]
+                    if documents is not None:
+                        columns.append(pa.array(index.ids(documents[chosen]), pa.string()))
+                    writers[split].write_batch(pa.record_batch(columns, schema=schema))
+                    counts[split] += np.bincount(flat, minlength=len(labels))
+            start = end
+    for split, rows in rows_of.items():
+        hasher = hashlib.sha256(json.dumps(labels).encode())
+        hasher.update(index.digests[rows].tobytes() + index.targets[rows].tobytes())
+        _describe(output / split, schema, hasher.hexdigest())
+    folds = {"task": index.task, "labels": labels, "count": int(parts.folds.max()) + 1, "folds": parts.folds.tolist()}
+    (output / FOLDS_FILE).write_text(json.dumps(folds, ensure_ascii=False))
+    return {split: dict(zip(labels, counts[split].tolist(), strict=True)) for split in SPLITS}
+
+
+def _renumbered(provisional: Any, numbers: Ints) -> tuple[Any, Ints]:
+    """The target column of some rows in final numbers, and these numbers in one flat array."""
+    import pyarrow as pa
+
+    if not pa.types.is_list(provisional.type):
+        flat = numbers[provisional.to_numpy()]
+        return pa.array(flat), flat
+    flat = numbers[provisional.flatten().to_numpy()]
+    offsets = np.concatenate([[0], np.cumsum(provisional.value_lengths().to_numpy())]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat)), flat
+
+
+def _describe(directory: Path, schema: Any, digest: str) -> None:
+    """Write what `load_from_disk` needs beside the rows."""
+    state: dict[str, Any] = {
+        "_data_files": [{"filename": _DATA_FILE}],
+        "_fingerprint": digest[:16],
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": None,
+    }
+    features = {field.name: _feature(field.type) for field in schema}
+    info = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
+    (directory / "state.json").write_text(json.dumps(state, indent=1))
+    (directory / "dataset_info.json").write_text(json.dumps(info, indent=1))
+
+
+def _feature(kind: Any) -> dict[str, Any]:
+    """An Arrow type as `datasets` describes it."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind):
+        return {"feature": _feature(kind.value_type), "_type": "List"}
+    return {"dtype": str(kind), "_type": "Value"}

@@ -23,11 +23,11 @@ FORMATS: Registry[type[Reader]] = Registry(
         "json": "podium.data.readers.json_rows:JsonArray",
         "csv": "podium.data.readers.delimited:Csv",
         "tsv": "podium.data.readers.delimited:Tsv",
-        "parquet": "podium.data.readers.columnar:Parquet",
+        "parquet": "podium.data.readers.tables:Parquet",
         "conll": "podium.data.readers.conll:Conll",
         "folder": "podium.data.readers.folder:Folder",
-        "sql": "podium.data.readers.sql:SqlQuery",
-        "datasets": "podium.data.readers.columnar:SavedDataset",
+        "sql": "podium.data.readers.tables:SqlQuery",
+        "datasets": "podium.data.readers.tables:SavedDataset",
     },
 )
 """The data formats; what is not known by its extension is offered to them in this order."""
@@ -81,6 +81,20 @@ def open_reader(source: Source, config: DatasetConfig) -> Reader:
             f"use one of: {fit}"
         )
     return reader(source, config)
+
+
+def fingerprint(config: DatasetConfig) -> dict[str, str]:
+    """sha256 of every source file by name, sorted, wherever they lie; of a query, the digest of the rows it returns.
+
+    Files of fixed splits are named `validation:…` and `test:…`, so that swapping them gives another fingerprint.
+
+    Raises:
+        DataError: a source is missing or cannot be read.
+    """
+    digests: dict[str, str] = {}
+    for source in resolve_sources(config):
+        digests |= open_reader(source, config).digests()
+    return dict(sorted(digests.items()))
 
 
 def _of_file(path: Path, content: Content | None) -> type[Reader]:

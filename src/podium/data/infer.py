@@ -10,8 +10,7 @@ from pathlib import Path
 from podium.config.overrides import Assignment, Parsed, literal, literal_path
 from podium.config.schema import DatasetConfig
 from podium.data.formats import FORMATS, infer_format, resolve_sources
-from podium.data.readers.base import PEEK_ROWS, Reader
-from podium.data.rows import BadRow, Row
+from podium.data.readers.base import PEEK_ROWS, BadRow, Reader, Row
 from podium.data.sources import split_files, visible
 from podium.errors import DataError, InputError
 from podium.tasks import TASKS

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from podium.config.schema import DatasetConfig
-from podium.data.duplicates import leaked
-from podium.data.index import Ints, RowIndex
+from podium.data.index import Ints, RowIndex, leaked
 from podium.data.sources import ROLES, Role
 from podium.data.splits import (
     Kinds,
@@ -76,7 +75,7 @@ class _Partitioner:
         self.config = config
         self.seed = seed
         self.task = TASKS.get(config.task)
-        self.fixed = {role: bool((index.roles == number).any()) for number, role in enumerate(ROLES)}
+        self.fixed = {role: bool((index.column("role") == number).any()) for number, role in enumerate(ROLES)}
         self.groups = groups
         self.documents = documents
         self.unit = self.task.unit if documents is None else "documents"
@@ -84,24 +83,36 @@ class _Partitioner:
         self._take(rows)
 
     def _take(self, rows: Ints) -> None:
+        """Go on with these rows, and check that something can be learned from the kinds that they have."""
+        if not len(rows):
+            raise DataError("a data set must have rows, but none is left to train on")
         self.rows = rows
         self.group = (self.groups if self.documents is None else self.documents)[rows]
-        self.role = self.index.roles[rows].astype(np.int64)
+        self.role = self.index.column("role")[rows]
         self.digests = self.index.digests[rows]
         self.kinds: Kinds = list(self.index.kinds)
-        self.kinds_of = self.index.kinds_of[rows]
+        self.kinds_of = self.index.column("kinds")[rows]
         self.names = sorted(set().union(*self.kinds))
         self.strata = rarest_kind(self.kinds, self.kinds_of, self.names)
+        if problem := self.task.kinds_problem(
+            sorted(self._present(self.kinds_of)), len(rows), self.config.label_column
+        ):
+            raise DataError(problem)
+        seen = self._present(self.kinds_of[self.role == 0])
+        for number, role in enumerate(ROLES[1:], start=1):
+            if unseen := self._present(self.kinds_of[self.role == number]) - seen:
+                listed, known = (", ".join(map(repr, sorted(names)[:_SHOWN])) for names in (unseen, seen))
+                raise DataError(
+                    f"{self.task.kinds_word} of the {role} rows must occur in train, but {listed} do not (train has "
+                    f"{known}); correct dataset.{role}_path, or add rows with them to train"
+                )
+
+    def _present(self, kinds_of: Ints) -> set[str]:
+        return set().union(*(self.kinds[number] for number in np.unique(kinds_of)))
 
     def run(self) -> Partition:
-        if not len(self.rows):
-            raise DataError("a data set must have rows, but none is left to train on")
-        self._check_kinds()
-        self._check_unseen()
         if self.config.max_rows is not None and self.config.max_rows < len(self.rows):
             self._sample(self.config.max_rows)
-            self._check_kinds()
-            self._check_unseen()
         if self.documents is not None:
             self.kinds, self.kinds_of = united_kinds(self.kinds, self.kinds_of, self.group)
             self.strata = rarest_kind(self.kinds, self.kinds_of, self.names)
@@ -173,27 +184,6 @@ class _Partitioner:
             self.rows, self.role, self.digests = self.rows[stay], self.role[stay], self.digests[stay]
             self.group, self.strata = self.group[stay], self.strata[stay]
         return dropped
-
-    def _check_kinds(self) -> None:
-        """Something can be learned from the kinds that occur."""
-        present = sorted(self._present(self.kinds_of))
-        if problem := self.task.kinds_problem(present, len(self.rows), self.config.label_column):
-            raise DataError(problem)
-
-    def _check_unseen(self) -> None:
-        """Every kind of fixed validation and test rows occurs in train."""
-        seen = self._present(self.kinds_of[self.role == 0])
-        for number, role in enumerate(ROLES[1:], start=1):
-            unseen = self._present(self.kinds_of[self.role == number]) - seen
-            if unseen:
-                listed, known = (", ".join(map(repr, sorted(names)[:_SHOWN])) for names in (unseen, seen))
-                raise DataError(
-                    f"{self.task.kinds_word} of the {role} rows must occur in train, but {listed} do not (train has "
-                    f"{known}); correct dataset.{role}_path, or add rows with them to train"
-                )
-
-    def _present(self, kinds_of: Ints) -> set[str]:
-        return set().union(*(self.kinds[number] for number in np.unique(kinds_of)))
 
     def _check_sizes(self) -> None:
         """Enough rows of every kind for the folds and the splits."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from podium.errors import DataError
 
@@ -23,19 +23,10 @@ SPLIT_STEMS = {
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a data set.
-
-    Attributes:
-        name: what messages and fingerprints call it; it does not depend on where the data set lies.
-        path: where it lies.
-    """
+    """One file of a data set, and the name by which messages and fingerprints call it wherever the data set lies."""
 
     name: str
     path: Path
-
-    def open(self) -> BinaryIO:
-        """Open the file as a stream of bytes."""
-        return self.path.open("rb")
 
 
 @dataclass(frozen=True)
@@ -58,14 +49,9 @@ class Source:
     split: str | None = None
     ignored: tuple[str, ...] = ()
 
-    @property
-    def prefix(self) -> str:
-        """What every file name of this source begins with, so that files of two roles never share a name."""
-        return prefix_of(self.role)
-
 
 def prefix_of(role: Role) -> str:
-    """What the names of the files of a role begin with."""
+    """What the names of the files of a role begin with, so that files of two roles never share a name."""
     return "" if role == "train" else f"{role}:"
 
 

@@ -1,30 +1,24 @@
-"""First pass: rows stream from the sources through the checks into one Arrow file.
-
-What splits need of each row (label, place, digest) goes into an index in memory.
-"""
+"""Reads the rows of sources: checked into one Arrow file, or only their texts."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from podium.config.schema import DatasetConfig
-from podium.data.formats import open_reader
-from podium.data.index import RowIndex
-from podium.data.lines import FALLBACK
-from podium.data.readers.base import Reader
-from podium.data.rows import BadRow, Row, row_id
+from podium.data.formats import open_reader, resolve_sources
+from podium.data.index import RowIndex, ValidRow, check_row, row_id
+from podium.data.readers.base import FALLBACK, BadRow, Reader
 from podium.data.sources import Source
-from podium.data.validation import RowCheck, ValidRow
 from podium.errors import DataError
 from podium.events import emit
 from podium.tasks import TASKS
-from podium.tasks.base import Task
 from podium.text import did_you_mean
 
 EXAMPLES = 20
@@ -32,6 +26,8 @@ EXAMPLES = 20
 
 REWRITTEN = "rewritten"
 """Name under which labels and tags that were rewritten to another form are counted."""
+
+MOST_TEXTS = 100_000
 
 _SHOWN = 5
 _BATCH_ROWS = 10_000
@@ -61,41 +57,61 @@ class Staged:
 def stage(sources: Sequence[Source], config: DatasetConfig, path: Path) -> Staged:
     """Read, check and keep every row of `sources` in the Arrow stream `path`.
 
+    What splits need of each row (label, place, digest) goes into an index in memory.
+
     Raises:
         DataError: a source cannot be read or lacks a column; or rows are bad and `on_bad_row` is `fail`.
     """
+    import pyarrow as pa
+
+    task = TASKS.get(config.task)
     staged = Staged(path, RowIndex(config.task))
-    with _BatchWriter(path, staged.index).open() as writer:
-        reported = time.monotonic()
-        for source in sources:
-            reader = open_reader(source, config)
-            for row in _checked(reader, config):
-                staged.read += 1
-                if isinstance(row, BadRow):
-                    staged.rejected += 1
-                    if len(staged.examples) < EXAMPLES:
-                        staged.examples.append(str(row))
-                elif not staged.rejected or config.on_bad_row == "drop":
-                    staged.index.add(row, source.role, reader.unit)
-                    staged.notes[REWRITTEN] += row.rewritten
-                    writer.add(row)
-                if staged.read % 512 == 0 and time.monotonic() - reported > _PROGRESS_SECONDS:
-                    emit("rows", done=staged.read, total=None)
-                    reported = time.monotonic()
-            staged.notes[FALLBACK] += reader.notes[FALLBACK]
+    schema, number = row_schema(config.task, pa.int32()), staged.index.number_of
+    batch: list[dict[str, Any]] = []
+    size = 0
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        for row in _checked(sources, config, staged):
+            target = [number(one) for one in row.target] if task.several else number(row.target)
+            batch.append({"id": row_id(row.file, row.line), task.content: row.content, task.target: target})
+            size += row.size
+            if size >= _BATCH_BYTES or len(batch) >= _BATCH_ROWS:
+                writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
+                batch, size = [], 0
+        writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
     emit("rows", done=staged.read, total=None)
     if staged.rejected and config.on_bad_row == "fail":
-        raise _bad_rows(staged)
+        shown = "\n".join(f"  {example}" for example in staged.examples[:_SHOWN])
+        more = f"\n  and {staged.rejected - _SHOWN} more" if staged.rejected > _SHOWN else ""
+        raise DataError(
+            f"every row must keep the schema, but {staged.rejected} of {staged.read} do not:\n{shown}{more}\n"
+            "Correct them, or set dataset.on_bad_row=drop to leave them out (they are counted and recorded)"
+        )
     return staged
 
 
-def _checked(reader: Reader, config: DatasetConfig) -> Iterator[ValidRow | BadRow]:
-    names = column_names(reader, config)
-    if names is None:
-        return
-    check = RowCheck(config, *names, reader.unit).check
-    for row in reader.rows(names):
-        yield check(row) if isinstance(row, Row) else row
+def _checked(sources: Sequence[Source], config: DatasetConfig, staged: Staged) -> Iterator[ValidRow]:
+    """The valid rows of the sources, after they and the others were counted in `staged`."""
+    reported = time.monotonic()
+    for source in sources:
+        reader = open_reader(source, config)
+        names = column_names(reader, config)
+        if names is None:
+            continue
+        for read in reader.rows(names):
+            row = read if isinstance(read, BadRow) else check_row(read, names, config, reader.unit)
+            staged.read += 1
+            if isinstance(row, BadRow):
+                staged.rejected += 1
+                if len(staged.examples) < EXAMPLES:
+                    staged.examples.append(str(row))
+            elif not staged.rejected or config.on_bad_row == "drop":
+                staged.index.add(row, source.role, reader.unit)
+                staged.notes[REWRITTEN] += row.rewritten
+                yield row
+            if staged.read % 512 == 0 and time.monotonic() - reported > _PROGRESS_SECONDS:
+                emit("rows", done=staged.read, total=None)
+                reported = time.monotonic()
+        staged.notes[FALLBACK] += reader.notes[FALLBACK]
 
 
 def column_names(reader: Reader, config: DatasetConfig) -> tuple[str, str] | None:
@@ -112,81 +128,74 @@ def column_names(reader: Reader, config: DatasetConfig) -> tuple[str, str] | Non
     columns = reader.columns()
     if not columns:
         return None
+
+    def column(field: str, usual: Sequence[str]) -> str:
+        wanted: str = getattr(config, field)
+        for name in (wanted, *(usual if wanted == DatasetConfig.model_fields[field].default else ())):
+            if name in columns:
+                return name
+        source = reader.source.files[0].name if reader.source.files else "the query's result"
+        hint = did_you_mean(wanted, columns, cutoff=0.5) or "."
+        raise DataError(
+            f"dataset.{field} must name a column, but {source} has no {wanted!r}{hint} Its columns: "
+            f"{', '.join(columns)}. Set dataset.{field}=NAME"
+        )
+
     task = TASKS.get(config.task)
-    return (
-        _column("text_column", task.content_names, columns, reader, config),
-        _column("label_column", task.target_names, columns, reader, config),
-    )
+    return column("text_column", task.content_names), column("label_column", task.target_names)
 
 
-def _column(field: str, usual: Sequence[str], columns: Sequence[str], reader: Reader, config: DatasetConfig) -> str:
-    wanted: str = getattr(config, field)
-    for name in (wanted, *(usual if wanted == DatasetConfig.model_fields[field].default else ())):
-        if name in columns:
-            return name
-    source = reader.source.files[0].name if reader.source.files else "the query's result"
-    hint = did_you_mean(wanted, columns, cutoff=0.5) or "."
-    raise DataError(
-        f"dataset.{field} must name a column, but {source} has no {wanted!r}{hint} Its columns: {', '.join(columns)}. "
-        f"Set dataset.{field}=NAME"
-    )
-
-
-def _bad_rows(staged: Staged) -> DataError:
-    shown = "\n".join(f"  {example}" for example in staged.examples[:_SHOWN])
-    more = f"\n  and {staged.rejected - _SHOWN} more" if staged.rejected > _SHOWN else ""
-    return DataError(
-        f"every row must keep the schema, but {staged.rejected} of {staged.read} do not:\n{shown}{more}\n"
-        "Correct them, or set dataset.on_bad_row=drop to leave them out (they are counted and recorded)"
-    )
-
-
-def row_schema(task: Task, number: Any) -> Any:
+def row_schema(task_name: str, number: Any) -> Any:
     """Arrow schema of rows of a task: id, content and target; `number` is the type of a label index."""
     import pyarrow as pa
 
+    task = TASKS.get(task_name)
     content = pa.list_(pa.string()) if task.words else pa.string()
-    target = pa.list_(number) if task.several else number
-    return pa.schema([("id", pa.string()), (task.content, content), (task.target, target)])
+    return pa.schema(
+        [("id", pa.string()), (task.content, content), (task.target, pa.list_(number) if task.several else number)]
+    )
 
 
-class _BatchWriter:
-    """Writes rows to an Arrow stream in batches of bounded size."""
+class Texts(NamedTuple):
+    """Inputs for a model, texts or lists of words, and the labels or tags that occur."""
 
-    def __init__(self, path: Path, index: RowIndex) -> None:
-        self._path = path
-        self._index = index
-        self._task = TASKS.get(index.task)
-        self._columns: list[list[Any]] = []
-        self._size = 0
-        self._writer: Any = None
+    rows: list[Any]
+    labels: frozenset[str]
 
-    @contextmanager
-    def open(self) -> Iterator[_BatchWriter]:
-        """Open the file for the length of the block."""
-        import pyarrow as pa
 
-        self._schema = row_schema(self._task, pa.int32())
-        self._columns = [[] for _ in self._schema]
-        with pa.OSFile(str(self._path), "wb") as sink, pa.ipc.new_stream(sink, self._schema) as self._writer:
-            yield self
-            self._flush()
+def read_texts(config: DatasetConfig) -> Texts:
+    """Read the contents of the test files, or of the training files if there are none; at most `MOST_TEXTS`.
 
-    def add(self, row: ValidRow) -> None:
-        """Append one row."""
-        self._columns[0].append(row_id(row.file, row.line))
-        self._columns[1].append(row.content)
-        number = self._index.number_of
-        self._columns[2].append([number(one) for one in row.target] if self._task.several else number(row.target))
-        self._size += row.size
-        if self._size >= _BATCH_BYTES or len(self._columns[0]) >= _BATCH_ROWS:
-            self._flush()
+    Rows that cannot be read or have no content are skipped. If one column is both
+    content and label, there are no labels.
 
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        if self._columns[0]:
-            arrays = [pa.array(values, field.type) for values, field in zip(self._columns, self._schema, strict=True)]
-            self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
-        self._columns = [[] for _ in self._schema]
-        self._size = 0
+    Raises:
+        DataError: no row has content that the task can use.
+    """
+    sources = {source.role: source for source in resolve_sources(config)}
+    source = sources.get("test", sources["train"])
+    reader = open_reader(source, config)
+    names = column_names(reader, config)
+    if names is None:
+        raise DataError(f"a data set must have rows, but {source.location} has none")
+    content, target = names
+    task = TASKS.get(config.task)
+    texts: list[Any] = []
+    labels: set[str] = set()
+    first = ""
+    for row in islice(reader.rows({content, target}), MOST_TEXTS):
+        if isinstance(row, BadRow):
+            first = first or str(row)
+        elif task.content_problem(value := row.values.get(content)) is None:
+            texts.append(value)
+            if target != content:
+                with suppress(ValueError):  # a row without a label still has a text
+                    read, _ = task.read_target(row.values.get(target), value, config.task_options)
+                    labels.update(read if task.several else [read])
+    if not texts:
+        kind = "list of tokens" if task.words else "text"
+        raise DataError(
+            f"{source.location} must have rows with a {kind} in column {content!r}, but none has"
+            + (f"; the first that cannot be read: {first}" if first else "; name it with --text-column")
+        )
+    return Texts(texts, frozenset(labels))

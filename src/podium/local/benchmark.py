@@ -17,7 +17,7 @@ from podium.benchmarking.session import ModelFiles, Session, scenarios_for
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.form import RunForm
 from podium.config.schema import DatasetConfig
-from podium.data.texts import Texts, read_texts
+from podium.data.staging import Texts, read_texts
 from podium.devices.hardware import fingerprint
 from podium.errors import InputError, ModelError
 from podium.export.variants import obstacle

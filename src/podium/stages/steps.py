@@ -31,7 +31,7 @@ from podium.tracking import tracker_for
 
 
 def _data_key(inputs: StepInputs) -> Key:
-    from podium.data.fingerprint import fingerprint
+    from podium.data.formats import fingerprint
 
     return keys.data_key(inputs.config, fingerprint(inputs.config.dataset))
 

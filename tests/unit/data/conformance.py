@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from podium.config.schema import DatasetConfig
-from podium.data.fingerprint import fingerprint
-from podium.data.formats import FORMATS, open_reader, resolve_sources
-from podium.data.readers.base import Reader
-from podium.data.rows import BadRow, Row
+from podium.data.formats import FORMATS, fingerprint, open_reader, resolve_sources
+from podium.data.readers.base import BadRow, Reader, Row
 
 ROWS = [
     {"text": "plain", "label": "a"},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from podium.data.fingerprint import fingerprint
+from podium.data.formats import fingerprint
 from podium.errors import DataError, InputError
 
 from .conftest import Configure, labelled, write_jsonl

@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 
 from podium.config.schema import DatasetConfig
 from podium.data.artifact import DataArtifact
-from podium.data.documents import documents
-from podium.data.duplicates import keep_rows
-from podium.data.index import RowIndex
+from podium.data.index import RowIndex, ValidRow, documents, keep_rows
 from podium.data.partition import Partition, partition
-from podium.data.rows import Row
+from podium.data.readers.base import Row
 from podium.data.sources import Role
-from podium.data.validation import ValidRow
 from podium.errors import DataError
 
 from .conformance import read
@@ -50,7 +47,7 @@ def split(rows: list[Sentence], **fields: Any) -> Partition:
     config = DatasetConfig.model_validate({"name": "x", "path": "x", "task": "ner", **fields})
     index = index_of(rows)
     groups = index.groups()
-    kept = keep_rows(index, groups, config.deduplicate).rows
+    kept, _ = keep_rows(index, groups, config.deduplicate)
     return partition(index, groups, kept, config, 13, documents(index))
 
 

@@ -17,9 +17,7 @@ from podium.data.prepare import prepare
 MODULE = '''
 """Rows as `label|text`."""
 
-from podium.data.lines import text_lines
-from podium.data.readers.base import Reader
-from podium.data.rows import BadRow, Row
+from podium.data.readers.base import BadRow, Reader, Row
 
 
 class Piped(Reader):
@@ -33,7 +31,7 @@ class Piped(Reader):
 
     def rows(self, columns=None):
         for file in self.source.files:
-            for item in text_lines(file, self.config, self.notes):
+            for item in self.lines(file):
                 if isinstance(item, BadRow):
                     yield item
                     continue

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.config.schema import DatasetConfig
-from podium.data.rows import Row
+from podium.data.readers.base import Row
 
 from .conformance import read
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from podium.data.artifact import DataArtifact
-from podium.data.fingerprint import fingerprint
+from podium.data.formats import fingerprint
 from podium.data.prepare import prepare
 from podium.errors import InputError, StoreError
 from podium.keys import digest_tree

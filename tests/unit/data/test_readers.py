@@ -10,7 +10,7 @@ from typing import Any
 
 from podium.config.schema import DatasetConfig
 from podium.data.formats import FORMATS, open_reader, resolve_sources
-from podium.data.rows import Row
+from podium.data.readers.base import Row
 
 from .conformance import ReaderContract, read
 from .conftest import write_jsonl

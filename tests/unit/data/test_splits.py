@@ -7,11 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.config.schema import DatasetConfig
-from podium.data.duplicates import keep_rows
-from podium.data.index import RowIndex
+from podium.data.index import RowIndex, ValidRow, keep_rows
 from podium.data.partition import Partition, partition
 from podium.data.splits import deal_folds, quotas, ranks, rarest_kind
-from podium.data.validation import ValidRow
 
 COUNTS = st.lists(st.integers(0, 200), min_size=1, max_size=8)
 
@@ -29,7 +27,7 @@ def split(rows: list[tuple[int, int]], seed: int = 13, **fields: object) -> Part
     config = DatasetConfig.model_validate({"name": "x", "path": "x", "task": "text-classification", **fields})
     index = index_of(rows)
     groups = index.groups()
-    return partition(index, groups, keep_rows(index, groups, config.deduplicate).rows, config, seed)
+    return partition(index, groups, keep_rows(index, groups, config.deduplicate)[0], config, seed)
 
 
 @given(COUNTS, st.integers(0, 1000))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from podium.config.schema import DatasetConfig
-from podium.data.texts import read_texts
+from podium.data.staging import read_texts
 from podium.errors import DataError
 
 

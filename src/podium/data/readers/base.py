@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count, islice
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, cast
 
 from podium.config.schema import DatasetConfig
-from podium.data.rows import BadRow, Row
 from podium.data.sources import Role, Source, SourceFile, prefix_of, shards
 from podium.errors import DataError
 from podium.keys import digest_file
@@ -21,12 +22,52 @@ Content = Literal["text", "tokens"]
 PEEK_ROWS = 200
 """How many rows are read to learn the columns of a source that has no header."""
 
+FALLBACK = "fallback"
+"""The note under which rows decoded with the fallback encoding are counted."""
+
+_CHUNK = 1 << 16
+
+
+class Row(NamedTuple):
+    """One row as its format gives it, before any check.
+
+    Attributes:
+        file: display name of the source file.
+        line: number of the line (or of the row, in formats without lines) from 1; 0 if the whole file is the row.
+        values: field values by column name.
+        document: line where the document of the row begins; 0 if no document begins before it.
+    """
+
+    file: str
+    line: int
+    values: Mapping[str, Any]
+    document: int = 0
+
+
+class BadRow(NamedTuple):
+    """One row that breaks the schema. `field` is None if the reason concerns the row as a whole."""
+
+    file: str
+    line: int
+    field: str | None
+    reason: str
+    unit: str = "line"
+
+    def __str__(self) -> str:
+        where = place(self.file, self.line, self.unit)
+        return f"{where}: {self.reason}" if self.field is None else f"{where}, field {self.field!r}: {self.reason}"
+
+
+def place(file: str, line: int, unit: str = "line") -> str:
+    """Place of a row for people: `reviews.jsonl line 14`, or only the file if the whole file is the row."""
+    return f"{file} {unit} {line}" if line else file
+
 
 class Reader(ABC):
     """A data format, and a reader of one source in it.
 
-    A new format is a subclass in a module of its own, and one line in `podium.data.formats.FORMATS`. Other packages
-    register theirs as an entry point of the group `podium.formats`: the name of the entry point is `name`.
+    A new format is a subclass, and one line in `podium.data.formats.FORMATS`. Other packages register theirs as an
+    entry point of the group `podium.formats`: the name of the entry point is `name`.
 
     The class recognises files and directories and finds the files to read. An instance streams the rows of one source.
     It holds a few rows at a time, each of at most `max_row_bytes` where the format shows the size of a row before the
@@ -82,10 +123,9 @@ class Reader(ABC):
         Raises:
             DataError: it holds no data in this format.
         """
-        files, ignored = [SourceFile(path.name, path)], list[str]()
         if path.is_dir():
-            files, ignored = shards(path, cls.extensions, cls.name)
-        return cls._source(path, role, files, ignored)
+            return cls._source(path, role, *shards(path, cls.extensions, cls.name))
+        return cls._source(path, role, [SourceFile(path.name, path)])
 
     @classmethod
     def implied(cls, train: Source, role: Role) -> Source | None:
@@ -93,9 +133,11 @@ class Reader(ABC):
         return None
 
     @classmethod
-    def _source(cls, path: Path, role: Role, files: list[SourceFile], ignored: Sequence[str] = ()) -> Source:
+    def _source(
+        cls, path: Path, role: Role, files: list[SourceFile], ignored: Sequence[str] = (), split: str | None = None
+    ) -> Source:
         named = tuple(SourceFile(prefix_of(role) + file.name, file.path) for file in files)
-        return Source(role, str(path), cls.name, named, ignored=tuple(ignored))
+        return Source(role, str(path), cls.name, named, split, tuple(ignored))
 
     @abstractmethod
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
@@ -111,11 +153,8 @@ class Reader(ABC):
         Raises:
             DataError: the source cannot be read.
         """
-        names: dict[str, None] = {}
-        for row in islice(self.rows(), PEEK_ROWS):
-            if isinstance(row, Row):
-                names |= dict.fromkeys(row.values)
-        return tuple(names)
+        rows = (row.values for row in islice(self.rows(), PEEK_ROWS) if isinstance(row, Row))
+        return tuple(dict.fromkeys(name for values in rows for name in values))
 
     def digests(self) -> dict[str, str]:
         """sha256 of what the rows come from, by name: of every file, wherever the files lie.
@@ -127,3 +166,78 @@ class Reader(ABC):
             return {file.name: digest_file(file.path) for file in self.source.files}
         except OSError as error:
             raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions") from error
+
+    # What readers of text files share
+
+    def lines(self, file: SourceFile) -> Iterator[tuple[int, str] | BadRow]:
+        """Yield number and text of every line, with its line end, or a `BadRow` if it is too long or undecodable.
+
+        Memory holds at most `max_row_bytes` of the file at a time. A byte order mark is removed.
+
+        Raises:
+            DataError: the file cannot be opened, or a multi-byte encoding such as UTF-16 does not fit at all.
+        """
+        limit, encoding = self.config.max_row_bytes, self.config.encoding
+        with opened(file, encoding) as raw:
+            wide = "\n".encode(encoding) != b"\n"
+            stream = cast(BinaryIO, io.BufferedReader(_Utf8(raw, encoding))) if wide else raw
+            for number in count(1):
+                if not (data := stream.readline(limit + 1)):
+                    return
+                if len(data) > limit and not data.endswith(b"\n"):
+                    while (rest := stream.readline(_CHUNK)) and not rest.endswith(b"\n"):
+                        pass
+                    yield BadRow(file.name, number, None, self.too_long())
+                    continue
+                text = data.decode() if wide else self.decoded(data, file.name, number)
+                if isinstance(text, BadRow):
+                    yield text
+                else:
+                    yield number, text.removeprefix("\ufeff") if number == 1 else text
+
+    def decoded(self, data: bytes, file: str, number: int, field: str | None = None) -> str | BadRow:
+        """The text of a row in the declared encoding, else in the fallback, which is counted; or the bad row."""
+        try:
+            return data.decode(self.config.encoding)
+        except UnicodeDecodeError as error:
+            reason = (
+                f"byte 0x{error.object[error.start]:02x} at offset {error.start} is not {error.encoding}; set "
+                "dataset.encoding, or dataset.fallback_encoding for files that mix encodings"
+            )
+        if self.config.fallback_encoding is not None:
+            with suppress(UnicodeDecodeError):
+                text = data.decode(self.config.fallback_encoding)
+                self.notes[FALLBACK] += 1
+                return text
+        return BadRow(file, number, field, reason)
+
+    def too_long(self) -> str:
+        """The reason that a row exceeds the limit, and what to do."""
+        return f"is longer than dataset.max_row_bytes={self.config.max_row_bytes}; shorten the row or raise the limit"
+
+
+@contextmanager
+def opened(file: SourceFile, encoding: str) -> Iterator[BinaryIO]:
+    """Open a file as a stream of bytes; what fails while it is read and decoded becomes a DataError."""
+    try:
+        with file.path.open("rb") as stream:
+            yield stream
+    except UnicodeError as error:
+        raise DataError(f"{file.name} is not {encoding}: {error}; set dataset.encoding") from error
+    except OSError as error:
+        raise DataError(f"{file.name} cannot be read: {error}") from error
+
+
+class _Utf8(io.RawIOBase):
+    """The UTF-8 bytes of a stream whose encoding does not write a line end as the byte 0x0a."""
+
+    def __init__(self, raw: BinaryIO, encoding: str) -> None:
+        self._text = io.TextIOWrapper(raw, encoding, newline="")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._text.read(max(1, len(buffer) // 4)).encode()
+        buffer[: len(data)] = data
+        return len(data)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import chain
 from pathlib import Path
 
-from podium.data.lines import text_lines, too_long
-from podium.data.readers.base import Content, Reader
-from podium.data.rows import BadRow, Row
+from podium.data.readers.base import BadRow, Content, Reader, Row
 from podium.data.sources import SourceFile
 
 DOCUMENT_START = "-DOCSTART-"
@@ -34,22 +33,34 @@ class Conll(Reader):
             yield from self._sentences(file)
 
     def _sentences(self, file: SourceFile) -> Iterator[Row | BadRow]:
-        sentence = _Sentence(file.name, self.config.max_row_bytes, too_long(self.config))
-        for item in text_lines(file, self.config, self.notes):
+        """A sentence is rejected for the first error in it."""
+        document = first = size = 0
+        tokens: list[str] = []
+        tags: list[str] = []
+        bad: BadRow | None = None
+        for item in chain(self.lines(file), [(0, "")]):
             if isinstance(item, BadRow):
-                sentence.reject(item)
+                bad = bad or item
                 continue
             number, line = item
             columns = _columns(line)
             if columns and columns[0] != DOCUMENT_START:
-                sentence.add(number, columns, len(line))
+                first, size = first or number, size + len(line)
+                if len(columns) < 2:
+                    reason = f"must have a token and a tag, but has only {columns[0]!r}"
+                    bad = bad or BadRow(file.name, number, "tags", reason)
+                elif size > self.config.max_row_bytes:
+                    reason = f"{self.too_long()} (or blank lines between sentences are missing)"
+                    bad = bad or BadRow(file.name, first, None, reason)
+                elif bad is None:
+                    tokens.append(columns[0])
+                    tags.append(columns[-1])
                 continue
-            if (row := sentence.finish()) is not None:
-                yield row
+            if bad or tokens:
+                yield bad or Row(file.name, first, {"tokens": tokens, "tags": tags}, document)
+            tokens, tags, bad, first, size = [], [], None, 0, 0
             if columns:
-                sentence.document = number
-        if (row := sentence.finish()) is not None:
-            yield row
+                document = number
 
 
 def _has_tags(head: bytes) -> bool:
@@ -58,60 +69,10 @@ def _has_tags(head: bytes) -> bool:
     rows = [line for line in lines if line and line[0] != DOCUMENT_START]
     if not rows or len(rows) == len(lines):
         return False
-    tags = [row[-1] for row in rows]
-    return all(len(row) >= 2 and (tag == "O" or tag[:2] in ("B-", "I-")) for row, tag in zip(rows, tags, strict=True))
+    return all(len(row) >= 2 and (row[-1] == "O" or row[-1][:2] in ("B-", "I-")) for row in rows)
 
 
 def _columns(line: str) -> list[str]:
     """Split at tabs if there are any, else at spaces. Other white space may be part of a token."""
     line = line.strip(" \t\r\n")
     return [column for part in line.split("\t" if "\t" in line else " ") if (column := part.strip(" "))]
-
-
-class _Sentence:
-    """The sentence being read, and the line where its document began."""
-
-    def __init__(self, name: str, limit: int, too_long: str) -> None:
-        self._name = name
-        self._limit = limit
-        self._too_long = too_long
-        self.document = 0
-        self._clear()
-
-    def _clear(self) -> None:
-        self._first = 0
-        self._size = 0
-        self._tokens: list[str] = []
-        self._tags: list[str] = []
-        self._bad: BadRow | None = None
-
-    def add(self, number: int, columns: list[str], size: int) -> None:
-        """Add a line. A sentence is rejected for the first error in it."""
-        self._first = self._first or number
-        self._size += size
-        if self._bad is not None:
-            return
-        if len(columns) < 2:
-            self.reject(BadRow(self._name, number, "tags", f"must have a token and a tag, but has only {columns[0]!r}"))
-        elif self._size > self._limit:
-            self.reject(
-                BadRow(
-                    self._name, self._first, None, f"{self._too_long} (or blank lines between sentences are missing)"
-                )
-            )
-        else:
-            self._tokens.append(columns[0])
-            self._tags.append(columns[-1])
-
-    def reject(self, row: BadRow) -> None:
-        """Mark the sentence as bad, and release its tokens."""
-        self._bad = self._bad or row
-        self._tokens, self._tags = [], []
-
-    def finish(self) -> Row | BadRow | None:
-        """Return the sentence, if any line belonged to it, and begin the next one."""
-        row: Row | BadRow | None = self._bad
-        if row is None and self._tokens:
-            row = Row(self._name, self._first, {"tokens": self._tokens, "tags": self._tags}, self.document)
-        self._clear()
-        return row

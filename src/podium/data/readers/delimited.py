@@ -8,9 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import ClassVar
 
 from podium.config.schema import DatasetConfig
-from podium.data.lines import text_lines, too_long
-from podium.data.readers.base import Content, Reader
-from podium.data.rows import BadRow, Row
+from podium.data.readers.base import BadRow, Content, Reader, Row
 from podium.data.sources import Source, SourceFile
 from podium.errors import DataError
 
@@ -39,7 +37,7 @@ class Delimited(Reader):
         self.notes.clear()
         for file in self.source.files:
             records = self._records(file)
-            header = self._header(file, next(records, None))
+            header = _header(file, next(records, None))
             for record in records:
                 if isinstance(record, BadRow):
                     yield record
@@ -48,55 +46,51 @@ class Delimited(Reader):
 
     def columns(self) -> tuple[str, ...]:
         """The names in the header."""
-        names: dict[str, None] = {}
-        for file in self.source.files:
-            names |= dict.fromkeys(self._header(file, next(self._records(file), None)))
-        return tuple(names)
-
-    def _header(self, file: SourceFile, first: tuple[int, list[str]] | BadRow | None) -> list[str]:
-        if first is None:
-            return []
-        if isinstance(first, BadRow):
-            raise DataError(f"the first line must be a header, but {first}")
-        header = [name.strip() for name in first[1]]
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if twice:
-            raise DataError(
-                f"column names must be unique, but {file.name} has {', '.join(map(repr, twice))} more than once"
-            )
-        return header
+        headers = [_header(file, next(self._records(file), None)) for file in self.source.files]
+        return tuple(dict.fromkeys(name for header in headers for name in header))
 
     def _records(self, file: SourceFile) -> Iterator[tuple[int, list[str]] | BadRow]:
-        feed = _Feed(text_lines(file, self.config, self.notes), self.config.max_row_bytes)
+        lines = self.lines(file)
+        record: list[tuple[int, str]] = []
+        """Lines of the current record: all but the first are read again if it is broken."""
+        again: deque[tuple[int, str]] = deque()
         width: int | None = None
+
+        def feed() -> Iterator[str]:
+            size = 0
+            while (item := again.popleft() if again else next(lines, None)) is not None:
+                if isinstance(item, BadRow):
+                    raise _BrokenError(item)
+                size = len(item[1]) + (size if record else 0)
+                record.append(item)
+                if size > self.config.max_row_bytes:
+                    raise _BrokenError(None)
+                yield item[1]
+
         while True:
-            parser = csv.reader(feed, delimiter=self.delimiter, strict=True)
             try:
-                for fields in parser:
-                    if not fields:
-                        feed.start()
-                        continue
-                    if width is not None and len(fields) != width:
-                        raise csv.Error(f"must have the {width} fields of the header, but has {len(fields)}")
-                    width = len(fields)
-                    yield feed.record[0][0], fields
-                    feed.start()
+                for fields in csv.reader(feed(), delimiter=self.delimiter, strict=True):
+                    if fields:
+                        if width not in (None, len(fields)):
+                            raise csv.Error(f"must have the {width} fields of the header, but has {len(fields)}")
+                        width = len(fields)
+                        yield record[0][0], fields
+                    record.clear()
                 return
             except csv.Error as error:
-                yield self._recover(file, feed, width, f"is not a valid record: {error}")
-            except _TooLongError:
-                yield self._recover(file, feed, width, f"{too_long(self.config)} (or a quote is not closed)")
+                reason = f"is not a valid record: {error}"
             except _BrokenError as error:
-                yield error.row
-                feed.start()
-
-    def _recover(self, file: SourceFile, feed: _Feed, width: int | None, reason: str) -> tuple[int, list[str]] | BadRow:
-        number, line = feed.record[0]
-        feed.replay()
-        fields = line.rstrip("\r\n").split(self.delimiter)
-        if self.literal and len(fields) == width:
-            return number, fields
-        return BadRow(file.name, number, None, reason)
+                if error.row is not None:
+                    record.clear()
+                    yield error.row
+                    continue
+                reason = f"{self.too_long()} (or a quote is not closed)"
+            number, line = record[0]
+            again.extendleft(reversed(record[1:]))
+            record.clear()
+            fields = line.rstrip("\r\n").split(self.delimiter)
+            literal = self.literal and len(fields) == width
+            yield (number, fields) if literal else BadRow(file.name, number, None, reason)
 
 
 class Csv(Delimited):
@@ -109,10 +103,7 @@ class Csv(Delimited):
 
 
 class Tsv(Delimited):
-    """Tab-separated values.
-
-    Many files are written without quoting, so that their quotes may not pair up.
-    """
+    """Tab-separated values. Many files are written without quoting, so that their quotes may not pair up."""
 
     name = "tsv"
     extensions = (".tsv", ".tab")
@@ -120,46 +111,22 @@ class Tsv(Delimited):
     literal = True
 
 
-class _TooLongError(Exception):
-    """The record grew beyond the limit."""
-
-
 class _BrokenError(Exception):
-    """A line of the record cannot be read."""
+    """A line of the record cannot be read; or, without a row, the record grew beyond the limit."""
 
-    def __init__(self, row: BadRow) -> None:
+    def __init__(self, row: BadRow | None) -> None:
         self.row = row
 
 
-class _Feed:
-    """Lines for `csv.reader`. Those of the current record are kept, so that all but the first can be read again."""
-
-    def __init__(self, lines: Iterator[tuple[int, str] | BadRow], limit: int) -> None:
-        self._lines = lines
-        self._again: deque[tuple[int, str]] = deque()
-        self._limit = limit
-        self._size = 0
-        self.record: list[tuple[int, str]] = []
-
-    def __iter__(self) -> _Feed:
-        return self
-
-    def __next__(self) -> str:
-        item = self._again.popleft() if self._again else next(self._lines)
-        if isinstance(item, BadRow):
-            raise _BrokenError(item)
-        self.record.append(item)
-        self._size += len(item[1])
-        if self._size > self._limit:
-            raise _TooLongError
-        return item[1]
-
-    def start(self) -> None:
-        """Begin a record at the next line."""
-        self.record.clear()
-        self._size = 0
-
-    def replay(self) -> None:
-        """Begin a record at the second line of the current one."""
-        self._again.extendleft(reversed(self.record[1:]))
-        self.start()
+def _header(file: SourceFile, first: tuple[int, list[str]] | BadRow | None) -> list[str]:
+    if first is None:
+        return []
+    if isinstance(first, BadRow):
+        raise DataError(f"the first line must be a header, but {first}")
+    header = [name.strip() for name in first[1]]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"column names must be unique, but {file.name} has {', '.join(map(repr, twice))} more than once"
+        )
+    return header

@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from podium.data.lines import Decoder, text_lines, too_long, undecodable
-from podium.data.readers.base import Content, Reader
-from podium.data.rows import BadRow, Row
+from podium.data.readers.base import BadRow, Content, Reader, Row, opened
 from podium.data.sources import SourceFile
 from podium.errors import DataError
 
 _ESCAPED = re.compile("[\udc80-\udcff]")
-_SPACE = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 
 
 class JsonLines(Reader):
@@ -31,10 +30,9 @@ class JsonLines(Reader):
         return first == b"{" or (path.suffix.lower() == ".json" and first != b"[")
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
-        """Yield one row per line that is not blank."""
         self.notes.clear()
         for file in self.source.files:
-            for item in text_lines(file, self.config, self.notes):
+            for item in self.lines(file):
                 if isinstance(item, BadRow):
                     yield item
                 elif not item[1].isspace():
@@ -42,16 +40,18 @@ class JsonLines(Reader):
 
     def _row(self, name: str, number: int, line: str) -> Row | BadRow:
         try:
-            value = json.loads(line.rstrip("\r\n"))
+            return _object(name, number, json.loads(line.rstrip("\r\n")))
         except json.JSONDecodeError as error:
             return BadRow(name, number, None, f"is not JSON: {error.msg} (column {error.colno})")
         except (ValueError, RecursionError) as error:
             return BadRow(name, number, None, f"is not JSON: {error}")
-        return _object(name, number, value)
 
 
 class JsonArray(Reader):
-    """One array of JSON objects, parsed element by element: memory never holds the whole array."""
+    """One array of JSON objects, parsed element by element: memory never holds the whole array.
+
+    The text of the elements that follow is in a window, which slides and grows as far as the longest element needs.
+    """
 
     name = "json"
 
@@ -67,114 +67,75 @@ class JsonArray(Reader):
         """
         self.notes.clear()
         for file in self.source.files:
-            for number, value, text in self._elements(file):
-                if text.isascii() or not _ESCAPED.search(text):
-                    yield _object(file.name, number, value)
-                else:
-                    yield self._decoded(file.name, number, text)
+            with opened(file, self.config.encoding) as raw:
+                self._text = io.TextIOWrapper(raw, self.config.encoding, "surrogateescape", newline="")
+                self._window, self._at, self._line = "", 0, 1
+                yield from self._elements(file)
 
-    def _decoded(self, name: str, number: int, text: str) -> Row | BadRow:
-        """Decode an element again that has bytes outside the declared encoding."""
-        decoder = Decoder(self.config.encoding, self.config.fallback_encoding, self.notes)
-        try:
-            return _object(
-                name, number, json.loads(decoder.decode(text.encode(self.config.encoding, "surrogateescape")))
-            )
-        except UnicodeDecodeError as error:
-            return BadRow(name, number, None, undecodable(error))
-
-    def _elements(self, file: SourceFile) -> Iterator[tuple[int, Any, str]]:
-        window = _Window(self._text(file), file.name, self.config.max_row_bytes, too_long(self.config))
-        first = window.next_character()
-        if first == "":
-            return
-        if first != "[":
+    def _elements(self, file: SourceFile) -> Iterator[Row | BadRow]:
+        first = self._next()
+        if first not in ("", "["):
             raise DataError(
                 f"{file.name} must hold one JSON array of objects, but starts with {first!r}; use dataset.format=jsonl "
                 "for one object per line, or give the array itself"
             )
-        window.skip()
-        if window.next_character() == "]":
+        self._at += 1
+        if first == "" or self._next() == "]":
             return
         while True:
-            window.next_character()
-            number = window.line
-            yield (number, *window.element())
-            following = window.next_character()
+            number = self._line
+            value, text = self._element(f"{file.name} line {number}")
+            if not text.isascii() and _ESCAPED.search(text):
+                # It has bytes outside the declared encoding.
+                data = text.encode(self.config.encoding, "surrogateescape")
+                again = self.decoded(data, file.name, number)
+                yield again if isinstance(again, BadRow) else _object(file.name, number, json.loads(again))
+            else:
+                yield _object(file.name, number, value)
+            following = self._next()
             if following == "]":
                 return
             if following != ",":
                 raise DataError(
-                    f"{file.name} line {window.line}: ',' or ']' must follow an element, but got {following!r}"
+                    f"{file.name} line {self._line}: ',' or ']' must follow an element, but got {following!r}"
                 )
-            window.skip()
+            self._at += 1
+            self._next()
 
-    def _text(self, file: SourceFile) -> Iterator[str]:
-        try:
-            with io.TextIOWrapper(file.open(), self.config.encoding, "surrogateescape", newline="") as stream:
-                while chunk := stream.read(1 << 16):
-                    yield chunk
-        except UnicodeError as error:
-            raise DataError(f"{file.name} is not {self.config.encoding}: {error}; set dataset.encoding") from error
-        except OSError as error:
-            raise DataError(f"{file.name} cannot be read: {error}") from error
-
-
-class _Window:
-    """A window that slides over JSON text and holds one element at a time."""
-
-    def __init__(self, chunks: Iterator[str], name: str, limit: int, too_long: str) -> None:
-        self._chunks = chunks
-        self._name = name
-        self._limit = limit
-        self._too_long = too_long
-        self._text = ""
-        self._at = 0
-        self._decoder = json.JSONDecoder()
-        self.line = 1
-
-    def next_character(self) -> str:
+    def _next(self) -> str:
         """Move to the next character that is neither white space nor a byte order mark; "" at the end."""
         while True:
-            match = _SPACE.match(self._text, self._at)
-            end = match.end() if match else self._at
-            self.line += self._text.count("\n", self._at, end)
-            self._at = end
-            if self._at < len(self._text) and self._text[self._at] != "\ufeff":
-                return self._text[self._at]
-            if self._at < len(self._text):
-                self._at += 1
-            elif not self._grow():
+            start, self._at = self._at, _SPACE.match(self._window, self._at).end()  # type: ignore[union-attr]
+            self._line += self._window.count("\n", start, self._at)
+            if self._at < len(self._window):
+                return self._window[self._at]
+            if not self._grow():
                 return ""
 
-    def skip(self) -> None:
-        """Move past one character."""
-        self._at += 1
-
-    def element(self) -> tuple[Any, str]:
+    def _element(self, where: str) -> tuple[Any, str]:
         """Value and text of the element that starts here; more text is read until the element is complete."""
         while True:
             try:
-                value, end = self._decoder.raw_decode(self._text, self._at)
+                value, end = _DECODER.raw_decode(self._window, self._at)
             except json.JSONDecodeError as error:
                 problem = f"{error.msg} near character {error.pos - self._at} of the element"
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{self._name} line {self.line}: is not JSON: {error}") from error
+                raise DataError(f"{where}: is not JSON: {error}") from error
             else:
-                if end < len(self._text):
-                    text = self._text[self._at : end]
-                    self.line += text.count("\n")
+                if end < len(self._window):
+                    text = self._window[self._at : end]
+                    self._line += text.count("\n")
                     self._at = end
                     return value, text
                 problem = "the array must end with ']'"
-            if len(self._text) - self._at > self._limit:
-                raise DataError(f"{self._name} line {self.line}: {self._too_long} (or broken: {problem})")
+            if len(self._window) - self._at > self.config.max_row_bytes:
+                raise DataError(f"{where}: {self.too_long()} (or broken: {problem})")
             if not self._grow():
-                raise DataError(f"{self._name} line {self.line}: is not JSON: {problem}")
+                raise DataError(f"{where}: is not JSON: {problem}")
 
     def _grow(self) -> bool:
-        chunk = next(self._chunks, "")
-        self._text = self._text[self._at :] + chunk
+        chunk = self._text.read(1 << 16)
+        self._window = self._window[self._at :] + chunk
         self._at = 0
         return bool(chunk)
 

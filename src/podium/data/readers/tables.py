@@ -1,19 +1,20 @@
-"""Parquet files and folders saved by Hugging Face `datasets`."""
+"""Sources whose rows come in columns: Parquet files, folders saved by Hugging Face `datasets`, and SQL queries."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from podium.data.readers.base import Content, Reader
-from podium.data.rows import BadRow, Row
-from podium.data.sources import Role, Source, SourceFile
+from podium.data.readers.base import BadRow, Content, Reader, Row
+from podium.data.sources import Role, Source, SourceFile, prefix_of
 from podium.errors import DataError
 
 _BATCH_ROWS = 256
+_FETCHED_ROWS = 500
 _DICTIONARY = "dataset_dict.json"
 _STATE = "state.json"
 
@@ -32,31 +33,34 @@ class Parquet(Reader):
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per record; the number counts rows within its file."""
         for file in self.source.files:
-            with _parquet(file.path, file.name) as parquet:
+            with _parquet(file) as parquet:
                 names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
-                number = 0
-                for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names):
-                    for values in batch.to_pylist():
-                        number += 1
-                        yield Row(file.name, number, values)
+                batches = parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names)
+                for number, values in enumerate(_records(batches), start=1):
+                    yield Row(file.name, number, values)
 
     def columns(self) -> tuple[str, ...]:
         """The names in the schema of the files."""
-        names: dict[str, None] = {}
+        names: list[str] = []
         for file in self.source.files:
-            with _parquet(file.path, file.name) as parquet:
-                names |= dict.fromkeys(parquet.schema_arrow.names)
-        return tuple(names)
+            with _parquet(file) as parquet:
+                names += parquet.schema_arrow.names
+        return tuple(dict.fromkeys(names))
 
 
-def _parquet(path: Path, name: str) -> Any:
+def _parquet(file: SourceFile) -> Any:
     import pyarrow
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(path)
+        return pyarrow.parquet.ParquetFile(file.path)
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{name} must be a Parquet file, but cannot be read as one: {error}") from error
+        raise DataError(f"{file.name} must be a Parquet file, but cannot be read as one: {error}") from error
+
+
+def _records(batches: Any) -> Iterator[dict[str, Any]]:
+    for batch in batches:
+        yield from batch.to_pylist()
 
 
 class SavedDataset(Reader):
@@ -96,19 +100,17 @@ class SavedDataset(Reader):
                 f"{root} must be a folder that `datasets` saved, but its {_STATE} is not: {error}"
             ) from error
         files = [SourceFile(name, root / name) for name in [*names, "dataset_info.json"]]
-        return replace(cls._source(path, role, files), split=split)
+        return cls._source(path, role, files, split=split)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per record."""
         data = self._load()
         names = [name for name in data.column_names if columns is None or name in columns]
         translate = {name: _class_names(data.features[name]) for name in names}
-        display = self.source.prefix + (self.source.split or Path(self.source.location).name)
-        number = 0
-        for batch in data.select_columns(names).with_format("arrow").iter(batch_size=_BATCH_ROWS):
-            for values in batch.to_pylist():
-                number += 1
-                yield Row(display, number, {name: translate[name](value) for name, value in values.items()})
+        display = prefix_of(self.source.role) + (self.source.split or Path(self.source.location).name)
+        batches = data.select_columns(names).with_format("arrow").iter(batch_size=_BATCH_ROWS)
+        for number, values in enumerate(_records(batches), start=1):
+            yield Row(display, number, {name: translate[name](value) for name, value in values.items()})
 
     def columns(self) -> tuple[str, ...]:
         """The names of the features."""
@@ -140,3 +142,62 @@ def _class_names(feature: Any) -> Callable[[Any], Any]:
         one = _class_names(inner)
         return lambda values: None if values is None else [one(value) for value in values]
     return lambda value: value
+
+
+class SqlQuery(Reader):
+    """The result of the SELECT `dataset.query` at the database URL `dataset.path`, streamed if the driver can."""
+
+    name = "sql"
+    contents = frozenset[Content]({"text"})
+    unit = "row"
+    by_query = True
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
+        """Yield one row per record of the result; nothing is ever committed."""
+        with _result(self.source.location, self.config.query or "") as result:
+            for number, values in enumerate(result, start=1):
+                yield Row(f"{prefix_of(self.source.role)}query", number, dict(zip(result.keys(), values, strict=True)))
+
+    def columns(self) -> tuple[str, ...]:
+        """The names of the result's columns."""
+        with _result(self.source.location, self.config.query or "") as result:
+            return tuple(result.keys())
+
+    def digests(self) -> dict[str, str]:
+        """The digest of the columns and rows of the result."""
+        hasher = hashlib.sha256(json.dumps(self.columns()).encode())
+        for row in self.rows():
+            values = row.values if isinstance(row, Row) else {}
+            hasher.update(b"\n" + json.dumps(list(values.values()), default=repr).encode())
+        return {f"{prefix_of(self.source.role)}query": hasher.hexdigest()}
+
+
+@contextmanager
+def _result(location: str, query: str) -> Iterator[Any]:
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+    try:
+        url = make_url(location)
+    except ArgumentError as error:
+        raise DataError(
+            "dataset.path must be a database URL such as sqlite:////folder/data.db when dataset.format=sql; what was "
+            "given does not parse as one"
+        ) from error
+    shown = url.render_as_string(hide_password=True)
+    file = url.database
+    in_file = url.get_backend_name() == "sqlite" and file and file != ":memory:" and not file.startswith("file:")
+    if in_file and not Path(str(file)).is_file():
+        raise DataError(f"dataset.path must name an existing database, but {shown} has no file {file}")
+    try:
+        engine = create_engine(url)
+    except (NoSuchModuleError, ImportError) as error:
+        raise DataError(f"the driver of {shown} must be installed, but it is not: {error}") from error
+    try:
+        with engine.connect().execution_options(stream_results=True, yield_per=_FETCHED_ROWS) as connection:
+            yield connection.execute(text(query))
+    except SQLAlchemyError as error:
+        raise DataError(f"dataset.query must run on {shown}, but it fails: {str(error).splitlines()[0]}") from error
+    finally:
+        engine.dispose()
