@@ -9,21 +9,18 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from podium.cluster.client import Cluster, Patience
-from podium.cluster.resources import JOB, NAMESPACE, ObjectMetadata, name_of
+from podium.cluster.client import JOB, NAMESPACE, Cluster, ObjectMetadata, name_of
+from podium.cluster.manifests import JobSpec
 from podium.config.cluster import ClusterConfig
 from podium.errors import ClusterError
-from podium.hpo.engines.katib.experiments import INJECTION_LABEL, Experiments
-from podium.hpo.engines.katib.manifests import EXPERIMENT, TRIAL, Names, trial_template
-from podium.hpo.engines.katib.trials import StudyTrials
+from podium.hpo.engines.katib.experiments import EXPERIMENT, INJECTION_LABEL, Experiments
+from podium.hpo.engines.katib.trials import TRIAL, StudyTrials
 from podium.hpo.ledger import TrialLedger
-from podium.stages.on_cluster import trial_job
 
 from ..unit.hpo.support import experiment, file_ledger
 
@@ -35,7 +32,7 @@ def cluster() -> Iterator[Cluster]:
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("KUBECONFIG names no cluster")
     namespace = f"podium-test-{uuid.uuid4().hex[:8]}"
-    client = Cluster.connect(namespace, Patience(attempts=3, timeout_seconds=10))
+    client = Cluster.connect(namespace)
     try:
         client.get(NAMESPACE, "default")
     except ClusterError as error:
@@ -57,9 +54,8 @@ def ledger(tmp_path: Path) -> TrialLedger:
 
 def experiments(cluster: Cluster, ledger: TrialLedger, image: str = "registry.invalid/podium:1", **budget: Any) -> Any:
     study = experiment(name=f"test-{Path(ledger.place).parents[2].name}", **budget)
-    job = replace(trial_job(ClusterConfig(image=image), {"PODIUM_STORE": "s3://none"}), key=ledger.place)
-    metadata, names = ObjectMetadata({"podium/run": "test"}), Names(study.name, ledger.place)
-    made = Experiments(cluster, metadata, study, ledger.place, names, trial_template(job, study.space))
+    job = JobSpec(ClusterConfig(image=image), {"PODIUM_STORE": "s3://none"}, key=ledger.place)
+    made = Experiments(cluster, ObjectMetadata({"podium/run": "test"}), study, ledger.place, job)
     return made, StudyTrials(study, ledger, lambda _: None, str)
 
 
@@ -86,18 +82,14 @@ def test_an_experiment_is_created_adopted_given_a_larger_budget_and_deleted(
     assert made.get(name) is None
 
 
-def test_its_trials_can_be_followed(cluster: Cluster, ledger: TrialLedger) -> None:
+def test_its_trials_can_be_found(cluster: Cluster, ledger: TrialLedger) -> None:
     made, trials = experiments(cluster, ledger, max_trials=2)
     name = made.created(trials)
-    seen = []
     try:
-        for change in cluster.follow(TRIAL, f"katib.kubeflow.org/experiment={name}", quiet_seconds=3):
-            seen.append(change.type)
-            if change.type == "quiet":
-                break
+        for trial in cluster.find(TRIAL, f"katib.kubeflow.org/experiment={name}"):
+            assert name_of(trial) in made.order(name)
     finally:
         made.stop(wait_seconds=60)
-    assert seen[0] == "listed"
 
 
 def test_what_the_server_refuses_is_told_with_its_reason(cluster: Cluster) -> None:

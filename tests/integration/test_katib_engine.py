@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from podium.cluster.client import Cluster
-from podium.cluster.resources import ObjectMetadata
+from podium.cluster.client import Cluster, ObjectMetadata
 from podium.config.algorithms import stopping_named
 from podium.errors import ClusterError, ConfigError, StudyFailed
 from podium.hpo.engines.base import Engine, TrialFunction
@@ -27,7 +26,7 @@ from podium.records import TrialRecord
 
 from ..unit.hpo.conformance import EngineContract
 from ..unit.hpo.support import Trial, experiment, file_ledger
-from .kube.engine import QUICK, engine, names
+from .kube.engine import ATTEMPTS, engine, names
 from .kube.katib import NAMESPACE, KatibController
 from .kube.server import ApiServer, Fault
 
@@ -70,6 +69,10 @@ class TestKatibEngine(EngineContract):
     def engine(self, trial: TrialFunction, tmp_path: Path) -> Engine:
         self.katib.trial = trial
         return engine(self.api)
+
+    def test_as_many_run_at_once_as_the_experiment_says(self, ledger: TrialLedger, tmp_path: Path) -> None:
+        run_study(experiment(max_trials=6, parallel_trials=2), ledger, self.engine(Trial(tmp_path / "a"), tmp_path))
+        assert self.api.list("experiments", NAMESPACE)[0]["spec"]["parallelTrialCount"] == 2
 
     def log_of(self, number: int) -> str:
         return f"kubectl logs -n {NAMESPACE} -l batch.kubernetes.io/job-name=synthetic-"
@@ -272,24 +275,10 @@ class TestWhatGoesWrong:
             Fault("POST", "/experiments", -1),
             Fault("GET", "/experiments", 500, times=2),
             Fault("GET", "/trials", 429, headers={"Retry-After": "0"}),
-            Fault("WATCH", "/trials", 410),
-            Fault("WATCH", "/trials", 0),
+            Fault("GET", "/trials", 0),
             Fault("GET", "/trials", 503),
         ]
-        stop = threading.Event()
-
-        def disturb() -> None:
-            while not stop.wait(0.15):
-                api.drop_watches()
-                api.forget_history()
-
-        thread = threading.Thread(target=disturb)
-        thread.start()
-        try:
-            trials = run_study(experiment(max_trials=8), ledger, engine(api))
-        finally:
-            stop.set()
-            thread.join()
+        trials = run_study(experiment(max_trials=8), ledger, engine(api))
         assert [record.status for record in trials] == ["succeeded"] * 8
         assert katib.trial.executions() == dict.fromkeys(range(8), 1)
         assert len(names(api)) == 1
@@ -300,8 +289,7 @@ class TestWhatGoesWrong:
         katib.trial = Trial(tmp_path / "executed", seconds=0.05)
 
         def on_trial(_: TrialRecord) -> None:
-            api.faults += [Fault("WATCH", "", 0, times=99), Fault("GET", "", 0, times=QUICK.attempts)]
-            api.drop_watches()
+            api.faults.append(Fault("GET", "", 0, times=ATTEMPTS))
 
         with pytest.raises(ClusterError, match="the API server did not answer"):
             run_study(experiment(max_trials=4), ledger, engine(api), on_trial)

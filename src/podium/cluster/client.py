@@ -1,32 +1,44 @@
-"""A small client of the Kubernetes API: it repeats requests, resumes watches and logs, and names objects in errors."""
+"""A small client of the Kubernetes API, whose objects are plain mappings; its errors name the object."""
 
 from __future__ import annotations
 
 import json
 import logging
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
-from podium.cluster.resources import NAMESPACE, POD, Kind, Manifest
 from podium.errors import ClusterError
 
-RETRIED = (429, 500, 502, 503, 504)
-"""Statuses of answers after which the same request may succeed."""
+Manifest = dict[str, Any]
+"""An object as the API server returns and accepts it."""
 
-_GONE = 410
+RETRIES = urllib3.Retry(
+    total=7,
+    backoff_factor=0.5,
+    backoff_max=30,
+    backoff_jitter=1.0,
+    status_forcelist=(429, 500, 502, 503, 504),
+    allowed_methods=None,
+    raise_on_status=False,
+    retry_after_max=30,
+)
+"""Repeats a request that the server could not answer for about a minute, and any other one never."""
 
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """The file with the namespace of the pod that this process runs in."""
 
+_SILENT_SECONDS = 30.0
+"""How long a connection may be silent, and an object of the same name may take to disappear."""
+
+_LOG_LINES = 15
 _HINTS = {
     400: "correct what it names",
     401: "log in again, or renew the token of the kubeconfig",
@@ -39,62 +51,68 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How often a request is repeated that the server could not answer.
+class Kind:
+    """A kind of object and its place in the API, such as `Job`, `batch/v1` and `jobs`."""
 
-    Attributes:
-        attempts: number of attempts in all.
-        first_seconds: wait before the second attempt; it doubles with each further one. Up to half of every wait is
-            left out at random.
-        most_seconds: the longest wait, even where the server asks for more.
-        timeout_seconds: how long a connection may be silent.
-    """
+    name: str
+    api_version: str
+    plural: str
 
-    attempts: int = 7
-    first_seconds: float = 0.5
-    most_seconds: float = 30.0
-    timeout_seconds: float = 30.0
 
-    def wait(self, attempt: int, asked: str | None) -> float:
-        """Seconds to wait after the `attempt`-th failure, counted from 0; `asked` is a Retry-After header."""
-        if asked is not None and asked.isdigit():
-            return min(float(asked), self.most_seconds)
-        return min(self.first_seconds * 2.0**attempt, self.most_seconds) * random.uniform(0.5, 1.0)
+NAMESPACE = Kind("Namespace", "v1", "namespaces")
+POD = Kind("Pod", "v1", "pods")
+JOB = Kind("Job", "batch/v1", "jobs")
+TRAIN_JOB = Kind("TrainJob", "trainer.kubeflow.org/v1alpha1", "trainjobs")
 
 
 @dataclass(frozen=True)
-class Change:
-    """One event of a watch.
+class ObjectMetadata:
+    """What created objects carry, so that others find them and they disappear with their owner.
 
     Attributes:
-        type: `listed`: `objects` are all objects there are, so that earlier ones that are missing are gone. `changed`
-            and `deleted`: `objects` holds the one object. `quiet`: nothing happened for a while.
-        objects: the objects, in their state after the change.
+        labels: such as ids of runs.
+        annotations: further texts, which need not have the form of labels.
+        owner: reference to the object in the same namespace with which they are to be deleted.
     """
 
-    type: Literal["listed", "changed", "deleted", "quiet"]
-    objects: tuple[Manifest, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    owner: Mapping[str, Any] | None = None
+
+
+def name_of(manifest: Mapping[str, Any]) -> str:
+    """Name of an object."""
+    return str(manifest["metadata"]["name"])
+
+
+def labels_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
+    """Labels of an object."""
+    return manifest["metadata"].get("labels") or {}
+
+
+def condition(manifest: Mapping[str, Any], *types: str) -> Mapping[str, Any] | None:
+    """The first condition that is true of an object, in the order of `types`."""
+    conditions = (manifest.get("status") or {}).get("conditions") or ()
+    true = {item.get("type"): item for item in conditions if item.get("status") == "True"}
+    return next((true[name] for name in types if name in true), None)
 
 
 class Cluster:
     """The API server of one cluster, for the objects of one namespace. Use it from one thread.
 
-    Requests that end with 429, 500, 502, 503, 504, a dropped connection or a timeout are repeated as `Patience` says,
-    and no others. Every method raises ClusterError, which names kind, namespace and name and gives the server's reason.
+    Every method raises ClusterError, which names kind, namespace and name and gives the server's reason.
     """
 
-    def __init__(self, api: client.ApiClient, namespace: str, patience: Patience | None = None) -> None:
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self._api = api
         self.namespace = namespace
-        self.patience = patience or Patience()
 
     @classmethod
-    def connect(cls, namespace: str | None = None, patience: Patience | None = None) -> Cluster:
+    def connect(cls, namespace: str | None = None) -> Cluster:
         """Connect to the cluster that this process runs in, or else to the one of the kubeconfig (`KUBECONFIG`).
 
         Args:
             namespace: None for that of this pod, else that of the kubeconfig's context, else `default`.
-            patience: how often requests are repeated.
 
         Raises:
             ClusterError: there is no service account and no usable kubeconfig.
@@ -112,72 +130,55 @@ class Cluster:
                     f"a cluster must be within reach, but this is no pod with a service account, and the kubeconfig "
                     f"cannot be used ({error}); set KUBECONFIG to a file with access to the cluster"
                 ) from error
-        # This class repeats requests itself: it knows which may be repeated, and logs what it waits for.
-        settings.retries = False
-        return cls(client.ApiClient(settings), namespace or found, patience)
+        settings.retries = RETRIES
+        return cls(client.ApiClient(settings), namespace or found)
+
+    def title(self, kind: Kind, name: str) -> str:
+        """`Job namespace/name`, for messages."""
+        return f"{kind.name} {name if kind == NAMESPACE else f'{self.namespace}/{name}'}"
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
         """An object; None where the object, or its kind, does not exist."""
-        where = self._where(kind)
         try:
-            found: Manifest = self._request("GET", kind.path(where, name), f"{kind.name} {_title(where, name)}")
+            found: Manifest = self._request("GET", kind, name)
         except ClusterError as error:
             if error.status == 404:
                 return None
             raise
         return found
 
-    def find(self, kind: Kind, selector: str = "") -> tuple[list[Manifest], str]:
-        """The objects of the namespace that a label selector matches, and the resource version of the answer."""
-        where, query = self._where(kind), [("labelSelector", selector)] if selector else []
-        answer = self._request("GET", kind.path(where), f"{kind.plural} of namespace {where}", query=query)
-        return list(answer["items"]), str(answer["metadata"]["resourceVersion"])
+    def find(self, kind: Kind, selector: str = "") -> list[Manifest]:
+        """The objects of the namespace that a label selector matches."""
+        query = [("labelSelector", selector)] if selector else []
+        return list(self._request("GET", kind, query_params=query)["items"])
 
     def create(self, kind: Kind, manifest: Mapping[str, Any]) -> Manifest:
         """Create an object. The error has status 409 if it exists, perhaps from a request whose answer was lost."""
-        where = self._where(kind)
-        title = f"{kind.name} {_title(where, manifest['metadata']['name'])}"
-        created: Manifest = self._request("POST", kind.path(where), title, body=dict(manifest))
+        created: Manifest = self._request("POST", kind, name_of(manifest), body=dict(manifest))
         return created
 
-    def create_or_adopt(
-        self, kind: Kind, manifest: Mapping[str, Any], check: Callable[[Manifest], None]
-    ) -> tuple[Manifest, bool]:
-        """Create an object, or adopt the one of that name if `check` accepts it.
+    def create_or_adopt(self, kind: Kind, manifest: Mapping[str, Any], check: Callable[[Manifest], None]) -> Manifest:
+        """Create an object, or adopt the one of that name unless `check` raises for it.
 
         An object that is being deleted is replaced once it is gone.
-
-        Args:
-            kind: the kind of the object.
-            manifest: the object.
-            check: raises for an object that is not to be adopted.
-
-        Returns:
-            The object, and whether it was created.
         """
-        name = str(manifest["metadata"]["name"])
-        for attempt in range(self.patience.attempts):
+        deadline = time.monotonic() + _SILENT_SECONDS
+        while True:
             try:
-                return self.create(kind, manifest), True
+                return self.create(kind, manifest)
             except ClusterError as error:
-                if error.status != 409:
+                if error.status != 409 or time.monotonic() > deadline:
                     raise
-                refusal = error
-            found = self.get(kind, name)
+            found = self.get(kind, name_of(manifest))
             if found is not None and not found["metadata"].get("deletionTimestamp"):
                 check(found)
-                return found, False
-            time.sleep(self.patience.wait(attempt, None))
-        raise refusal
+                return found
+            time.sleep(0.1)
 
     def patch(self, kind: Kind, name: str, changes: Mapping[str, Any]) -> Manifest:
         """Merge changes into an object (RFC 7386)."""
         patched: Manifest = self._request(
-            "PATCH",
-            kind.path(self._where(kind), name),
-            f"{kind.name} {_title(self._where(kind), name)}",
-            body=dict(changes),
-            content="application/merge-patch+json",
+            "PATCH", kind, name, body=dict(changes), content="application/merge-patch+json"
         )
         return patched
 
@@ -196,10 +197,8 @@ class Cluster:
         """
         policy = "Foreground" if owned_first else "Background"
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}
-        where = self._where(kind)
-        path, title = kind.path(where, name), f"{kind.name} {_title(where, name)}"
         try:
-            self._request("DELETE", path, title, body=options)
+            self._request("DELETE", kind, name, body=options)
         except ClusterError as error:
             if error.status != 404:
                 raise
@@ -209,160 +208,47 @@ class Cluster:
             time.sleep(min(0.5, wait_seconds / 20))
         return gone
 
-    def log_tail(self, pod: str, container: str, lines: int = 15) -> list[str]:
+    def log_tail(self, pod: str, container: str) -> list[str]:
         """The last lines of a container's log; empty where there is none or it may not be read."""
-        path = f"{POD.path(self.namespace, pod)}/log"
-        query = [("container", container), ("tailLines", str(lines))]
         try:
-            answer = self._request("GET", path, f"log of Pod {_title(self.namespace, pod)}", query=query, raw=True)
-        except ClusterError as error:
-            _log.info("%s", error)
-            return []
-        return bytes(answer.data).decode(errors="replace").splitlines()[-lines:]
-
-    def follow(self, kind: Kind, selector: str, quiet_seconds: int = 10) -> Iterator[Change]:
-        """Everything that happens to objects of a kind, endlessly, beginning with a list of them.
-
-        A stream that ends is opened again where it ended. After 410 Gone, and where it cannot be resumed, another list
-        follows. `quiet` comes about every `quiet_seconds`, also between changes.
-        """
-        while True:
-            objects, version = self.find(kind, selector)
-            yield Change("listed", tuple(objects))
-            yield from self._resumed(kind, selector, version, quiet_seconds)
-
-    def _resumed(self, kind: Kind, selector: str, version: str, quiet_seconds: int) -> Iterator[Change]:
-        """Changes since a resource version, until the server no longer knows it or fails."""
-        failures = 0
-        while True:
-            try:
-                for event in self._events(kind, selector, version, quiet_seconds):
-                    failures = 0
-                    # A bookmark's object holds nothing but its resource version.
-                    version = event["object"]["metadata"]["resourceVersion"]
-                    if event["type"] in ("ADDED", "MODIFIED"):
-                        yield Change("changed", (event["object"],))
-                    elif event["type"] == "DELETED":
-                        yield Change("deleted", (event["object"],))
-            except ClusterError as error:
-                if error.status not in (None, _GONE, *RETRIED):
-                    raise
-                _log.info("%s; the watch is begun again", error)
-                if error.status == _GONE:
-                    return
-                time.sleep(self.patience.wait(failures, None))
-                if failures:
-                    return
-                failures += 1
-            yield Change("quiet")
-
-    def _events(self, kind: Kind, selector: str, version: str, seconds: int) -> Iterator[Any]:
-        query = [("labelSelector", selector)] if selector else []
-        query += [("watch", "true"), ("allowWatchBookmarks", "true")]
-        query += [("resourceVersion", version), ("timeoutSeconds", str(seconds))]
-        title = f"watch of {kind.plural} of namespace {self.namespace}"
-        silence = seconds + self.patience.timeout_seconds
-        for line in self.stream(kind.path(self._where(kind)), title, query, silence):
-            try:
-                event = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ClusterError(f"{title}: what the server sends is no event: {error}") from error
-            if event["type"] == "ERROR":
-                status = event["object"]
-                raise ClusterError(f"{title}: {status['code']} {status['message']}", status=status["code"])
-            yield event
-
-    def stream(self, path: str, title: str, query: list[tuple[str, str]], silence: float) -> Iterator[str]:
-        """Lines of an answer that are not empty, each as soon as it is complete; nothing is repeated.
-
-        Args:
-            path: what to ask for.
-            title: what it is, for errors.
-            query: of the request.
-            silence: seconds without a byte after which the server counts as gone.
-        """
-        rest = b""
-        try:
-            answer = self._call("GET", path, query=query, raw=True, timeout=(self.patience.timeout_seconds, silence))
-            try:
-                for chunk in answer.stream(amt=None, decode_content=False):
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    yield from (line.decode(errors="replace") for line in lines if line)
-            finally:
-                answer.close()
+            answer = client.CoreV1Api(self._api).read_namespaced_pod_log(
+                pod, self.namespace, container=container, tail_lines=_LOG_LINES, _preload_content=False
+            )
         except (ApiException, urllib3.exceptions.HTTPError) as error:
+            _log.info("%s", _explained(error, f"log of {self.title(POD, pod)}"))
+            return []
+        return bytes(answer.data).decode(errors="replace").splitlines()
+
+    def _request(self, method: str, kind: Kind, name: str = "", content: str = "application/json", **given: Any) -> Any:
+        root = "api" if "/" not in kind.api_version else "apis"
+        place = "" if kind == NAMESPACE else f"/namespaces/{self.namespace}"
+        object_path = f"/{name}" if name and method != "POST" else ""
+        try:
+            return self._api.call_api(
+                f"/{root}/{kind.api_version}{place}/{kind.plural}{object_path}",
+                method,
+                header_params={"Accept": "application/json", "Content-Type": content},
+                response_type="object",
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _request_timeout=(_SILENT_SECONDS, _SILENT_SECONDS),
+                **given,
+            )
+        except (ApiException, urllib3.exceptions.HTTPError) as error:
+            title = self.title(kind, name) if name else f"{kind.plural} of namespace {self.namespace}"
             raise _explained(error, title) from error
-        if rest:
-            yield rest.decode(errors="replace")
-
-    def _request(self, method: str, path: str, title: str, **options: Any) -> Any:
-        for attempt in range(self.patience.attempts):
-            try:
-                return self._call(method, path, **options)
-            except (ApiException, urllib3.exceptions.HTTPError) as error:
-                if _status(error) not in (None, *RETRIED) or attempt + 1 == self.patience.attempts:
-                    raise _explained(error, title) from error
-                seconds = self.patience.wait(attempt, _retry_after(error))
-                _log.warning("%s: %s; trying again in %.1f s", title, _reason(error), seconds)
-                time.sleep(seconds)
-        raise AssertionError("unreachable")
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: list[tuple[str, str]] | None = None,
-        body: Mapping[str, Any] | None = None,
-        content: str = "application/json",
-        raw: bool = False,
-        timeout: tuple[float, float] | None = None,
-    ) -> Any:
-        wait = self.patience.timeout_seconds
-        return self._api.call_api(
-            path,
-            method,
-            query_params=query or [],
-            header_params={"Accept": "application/json", "Content-Type": content},
-            body=body,
-            response_type="object",
-            auth_settings=["BearerToken"],
-            _return_http_data_only=True,
-            _preload_content=not raw,
-            _request_timeout=timeout or (wait, wait),
-        )
-
-    def _where(self, kind: Kind) -> str | None:
-        return None if kind == NAMESPACE else self.namespace
-
-
-def _title(namespace: str | None, name: str) -> str:
-    return name if namespace is None else f"{namespace}/{name}"
-
-
-def _status(error: Exception) -> int | None:
-    """HTTP status of the answer; None where there was none."""
-    return getattr(error, "status", None) or None
-
-
-def _retry_after(error: Exception) -> str | None:
-    value = (getattr(error, "headers", None) or {}).get("Retry-After")
-    return None if value is None else str(value)
 
 
 def _explained(error: Exception, title: str) -> ClusterError:
-    status = _status(error)
+    """The error of a request: the words of the server, where it gave any, and what to do."""
+    status = error.status or None if isinstance(error, ApiException) else None
     hint = _HINTS.get(status or 0, "check that the API server can be reached, and run the same command again")
-    return ClusterError(f"{title}: {_reason(error)}; {hint}", status=status)
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, in the words of the server where it gave any."""
     if not isinstance(error, ApiException):
-        return f"the API server did not answer ({type(error).__name__}: {error})"
+        cause = getattr(error, "reason", None) or error
+        return ClusterError(f"{title}: the API server did not answer ({type(cause).__name__}: {cause}); {hint}")
     try:
-        status = json.loads(error.body or "")
-        message = str(status["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"{error.status} {error.reason}"
-    return f"{error.status} {status.get('reason') or error.reason}: {message}"
+        answer = json.loads(error.body or "")
+        reason = f"{answer.get('reason') or error.reason}: {answer['message']}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        reason = str(error.reason)
+    return ClusterError(f"{title}: {error.status} {reason}; {hint}", status=status)

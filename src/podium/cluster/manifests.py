@@ -1,4 +1,4 @@
-"""What a Job executes and where, as a Job or TrainJob that Kubernetes accepts."""
+"""What the pods of a trial execute and where, as a Job or TrainJob that Kubernetes accepts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from podium.cluster.resources import JOB, TRAIN_JOB, Kind, Manifest, ObjectMetadata
-from podium.config.cluster import NodePoolConfig
+from podium.cluster.client import JOB, TRAIN_JOB, Kind, Manifest, ObjectMetadata
+from podium.config.cluster import ClusterConfig, NodePoolConfig
 from podium.keys import digest_bytes
 
 KEY_LABEL = "podium/key"
@@ -18,8 +18,11 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 KEPT_SECONDS = 3600
 """How long a Job that ended is kept, so that its log and the reason of its end can be read."""
 
-_TRAIN_JOB_CONTAINER = "node"
-"""Name that the runtimes of Kubeflow Trainer give to the container that works, and to its replicated job."""
+CONTAINERS = {JOB: "trial", TRAIN_JOB: "node"}
+"""Name of the container that works. In a TrainJob the runtimes of Kubeflow Trainer give it, and its replicated job."""
+
+_CONTAINER_SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+_POD_SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
 _SPOT_TAINTS = ("cloud.google.com/gke-spot", "kubernetes.azure.com/scalesetpriority")
 """Taints of nodes that a cloud may take away. Where they do not exist, tolerating them has no effect."""
@@ -28,72 +31,29 @@ _TAINT = re.compile(r"(?P<key>[^=:]+)(?:=(?P<value>[^:]*))?(?::(?P<effect>\w+))?
 
 
 @dataclass(frozen=True)
-class Volume:
-    """A volume of a pod.
-
-    Attributes:
-        name: of the volume.
-        path: where the container finds it.
-        source: the field of the pod's volume that names it, such as `{"persistentVolumeClaim": {"claimName": "a"}}`.
-    """
-
-    name: str
-    path: str
-    source: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class JobSpec:
-    """A Job of one pod, or with several nodes a TrainJob.
+    """A trial's Job of one pod, or with several nodes its TrainJob, whose pods torchrun joins.
 
     Attributes:
+        config: image, node pool, secrets, volume, nodes and time limit.
+        environment: variables by name.
         name: of the Job; empty in a template, whose copies get names of their own.
         key: identifies the work: an existing Job is adopted if it has the same name and key.
-        image: of the container; its user must be a number other than 0.
-        command: the command line.
-        container: name of the container. In a TrainJob the runtime names it.
-        environment: variables by name.
-        secrets: names of Secrets whose entries become variables.
-        volumes: what is mounted.
-        pool: the node pool it runs on.
-        service_account: None for that of the namespace.
-        nodes: number of pods that work together.
-        runtime: the ClusterTrainingRuntime of a TrainJob.
-        deadline_seconds: how long it may take; None for no limit.
-        backoff: how often a pod that failed is started again.
+        arguments: of the program that executes a trial.
         metadata: labels (which its pods carry, too), annotations and owner.
     """
 
-    name: str
-    key: str
-    image: str
-    command: Sequence[str]
-    container: str = "main"
+    config: ClusterConfig
     environment: Mapping[str, str] = field(default_factory=dict)
-    secrets: Sequence[str] = ()
-    volumes: Sequence[Volume] = ()
-    pool: NodePoolConfig = field(default_factory=NodePoolConfig)
-    service_account: str | None = None
-    nodes: int = 1
-    runtime: str | None = None
-    deadline_seconds: int | None = None
-    backoff: int = 0
+    name: str = ""
+    key: str = ""
+    arguments: Sequence[str] = ()
     metadata: ObjectMetadata = field(default_factory=ObjectMetadata)
 
     @property
     def kind(self) -> Kind:
         """Job or TrainJob."""
-        return JOB if self.nodes == 1 else TRAIN_JOB
-
-    @property
-    def primary_container(self) -> str:
-        """Name of the container that executes the command."""
-        return self.container if self.kind is JOB else _TRAIN_JOB_CONTAINER
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Labels of the Job and its pods."""
-        return {**self.metadata.labels, KEY_LABEL: key_label(self.key)}
+        return JOB if self.config.trial_nodes == 1 else TRAIN_JOB
 
 
 def key_label(key: str) -> str:
@@ -103,62 +63,52 @@ def key_label(key: str) -> str:
 
 def job_manifest(spec: JobSpec) -> Manifest:
     """The Job or TrainJob; its pods meet the Pod Security Standard `restricted`."""
-    body = _job(spec) if spec.kind is JOB else _train_job(spec)
-    if spec.deadline_seconds is not None:
-        body["activeDeadlineSeconds"] = spec.deadline_seconds
-    queue = {} if spec.pool.queue is None else {QUEUE_LABEL: spec.pool.queue}
-    metadata: Manifest = {"labels": {**spec.labels, **queue}}
-    if spec.name:
-        metadata["name"] = spec.name
-    if spec.metadata.annotations:
-        metadata["annotations"] = dict(spec.metadata.annotations)
-    if spec.metadata.owner is not None:
-        metadata["ownerReferences"] = [dict(spec.metadata.owner)]
-    return {"apiVersion": spec.kind.api_version, "kind": spec.kind.name, "metadata": metadata, "spec": body}
+    config, pool, kind = spec.config, spec.config.pool, spec.kind
+    labels = {**spec.metadata.labels, KEY_LABEL: key_label(spec.key)}
+    work = {
+        "image": config.image,
+        "command": ["python" if kind is JOB else "torchrun", "-m", "podium.hpo.trial_container", *spec.arguments],
+        "env": [{"name": name, "value": value} for name, value in spec.environment.items()],
+    }
+    pod = _pod(config, {"name": CONTAINERS[kind], "securityContext": _CONTAINER_SECURITY})
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    body = _job(config, template, work) if kind is JOB else _train_job(config, template, work)
+    if config.trial_seconds is not None:
+        body["activeDeadlineSeconds"] = config.trial_seconds
+    metadata = {
+        "name": spec.name,
+        "labels": labels if pool.queue is None else {**labels, QUEUE_LABEL: pool.queue},
+        "annotations": dict(spec.metadata.annotations),
+        "ownerReferences": None if spec.metadata.owner is None else [dict(spec.metadata.owner)],
+    }
+    given = {name: value for name, value in metadata.items() if value}
+    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": given, "spec": body}
 
 
-def _job(spec: JobSpec) -> Manifest:
+def _job(config: ClusterConfig, template: Manifest, work: Manifest) -> Manifest:
     """The fields of a Job. A pod that is lost with a spot node is started again without counting as a failure."""
-    container: Manifest = {
-        "name": spec.container,
-        "image": spec.image,
-        "command": list(spec.command),
-        "env": _environment(spec),
-        "resources": _resources(spec.pool),
-        **_container_fields(spec),
-    }
-    if spec.secrets:
-        container["envFrom"] = [{"secretRef": {"name": name}} for name in spec.secrets]
-    pod = {"restartPolicy": "Never", "containers": [container], **_pod_fields(spec)}
-    fields: Manifest = {
-        "backoffLimit": spec.backoff,
-        "ttlSecondsAfterFinished": KEPT_SECONDS,
-        "template": {"metadata": {"labels": spec.labels}, "spec": pod},
-    }
-    if spec.pool.spot:
+    (container,) = template["spec"]["containers"]
+    container |= {**work, "resources": _resources(config.pool)}
+    if config.secrets:
+        container["envFrom"] = [{"secretRef": {"name": name}} for name in config.secrets]
+    template["spec"]["restartPolicy"] = "Never"
+    fields: Manifest = {"backoffLimit": 0, "ttlSecondsAfterFinished": KEPT_SECONDS, "template": template}
+    if config.pool.spot:
         disrupted = {"type": "DisruptionTarget", "status": "True"}
         fields["podFailurePolicy"] = {"rules": [{"action": "Ignore", "onPodConditions": [disrupted]}]}
     return fields
 
 
-def _train_job(spec: JobSpec) -> Manifest:
+def _train_job(config: ClusterConfig, template: Manifest, work: Manifest) -> Manifest:
     """The fields of a TrainJob, for Kubeflow Trainer 2.2 (`runtimePatches`).
 
     Its runtime brings the variables with which the pods find each other, and decides what follows the loss of a node.
     """
-    pod = {**_pod_fields(spec), "containers": [{"name": _TRAIN_JOB_CONTAINER, **_container_fields(spec)}]}
-    template = {"metadata": {"labels": spec.labels}, "spec": pod}
-    replicated = {"name": _TRAIN_JOB_CONTAINER, "template": {"spec": {"template": template}}}
+    replicated = {"name": CONTAINERS[TRAIN_JOB], "template": {"spec": {"template": template}}}
     patch = {"template": {"spec": {"replicatedJobs": [replicated]}}}
     return {
-        "runtimeRef": {"name": spec.runtime},
-        "trainer": {
-            "image": spec.image,
-            "command": list(spec.command),
-            "env": _environment(spec),
-            "numNodes": spec.nodes,
-            "resourcesPerNode": _resources(spec.pool),
-        },
+        "runtimeRef": {"name": config.runtime},
+        "trainer": {**work, "numNodes": config.trial_nodes, "resourcesPerNode": _resources(config.pool)},
         "runtimePatches": [{"manager": "podium.kubeflow.org/jobs", "trainingRuntimeSpec": patch}],
     }
 
@@ -172,42 +122,31 @@ def _resources(pool: NodePoolConfig) -> Manifest:
     }
 
 
-def _pod_fields(spec: JobSpec) -> Manifest:
+def _pod(config: ClusterConfig, container: Manifest) -> Manifest:
     """The fields of a pod that say where it runs, as whom, and with which volumes."""
-    pool = spec.pool
-    taints = (*pool.tolerations, *(_SPOT_TAINTS if pool.spot else ()))
+    pool = config.pool
+    volumes: list[Manifest] = []
+    mounts: list[Manifest] = []
+    if pool.shared_memory is not None:
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": pool.shared_memory}})
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})
+    if config.volume_claim is not None:
+        volumes.append({"name": "shared", "persistentVolumeClaim": {"claimName": config.volume_claim}})
+        mounts.append({"name": "shared", "mountPath": config.volume_path})
     fields: Manifest = {
-        "serviceAccountName": spec.service_account,
+        "containers": [{**container, "volumeMounts": mounts} if mounts else container],
+        "securityContext": _POD_SECURITY,
+        "serviceAccountName": config.service_account,
         "nodeSelector": dict(pool.selector),
-        "tolerations": [_toleration(taint) for taint in taints],
+        "tolerations": [_toleration(taint) for taint in (*pool.tolerations, *(_SPOT_TAINTS if pool.spot else ()))],
         "priorityClassName": pool.priority_class,
-        "volumes": [{"name": volume.name, **volume.source} for volume in _volumes(spec)],
+        "volumes": volumes,
     }
-    security = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    return {"securityContext": security, **{name: value for name, value in fields.items() if value}}
-
-
-def _container_fields(spec: JobSpec) -> Manifest:
-    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    mounts = [{"name": volume.name, "mountPath": volume.path} for volume in _volumes(spec)]
-    return {"securityContext": security, **({"volumeMounts": mounts} if mounts else {})}
-
-
-def _volumes(spec: JobSpec) -> list[Volume]:
-    size = spec.pool.shared_memory
-    memory = {"emptyDir": {"medium": "Memory", "sizeLimit": size}}
-    return [*([] if size is None else [Volume("shm", "/dev/shm", memory)]), *spec.volumes]
-
-
-def _environment(spec: JobSpec) -> list[Manifest]:
-    return [{"name": name, "value": value} for name, value in spec.environment.items()]
+    return {name: value for name, value in fields.items() if value}
 
 
 def _toleration(taint: str) -> dict[str, Any]:
     match = _TAINT.fullmatch(taint)
     assert match is not None, taint
-    value, effect = match["value"], match["effect"]
-    toleration = {"key": match["key"], "operator": "Exists" if value is None else "Equal"}
-    if value is not None:
-        toleration["value"] = value
-    return toleration if effect is None else {**toleration, "effect": effect}
+    fields = {**match.groupdict(), "operator": "Exists" if match["value"] is None else "Equal"}
+    return {name: value for name, value in fields.items() if value is not None}

@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from podium.cluster.client import POD_NAMESPACE, Cluster
-from podium.cluster.failures import Advice
+from podium.cluster.client import POD_NAMESPACE, Cluster, ObjectMetadata
 from podium.cluster.jobs import Jobs
-from podium.cluster.manifests import JobSpec, Volume
-from podium.cluster.resources import ObjectMetadata
+from podium.cluster.manifests import JobSpec
 from podium.config.cluster import ClusterConfig
 from podium.config.paths import is_uri
 from podium.errors import ConfigError
-from podium.hpo.engines.katib.engine import COLLECTOR, KatibEngine
+from podium.hpo.engines.katib.engine import KatibEngine
 from podium.hpo.trial_container import LEDGER_VARIABLE, STORE_VARIABLE, TrialInstructions
 from podium.records import DataRecord
 from podium.stages.step import StepRun
@@ -26,12 +23,6 @@ from podium.stages.step import StepRun
 if TYPE_CHECKING:
     from podium.hpo.trial import CrossValidationTrial
 
-_ADVICE = Advice(
-    memory="raise memory of the node pool, or lower training.batch_size or training.max_length",
-    deadline="raise cluster.trial_seconds, or train less",
-    start="correct image, secrets or node pool in the section cluster, and run the same command again",
-    start_limit="cluster.start_seconds",
-)
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _OWNERS = (("KFP_POD_NAME", "KFP_POD_UID"), ("POD_NAME", "POD_UID"))
 """Variables with name and uid of this pod: those of KFP's launcher, and the usual ones of the downward API."""
@@ -60,33 +51,10 @@ def katib_engine(
     there = replace(trial, spec=trial.spec.model_copy(update={"threads": threads}))
     instructions = TrialInstructions.of(there, config.hpo.space, data.artifacts["data"], config.backbones[backbone])
     instructions.write(step.store.documents(ledger))
-    jobs = Jobs(cluster, _ADVICE, sidecars=[COLLECTOR], start_seconds=settings.start_seconds)
-    job = trial_job(settings, {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger})
+    jobs = Jobs(cluster, start_seconds=settings.start_seconds)
+    job = JobSpec(settings, {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger})
     metadata = _metadata(step, backbone, cluster.namespace)
     return KatibEngine(jobs, job, metadata, keep_on_cancel=settings.keep_on_cancel)
-
-
-def trial_job(config: ClusterConfig, environment: Mapping[str, str]) -> JobSpec:
-    """The Job of a trial on the trial pool, without name, key and params; torchrun starts it on several nodes."""
-    volumes = []
-    if config.volume_claim is not None and config.volume_path is not None:
-        source = {"persistentVolumeClaim": {"claimName": config.volume_claim}}
-        volumes = [Volume("shared", config.volume_path, source)]
-    return JobSpec(
-        name="",
-        key="",
-        image=config.image or "",
-        command=["python" if config.trial_nodes == 1 else "torchrun", "-m", "podium.hpo.trial_container"],
-        container="trial",
-        environment=environment,
-        secrets=config.secrets,
-        volumes=volumes,
-        pool=config.pool,
-        service_account=config.service_account,
-        nodes=config.trial_nodes,
-        runtime=config.runtime,
-        deadline_seconds=config.trial_seconds,
-    )
 
 
 def check_reachable(uri: str, config: ClusterConfig) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.hpo.engines.base import TrialFunction
-from podium.hpo.engines.katib.manifests import LEDGER_ANNOTATION
+from podium.hpo.engines.katib.experiments import LEDGER_ANNOTATION
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.suggest import suggester_for
 from podium.hpo.trial_container import NAME_VARIABLE, params_given
@@ -216,6 +216,12 @@ class KatibController:
         name = experiment["metadata"]["name"]
         assignments = self._suggest(experiment)
         trial_name = f"{name}-{''.join(random.choices('bcdfghjklmnpqrstvwxz2456789', k=8))}"
+        owners = [owner("kubeflow.org/v1beta1", "Experiment", experiment)]
+        if ("suggestions", NAMESPACE, name) not in self.api.objects:
+            made = {"metadata": {"name": name, "ownerReferences": owners}, "status": {"suggestions": []}}
+            self.api.create("suggestions", NAMESPACE, made)
+        suggested = {"name": trial_name}
+        self.api.update("suggestions", NAMESPACE, name, lambda item: item["status"]["suggestions"].append(suggested))
         template = experiment["spec"]["trialTemplate"]
         values = {item["name"]: assignments.get(item["reference"], trial_name) for item in template["trialParameters"]}
         text = json.dumps(template["trialSpec"])
@@ -223,24 +229,14 @@ class KatibController:
             text = text.replace(f"${{trialParameters.{parameter}}}", value)
         run = json.loads(text)
         run["metadata"] = {**run.get("metadata", {}), "name": trial_name, "namespace": NAMESPACE}
-        self.api.create(
-            "trials",
-            NAMESPACE,
-            {
-                "apiVersion": "kubeflow.org/v1beta1",
-                "kind": "Trial",
-                "metadata": {
-                    "name": trial_name,
-                    "labels": {**experiment["metadata"].get("labels", {}), EXPERIMENT_LABEL: name},
-                    "ownerReferences": [owner("kubeflow.org/v1beta1", "Experiment", experiment)],
-                },
-                "spec": {
-                    "objective": experiment["spec"]["objective"],
-                    "parameterAssignments": [{"name": key, "value": value} for key, value in assignments.items()],
-                    "runSpec": run,
-                },
-            },
-        )
+        labels = {**experiment["metadata"].get("labels", {}), EXPERIMENT_LABEL: name}
+        spec = {
+            "objective": experiment["spec"]["objective"],
+            "parameterAssignments": [{"name": key, "value": value} for key, value in assignments.items()],
+            "runSpec": run,
+        }
+        trial = {"metadata": {"name": trial_name, "labels": labels, "ownerReferences": owners}, "spec": spec}
+        self.api.create("trials", NAMESPACE, {"apiVersion": "kubeflow.org/v1beta1", "kind": "Trial", **trial})
 
     def _suggest(self, experiment: Manifest) -> dict[str, str]:
         """The next params, from what this Experiment's Trials have achieved; nothing else is known to it."""

@@ -1,20 +1,17 @@
 """A small Kubernetes API over real HTTP: enough of its behaviour to test a client against, faults included.
 
-Objects live in memory. What is imitated is what a client can see: resource versions, 404, 409, 410 inside a watch,
-Status bodies, label selectors, merge patches, chunked watches with bookmarks, finalisation of owned objects.
+Objects live in memory. What is imitated is what a client can see: 404, 409, Status bodies, label selectors, merge
+patches, finalisation of owned objects.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import socket
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,12 +61,11 @@ class Fault:
     """What happens to the next requests that it fits.
 
     Attributes:
-        method: of the request; `WATCH` for a watch.
+        method: of the request.
         path: part of it.
         code: of the answer; 0: the connection is closed without one; -1: after the request was carried out.
         times: how many requests.
         headers: of the answer.
-        lines: of a followed log that are sent before the connection is closed (code -1).
     """
 
     method: str
@@ -77,7 +73,6 @@ class Fault:
     code: int
     times: int = 1
     headers: Mapping[str, str] = field(default_factory=dict)
-    lines: int = 5
 
 
 class ApiServer:
@@ -86,7 +81,7 @@ class ApiServer:
     Attributes:
         requests: method, path and query of everything that was asked.
         checks: called with the new and the old object (None: it is being created) before it is kept; they may raise.
-        logs: text by pod and container; a log that is followed ends once its container has terminated.
+        logs: text by pod and container.
         restoring: plurals of kinds whose controller makes anew what is deleted below an object, even one that is being
             deleted itself: none that must go after what it owns ever goes. So do Katib's with Experiments and Trials.
     """
@@ -100,10 +95,6 @@ class ApiServer:
         self.logs: dict[tuple[str, str], str] = {}
         self.uninstalled: set[str] = set()
         self.restoring: set[str] = set()
-        self._versions = itertools.count(1)
-        self._history: list[tuple[int, str, Id, Manifest]] = []
-        self._oldest = 0
-        self._watches: set[socket.socket] = set()
         self._http = _Http(("127.0.0.1", 0), _Handler)
         self._http.api = self
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -113,7 +104,6 @@ class ApiServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.drop_watches()
         self._http.shutdown()
         self._http.server_close()
 
@@ -146,7 +136,7 @@ class ApiServer:
                 "creationTimestamp": _now(),
                 "generation": 1,
             }
-            self._keep("ADDED", (plural, namespace, name), made)
+            self._keep((plural, namespace, name), made)
             return made
 
     def update(self, plural: str, namespace: str, name: str, change: Callable[[Manifest], None]) -> Manifest:
@@ -154,7 +144,7 @@ class ApiServer:
         with self.changed:
             new = json.loads(json.dumps(self.get(plural, namespace, name)))
             change(new)
-            self._keep("MODIFIED", (plural, namespace, name), new)
+            self._keep((plural, namespace, name), new)
             return new
 
     def patch(self, plural: str, namespace: str, name: str, changes: Mapping[str, Any]) -> Manifest:
@@ -163,7 +153,7 @@ class ApiServer:
             new = _merged(json.loads(json.dumps(old)), changes)
             if plural in self.checks:
                 self.checks[plural](new, old)
-            self._keep("MODIFIED", (plural, namespace, name), new)
+            self._keep((plural, namespace, name), new)
             return new
 
     def delete(self, plural: str, namespace: str, name: str, *, owned_first: bool = False) -> None:
@@ -179,54 +169,11 @@ class ApiServer:
                 if uid in owners and (kind, where, other) in self.objects:
                     self.delete(kind, where, other)
             del self.objects[plural, namespace, name]
-            self._keep("DELETED", (plural, namespace, name), json.loads(json.dumps(found)))
-
-    def forget_history(self) -> None:
-        """Compact: no watch can be resumed from before now."""
-        with self.changed:
-            self._history.clear()
-            self._oldest = next(self._versions)
-        self.drop_watches()
-
-    def drop_watches(self) -> None:
-        """Cut every watch off, as a restarting API server does."""
-        with self.changed:
-            for connection in self._watches:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
             self.changed.notify_all()
 
-    def version(self) -> int:
-        return next(self._versions)
-
-    def _keep(self, event: str, key: Id, manifest: Manifest) -> None:
-        version = next(self._versions)
-        manifest["metadata"]["resourceVersion"] = str(version)
-        if event != "DELETED":
-            self.objects[key] = manifest
-        self._history.append((version, event, key, json.loads(json.dumps(manifest))))
+    def _keep(self, key: Id, manifest: Manifest) -> None:
+        self.objects[key] = manifest
         self.changed.notify_all()
-
-    def events(self, plural: str, namespace: str, since: int, selector: str, seconds: float) -> Iterator[Manifest]:
-        """Events of a watch until its time is over; a list of all objects first where `since` is 0."""
-        deadline = time.monotonic() + seconds
-        while True:
-            with self.changed:
-                if since < self._oldest:
-                    status = Refused(410, "Expired", f"too old resource version: {since} ({self._oldest})").status
-                    yield {"type": "ERROR", "object": status}
-                    return
-                fresh = [entry for entry in self._history[-2000:] if entry[0] > since]
-                if not fresh:
-                    self.changed.wait(max(0.0, min(0.2, deadline - time.monotonic())))
-            for version, event, (kind, where, _), manifest in fresh:
-                since = version
-                if kind == plural and where == namespace and _fits(manifest, selector):
-                    yield {"type": event, "object": manifest}
-            if time.monotonic() >= deadline:
-                bookmark = {"kind": KINDS[plural], "metadata": {"resourceVersion": str(since)}}
-                yield {"type": "BOOKMARK", "object": bookmark}
-                return
 
     def fault(self, method: str, path: str) -> Fault | None:
         with self.changed:
@@ -235,16 +182,6 @@ class ApiServer:
                     fault.times -= 1
                     return fault
         return None
-
-    @contextmanager
-    def watched(self, connection: socket.socket) -> Iterator[None]:
-        with self.changed:
-            self._watches.add(connection)
-        try:
-            yield
-        finally:
-            with self.changed:
-                self._watches.discard(connection)
 
 
 class _Http(ThreadingHTTPServer):
@@ -267,9 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else {}
-        watch = query.get("watch") == "true"
         api.requests.append((self.command, url.path, url.query))
-        fault = api.fault("WATCH" if watch else self.command, url.path)
+        fault = api.fault(self.command, url.path)
         try:
             if fault is not None and fault.code > 0:
                 raise Refused(fault.code, "Injected", f"injected answer {fault.code}")
@@ -280,12 +216,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._send(404, "404 page not found\n", content="text/plain")
             namespace = "" if plural == "namespaces" else match["ns"]
             name = match["ns"] if plural == "namespaces" else match["name"]
-            if watch:
-                return self._watch(plural, namespace, query)
             if match["sub"] == "log":
                 api.get(plural, namespace, name)
-            if match["sub"] == "log" and query.get("follow") == "true":
-                return self._follow_log(namespace, name, query, fault.lines if fault else None)
             answer = self._answer(plural, namespace, name, match["sub"], query, body)
             if fault is not None:
                 return self._cut()
@@ -303,9 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "POST":
             return api.create(plural, namespace, body)
         if name is None:
-            with api.changed:
-                items = api.list(plural, namespace, query.get("labelSelector", ""))
-                return {"kind": "List", "metadata": {"resourceVersion": str(api.version())}, "items": items}
+            return {"kind": "List", "items": api.list(plural, namespace, query.get("labelSelector", ""))}
         if sub == "log":
             lines = api.logs.get((name, query.get("container", "")), "").splitlines()
             return "\n".join(lines[-int(query.get("tailLines", "1000")) :])
@@ -317,60 +247,6 @@ class _Handler(BaseHTTPRequestHandler):
             api.delete(plural, namespace, name, owned_first=body["propagationPolicy"] == "Foreground")
             return found
         return api.get(plural, namespace, name)
-
-    def _watch(self, plural: str, namespace: str, query: Mapping[str, str]) -> None:
-        self._start_stream("application/json")
-        api, seconds = self.server.api, float(query["timeoutSeconds"])
-        with api.watched(self.connection):
-            try:
-                since, selector = int(query["resourceVersion"]), query.get("labelSelector", "")
-                for event in api.events(plural, namespace, since, selector, seconds):
-                    line = json.dumps(event).encode() + b"\n"
-                    # Two chunks, so that a reader must put lines together.
-                    for part in (line[:7], line[7:]):
-                        self._chunk(part)
-                self.wfile.write(b"0\r\n\r\n")
-            except OSError:
-                self.close_connection = True
-
-    def _follow_log(self, namespace: str, name: str, query: Mapping[str, str], limit: int | None) -> None:
-        """Lines as they are written, with timestamps: three lines in every second, of which two share one."""
-        api, container = self.server.api, query["container"]
-        self._start_stream("text/plain")
-        sent = seen = 0
-        with api.watched(self.connection), suppress(OSError):
-            while True:
-                with api.changed:
-                    found = api.objects.get(("pods", namespace, name), {})
-                    ended = not found or container_ended(found, container)
-                    lines = api.logs.get((name, container), "").splitlines(keepends=True)
-                    if not ended and len(lines) <= seen:
-                        api.changed.wait(0.2)
-                        continue
-                for line in lines[seen:]:
-                    second, part = divmod(seen, 3)
-                    stamp = f"2026-11-29T12:{second // 60:02}:{second % 60:02}.{part // 2:09}Z"
-                    seen += 1
-                    if stamp[:19] < query.get("sinceTime", "")[:19]:
-                        continue
-                    self._chunk(f"{stamp} {line}".encode())
-                    sent += 1
-                    if sent == limit:
-                        return self._cut()
-                if ended:
-                    self.wfile.write(b"0\r\n\r\n")
-                    return
-
-    def _start_stream(self, content: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", content)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        self.wfile.flush()
-
-    def _chunk(self, data: bytes) -> None:
-        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-        self.wfile.flush()
 
     def _send(
         self, code: int, answer: Manifest | str, content: str = "application/json", headers: Mapping[str, str] = {}
@@ -388,11 +264,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         return
-
-
-def container_ended(pod: Manifest, container: str) -> bool:
-    statuses = pod["status"].get("containerStatuses") or ()
-    return any(item["name"] == container and "terminated" in item["state"] for item in statuses)
 
 
 def owner(api_version: str, kind: str, manifest: Manifest) -> dict[str, Any]:

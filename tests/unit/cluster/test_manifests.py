@@ -7,9 +7,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from podium.cluster.manifests import JobSpec, Volume, job_manifest, key_label
-from podium.cluster.resources import ObjectMetadata
-from podium.config.cluster import NodePoolConfig
+from podium.cluster.client import ObjectMetadata
+from podium.cluster.manifests import JobSpec, job_manifest, key_label
+from podium.config.cluster import ClusterConfig
 
 POOL = {
     "selector": {"pool": "gpu"},
@@ -22,34 +22,30 @@ POOL = {
     "priority_class": "low",
     "queue": "team-a",
 }
-
-
-SHARED = Volume("shared", "/shared", {"persistentVolumeClaim": {"claimName": "shared"}})
+SHARED = {"volume_claim": "shared", "volume_path": "/shared"}
 OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "launcher", "uid": "7"}
 
 
-def spec(**changes: Any) -> JobSpec:
-    pool = NodePoolConfig.model_validate({**POOL, **changes.pop("pool", {})})
-    values: dict[str, Any] = {
-        "name": "work",
-        "key": "k",
-        "image": "podium:1",
-        "command": ["python", "-m", "module", "--learning_rate=0.1"],
-        "environment": {"PODIUM_STORE": "s3://b"},
-        "service_account": "workers",
-        "pool": pool,
-        "metadata": ObjectMetadata({"a": "b"}),
-    }
-    return JobSpec(**{**values, **changes})
+def spec(metadata: ObjectMetadata | None = None, pool: dict[str, Any] | None = None, **config: Any) -> JobSpec:
+    values = {"image": "podium:1", "service_account": "workers", "pools": {"gpu": {**POOL, **(pool or {})}}}
+    cluster = ClusterConfig.model_validate({**values, "trial_pool": "gpu", **config})
+    return JobSpec(
+        cluster,
+        {"PODIUM_STORE": "s3://b"},
+        "work",
+        "k",
+        ["--learning_rate=0.1"],
+        metadata or ObjectMetadata({"a": "b"}),
+    )
 
 
 @pytest.mark.parametrize(
     "given",
     [
-        JobSpec("work", "k", "podium:1", ["true"]),
+        JobSpec(ClusterConfig(image="podium:1"), name="work", key="k"),
         spec(),
-        spec(pool={"spot": True}, secrets=("store",), deadline_seconds=600, volumes=[SHARED], backoff=3),
-        spec(metadata=ObjectMetadata({}, {"podium/key": "the whole key"}, OWNER)),
+        spec(pool={"spot": True}, secrets=("store",), trial_seconds=600, **SHARED),
+        spec(ObjectMetadata({}, {"podium/key": "the whole key"}, OWNER)),
     ],
 )
 def test_a_job_is_one_that_kubernetes_takes(given: JobSpec) -> None:
@@ -59,11 +55,11 @@ def test_a_job_is_one_that_kubernetes_takes(given: JobSpec) -> None:
 
 
 def test_the_profile_of_the_pool_is_in_the_pod() -> None:
-    manifest = job_manifest(spec(secrets=("store", "tracking"), deadline_seconds=600))
+    manifest = job_manifest(spec(secrets=("store", "tracking"), trial_seconds=600))
     pod = manifest["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["name"] == "main"
-    assert container["command"] == ["python", "-m", "module", "--learning_rate=0.1"]
+    assert container["name"] == "trial"
+    assert container["command"] == ["python", "-m", "podium.hpo.trial_container", "--learning_rate=0.1"]
     assert container["env"] == [{"name": "PODIUM_STORE", "value": "s3://b"}]
     assert container["envFrom"] == [{"secretRef": {"name": "store"}}, {"secretRef": {"name": "tracking"}}]
     assert container["resources"] == {
@@ -103,18 +99,18 @@ def test_a_node_that_is_taken_away_fails_no_job_of_a_spot_pool() -> None:
 
 
 def test_several_nodes_make_a_train_job() -> None:
-    given = spec(pool={"priority_class": None}, nodes=2, runtime="torch-distributed", deadline_seconds=60)
+    given = spec(pool={"priority_class": None}, trial_nodes=2, runtime="torch-distributed", trial_seconds=60)
     manifest = job_manifest(given)
     assert (manifest["apiVersion"], manifest["kind"]) == ("trainer.kubeflow.org/v1alpha1", "TrainJob")
     body = manifest["spec"]
     assert body["runtimeRef"] == {"name": "torch-distributed"}
     assert body["trainer"]["numNodes"] == 2
-    assert body["trainer"]["command"] == given.command
+    assert body["trainer"]["command"] == ["torchrun", "-m", "podium.hpo.trial_container", "--learning_rate=0.1"]
     assert body["trainer"]["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "2"
     (patch,) = body["runtimePatches"]
     (replicated,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     pod = replicated["template"]["spec"]["template"]["spec"]
-    assert replicated["name"] == given.primary_container == "node"
+    assert replicated["name"] == "node"
     assert pod["nodeSelector"] == {"pool": "gpu"}
     assert pod["securityContext"]["runAsNonRoot"]
     assert body["activeDeadlineSeconds"] == 60

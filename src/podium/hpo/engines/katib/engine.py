@@ -8,35 +8,39 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from podium.cluster.client import Change
-from podium.cluster.failures import JobNotStarted
+from podium.cluster.client import Kind, Manifest, ObjectMetadata, condition, name_of
 from podium.cluster.jobs import ENDED, Jobs
 from podium.cluster.manifests import KEY_LABEL, JobSpec, key_label
-from podium.cluster.resources import Manifest, ObjectMetadata, condition, name_of, selector_of
 from podium.errors import ClusterError, StudyFailed
 from podium.execution.signals import signals_ignored, sigterm_unwinds
 from podium.hpo.engines.base import Engine, OnTrial
-from podium.hpo.engines.katib.experiments import Experiments, is_over
-from podium.hpo.engines.katib.manifests import (
+from podium.hpo.engines.katib.experiments import (
+    EXPERIMENT,
     LEDGER_ANNOTATION,
     STUDY_LABEL,
-    TRIAL,
-    Names,
+    Experiments,
     check_for_katib,
+    is_over,
     job_for_trial,
-    trial_template,
+    study_digest,
 )
-from podium.hpo.engines.katib.trials import Ending, State, StudyTrials, assigned_to, by_age, ending_of, state_of
+from podium.hpo.engines.katib.trials import (
+    TRIAL,
+    Ending,
+    State,
+    StudyTrials,
+    assigned_to,
+    ending_of,
+    state_of,
+)
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
 from podium.katib.trial import EXPERIMENT_LABEL, trial_name
-
-COLLECTOR = "metrics-logger-and-collector"
-"""Katib's sidecar. It repeats the output of a trial, because Katib redirects the trial's own output into a file."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +48,9 @@ _log = logging.getLogger(__name__)
 class KatibEngine(Engine):
     """Runs trials as those of a Katib Experiment. See `Engine` for what it promises, and here for what differs.
 
-    Suggestions: Katib's services make them. Trials are numbered in the order in which Katib created them.
+    Suggestions: Katib's services make them, and trials are numbered in their order.
+
+    Budget: Katib keeps to it. The ledger learns of starts and ends at every look, and may show more at once than ran.
 
     Ownership: an Experiment stays after the study ended by itself, for Katib's own tools and to be extended. Everything
     that belongs to the study carries its label, and only that is changed or deleted. A run that is stopped, or that
@@ -66,8 +72,8 @@ class KatibEngine(Engine):
         Args:
             jobs: the Jobs of the namespace in which the Experiment is created.
             job: executes a trial that is not named yet and has no params; its process writes the documents
-                `ledger.below(name of the trial)`. Name and key are set here.
-            metadata: labels, annotations and owner of Experiment and Jobs.
+                `ledger.below(name of the trial)`. Name, key and metadata are set here.
+            metadata: labels, annotations and owner of the Experiment.
             keep_on_cancel: leave the Experiment running when this process is stopped.
         """
         self.jobs = jobs
@@ -94,18 +100,15 @@ class _Session:
     """One call of `KatibEngine.run`."""
 
     def __init__(self, engine: KatibEngine, experiment: Experiment, ledger: TrialLedger, on_trial: OnTrial) -> None:
-        names = Names(experiment.name, ledger.place)
-        metadata = engine.metadata
-        labels = {**engine.job.metadata.labels, STUDY_LABEL: names.study}
-        annotations = {LEDGER_ANNOTATION: ledger.place}
-        job = replace(engine.job, key=ledger.place, metadata=ObjectMetadata(labels, annotations))
-        self._job = replace(job, metadata=replace(job.metadata, owner=metadata.owner))
+        place, metadata = ledger.place, engine.metadata
+        own = ObjectMetadata({STUDY_LABEL: study_digest(place)}, {LEDGER_ANNOTATION: place})
+        job = replace(engine.job, key=place, metadata=own)
+        self._job = replace(job, metadata=replace(own, owner=metadata.owner))
         self._jobs = engine.jobs
         self._cluster = engine.jobs.cluster
         self._keep_on_cancel = engine.keep_on_cancel
         self._experiment = experiment
-        template = trial_template(job, experiment.space)
-        self._experiments = Experiments(self._cluster, metadata, experiment, ledger.place, names, template)
+        self._experiments = Experiments(self._cluster, metadata, experiment, place, job)
         self._trials = StudyTrials(experiment, ledger, on_trial, partial(trial_name, self._experiments.whole))
         self._current: str | None = None
         self._search_ended = False
@@ -122,26 +125,30 @@ class _Session:
                     self._continue_unfollowed()
                 else:
                     self._search()
-        except (KeyboardInterrupt, SystemExit):
-            if not self._keep_on_cancel:
-                self._stop()
-            raise
-        except JobNotStarted as error:
-            self._stop()
-            raise StudyFailed(str(error)) from error
-        except ClusterError as error:
-            if error.status is None:
+        except BaseException as error:
+            if isinstance(error, ClusterError) and error.status is None:
                 _log.warning("what runs on the cluster is left there; the same command goes on with it")
-            else:
+            elif not (self._keep_on_cancel and isinstance(error, (KeyboardInterrupt, SystemExit))):
                 self._stop()
-            raise
-        except BaseException:
-            self._stop()
             raise
         self._come_to_rest()
 
     def _goes_on(self) -> bool:
         return self._trials.progress.outcome is None and not self._search_ended
+
+    def _seen(self, kind: Kind, selector: str) -> Iterator[list[Manifest]]:
+        """What there is of a kind, again and again; followed trials that are missing are let go of before.
+
+        Raises:
+            StudyFailed: a pod does not start.
+        """
+        while True:
+            found = self._cluster.find(kind, selector)
+            for name in self._trials.followed.keys() - set(map(name_of, found)):
+                self._trials.lose(name)
+            yield found
+            self._jobs.check_started(selector)
+            time.sleep(self._jobs.poll_seconds)
 
     # Trials of a Katib Experiment.
 
@@ -149,9 +156,8 @@ class _Session:
         """Enter the trials that ended while no engine looked."""
         for found in self._experiments.all():
             name = name_of(found)
-            for trial in by_age(self._cluster.find(TRIAL, f"{EXPERIMENT_LABEL}={name}")[0]):
-                if self._goes_on() and state_of(trial) is not None:
-                    self._enter(trial, name)
+            trials = self._cluster.find(TRIAL, f"{EXPERIMENT_LABEL}={name}")
+            self._enter([trial for trial in trials if state_of(trial) is not None], name)
 
     def _search(self) -> None:
         """Follow an Experiment to its end: the running one, else one that can be extended, else a new one."""
@@ -160,57 +166,61 @@ class _Session:
         self._follow(name)
         if self._goes_on() and not self._trials.unfollowed and self._trials.count == before:
             raise StudyFailed(
-                f"{self._experiments.title(name)} must begin the trials that are left, but ended without one; "
+                f"{self._cluster.title(EXPERIMENT, name)} must begin the trials that are left, but ended without one; "
                 f"{self._experiments.explanation(name)}"
             )
 
     def _follow(self, name: str) -> None:
-        """Enter what happens to the Trials of an Experiment until the study or the Experiment is over."""
-        selector, idle_since = f"{EXPERIMENT_LABEL}={name}", time.monotonic()
-        for change in self._cluster.follow(TRIAL, selector, self._jobs.quiet_seconds):
-            self._lose_missing(change)
-            if change.type != "deleted":
-                for trial in by_age(change.objects):
-                    if self._goes_on():
-                        self._enter(trial, name)
-            if not self._goes_on() or self._is_done(name, change):
+        """Enter what happens to the Trials of an Experiment until the study or the Experiment is over.
+
+        Raises:
+            StudyFailed: no Trial is begun.
+        """
+        idle_since = time.monotonic()
+        for trials in self._seen(TRIAL, f"{EXPERIMENT_LABEL}={name}"):
+            ended = self._trials.progress.ended
+            self._enter(trials, name)
+            if not self._goes_on() or (not self._trials.followed and self._is_done(name)):
                 return
-            if change.type == "quiet":
-                self._jobs.check_started(selector)
-                self._check_idle(name, idle_since)
-            if self._trials.followed or change.type == "changed":
-                idle_since = time.monotonic()
+            now = time.monotonic()
+            if self._trials.followed or self._trials.progress.ended > ended:
+                idle_since = now
+            elif now - idle_since > self._jobs.start_seconds:
+                raise StudyFailed(
+                    f"{self._cluster.title(EXPERIMENT, name)} must begin a Trial within cluster.start_seconds="
+                    f"{self._jobs.start_seconds:g}, but none runs; {self._experiments.explanation(name)}"
+                )
 
-    def _enter(self, trial: Manifest, experiment: str) -> None:
-        """Enter the present state of a Trial."""
-        name = name_of(trial)
-        if self._trials.has_ended(name):
-            return
-        if name in self._trials.unfollowed:
-            self._trials.follow(name)
-        elif name not in self._trials.followed:
-            self._trials.begin(name, experiment, assigned_to(trial, self._experiment.space))
-        failure = partial(self._jobs.failure, trial, self._job.kind, self._job.primary_container)
-        log = self._jobs.log_command(self._job.kind, name)
-        ending = ending_of(trial, self._experiment.objective, failure, log)
-        if ending is not None:
-            self._trials.end(name, ending)
+    def _enter(self, trials: list[Manifest], experiment: str) -> None:
+        """Enter the present state of Trials until the study is over."""
+        followed = set(self._trials.followed)
+        left = [trial for trial in trials if not self._trials.has_ended(name_of(trial))]
+        order = {} if followed.issuperset(map(name_of, left)) else self._experiments.order(experiment)
+        for trial in sorted(left, key=lambda item: (name_of(item) not in followed, order.get(name_of(item), 0))):
+            name = name_of(trial)
+            if not self._goes_on():
+                return
+            if name in self._trials.unfollowed:
+                self._trials.follow(name)
+            elif name not in self._trials.followed:
+                self._trials.begin(name, experiment, assigned_to(trial, self._experiment.space))
+            failure = partial(self._jobs.failure, trial, self._job.kind)
+            log = self._jobs.log_command(self._job.kind, name)
+            ending = ending_of(trial, self._experiment.objective, failure, log)
+            if ending is not None:
+                self._trials.end(name, ending)
 
-    def _is_done(self, name: str, change: Change) -> bool:
-        """Whether an Experiment is over or gone. This is asked when no trial runs, or when nothing happens.
+    def _is_done(self, name: str) -> bool:
+        """Whether an Experiment of which no trial runs is over or gone.
 
         Raises:
             StudyFailed: its search failed.
         """
-        if self._trials.followed and change.type != "quiet":
-            return False
-        found, title = self._experiments.get(name), self._experiments.title(name)
+        found, title = self._experiments.get(name), self._cluster.title(EXPERIMENT, name)
         if found is None:
             _log.warning("%s was deleted; the study goes on from its ledger", title)
-            for trial in list(self._trials.followed):
-                self._trials.lose(trial)
             return True
-        if not is_over(found) or self._trials.followed:
+        if not is_over(found):
             return False
         failed, ended = condition(found, "Failed"), condition(found, "Succeeded")
         if failed is not None and "suggestion" in str(failed.get("message", "")).lower():
@@ -218,50 +228,26 @@ class _Session:
         self._search_ended = ended is not None and ended.get("reason") == "ExperimentSuggestionEndReached"
         return True
 
-    def _check_idle(self, name: str, since: float) -> None:
-        if not self._trials.followed and time.monotonic() - since > self._jobs.start_seconds:
-            raise StudyFailed(
-                f"{self._experiments.title(name)} must begin a Trial within {self._jobs.advice.start_limit}="
-                f"{self._jobs.start_seconds:g}, but none runs; {self._experiments.explanation(name)}"
-            )
-
     # Trials that were left running, and that no Katib Trial executes any more.
 
     def _continue_unfollowed(self) -> None:
         """Continue trials as Jobs, as many at once as the experiment says, until those have ended."""
-        for name in list(self._trials.unfollowed)[: self._experiment.parallel_trials]:
+        for name, trial in list(self._trials.unfollowed.items())[: self._experiment.parallel_trials]:
             self._trials.prepare(name)
-            job = job_for_trial(self._job, name, self._trials.unfollowed[name].params)
-            self._jobs.submit(job, replaced=ENDED)
+            self._jobs.submit(job_for_trial(self._job, name, trial.params))
             self._trials.follow(name)
-        selector = selector_of({KEY_LABEL: key_label(self._job.key)})
-        for change in self._cluster.follow(self._job.kind, selector, self._jobs.quiet_seconds):
-            self._lose_missing(change)
-            if change.type != "deleted":
-                for found in change.objects:
-                    self._enter_job(found)
+        kind = self._job.kind
+        for jobs in self._seen(kind, f"{KEY_LABEL}={key_label(self._job.key)}"):
+            for job in jobs:
+                name, ended = name_of(job), condition(job, *ENDED)
+                if name in self._trials.followed and ended is not None:
+                    state: State = "failed" if ended["type"] == "Failed" else "unavailable"
+                    failure, log = partial(self._jobs.failure, job, kind), self._jobs.log_command(kind, name)
+                    self._trials.end(name, Ending(state, failure, message="it wrote no result", log=log))
             if not self._goes_on() or not self._trials.followed:
                 return
-            if change.type == "quiet":
-                self._jobs.check_started(selector)
-
-    def _enter_job(self, job: Manifest) -> None:
-        name, ended = name_of(job), condition(job, *ENDED)
-        if name not in self._trials.followed or ended is None:
-            return
-        failure = partial(self._jobs.failure, job, self._job.kind, self._job.primary_container)
-        log = self._jobs.log_command(self._job.kind, name)
-        state: State = "failed" if ended["type"] == "Failed" else "unavailable"
-        self._trials.end(name, Ending(state, failure, message="it wrote no result", log=log))
 
     # Either way.
-
-    def _lose_missing(self, change: Change) -> None:
-        """Let go of followed trials that a change shows to be gone."""
-        names = {name_of(item) for item in change.objects}
-        for name in list(self._trials.followed):
-            if (change.type == "deleted" and name in names) or (change.type == "listed" and name not in names):
-                self._trials.lose(name)
 
     def _come_to_rest(self) -> None:
         """Once the study is over, give Katib time to notice it, and then stop what still runs."""

@@ -1,43 +1,52 @@
-"""The Katib Experiments of one study: found, adopted, given larger budgets, created, deleted."""
+"""The Katib Experiments of one study: their manifests, and how they are adopted, extended, created and deleted."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from podium.cluster.client import Cluster
-from podium.cluster.resources import (
+from podium.cluster.client import (
     NAMESPACE,
+    Cluster,
+    Kind,
     Manifest,
     ObjectMetadata,
     condition,
     labels_of,
     name_of,
-    selector_of,
 )
-from podium.errors import ClusterError
-from podium.hpo.engines.katib.manifests import (
-    EXPERIMENT,
-    GENERATION_LABEL,
-    LEDGER_ANNOTATION,
-    SPEC_ANNOTATION,
-    STUDY_LABEL,
-    SUGGESTION,
-    TRIAL,
-    Names,
-    budgets_of,
-    continued,
-    experiment_manifest,
-    katib_experiment,
-)
-from podium.hpo.engines.katib.trials import StudyTrials, state_of
+from podium.cluster.manifests import CONTAINERS, JobSpec, job_manifest
+from podium.config.algorithms import RESTARTED
+from podium.config.parameters import CategoricalParameter, FloatParameter
+from podium.errors import ClusterError, ConfigError
+from podium.hpo.engines.katib.trials import TRIAL, StudyTrials, state_of
 from podium.hpo.experiment import Experiment
-from podium.katib.experiment import KatibExperiment
-from podium.katib.template import TrialTemplate
+from podium.hpo.space import Params, Space
+from podium.hpo.trial_container import NAME_VARIABLE
+from podium.katib.experiment import KatibExperiment, to_katib
+from podium.katib.space import to_text
+from podium.katib.template import MetricsCollector, TrialParameter, TrialTemplate
 from podium.katib.trial import EXPERIMENT_LABEL
+from podium.keys import canonical_json, digest_bytes
+
+EXPERIMENT = Kind("Experiment", "kubeflow.org/v1beta1", "experiments")
+SUGGESTION = Kind("Suggestion", "kubeflow.org/v1beta1", "suggestions")
 
 INJECTION_LABEL = "katib.kubeflow.org/metrics-collector-injection"
+STUDY_LABEL = "podium/study"
+"""Label of everything that belongs to a study: the first digits of the digest of its ledger's place."""
+
+LEDGER_ANNOTATION = "podium/ledger"
+SPEC_ANNOTATION = "podium/spec"
+
+_SHELL_SAFE = re.compile(r"[A-Za-z0-9_.,:@%+=/-]+")
+"""Texts that a shell leaves as they are: Katib joins a trial's command line into `sh -c` without quoting."""
+
+_NAME_PARAMETER = "podiumTrialName"
+_BUDGETS = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
+"""The fields of an Experiment's spec that Katib allows to be changed."""
 
 _USED_UP = "ExperimentMaxTrialsReached"
 _EXTENSIBLE = ("FromVolume", "LongRunning")
@@ -46,39 +55,163 @@ _EXTENSIBLE = ("FromVolume", "LongRunning")
 _log = logging.getLogger(__name__)
 
 
+def check_for_katib(experiment: Experiment) -> None:
+    """Check that Katib can search as the experiment says, before anything is created.
+
+    Raises:
+        ConfigError: it cannot; the message says why.
+    """
+    if experiment.early_stopping.name == "median":
+        raise ConfigError(
+            f"hpo.early_stopping: Katib has no rule {experiment.early_stopping.name!r}, which needs the reports of "
+            "other trials at the same point; use medianstop, or set hpo.engine=embedded"
+        )
+    if experiment.algorithm.name != "bayesianoptimization":
+        return
+    for name, parameter in experiment.space.parameters.items():
+        if isinstance(parameter, FloatParameter) and parameter.low <= 0:
+            raise ConfigError(
+                f"hpo.space.{name}.low: bayesianoptimization of Katib searches the logarithm of every number that is "
+                f"not whole and needs a low above 0, but got {parameter.low:g}; raise it, take another algorithm, or "
+                "set hpo.engine=embedded"
+            )
+
+
+def job_for_trial(job: JobSpec, name: str, params: Params) -> JobSpec:
+    """The Job that executes the trial of that name: a parameter is an argument `--name=value`."""
+    return _with_arguments(job, name, name, {key: to_text(value) for key, value in params.items()})
+
+
+def trial_template(job: JobSpec, space: Space) -> TrialTemplate:
+    """The template from which Katib makes the Jobs of trials.
+
+    Raises:
+        ConfigError: a name or a choice has characters that mean something to a shell.
+    """
+    for name, parameter in space.parameters.items():
+        texts = [to_text(choice) for choice in parameter.choices] if isinstance(parameter, CategoricalParameter) else []
+        for text in (name, *texts):
+            if not _SHELL_SAFE.fullmatch(text):
+                raise ConfigError(
+                    f"hpo.space.{name}: Katib hands arguments to a shell unquoted, so that names and choices must be "
+                    f"made of letters, digits and _ . , : @ % + = / -, but got {text!r}; rename it, or set "
+                    "hpo.engine=embedded"
+                )
+    placeholders = {name: f"${{trialParameters.{name}}}" for name in space.parameters}
+    template = _with_arguments(job, "", f"${{trialParameters.{_NAME_PARAMETER}}}", placeholders)
+    return TrialTemplate(
+        primary_container=CONTAINERS[job.kind],
+        parameters=(
+            *(TrialParameter(name, name) for name in placeholders),
+            TrialParameter(_NAME_PARAMETER, "${trialSpec.Name}"),
+        ),
+        trial_spec=job_manifest(template),
+        # The reason of a failure is read from the pod, which Katib would delete at once; the Job's time to live
+        # deletes it later.
+        retain=True,
+    )
+
+
+def _with_arguments(job: JobSpec, name: str, trial: str, values: Mapping[str, str]) -> JobSpec:
+    arguments = [f"--{key}={value}" for key, value in values.items()]
+    return replace(job, name=name, arguments=arguments, environment={**job.environment, NAME_VARIABLE: trial})
+
+
+def continued(experiment: Experiment, ended: int, failed: int, began: int) -> Experiment:
+    """The rest of a study, for an Experiment of its own.
+
+    Args:
+        experiment: the whole study.
+        ended: number of trials that use up its budget.
+        failed: how many of them failed.
+        began: number of trials that were begun. A new suggestion service knows none of them; it gets another seed,
+            because with the same one it would suggest them again.
+
+    Raises:
+        ConfigError: the algorithm would begin with the trials that exist.
+    """
+    if began and experiment.algorithm.name in RESTARTED:
+        raise ConfigError(
+            f"algorithm {experiment.algorithm.name!r} goes on only where its Experiment still exists, because Katib "
+            f"would begin it anew, but the study has {began} trials and no Experiment to go on with; continue with "
+            "hpo.engine=embedded, or begin again with run_mode=force_new"
+        )
+    left = experiment.max_trials - ended
+    return experiment.model_copy(
+        update={
+            "max_trials": left,
+            "parallel_trials": min(experiment.parallel_trials, left),
+            "max_failed_trials": experiment.max_failed_trials - failed,
+            "seed": experiment.seed + began,
+        }
+    )
+
+
+def study_digest(place: str) -> str:
+    """The value of `STUDY_LABEL` for the place of a study's ledger, which identifies the study."""
+    return digest_bytes(place.encode())[:16]
+
+
+def base_name(title: str, place: str) -> str:
+    """Name of a study's first Experiment, from a title for people and the place of its ledger."""
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:22].strip("-")
+    slug = slug if slug[:1].isalpha() else f"study-{slug}"[:22].strip("-")
+    return f"{slug}-{study_digest(place)[:10]}"
+
+
 class Experiments:
     """The Experiments of one study. Only those that carry its label and name its ledger are changed or deleted.
 
+    The first has the name `base`, the next one `base-2`; Katib takes at most 40 characters.
+
     Attributes:
+        selector: of what carries the study's label.
         whole: the study as one Experiment, of which no trial has begun.
     """
 
     def __init__(
-        self,
-        cluster: Cluster,
-        metadata: ObjectMetadata,
-        experiment: Experiment,
-        place: str,
-        names: Names,
-        template: TrialTemplate,
+        self, cluster: Cluster, metadata: ObjectMetadata, experiment: Experiment, place: str, job: JobSpec
     ) -> None:
+        """See how a study is to be searched.
+
+        Args:
+            cluster: where its Experiments are.
+            metadata: of the Experiments.
+            experiment: the whole study.
+            place: of the study's ledger.
+            job: executes a trial that is not named yet and has no params.
+
+        Raises:
+            ConfigError: Katib cannot express the search.
+        """
         self._cluster = cluster
         self._experiment = experiment
         self._place = place
-        self._names = names
-        self._template = template
-        self._labels = {STUDY_LABEL: names.study}
+        self._template = trial_template(job, experiment.space)
+        self._base = base_name(experiment.name, place)
+        self.selector = f"{STUDY_LABEL}={study_digest(place)}"
         self._metadata = replace(
             metadata,
-            labels={**metadata.labels, **self._labels},
+            labels={**metadata.labels, STUDY_LABEL: study_digest(place)},
             annotations={**metadata.annotations, LEDGER_ANNOTATION: place},
         )
-        self.whole = self._katib(continued(experiment, 0, 0, 0), names.base)
-        self._digest = _annotation(experiment_manifest(self.whole, metadata), SPEC_ANNOTATION)
+        self.whole = self._katib(continued(experiment, 0, 0, 0), self._base)
+        self._digest = _annotation(self.manifest(self.whole), SPEC_ANNOTATION)
 
-    def title(self, name: str) -> str:
-        """`Experiment namespace/name`."""
-        return f"Experiment {self._cluster.namespace}/{name}"
+    def manifest(self, katib: KatibExperiment) -> Manifest:
+        """The manifest of an Experiment, with its owner and the digest of what must not change while it runs.
+
+        Budgets may be changed, and the seed follows from the ledger.
+        """
+        manifest = to_katib(katib)
+        if self._metadata.owner is not None:
+            manifest["metadata"]["ownerReferences"] = [dict(self._metadata.owner)]
+        spec = {name: value for name, value in manifest["spec"].items() if name not in _BUDGETS}
+        settings = spec["algorithm"].get("algorithmSettings") or ()
+        unseeded = [item for item in settings if item["name"] != "random_state"]
+        fixed = {**spec, "algorithm": {**spec["algorithm"], "algorithmSettings": unseeded}}
+        manifest["metadata"]["annotations"][SPEC_ANNOTATION] = digest_bytes(canonical_json(fixed))
+        return manifest
 
     def check_namespace(self) -> None:
         """Check that Katib may run trials in the namespace.
@@ -105,8 +238,9 @@ class Experiments:
 
     def all(self) -> list[Manifest]:
         """The Experiments of this study, the newest last."""
-        found, _ = self._cluster.find(EXPERIMENT, selector_of(self._labels))
-        return sorted((item for item in found if _annotation(item, LEDGER_ANNOTATION) == self._place), key=_generation)
+        found = self._cluster.find(EXPERIMENT, self.selector)
+        own = (item for item in found if _annotation(item, LEDGER_ANNOTATION) == self._place)
+        return sorted(own, key=lambda item: self._generation(name_of(item)))
 
     def get(self, name: str) -> Manifest | None:
         """An Experiment; None for one that is gone or is being deleted."""
@@ -141,12 +275,11 @@ class Experiments:
         Raises:
             ClusterError: the cluster refuses it, or one of that name belongs to something else.
         """
-        known = [self._names.generation(name) for name in trials.experiments]
-        generation = max([_generation(found) for found in self.all()] + known, default=0) + 1
-        name = self._names.experiment(generation)
+        known = {*trials.experiments, *map(name_of, self.all())}
+        number = max(map(self._generation, known), default=0) + 1
+        name = self._base if number == 1 else f"{self._base}-{number}"
         left = continued(self._experiment, trials.progress.ended, trials.progress.failed, trials.count)
-        katib = self._katib(left, name, {GENERATION_LABEL: str(generation)})
-        self._cluster.create_or_adopt(EXPERIMENT, experiment_manifest(katib, self._metadata), self._check)
+        self._cluster.create_or_adopt(EXPERIMENT, self.manifest(self._katib(left, name)), self._check)
         return name
 
     def stop(self, wait_seconds: float) -> list[str]:
@@ -160,21 +293,32 @@ class Experiments:
         running: list[str] = []
         for found in self.all():
             if not is_over(found):
-                trials, _ = self._cluster.find(TRIAL, f"{EXPERIMENT_LABEL}={name_of(found)}")
+                trials = self._cluster.find(TRIAL, f"{EXPERIMENT_LABEL}={name_of(found)}")
                 running += [name_of(trial) for trial in trials if state_of(trial) is None]
                 self._cluster.delete(EXPERIMENT, name_of(found), wait_seconds=wait_seconds, owned_first=False)
         return running
+
+    def order(self, name: str) -> dict[str, int]:
+        """Names of the Trials of an Experiment, numbered in the order in which they were suggested."""
+        suggestion = self._cluster.get(SUGGESTION, name) or {}
+        suggested = (suggestion.get("status") or {}).get("suggestions") or ()
+        return {str(item.get("name")): number for number, item in enumerate(suggested)}
 
     def explanation(self, name: str) -> str:
         """What Katib says about the suggestion service of an Experiment, and how to find out more."""
         namespace = self._cluster.namespace
         suggestion = self._cluster.get(SUGGESTION, name)
         failed = suggestion and condition(suggestion, "Failed")
-        reason = f"Suggestion {namespace}/{name}: {failed.get('message')}; " if failed else ""
+        reason = f"{self._cluster.title(SUGGESTION, name)}: {failed.get('message')}; " if failed else ""
         return (
             f"{reason}look at: kubectl describe experiment,suggestion -n {namespace} {name}, and, for what keeps its "
             f"pod from being made: kubectl describe replicaset,pod -n {namespace} -l {EXPERIMENT_LABEL}={name}"
         )
+
+    def _generation(self, name: str) -> int:
+        """The number in the name of an Experiment, 1 for the first; 0 for the Experiment of another study."""
+        number = re.fullmatch(rf"{re.escape(self._base)}(?:-(\d+))?", name)
+        return 0 if number is None else int(number[1] or 1)
 
     def _newest(self) -> Manifest | None:
         newest = next(reversed(self.all()), None)
@@ -186,22 +330,32 @@ class Experiments:
         own = trials.of(name)
         ended = trials.progress.ended - len(own)
         failed = trials.progress.failed - sum(trial.status == "failed" for trial in own)
-        left = self._katib(continued(self._experiment, ended, failed, 0), name)
-        wanted = budgets_of(experiment_manifest(left, self._metadata))
+        left = to_katib(self._katib(continued(self._experiment, ended, failed, 0), name))["spec"]
+        wanted = {budget: left.get(budget) for budget in _BUDGETS}
+        changed = any(found["spec"].get(budget) != value for budget, value in wanted.items())
         # Katib refuses a budget that is used up already; the study then ends by its own count.
-        if wanted != budgets_of(found) and wanted["maxTrialCount"] > (found.get("status") or {}).get("trials", 0):
+        if changed and wanted["maxTrialCount"] > (found.get("status") or {}).get("trials", 0):
             self._cluster.patch(EXPERIMENT, name, {"spec": wanted})
         return name
 
-    def _katib(self, experiment: Experiment, name: str, labels: Mapping[str, str] | None = None) -> KatibExperiment:
-        metadata = replace(self._metadata, labels={**self._metadata.labels, **(labels or {})})
-        return katib_experiment(experiment, name, self._cluster.namespace, self._template, metadata)
+    def _katib(self, experiment: Experiment, name: str) -> KatibExperiment:
+        """An experiment as the resource of that name; the value of its objective is what a trial reports last.
+
+        Before its end a trial reports the mean over the folds so far, whose best value is not its score.
+        """
+        objective = experiment.objective
+        latest = objective.model_copy(update={"strategies": {**objective.strategies, objective.metric: "latest"}})
+        neutral = experiment.model_copy(update={"name": name, "objective": latest})
+        labels, annotations = self._metadata.labels, self._metadata.annotations
+        namespace = self._cluster.namespace
+        return KatibExperiment(neutral, self._template, MetricsCollector(), namespace, labels, annotations)
 
     def _is_same(self, found: Manifest) -> bool:
         return _annotation(found, SPEC_ANNOTATION) == self._digest
 
     def _check(self, found: Manifest) -> None:
-        title, ledger = self.title(name_of(found)), _annotation(found, LEDGER_ANNOTATION) or "something else"
+        title = self._cluster.title(EXPERIMENT, name_of(found))
+        ledger = _annotation(found, LEDGER_ANNOTATION) or "something else"
         if ledger != self._place:
             raise ClusterError(
                 f"{title} must belong to the study at {self._place}, but belongs to {ledger}; delete or rename it",
@@ -229,7 +383,3 @@ def is_over(experiment: Manifest) -> bool:
 
 def _annotation(manifest: Manifest, name: str) -> str | None:
     return (manifest["metadata"].get("annotations") or {}).get(name)
-
-
-def _generation(experiment: Manifest) -> int:
-    return int(labels_of(experiment).get(GENERATION_LABEL, 1))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from podium.cluster.resources import Manifest, condition, name_of
+from podium.cluster.client import Kind, Manifest, condition, name_of
 from podium.errors import ComputationFailed, ConfigError, MetricsUnavailable, StudyFailed
 from podium.events import emit
 from podium.hpo.engines.base import OnTrial
@@ -19,6 +20,8 @@ from podium.hpo.space import Params, Space
 from podium.hpo.trial_documents import TrialDocuments, merge
 from podium.katib.space import params_from_texts
 from podium.records import Observed, Report, TrialRecord
+
+TRIAL = Kind("Trial", "kubeflow.org/v1beta1", "trials")
 
 TRIAL_NAME = "katib_trial"
 """Label of a trial in the ledger: its name on the cluster."""
@@ -63,7 +66,6 @@ class StudyTrials:
     Attributes:
         progress: of the study, over all trials that ended.
         followed: claims of the trials that this engine follows, by name on the cluster.
-        unfollowed: trials that are `running` in the ledger and that nobody follows, by name on the cluster.
     """
 
     def __init__(
@@ -83,33 +85,33 @@ class StudyTrials:
         trials = ledger.trials()
         self.progress = Progress(experiment, trials)
         self.followed: dict[str, Claim] = {}
-        self.unfollowed: dict[str, TrialRecord] = {}
-        self._ended: dict[str, TrialRecord] = {}
-        self._numbers = {trial.number for trial in trials}
-        self._lowest = 0
-        for trial in trials:
-            name = str(trial.labels.get(TRIAL_NAME) or name_of(trial.number))
-            (self.unfollowed if trial.status == "running" else self._ended)[name] = trial
+        self._trials = {str(trial.labels.get(TRIAL_NAME) or name_of(trial.number)): trial for trial in trials}
+
+    @property
+    def unfollowed(self) -> dict[str, TrialRecord]:
+        """Trials that are `running` in the ledger and that nobody follows, by name on the cluster."""
+        running = ((name, trial) for name, trial in self._trials.items() if trial.status == "running")
+        return {name: trial for name, trial in running if name not in self.followed}
 
     def has_ended(self, name: str) -> bool:
         """Whether the ledger holds the result of a trial."""
-        return name in self._ended
+        return name in self._trials and self._trials[name].status != "running"
 
     def of(self, experiment: str) -> list[TrialRecord]:
         """The trials of a Katib Experiment that ended."""
-        return [trial for trial in self._ended.values() if trial.labels.get(EXPERIMENT_NAME) == experiment]
+        ended = (trial for trial in self._trials.values() if trial.status != "running")
+        return [trial for trial in ended if trial.labels.get(EXPERIMENT_NAME) == experiment]
 
     @property
     def experiments(self) -> set[str]:
         """Names of the Katib Experiments that began trials of the ledger."""
-        followed = (claim.record for claim in self.followed.values())
-        trials = (*self._ended.values(), *self.unfollowed.values(), *followed)
-        return {str(trial.labels[EXPERIMENT_NAME]) for trial in trials if EXPERIMENT_NAME in trial.labels}
+        names = (trial.labels.get(EXPERIMENT_NAME) for trial in self._trials.values())
+        return {str(name) for name in names if name is not None}
 
     @property
     def count(self) -> int:
         """How many trials were begun."""
-        return len(self._numbers)
+        return len(self._trials)
 
     def collect(self) -> None:
         """Enter the results of trials that ended while nobody followed them."""
@@ -119,29 +121,27 @@ class StudyTrials:
 
     def follow(self, name: str) -> None:
         """Take over a trial that nobody follows."""
-        self._started(name, self._ledger.take_over(self.unfollowed.pop(name).number))
+        self._started(name, self._ledger.take_over(self._trials[name].number))
 
     def begin(self, name: str, experiment: str, params: Params) -> None:
         """Enter a trial that Katib began, under the lowest free number."""
-        number = self._lowest = next(n for n in itertools.count(self._lowest) if n not in self._numbers)
-        self._numbers.add(number)
+        taken = {trial.number for trial in self._trials.values()}
+        number = next(number for number in itertools.count() if number not in taken)
         labels = {EXPERIMENT_NAME: experiment, TRIAL_NAME: name}
         self._started(name, self._ledger.begin(number, params, labels))
 
     def _started(self, name: str, claim: Claim) -> None:
-        self.followed[name] = claim
+        self.followed[name], self._trials[name] = claim, claim.record
         emit("trial_started", number=claim.number, params=claim.params, attempt=claim.attempt)
 
     def lose(self, name: str) -> None:
         """Enter the result of a followed trial that is gone from the cluster; without one it is to be continued."""
-        claim = self.followed.pop(name, None)
-        if claim is not None:
-            self.unfollowed[name] = claim.record
-            self.collect()
+        self._trials[name] = self.followed.pop(name).record
+        self.collect()
 
     def prepare(self, name: str) -> None:
         """Give the process that is to continue a trial what the ledger holds of it."""
-        self._documents(name).prepare(self.unfollowed[name])
+        self._documents(name).prepare(self._trials[name])
 
     def end(self, name: str, ending: Ending) -> None:
         """Enter the result of a followed trial.
@@ -156,7 +156,7 @@ class StudyTrials:
         merged = claim.record if written is None else merge(written, claim, self._ledger)
         record = self._entered(claim, merged, written, ending)
         del self.followed[name]
-        self._ended[name] = record
+        self._trials[name] = record
         self.progress.add(record)
         self._on_trial(record)
 
@@ -233,25 +233,15 @@ def assigned_to(trial: Manifest, space: Space) -> Params:
         raise StudyFailed(f"{title}: what Katib assigns must lie in the space, but: {error}") from error
 
 
-def by_age(trials: Iterable[Manifest]) -> list[Manifest]:
-    """Trials in the order in which Katib created them."""
-    return sorted(trials, key=lambda item: (str(item["metadata"]["creationTimestamp"]), name_of(item)))
-
-
 def _observed(metric: Mapping[str, Any]) -> Observed | None:
-    try:
-        latest = float(metric["latest"])
-    except (KeyError, ValueError):
+    """What Katib collected of a metric; it writes `unavailable` where it could not read a value."""
+    values = []
+    for name in ("min", "max", "latest"):
+        with suppress(KeyError, ValueError):
+            values.append((name, float(metric[name])))
+    if not values or values[-1][0] != "latest":
         return None
-    return Observed(min=_bound(metric, "min", latest), max=_bound(metric, "max", latest), latest=latest)
-
-
-def _bound(metric: Mapping[str, Any], name: str, latest: float) -> float:
-    """A bound of a metric. Katib writes `unavailable` where it could not read the values; then the latest is used."""
-    try:
-        return float(metric[name])
-    except (KeyError, ValueError):
-        return latest
+    return Observed.of([value for _, value in values])
 
 
 def _located(error: str, log: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from podium.errors import ComputationFailed, OutOfMemory, StoreError
-from podium.hpo.engines.katib.trials import StudyTrials, by_age, ending_of
+from podium.hpo.engines.katib.trials import StudyTrials, ending_of
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.trial_documents import TrialDocuments
 from podium.records import Report, TrialRecord
@@ -92,9 +92,3 @@ def test_an_error_that_every_trial_would_meet_is_raised(ledger: TrialLedger, tmp
 
 def test_a_trial_that_goes_on_has_no_ending() -> None:
     assert ending_of(katib_trial("Running"), experiment().objective, lambda: ComputationFailed("?"), "") is None
-
-
-def test_trials_are_numbered_by_age_and_then_by_name() -> None:
-    ages = [("b", "2"), ("c", "1"), ("a", "2")]
-    trials = [{"metadata": {"name": name, "creationTimestamp": age}} for name, age in ages]
-    assert [trial["metadata"]["name"] for trial in by_age(trials)] == ["c", "a", "b"]

@@ -1,55 +1,59 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from podium.cluster.client import Cluster, ObjectMetadata
 from podium.cluster.manifests import JobSpec, job_manifest
-from podium.cluster.resources import ObjectMetadata
 from podium.config.algorithms import algorithm_named, stopping_named
 from podium.config.cluster import ClusterConfig
 from podium.config.parameters import CategoricalParameter, IntParameter
 from podium.errors import ConfigError
-from podium.hpo.engines.katib.manifests import (
-    Names,
+from podium.hpo.engines.katib.experiments import (
+    SPEC_ANNOTATION,
+    Experiments,
+    base_name,
     continued,
-    experiment_manifest,
     job_for_trial,
-    katib_experiment,
-    spec_digest,
     trial_template,
 )
 from podium.hpo.experiment import Experiment
 from podium.hpo.space import Space
 from podium.katib.experiment import from_katib
 from podium.katib.trial import render
-from podium.stages.on_cluster import trial_job
 
 from ...support import SPACE, experiment
 
-JOB = trial_job(ClusterConfig(image="podium:1"), {"PODIUM_STORE": "s3://b"})
-TRAIN_JOB = trial_job(ClusterConfig(image="podium:1", trial_nodes=2, runtime="torch-distributed"), {})
-METADATA = ObjectMetadata({"podium/run": "r"}, {"podium/ledger": "l"})
+JOB = JobSpec(ClusterConfig(image="podium:1"), {"PODIUM_STORE": "s3://b"})
+TRAIN_JOB = JobSpec(ClusterConfig(image="podium:1", trial_nodes=2, runtime="torch-distributed"))
+PLACE = "bucket/documents/ledgers/abc/main"
+
+
+class Nowhere(Cluster):
+    """Stands in for a cluster that is not asked for anything."""
+
+    def __init__(self) -> None:
+        self.namespace = "studies"
+
+
+def experiments(study: Experiment, job: JobSpec = JOB) -> Experiments:
+    return Experiments(Nowhere(), ObjectMetadata({"podium/run": "r"}), study, PLACE, job)
 
 
 def manifest(study: Experiment, job: JobSpec = JOB) -> dict[str, Any]:
-    katib = katib_experiment(study, "study-1", "studies", trial_template(job, study.space), METADATA)
-    return experiment_manifest(katib, METADATA)
+    made = experiments(study, job)
+    return made.manifest(made.whole)
 
 
 @pytest.mark.parametrize("title", ["bbc-news-bert-tiny", "A very long title of a study, with blanks", "4711", "", "ä"])
 def test_names_are_names_of_katib_whatever_the_title(title: str) -> None:
-    names = Names(title, "bucket/documents/ledgers/abc/main")
-    for generation in (1, 2, 999):
-        name = names.experiment(generation)
-        assert manifest(experiment())["metadata"]["name"] == "study-1"
-        study = experiment()
-        katib_experiment(study, name, "studies", trial_template(JOB, study.space), METADATA)
-        assert names.generation(name) == generation
-    assert names.generation("other") == 0
-    assert Names(title, "elsewhere").experiment(1) != names.experiment(1)
-    assert Names(title, "bucket/documents/ledgers/abc/main").experiment(1) == names.experiment(1)
+    name = base_name(title, PLACE)
+    assert re.fullmatch(r"[a-z][-a-z0-9]*[a-z0-9]", name)
+    assert len(f"{name}-999") <= 40
+    assert base_name(title, "elsewhere") != name
 
 
 @pytest.mark.parametrize("job", [JOB, TRAIN_JOB])
@@ -82,12 +86,10 @@ def test_the_command_line_has_nothing_that_a_shell_would_read() -> None:
 
 
 def test_a_trial_is_continued_by_the_job_that_katib_would_make_of_the_template() -> None:
-    space = experiment().space
     params = {"batch_size": 16, "epochs": 3, "learning_rate": 0.001, "warmup_ratio": 0.1}
     metadata = ObjectMetadata({"a": "b"}, {"podium/ledger": "l"})
     job = replace(JOB, key="the study", metadata=metadata)
-    katib = katib_experiment(experiment(), "study-1", "studies", trial_template(job, space), METADATA)
-    rendered = render(katib, 0, params, "study-1-x")
+    rendered = render(experiments(experiment(), job).whole, 0, params, "study-1-x")
     rendered["metadata"].pop("namespace")
     assert job_manifest(job_for_trial(job, "study-1-x", params)) == rendered
 
@@ -113,8 +115,12 @@ def test_an_algorithm_that_would_begin_anew_is_not_continued() -> None:
         continued(study, 1, 0, 1)
 
 
+def digest(*given: Any) -> str:
+    return str(manifest(*given)["metadata"]["annotations"][SPEC_ANNOTATION])
+
+
 def test_budgets_and_seed_are_not_part_of_what_must_stay_the_same() -> None:
-    one = spec_digest(manifest(experiment()))
-    assert spec_digest(manifest(experiment(max_trials=20, parallel_trials=5, max_failed_trials=9, seed=5))) == one
-    assert spec_digest(manifest(experiment(), TRAIN_JOB)) != one
-    assert spec_digest(manifest(experiment(space=Space(parameters=dict([*SPACE.parameters.items()][:2]))))) != one
+    one = digest(experiment())
+    assert digest(experiment(max_trials=20, parallel_trials=5, max_failed_trials=9, seed=5)) == one
+    assert digest(experiment(), TRAIN_JOB) != one
+    assert digest(experiment(space=Space(parameters=dict([*SPACE.parameters.items()][:2])))) != one
