@@ -11,8 +11,7 @@ from podium.errors import TrackingError
 from podium.records import DataRecord, How, Incumbent, ModelRecord, Move, TrialRecord
 
 TAG_KIND = "podium.kind"
-"""Kind of result a run computes: run, data, baseline, study, trial, fold, refit, selection, benchmark,
-decision, report."""
+"""Kind of result a run computes, such as data, study, trial or refit."""
 TAG_KEY = "podium.key"
 """Full digest of the key of the result that a run computes."""
 TAG_PARENT = "podium.parent."
@@ -91,10 +90,10 @@ class RegistryState:
 
 
 class Tracker:
-    """Records the runs of a pipeline, its models and its lineage; this base class records nothing.
+    """Records the runs of a pipeline, its models and its lineage.
 
-    It is the tracker of `tracking.mode=off`: ids are empty, there is no incumbent, nothing is registered, and asking
-    for lineage or moving an alias raises `TrackingError`.
+    This base class is the tracker of `tracking.mode=off`: ids are empty, there is no incumbent, nothing is registered,
+    and asking for lineage or moving an alias raises `TrackingError`.
 
     Threads: every method may be called from any thread; there is no active run. A tracker must not be carried over a
     fork: make one in each process. Making one is cheap and touches nothing; the first call connects.

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,10 @@ REQUEST_SECONDS = 15
 _SQLITE = "sqlite:///"
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 4.0
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_ABSENT = "TEMPORARILY_UNAVAILABLE"
+_DENIED = frozenset({"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"})
+_CREDENTIALS = "Give credentials in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+_NO_TRACKING = "Check tracking.uri, or set tracking.mode=off to run without tracking."
 _importing = threading.Lock()
 
 
@@ -81,12 +86,19 @@ class Connection(Tracker):
             except PodiumError:
                 raise
             except Exception as error:
-                waited = time.monotonic() - started
+                waited, doing = time.monotonic() - started, redact(doing)
                 if not self._is_passing(error):
-                    raise self._refused(doing, error) from None
+                    advice = _CREDENTIALS if error_code(error) in _DENIED else _NO_TRACKING
+                    raise TrackingError(
+                        f"MLflow at {self.uri} refused while {doing}: {_cause(error)}. {advice}"
+                    ) from None
                 if waited + delay > patience:
                     self._unreachable = True
-                    raise self._silent(doing, error, attempts, waited) from None
+                    raise TrackingError(
+                        f"MLflow at {self.uri} did not answer while {doing}: {attempts} attempts in {waited:.0f} s, "
+                        f"the last ended with {_cause(error)}. Start the server and run the same command again (what is "
+                        "finished is reused), or set tracking.mode=off to run without tracking."
+                    ) from None
             else:
                 self._unreachable = False
                 return result
@@ -100,7 +112,8 @@ class Connection(Tracker):
                 alone = _one_at_a_time(self._database) if self._uri.startswith(_SQLITE) else nullcontext()
                 with _without_collection(), alone:
                     if not self._uri.startswith("http"):
-                        _leave_retries_to_us()
+                        # Try the first connection once; MLflow would try ten times in 100 s and has no setting for it.
+                        import_module("mlflow.store.db.utils").MAX_RETRY_COUNT = 1  # type: ignore[attr-defined]
                     self._client = client_type(self._uri, registry_uri=self._uri)
             return self._client
 
@@ -138,34 +151,31 @@ class Connection(Tracker):
 
         if self._uri.startswith(_SQLITE):
             return "database is locked" in str(error) or "database table is locked" in str(error)
-        if not self._uri.startswith("http") and isinstance(error, MlflowException):
-            return bool(error.error_code == "TEMPORARILY_UNAVAILABLE")
         if isinstance(error, MlflowException):
-            return error.get_http_status_code() in _PASSING
+            database = not self._uri.startswith("http")
+            return error_code(error) == _ABSENT if database else error.get_http_status_code() in _PASSING
         if isinstance(error, HTTPError):
             return error.response is not None and error.response.status_code in _PASSING
         return isinstance(error, (RequestException, OperationalError))
 
-    def _refused(self, doing: str, error: Exception) -> TrackingError:
-        advice = "Check tracking.uri, or set tracking.mode=off to run without tracking."
-        if error_code(error) in {"PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED"}:
-            advice = (
-                "Give credentials in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
-            )
-        return TrackingError(f"MLflow at {self.uri} refused while {redact(doing)}: {_cause(error)}. {advice}")
 
-    def _silent(self, doing: str, error: Exception, attempts: int, waited: float) -> TrackingError:
-        return TrackingError(
-            f"MLflow at {self.uri} did not answer while {redact(doing)}: {attempts} attempts in {waited:.0f} s, the "
-            f"last ended with {_cause(error)}. Start the server and run the same command again (what is finished is "
-            "reused), or set tracking.mode=off to run without tracking."
-        )
-
-
+@cache
 def load_mlflow() -> Any:
     """The mlflow module, imported so that it prints nothing, sends no telemetry, and leaves retries to `Connection`."""
-    with _importing:
-        return _import_mlflow()
+    os.environ.update(
+        MLFLOW_CONFIGURE_LOGGING="false",
+        MLFLOW_DISABLE_TELEMETRY="true",
+        MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
+        GIT_PYTHON_REFRESH="quiet",
+    )
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_SECONDS))
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with _importing, _without_collection():
+        import mlflow
+    return mlflow
 
 
 def error_code(error: Exception) -> str:
@@ -195,32 +205,6 @@ def _one_at_a_time(database: Path) -> Iterator[None]:
     with database.with_name(f"{database.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@cache
-def _import_mlflow() -> Any:
-    os.environ.update(
-        MLFLOW_CONFIGURE_LOGGING="false",
-        MLFLOW_DISABLE_TELEMETRY="true",
-        MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
-        MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
-        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
-        GIT_PYTHON_REFRESH="quiet",
-    )
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_SECONDS))
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-
-    with _without_collection():
-        import mlflow
-    return mlflow
-
-
-def _leave_retries_to_us() -> None:
-    """Try the first connection to a database once; MLflow would try ten times in 100 s and has no setting for it."""
-    import mlflow.store.db.utils
-
-    mlflow.store.db.utils.MAX_RETRY_COUNT = 1
 
 
 @contextmanager

@@ -29,24 +29,23 @@ def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | 
 
     Args:
         path: directory of a model that transformers loads, or an exported package (`podium.models.onnx_package`).
-        model: the refit that it is, or was made from.
-        model_id: of the logged model.
-        run_id: of the run that made it.
+        model: the refit that it is, or was made from; `model_id` names its logged model, `run_id` the run that made it.
         folder: must not exist.
     """
+    task = TASKS.get(model.task)
     common = {
         "mlflow_model": load_mlflow().models.Model(model_id=model_id, run_id=run_id),
         "metadata": {"podium.model.key": model.key, "podium.model.digest": model.artifacts["model"].digest},
     }
     with _silence():
         if (path / GRAPH).is_file():
-            _describe_package(path, TASKS.get(model.task), folder, common)
+            _describe_package(path, task, folder, common)
         else:
-            _describe_transformers(path, model, folder, common)
+            _describe_transformers(path, task, f"podium:refit/{model.key}", folder, common)
     (folder / "LICENSE.txt").unlink(missing_ok=True)
 
 
-def _describe_transformers(path: Path, model: ModelRecord, folder: Path, common: dict[str, Any]) -> None:
+def _describe_transformers(path: Path, task: Task, name: str, folder: Path, common: dict[str, Any]) -> None:
     """The pipeline of transformers; as pyfunc it takes texts.
 
     mlflow 3.17 cannot package a checkpoint from its path under transformers 5 (`check_task` there gives class names
@@ -55,9 +54,8 @@ def _describe_transformers(path: Path, model: ModelRecord, folder: Path, common:
     mlflow = load_mlflow()
     from transformers import pipeline
 
-    task = TASKS.get(model.task)
     built = pipeline(task.pipeline, model=str(path), tokenizer=str(path), device="cpu")
-    built.model.name_or_path = f"podium:refit/{model.key}"
+    built.model.name_or_path = name
     mlflow.transformers.save_model(
         built,
         str(folder),

@@ -1,7 +1,8 @@
-"""Runs: parents, steps, parameters, metrics, tags, files and inputs."""
+"""Runs: parents, steps, trials and folds, with their parameters, metrics, tags, files and inputs."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import uuid
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from podium.errors import TrackingError
-from podium.records import DataRecord
-from podium.tracking.base import TAG_KIND, RunStatus
+from podium.records import DataRecord, TrialRecord, TrialStatus
+from podium.tracking.base import TAG_KEY, TAG_KIND, TAG_PARENT, TAG_TRIAL, RunStatus
 from podium.tracking.connection import Connection, load_mlflow
 from podium.tracking.text import MAX_DATASET_DIGEST, MAX_PARAM, MAX_TAG, flatten, redact, shorten, tidy_name
 
@@ -21,6 +22,17 @@ ATTACHED = "podium.attached"
 REQUEST = "podium.request"
 """Tag by which a run or model is found whose creation succeeded although its answer was lost."""
 
+CONTENT = "podium.trial.content"
+"""Tag that holds the digest of the trial as it was recorded."""
+CONTINUES = "podium.continues"
+FOLD = "podium.fold"
+
+_STATUS: dict[TrialStatus, RunStatus | None] = {
+    "running": None,
+    "succeeded": "FINISHED",
+    "failed": "FAILED",
+    "pruned": "KILLED",
+}
 _BATCH = 100
 _BATCH_CHARACTERS = 200_000
 _INLINE_SOURCES = 4000
@@ -76,6 +88,68 @@ class Runs(Connection):
             lambda client: client.log_inputs(run_id, [entities.DatasetInput(entity, [])]),
         )
 
+    def log_trial(self, step_run_id: str, trial: TrialRecord) -> None:
+        step = self._call(f"looking up run {step_run_id}", lambda client: client.get_run(step_run_id))
+        key, number = step.data.tags.get(TAG_KEY), {TAG_TRIAL: str(trial.number)}
+        owner = {f"{TAG_PARENT}study": key} if key else {PARENT_RUN: step_run_id}
+        found = self._tagged(step, {TAG_KIND: "trial", **owner, **number})
+        content = hashlib.sha256(trial.model_dump_json().encode()).hexdigest()
+        for run in found:
+            if run.data.tags.get(CONTENT) == content and run.info.status == (_STATUS[trial.status] or "RUNNING"):
+                if run.data.tags.get(PARENT_RUN) != step_run_id:
+                    self.set_tags(step_run_id, {CONTINUES: run.data.tags.get(PARENT_RUN, "")})
+                return
+        here = [run for run in found if run.data.tags.get(PARENT_RUN) == step_run_id]
+        unfinished = [run for run in found if run.info.status == "RUNNING"]
+        tags = {name: value for name, value in step.data.tags.items() if name.startswith(TAG_PARENT)} | number
+        tags |= owner if key else {}
+        self._record_trial(step_run_id, next(iter(here + unfinished), None), tags, trial, content)
+
+    def _tagged(self, beside: Any, tags: Mapping[str, str]) -> list[Any]:
+        """Runs with these tags in the experiment of the run `beside`, latest first."""
+        experiments = [beside.info.experiment_id]
+        doing = f"looking up a {tags[TAG_KIND]} beside run {beside.info.run_id}"
+        return list(self._call(doing, lambda client: client.search_runs(experiments, query(tags))))
+
+    def _record_trial(
+        self, step_run_id: str, existing: Any, tags: Mapping[str, str], trial: TrialRecord, content: str
+    ) -> None:
+        started, ended = _milliseconds(trial.started_at), _milliseconds(trial.finished_at or trial.started_at)
+        name, folds = f"trial-{trial.number:03d}", {}
+        if existing is None:
+            run_id = self._create(name, {**tags, TAG_KIND: "trial"}, step_run_id, started)
+        else:
+            run_id = existing.info.run_id
+            if existing.data.tags.get(PARENT_RUN) != step_run_id:
+                self.set_tags(run_id, {PARENT_RUN: step_run_id})
+            known = self._tagged(existing, {TAG_KIND: "fold", PARENT_RUN: run_id})
+            folds = {run.data.tags[FOLD]: run.info.run_id for run in known}
+        course, at = [], started
+        for fold, score in sorted(trial.fold_scores.items(), key=lambda item: int(item[0])):
+            fold_tags = {**tags, TAG_KIND: "fold", FOLD: fold}
+            fold_id = folds.get(fold) or self._create(f"{name}-fold-{fold}", fold_tags, run_id, at)
+            seconds = trial.fold_seconds.get(fold, 0.0)
+            at = None if at is None else at + int(seconds * 1000)
+            figures = {**trial.fold_metrics.get(fold, {}), "score": score, "seconds": seconds}
+            self._log(fold_id, metrics=self._metrics(figures, at_ms=at))
+            self._end(fold_id, "FINISHED", at)
+            course += self._metrics({"fold_score": score}, int(fold), ended)
+        for step, report in enumerate(trial.reports, start=1):
+            course += self._metrics({"running_score": report.value}, step, ended)
+        figures = {"seconds": sum(trial.fold_seconds.values())}
+        figures |= {f"mean_{name}": observed.latest for name, observed in trial.metrics.items()}
+        figures |= {} if trial.score is None else {"score": trial.score}
+        state = {"podium.trial.status": str(trial.status), "podium.reason": trial.reason, "podium.error": trial.error}
+        state |= {f"podium.label.{name}": str(value) for name, value in trial.labels.items()}
+        said = [(tag, value) for tag, value in state.items() if value]
+        params = [(key, str(value)) for key, value in trial.params.items()]
+        self._log(run_id, params, [*course, *self._metrics(figures, at_ms=ended)], [*said, (CONTENT, content)])
+        if status := _STATUS[trial.status]:
+            self._end(run_id, status, ended)
+
+    def _end(self, run_id: str, status: RunStatus, at_ms: int | None) -> None:
+        self._call(f"closing run {run_id}", lambda client: client.set_terminated(run_id, status, at_ms))
+
     def close(self, run_id: str, status: RunStatus) -> None:
         def end(client: Any) -> None:
             if ATTACHED not in client.get_run(run_id).data.tags:
@@ -84,9 +158,9 @@ class Runs(Connection):
         self._call(f"closing run {run_id}", end)
 
     def _create(self, name: str, tags: Mapping[str, str], parent: str | None, start_ms: int | None = None) -> str:
-        request = uuid.uuid4().hex
+        request = {REQUEST: uuid.uuid4().hex}
         nested = {PARENT_RUN: parent} if parent else {}
-        fitted, long = _fit({**tags, REQUEST: request, **nested}.items(), MAX_TAG, "full/tags")
+        fitted, long = _fit({**tags, **request, **nested}.items(), MAX_TAG, "full/tags")
 
         def home(client: Any) -> str:
             return str(client.get_run(parent).info.experiment_id) if parent else self._experiment_id(client)
@@ -96,11 +170,12 @@ class Runs(Connection):
             return str(made.info.run_id)
 
         def created(client: Any) -> str | None:
-            found = client.search_runs([home(client)], f"tags.`{REQUEST}` = '{request}'", max_results=1)
+            found = client.search_runs([home(client)], query(request), max_results=1)
             return str(found[0].info.run_id) if found else None
 
         run_id = self._call(f"opening run {name!r}", create, created)
-        self._keep_all(run_id, long)
+        for file, text in long:
+            self._keep(run_id, file, text)
         return run_id
 
     def _attach(self, run_id: str, tags: Mapping[str, str]) -> str:
@@ -136,7 +211,8 @@ class Runs(Connection):
         entities = load_mlflow().entities
         fitted_params, long_params = _fit(params, MAX_PARAM, "full/params")
         fitted_tags, long_tags = _fit(tags, MAX_TAG, "full/tags")
-        self._keep_all(run_id, long_params + long_tags)
+        for file, text in long_params + long_tags:
+            self._keep(run_id, file, text)
         items = [("params", entities.Param(*item), len(item[1])) for item in fitted_params]
         items += [("tags", entities.RunTag(*item), len(item[1])) for item in fitted_tags]
         items += [("metrics", item, 0) for item in metrics]
@@ -153,9 +229,13 @@ class Runs(Connection):
     def _keep(self, run_id: str, file: str, text: str) -> None:
         self._call(f"attaching {file} to run {run_id}", lambda client: client.log_text(run_id, text, file))
 
-    def _keep_all(self, run_id: str, files: Iterable[tuple[str, str]]) -> None:
-        for file, text in files:
-            self._keep(run_id, file, text)
+
+def query(tags: Mapping[str, str]) -> str:
+    """The search for what carries every one of these tags; a value ending in `*` matches by prefix."""
+    return " AND ".join(
+        f"tags.`{name}` LIKE '{value[:-1]}%'" if value.endswith("*") else f"tags.`{name}` = '{value}'"
+        for name, value in tags.items()
+    )
 
 
 def _send(run_id: str, batch: Mapping[str, list[Any]], client: Any) -> None:
@@ -189,3 +269,7 @@ def _batches(items: Sequence[tuple[str, Any, int]]) -> Iterator[dict[str, list[A
         count, size = count + 1, size + characters
     if batch:
         yield batch
+
+
+def _milliseconds(moment: Any) -> int | None:
+    return int(moment.timestamp() * 1000) if moment else None

@@ -10,14 +10,26 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from podium.records import Move
-from podium.tracking.base import CHAMPION, MOVE, RegistryState
+from podium.errors import TrackingError
+from podium.records import Incumbent, Move
+from podium.tracking.base import (
+    CHAMPION,
+    MOVE,
+    TAG_DECISION,
+    TAG_FILES,
+    TAG_METRIC,
+    TAG_MODEL_DIGEST,
+    TAG_MODEL_KEY,
+    TAG_SCORE,
+    TAG_VARIANT,
+    RegistryState,
+)
 from podium.tracking.text import redact
-from podium.tracking.versions import incumbent_of
 
 SCHEMA = "dc11669786a5"
 """The revision of MLflow's tables that is read here: that of MLflow 3.17 (`alembic_version`)."""
@@ -58,3 +70,29 @@ def read_state(uri: str, name: str) -> RegistryState | None:
         return None
     incumbent = incumbent_of(name, str(alias[0]), dict(of_version), redact(uri)) if alias else None
     return RegistryState(incumbent, tuple(move for move in moves if move.state == "done"))
+
+
+def incumbent_of(name: str, version: str, tags: Mapping[str, str], uri: str) -> Incumbent:
+    """The champion as its version's tags describe it.
+
+    Raises:
+        TrackingError: Podium did not register the version.
+    """
+    missing = [tag for tag in (TAG_MODEL_DIGEST, TAG_MODEL_KEY, TAG_METRIC, TAG_SCORE) if tag not in tags]
+    if missing:
+        raise TrackingError(
+            f"a champion carries the tags by which Podium compares models, but version {version} of {name!r} at {uri} "
+            f"lacks {', '.join(missing)}: Podium did not register it. Remove its alias {CHAMPION!r}, or use another "
+            "name: tracking.model_name=NAME"
+        )
+    return Incumbent(
+        name=name,
+        version=version,
+        model_digest=tags[TAG_MODEL_DIGEST],
+        model_key=tags[TAG_MODEL_KEY],
+        metric=tags[TAG_METRIC],
+        score=float(tags[TAG_SCORE]),
+        decision_key=tags.get(TAG_DECISION, ""),
+        variant=tags.get(TAG_VARIANT, "eager"),
+        files_digest=tags.get(TAG_FILES, tags[TAG_MODEL_DIGEST]),
+    )

@@ -32,7 +32,7 @@ def fake_package(path: Path, model: object, model_id: str, run_id: str | None, f
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model directory that is packaged without loading it."""
-    monkeypatch.setattr("podium.tracking.registry.describe_model", fake_package)
+    monkeypatch.setattr("podium.tracking.mlflow_tracker.describe_model", fake_package)
     path = tmp_path / "weights"
     path.mkdir()
     (path / "config.json").write_text("{}")
