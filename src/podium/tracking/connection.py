@@ -96,8 +96,8 @@ class Connection(Tracker):
                     self._unreachable = True
                     raise TrackingError(
                         f"MLflow at {self.uri} did not answer while {doing}: {attempts} attempts in {waited:.0f} s, "
-                        f"the last ended with {_cause(error)}. Start the server and run the same command again (what is "
-                        "finished is reused), or set tracking.mode=off to run without tracking."
+                        f"the last ended with {_cause(error)}. Start the server and run the same command again (what "
+                        "is finished is reused), or set tracking.mode=off to run without tracking."
                     ) from None
             else:
                 self._unreachable = False
