@@ -22,7 +22,7 @@ from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.template import MetricsCollector
 from podium.katib_local.metrics import MetricReader
 from podium.records import TrialRecord
-from podium.store.documents import DocumentFolder
+from podium.store.files import DocumentFolder
 from podium.store.store import ArtifactStore
 from podium.training.spec import TrainingSpec
 

@@ -24,7 +24,7 @@ from podium.errors import NonFiniteLoss, StoreError, StudyFailed, TrialPruned
 from podium.hpo.space import Params
 from podium.keys import canonical_json, digest_bytes
 from podium.records import Frozen, Observed, Report, Scalar, StoppingRule, TrialRecord
-from podium.store.documents import DocumentFolder
+from podium.store.files import DocumentFolder
 from podium.store.process import ProcessIdentity
 
 DESCRIPTION = "study.json"

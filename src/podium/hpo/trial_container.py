@@ -31,7 +31,7 @@ from podium.hpo.space import Params, Space
 from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.space import params_from_texts
 from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
-from podium.store.documents import DocumentFolder
+from podium.store.files import DocumentFolder
 from podium.store.process import ProcessIdentity
 from podium.store.store import ArtifactStore
 from podium.text import hint

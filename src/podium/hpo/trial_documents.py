@@ -16,7 +16,7 @@ from podium.hpo.engines.base import TrialFunction, end_of_trial
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.space import Params
 from podium.records import TrialRecord
-from podium.store.documents import DocumentFolder
+from podium.store.files import DocumentFolder
 from podium.store.process import ProcessIdentity
 
 _ERROR = "error.json"

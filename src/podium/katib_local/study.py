@@ -26,7 +26,7 @@ from podium.katib_local.files import StatusWriter, StudyFiles
 from podium.katib_local.runner import CommandRunner
 from podium.keys import Key
 from podium.records import TrialRecord
-from podium.store.documents import DocumentFolder
+from podium.store.files import DocumentFolder
 from podium.store.store import ArtifactStore
 from podium.text import shortened
 

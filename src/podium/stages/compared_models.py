@@ -125,7 +125,7 @@ def _registered(match: re.Match[str], store: ArtifactStore, tracker: Tracker) ->
 
 
 def _stored(store: ArtifactStore, kind: str, digest: str) -> Record:
-    record = store.get(kind, digest)
+    record = store.get(RECORDS[kind], digest)
     if record is None:
         raise InputError(
             f"{kind}/{digest[:12]} is missing or damaged in {store.uri}; run the pipeline again to replace it"

@@ -11,48 +11,25 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Protocol
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from pydantic import TypeAdapter, ValidationError
 
 from podium.errors import DamagedArtifact, StoreError
-from podium.keys import digest_bytes, manifest_of
-from podium.store.files import Files, LocalFiles, flush, guarded
-from podium.store.manifest import check_files, check_names, dump_manifest, load_manifest
-from podium.store.workspace import Workspace, discard
+from podium.keys import canonical_json, digest_bytes, manifest_of
+from podium.store.files import Files, LocalFiles, Workspace, discard, flush, guarded
+from podium.text import shortened
 
 _SINGLE_PUT_BYTES = 64 << 20
-_ATTEMPTS = 3
+_MANIFEST = TypeAdapter(dict[str, str])
+_SHOWN = 5
 
 _log = logging.getLogger(__name__)
 
 
-class Artifacts(Protocol):
-    """Where artifacts are kept. Safe for several processes; `digest` is always that of the manifest."""
-
-    def put(self, digest: str, manifest: Mapping[str, str], source: Path) -> None:
-        """Store the files of `source`; does nothing when the artifact is there and whole.
-
-        Raises:
-            StoreError: the storage failed, or the source changed meanwhile.
-        """
-
-    def verify(self, digest: str) -> Path:
-        """Local directory of the artifact's files, each just checked by digest.
-
-        Raises:
-            DamagedArtifact: the artifact is not stored, or not whole.
-            StoreError: the storage failed.
-        """
-
-    def contains(self, digest: str) -> bool:
-        """Whether the artifact was stored; it may have been damaged since."""
-
-    def remove(self, digest: str) -> None:
-        """Remove an artifact; one that is already gone is fine."""
-
-
 class LocalArtifacts:
-    """Artifacts on a mounted file system, read where they are stored.
+    """Artifacts on a mounted file system, read where they are stored. Safe for several processes.
 
     A new artifact is staged beside its place and renamed. Files of a scratch folder are linked instead of copied.
     """
@@ -62,24 +39,49 @@ class LocalArtifacts:
         self.workspace = workspace
 
     def put(self, digest: str, manifest: Mapping[str, str], source: Path) -> None:
-        target = self._folder(digest)
+        """Store the files of `source`, whose manifest has this digest; an artifact that is there and whole stays.
+
+        Raises:
+            StoreError: the storage failed, or the source changed meanwhile.
+        """
+        target = self.root / digest
         with guarded("store an artifact", str(target)):
-            if self._is_whole(digest):
-                return
+            if target.exists():
+                try:
+                    self.verify(digest)
+                except DamagedArtifact as error:
+                    _log.warning("%s; storing it anew", error)
+                    self.remove(digest)
+                else:
+                    return
             with self.workspace.folder() as staging:
                 staged = staging / "artifact"
-                self._stage(manifest, source, staged / "files")
+                for name in manifest:
+                    self._stage(_file(source, name), staged / "files" / name)
                 try:
                     check_files(staged / "files", manifest, digest)
                 except DamagedArtifact as error:
                     raise StoreError(f"{source} must not change while it is stored, but it did: {error}") from error
-                (staged / "manifest.json").write_bytes(dump_manifest(manifest))
+                (staged / "manifest.json").write_bytes(canonical_json(dict(manifest)))
                 for path in (staged, *staged.rglob("*")):
                     flush(path)
-                self._publish(staged, target, digest)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    staged.rename(target)
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                    self.verify(digest)  # another writer was faster
+                flush(target.parent)
 
     def verify(self, digest: str) -> Path:
-        folder = self._folder(digest)
+        """Local directory of the artifact's files, each just checked by digest.
+
+        Raises:
+            DamagedArtifact: the artifact is not stored, or not whole.
+            StoreError: the storage failed.
+        """
+        folder = self.root / digest
         with guarded("read an artifact", str(folder)):
             try:
                 data = (folder / "manifest.json").read_bytes()
@@ -89,71 +91,32 @@ class LocalArtifacts:
         return folder / "files"
 
     def contains(self, digest: str) -> bool:
-        return (self._folder(digest) / "manifest.json").is_file()
+        """Whether the artifact was stored; it may have been damaged since."""
+        return (self.root / digest / "manifest.json").is_file()
 
     def remove(self, digest: str) -> None:
-        folder = self._folder(digest)
-        with guarded("remove an artifact", str(folder)):
+        """Remove an artifact; one that is already gone is fine."""
+        with guarded("remove an artifact", str(self.root / digest)), suppress(FileNotFoundError):
             # It disappears at once, before its files are deleted.
             hidden = self.workspace.new_path()
-            try:
-                folder.rename(hidden)
-            except FileNotFoundError:
-                return
+            (self.root / digest).rename(hidden)
             discard(hidden)
 
-    def _folder(self, digest: str) -> Path:
-        return self.root / digest
-
-    def _is_whole(self, digest: str) -> bool:
-        if not self._folder(digest).exists():
-            return False
-        try:
-            self.verify(digest)
-        except DamagedArtifact as error:
-            _log.warning("%s; storing it anew", error)
-            self.remove(digest)
-            return False
-        return True
-
-    def _stage(self, manifest: Mapping[str, str], source: Path, target: Path) -> None:
-        for name in manifest:
-            original = _file(source, name)
-            copy = target / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if not self._link(original, copy):
-                shutil.copyfile(original, copy)
-            copy.chmod(0o444)
-
-    def _link(self, original: Path, copy: Path) -> bool:
+    def _stage(self, original: Path, copy: Path) -> None:
+        """Link a file that only the workspace has, where the file system can; copy any other."""
+        copy.parent.mkdir(parents=True, exist_ok=True)
         ours = original.resolve().is_relative_to(self.workspace.root.resolve())
-        if not ours or original.is_symlink() or original.stat().st_nlink > 1:
-            return False
-        try:
-            copy.hardlink_to(original)
-        except OSError as error:
-            if error.errno in (errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK):
-                return False
-            raise
-        return True
-
-    def _publish(self, staged: Path, target: Path, digest: str) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(_ATTEMPTS):
+        linked = ours and not original.is_symlink() and original.stat().st_nlink == 1
+        if linked:
             try:
-                staged.rename(target)
+                copy.hardlink_to(original)
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK):
                     raise
-                if self._is_whole(digest):
-                    return
-            else:
-                flush(target.parent)
-                return
-        raise StoreError(
-            f"cannot store an artifact at {target}: other writers keep leaving it damaged there. "
-            "Check the disk, then run the same command again"
-        )
+                linked = False
+        if not linked:
+            shutil.copyfile(original, copy)
+        copy.chmod(0o444)
 
 
 class RemoteArtifacts:
@@ -173,15 +136,14 @@ class RemoteArtifacts:
             sizes = {name: _file(source, name).stat().st_size for name in manifest}
         if self.contains(digest) and self._sizes(digest) == sizes:
             return
-        for _ in range(_ATTEMPTS):
-            self._upload(digest, manifest, source)
-            if self._sizes(digest) == sizes:
-                self.files.write(self._manifest(digest), dump_manifest(manifest))
-                return
-        raise StoreError(
-            f"cannot store an artifact at {self.files.path(self._folder(digest))}: the files there must have the sizes "
-            f"{sizes}, but have {self._sizes(digest)}. Check that nothing else writes there, then run the command again"
-        )
+        self._upload(digest, manifest, source)
+        if self._sizes(digest) != sizes:
+            raise StoreError(
+                f"cannot store an artifact at {self.files.path(self._folder(digest))}: the files there must have the "
+                f"sizes {sizes}, but have {self._sizes(digest)}. Check that nothing else writes there, then run the "
+                "command again"
+            )
+        self.files.write(self._manifest(digest), canonical_json(dict(manifest)))
 
     def verify(self, digest: str) -> Path:
         place = self._manifest(digest)
@@ -254,3 +216,86 @@ class RemoteArtifacts:
 
 def _file(source: Path, name: str) -> Path:
     return source if source.is_file() else source / name
+
+
+def read_source(path: Path) -> dict[str, str]:
+    """Manifest of a file or directory that is to be stored; a link to a file counts as that file.
+
+    Raises:
+        StoreError: there is nothing at `path`, it holds no file, or it holds something that is neither a
+            file nor a directory, such as a link to a directory or a broken link.
+    """
+    if not path.exists():
+        raise StoreError(f"an artifact is made from a file or a directory, but there is nothing at {path}")
+    if path.is_dir():
+        for entry in path.rglob("*"):
+            if not entry.is_file() and (entry.is_symlink() or not entry.is_dir()):
+                raise StoreError(
+                    f"an artifact holds files and directories, but {entry} is neither; "
+                    "replace a link by what it leads to"
+                )
+    manifest = manifest_of(path)
+    if not manifest:
+        raise StoreError(f"an artifact must hold at least one file, but {path} has none")
+    odd = [name for name in manifest if not is_inside(name)]
+    if odd:
+        raise StoreError(f"file names in an artifact have no backslash, but got {odd[0]!r} in {path}")
+    return manifest
+
+
+def is_inside(name: str) -> bool:
+    """Whether a path is relative, in normal form, and stays below the folder that it is resolved against."""
+    path = PurePosixPath(name)
+    rooted = not path.parts or path.is_absolute() or ".." in path.parts
+    return not rooted and "\\" not in name and "\0" not in name and path.as_posix() == name
+
+
+def load_manifest(data: bytes | None, digest: str, place: str) -> dict[str, str]:
+    """Read the manifest of the artifact `digest`.
+
+    Raises:
+        DamagedArtifact: it is missing, does not have the digest, or names a path outside the artifact.
+    """
+    if data is None:
+        raise DamagedArtifact(f"artifact {digest} is not in the store: there is no manifest at {place}")
+    if digest_bytes(data) != digest:
+        raise DamagedArtifact(f"artifact {digest} is damaged: its manifest at {place} is not the one that was stored")
+    try:
+        manifest = _MANIFEST.validate_json(data)
+    except ValidationError as error:
+        raise DamagedArtifact(f"a manifest maps file names to digests, but {place} does not: {error}") from error
+    outside = [name for name in manifest if not is_inside(name)]
+    if outside:
+        raise DamagedArtifact(f"a manifest names files inside its artifact, but {place} names {outside[0]!r}")
+    return manifest
+
+
+def check_files(path: Path, manifest: Mapping[str, str], digest: str) -> None:
+    """Compare the files below `path` with a manifest, by digest.
+
+    Raises:
+        DamagedArtifact: a file is changed, missing or extra.
+    """
+    try:
+        found = manifest_of(path)
+    except FileNotFoundError as error:
+        raise DamagedArtifact(f"artifact {digest} was removed while it was read: {error}") from error
+    check_names(found, manifest, digest)
+    changed = [name for name in manifest if manifest[name] != found[name]]
+    if changed:
+        raise DamagedArtifact(f"artifact {digest} is damaged at {path}: changed {shortened(changed, _SHOWN)}")
+
+
+def check_names(found: Mapping[str, object], manifest: Mapping[str, str], digest: str) -> None:
+    """Compare the names of files with a manifest.
+
+    Raises:
+        DamagedArtifact: a file is missing or extra.
+    """
+    missing = sorted(manifest.keys() - found.keys())
+    extra = sorted(found.keys() - manifest.keys())
+    faults = [
+        f"{fault} {shortened(names, _SHOWN)}" for fault, names in (("missing", missing), ("extra", extra)) if names
+    ]
+    if faults:
+        raise DamagedArtifact(f"artifact {digest} is damaged: {'; '.join(faults)}")

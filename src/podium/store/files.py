@@ -5,20 +5,27 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from podium.errors import InputError, PodiumError, StoreError, disk_full_message, is_disk_full
-from podium.store.workspace import Workspace
+from podium.store.process import ProcessIdentity
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+_FOREIGN_AGE_SECONDS = 7 * 24 * 3600
+"""Age at which files of another host are cleared, where it is unknown which processes have ended."""
 
 _memory_lock = threading.Lock()
 
@@ -31,18 +38,15 @@ def guarded(action: str, place: str, failures: type[Exception] = OSError) -> Ite
     except PodiumError:
         raise
     except failures as error:
-        raise StoreError(_explain(action, place, error)) from error
-
-
-def _explain(action: str, place: str, error: Exception) -> str:
-    if is_disk_full(error):
-        return f"cannot {action}: {disk_full_message(error, place, 'set store=DIRECTORY on another disk')}"
-    if getattr(error, "errno", None) in _REFUSED or isinstance(error, PermissionError):
-        return (
-            f"cannot {action}: {place} must be readable and writable, but is not ({error}). "
-            "Correct its permissions, or set store=DIRECTORY to a place you may write to"
-        )
-    return f"cannot {action} at {place}: {type(error).__name__}: {error}"
+        problem = f" at {place}: {type(error).__name__}: {error}"
+        if is_disk_full(error):
+            problem = ": " + disk_full_message(error, place, "set store=DIRECTORY on another disk")
+        elif getattr(error, "errno", None) in _REFUSED or isinstance(error, PermissionError):
+            problem = (
+                f": {place} must be readable and writable, but is not ({error}). Correct its permissions, or set "
+                "store=DIRECTORY to a place you may write to"
+            )
+        raise StoreError(f"cannot {action}{problem}") from error
 
 
 def check_name(name: str, what: str) -> str:
@@ -54,17 +58,61 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
-def is_inside(name: str) -> bool:
-    """Whether a path is relative, in normal form, and stays below the folder that it is resolved against."""
-    path = PurePosixPath(name)
-    return (
-        bool(path.parts)
-        and not path.is_absolute()
-        and ".." not in path.parts
-        and "\\" not in name
-        and "\0" not in name
-        and path.as_posix() == name
-    )
+def check_digest(digest: str) -> str:
+    """Return `digest`, or raise InputError when it is not 64 hexadecimal digits."""
+    if not _DIGEST.fullmatch(digest):
+        raise InputError(f"a digest is 64 lower-case hexadecimal digits, but got {digest!r}")
+    return digest
+
+
+class Workspace:
+    """Makes temporary files and folders under `root`, each named after the process that made it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def new_path(self) -> Path:
+        """A path under the root that does not exist yet; the caller removes or renames what it puts there."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        owner = ProcessIdentity.current()
+        return self.root / f"{owner.host_mark}-{owner.pid}-{owner.started:.2f}-{uuid4().hex[:12]}"
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """An empty folder, removed at the end with all it holds.
+
+        Before, what ended processes of this host left is removed, and what another host left more than a week ago.
+        """
+        with guarded("make a scratch directory", str(self.root)):
+            path = self.new_path()
+            for entry in self.root.iterdir():
+                if _is_stale(entry):
+                    discard(entry)
+            path.mkdir()
+        try:
+            yield path
+        finally:
+            discard(path)
+
+
+def _is_stale(entry: Path) -> bool:
+    current = ProcessIdentity.current()
+    mark, _, rest = entry.name.partition("-")
+    if mark == current.host_mark:
+        pid, started, _ = rest.split("-")
+        return ProcessIdentity(host=current.host, pid=int(pid), started=float(started)).has_ended()
+    try:
+        return time.time() - entry.stat().st_mtime > _FOREIGN_AGE_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder, which another process may remove at the same time."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class Files:
@@ -181,6 +229,49 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class DocumentFolder:
+    """Small mutable documents under one prefix: what a computation writes down while it runs, such as a trial ledger.
+
+    Each write replaces one document atomically: a reader sees the old text or the new, even after the writer was
+    killed. If two processes write the same document, the last one wins, so give each writer its own names.
+
+    Methods raise InputError for a name that is not a plain file name, and StoreError when the storage fails.
+
+    Attributes:
+        place: path or key of the folder in its file system.
+    """
+
+    def __init__(self, files: Files, prefix: str) -> None:
+        self._files = files
+        self._prefix = prefix
+        self._folder = "/".join(("documents", *(check_name(part, "a document prefix") for part in prefix.split("/"))))
+        self.place = files.path(self._folder)
+
+    def below(self, name: str) -> DocumentFolder:
+        """The folder `name` inside this one."""
+        return DocumentFolder(self._files, f"{self._prefix}/{name}")
+
+    def put(self, name: str, text: str) -> None:
+        """Create or replace a document; it keeps its old text when the storage fails."""
+        self._files.write(self._path(name), text.encode())
+
+    def get(self, name: str) -> str | None:
+        """Text of a document, or None where there is none."""
+        data = self._files.read(self._path(name))
+        try:
+            return None if data is None else data.decode()
+        except UnicodeDecodeError as error:
+            place = self._files.path(self._path(name))
+            raise StoreError(f"a document must be UTF-8 text, but {place} is damaged ({error}); remove it") from error
+
+    def names(self) -> list[str]:
+        """Names of all documents under the prefix, sorted."""
+        return self._files.names(self._folder)
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{check_name(name, 'a document name')}"
 
 
 def open_uri(uri: str) -> tuple[Any, str]:

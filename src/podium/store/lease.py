@@ -17,6 +17,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -38,10 +40,11 @@ class _State(BaseModel):
     released: bool = False
 
 
+@dataclass
 class Lease:
     """One lease as seen by one process.
 
-    Args:
+    Attributes:
         files: where the generations are kept.
         folder: their folder.
         title: what log messages call the lease.
@@ -49,15 +52,13 @@ class Lease:
         silence_seconds: how long the counter may stand still before the holder counts as dead.
     """
 
-    def __init__(self, files: Files, folder: str, title: str, heartbeat_seconds: float, silence_seconds: float) -> None:
-        self._files = files
-        self._folder = folder
-        self._title = title
-        self._heartbeat_seconds = heartbeat_seconds
-        self._silence_seconds = silence_seconds
-        self._owner = ProcessIdentity.current()
-        self._generation = 0
-        self._beats = 0
+    files: Files
+    folder: str
+    title: str
+    heartbeat_seconds: float
+    silence_seconds: float
+    _state: _State = field(default_factory=lambda: _State(owner=ProcessIdentity.current()))
+    _generation: int = 0
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -68,14 +69,22 @@ class Lease:
         """
         self._acquire()
         ended = threading.Event()
-        pulse = threading.Thread(target=self._beat, args=(ended,), name=f"lease {self._title}", daemon=True)
+        pulse = threading.Thread(target=self._beat, args=(ended,), name=f"lease {self.title}", daemon=True)
         pulse.start()
         try:
             yield
         finally:
             ended.set()
             pulse.join()
-            self._release()
+            if self._generation:  # it was not lost
+                try:
+                    self._write(released=True)
+                except StoreError as error:
+                    _log.warning(
+                        "the lease of %s could not be released, others wait until it counts as silent: %s",
+                        self.title,
+                        error,
+                    )
 
     def _acquire(self) -> None:
         seen: tuple[int, bytes | None] | None = None
@@ -83,27 +92,30 @@ class Lease:
         announced = 0
         while True:
             generation = self._newest()
-            data = self._files.read(self._path(generation)) if generation else None
+            data = self.files.read(self._path(generation)) if generation else None
             if (generation, data) != seen:
                 seen, seen_at = (generation, data), time.monotonic()
-            state = _parse(data)
+            try:
+                state = _State.model_validate_json(data) if data else None
+            except ValidationError:
+                state = None
             fault = self._fault(state, time.monotonic() - seen_at)
             if generation == 0 or fault or (state and state.released):
-                if not self._files.create(self._path(generation + 1), _json(_State(owner=self._owner))):
+                if not self.files.create(self._path(generation + 1), self._state.model_dump_json().encode()):
                     continue
                 if fault:
-                    _log.warning("taking over %s: %s", self._title, fault)
+                    _log.warning("taking over %s: %s", self.title, fault)
                 for old in self._generations():
                     if old <= generation:
-                        self._files.remove(self._path(old))
+                        self.files.remove(self._path(old))
                 self._generation = generation + 1
                 return
             if announced != generation:
                 announced = generation
                 holder = str(state.owner if state else "another process")
-                _log.warning("waiting for %s: %s is computing it", self._title, holder)
+                _log.warning("waiting for %s: %s is computing it", self.title, holder)
                 emit("step_waiting", owner=holder)
-            time.sleep(min(_MAX_POLL_SECONDS, self._heartbeat_seconds))
+            time.sleep(min(_MAX_POLL_SECONDS, self.heartbeat_seconds))
 
     def _fault(self, state: _State | None, silent_seconds: float) -> str | None:
         """Why the holder counts as dead, or None."""
@@ -112,55 +124,32 @@ class Lease:
         holder = state.owner if state else "a process that did not get to write its name"
         if state is not None and state.owner.has_ended():
             return f"{holder} ended without finishing it"
-        if silent_seconds > self._silence_seconds:
+        if silent_seconds > self.silence_seconds:
             return f"{holder} gave no sign of life for {silent_seconds:.1f} s"
         return None
 
     def _beat(self, ended: threading.Event) -> None:
         """Rewrite the counter until `ended` is set or another process has taken over."""
-        while not ended.wait(self._heartbeat_seconds):
-            self._beats += 1
+        while not ended.wait(self.heartbeat_seconds):
             try:
                 if self._newest() > self._generation:
-                    _log.warning("lost the lease of %s: this process was silent for too long", self._title)
+                    _log.warning("lost the lease of %s: this process was silent for too long", self.title)
                     self._generation = 0
                     return
-                self._write(released=False)
+                self._write(beats=self._state.beats + 1)
             except StoreError as error:
-                _log.warning("no sign of life for %s could be written, trying again: %s", self._title, error)
+                _log.warning("no sign of life for %s could be written, trying again: %s", self.title, error)
 
-    def _release(self) -> None:
-        """Free the lease, unless it was lost; if that fails, others wait until it counts as silent."""
-        if not self._generation:
-            return
-        try:
-            self._write(released=True)
-        except StoreError as error:
-            _log.warning(
-                "the lease of %s could not be released, others wait until it counts as silent: %s", self._title, error
-            )
-
-    def _write(self, released: bool) -> None:
-        state = _State(owner=self._owner, beats=self._beats, released=released)
-        self._files.write(self._path(self._generation), _json(state))
+    def _write(self, **changed: Any) -> None:
+        self._state = self._state.model_copy(update=changed)
+        self.files.write(self._path(self._generation), self._state.model_dump_json().encode())
 
     def _generations(self) -> list[int]:
-        return [int(name.removesuffix(".json")) for name in self._files.names(self._folder)]
+        return [int(name.removesuffix(".json")) for name in self.files.names(self.folder)]
 
     def _newest(self) -> int:
         """Number of the newest holding; 0 when there was none yet."""
         return max(self._generations(), default=0)
 
     def _path(self, generation: int) -> str:
-        return f"{self._folder}/{generation:08d}.json"
-
-
-def _json(state: _State) -> bytes:
-    return state.model_dump_json().encode()
-
-
-def _parse(data: bytes | None) -> _State | None:
-    try:
-        return _State.model_validate_json(data) if data else None
-    except ValidationError:
-        return None
+        return f"{self.folder}/{generation:08d}.json"

@@ -63,10 +63,5 @@ class ProcessIdentity(BaseModel):
 def _host() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id")
     namespace = Path("/proc/self/ns/pid")
-    return "/".join(
-        (
-            socket.gethostname(),
-            boot.read_text().strip() if boot.exists() else "",
-            str(namespace.readlink()) if namespace.is_symlink() else "",
-        )
-    )
+    known = boot.read_text().strip() if boot.exists() else ""
+    return f"{socket.gethostname()}/{known}/{namespace.readlink() if namespace.is_symlink() else ''}"

@@ -16,23 +16,19 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from fsspec.implementations.local import LocalFileSystem
 
 from podium.errors import DamagedArtifact, InputError, StoreError
 from podium.keys import Key, canonical_json, digest_bytes, digest_manifest
-from podium.records import RECORDS, ArtifactRef, Record
-from podium.store.artifacts import Artifacts, LocalArtifacts, RemoteArtifacts
-from podium.store.documents import DocumentFolder
-from podium.store.files import Files, LocalFiles, check_name, guarded, open_uri
+from podium.records import ArtifactRef, Record
+from podium.store.artifacts import LocalArtifacts, RemoteArtifacts, read_source
+from podium.store.files import DocumentFolder, Files, LocalFiles, Workspace, check_digest, check_name, guarded, open_uri
 from podium.store.lease import Lease
-from podium.store.manifest import check_digest, read_source
-from podium.store.workspace import Workspace
 from podium.text import shortened
 
 R = TypeVar("R", bound=Record)
@@ -55,35 +51,28 @@ class ArtifactStore:
         uri: where the store is; absolute when it is a directory.
 
     Raises:
-        InputError: no file system is known for the URI, or the two times do not fit.
+        InputError: no file system is known for the URI.
         StoreError: the store cannot be written.
     """
 
     def __init__(self, uri: str, *, heartbeat_seconds: float = 5.0, silence_seconds: float = 30.0) -> None:
-        if not 0 < 2 * heartbeat_seconds <= silence_seconds:
-            raise InputError(
-                "0 < 2 * heartbeat_seconds <= silence_seconds must hold, but got "
-                f"heartbeat_seconds={heartbeat_seconds}, silence_seconds={silence_seconds}"
-            )
         self._heartbeat_seconds = heartbeat_seconds
         self._silence_seconds = silence_seconds
         self._files: Files
-        self._artifacts: Artifacts
+        self._artifacts: LocalArtifacts | RemoteArtifacts
         fs, root = open_uri(uri)
-        if isinstance(fs, LocalFileSystem):
-            self.uri = root
-            self._local_root = Path(root)
-            self._workspace = Workspace(self._local_root / "tmp")
-            self._files = LocalFiles(self._local_root, self._workspace)
-            self._artifacts = LocalArtifacts(self._local_root / "artifacts", self._workspace)
-        else:
-            self.uri = uri.rstrip("/")
-            self._local_root = _cache_home() / "podium" / digest_bytes(self.uri.encode())[:16]
-            self._workspace = Workspace(self._local_root / "tmp")
-            self._files = Files(fs, root)
-            copies = LocalArtifacts(self._local_root / "artifacts", self._workspace)
-            self._artifacts = RemoteArtifacts(self._files, copies, LocalFiles(self._local_root, self._workspace))
-        self._check_writable()
+        local = isinstance(fs, LocalFileSystem)
+        self.uri = root if local else uri.rstrip("/")
+        cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        self._local_root = Path(root) if local else cache_home / "podium" / digest_bytes(self.uri.encode())[:16]
+        self._workspace = Workspace(self._local_root / "tmp")
+        local_files = LocalFiles(self._local_root, self._workspace)
+        local_artifacts = LocalArtifacts(self._local_root / "artifacts", self._workspace)
+        self._files = local_files if local else Files(fs, root)
+        self._artifacts = local_artifacts if local else RemoteArtifacts(self._files, local_artifacts, local_files)
+        probe = f"tmp/probe-{uuid4().hex}"
+        self._files.write(probe, b"")
+        self._files.remove(probe)
 
     def put_artifact(self, name: str, path: Path) -> ArtifactRef:
         """Store a file or a directory under the digest of its files; storing the same again does nothing.
@@ -119,14 +108,9 @@ class ArtifactStore:
         """Make a result visible under its key, replacing an older one; its artifacts must be stored already.
 
         Raises:
-            StoreError: the record does not belong to the key, names an artifact that is not stored or changes on its
-                way through JSON, or the store cannot be written. An older record of the key is then still there.
+            StoreError: the record names an artifact that is not stored or changes on its way through JSON, or the
+                store cannot be written. An older record of the key is then still there.
         """
-        if (record.kind, record.key) != (key.kind, key.digest):
-            raise StoreError(
-                f"a record is stored under its own kind and key, but got {record.kind}/{record.key} "
-                f"for {key}: set `key` of the record from Key.digest"
-            )
         for role, ref in record.artifacts.items():
             if not self._artifacts.contains(check_digest(ref.digest)):
                 raise StoreError(
@@ -142,11 +126,7 @@ class ArtifactStore:
         body["sha256"] = digest_bytes(canonical_json(body))
         self._files.write(self._record_path(key.kind, key.digest), json.dumps(body, indent=1).encode())
 
-    @overload
-    def get(self, kind_or_type: type[R], digest: str) -> R | None: ...
-    @overload
-    def get(self, kind_or_type: str, digest: str) -> Record | None: ...
-    def get(self, kind_or_type: type[Record] | str, digest: str) -> Record | None:
+    def get(self, record_type: type[R], digest: str) -> R | None:
         """The result of a key, or None when there is none that is whole.
 
         Every artifact of it is checked by digest; a remote store downloads what its cache lacks. If the record or an
@@ -154,10 +134,9 @@ class ArtifactStore:
         version of Podium cannot read counts as absent and is left to be replaced.
 
         Raises:
-            InputError: there is no such kind, or `digest` is not one.
+            InputError: `digest` is not one.
             StoreError: the store cannot be read.
         """
-        record_type = _record_type(kind_or_type)
         path = self._record_path(record_type.kind, digest)
         data = self._files.read(path)
         if data is None:
@@ -241,17 +220,13 @@ class ArtifactStore:
         title = f"{key.kind}/{key.short}"
         return Lease(self._files, folder, title, self._heartbeat_seconds, self._silence_seconds).held()
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
+    def scratch(self) -> AbstractContextManager[Path]:
         """An empty local directory, removed at the end; on the file system of a local store.
 
         Raises:
             StoreError: it cannot be made.
         """
-        with ExitStack() as stack:
-            with guarded("make a scratch directory", str(self._workspace.root)):
-                path = stack.enter_context(self._workspace.folder())
-            yield path
+        return self._workspace.folder()
 
     def cache(self, name: str) -> Path:
         """A lasting local directory for what can be rebuilt at any time; its content is not checked.
@@ -276,7 +251,7 @@ class ArtifactStore:
         damaged = []
         for ref in record.artifacts.values():
             try:
-                self._artifacts.verify(check_digest(ref.digest))
+                self.fetch(ref)
             except DamagedArtifact as error:
                 damaged.append(ref.digest)
                 _log.warning("%s; the result %s is removed and will be computed anew", error, self._files.path(path))
@@ -285,19 +260,6 @@ class ArtifactStore:
         for digest in damaged:
             self._artifacts.remove(digest)
         return not damaged
-
-    def _check_writable(self) -> None:
-        probe = f"tmp/probe-{uuid4().hex}"
-        self._files.write(probe, b"")
-        self._files.remove(probe)
-
-
-def _record_type(kind_or_type: type[Record] | str) -> type[Record]:
-    if not isinstance(kind_or_type, str):
-        return kind_or_type
-    if kind_or_type not in RECORDS:
-        raise InputError(f"a kind is one of {', '.join(RECORDS)}, but got {kind_or_type!r}")
-    return RECORDS[kind_or_type]
 
 
 def _open_envelope(data: bytes) -> dict[str, Any] | None:
@@ -309,7 +271,3 @@ def _open_envelope(data: bytes) -> dict[str, Any] | None:
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
     return body if whole else None
-
-
-def _cache_home() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

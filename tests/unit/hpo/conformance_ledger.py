@@ -14,7 +14,7 @@ import pytest
 from podium.errors import NonFiniteLoss, StudyFailed
 from podium.hpo.ledger import TrialLedger
 from podium.records import Observed, Report, StoppingRule
-from podium.store.documents import DocumentFolder
+from podium.store.files import DocumentFolder
 from podium.store.process import ProcessIdentity
 
 from .conformance import PARAMS, dead_owner, moment

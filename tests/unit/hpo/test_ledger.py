@@ -9,7 +9,7 @@ import pytest
 
 from podium.errors import StoreError
 from podium.hpo.ledger import TrialLedger
-from podium.store.documents import DocumentFolder
+from podium.store.files import DocumentFolder
 from podium.store.store import ArtifactStore
 
 from .conformance import PARAMS
