@@ -23,7 +23,7 @@ from podium.export.build import BuildCall, Built, build
 from podium.inference.predictor import Predictor, PredictorSpec, predictor_class
 from podium.keys import Key
 from podium.records import DataRecord, ModelRecord, RunRecord
-from podium.stages import variants as stage
+from podium.stages import benchmark as stage
 from podium.stages.step import StepRun, open_store
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
@@ -229,8 +229,8 @@ def test_what_cannot_be_built_has_its_reason_and_a_damaged_model_is_an_error(tra
         trained.build("broken", ("onnx",), eager=trained.spec(model_dir=slow))
 
 
-def step_of(store: Path, *variants: VariantName) -> StepRun:
-    """A benchmark step that asks for `variants`."""
+def step_of(store: Path, data: Any, *variants: VariantName) -> StepRun:
+    """A benchmark step on `data` that asks for `variants`."""
     config = PodiumConfig.model_validate(
         {
             "store": str(store),
@@ -241,7 +241,7 @@ def step_of(store: Path, *variants: VariantName) -> StepRun:
         }
     )
     run = RunRecord(run_id="r", config=config)
-    return StepRun(run, open_store(config), Tracker(), "", Key.of("benchmark"), {}, None)
+    return StepRun(run, (data,), store=open_store(config), tracker=Tracker(), key=Key.of("benchmark"))
 
 
 @pytest.mark.slow
@@ -250,10 +250,10 @@ def test_a_variant_is_built_once_and_a_damaged_one_again(
 ) -> None:
     one = Trained(smoke_copy, tmp_path)
     monkeypatch.setattr(stage, "obstacle", lambda name, device: "no such arithmetic" if name == "bf16" else None)
-    step = step_of(smoke_copy.folder / "podium-out" / "store", "eager", "bf16", "onnx")
+    step = step_of(smoke_copy.folder / "podium-out" / "store", one.data, "eager", "bf16", "onnx")
 
     def made() -> dict[VariantName, Any]:
-        return stage.build_variants(step, one.data, one.model, "cpu", 1)
+        return stage.build_variants(step, one.model, {"device": "cpu", "threads": "1"})
 
     first = made()
     assert {name: record.variant.status for name, record in first.items()} == {

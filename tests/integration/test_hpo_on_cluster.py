@@ -13,7 +13,6 @@ from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError
 from podium.hpo.engines.katib.experiments import INJECTION_LABEL
 from podium.records import DataRecord, RunRecord, StudyRecord
-from podium.stages.prepare import prepare_data
 from podium.stages.step import StepInputs, execute
 from podium.stages.steps import step_named
 
@@ -69,7 +68,7 @@ def hpo(run: RunRecord, data: DataRecord, backbone: str) -> StudyRecord:
 def test_a_study_runs_in_pods_and_is_stored(api: ApiServer, tmp_path: Path) -> None:
     shared = ("cluster.volume_claim=shared", f"cluster.volume_path={tmp_path}")
     run = RunRecord(run_id="run-1", config=config(tmp_path, *shared), tags={"podium.kfp.run_id": "kfp-1"})
-    data = prepare_data(run)
+    data = execute(step_named("prepare"), StepInputs(run))
     study = hpo(run, data, "bert-tiny")
     assert [trial.status for trial in study.trials] == ["succeeded"]
     assert all(set(trial.fold_scores) == {"0", "1"} for trial in study.trials)
@@ -90,7 +89,7 @@ def test_a_study_runs_in_pods_and_is_stored(api: ApiServer, tmp_path: Path) -> N
 
 def test_a_store_of_this_machine_is_refused_before_anything_is_asked(api: ApiServer, tmp_path: Path) -> None:
     run = RunRecord(run_id="run-1", config=config(tmp_path))
-    data = prepare_data(run)
+    data = execute(step_named("prepare"), StepInputs(run))
     with pytest.raises(ConfigError, match=r"store=.* lies on this machine"):
         hpo(run, data, "bert-tiny")
     assert api.requests == []

@@ -108,8 +108,8 @@ from podium.records import DataRecord, RunRecord
 from podium.stages.step import StepInputs, execute
 from podium.stages.steps import step_named
 from podium.config.form import RunForm
-from podium.stages.run_form import resolve_form
-config = resolve_form(RunForm(run_preset="smoke", run_overrides=tuple(sys.argv[2:])), Path.cwd()).composed.config
+from podium.stages.prepare import resolve_form
+config = resolve_form(RunForm(run_preset="smoke", run_overrides=tuple(sys.argv[2:])), Path.cwd()).config
 inputs = StepInputs(RunRecord(run_id="warm", config=config), (DataRecord.read(sys.argv[1]),), "bert-tiny")
 print(execute(step_named("hpo"), inputs).to_json())
 """

@@ -28,7 +28,6 @@ from podium.hpo.space import Params
 from podium.hpo.study import run_study
 from podium.hpo.trial import CrossValidationTrial
 from podium.records import RunRecord, StoppingRule, StudyRecord, TrialRecord
-from podium.stages.prepare import prepare_data
 from podium.stages.step import StepInputs, execute
 from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
@@ -218,7 +217,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
 def study_of(config: PodiumConfig) -> StudyRecord:
     run = RunRecord(run_id="run", config=config)
-    inputs = StepInputs(run, (prepare_data(run),), "bert-tiny")
+    inputs = StepInputs(run, (execute(step_named("prepare"), StepInputs(run)),), "bert-tiny")
     return cast(StudyRecord, execute(step_named("hpo"), inputs))
 
 

@@ -19,7 +19,7 @@ from podium.inference.predict import load_predictor, predict
 from podium.inference.predictor import PredictorSpec
 from podium.keys import Key
 from podium.records import DataRecord, DecisionRecord, Incumbent, ModelRecord, RunRecord
-from podium.stages.incumbent import IncumbentPredictions, incumbent_model, incumbent_predictions
+from podium.stages.decide import IncumbentPredictions, incumbent_model, incumbent_predictions
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import tracker_for
@@ -59,10 +59,10 @@ def data(smoke_run: Finished) -> DataRecord:
     return DataRecord.read(smoke_run.record("prepare"))
 
 
-def step_in(store: ArtifactStore, smoke_run: Finished) -> StepRun:
+def step_in(store: ArtifactStore, smoke_run: Finished, data: DataRecord) -> StepRun:
     run = RunRecord.read(smoke_run.directory / "record.json")
     tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_run.folder}/podium-out/mlflow.db"))
-    return StepRun(run, store, tracker, "", Key.of("decision"), {}, None)
+    return StepRun(run, (data,), store=store, tracker=tracker, key=Key.of("decision"))
 
 
 def incumbent(smoke_run: Finished) -> Incumbent:
@@ -72,9 +72,9 @@ def incumbent(smoke_run: Finished) -> Incumbent:
     return found
 
 
-def ask(step: StepRun, data: DataRecord, champion: Incumbent) -> IncumbentPredictions:
+def ask(step: StepRun, champion: Incumbent) -> IncumbentPredictions:
     with step.store.scratch() as scratch:
-        return incumbent_predictions(step, data, champion, lambda: incumbent_model(step, champion, scratch / "model"))
+        return incumbent_predictions(step, champion, lambda: incumbent_model(step, champion, scratch / "model"))
 
 
 def test_a_model_asked_again_says_what_its_refit_said(store, model, data, tmp_path: Path) -> None:
@@ -106,10 +106,10 @@ def test_without_its_record_the_incumbent_is_taken_from_the_registry(
 ) -> None:
     elsewhere = ArtifactStore(str(tmp_path / "store"))
     elsewhere.put_artifact("data", store.fetch(data.artifacts["data"]))
-    seen = ask(step_in(elsewhere, smoke_run), data, incumbent(smoke_run))
+    seen = ask(step_in(elsewhere, smoke_run, data), incumbent(smoke_run))
     assert seen.predictions is not None and len(seen.predictions) == data.rows["test"]
     assert seen.made is not None and elsewhere.fetch(seen.made).is_dir()
-    own = ask(step_in(store, smoke_run), data, incumbent(smoke_run))
+    own = ask(step_in(store, smoke_run, data), incumbent(smoke_run))
     assert own.made is None and np.array_equal(own.predictions.predicted, seen.predictions.predicted)
 
 
@@ -119,7 +119,7 @@ def test_a_registered_model_that_was_changed_is_not_asked(
     elsewhere = ArtifactStore(str(tmp_path / "store"))
     elsewhere.put_artifact("data", store.fetch(data.artifacts["data"]))
     changed = incumbent(smoke_run).model_copy(update={"files_digest": "0" * 64})
-    seen = ask(step_in(elsewhere, smoke_run), data, changed)
+    seen = ask(step_in(elsewhere, smoke_run, data), changed)
     assert seen.predictions is None and "their digest differs" in seen.problem
 
 
@@ -161,10 +161,10 @@ def test_another_variant_of_the_champion_is_a_challenger_and_then_the_incumbent_
     champion = incumbent(smoke_copy)
     assert (champion.version, champion.variant, champion.model_digest) == ("2", "onnx", kept.model_digest)
     own_store = ArtifactStore(str(smoke_copy.folder / "podium-out" / "store"))
-    own = ask(step_in(own_store, smoke_copy), data, champion)
+    own = ask(step_in(own_store, smoke_copy, data), champion)
     elsewhere = ArtifactStore(str(tmp_path / "store"))
     elsewhere.put_artifact("data", store.fetch(data.artifacts["data"]))
-    seen = ask(step_in(elsewhere, smoke_copy), data, champion)
+    seen = ask(step_in(elsewhere, smoke_copy, data), champion)
     assert own.made is None and seen.made is not None, seen.problem
     assert np.array_equal(own.predictions.predicted, seen.predictions.predicted)
     assert own.predictions.probabilities == pytest.approx(seen.predictions.probabilities, abs=1e-6)

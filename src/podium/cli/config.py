@@ -17,10 +17,10 @@ app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 def show(overrides: Overrides = None, preset: Preset = RunForm.run_preset, config_file: ConfigFile = "") -> None:
     """Print the resolved config, and where each value came from."""
     from podium.config.show import render_config
-    from podium.stages.run_form import resolve_form
+    from podium.stages.prepare import resolve_form
 
     form = RunForm(run_preset=preset, run_config=config_file, run_overrides=tuple(overrides or ()))
-    typer.echo(render_config(resolve_form(form, Path.cwd()).composed))
+    typer.echo(render_config(resolve_form(form, Path.cwd())))
 
 
 @app.command()

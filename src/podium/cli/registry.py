@@ -29,9 +29,7 @@ def promote(
     tracking_uri: TrackingUri = DEFAULT_URI,
 ) -> None:
     """Make a registered version the champion by hand, whatever was decided on it."""
-    from podium.stages.promotion import promote as move
-
-    typer.echo(_move_text(name, move(existing_tracker(tracking_uri), name, version, reason)))
+    _move(name, version, "forced", reason, tracking_uri)
 
 
 def rollback(
@@ -41,9 +39,7 @@ def rollback(
     tracking_uri: TrackingUri = DEFAULT_URI,
 ) -> None:
     """Make an earlier champion the champion again; runs no longer promote the one that is rolled back."""
-    from podium.stages.promotion import rollback as move
-
-    typer.echo(_move_text(name, move(existing_tracker(tracking_uri), name, to, reason)))
+    _move(name, to, "rollback", reason, tracking_uri)
 
 
 def history(
@@ -79,9 +75,14 @@ def replay(
         typer.echo(f"- {reason.code}: {reason.text}")
 
 
-def _move_text(name: str, move: Move) -> str:
+def _move(name: str, version: str, how: Literal["forced", "rollback"], reason: str, tracking_uri: str) -> None:
+    from podium.stages.promotion import move_by_hand
+
+    move = move_by_hand(existing_tracker(tracking_uri), name, version, how, reason)
     before = f"version {move.before}" if move.before else "none"
-    return f"the champion of {name} is version {move.after}; before: {before}. Recorded for {move.by}: {move.reason}"
+    typer.echo(
+        f"the champion of {name} is version {move.after}; before: {before}. Recorded for {move.by}: {move.reason}"
+    )
 
 
 def _print_table(moves: Sequence[Move]) -> None:

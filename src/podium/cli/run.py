@@ -27,7 +27,7 @@ def run(
     """Take a labelled data set to a proven champion, on this machine."""
     from podium.devices.hardware import fingerprint
     from podium.stages.hpo import experiment_of
-    from podium.stages.run_form import resolve_form
+    from podium.stages.prepare import resolve_form
 
     form = RunForm(
         run_preset=preset,
@@ -39,20 +39,20 @@ def run(
         data_label_column=label_column,
         model_backbones=tuple(backbone or ()),
     )
-    resolved = resolve_form(form, Path.cwd())
-    for line in resolved.inferred:
+    composed = resolve_form(form, Path.cwd())
+    for line in composed.inferred:
         typer.echo(line)
-    config = resolved.composed.config
+    config = composed.config
     # A search that contradicts itself, and a device or thread count that this machine lacks, are reported before
     # anything is trained.
     for name in config.backbones:
         experiment_of(config, name)
     fingerprint(config.benchmark.device, config.benchmark.threads)
     if dry_run:
-        from podium.stages.plan import plan, render_plan
+        from podium.stages.plan import plan
         from podium.stages.prepare import new_run
 
-        typer.echo(render_plan(plan(new_run(config, "dry-run"))))
+        typer.echo(plan(new_run(config, "dry-run")))
         return
     from rich.console import Console
 

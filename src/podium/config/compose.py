@@ -41,10 +41,12 @@ class Composed:
         config: all values, with paths resolved.
         origins: for every leaf, by dotted name: `command line`, the conf file below `config/conf/`, the user's file
             with its line, or `schema default`.
+        inferred: lines that say what was inferred from the data.
     """
 
     config: PodiumConfig
     origins: dict[str, str]
+    inferred: tuple[str, ...] = ()
 
 
 def compose(

@@ -26,7 +26,7 @@ from podium.local.progress import ProgressView, report_to
 from podium.models.inspection import GENERATION
 from podium.records import MeasurementRecord
 from podium.stages.keys import lone_measurement_key
-from podium.stages.run_form import resolve_form
+from podium.stages.prepare import resolve_form
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
 from podium.text import shortened
@@ -139,7 +139,7 @@ def _is_stored(service: MeasuringService, request: MeasurementRequest, console: 
 
 def _benchmark_config(command: BenchmarkCommand, directory: Path) -> BenchmarkConfig:
     overrides = ("benchmark=standard", *(f"benchmark.{setting}" for setting in command.settings))
-    return resolve_form(RunForm(run_overrides=overrides), directory).composed.config.benchmark
+    return resolve_form(RunForm(run_overrides=overrides), directory).config.benchmark
 
 
 def _texts(kind: str, command: BenchmarkCommand, directory: Path) -> Texts:
@@ -153,7 +153,7 @@ def _texts(kind: str, command: BenchmarkCommand, directory: Path) -> Texts:
         )
     else:
         form = RunForm(run_overrides=(f"dataset={given.dataset or task.shipped}",))
-    config: DatasetConfig = resolve_form(form, directory).composed.config.dataset
+    config: DatasetConfig = resolve_form(form, directory).config.dataset
     if TASKS.get(config.task).content != task.content:
         raise InputError(
             f"the data must fit the model, but {config.name} is for {config.task} and the model for {kind}"

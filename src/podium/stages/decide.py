@@ -1,40 +1,56 @@
-"""Step `decide`: the winner, the verdict, and the registry."""
+"""Step `decide`: the evidence of every candidate and of the incumbent, the winner, the verdict, and the registry."""
 
 from __future__ import annotations
 
-from podium.errors import StepFailed
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+from podium.benchmarking.service import MeasurementRequest
+from podium.benchmarking.session import ModelFiles
+from podium.devices.machine import available_cores
+from podium.errors import BenchmarkError, DamagedArtifact, ModelError, StepFailed
+from podium.evaluation.bootstrap import bootstrap_interval
+from podium.evaluation.predictions import Predictions
+from podium.keys import digest_tree
 from podium.records import (
+    ArtifactRef,
     BaselineRecord,
     BenchmarkRecord,
     DataRecord,
     DecisionRecord,
+    Evidence,
+    Incumbent,
+    Measurement,
     ModelRecord,
     SelectionRecord,
+    VariantScore,
 )
-from podium.selection.decision import FORCED, Judgement, judge
+from podium.selection.comparison import compare
+from podium.selection.decision import FORCED, Judgement, choice_of, judge
 from podium.selection.pareto import pareto_fronts
-from podium.selection.winner import Candidate
-from podium.stages.champion import judged_against
-from podium.stages.evidence import gather
+from podium.selection.winner import Candidate, contenders
+from podium.stages.benchmark import hardware_of, measuring_service, measuring_session
+from podium.stages.keys import lone_measurement_key
 from podium.stages.promotion import who
-from podium.stages.step import StepInputs, StepRun
+from podium.stages.select import comparison_budget
+from podium.stages.step import StepRun
+from podium.stages.steps import judged_against
+from podium.stages.train import keep_predictions
 from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION, TAG_FILES
 
 
-def compute(step: StepRun, inputs: StepInputs) -> DecisionRecord:
+def compute(step: StepRun) -> DecisionRecord:
     """Choose the winner, judge it against the incumbent, and register it.
 
     A decision that put the present incumbent in place stands as long as the evidence behind it is the same.
     """
-    selection, benchmark = inputs.one(SelectionRecord), inputs.one(BenchmarkRecord)
-    models = inputs.all(ModelRecord)
-    incumbent = judged_against(step.run, selection, benchmark)
-    baselines = inputs.one(BaselineRecord)
-    evidence, seen = gather(step, inputs.one(DataRecord), baselines, selection, benchmark, models, incumbent)
+    incumbent = judged_against(step)
+    evidence, seen = gather(step, incumbent)
     found = judge(evidence)
     winner = found.choice.winner
-    model = next((item for item in models if winner and item.key == winner.entry.model_key), None)
-    registered = _register(step, winner, model, benchmark, found) if winner and model else {}
     return DecisionRecord(
         **step.stamp,
         verdict=found.verdict,
@@ -43,21 +59,21 @@ def compute(step: StepRun, inputs: StepInputs) -> DecisionRecord:
         winner_model_key=winner.entry.model_key if winner else None,
         reasons=found.reasons,
         incumbent=incumbent,
-        registered=registered,
+        registered=_register(step, winner, found) if winner else {},
         pareto=pareto_fronts(found.choice.candidates),
         evidence=evidence,
         artifacts={"incumbent_predictions": seen.made} if seen and seen.made else {},
     )
 
 
-def _register(
-    step: StepRun, winner: Candidate, model: ModelRecord, benchmark: BenchmarkRecord, found: Judgement
-) -> dict[str, str]:
+def _register(step: StepRun, winner: Candidate, found: Judgement) -> dict[str, str]:
     """Register the winning variant: as `champion` on PROMOTE, else as `challenger`. Empty when tracking is off."""
     name = step.config.model_name
     if (incumbent := step.run.incumbent) and incumbent.identity == winner.identity:
         return {"name": name, "version": incumbent.version, "alias": CHAMPION}
-    files = benchmark.artifacts.get(f"model.{model.backbone}.{winner.variant}", model.artifacts["model"])
+    model = next(item for item in step.all(ModelRecord) if item.key == winner.entry.model_key)
+    built = step.one(BenchmarkRecord).artifacts
+    files = built.get(f"model.{model.backbone}.{winner.variant}", model.artifacts["model"])
     version = step.tracker.register(
         name,
         model.mlflow_run_id or step.mlflow_run_id,
@@ -85,3 +101,184 @@ def _register(
         decision=step.key.digest,
     )
     return {"name": name, "version": version, "alias": CHAMPION}
+
+
+@dataclass(frozen=True)
+class IncumbentPredictions:
+    """The incumbent on the held-out rows of this run.
+
+    Attributes:
+        predictions: None when it cannot predict them; `problem` says why.
+        made: the stored artifact, when they were predicted now.
+    """
+
+    predictions: Predictions | None
+    problem: str = ""
+    made: ArtifactRef | None = None
+
+
+def gather(step: StepRun, incumbent: Incumbent | None) -> tuple[Evidence, IncumbentPredictions | None]:
+    """What the decision follows from, and the incumbent's predictions where they were needed."""
+    selection, benchmark, budget = step.one(SelectionRecord), step.one(BenchmarkRecord), comparison_budget(step)
+    held = cache(partial(_held_out, step))
+    evidence = Evidence(
+        metric=selection.metric,
+        rows=selection.rows,
+        policy=step.config.selection,
+        leaderboard=selection.leaderboard,
+        comparisons=(),
+        baseline_comparisons=(),
+        measurements=benchmark.measurements,
+        variant_scores=tuple(
+            VariantScore(
+                backbone=item.backbone,
+                variant=item.variant,
+                test=bootstrap_interval(held(item.backbone, item.variant), **budget),
+            )
+            for item in benchmark.measurements
+            if item.variant != "eager"
+        ),
+        incumbent=incumbent,
+        withdrawn=step.run.withdrawn,
+    )
+    candidates = contenders(evidence.leaderboard, evidence.measurements, evidence.policy, evidence.variant_scores)
+    named = [(one.name, held(one.entry.backbone, one.variant)) for one in candidates if not one.failures]
+    against_best = tuple(compare(one, named[0], **budget) for one in named[1:])
+    evidence = evidence.model_copy(update={"comparisons": against_best})
+    winner = choice_of(evidence).winner
+    if winner is None:
+        return evidence, None
+    own = (winner.name, held(winner.entry.backbone, winner.variant))
+    stored = sorted(step.one(BaselineRecord).artifacts.items())
+    against = tuple(compare(own, (name, Predictions.load(step.store.fetch(ref))), **budget) for name, ref in stored)
+    evidence = evidence.model_copy(update={"baseline_comparisons": against})
+    if incumbent is None or incumbent.identity == winner.identity:
+        return evidence, None
+    with step.store.scratch() as scratch:
+        model = cache(lambda: incumbent_model(step, incumbent, scratch / "model"))
+        seen = incumbent_predictions(step, incumbent, model)
+        if seen.predictions is None:
+            return evidence.model_copy(update={"not_comparable": seen.problem}), seen
+        measured, problem = _incumbent_measurement(step, incumbent, model)
+    found = {
+        "against_incumbent": compare(
+            own, (f"incumbent {incumbent.name} v{incumbent.version}", seen.predictions), **budget
+        ),
+        "incumbent_measurement": measured,
+        "incumbent_unmeasured": problem,
+    }
+    return evidence.model_copy(update=found), seen
+
+
+def _held_out(step: StepRun, backbone: str, variant: str) -> Predictions:
+    """Predictions of a variant for the held-out rows."""
+    if variant == "eager":
+        eager = {model.backbone: model.artifacts["predictions"] for model in step.all(ModelRecord)}
+        return Predictions.load(step.store.fetch(eager[backbone]))
+    return Predictions.load(step.store.fetch(step.one(BenchmarkRecord).artifacts[f"predictions.{backbone}.{variant}"]))
+
+
+def incumbent_predictions(step: StepRun, incumbent: Incumbent, model: Callable[[], Path]) -> IncumbentPredictions:
+    """Predictions of the incumbent, in the variant that is in use, for the test rows of this run.
+
+    Args:
+        model: returns the directory of its files (see `incumbent_model`); it is called only when they are needed.
+
+    Raises:
+        TrackingError: the registry cannot be asked.
+    """
+    data, _, known = _stored(step, incumbent)
+    if data == step.one(DataRecord).key and known is not None:
+        return IncumbentPredictions(Predictions.load(step.store.fetch(known)))
+    try:
+        predictions = _predict(step, incumbent, model())
+    except (ModelError, DamagedArtifact) as error:
+        return IncumbentPredictions(None, str(error))
+    return IncumbentPredictions(predictions, made=keep_predictions(step, predictions))
+
+
+def _incumbent_measurement(
+    step: StepRun, incumbent: Incumbent, model: Callable[[], Path]
+) -> tuple[Measurement | None, str]:
+    """The measurement of the incumbent on the hardware of the benchmark, or None and the reason why there is none."""
+    from podium.export.variants import obstacle
+
+    benchmark, data = step.one(BenchmarkRecord), step.one(DataRecord)
+    own = (incumbent.model_digest, incumbent.variant)
+    known = next((item for item in benchmark.measurements if (item.model_digest, item.variant) == own), None)
+    if known is not None:
+        return known, ""
+    hardware = hardware_of(step.run)
+    if hardware != benchmark.hardware:
+        return None, "this step runs on other hardware than the benchmark"
+    if reason := obstacle(incumbent.variant, hardware["device"]):
+        return None, reason
+    name = f"{incumbent.name}-v{incumbent.version}"
+    known_as = {"backbone": name, "model": incumbent.model_digest}
+    session = measuring_session(step)
+    key = lone_measurement_key(step.config.benchmark, data.task, session.rows, known_as, incumbent.variant, hardware)
+    try:
+        files = ModelFiles(model(), name, incumbent.variant, incumbent.model_digest)
+        request = MeasurementRequest(files, key, {"data": data.key})
+        (record,) = measuring_service(step, hardware).measure([request], session)
+        return record.measurement, ""
+    except (BenchmarkError, ModelError, DamagedArtifact) as error:
+        return None, str(error)
+
+
+def incumbent_model(step: StepRun, incumbent: Incumbent, folder: Path) -> Path:
+    """Directory of the incumbent's files: from the store, or else downloaded from the registry into `folder`.
+
+    Raises:
+        DamagedArtifact: neither holds what was registered.
+        TrackingError: the registry cannot be asked.
+    """
+    registered = incumbent.files_digest or incumbent.model_digest
+    _, known, _ = _stored(step, incumbent)
+    if known is not None and known.digest == registered:
+        return step.store.fetch(known)
+    found = step.tracker.download_model(incumbent.name, incumbent.version, folder)
+    if digest_tree(found) != registered:
+        shutil.rmtree(found)
+        raise DamagedArtifact(
+            f"the files of {incumbent.name} version {incumbent.version} in the registry must be those that were "
+            "registered, but their digest differs; force the promotion, or roll back to a whole version"
+        )
+    return found
+
+
+def _stored(step: StepRun, incumbent: Incumbent) -> tuple[str, ArtifactRef | None, ArtifactRef | None]:
+    """What the store holds of the incumbent: the key of its data, its files, and its predictions of their test rows."""
+    refit = step.store.get(ModelRecord, incumbent.model_key)
+    if refit is None:
+        return "", None, None
+    data = refit.parents.get("data", "")
+    if incumbent.variant == "eager":
+        return data, refit.artifacts["model"], refit.artifacts["predictions"]
+    decision = step.store.get(DecisionRecord, incumbent.decision_key) if incumbent.decision_key else None
+    benchmark = step.store.get(BenchmarkRecord, decision.parents["benchmark"]) if decision else None
+    form, built = f"{refit.backbone}.{incumbent.variant}", benchmark.artifacts if benchmark else {}
+    return data, built.get(f"model.{form}"), built.get(f"predictions.{form}")
+
+
+def _predict(step: StepRun, incumbent: Incumbent, model: Path) -> Predictions:
+    """Its predictions in the variant that is in use, on the CPU where the device of the benchmark cannot run it."""
+    from podium.data.artifact import DataArtifact
+    from podium.execution.slots import core_slots
+    from podium.export.variants import obstacle
+    from podium.inference.predict import load_predictor, predict
+    from podium.inference.predictor import PredictorSpec
+
+    data, device = step.one(DataRecord), hardware_of(step.run)["device"]
+    rows = DataArtifact(step.store.fetch(data.artifacts["data"])).test
+    with core_slots(available_cores()) as threads:
+        spec = PredictorSpec(
+            model_dir=model,
+            variant=incumbent.variant,
+            task=data.task,
+            labels=None,
+            trust_remote_code=False,
+            device="cpu" if obstacle(incumbent.variant, device) else device,
+            threads=threads,
+        )
+        return predict(load_predictor(spec), data.task, data.labels, rows)

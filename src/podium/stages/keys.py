@@ -56,26 +56,28 @@ def study_key(
     The backbone's name is in it, since the results of the study carry that name. Of a warm start it holds what the
     search can learn from: params and scores of the trials that succeeded.
     """
+    learnt = {
+        study: [{"params": trial.params, "score": trial.score} for trial in trials if trial.status == "succeeded"]
+        for study, trials in (prior or {}).items()
+    }
     return Key.of(
         "study",
         **_study_parts(config, data),
         name=backbone,
         backbone=backbone_digest,
         trust_remote_code=config.backbones[backbone].trust_remote_code,
-        warm_start={study: _learnt(trials) for study, trials in (prior or {}).items()},
+        warm_start={study: digest_bytes(canonical_json(trials)) for study, trials in learnt.items()},
     )
 
 
-def refit_key(
-    config: PodiumConfig, data: DataRecord, study: StudyRecord, backbone_digest: str, training: TrainingConfig
-) -> Key:
+def refit_key(config: PodiumConfig, data: DataRecord, study: StudyRecord, backbone_digest: str) -> Key:
     """Key of a refitted model: data, backbone, the training it ends with, and the trial it comes from."""
     return Key.of(
         "refit",
         data=data.artifacts["data"].digest,
         backbone=backbone_digest,
         trust_remote_code=config.backbones[study.backbone].trust_remote_code,
-        training=training,
+        training=refit_training(config, study),
         trial={"study": study.key, "number": study.best, "score": study.best_score},
         metric=study.metric,
         seed=config.seed,
@@ -142,8 +144,8 @@ def measurement_key(
     config: PodiumConfig, data: DataRecord, model: ModelRecord, variant: VariantName, hardware: Mapping[str, str]
 ) -> Key:
     """Key of one measurement: artifact, variant, scenario and hardware."""
-    made = _made(variant, hardware["device"])
-    return Key.of("measurement", **_benchmark_parts(config, data, hardware), **_measured(model), **made)
+    how = _made(variant, hardware["device"])
+    return Key.of("measurement", **_benchmark_parts(config, data, hardware), **_measured(model), **how)
 
 
 def lone_measurement_key(
@@ -183,20 +185,17 @@ def decision_key(
     run: RunRecord, selection: SelectionRecord, benchmark: BenchmarkRecord, incumbent: Incumbent | None
 ) -> Key:
     """Key of a decision: the evidence, the policy, the incumbent it was judged against, and what was rolled back."""
-    config = run.config
-    policy = config.selection
-    candidates = {entry.model_digest for entry in selection.leaderboard}
+    policy, candidates = run.config.selection, {entry.model_digest for entry in selection.leaderboard}
+    predictions = {name: ref.digest for name, ref in benchmark.artifacts.items() if name.startswith("predictions.")}
     return Key.of(
         "decision",
         selection=selection.key,
-        predictions={
-            name: artifact.digest for name, artifact in benchmark.artifacts.items() if name.startswith("predictions.")
-        },
+        predictions=predictions,
         measurements=[item.model_dump(mode="json") for item in benchmark.measurements],
         constraints=policy.constraints,
         cost=policy.cost,
         promotion=policy.promotion,
-        model_name=config.model_name,
+        model_name=run.config.model_name,
         incumbent=incumbent.model_dump() if incumbent else None,
         withdrawn={name: why for name, why in run.withdrawn.items() if refit_of(name) in candidates},
     )
@@ -212,39 +211,20 @@ def digest_record(record: Record) -> str:
     return digest_bytes(record.to_json().encode())
 
 
-def _learnt(trials: Sequence[TrialRecord]) -> str:
-    learnt = [{"params": trial.params, "score": trial.score} for trial in trials if trial.status == "succeeded"]
-    return digest_bytes(canonical_json(learnt))
-
-
 def _study_parts(config: PodiumConfig, data: DataRecord) -> dict[str, Any]:
-    return {
-        "data": data.artifacts["data"].digest,
-        "training": config.training,
-        "hpo": config.hpo,
-        "seed": config.seed,
-    }
+    digest = data.artifacts["data"].digest
+    return {"data": digest, "training": config.training, "hpo": config.hpo, "seed": config.seed}
 
 
 def _benchmark_parts(config: PodiumConfig, data: DataRecord, hardware: Mapping[str, str]) -> dict[str, Any]:
-    part = config.benchmark
-    return {
-        "data": data.artifacts["data"].digest,
-        "scenario": _scenario(part),
-        "hardware": dict(hardware),
-        "seed": config.seed,
-    }
+    digest, scenario = data.artifacts["data"].digest, _scenario(config.benchmark)
+    return {"data": digest, "scenario": scenario, "hardware": dict(hardware), "seed": config.seed}
 
 
 def _scenario(part: BenchmarkConfig, always: tuple[str, ...] = ()) -> dict[str, Any]:
     """How it is measured; `always` names scenarios with settings that are measured whatever the config adds."""
-    return {
-        "throughput_batch_size": part.throughput_batch_size,
-        "repetitions": part.repetitions,
-        "samples": part.samples,
-        "max_seconds": part.max_seconds,
-        "scenarios": {name: part.settings_of(name) for name in (*always, *part.scenarios)},
-    }
+    own = {name: getattr(part, name) for name in ("throughput_batch_size", "repetitions", "samples", "max_seconds")}
+    return {**own, "scenarios": {name: part.settings_of(name) for name in (*always, *part.scenarios)}}
 
 
 def _measured(model: ModelRecord) -> dict[str, Any]:
@@ -252,10 +232,5 @@ def _measured(model: ModelRecord) -> dict[str, Any]:
 
 
 def _made(variant: VariantName, device: str) -> dict[str, Any]:
-    form = FORMS[variant]
-    return {
-        "variant": variant,
-        "tolerance": form.tolerance,
-        "opset": OPSET,
-        "environment": environment(variant, device),
-    }
+    made_with = environment(variant, device)
+    return {"variant": variant, "tolerance": FORMS[variant].tolerance, "opset": OPSET, "environment": made_with}

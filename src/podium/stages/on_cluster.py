@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from dataclasses import replace
@@ -28,15 +27,11 @@ _OWNERS = (("KFP_POD_NAME", "KFP_POD_UID"), ("POD_NAME", "POD_UID"))
 """Variables with name and uid of this pod: those of KFP's launcher, and the usual ones of the downward API."""
 
 
-def katib_engine(
-    step: StepRun, data: DataRecord, backbone: str, trial: CrossValidationTrial, ledger: str
-) -> KatibEngine:
+def katib_engine(step: StepRun, trial: CrossValidationTrial, ledger: str) -> KatibEngine:
     """The engine of a study whose trials do in pods what `trial` does on this machine.
 
     Args:
         step: the step that runs the study.
-        data: the data set it trains on.
-        backbone: name of the backbone.
         trial: a trial of this machine; in pods it uses the processors of the node pool.
         ledger: prefix of the study's ledger in the store.
 
@@ -44,17 +39,16 @@ def katib_engine(
         ConfigError: pods cannot reach the store.
         ClusterError: there is no cluster within reach.
     """
-    config, settings = step.config, step.config.cluster
+    config, settings, data = step.config, step.config.cluster, step.one(DataRecord).artifacts["data"]
     check_reachable(step.store.uri, settings)
     cluster = Cluster.connect(settings.namespace)
     threads = config.training.threads or threads_of(settings.pool.cpu)
     there = replace(trial, spec=trial.spec.model_copy(update={"threads": threads}))
-    instructions = TrialInstructions.of(there, config.hpo.space, data.artifacts["data"], config.backbones[backbone])
+    instructions = TrialInstructions.of(there, config.hpo.space, data, config.backbones[step.backbone])
     instructions.write(step.store.documents(ledger))
     jobs = Jobs(cluster, start_seconds=settings.start_seconds)
     job = JobSpec(settings, {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger})
-    metadata = _metadata(step, backbone, cluster.namespace)
-    return KatibEngine(jobs, job, metadata, keep_on_cancel=settings.keep_on_cancel)
+    return KatibEngine(jobs, job, _metadata(step, cluster.namespace), keep_on_cancel=settings.keep_on_cancel)
 
 
 def check_reachable(uri: str, config: ClusterConfig) -> None:
@@ -77,15 +71,14 @@ def check_reachable(uri: str, config: ClusterConfig) -> None:
 
 def threads_of(cpu: str) -> int:
     """Compute threads for a quantity of processors: one for `500m`, two for `2`."""
-    amount = float(cpu.removesuffix("m")) / 1000 if cpu.endswith("m") else float(cpu)
-    return max(1, math.floor(amount))
+    return max(1, int(float(cpu.removesuffix("m")) / (1000 if cpu.endswith("m") else 1)))
 
 
-def _metadata(step: StepRun, backbone: str, namespace: str) -> ObjectMetadata:
+def _metadata(step: StepRun, namespace: str) -> ObjectMetadata:
     """Ids of runs: as annotations, and those that have the form of labels as labels, too."""
     ids = {
         "podium/run": step.run.run_id,
-        "podium/backbone": backbone,
+        "podium/backbone": step.backbone,
         "podium/kfp-run": step.run.tags.get("podium.kfp.run_id", ""),
         "podium/mlflow-run": step.mlflow_run_id,
         "podium/study-key": step.key.digest,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
 
-from podium.config.schema import PodiumConfig
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
 from podium.hpo.studies import LEDGERS
@@ -17,100 +14,73 @@ from podium.stages.prepare import locate_backbones
 from podium.stages.step import Step, open_store
 from podium.stages.steps import input_titles, inputs_of, nodes
 from podium.store.explain import differences
+from podium.store.store import ArtifactStore
 from podium.text import shortened
 
 _SHOWN = 3
 
 
-@dataclass(frozen=True)
-class PlannedStep:
-    """One step of a dry run; `key` is empty where it depends on a result that does not exist yet."""
-
-    step: str
-    action: Literal["reuse", "run"]
-    key: str
-    reason: str
-
-
-def plan(run: RunRecord) -> list[PlannedStep]:
-    """The steps of a run, in order, each with what would happen and why.
+def plan(run: RunRecord) -> str:
+    """The steps of a run, in order, one per line: what would happen, the key where it is known, and why.
 
     Raises:
         ModelError: a backbone is missing.
     """
     locate_backbones(run.config)
-    return _Planner(run).steps()
-
-
-def render_plan(steps: list[PlannedStep]) -> str:
-    """A plan as text, one line per step."""
-    width = max(len(step.step) for step in steps)
-    lines = [f"{step.step:<{width}}  {step.action:<5}  {step.key[:12]:<12}  {step.reason}" for step in steps]
-    running = sum(step.action == "run" for step in steps)
-    return "\n".join([*lines, f"{running} of {len(steps)} steps would run; nothing was computed"])
-
-
-class _Planner:
-    """Walks the graph as far as stored results determine the keys."""
-
-    def __init__(self, run: RunRecord) -> None:
-        self._run = run
-        self._config: PodiumConfig = run.config
-        self._store = open_store(run.config)
-        self._records: dict[str, Record] = {}
-        self._titles = [step.title(backbone) for step, backbone in nodes(run.config.backbones)]
-
-    def steps(self) -> list[PlannedStep]:
-        """Every step of the run."""
-        return [self.step(step, backbone) for step, backbone in nodes(self._config.backbones)]
-
-    def step(self, step: Step, backbone: str) -> PlannedStep:
-        """What would happen to one step; its inputs have been planned before it."""
+    found: dict[str, Record] = {}
+    rows = []
+    for step, backbone in nodes(run.config.backbones):
         title = step.title(backbone)
-        titles = input_titles(step, backbone, self._config.backbones)
-        if missing := set(titles) - self._records.keys():
-            last = next(one for one in reversed(self._titles) if one in missing)
-            return PlannedStep(title, "run", "", f"depends on the result of {last}")
-        inputs = inputs_of(step, backbone, self._run, self._records)
-        key = step.key(inputs)
-        if self._config.run_mode == "force_new":
-            return PlannedStep(title, "run", key.digest, "run_mode=force_new")
-        found = step.stored(self._store, inputs, key)
-        if found is None:
-            return PlannedStep(title, "run", key.digest, self._why(step, backbone, key))
-        self._records[title] = found
-        return PlannedStep(title, "reuse", key.digest, f"stored {found.created_at:%Y-%m-%d %H:%M}")
+        key, reason, stored = plan_step(step, backbone, run, found)
+        if stored is not None:
+            found[title] = stored
+        rows.append((title, "run" if stored is None else "reuse", key, reason))
+    width = max(len(title) for title, *_ in rows)
+    lines = [f"{title:<{width}}  {action:<5}  {key[:12]:<12}  {reason}" for title, action, key, reason in rows]
+    return "\n".join([*lines, f"{len(rows) - len(found)} of {len(rows)} steps would run; nothing was computed"])
 
-    def _why(self, step: Step, backbone: str, key: Key) -> str:
-        stored = self._store.get(step.record, key.digest)
-        if step.record is StudyRecord:
-            ledger = stored.ledger if isinstance(stored, StudyRecord) else MAIN
-            lost = "its trials are lost; it would begin anew" if stored else None
-            return self._unfinished(backbone, key, ledger) or lost or self._why_missing(key)
-        return "the registry has lost its promotion" if stored else self._why_missing(key)
 
-    def _unfinished(self, backbone: str, key: Key, ledger: str) -> str | None:
-        """Where a study goes on that was stopped, failed, or has a larger budget now; None where it has no trials."""
-        trials = TrialLedger(self._store.documents(f"{LEDGERS}/{key.digest}/{ledger}")).trials()
-        if not trials:
-            return None
-        progress = Progress(experiment_of(self._config, backbone), trials)
-        left = len(trials) - progress.ended
-        done = f"its ledger has {progress.ended} of {self._config.hpo.max_trials} trials" + (
-            f" and {left} that were cut off" if left else ""
-        )
-        if progress.outcome == "failures":
-            return f"{done}, and {progress.failed} failed; it would fail again unless hpo.max_failed_trials is raised"
-        return f"{done}; it would go on from there"
+def plan_step(step: Step, backbone: str, run: RunRecord, found: Mapping[str, Record]) -> tuple[str, str, Record | None]:
+    """The key of a step, what would happen to it, and the stored result that would be reused.
 
-    def _why_missing(self, key: Key) -> str:
-        """What differs from the nearest stored result of the same kind."""
-        nearest: list[str] | None = None
-        for _, digest in self._store.find(f"{key.kind}/"):
-            parts: Mapping[str, Any] = self._store.parts(key.kind, digest)
-            changed = [f"{path}: {old} → {new}" for path, old, new in differences(parts, key.parts)]
-            if nearest is None or len(changed) < len(nearest):
-                nearest = changed
-        if nearest is None:
-            return f"no {key.kind} is stored"
-        return f"changed: {shortened(nearest, _SHOWN, '; ')}"
+    Args:
+        found: by title, what would be reused of the steps before this one; without all that it reads it has no key yet.
+    """
+    if missing := set(input_titles(step, backbone, run.config.backbones)) - found.keys():
+        titles = [other.title(one) for other, one in nodes(run.config.backbones)]
+        return "", f"depends on the result of {max(missing, key=titles.index)}", None
+    inputs, store = inputs_of(step, backbone, run, found), open_store(run.config)
+    key = step.key(inputs)
+    if run.config.run_mode == "force_new":
+        return key.digest, "run_mode=force_new", None
+    if (record := step.stored(store, inputs, key)) is not None:
+        return key.digest, f"stored {record.created_at:%Y-%m-%d %H:%M}", record
+    stored = store.get(step.record, key.digest)
+    if step.record is not StudyRecord:
+        return key.digest, "the registry has lost its promotion" if stored else _why_missing(store, key), None
+    ledger = stored.ledger if isinstance(stored, StudyRecord) else MAIN
+    lost = "its trials are lost; it would begin anew" if stored else None
+    return key.digest, _unfinished(run, backbone, store, key, ledger) or lost or _why_missing(store, key), None
+
+
+def _unfinished(run: RunRecord, backbone: str, store: ArtifactStore, key: Key, ledger: str) -> str | None:
+    """Where a study goes on that was stopped, failed, or has a larger budget now; None where it has no trials."""
+    trials = TrialLedger(store.documents(f"{LEDGERS}/{key.digest}/{ledger}")).trials()
+    if not trials:
+        return None
+    progress = Progress(experiment_of(run.config, backbone), trials)
+    left = len(trials) - progress.ended
+    cut_off = f" and {left} that were cut off" if left else ""
+    done = f"its ledger has {progress.ended} of {run.config.hpo.max_trials} trials{cut_off}"
+    if progress.outcome == "failures":
+        return f"{done}, and {progress.failed} failed; it would fail again unless hpo.max_failed_trials is raised"
+    return f"{done}; it would go on from there"
+
+
+def _why_missing(store: ArtifactStore, key: Key) -> str:
+    """What differs from the nearest stored result of the same kind."""
+    stored = (store.parts(key.kind, digest) for _, digest in store.find(f"{key.kind}/"))
+    changes = [[f"{path}: {old} → {new}" for path, old, new in differences(parts, key.parts)] for parts in stored]
+    if not changes:
+        return f"no {key.kind} is stored"
+    return f"changed: {shortened(min(changes, key=len), _SHOWN, '; ')}"

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 
 from podium.execution.parent import end_with_parent
-from podium.records import Record, RunRecord
+from podium.records import RunRecord
 from podium.stages.step import execute
 from podium.stages.steps import input_titles, inputs_of, nodes, step_named
 
@@ -23,14 +23,13 @@ def record_file(directory: Path, title: str) -> Path:
     return directory / "steps" / title / "record.json"
 
 
-def run_step(directory: Path, name: str, backbone: str = "") -> Record:
+def run_step(directory: Path, name: str, backbone: str = "") -> None:
     """Do a step of the run that `directory` belongs to."""
-    step = step_named(name)
     run = RunRecord.read(directory / RUN_FILE)
     classes = {other.title(one): other.record for other, one in nodes(run.config.backbones)}
-    needed = input_titles(step, backbone, run.config.backbones)
+    needed = input_titles(step_named(name), backbone, run.config.backbones)
     records = {title: classes[title].read(record_file(directory, title)) for title in needed}
-    return execute(step, inputs_of(step, backbone, run, records))
+    execute(step_named(name), inputs_of(step_named(name), backbone, run, records))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from typing import Literal
 
 from podium.errors import InputError
-from podium.records import DecisionRecord, How, Move, RunRecord, rollback_target
+from podium.records import DecisionRecord, Move, RunRecord, rollback_target
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
-from podium.tracking.base import CHAMPION, TAG_MODEL_DIGEST, TrackedModel
+from podium.tracking.base import CHAMPION, TAG_MODEL_DIGEST
 
 _LONGEST_REASON = 1000
 
@@ -27,68 +28,40 @@ def who(run: RunRecord | None = None) -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def promote(tracker: Tracker, name: str, version: str, reason: str) -> Move:
-    """Make a registered version the champion, whatever was decided about it.
+def move_by_hand(tracker: Tracker, name: str, version: str, how: Literal["forced", "rollback"], reason: str) -> Move:
+    """Make a registered version the champion. After a rollback later runs do not promote the one before it.
 
     Args:
-        version: its number or an alias, such as `challenger`.
+        version: number or alias; empty for the latest champion before this one that was not rolled back.
 
     Raises:
         InputError: there is no such version, it is the champion already, or the reason is empty or too long.
-        TrackingError: the registry refused or did not answer, or Podium did not register the version.
+        TrackingError: the registry refused or did not answer.
     """
-    reason = _checked(reason)
-    return _move(tracker, name, _version(tracker, name, version), how="forced", reason=reason)
-
-
-def rollback(tracker: Tracker, name: str, to: str, reason: str) -> Move:
-    """Make an earlier champion the champion again. Later runs do not promote the one that was rolled back.
-
-    Args:
-        to: number or alias of the version; empty for the latest champion before this one that was not rolled back.
-
-    Raises:
-        InputError: there is no earlier champion or no such version, it is the champion already, or the reason is empty
-            or too long.
-        TrackingError: the registry refused or did not answer, or Podium did not register the version.
-    """
-    reason = _checked(reason)
-    if not to:
+    reason = reason.strip()
+    if not 0 < len(reason) <= _LONGEST_REASON:
+        raise InputError(
+            f"a reason must have 1 to {_LONGEST_REASON} characters, but got {len(reason)}; say why in short"
+        )
+    if not version:
         target = rollback_target(tracker.moves(name))
         if target is None:
             raise InputError(
                 f"{name} must have an earlier champion to roll back to, but `podium history {name}` shows none; name a "
                 "version with --to"
             )
-        to = target.after
-    return _move(tracker, name, _version(tracker, name, to), how="rollback", reason=reason)
-
-
-def _move(tracker: Tracker, name: str, version: TrackedModel, *, how: How, reason: str) -> Move:
-    if CHAMPION in version.aliases:
-        raise InputError(f"version {version.version} of {name} is the champion already; nothing was changed")
-    return tracker.move_champion(name, version.version, how=how, by=who(), reason=reason)
-
-
-def _version(tracker: Tracker, name: str, selector: str) -> TrackedModel:
-    found = tracker.registered(name, selector)
+        version = target.after
+    found = tracker.registered(name, version)
     if found is None:
-        raise InputError(f"{selector!r} must be a version or an alias of {name!r}, but {tracker.uri} has none such")
+        raise InputError(f"{version!r} must be a version or an alias of {name!r}, but {tracker.uri} has none such")
     if TAG_MODEL_DIGEST not in found.tags:
         raise InputError(
             f"a champion carries the tags by which Podium compares models, but version {found.version} of {name} has "
             "none: Podium did not register it"
         )
-    return found
-
-
-def _checked(reason: str) -> str:
-    reason = reason.strip()
-    if not 0 < len(reason) <= _LONGEST_REASON:
-        raise InputError(
-            f"a reason must have 1 to {_LONGEST_REASON} characters, but got {len(reason)}; say why in short"
-        )
-    return reason
+    if CHAMPION in found.aliases:
+        raise InputError(f"version {found.version} of {name} is the champion already; nothing was changed")
+    return tracker.move_champion(name, found.version, how=how, by=who(), reason=reason)
 
 
 def stored_decision(store: ArtifactStore, key: str) -> DecisionRecord:

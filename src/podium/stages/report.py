@@ -1,35 +1,66 @@
-"""Step `report`: one page that shows the answer and the evidence behind it."""
+"""Step `report`: one page that shows the answer and its evidence, and the answer in a few lines."""
 
 from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
-from podium.records import Record, ReportRecord, RunRecord
+from podium.records import Interval, Measurement, Record, ReportRecord, RunRecord
 from podium.report import Rendered, ReportInputs, render
 from podium.report.render import HTML_FILE, MARKDOWN_FILE, METRICS_FILE
-from podium.stages.step import StepInputs, StepRun, open_store
+from podium.stages.step import StepRun, open_store
 from podium.stages.steps import title_of
-from podium.stages.summary import summarise
 
 
-def compute(step: StepRun, inputs: StepInputs) -> ReportRecord:
+def compute(step: StepRun) -> ReportRecord:
     """Render the report of everything that the run made."""
     command = os.environ.get("PODIUM_COMMAND", "")
-    shown = ReportInputs(inputs.run, {title_of(record): record for record in inputs.records}, command=command)
-    rendered = render(shown)
+    shown = ReportInputs(step.run, {title_of(record): record for record in step.records}, command=command)
     with step.store.scratch() as scratch:
-        rendered.save(scratch / "report")
+        render(shown).save(scratch / "report")
         artifact = step.store.put_artifact("report", scratch / "report")
         for file in sorted((scratch / "report").iterdir()):
             step.tracker.log_file(step.mlflow_run_id, file, "report")
-    return ReportRecord(**step.stamp, summary=summarise(shown), artifacts={"report": artifact})
+    return ReportRecord(**step.stamp, summary=_summary(shown), artifacts={"report": artifact})
 
 
 def stored_report(run: str, record: Record) -> Rendered:
     """The report that a record of this step names; `run` is the path of the run's record."""
     folder = open_store(RunRecord.read(run).config).fetch(record.artifacts["report"])
-    page, summary, figures = (
-        (folder / name).read_text(encoding="utf-8") for name in (HTML_FILE, MARKDOWN_FILE, METRICS_FILE)
-    )
+    names = (HTML_FILE, MARKDOWN_FILE, METRICS_FILE)
+    page, summary, figures = ((folder / name).read_text(encoding="utf-8") for name in names)
     return Rendered(page, summary, json.loads(figures))
+
+
+def _summary(inputs: ReportInputs) -> dict[str, Any]:
+    """The winner, its score, its latency and the verdict: figures for machines, and `lines` for people."""
+    decision, selection = inputs.decision, inputs.selection
+    entry, test, measured = inputs.winner, inputs.winner_test, inputs.winner_measurement
+    form = f" as {decision.winner_variant}" if decision.winner_variant not in (None, "eager") else ""
+    lines = {"Winner": f"{decision.winner}{form} (trial {entry.trial} of its study)" if entry else "none"}
+    if test:
+        lines["Score"] = f"{selection.metric} {_interval_text(test)} on {inputs.data.rows['test']:,} held-out rows"
+    if measured:
+        lines["Latency"] = _latency_text(measured)
+    lines["Verdict"] = "\n".join([decision.verdict, *(f"- {reason.text}" for reason in decision.reasons)])
+    return {
+        "winner": decision.winner,
+        "verdict": decision.verdict,
+        "metric": selection.metric,
+        "score": test.model_dump() if test else None,
+        "latency_ms": {str(item.q): item.value_ms for item in measured.latency} if measured else {},
+        "registered": decision.registered,
+        "lines": lines,
+    }
+
+
+def _interval_text(interval: Interval) -> str:
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}] ({interval.confidence:.0%})"
+
+
+def _latency_text(measured: Measurement) -> str:
+    quantiles = ", ".join(f"p{item.q * 100:g} {item.value_ms:.1f} ms" for item in measured.latency)
+    rate = f"{measured.throughput_per_second.value:.0f} rows/s at batch {measured.batch_size}"
+    unstable = "; unstable: see the report" if measured.unstable else ""
+    return f"{quantiles} at batch 1; {rate} ({measured.variant}){unstable}"

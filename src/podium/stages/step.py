@@ -1,26 +1,35 @@
-"""What a step is, and the one mechanism that decides whether its result is reused or computed."""
+"""What a step is, what surrounds it in its process, and how its result is reused or computed.
+
+The local runner names a run directory in `PODIUM_RUN_DIR`; there a step keeps `steps/<step>/log.txt` and
+`status.json`. Without one (a pod) output stays on the standard streams.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, TypeVar
 
 from podium.config.schema import PodiumConfig
-from podium.errors import TrackingError
-from podium.events import emit
+from podium.errors import PodiumError, TrackingError, disk_full_message, is_disk_full
+from podium.events import ENV_STEP, emit
+from podium.execution.signals import sigterm_unwinds
+from podium.jsonfile import write_json
 from podium.keys import Key
 from podium.records import Record, RunRecord
-from podium.stages.context import step_context
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker, tracker_for
 
 R = TypeVar("R", bound=Record)
+
+ENV_RUN_DIR = "PODIUM_RUN_DIR"
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +50,6 @@ class StepInputs:
 
     @property
     def config(self) -> PodiumConfig:
-        """The run's resolved config."""
         return self.run.config
 
     def one(self, kind: type[R]) -> R:
@@ -50,46 +58,33 @@ class StepInputs:
         return found
 
     def all(self, kind: type[R]) -> tuple[R, ...]:
-        """All records of a kind."""
         return tuple(record for record in self.records if isinstance(record, kind))
 
 
-@dataclass(frozen=True)
-class StepRun:
+@dataclass(frozen=True, kw_only=True)
+class StepRun(StepInputs):
     """What a computing step works with.
 
     Attributes:
-        run: the pipeline run it belongs to.
         store: where its artifacts go.
         tracker: where its figures go.
-        mlflow_run_id: its own tracking run; empty when tracking is off.
         key: the key of the result it computes.
+        mlflow_run_id: its own tracking run; empty when tracking is off.
         parents: keys of the results it reads, by kind.
         directory: its folder in the run directory, or None in a pod.
     """
 
-    run: RunRecord
     store: ArtifactStore
     tracker: Tracker
-    mlflow_run_id: str
     key: Key
-    parents: Mapping[str, str]
-    directory: Path | None
-
-    @property
-    def config(self) -> PodiumConfig:
-        """The run's resolved config."""
-        return self.run.config
+    mlflow_run_id: str = ""
+    parents: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
 
     @property
     def stamp(self) -> dict[str, Any]:
         """The fields of `Record` that every result of this step carries."""
         return {"key": self.key.digest, "parents": dict(self.parents), "mlflow_run_id": self.mlflow_run_id or None}
-
-
-def always(run: RunRecord, record: Any) -> bool:
-    """A stored result that is whole is complete."""
-    return True
 
 
 @dataclass(frozen=True)
@@ -98,25 +93,21 @@ class Step:
 
     Attributes:
         name: in the graph, in KFP and on the command line.
-        description: what it does, in one line.
         inputs: names of the earlier steps whose results it reads.
         record: the class of its result.
-        output: name of the KFP artifact that carries the record.
         key: what the result depends on.
-        compute: the function that makes the result, as `module:function`; imported when it is needed.
+        compute: the function that makes the result, imported when it is needed: `module:function` in `podium.stages`.
         per_backbone: whether there is one for each backbone.
         complete: whether a stored result satisfies this run (a study may hold fewer trials than the budget).
     """
 
     name: str
-    description: str
     inputs: tuple[str, ...]
     record: type[Record]
-    output: str
     key: Callable[[StepInputs], Key]
     compute: str
     per_backbone: bool = False
-    complete: Callable[[RunRecord, Any], bool] = always
+    complete: Callable[[RunRecord, Any], bool] = lambda run, record: True
 
     def title(self, backbone: str = "") -> str:
         """Name of the step in one run: `select`, `hpo-minilm`."""
@@ -142,16 +133,13 @@ def execute(step: Step, inputs: StepInputs) -> Record:
     the result.
     """
     with step_context(step.title(inputs.backbone)) as directory:
-        store = open_store(inputs.config)
-        key = step.key(inputs)
-        record = step.stored(store, inputs, key)
-        how = "reused"
+        store, key = open_store(inputs.config), step.key(inputs)
+        record, how = step.stored(store, inputs, key), "reused"
         if record is None:
             with store.lease(key):
                 record = step.stored(store, inputs, key)
                 if record is None:
-                    how = "computed"
-                    record = _compute(step, inputs, key, store, directory)
+                    record, how = _compute(step, inputs, key, store, directory), "computed"
                     store.put(key, record)
         _log.info("%s %s", how, key)
         emit("step_finished", how=how, key=key.digest, seconds=record.seconds if how == "computed" else 0.0)
@@ -160,19 +148,85 @@ def execute(step: Step, inputs: StepInputs) -> Record:
         return record
 
 
+@contextmanager
+def step_context(step: str) -> Iterator[Path | None]:
+    """Run the body as the step named `step`; yields its directory, or None outside a run directory.
+
+    An exception is written to the status file and raised again.
+    SIGTERM becomes `SystemExit`, so that a stopped step releases what it holds.
+    """
+    os.environ[ENV_STEP] = step
+    root = os.environ.get(ENV_RUN_DIR)
+    directory = Path(root) / "steps" / step if root else None
+    if directory:
+        directory.mkdir(parents=True, exist_ok=True)
+        _redirect_output(directory / "log.txt")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
+    )
+    started = time.time()
+
+    def write_status(status: str, **fields: Any) -> None:
+        if directory:
+            write_json(directory / "status.json", {"status": status, "started_at": started, **fields})
+
+    write_status("running", pid=os.getpid())
+    emit("step_started", log=str(directory / "log.txt") if directory else None)
+    try:
+        with sigterm_unwinds():
+            yield directory
+    except BaseException as error:
+        failure, seconds = _failure(error), time.time() - started
+        write_status("failed", seconds=seconds, error=failure)
+        emit("step_failed", seconds=seconds, error=failure["message"], stopped=not isinstance(error, Exception))
+        raise
+    write_status("done", seconds=time.time() - started)
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    """What a status file says of an exception: its message, and the exit code of the command that ends with it."""
+    if isinstance(error, PodiumError):
+        return {"message": str(error), "exit_code": error.exit_code}
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        return {"message": "stopped by a signal", "exit_code": 130}
+    message = disk_full_message(error) if is_disk_full(error) else f"{type(error).__name__}: {error}"
+    return {"message": message, "exit_code": 1}
+
+
+def _redirect_output(log: Path) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with log.open("ab") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+
+
 def _compute(step: Step, inputs: StepInputs, key: Key, store: ArtifactStore, directory: Path | None) -> Record:
     run, parents = inputs.run, _parents(inputs, key)
     tracker = tracker_for(run.config.tracking)
-    # In a pod the MLflow plugin of Kubeflow Pipelines has already made a run for this task.
-    given = os.environ.get("MLFLOW_RUN_ID") if "KFP_POD_NAME" in os.environ else None
-    name = step.title(inputs.backbone)
-    tracked = tracker.open_step(run.mlflow_run_id or "", name, step_tags(run, key, parents), given)
-    module, _, function = step.compute.partition(":")
+    tags = {"podium.kind": key.kind, "podium.key": key.digest, "podium.run_id": run.run_id, **run.tags}
+    tags |= {f"podium.parent.{name}": digest for name, digest in parents.items()}
+    given = None
+    if pod := os.environ.get("KFP_POD_NAME"):
+        tags["podium.kfp.pod"] = pod
+        # The MLflow plugin of Kubeflow Pipelines has already made a run for this task.
+        given = os.environ.get("MLFLOW_RUN_ID")
+    tracked = tracker.open_step(run.mlflow_run_id or "", step.title(inputs.backbone), tags, given)
     started = time.monotonic()
     _log.info("computing %s", key)
     try:
-        compute: Callable[[StepRun, StepInputs], Record] = getattr(import_module(module), function)
-        record = compute(StepRun(run, store, tracker, tracked, key, parents, directory), inputs)
+        compute: Callable[[StepRun], Record] = resolve_name(f"podium.stages.{step.compute}")
+        record = compute(
+            StepRun(
+                **vars(inputs),
+                store=store,
+                tracker=tracker,
+                key=key,
+                mlflow_run_id=tracked,
+                parents=parents,
+                directory=directory,
+            )
+        )
     except BaseException as error:
         _track_failure(tracker, tracked, error)
         raise
@@ -201,12 +255,3 @@ def _track_failure(tracker: Tracker, tracked: str, error: BaseException) -> None
         tracker.close(tracked, "FAILED" if isinstance(error, Exception) else "KILLED")
     except TrackingError as problem:
         _log.warning("the step's run could not be ended in MLflow: %s", problem)
-
-
-def step_tags(run: RunRecord, key: Key, parents: Mapping[str, str]) -> dict[str, str]:
-    """Tags of a step's MLflow run: its key, its parents' keys, and where it ran."""
-    tags = {"podium.kind": key.kind, "podium.key": key.digest, "podium.run_id": run.run_id, **run.tags}
-    tags.update({f"podium.parent.{name}": digest for name, digest in parents.items()})
-    if pod := os.environ.get("KFP_POD_NAME"):
-        tags["podium.kfp.pod"] = pod
-    return tags

@@ -17,6 +17,7 @@ from podium.records import (
     BenchmarkRecord,
     DataRecord,
     DecisionRecord,
+    Incumbent,
     ModelRecord,
     Record,
     ReportRecord,
@@ -24,10 +25,10 @@ from podium.records import (
     SelectionRecord,
     StudyRecord,
 )
-from podium.stages import champion, keys
-from podium.stages.context import ENV_RUN_DIR
-from podium.stages.step import Step, StepInputs, execute, open_store
-from podium.tracking import tracker_for
+from podium.stages import keys
+from podium.stages.hpo import is_complete, prior_trials
+from podium.stages.step import ENV_RUN_DIR, Step, StepInputs, execute, open_store
+from podium.tracking import registry_state, tracker_for
 
 
 def _data_key(inputs: StepInputs) -> Key:
@@ -41,17 +42,13 @@ def _baseline_key(inputs: StepInputs) -> Key:
 
 
 def _study_key(inputs: StepInputs) -> Key:
-    from podium.stages.warm_start import prior_trials
-
     data = inputs.one(DataRecord)
     prior = prior_trials(open_store(inputs.config), inputs.config, data)
     return keys.study_key(inputs.config, data, inputs.backbone, _backbone_digest(inputs), prior)
 
 
 def _refit_key(inputs: StepInputs) -> Key:
-    study = inputs.one(StudyRecord)
-    training = keys.refit_training(inputs.config, study)
-    return keys.refit_key(inputs.config, inputs.one(DataRecord), study, _backbone_digest(inputs), training)
+    return keys.refit_key(inputs.config, inputs.one(DataRecord), inputs.one(StudyRecord), _backbone_digest(inputs))
 
 
 def _selection_key(inputs: StepInputs) -> Key:
@@ -62,20 +59,12 @@ def _selection_key(inputs: StepInputs) -> Key:
 def _benchmark_key(inputs: StepInputs) -> Key:
     from podium.stages.benchmark import champions_of, hardware_of
 
-    champions = champions_of(inputs.one(SelectionRecord), inputs.all(ModelRecord))
-    return keys.benchmark_key(inputs.config, inputs.one(DataRecord), champions, hardware_of(inputs.run))
+    return keys.benchmark_key(inputs.config, inputs.one(DataRecord), champions_of(inputs), hardware_of(inputs.run))
 
 
 def _decision_key(inputs: StepInputs) -> Key:
     selection, benchmark = inputs.one(SelectionRecord), inputs.one(BenchmarkRecord)
-    incumbent = champion.judged_against(inputs.run, selection, benchmark)
-    return keys.decision_key(inputs.run, selection, benchmark, incumbent)
-
-
-def _is_complete(run: RunRecord, study: StudyRecord) -> bool:
-    from podium.stages.hpo import is_complete
-
-    return is_complete(study, run.config)
+    return keys.decision_key(inputs.run, selection, benchmark, judged_against(inputs))
 
 
 def _report_key(inputs: StepInputs) -> Key:
@@ -88,82 +77,55 @@ def _backbone_digest(inputs: StepInputs) -> str:
     return backbone_digest(locate_backbone(inputs.config.backbones[inputs.backbone]))
 
 
+def judged_against(inputs: StepInputs) -> Incumbent | None:
+    """The incumbent of a decision: the champion the run began with, or the one that champion was itself judged
+    against when it won on this very evidence."""
+    run, incumbent = inputs.run, inputs.run.incumbent
+    if incumbent is None or not incumbent.decision_key:
+        return incumbent
+    earlier = open_store(run.config).get(DecisionRecord, incumbent.decision_key)
+    if earlier is None or earlier.verdict != "PROMOTE":
+        return incumbent
+    evidence = inputs.one(SelectionRecord), inputs.one(BenchmarkRecord)
+    same = keys.decision_key(run, *evidence, earlier.incumbent).digest == earlier.key
+    return earlier.incumbent if same else incumbent
+
+
+def still_holds(run: RunRecord, decision: DecisionRecord) -> bool:
+    """Whether a stored decision is still in force: a promotion that the registry has lost is carried out again.
+
+    The champion is looked up anew where the run began with another one: a run beside this one may have promoted it.
+    """
+    if decision.verdict != "PROMOTE" or not decision.registered:
+        return True
+
+    def in_place(incumbent: Incumbent | None) -> bool:
+        return incumbent is not None and incumbent.decision_key == decision.key
+
+    return in_place(run.incumbent) or in_place(registry_state(run.config.tracking, run.config.model_name).incumbent)
+
+
 STEPS = (
-    Step(
-        name="prepare",
-        description="reads, checks and splits the data",
-        inputs=(),
-        record=DataRecord,
-        output="data",
-        key=_data_key,
-        compute="podium.stages.prepare:compute",
-    ),
-    Step(
-        name="baseline",
-        description="trains and scores the baselines",
-        inputs=("prepare",),
-        record=BaselineRecord,
-        output="baselines",
-        key=_baseline_key,
-        compute="podium.stages.baseline:compute",
-    ),
-    Step(
-        name="hpo",
-        description="searches the hyperparameters of one backbone by cross-validation",
-        inputs=("prepare",),
-        record=StudyRecord,
-        output="study",
-        key=_study_key,
-        compute="podium.stages.hpo:compute",
-        per_backbone=True,
-        complete=_is_complete,
-    ),
-    Step(
-        name="refit",
-        description="trains the best trial on all development rows and scores the test rows",
-        inputs=("prepare", "hpo"),
-        record=ModelRecord,
-        output="model",
-        key=_refit_key,
-        compute="podium.stages.refit:compute",
-        per_backbone=True,
-    ),
-    Step(
-        name="select",
-        description="ranks champions and baselines and compares them",
-        inputs=("baseline", "hpo", "refit"),
-        record=SelectionRecord,
-        output="selection",
-        key=_selection_key,
-        compute="podium.stages.select:compute",
-    ),
-    Step(
-        name="benchmark",
-        description="builds and measures what would be deployed",
-        inputs=("prepare", "select", "refit"),
-        record=BenchmarkRecord,
-        output="measurements",
-        key=_benchmark_key,
-        compute="podium.stages.benchmark:compute",
-    ),
+    Step("prepare", (), DataRecord, _data_key, "prepare:compute"),
+    Step("baseline", ("prepare",), BaselineRecord, _baseline_key, "train:baseline"),
+    Step("hpo", ("prepare",), StudyRecord, _study_key, "hpo:compute", True, is_complete),
+    Step("refit", ("prepare", "hpo"), ModelRecord, _refit_key, "train:refit", True),
+    Step("select", ("baseline", "hpo", "refit"), SelectionRecord, _selection_key, "select:compute"),
+    Step("benchmark", ("prepare", "select", "refit"), BenchmarkRecord, _benchmark_key, "benchmark:compute"),
     Step(
         name="decide",
-        description="chooses the winner, judges it against the incumbent, and moves the registry's aliases",
         inputs=("prepare", "baseline", "select", "benchmark", "refit"),
         record=DecisionRecord,
-        output="decision",
         key=_decision_key,
-        compute="podium.stages.decide:compute",
-        complete=champion.still_holds,
+        compute="decide:compute",
+        complete=still_holds,
     ),
     Step(
         name="report",
-        description="renders the answer and its evidence as one page",
         inputs=("prepare", "baseline", "hpo", "refit", "select", "benchmark", "decide"),
         record=ReportRecord,
-        output="page",
         key=_report_key,
-        compute="podium.stages.report:compute",
+        compute="report:compute",
     ),
 )
 
@@ -190,11 +152,9 @@ def nodes(backbones: Collection[str]) -> list[Node]:
 
 def input_titles(step: Step, backbone: str, backbones: Collection[str]) -> list[str]:
     """Titles of the steps that a step reads: of its own backbone, or of all of them where it gathers."""
-    found = []
-    for other in map(step_named, step.inputs):
-        mine = [backbone] if step.per_backbone else backbones
-        found += [other.title(one) for one in (mine if other.per_backbone else [""])]
-    return found
+    mine = [backbone] if step.per_backbone else backbones
+    others = map(step_named, step.inputs)
+    return [other.title(one) for other in others for one in (mine if other.per_backbone else [""])]
 
 
 def inputs_of(step: Step, backbone: str, run: RunRecord, records: Mapping[str, Record]) -> StepInputs:

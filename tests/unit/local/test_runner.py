@@ -72,7 +72,7 @@ def run(tmp_path: Path) -> LocalRun:
 
 
 def inputs_step(key: Key) -> Step:
-    return Step("select", "", (), type(INPUTS.selection), "selection", lambda _: key, "nowhere:compute")
+    return Step("select", (), type(INPUTS.selection), lambda _: key, "nowhere:compute")
 
 
 def test_a_reused_result_is_in_the_run_directory_with_its_status_and_events(
@@ -98,7 +98,7 @@ def test_an_input_that_is_unusable_is_left_to_the_step_s_process(run: LocalRun) 
     def refuse(_: StepInputs) -> Key:
         raise InputError("no such column")
 
-    step = Step("select", "", (), type(INPUTS.selection), "selection", refuse, "nowhere:compute")
+    step = Step("select", (), type(INPUTS.selection), refuse, "nowhere:compute")
     assert run._stored(step, StepInputs(run.run)) is None
 
 

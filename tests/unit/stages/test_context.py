@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from podium.stages.context import step_context
+from podium.stages.step import step_context
 
 
 def test_sigterm_stops_the_step_and_its_handler_is_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:

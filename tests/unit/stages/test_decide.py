@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from podium.records import Incumbent
-from podium.stages import champion as rules
-from podium.stages.champion import still_holds
+from podium.stages import steps as rules
 from podium.stages.keys import decision_key
-from podium.stages.step import open_store
+from podium.stages.step import StepInputs, open_store
+from podium.stages.steps import still_holds
 from podium.tracking import RegistryState
 from tests.unit.report.samples import sample
 
@@ -55,7 +55,7 @@ def test_a_champion_that_won_on_this_very_evidence_is_judged_as_it_was_then(
     stored = INPUTS.decision.model_copy(update={"key": key.digest, "verdict": verdict, "incumbent": None})
     open_store(config).put(key, stored)
     began = run.model_copy(update={"incumbent": champion(key.digest)})
-    found = rules.judged_against(began, INPUTS.selection, INPUTS.benchmark)
+    found = rules.judged_against(StepInputs(began, (INPUTS.selection, INPUTS.benchmark)))
     assert found == (None if same else began.incumbent)
 
 

@@ -11,7 +11,7 @@ from podium.evaluation.predictions import Predictions
 from podium.keys import Key
 from podium.records import ArtifactRef, BaselineRecord, Evidence
 from podium.selection.decision import judge
-from podium.stages.evidence import gather
+from podium.stages.decide import gather
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
@@ -46,8 +46,9 @@ def gathered(store: ArtifactStore, folder: Path, eager: float, onnx: float, line
         update={"artifacts": {"predictions.minilm.onnx": keep(store, folder, onnx)}}
     )
     baselines = BaselineRecord(key="b" * 64, baselines=(), artifacts={"linear": keep(store, folder, linear)})
-    step = StepRun(INPUTS.run, store, Tracker(), "", Key.of("decision"), {}, None)
-    return gather(step, INPUTS.data, baselines, INPUTS.selection, benchmark, [model], None)[0]
+    read = (INPUTS.data, baselines, INPUTS.selection, benchmark, model)
+    step = StepRun(INPUTS.run, read, store=store, tracker=Tracker(), key=Key.of("decision"))
+    return gather(step, None)[0]
 
 
 @pytest.mark.parametrize(("onnx", "winner"), [(0.95, "onnx"), (0.7, "eager")], ids=["as good", "worse"])

@@ -43,7 +43,7 @@ def step_keys(config: PodiumConfig) -> dict[str, str]:
         keys.baseline_key(config, INPUTS.data),
         keys.family_key(config, INPUTS.data),
         keys.study_key(config, INPUTS.data, study.backbone, "digest"),
-        keys.refit_key(config, INPUTS.data, study, "digest", refit_training(config, study)),
+        keys.refit_key(config, INPUTS.data, study, "digest"),
         keys.selection_key(config, BASELINE, INPUTS.studies, INPUTS.models),
         keys.variant_key(config, INPUTS.data, model, "onnx", "cpu"),
         keys.measurement_key(config, INPUTS.data, model, "eager", hardware),
@@ -150,10 +150,7 @@ def test_a_backbone_under_another_name_has_a_study_of_its_own() -> None:
 def test_a_refit_follows_the_best_trial_and_not_the_length_of_the_study() -> None:
     study = INPUTS.studies[0]
     longer = study.model_copy(update={"trials": (*study.trials, study.trials[0].model_copy(update={"number": 99}))})
-    training = refit_training(CONFIG, study)
-    assert keys.refit_key(CONFIG, INPUTS.data, longer, "d", training) == keys.refit_key(
-        CONFIG, INPUTS.data, study, "d", training
-    )
+    assert keys.refit_key(CONFIG, INPUTS.data, longer, "d") == keys.refit_key(CONFIG, INPUTS.data, study, "d")
     assert keys.digest_record(longer) != keys.digest_record(study)
 
 

@@ -11,7 +11,7 @@ from podium.config.schema import PodiumConfig
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.studies import LEDGERS
 from podium.stages import keys, steps
-from podium.stages.plan import _Planner
+from podium.stages.plan import plan_step
 from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
 from tests.unit.report.samples import sample
@@ -31,9 +31,8 @@ def backbone_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def reason(asked: PodiumConfig) -> str:
-    planner = _Planner(INPUTS.run.model_copy(update={"config": asked}))
-    planner._records["prepare"] = INPUTS.data
-    return planner.step(step_named("hpo"), BACKBONE).reason
+    run = INPUTS.run.model_copy(update={"config": asked})
+    return plan_step(step_named("hpo"), BACKBONE, run, {"prepare": INPUTS.data})[1]
 
 
 @pytest.fixture

@@ -9,19 +9,19 @@ from podium.cli.app import app
 from podium.config.form import RunForm
 from podium.config.schema import PodiumConfig
 from podium.errors import InputError
-from podium.stages.run_form import resolve_form
+from podium.stages.prepare import resolve_form
 
 FILE = "hpo: {max_trials: 5, max_failed_trials: 1}\nseed: 7\n"
 
 
 def config(form: RunForm, directory: Path) -> PodiumConfig:
-    return resolve_form(form, directory).composed.config
+    return resolve_form(form, directory).config
 
 
 def test_a_config_file_lies_between_preset_and_overrides(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(FILE)
     form = RunForm(run_preset="smoke", run_config="mine.yaml", run_overrides=("seed=8",))
-    resolved = resolve_form(form, tmp_path).composed
+    resolved = resolve_form(form, tmp_path)
     assert (resolved.config.hpo.max_trials, resolved.config.seed) == (5, 8)
     assert resolved.origins["hpo.max_trials"] == "mine.yaml:1"
     assert resolved.origins["dataset.max_rows"] == "preset/smoke.yaml"

@@ -11,9 +11,9 @@ import pytest
 from podium.errors import InputError
 from podium.evaluation.predictions import Predictions
 from podium.keys import Key
-from podium.records import Baseline, BaselineRecord, ModelRecord
+from podium.records import Baseline, BaselineRecord, ModelRecord, Record
 from podium.stages.select import compute
-from podium.stages.step import StepInputs, StepRun
+from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
 from tests.unit.report.samples import sample
@@ -65,13 +65,13 @@ def baseline(keep: Any, **given: Predictions) -> BaselineRecord:
     return BaselineRecord(key="b" * 64, baselines=shown, artifacts={name: keep(one) for name, one in given.items()})
 
 
-def step(store: ArtifactStore) -> StepRun:
-    return StepRun(INPUTS.run, store, Tracker(), "", Key.of("selection"), {}, None)
+def step(store: ArtifactStore, records: tuple[Record, ...]) -> StepRun:
+    return StepRun(INPUTS.run, records, store=store, tracker=Tracker(), key=Key.of("selection"))
 
 
 def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: Any) -> None:
     given = baseline(keep, majority=predictions(0.2, 8), linear=predictions(0.9, 9))
-    found = compute(step(store), StepInputs(INPUTS.run, (given, *INPUTS.studies, *models(keep))))
+    found = compute(step(store, (given, *INPUTS.studies, *models(keep))))
     assert [entry.backbone for entry in found.leaderboard] == ["deberta-v3-small", "minilm", "bert-tiny"]
     assert found.rows == 300
     assert [(item.challenger, item.reference) for item in found.comparisons] == [
@@ -91,7 +91,7 @@ def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: A
 
 
 def test_without_baselines_nothing_is_said_of_them(store: ArtifactStore, keep: Any) -> None:
-    found = compute(step(store), StepInputs(INPUTS.run, (baseline(keep), *INPUTS.studies, *models(keep))))
+    found = compute(step(store, (baseline(keep), *INPUTS.studies, *models(keep))))
     assert (found.baselines, found.baseline_comparisons, found.warnings) == ((), (), ())
 
 
@@ -106,4 +106,4 @@ def test_a_baseline_on_other_rows_or_labels_is_refused(
     store: ArtifactStore, keep: Any, other: Predictions, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        compute(step(store), StepInputs(INPUTS.run, (baseline(keep, linear=other), *INPUTS.studies, *models(keep))))
+        compute(step(store, (baseline(keep, linear=other), *INPUTS.studies, *models(keep))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from pkgutil import resolve_name
 
 import pytest
 
@@ -29,8 +29,7 @@ def test_the_report_shows_every_step_that_it_reads() -> None:
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_what_computes_a_step_is_there(step) -> None:
-    module, _, function = step.compute.partition(":")
-    assert callable(getattr(import_module(module), function))
+    assert callable(resolve_name(f"podium.stages.{step.compute}"))
 
 
 def test_a_step_of_one_backbone_reads_the_results_of_this_backbone() -> None:

@@ -9,7 +9,7 @@ from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError
 from podium.records import StudyRecord
 from podium.stages import keys
-from podium.stages.warm_start import prior_trials
+from podium.stages.hpo import prior_trials
 from podium.store.store import ArtifactStore
 from tests.unit.report.samples import sample
 

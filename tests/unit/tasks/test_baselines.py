@@ -9,7 +9,7 @@ from podium.config.schema import DatasetConfig
 from podium.data.artifact import DataArtifact
 from podium.data.prepare import prepare
 from podium.evaluation.metrics import score
-from podium.stages.baseline import predict
+from podium.stages.train import predict
 
 WORDS = {"sport": "match goal team coach league win", "money": "bank market price share profit tax"}
 

@@ -15,7 +15,7 @@ from podium.data.artifact import DataArtifact
 from podium.data.infer import infer
 from podium.data.prepare import prepare
 from podium.evaluation.metrics import all_metrics
-from podium.stages.baseline import predict
+from podium.stages.train import predict
 from podium.tasks import TASKS
 from podium.tasks.text_classification import TextClassification
 
