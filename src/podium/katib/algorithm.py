@@ -47,21 +47,21 @@ _PODIUM_ONLY = ("multivariate", "constant_liar")
 """Settings of tpe that Katib lacks."""
 
 
-def algorithm_from_katib(spec: Any) -> tuple[Algorithm, int | None]:
-    """The algorithm of a `V1beta1AlgorithmSpec`, and the seed that its settings give.
+def algorithm_from_katib(spec: Mapping[str, Any]) -> tuple[Algorithm, int | None]:
+    """The algorithm that `spec.algorithm` of an Experiment names, and the seed that its settings give.
 
     Raises:
         ConfigError: with the path of an algorithm, setting or value that is unknown or refused.
     """
     path = "spec.algorithm"
-    name = required(spec.algorithm_name, f"{path}.algorithmName")
+    name = required(spec.get("algorithmName"), f"{path}.algorithmName")
     if name in _REFUSED_ALGORITHMS:
         raise ConfigError(f"{path}.algorithmName: {name!r}: {_REFUSED_ALGORITHMS[name]}")
     one_of(name, ALGORITHM_SETTINGS, f"{path}.algorithmName")
     known = set(ALGORITHM_SETTINGS[name].model_fields) - set(_PODIUM_ONLY)
     if name not in _UNSEEDED:
         known.add(_SEED)
-    settings = _settings(name, spec.algorithm_settings, known, f"{path}.algorithmSettings")
+    settings = _settings(name, spec.get("algorithmSettings"), known, f"{path}.algorithmSettings")
     seed = None
     if _SEED in settings:
         place, text = settings.pop(_SEED)
@@ -72,8 +72,8 @@ def algorithm_from_katib(spec: Any) -> tuple[Algorithm, int | None]:
     return _made(algorithm_named, name, settings, path), seed
 
 
-def stopping_from_katib(spec: Any) -> EarlyStopping:
-    """The rule of a `V1beta1EarlyStoppingSpec`, or that no trial is stopped where there is none.
+def stopping_from_katib(spec: Mapping[str, Any] | None) -> EarlyStopping:
+    """The rule that `spec.earlyStopping` of an Experiment names, or that no trial is stopped where there is none.
 
     Raises:
         ConfigError: with the path of an algorithm, setting or value that is unknown.
@@ -81,9 +81,9 @@ def stopping_from_katib(spec: Any) -> EarlyStopping:
     if spec is None:
         return NoStopping()
     path = "spec.earlyStopping"
-    name = one_of(spec.algorithm_name, [MEDIAN_STOP], f"{path}.algorithmName")
+    name = one_of(spec.get("algorithmName"), [MEDIAN_STOP], f"{path}.algorithmName")
     known = STOPPING_SETTINGS[name].model_fields
-    settings = _settings(name, spec.algorithm_settings, known, f"{path}.algorithmSettings")
+    settings = _settings(name, spec.get("algorithmSettings"), known, f"{path}.algorithmSettings")
     stopping: EarlyStopping = _made(stopping_named, name, settings, path)
     return stopping
 
@@ -109,7 +109,7 @@ def _settings(algorithm: str, given: Any, known: Collection[str], path: str) -> 
     settings: _Settings = {}
     for index, item in enumerate(given or []):
         here = f"{path}[{index}]"
-        name = required(item.name, f"{here}.name")
+        name = required(item.get("name"), f"{here}.name")
         if algorithm == "tpe" and name == "n_EI_candidates":
             name = "n_ei_candidates"
         reason = _REFUSED_SETTINGS.get((algorithm, name))
@@ -120,19 +120,17 @@ def _settings(algorithm: str, given: Any, known: Collection[str], path: str) -> 
             raise ConfigError(f"{here}.name: algorithm {algorithm!r} has no setting {name!r}{names}")
         if name in settings:
             raise ConfigError(f"{here}.name: names must differ, but {name!r} is given twice")
-        text = required(item.value, f"{here}.value")
+        text = required(item.get("value"), f"{here}.value")
         settings[name] = f"{here}.value", "none" if name == "restart_strategy" and text == "None" else text
     return settings
 
 
-def algorithm_to_katib(experiment: Experiment) -> Any:
-    """The `V1beta1AlgorithmSpec` of an experiment, with its seed where Katib takes one.
+def algorithm_to_katib(experiment: Experiment) -> dict[str, Any]:
+    """The algorithm of an experiment as Katib writes it, with its seed where Katib takes one.
 
     Raises:
         ConfigError: Katib lacks a setting.
     """
-    from kubeflow_katib_api import models
-
     algorithm = experiment.algorithm
     settings: dict[str, Scalar] = dict(sorted(algorithm.settings.model_dump(exclude_unset=True).items()))
     for name in _PODIUM_ONLY:
@@ -143,14 +141,8 @@ def algorithm_to_katib(experiment: Experiment) -> Any:
             )
     if algorithm.name not in _UNSEEDED:
         settings[_SEED] = experiment.seed
-    return models.V1beta1AlgorithmSpec(
-        algorithm_name=algorithm.name,
-        algorithm_settings=[
-            models.V1beta1AlgorithmSetting(name=_spelling(algorithm, name), value=to_text(value))
-            for name, value in settings.items()
-        ]
-        or None,
-    )
+    written = [{"name": _spelling(algorithm, name), "value": to_text(value)} for name, value in settings.items()]
+    return {"algorithmName": algorithm.name, **({"algorithmSettings": written} if written else {})}
 
 
 def check_budgets(experiment: Experiment) -> None:
@@ -184,23 +176,16 @@ def _spelling(algorithm: Algorithm, setting: str) -> str:
     return "n_EI_candidates" if hyperopt and setting == "n_ei_candidates" else setting
 
 
-def stopping_to_katib(stopping: EarlyStopping) -> Any:
-    """The `V1beta1EarlyStoppingSpec` of a rule; None where no trial is stopped.
+def stopping_to_katib(stopping: EarlyStopping) -> dict[str, Any] | None:
+    """A rule as Katib writes it; None where no trial is stopped.
 
     Raises:
         ConfigError: Katib lacks the rule.
     """
-    from kubeflow_katib_api import models
-
     if stopping.name == "none":
         return None
     if stopping.name != MEDIAN_STOP:
         raise ConfigError(f"spec.earlyStopping: Katib has no rule {stopping.name!r}; use {MEDIAN_STOP!r}")
-
-    return models.V1beta1EarlyStoppingSpec(
-        algorithm_name=stopping.name,
-        algorithm_settings=[
-            models.V1beta1EarlyStoppingSetting(name=name, value=to_text(value))
-            for name, value in stopping.settings.model_dump().items()
-        ],
-    )
+    settings = stopping.settings.model_dump()
+    written = [{"name": name, "value": to_text(value)} for name, value in settings.items()]
+    return {"algorithmName": stopping.name, "algorithmSettings": written}

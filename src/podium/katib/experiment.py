@@ -1,4 +1,4 @@
-"""Katib Experiments (v1beta1) as Podium's neutral experiment, both ways.
+"""Katib Experiments (v1beta1) as Podium's neutral experiment, both ways, and the names and resources of their trials.
 
 Defaulting and validation follow `experiment_defaults.go` and the validating webhook of Katib, and are stricter
 where Katib ignores what it was given; docs/katib.md lists every difference.
@@ -6,14 +6,16 @@ where Katib ignores what it was given; docs/katib.md lists every difference.
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from podium.errors import ConfigError
 from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.space import Params
 from podium.katib.algorithm import (
     NAS,
     algorithm_from_katib,
@@ -22,13 +24,15 @@ from podium.katib.algorithm import (
     stopping_from_katib,
     stopping_to_katib,
 )
-from podium.katib.read import at, check_model, load, one_of, required
-from podium.katib.space import space_from_katib, space_to_katib
-from podium.katib.template import COMPLETE, FAILED, MetricsCollector, TrialParameter, TrialTemplate
+from podium.katib.read import at, check_model, given, load, one_of, required
+from podium.katib.space import space_from_katib, space_to_katib, to_text
+from podium.katib.template import METADATA, NOT_HERE, PLACEHOLDER, MetricsCollector, TrialTemplate
 from podium.text import hint
 
 API_VERSION = "kubeflow.org/v1beta1"
 KIND = "Experiment"
+EXPERIMENT_LABEL = "katib.kubeflow.org/experiment"
+DEFAULT_NAMESPACE = "default"
 PARALLEL_TRIALS = 3
 """Katib's default."""
 
@@ -38,17 +42,15 @@ _OWN_METADATA = ("name", "namespace", "labels", "annotations")
 _DEFAULT_NAME = re.compile(r"[\w|-]+", re.ASCII)
 """Names that Katib's default filter finds."""
 
-_NOT_HERE = "is not read here: a trial reports its metrics in its output or in a file"
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""The letters of Kubernetes' random names; no word can be made of them."""
+
 _REFUSED = {
     "status": "a cluster writes it; leave it out",
     "spec.nasConfig": NAS,
     "spec.trialTemplate.configMap": "a ConfigMap is stored on a cluster; put its template into trialSpec",
-    "spec.metricsCollectorSpec.source.httpGet": f"a metrics endpoint {_NOT_HERE}",
-    "spec.metricsCollectorSpec.collector.customCollector": f"what a container of its own collects {_NOT_HERE}",
-}
-_REFUSED_COLLECTORS = {
-    kind: f"a collector of kind {kind} {_NOT_HERE}; use StdOut or File"
-    for kind in ("TensorFlowEvent", "PrometheusMetric", "Custom", "Push")
+    "spec.metricsCollectorSpec.source.httpGet": f"a metrics endpoint {NOT_HERE}",
+    "spec.metricsCollectorSpec.collector.customCollector": f"what a container of its own collects {NOT_HERE}",
 }
 
 
@@ -128,32 +130,32 @@ def from_katib(source: str | Mapping[str, Any], seed: int = 0) -> KatibExperimen
         if value is not None:
             raise ConfigError(f"{path}: {reason}")
     check_model(models.V1beta1Experiment, document)
-    metadata = document.get("metadata") or {}
-    for name, value in metadata.items():
-        if name not in _OWN_METADATA and value is not None:
+    metadata = given(document.get("metadata"))
+    for name in metadata:
+        if name not in _OWN_METADATA:
             raise ConfigError(f"metadata.{name}: a cluster writes it; leave it out{hint(name, _OWN_METADATA)}")
     name = required(metadata.get("name"), "metadata.name")
-    spec = required(models.V1beta1Experiment.from_dict(dict(document)).spec, "spec")
+    spec = given(required(document.get("spec"), "spec"))
     return KatibExperiment(
         experiment=_experiment(name, spec, seed),
-        template=_template(required(spec.trial_template, "spec.trialTemplate")),
-        collector=_collector(spec.metrics_collector_spec),
+        template=TrialTemplate.of(required(spec.get("trialTemplate"), "spec.trialTemplate"), "spec.trialTemplate"),
+        collector=MetricsCollector.of(given(spec.get("metricsCollectorSpec")), "spec.metricsCollectorSpec"),
         namespace=metadata.get("namespace") or None,
-        labels=dict(metadata.get("labels") or {}),
-        annotations=dict(metadata.get("annotations") or {}),
+        labels=dict(metadata.get("labels", {})),
+        annotations=dict(metadata.get("annotations", {})),
     )
 
 
-def _experiment(name: str, spec: Any, seed: int) -> Experiment:
-    objective = _objective(required(spec.objective, "spec.objective"))
-    algorithm, given_seed = algorithm_from_katib(required(spec.algorithm, "spec.algorithm"))
-    if not spec.parameters:
+def _experiment(name: str, spec: Mapping[str, Any], seed: int) -> Experiment:
+    objective = _objective(given(required(spec.get("objective"), "spec.objective")))
+    algorithm, given_seed = algorithm_from_katib(required(spec.get("algorithm"), "spec.algorithm"))
+    if not spec.get("parameters"):
         raise ConfigError("spec.parameters: at least one must be given")
-    most = required(spec.max_trial_count, "spec.maxTrialCount")
+    most = required(spec.get("maxTrialCount"), "spec.maxTrialCount")
     parts = {
-        "space": space_from_katib(spec.parameters, "spec.parameters"),
-        "max_failed_trials": _allowed_failures(spec.max_failed_trial_count, most),
-        "early_stopping": stopping_from_katib(spec.early_stopping),
+        "space": space_from_katib(spec["parameters"], "spec.parameters"),
+        "max_failed_trials": _allowed_failures(spec.get("maxFailedTrialCount"), most),
+        "early_stopping": stopping_from_katib(spec.get("earlyStopping")),
     }
     with at("spec"):
         return Experiment(
@@ -161,9 +163,9 @@ def _experiment(name: str, spec: Any, seed: int) -> Experiment:
             objective=objective,
             algorithm=algorithm,
             max_trials=most,
-            parallel_trials=PARALLEL_TRIALS if spec.parallel_trial_count is None else spec.parallel_trial_count,
+            parallel_trials=spec.get("parallelTrialCount", PARALLEL_TRIALS),
             seed=seed if given_seed is None else given_seed,
-            resume_policy=spec.resume_policy or "Never",
+            resume_policy=spec.get("resumePolicy") or "Never",
             **parts,
         )
 
@@ -180,68 +182,23 @@ def _allowed_failures(count: int | None, most: int) -> int:
     return max(count - 1, 0)
 
 
-def _objective(spec: Any) -> Objective:
+def _objective(spec: Mapping[str, Any]) -> Objective:
     path = "spec.objective"
     strategies: dict[str, Any] = {}
-    for index, item in enumerate(spec.metric_strategies or []):
-        name = required(item.name, f"{path}.metricStrategies[{index}].name")
+    for index, item in enumerate(spec.get("metricStrategies", ())):
+        name = required(item.get("name"), f"{path}.metricStrategies[{index}].name")
         if name in strategies:
             raise ConfigError(f"{path}.metricStrategies[{index}].name: names must differ, but {name!r} is given twice")
-        strategies[name] = item.value
-    metric = required(spec.objective_metric_name, f"{path}.objectiveMetricName")
+        strategies[name] = item.get("value")
+    metric = required(spec.get("objectiveMetricName"), f"{path}.objectiveMetricName")
     with at(path):
         return Objective(
             metric=metric,
-            direction=spec.type,
-            goal=spec.goal,
-            additional_metrics=tuple(spec.additional_metric_names or ()),
+            direction=spec.get("type"),
+            goal=spec.get("goal"),
+            additional_metrics=tuple(spec.get("additionalMetricNames", ())),
             strategies=strategies,
         )
-
-
-def _template(spec: Any) -> TrialTemplate:
-    path = "spec.trialTemplate"
-    for name, condition, known in (
-        ("successCondition", spec.success_condition, COMPLETE),
-        ("failureCondition", spec.failure_condition, FAILED),
-    ):
-        if condition not in (None, "", known):
-            raise ConfigError(
-                f"{path}.{name}: a process on this machine succeeds or fails by its exit code, which is what {known!r} "
-                f"means, but got {condition!r}; leave it out"
-            )
-    return TrialTemplate(
-        primary_container=required(spec.primary_container_name, f"{path}.primaryContainerName"),
-        parameters=tuple(
-            TrialParameter(item.name or "", item.reference or "", item.description or "")
-            for item in required(spec.trial_parameters, f"{path}.trialParameters")
-        ),
-        trial_spec=copy.deepcopy(required(spec.trial_spec, f"{path}.trialSpec")),
-        retain=bool(spec.retain),
-        primary_pod_labels=dict(spec.primary_pod_labels or {}),
-    )
-
-
-def _collector(spec: Any) -> MetricsCollector:
-    path = "spec.metricsCollectorSpec"
-    if spec is None:
-        return MetricsCollector()
-    kind = "StdOut" if spec.collector is None else required(spec.collector.kind, f"{path}.collector.kind")
-    if kind in _REFUSED_COLLECTORS:
-        raise ConfigError(f"{path}.collector.kind: {_REFUSED_COLLECTORS[kind]}")
-    one_of(kind, ("StdOut", "File"), f"{path}.collector.kind")
-    file = None if spec.source is None else spec.source.file_system_path
-    chosen = None if spec.source is None else spec.source.filter
-    written = "TEXT"
-    if file is not None:
-        one_of(file.kind or "File", ["File"], f"{path}.source.fileSystemPath.kind")
-        written = one_of(file.format or "TEXT", ("TEXT", "JSON"), f"{path}.source.fileSystemPath.format")
-    return MetricsCollector(
-        kind=cast(Any, kind),
-        path="" if file is None else file.path or "",
-        format=cast(Any, written),
-        metrics_format=() if chosen is None else tuple(chosen.metrics_format or ()),
-    )
 
 
 def to_katib(katib: KatibExperiment) -> dict[str, Any]:
@@ -252,68 +209,84 @@ def to_katib(katib: KatibExperiment) -> dict[str, Any]:
     Raises:
         ConfigError: Katib cannot express a part; the message has the dotted path where it would stand.
     """
-    from kubeflow_katib_api import models
-
-    experiment, template, collector = katib.experiment, katib.template, katib.collector
-    objective = experiment.objective
+    experiment, objective = katib.experiment, katib.experiment.objective
     failed = experiment.max_failed_trials + 1
-    spec = models.V1beta1ExperimentSpec(
-        parameters=space_to_katib(experiment.space, "spec.parameters"),
-        objective=models.V1beta1ObjectiveSpec(
-            type=objective.direction,
-            goal=objective.goal,
-            objective_metric_name=objective.metric,
-            additional_metric_names=list(objective.additional_metrics) or None,
-            metric_strategies=[
-                models.V1beta1MetricStrategy(name=name, value=value) for name, value in objective.strategies.items()
-            ],
+    spec = {
+        "parameters": space_to_katib(experiment.space, "spec.parameters"),
+        "objective": given(
+            {
+                "type": objective.direction,
+                "goal": objective.goal,
+                "objectiveMetricName": objective.metric,
+                "additionalMetricNames": list(objective.additional_metrics) or None,
+                "metricStrategies": [{"name": name, "value": value} for name, value in objective.strategies.items()],
+            }
         ),
-        algorithm=algorithm_to_katib(experiment),
-        early_stopping=stopping_to_katib(experiment.early_stopping),
-        max_trial_count=experiment.max_trials,
-        parallel_trial_count=experiment.parallel_trials,
-        max_failed_trial_count=failed if failed <= experiment.max_trials else None,
-        resume_policy=experiment.resume_policy,
-        trial_template=models.V1beta1TrialTemplate(
-            primary_container_name=template.primary_container,
-            trial_parameters=[
-                models.V1beta1TrialParameterSpec(
-                    name=item.name, reference=item.reference, description=item.description or None
-                )
-                for item in template.parameters
-            ],
-            trial_spec=copy.deepcopy(dict(template.trial_spec)),
-            success_condition=COMPLETE,
-            failure_condition=FAILED,
-            retain=template.retain,
-            primary_pod_labels=dict(template.primary_pod_labels) or None,
-        ),
-        metrics_collector_spec=_collector_to_katib(collector, models),
-    )
+        "algorithm": algorithm_to_katib(experiment),
+        "earlyStopping": stopping_to_katib(experiment.early_stopping),
+        "maxTrialCount": experiment.max_trials,
+        "parallelTrialCount": experiment.parallel_trials,
+        "maxFailedTrialCount": failed if failed <= experiment.max_trials else None,
+        "resumePolicy": experiment.resume_policy,
+        "trialTemplate": katib.template.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "metricsCollectorSpec": katib.collector.to_katib(),
+    }
     metadata = {
         "name": experiment.name,
         "namespace": katib.namespace,
         "labels": dict(katib.labels),
         "annotations": dict(katib.annotations),
     }
-    resource: dict[str, Any] = {
+    return {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {name: value for name, value in metadata.items() if value},
-        "spec": spec.to_dict(),
+        "spec": given(spec),
     }
-    return resource
 
 
-def _collector_to_katib(collector: MetricsCollector, models: Any) -> Any:
-    source: dict[str, Any] = {}
-    if collector.kind == "File":
-        source["file_system_path"] = models.V1beta1FileSystemPath(
-            kind="File", path=collector.path, format=collector.format
-        )
-    if collector.metrics_format:
-        source["filter"] = models.V1beta1FilterSpec(metrics_format=list(collector.metrics_format))
-    return models.V1beta1MetricsCollectorSpec(
-        collector=models.V1beta1CollectorSpec(kind=collector.kind),
-        source=models.V1beta1SourceSpec(**source) if source else None,
+def namespace_of(katib: KatibExperiment) -> str:
+    """The namespace of the experiment, `default` where it names none, as for kubectl."""
+    return katib.namespace or DEFAULT_NAMESPACE
+
+
+def trial_name(katib: KatibExperiment, number: int) -> str:
+    """Name of a trial: that of the experiment and eight letters, which follow from the experiment and the number."""
+    text = f"{namespace_of(katib)}/{katib.experiment.name}/{number}"
+    value = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
+    letters = (_LETTERS[value // len(_LETTERS) ** place % len(_LETTERS)] for place in range(8))
+    return f"{katib.experiment.name}-{''.join(letters)}"
+
+
+def trial_labels(katib: KatibExperiment) -> dict[str, str]:
+    """Labels of a trial: those of the experiment, and its name."""
+    return {**katib.labels, EXPERIMENT_LABEL: katib.experiment.name}
+
+
+def render(katib: KatibExperiment, number: int, params: Params, name: str | None = None) -> dict[str, Any]:
+    """The Job or TrainJob of a trial, under the `trial_name` of its number unless it has another.
+
+    Every placeholder in a text of the template is replaced by its value.
+    """
+    name, template = name or trial_name(katib, number), katib.template.trial_spec
+    own = {
+        "Name": name,
+        "Namespace": namespace_of(katib),
+        "Kind": template["kind"],
+        "APIVersion": template["apiVersion"],
+    }
+
+    def value(reference: str) -> str:
+        if reference in params:
+            return to_text(params[reference])
+        match = METADATA.fullmatch(reference)
+        assert match is not None, reference
+        return str(template["metadata"][match[2].lower()][match[3]] if match[2] else own[match[1]])
+
+    values = {parameter.name: value(parameter.reference) for parameter in katib.template.parameters}
+    text = PLACEHOLDER.sub(
+        lambda match: json.dumps(values.get(match[1], match[0]))[1:-1], json.dumps(template, ensure_ascii=False)
     )
+    spec: dict[str, Any] = json.loads(text)
+    spec["metadata"] = {**(spec.get("metadata") or {}), "name": name, "namespace": namespace_of(katib)}
+    return spec

@@ -111,6 +111,11 @@ def _model_in(annotation: Any) -> Any:
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
+def given(fields: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields that are not null, which counts as absent."""
+    return {name: value for name, value in (fields or {}).items() if value is not None}
+
+
 def shown(value: object) -> str:
     """A value as messages show it: a long one without its middle."""
     text = repr(value)

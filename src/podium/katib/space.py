@@ -74,8 +74,8 @@ def _nearest(parameter: Parameter, text: str) -> Scalar:
         return parameter.quantile(min(max(parameter.share(value), 0.0), 1.0))
 
 
-def space_from_katib(parameters: list[Any], path: str) -> Space:
-    """The space that a list of `V1beta1ParameterSpec` describes.
+def space_from_katib(parameters: list[Mapping[str, Any]], path: str) -> Space:
+    """The space that the `parameters` of an Experiment describe.
 
     Raises:
         ConfigError: with the path of the field that is unknown, absent, no number or contradicts another.
@@ -83,67 +83,64 @@ def space_from_katib(parameters: list[Any], path: str) -> Space:
     named: dict[str, AnyParameter] = {}
     for index, spec in enumerate(parameters):
         here = f"{path}[{index}]"
-        name = required(spec.name, f"{here}.name")
+        name = required(spec.get("name"), f"{here}.name")
         if name in named:
             raise ConfigError(f"{here}.name: parameter names must differ, but {name!r} is given twice")
         named[name] = _parameter(spec, here)
     return Space(parameters=named)
 
 
-def _parameter(spec: Any, path: str) -> AnyParameter:
-    kind = one_of(spec.parameter_type, _TYPES, f"{path}.parameterType")
+def _parameter(spec: Mapping[str, Any], path: str) -> AnyParameter:
+    kind = one_of(spec.get("parameterType"), _TYPES, f"{path}.parameterType")
     here = f"{path}.feasibleSpace"
-    feasible = required(spec.feasible_space, here)
-    distribution = one_of(feasible.distribution or "uniform", _DISTRIBUTIONS, f"{here}.distribution")
+    feasible = required(spec.get("feasibleSpace"), here)
+    distribution = one_of(feasible.get("distribution") or "uniform", _DISTRIBUTIONS, f"{here}.distribution")
     if kind in ("discrete", "categorical"):
         return _listed(kind, feasible, distribution, here)
-    if feasible.list:
-        raise ConfigError(f"{here}.list: a parameter of type {kind} has min and max, but got {feasible.list}")
+    if feasible.get("list"):
+        raise ConfigError(f"{here}.list: a parameter of type {kind} has min and max, but got {feasible['list']}")
     read = whole_number if kind == "int" else number
-    bounds: dict[str, Any] = {}
-    for name in ("min", "max", "step"):
-        text = getattr(feasible, name)
-        if name != "step":
+    fields: dict[str, Any] = {
+        "log": distribution in ("logUniform", "logNormal"),
+        "distribution": "normal" if distribution in ("normal", "logNormal") else "uniform",
+    }
+    for name, field in (("min", "low"), ("max", "high"), ("step", "step")):
+        text = feasible.get(name)
+        if field != "step":
             required(text, f"{here}.{name}")
-        with at(f"{here}.{name}"):
-            bounds[name] = read(text) if text else None
-    given = {"low": bounds["min"], "high": bounds["max"], "log": distribution in ("logUniform", "logNormal")}
-    if bounds["step"] is not None:
-        given["step"] = bounds["step"]
-    shape = "normal" if distribution in ("normal", "logNormal") else "uniform"
+        if text:
+            with at(f"{here}.{name}"):
+                fields[field] = read(text)
     with at(here):
-        return (IntParameter if kind == "int" else FloatParameter)(**given, distribution=shape)
+        return (IntParameter if kind == "int" else FloatParameter)(**fields)
 
 
-def _listed(kind: str, feasible: Any, distribution: str, path: str) -> AnyParameter:
+def _listed(kind: str, feasible: Mapping[str, Any], distribution: str, path: str) -> AnyParameter:
     for name in ("min", "max", "step"):
-        if getattr(feasible, name):
+        if feasible.get(name):
             raise ConfigError(f"{path}.{name}: a parameter of type {kind} has a list, and no min, max or step")
     if distribution != "uniform":
         raise ConfigError(
             f"{path}.distribution: a parameter of type {kind} has no scale, so that Katib ignores {distribution!r}; "
             "leave it out"
         )
-    if not feasible.list:
+    texts = feasible.get("list")
+    if not texts:
         raise ConfigError(f"{path}.list: must be given for a parameter of type {kind}")
     if kind == "categorical":
         with at(f"{path}.list"):
-            return CategoricalParameter(choices=tuple(feasible.list))
+            return CategoricalParameter(choices=tuple(texts))
     values: list[int | float] = []
-    for index, text in enumerate(feasible.list):
+    for index, text in enumerate(texts):
         with at(f"{path}.list[{index}]"):
-            values.append(_int_or_float(text))
+            value = number(text)
+            values.append(int(text) if text.lstrip("+-").isdigit() else value)
     with at(f"{path}.list"):
         return DiscreteParameter(choices=tuple(values))
 
 
-def _int_or_float(text: str) -> int | float:
-    value = number(text)
-    return int(text) if text.lstrip("+-").isdigit() else value
-
-
-def space_to_katib(space: Space, path: str) -> list[Any]:
-    """The list of `V1beta1ParameterSpec` that describes a space, in order of its names.
+def space_to_katib(space: Space, path: str) -> list[dict[str, Any]]:
+    """The `parameters` of the Experiment that searches a space, in order of its names.
 
     Raises:
         ConfigError: two choices have the same text, or a parameter is conditional or of a kind unknown to Katib.
@@ -153,13 +150,10 @@ def space_to_katib(space: Space, path: str) -> list[Any]:
             f"{path}: Katib searches every parameter in every trial, but {space.conditional[0]!r} is conditional; "
             "use the embedded engine, or leave out its condition (when)"
         )
-    from kubeflow_katib_api import models
-
     specs = []
     for index, (name, parameter) in enumerate(space.parameters.items()):
         kind, feasible = _feasible(parameter, f"{path}[{index}]")
-        space_model = models.V1beta1FeasibleSpace(**feasible)
-        specs.append(models.V1beta1ParameterSpec(name=name, parameter_type=kind, feasible_space=space_model))
+        specs.append({"name": name, "parameterType": kind, "feasibleSpace": feasible})
     return specs
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, Field, StrictBool, StrictInt, create_model
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, create_model
+from pydantic.alias_generators import to_camel
 
 from podium.errors import ConfigError
-from podium.katib.read import check_model
+from podium.katib.read import check_model, given, one_of, required
 from podium.text import hint
 
 PLACEHOLDER = re.compile(r"\$\{trialParameters\.(.+?)\}")
@@ -28,15 +30,8 @@ _REFERENCES = [
     f"${{trialSpec.{key}}}" for key in ("Name", "Namespace", "Kind", "APIVersion", "Labels[...]", "Annotations[...]")
 ]
 
-_TRAIN_JOB_LABELS = {
-    "jobset.sigs.k8s.io/replicatedjob-name": "node",
-    "batch.kubernetes.io/job-completion-index": "0",
-}
-_KINDS: dict[tuple[str, str], dict[str, str]] = {
-    ("batch/v1", "Job"): {},
-    ("trainer.kubeflow.org/v1alpha1", "TrainJob"): _TRAIN_JOB_LABELS,
-}
-"""Default labels of the primary pod, by apiVersion and kind of what may be a trial."""
+_KINDS = (("batch/v1", "Job"), ("trainer.kubeflow.org/v1alpha1", "TrainJob"))
+"""apiVersion and kind of what may be a trial."""
 
 _UNCHECKED_JOB_FIELDS = (
     *("backoffLimitPerIndex", "completionMode", "completions", "managedBy", "manualSelector", "maxFailedIndexes"),
@@ -49,8 +44,13 @@ _EXECUTED = ("command", "args", "env", "envFrom", "workingDir")
 """Fields of a TrainJob's trainer that decide what is executed."""
 
 
-@dataclass(frozen=True)
-class TrialParameter:
+class _Part(BaseModel):
+    """A part of an Experiment, which has the names of Katib."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class TrialParameter(_Part):
     """A placeholder `${trialParameters.<name>}` of the trial spec, and the source of its value.
 
     Attributes:
@@ -61,11 +61,10 @@ class TrialParameter:
 
     name: str
     reference: str
-    description: str = ""
+    description: str | None = None
 
 
-@dataclass(frozen=True)
-class TrialTemplate:
+class TrialTemplate(_Part):
     """How a trial is executed.
 
     Attributes:
@@ -73,18 +72,36 @@ class TrialTemplate:
         parameters: the placeholders of `trial_spec`.
         trial_spec: a Job or a TrainJob without name and namespace.
         retain: whether the resources of a trial that ended are kept.
-        primary_pod_labels: labels of the pod whose metrics are read; where empty, Katib's default ones for the kind.
+        primary_pod_labels: labels of the pod whose metrics are read; where absent, Katib's default ones for the kind.
     """
 
-    primary_container: str
-    parameters: tuple[TrialParameter, ...]
-    trial_spec: Mapping[str, Any]
+    primary_container: str = Field(alias="primaryContainerName")
+    parameters: tuple[TrialParameter, ...] = Field(alias="trialParameters")
+    trial_spec: dict[str, Any]
+    success_condition: str = COMPLETE
+    failure_condition: str = FAILED
     retain: bool = False
-    primary_pod_labels: Mapping[str, str] = field(default_factory=dict)
+    primary_pod_labels: dict[str, str] | None = None
 
-    def __post_init__(self) -> None:
-        labels = self.primary_pod_labels or _KINDS.get(self.kind, {})
-        object.__setattr__(self, "primary_pod_labels", dict(labels))
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], path: str) -> TrialTemplate:
+        """Read the template of an Experiment, which is at `path`.
+
+        Raises:
+            ConfigError: a field is absent, or a condition is not that of an exit code.
+        """
+        found = {name: value for name, value in given(spec).items() if value != ""}
+        for name, known in (("successCondition", COMPLETE), ("failureCondition", FAILED)):
+            if found.get(name, known) != known:
+                raise ConfigError(
+                    f"{path}.{name}: a process on this machine succeeds or fails by its exit code, which is what "
+                    f"{known!r} means, but got {found[name]!r}; leave it out"
+                )
+        for name in ("primaryContainerName", "trialParameters", "trialSpec"):
+            required(found.get(name), f"{path}.{name}")
+        empty = {"name": "", "reference": ""}
+        parameters = [{**empty, **given(item)} for item in found["trialParameters"]]
+        return cls.model_validate({**found, "trialParameters": parameters, "trialSpec": deepcopy(found["trialSpec"])})
 
     @property
     def kind(self) -> tuple[str, str]:
@@ -198,6 +215,10 @@ def _job_model() -> type[BaseModel]:
     return create_model("JobSpec", **fields)
 
 
+NOT_HERE = "is not read here: a trial reports its metrics in its output or in a file"
+_REFUSED_COLLECTORS = ("TensorFlowEvent", "PrometheusMetric", "Custom", "Push")
+
+
 @dataclass(frozen=True)
 class MetricsCollector:
     """Where the metrics of a trial are read from: its output, or a file it writes.
@@ -214,9 +235,33 @@ class MetricsCollector:
     format: Literal["TEXT", "JSON"] = "TEXT"
     metrics_format: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], path: str) -> MetricsCollector:
+        """Read the collector of an Experiment, which is at `path`.
+
+        Raises:
+            ConfigError: it is of a kind that is not read here, or a word is unknown.
+        """
+        kind, source = "StdOut", given(spec.get("source"))
+        if "collector" in spec:
+            kind = required(spec["collector"].get("kind"), f"{path}.collector.kind")
+        if kind in _REFUSED_COLLECTORS:
+            raise ConfigError(f"{path}.collector.kind: a collector of kind {kind} {NOT_HERE}; use StdOut or File")
+        one_of(kind, ("StdOut", "File"), f"{path}.collector.kind")
+        file, chosen = given(source.get("fileSystemPath")), given(source.get("filter"))
+        one_of(file.get("kind") or "File", ["File"], f"{path}.source.fileSystemPath.kind")
+        written = one_of(file.get("format") or "TEXT", ("TEXT", "JSON"), f"{path}.source.fileSystemPath.format")
+        place = file.get("path") or (DEFAULT_METRICS_FILE if kind == "File" else "")
+        return cls(cast(Any, kind), place, cast(Any, written), tuple(chosen.get("metricsFormat", ())))
+
+    def to_katib(self) -> dict[str, Any]:
+        """The collector as Katib writes it."""
+        source: dict[str, Any] = {}
         if self.kind == "File":
-            object.__setattr__(self, "path", self.path or DEFAULT_METRICS_FILE)
+            source["fileSystemPath"] = {"kind": "File", "path": self.path, "format": self.format}
+        if self.metrics_format:
+            source["filter"] = {"metricsFormat": list(self.metrics_format)}
+        return {"collector": {"kind": self.kind}, **({"source": source} if source else {})}
 
     def check(self, path: str) -> None:
         """Check the collector.

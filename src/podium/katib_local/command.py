@@ -81,7 +81,7 @@ def local_command(katib: KatibExperiment, spec: Mapping[str, Any], metrics_file:
 
     Args:
         katib: the experiment.
-        spec: made by `podium.katib.trial.render`.
+        spec: made by `podium.katib.experiment.render`.
         metrics_file: replaces the collector's path in command, args and env.
 
     Raises:

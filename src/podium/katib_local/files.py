@@ -10,8 +10,7 @@ from typing import Any
 from podium.hpo.engines.embedded import log_of
 from podium.hpo.progress import Outcome
 from podium.jsonfile import write_text
-from podium.katib.experiment import KatibExperiment
-from podium.katib.trial import trial_name
+from podium.katib.experiment import KatibExperiment, trial_name
 from podium.katib_local.status import experiment_resource, trial_resource
 from podium.records import TrialRecord
 from podium.strict_yaml import kubernetes_yaml

@@ -24,8 +24,7 @@ from podium.execution.launch import Process
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import log_of
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.katib.experiment import KatibExperiment
-from podium.katib.trial import render, trial_name
+from podium.katib.experiment import KatibExperiment, render, trial_name
 from podium.katib_local.command import LocalCommand, local_command
 from podium.katib_local.metrics import MetricReader
 from podium.records import Report, Scalar

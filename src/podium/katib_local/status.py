@@ -9,9 +9,16 @@ from typing import Any
 
 from podium.hpo.experiment import Objective
 from podium.hpo.progress import Outcome
-from podium.katib.experiment import API_VERSION, KatibExperiment, to_katib
+from podium.katib.experiment import (
+    API_VERSION,
+    KatibExperiment,
+    namespace_of,
+    render,
+    to_katib,
+    trial_labels,
+    trial_name,
+)
 from podium.katib.space import to_text
-from podium.katib.trial import namespace_of, render, trial_labels, trial_name
 from podium.records import Observed, StoppingRule, TrialRecord
 
 NUMBER_ANNOTATION = "podium/trial-number"

@@ -18,9 +18,8 @@ from podium.hpo.progress import Progress
 from podium.hpo.studies import LEDGERS
 from podium.hpo.study import run_study
 from podium.hpo.suggest import suggester_for
-from podium.katib.experiment import KatibExperiment, to_katib
+from podium.katib.experiment import KatibExperiment, namespace_of, to_katib
 from podium.katib.read import at
-from podium.katib.trial import namespace_of
 from podium.katib_local.command import check_template
 from podium.katib_local.files import StatusWriter, StudyFiles
 from podium.katib_local.runner import CommandRunner

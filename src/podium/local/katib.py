@@ -14,9 +14,8 @@ from rich.markup import escape
 from podium.errors import ConfigError, StudyFailed
 from podium.events import emit
 from podium.hpo.suggest import suggester_for
-from podium.katib.experiment import KatibExperiment, from_katib, to_katib
+from podium.katib.experiment import KatibExperiment, from_katib, render, to_katib, trial_name
 from podium.katib.read import at
-from podium.katib.trial import render, trial_name
 from podium.katib_local.command import check_template, local_command, not_honoured
 from podium.katib_local.study import LocalStudy, StudyPlace
 from podium.local.progress import ProgressView, report_to

@@ -55,11 +55,8 @@ def test_defaults_are_those_of_katib() -> None:
     assert katib.collector == MetricsCollector("StdOut")
     written = to_katib(katib)["spec"]["trialTemplate"]
     assert written["successCondition"] == 'status.conditions.#(type=="Complete")#|#(status=="True")#'
-    assert katib.template.primary_pod_labels == {}
     assert not katib.template.retain
     assert "maxFailedTrialCount" not in to_katib(katib)["spec"]
-    labels = from_katib(text("trainjob")).template.primary_pod_labels
-    assert labels["jobset.sigs.k8s.io/replicatedjob-name"] == "node"
     file = document("file-collector-json")
     del file["spec"]["metricsCollectorSpec"]["source"]
     assert from_katib(file).collector == MetricsCollector("File", "/var/log/katib/metrics.log", "TEXT")
@@ -101,7 +98,9 @@ def test_everything_given_is_read() -> None:
     assert from_katib(text("file-collector")).collector == MetricsCollector(
         "File", "/metrics/train.log", "TEXT", (r"{metricName: ([\w|-]+), metricValue: ((-?\d+)(\.\d+)?)}",)
     )
-    assert from_katib(text("random")).template.parameters[0] == TrialParameter("learningRate", "lr", "Learning rate")
+    assert from_katib(text("random")).template.parameters[0] == TrialParameter(
+        name="learningRate", reference="lr", description="Learning rate"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.katib.experiment import from_katib
-from podium.katib.trial import render, trial_labels, trial_name
+from podium.katib.experiment import from_katib, render, trial_labels, trial_name
 
 from .test_experiment import document, text
 

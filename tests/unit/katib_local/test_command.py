@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from podium.errors import ConfigError
-from podium.katib.experiment import KatibExperiment, from_katib
-from podium.katib.trial import render, trial_name
+from podium.katib.experiment import KatibExperiment, from_katib, render, trial_name
 from podium.katib_local.command import LocalCommand, check_template, local_command, not_honoured
 
 from ..katib.test_experiment import document

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from podium.katib.trial import trial_name
+from podium.katib.experiment import trial_name
 from podium.katib_local import files
 from podium.katib_local.files import StatusWriter, StudyFiles
 from podium.records import TrialRecord

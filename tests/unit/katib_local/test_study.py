@@ -10,8 +10,7 @@ import pytest
 
 from podium.errors import ConfigError
 from podium.hpo.description import StudyAbout, StudyDescription
-from podium.katib.experiment import KatibExperiment, from_katib, to_katib
-from podium.katib.trial import namespace_of
+from podium.katib.experiment import KatibExperiment, from_katib, namespace_of, to_katib
 from podium.katib_local.study import LocalStudy, StudyPlace
 
 from ..katib.test_experiment import document

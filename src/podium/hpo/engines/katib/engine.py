@@ -40,7 +40,7 @@ from podium.hpo.engines.katib.trials import (
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.progress import Progress
-from podium.katib.trial import EXPERIMENT_LABEL, trial_name
+from podium.katib.experiment import EXPERIMENT_LABEL, trial_name
 
 _log = logging.getLogger(__name__)
 

@@ -25,10 +25,9 @@ from podium.hpo.engines.katib.trials import TRIAL, StudyTrials, state_of
 from podium.hpo.experiment import Experiment
 from podium.hpo.space import Params, Space
 from podium.hpo.trial_container import NAME_VARIABLE
-from podium.katib.experiment import KatibExperiment, to_katib
+from podium.katib.experiment import EXPERIMENT_LABEL, KatibExperiment, to_katib
 from podium.katib.space import to_text
 from podium.katib.template import MetricsCollector, TrialParameter, TrialTemplate
-from podium.katib.trial import EXPERIMENT_LABEL
 from podium.keys import canonical_json, digest_bytes
 
 EXPERIMENT = Kind("Experiment", "kubeflow.org/v1beta1", "experiments")
@@ -102,8 +101,8 @@ def trial_template(job: JobSpec, space: Space) -> TrialTemplate:
     return TrialTemplate(
         primary_container=CONTAINERS[job.kind],
         parameters=(
-            *(TrialParameter(name, name) for name in placeholders),
-            TrialParameter(_NAME_PARAMETER, "${trialSpec.Name}"),
+            *(TrialParameter(name=name, reference=name) for name in placeholders),
+            TrialParameter(name=_NAME_PARAMETER, reference="${trialSpec.Name}"),
         ),
         trial_spec=job_manifest(template),
         # The reason of a failure is read from the pod, which Katib would delete at once; the Job's time to live

@@ -22,8 +22,7 @@ from podium.hpo.engines.katib.experiments import (
 )
 from podium.hpo.experiment import Experiment
 from podium.hpo.space import Space
-from podium.katib.experiment import from_katib
-from podium.katib.trial import render
+from podium.katib.experiment import from_katib, render
 
 from ...support import SPACE, experiment
 
