@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from podium.errors import InputError
 from podium.tracking.base import (
@@ -36,12 +37,11 @@ _ORDER = {"data": 0, "study": 1, "refit": 2}
 
 @dataclass(frozen=True)
 class Node:
-    """One result in a chain.
+    """One result in a chain, `depth` steps from where the walk began.
 
     Attributes:
-        depth: steps from where the walk began.
         kind: model, decision, refit, trial, study, data, or another kind of result.
-        key: key of the result; empty for a model version.
+        key: empty for a model version.
         files: digest of every source file, by name, for data.
         missing: what is not recorded, or None.
     """
@@ -73,7 +73,7 @@ def lineage(tracker: Tracker, what: str) -> list[Node]:
     if version is not None:
         walk.from_model(version)
     elif run is not None and TAG_KEY in run.tags:
-        walk.back(run, run.tags[TAG_KEY], 0)
+        walk.back("result", run.tags[TAG_KEY], 0, run)
     elif _HEX.fullmatch(what):
         walk.from_digest(what)
     else:
@@ -110,64 +110,76 @@ class _Walk:
         self.nodes: list[Node] = []
         self._seen: set[str] = set()
 
+    def _add(self, depth: int, kind: str, key: str = "", title: str = "", **about: Any) -> None:
+        self.nodes.append(Node(depth, kind, key, title or f"{kind} {key[:12]}".rstrip(), **about))
+
+    def _add_model(self, version: TrackedModel, depth: int) -> None:
+        aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+        title = f"model {version.name} version {version.version}{aliases}"
+        self._add(depth, "model", "", title, details=(f"digest {version.tags.get(TAG_MODEL_DIGEST, 'unknown')}",))
+
+    def _add_result(self, run: TrackedRun | None, kind: str, key: str, depth: int) -> None:
+        if run is None:
+            self._add(depth, kind, key, missing=f"no run at {self.tracker.uri} has {TAG_KEY} = {key}")
+            return
+        verdict = run.tags.get("podium.verdict")
+        details = (f"verdict {verdict}",) if verdict else ()
+        self._add(depth, kind, key, f"{kind} {key[:12]}: {run.name}", run_id=run.run_id, details=details)
+
     def from_model(self, version: TrackedModel) -> None:
         """The version, the decision that registered it, and its refit with everything behind it."""
-        self.nodes.append(_model_node(version, 0))
+        self._add_model(version, 0)
         if decision := version.tags.get(TAG_DECISION):
-            run = self._computed(decision)
-            self.nodes.append(
-                _run_node(run, "decision", decision, 1) if run else self._unknown("decision", decision, 1)
-            )
-        key = version.tags.get(TAG_MODEL_KEY)
-        run = self.tracker.run(version.run_id) if version.run_id else None
-        if not key:
-            self._missing("refit", "", 1, f"version {version.version} carries no tag {TAG_MODEL_KEY}")
-        elif run is not None and run.tags.get(TAG_KEY) in (key, None):
-            self.back(run, key, 1)
+            self._add_result(self._computed(decision), "decision", decision, 1)
+        if key := version.tags.get(TAG_MODEL_KEY):
+            run = self.tracker.run(version.run_id) if version.run_id else None
+            self.back("refit", key, 1, run if run and run.tags.get(TAG_KEY) in (key, None) else None)
         else:
-            self._back_from_key("refit", key, 1, ())
+            self._add(1, "refit", missing=f"version {version.version} carries no tag {TAG_MODEL_KEY}")
 
-    def back(self, run: TrackedRun, key: str, depth: int) -> None:
-        """The result that `run` computed and everything behind it."""
+    def back(
+        self, name: str, key: str, depth: int, run: TrackedRun | None, inputs: Iterable[TrackedInput] = ()
+    ) -> None:
+        """The result with this key and everything behind it.
+
+        Args:
+            run: computed it; it is looked up if None.
+            inputs: those of the run that read the result.
+        """
+        if key in self._seen:
+            self._add(depth, name, key, f"{name} {key[:12]} (above)")
+            return
         self._seen.add(key)
-        kind, parents = run.tags.get(TAG_KIND, "result"), _parents(run)
-        if kind == "data":
-            self._data(key, depth, next((item for item in run.inputs if key.startswith(item.digest)), None), run)
+        run = run or self._computed(key)
+        kind, parents = (run.tags.get(TAG_KIND, "result"), _parents(run)) if run else (name, {})
+        known = next((item for item in (run.inputs if run else inputs) if key.startswith(item.digest)), None)
+        if known if run is None else kind == "data":
+            self._data(key, depth, known, run)
         else:
-            self.nodes.append(_run_node(run, kind, key, depth))
-            if not parents:
-                self._missing("parent", "", depth + 1, f"run {run.run_id} names nothing that it was made from")
+            self._add_result(run, kind, key, depth)
+        if run is None:
+            return
+        if kind != "data" and not parents:
+            self._add(depth + 1, "parent", missing=f"run {run.run_id} names nothing that it was made from")
         if kind == "refit" and "study" in parents:
             depth += 1
             self._trial(run, parents["study"], depth)
-        for name in sorted(parents, key=lambda name: (name == "data", name)):
-            self._back_from_key(name, parents[name], depth + 1, run.inputs)
-
-    def _back_from_key(self, name: str, key: str, depth: int, inputs: Iterable[TrackedInput]) -> None:
-        if key in self._seen:
-            self.nodes.append(Node(depth, name, key, f"{name} {key[:12]} (above)"))
-        elif run := self._computed(key):
-            self.back(run, key, depth)
-        else:
-            self._seen.add(key)
-            known = next((item for item in inputs if key.startswith(item.digest)), None)
-            if known:
-                self._data(key, depth, known, None)
-            else:
-                self.nodes.append(self._unknown(name, key, depth))
+        for parent in sorted(parents, key=lambda parent: (parent == "data", parent)):
+            self.back(parent, parents[parent], depth + 1, None, run.inputs)
 
     def forward(self, name: str, key: str, depth: int, steps: list[TrackedRun]) -> None:
         """The result with this key, every one of `steps` made from it, and the versions registered of refits."""
         if key in self._seen:
             return
-        made = [run for run in steps if run.tags[TAG_KEY] == key]
-        if made and made[0].tags.get(TAG_KIND) == "data":
-            self.back(_best(made), key, depth)
+        made = _best([run for run in steps if run.tags[TAG_KEY] == key])
+        if made and made.tags.get(TAG_KIND) == "data":
+            self.back("data", key, depth, made)
         else:
             self._seen.add(key)
-            self.nodes.append(_run_node(_best(made), name, key, depth) if made else self._unknown(name, key, depth))
+            self._add_result(made, name, key, depth)
         if name == "refit":
-            self.nodes += [_model_node(version, depth + 1) for version in self.tracker.versions(key)]
+            for version in self.tracker.versions(key):
+                self._add_model(version, depth + 1)
         children = [(run.tags.get(TAG_KIND, "result"), run) for run in steps if key in _parents(run).values()]
         for kind, run in sorted(children, key=lambda child: _ORDER.get(child[0], len(_ORDER))):
             self.forward(kind, run.tags[TAG_KEY], depth + 1, steps)
@@ -191,45 +203,37 @@ class _Walk:
                 self._seen.clear()
                 self.forward("data", key, 0, steps)
             else:
-                self.back(_best([run for run in steps if run.tags[TAG_KEY] == key]), key, 0)
+                self.back("result", key, 0, _best([run for run in steps if run.tags[TAG_KEY] == key]))
 
     def _trial(self, refit: TrackedRun, study: str, depth: int) -> None:
         number = refit.tags.get(TAG_TRIAL)
         if number is None:
-            self._missing("trial", "", depth, f"run {refit.run_id} carries no tag {TAG_TRIAL}")
+            self._add(depth, "trial", missing=f"run {refit.run_id} carries no tag {TAG_TRIAL}")
             return
-        found = self.tracker.runs({TAG_KIND: "trial", f"{TAG_PARENT}study": study, TAG_TRIAL: number})
+        trial = _best(self.tracker.runs({TAG_KIND: "trial", f"{TAG_PARENT}study": study, TAG_TRIAL: number}))
         title = f"trial {number} of study {study[:12]}"
-        if not found:
-            self._missing("trial", "", depth, f"no run at {self.tracker.uri} is {title}")
+        if trial is None:
+            self._add(depth, "trial", missing=f"no run at {self.tracker.uri} is {title}")
             return
-        trial = _best(found)
         params = " ".join(f"{name}={value}" for name, value in sorted(trial.params.items()))
         scores = (f"score {trial.metrics['score']:.4f}",) if "score" in trial.metrics else ()
-        self.nodes.append(Node(depth, "trial", "", title, trial.run_id, (*scores, params)))
+        self._add(depth, "trial", "", title, run_id=trial.run_id, details=(*scores, params))
 
     def _data(self, key: str, depth: int, given: TrackedInput | None, run: TrackedRun | None) -> None:
         """Data as it was recorded by `run`, which prepared it, or as the input of another run."""
         run_id = run.run_id if run else ""
         if given is None:
             lost = f"run {run_id} has no recorded input, so the digests of its files are unknown"
-            self.nodes.append(Node(depth, "data", key, f"data {key[:12]}", run_id, missing=lost))
+            self._add(depth, "data", key, run_id=run_id, missing=lost)
             return
         files, missing = _files(self.tracker, run, given)
         rows = " ".join(f"{name}={count}" for name, count in dict(given.profile.get("rows", {})).items())
         about = (f"source {given.source}", f"rows {rows}")
-        self.nodes.append(Node(depth, "data", key, f"data {given.name} {key[:12]}", run_id, about, files, missing))
+        title = f"data {given.name} {key[:12]}"
+        self._add(depth, "data", key, title, run_id=run_id, details=about, files=files, missing=missing)
 
     def _computed(self, key: str) -> TrackedRun | None:
-        found = self.tracker.runs({TAG_KEY: key})
-        return _best(found) if found else None
-
-    def _unknown(self, kind: str, key: str, depth: int) -> Node:
-        missing = f"no run at {self.tracker.uri} has {TAG_KEY} = {key}"
-        return Node(depth, kind, key, f"{kind} {key[:12]}", missing=missing)
-
-    def _missing(self, kind: str, key: str, depth: int, missing: str) -> None:
-        self.nodes.append(Node(depth, kind, key, f"{kind} {key[:12]}".rstrip(), missing=missing))
+        return _best(self.tracker.runs({TAG_KEY: key}))
 
 
 def _version(tracker: Tracker, what: str) -> TrackedModel | None:
@@ -242,9 +246,9 @@ def _version(tracker: Tracker, what: str) -> TrackedModel | None:
     return tracker.registered(what, CHAMPION) or tracker.registered(what, CHALLENGER)
 
 
-def _best(runs: list[TrackedRun]) -> TrackedRun:
-    """The latest finished run; equal keys mean equal results."""
-    return next((run for run in runs if run.status == "FINISHED"), runs[0])
+def _best(runs: list[TrackedRun]) -> TrackedRun | None:
+    """The latest finished run, as equal keys mean equal results; else the latest, or None."""
+    return next((run for run in runs if run.status == "FINISHED"), runs[0] if runs else None)
 
 
 def _parents(run: TrackedRun) -> dict[str, str]:
@@ -264,16 +268,3 @@ def _files(tracker: Tracker, run: TrackedRun | None, given: TrackedInput) -> tup
 def _has_file(tracker: Tracker, run: TrackedRun, digits: str) -> bool:
     files = (digest for given in run.inputs for digest in _files(tracker, run, given)[0].values())
     return any(digest.startswith(digits) for digest in files)
-
-
-def _run_node(run: TrackedRun, kind: str, key: str, depth: int) -> Node:
-    verdict = run.tags.get("podium.verdict")
-    return Node(
-        depth, kind, key, f"{kind} {key[:12]}: {run.name}", run.run_id, (f"verdict {verdict}",) if verdict else ()
-    )
-
-
-def _model_node(version: TrackedModel, depth: int) -> Node:
-    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
-    title = f"model {version.name} version {version.version}{aliases}"
-    return Node(depth, "model", "", title, "", (f"digest {version.tags.get(TAG_MODEL_DIGEST, 'unknown')}",))
