@@ -43,6 +43,11 @@ def signed_bounds(interval: Interval) -> str:
     return f"{signed(interval.low)} to {signed(interval.high)}"
 
 
+def difference(interval: Interval) -> str:
+    """A difference with its bounds."""
+    return f"{signed(interval.value)} ({signed_bounds(interval)})"
+
+
 def figure(value: float | None) -> str:
     """A quantity with three significant digits and no exponent."""
     if value is None:

@@ -22,11 +22,13 @@ from podium.records import (
     RunRecord,
     SelectionRecord,
     StudyRecord,
+    Variant,
     VariantCheck,
+    VariantScore,
 )
 from podium.selection.comparison import shown_better
 
-PACKAGES = (
+NAMES = [
     "podium",
     "torch",
     "transformers",
@@ -37,14 +39,14 @@ PACKAGES = (
     "mlflow",
     "kfp",
     "numpy",
-)
+]
 """Packages whose versions shape results and their speed."""
 
 
 def versions() -> dict[str, str]:
     """Versions of Python, the platform and the installed packages, by name, without importing them."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES:
+    for name in NAMES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -75,64 +77,52 @@ class ReportInputs:
 
     @cached_property
     def data(self) -> DataRecord:
-        """The prepared data set."""
         return self._all(DataRecord)[0]
 
     @cached_property
     def studies(self) -> tuple[StudyRecord, ...]:
-        """The searches, one per backbone."""
         return self._all(StudyRecord)
 
     @cached_property
-    def models(self) -> tuple[ModelRecord, ...]:
-        """The refits; at least one for every entry of the leaderboard."""
-        return self._all(ModelRecord)
-
-    @cached_property
     def selection(self) -> SelectionRecord:
-        """The leaderboard and its comparisons."""
         return self._all(SelectionRecord)[0]
 
     @cached_property
     def benchmark(self) -> BenchmarkRecord:
-        """The measurements."""
         return self._all(BenchmarkRecord)[0]
 
     @cached_property
     def decision(self) -> DecisionRecord:
-        """The verdict."""
         return self._all(DecisionRecord)[0]
 
     @property
     def winner(self) -> LeaderboardEntry | None:
-        """The leaderboard entry of the winner, or None when there is no winner."""
         name = self.decision.winner
         return next((entry for entry in self.selection.leaderboard if entry.backbone == name), None)
 
     def model_of(self, entry: LeaderboardEntry) -> ModelRecord | None:
         """The refit behind a leaderboard entry."""
-        return next((model for model in self.models if model.backbone == entry.backbone), None)
+        return next((model for model in self._all(ModelRecord) if model.backbone == entry.backbone), None)
 
     def measurements_of(self, entry: LeaderboardEntry) -> list[Measurement]:
         """The measured variants of a champion."""
         identity = (entry.backbone, entry.model_digest)
         return [item for item in self.benchmark.measurements if (item.backbone, item.model_digest) == identity]
 
+    def is_winner(self, one: Measurement | Variant | VariantScore) -> bool:
+        """Whether this variant won."""
+        return (one.backbone, one.variant) == (self.decision.winner, self.decision.winner_variant)
+
     @property
     def winner_measurement(self) -> Measurement | None:
         """The measurement of the winning variant, or None when it was not measured."""
-        if self.winner is None:
-            return None
-        found = self.measurements_of(self.winner)
-        chosen = [item for item in found if item.variant == self.decision.winner_variant]
-        return next(iter(chosen or found), None)
+        found = self.measurements_of(self.winner) if self.winner else []
+        return next((item for item in found if self.is_winner(item)), next(iter(found), None))
 
     @property
     def winner_test(self) -> Interval | None:
         """The held-out score of the winning variant's own predictions, or None when there is no winner."""
-        scores = self.decision.evidence.variant_scores
-        chosen = (self.decision.winner, self.decision.winner_variant)
-        own = next((score.test for score in scores if (score.backbone, score.variant) == chosen), None)
+        own = next((score.test for score in self.decision.evidence.variant_scores if self.is_winner(score)), None)
         return own or (self.winner.test if self.winner else None)
 
     @property
@@ -144,5 +134,4 @@ class ReportInputs:
     @property
     def winner_check(self) -> VariantCheck | None:
         """The winning variant against the eager model; None where the eager model wins, or nothing does."""
-        winner = (self.decision.winner, self.decision.winner_variant)
-        return next((one.check for one in self.benchmark.variants if (one.backbone, one.variant) == winner), None)
+        return next((one.check for one in self.benchmark.variants if self.is_winner(one)), None)

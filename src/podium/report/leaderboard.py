@@ -1,21 +1,23 @@
-"""The section `Leaderboard`: champions and baselines, and which differences between them are real."""
+"""The sections on champions: the leaderboard, which differences in it are real, and what each champion gets wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from podium.display import numbers
-from podium.display.blocks import Block, Cell, Row, Section, Table, Text
-from podium.display.charts import IntervalChart, IntervalRow, Range
-from podium.records import BaselineEntry, Comparison, FoldTest, Interval, LeaderboardEntry, SelectionRecord
+from podium.display.blocks import Block, Cell, Columns, IntervalChart, IntervalRow, Range, Row, Section, Table, Text
+from podium.records import BaselineEntry, Comparison, Interval, LeaderboardEntry, SelectionRecord
 from podium.report.inputs import ReportInputs
 from podium.selection.comparison import shown_better, shown_worse
 
 WINNER = "★ winner"
-_COLUMNS = (
-    *("Rank", "Candidate", "Test {}", "Baselines", "Cross-validation", "Trials", "Ahead of runner-up", "Parameters"),
-    "Size",
-)
+MATRIX_LIMIT = 30
+"""A confusion matrix of more labels is replaced by the most frequent confusions."""
+SHOWN_CONFUSIONS = 10
+_WIDE_MATRIX = 10
+"""Matrices of more labels are set one below the other."""
 
 
 def leaderboard_section(given: ReportInputs) -> Section:
@@ -36,14 +38,7 @@ def leaderboard_section(given: ReportInputs) -> Section:
         blocks.append(_differences(selection.comparisons))
     if selection.baseline_comparisons:
         blocks.append(_against_baselines(given))
-    if found := _fold_tests(selection):
-        blocks.append(_folds(found))
-    return Section("Leaderboard", blocks)
-
-
-def unbeaten(comparisons: Sequence[Comparison], challenger: str) -> list[Comparison]:
-    """A model against the baselines that it is not shown to beat, by the interval, as the decision judges."""
-    return [one for one in comparisons if one.challenger == challenger and not shown_better(one)]
+    return Section("Leaderboard", [*blocks, *_fold_tests(selection)])
 
 
 def comparison_table(
@@ -69,28 +64,32 @@ def _table(given: ReportInputs) -> Table:
     selection, test = given.selection, given.selection.leaderboard[0].test
     rows = [
         (-one.test.value, _champion(one, rank, given)) for rank, one in enumerate(selection.leaderboard, start=1)
-    ] + [(-one.test.value, _baseline(one)) for one in selection.baselines]
+    ] + [
+        (-one.test.value, Row(("–", Cell(one.name, tag="baseline"), scored(one.test), *["–"] * 6), muted=True))
+        for one in selection.baselines
+    ]
     metric = numbers.metric_name(selection.metric)
-    return Table(
-        "Leaderboard",
-        [name.format(metric) for name in _COLUMNS],
-        "rlrlrrrrr",
-        [row for _, row in sorted(rows, key=lambda pair: pair[0])],
-        f"By {metric} on the test split; intervals at {test.confidence:.0%} by {test.method}.",
-        heading=1,
+    columns = (
+        *("Rank", "Candidate", f"Test {metric}", "Baselines", "Cross-validation", "Trials", "Ahead of runner-up"),
+        *("Parameters", "Size"),
     )
+    caption = f"By {metric} on the test split; intervals at {test.confidence:.0%} by {test.method}."
+    ordered = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+    return Table("Leaderboard", columns, "rlrlrrrrr", ordered, caption, heading=1)
 
 
 def _champion(entry: LeaderboardEntry, rank: int, given: ReportInputs) -> Row:
     selection, ahead = given.selection, entry.runner_up
-    lost = unbeaten(selection.baseline_comparisons, entry.backbone)
-    beats = "–"
-    if selection.baselines:
-        beats = f"beats {'all' if len(selection.baselines) > 1 else selection.baselines[0].name}"
-    worse = [f"{'worse than' if shown_worse(one) else 'does not beat'} {one.reference}" for one in lost]
+    own = (one for one in selection.baseline_comparisons if one.challenger == entry.backbone)
+    worse = [
+        f"{'worse than' if shown_worse(one) else 'does not beat'} {one.reference}"
+        for one in own
+        if not shown_better(one)
+    ]
+    beaten = "all" if len(selection.baselines) > 1 else "".join(one.name for one in selection.baselines)
     cells = (
         *(str(rank), entry.backbone, scored(entry.test)),
-        Cell(", ".join(worse), style="lost") if worse else beats,
+        Cell(", ".join(worse), style="lost") if worse else f"beats {beaten}" if beaten else "–",
         *(f"{numbers.score(entry.cv_score)} ± {numbers.score(entry.cv_std)}", str(entry.trials)),
         Cell(numbers.signed(ahead.difference.value), f"{ahead.reference}, p {numbers.p_equals(ahead.p_value)}")
         if ahead
@@ -98,10 +97,6 @@ def _champion(entry: LeaderboardEntry, rank: int, given: ReportInputs) -> Row:
         *(f"{numbers.figure(entry.parameters / 1e6)} M", f"{numbers.figure(entry.size_mb)} MB"),
     )
     return Row(cells, WINNER if entry is given.winner else "")
-
-
-def _baseline(entry: BaselineEntry) -> Row:
-    return Row(("–", Cell(entry.name, tag="baseline"), scored(entry.test), *["–"] * 6), muted=True)
 
 
 def scored(test: Interval) -> Cell:
@@ -117,10 +112,8 @@ def _differences(comparisons: Sequence[Comparison]) -> Section:
         "is of its own comparison alone."
     )
     findings = [
-        "measurably better"
-        if one.measurably_better
-        else "measurably worse"
-        if one.measurably_worse
+        f"measurably {'better' if one.measurably_better else 'worse'}"
+        if one.measurably_better or one.measurably_worse
         else "not measurably worse"
         for one in comparisons
     ]
@@ -144,17 +137,13 @@ def _against_baselines(given: ReportInputs) -> Section:
     return Section("Champions against baselines", [Text(lead, "small"), table], "open" if given.unbeaten else "closed")
 
 
-def _fold_tests(selection: SelectionRecord) -> list[tuple[str, FoldTest]]:
+def _fold_tests(selection: SelectionRecord) -> list[Section]:
     """Tests on fold scores: champions against the best one, and each champion's trial against its runner-up."""
-    found = [(f"{one.challenger} − {one.reference}", one) for one in selection.fold_tests]
-    return found + [
+    found = [(f"{one.challenger} − {one.reference}", one) for one in selection.fold_tests] + [
         (f"{entry.backbone}: {test.challenger} − {test.reference}", test)
         for entry in selection.leaderboard
         if (test := entry.runner_up)
     ]
-
-
-def _folds(found: Sequence[tuple[str, FoldTest]]) -> Section:
     rows = [
         (
             *(pair, str(test.folds), numbers.signed(test.difference.value)),
@@ -163,10 +152,12 @@ def _folds(found: Sequence[tuple[str, FoldTest]]) -> Section:
         )
         for pair, test in found
     ]
+    if not rows:
+        return []
     columns = ("Pair", "Folds", "Difference", "Interval", "p-value", "Finding")
     lead = "Corrected resampled t-test on the scores of the same folds; it decides nothing. Few folds say little."
     title = "What the folds said before the test rows were looked at"
-    return Section(title, [Text(lead, "small"), Table("Tests on fold scores", columns, "lrrrrl", rows)], "closed")
+    return [Section(title, [Text(lead, "small"), Table("Tests on fold scores", columns, "lrrrrl", rows)], "closed")]
 
 
 def leaderboard_chart(
@@ -178,18 +169,19 @@ def leaderboard_chart(
     """
     values = [v for one in entries for v in (one.test.low, one.test.high, one.cv_score)]
     least = min(values) - (max(values) - min(values))
-    drawn = [one for one in baselines if one.test.low >= least]
-    ranges = [
-        (one.backbone, one.test, (_value("hollow", one.cv_score), _range("first", one.test))) for one in entries
-    ] + [(f"{one.name} baseline", one.test, (_range("second", one.test),)) for one in drawn]
-    ranges.sort(key=lambda row: -row[1].value)
-    every = [(one.backbone, one.test) for one in entries] + [(f"{one.name} baseline", one.test) for one in baselines]
-    said = "; ".join(f"{name} {numbers.score(test.value)} ({numbers.bounds(test)})" for name, test in every)
+    found = [
+        (one.backbone, one.test, (Range.at("hollow", one.cv_score), Range.of("first", one.test))) for one in entries
+    ] + [(f"{one.name} baseline", one.test, (Range.of("second", one.test),)) for one in baselines]
+    drawn = found[: len(entries)] + [row for row in found[len(entries) :] if row[1].low >= least]
+    said = "; ".join(f"{name} {numbers.score(test.value)} ({numbers.bounds(test)})" for name, test, _ in found)
     legend = [("first", "held-out test, with interval"), ("hollow", "mean of cross-validation")]
-    if drawn:
+    if len(drawn) > len(entries):
         legend.insert(1, ("second", "baseline on the same rows"))
     name = numbers.metric_name(metric)
-    rows = tuple(IntervalRow(label, numbers.score(test.value), shown) for label, test, shown in ranges)
+    rows = tuple(
+        IntervalRow(label, numbers.score(test.value), shown)
+        for label, test, shown in sorted(drawn, key=lambda row: -row[1].value)
+    )
     return IntervalChart(f"{name} on held-out rows: {said}", name, rows, tuple(legend))
 
 
@@ -199,22 +191,92 @@ def comparison_chart(comparisons: Sequence[Comparison]) -> IntervalChart:
         IntervalRow(
             f"{one.challenger} − {one.reference}",
             numbers.signed(one.difference.value),
-            (_range("first", one.difference),),
+            (Range.of("first", one.difference),),
         )
         for one in comparisons
     )
     said = "; ".join(
-        f"{one.challenger} minus {one.reference} {numbers.signed(one.difference.value)} "
-        f"({numbers.signed_bounds(one.difference)})"
-        for one in comparisons
+        f"{one.challenger} minus {one.reference} {numbers.difference(one.difference)}" for one in comparisons
     )
     name = numbers.metric_name(comparisons[0].metric)
     return IntervalChart(f"Differences in {name} on the same rows: {said}", name, rows, zero_line=True)
 
 
-def _range(style: str, interval: Interval) -> Range:
-    return Range(style, interval.value, interval.low, interval.high)
+def errors_section(given: ReportInputs) -> Section:
+    """The errors and all metrics of every champion."""
+    champions = []
+    for entry in given.selection.leaderboard:
+        blocks: list[Block] = []
+        if model := given.model_of(entry):
+            metrics = [
+                (numbers.metric_name(name), numbers.score(value.value), numbers.bounds(value))
+                for name, value in model.metrics.items()
+            ]
+            columns, caption = ("Metric", "Value", "Interval"), "All metrics on held-out rows."
+            table = Table(f"Metrics of {entry.backbone}", columns, "lrr", metrics, caption, style="tight")
+            blocks = [*error_blocks(model.details, entry.backbone), table]
+        champions.append(Section(entry.backbone, blocks, mark=WINNER if entry is given.winner else ""))
+    if not champions:
+        return Section("What each champion gets wrong", [Text("There is no champion.")])
+    wide = _WIDE_MATRIX < len(given.data.labels) <= MATRIX_LIMIT
+    return Section("What each champion gets wrong", champions if wide else [Columns(champions)])
 
 
-def _value(style: str, value: float) -> Range:
-    return Range(style, value, value, value)
+def error_blocks(details: Mapping[str, Any], name: str) -> list[Block]:
+    """Rows without an answer, the confusion matrix or, of many labels, the most frequent confusions, and the scores.
+
+    Args:
+        details: see `podium.evaluation.metrics.details`.
+        name: of the model.
+    """
+    labels, confusion = details.get("labels", []), details.get("confusion", [])
+    blocks: list[Block] = []
+    if missing := details.get("no_answer"):
+        blocks.append(Text(f"No valid answer in {missing:,} rows, which count as wrong."))
+    if found := _confusions(labels, confusion):
+        true, predicted, rows = found[0]
+        blocks.append(Text(f"Most frequent error: {true} taken for {predicted}, {rows} rows."))
+    if labels and len(labels) <= MATRIX_LIMIT:
+        blocks.append(_matrix(labels, confusion, name))
+    elif found:
+        columns, label = ("True", "Predicted", "Rows"), f"Most frequent confusions of {name}"
+        blocks.append(Table(label, columns, "llr", found, "Most frequent confusions.", style="tight"))
+    if scores := details.get("scores"):
+        blocks.append(_scores(scores, details["scores_of"], name))
+    return blocks
+
+
+def _confusions(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[tuple[str, str, str]]:
+    """True label, label that was predicted instead, and how many rows of how many; the most frequent first."""
+    found = [
+        (count, true, predicted, sum(row))
+        for true, row in zip(labels, confusion, strict=True)
+        for predicted, count in zip(labels, row, strict=True)
+        if count and true != predicted
+    ]
+    found.sort(key=lambda one: (-one[0], one[1], one[2]))
+    return [(true, predicted, f"{count:,} of {rows:,}") for count, true, predicted, rows in found[:SHOWN_CONFUSIONS]]
+
+
+def _matrix(labels: Sequence[str], confusion: Sequence[Sequence[int]], name: str) -> Table:
+    rows: list[list[Cell | str]] = []
+    for label, counts in zip(labels, confusion, strict=True):
+        shares = [Cell(f"{count:,}", share=count / (sum(counts) or 1)) for count in counts]
+        shares[len(rows)] = replace(shares[len(rows)], style="right")
+        rows.append([label, *shares])
+    caption = "Confusion matrix: rows are true labels, columns predicted ones."
+    align = "l" + "r" * len(labels)
+    return Table(f"Confusion matrix of {name}", ("", *labels), align, rows, caption, style="matrix")
+
+
+def _scores(scores: Mapping[str, Mapping[str, float]], what: str, name: str) -> Table:
+    rows: list[tuple[Cell | str, ...]] = [
+        (
+            *(label, numbers.score(row["precision"]), numbers.score(row["recall"])),
+            *(Cell(numbers.score(row["f1"]), share=row["f1"]), f"{int(row['support']):,}"),
+        )
+        for label, row in scores.items()
+    ]
+    columns = (what.capitalize(), "Precision", "Recall", "F1", "Count")
+    caption = f"Scores per {what} on held-out rows."
+    return Table(f"Scores of {name} per {what}", columns, "lrrrr", rows, caption, style="tight")

@@ -8,8 +8,23 @@ from typing import get_args
 
 from podium.config.benchmark import SCENARIOS, VariantName
 from podium.display import numbers
-from podium.display.blocks import Block, Cell, Facts, Row, Section, Table, Text
-from podium.display.charts import LOW_HEIGHT, Axis, IntervalChart, IntervalRow, Mark, Plot, PlotChart, Range
+from podium.display.blocks import (
+    LOW_HEIGHT,
+    Axis,
+    Block,
+    Cell,
+    Facts,
+    IntervalChart,
+    IntervalRow,
+    Mark,
+    Plot,
+    PlotChart,
+    Range,
+    Row,
+    Section,
+    Table,
+    Text,
+)
 from podium.records import Evidence, Interval, Measurement, ParetoPoint, Variant
 from podium.report.inputs import ReportInputs
 from podium.report.leaderboard import WINNER, scored

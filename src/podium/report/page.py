@@ -12,9 +12,8 @@ from podium.display.blocks import Block, Cell, Code, Columns, Facts, Points, Sec
 from podium.keys import digest_manifest
 from podium.records import Record
 from podium.report.decision import BRIEFLY, reasons, why_section
-from podium.report.errors import errors_section
 from podium.report.inputs import ReportInputs
-from podium.report.leaderboard import leaderboard_section
+from podium.report.leaderboard import errors_section, leaderboard_section
 from podium.report.measurements import benchmark_section, variants_section
 from podium.report.search import search_section
 from podium.selection.comparison import shown_worse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from podium.display.blocks import Table, Text
-from podium.report.errors import error_blocks
+from podium.report.leaderboard import error_blocks
 
 SCORES = {"scores": {"a": {"precision": 1.0, "recall": 0.5, "f1": 0.667, "support": 4}}, "scores_of": "label"}
 
