@@ -18,7 +18,7 @@ import yaml
 
 from podium.hpo.ledger import TrialLedger
 from podium.katib.experiment import from_katib
-from podium.katib_local.study import StudyPlace
+from podium.katib_local.study import LocalStudy
 from podium.records import TrialRecord
 
 from .harness import Marked
@@ -90,7 +90,7 @@ def room(folder: Path) -> Path:
 
 def ledger(folder: Path) -> TrialLedger:
     katib = from_katib((folder / "experiment.yaml").read_text(), 5)
-    return TrialLedger(StudyPlace.of(katib, folder / "podium-out", fresh=False).documents)
+    return LocalStudy(katib, folder / "podium-out", fresh=False).ledger
 
 
 def begun(folder: Path) -> list[str]:

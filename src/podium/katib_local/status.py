@@ -1,14 +1,17 @@
-"""The Experiment of a local study and its Trials, with their status in the form of Katib's resources."""
+"""The Experiment of a local study and its Trials with their status, as resources of Katib and as files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from podium.hpo.engines.embedded import log_of
 from podium.hpo.experiment import Objective
 from podium.hpo.progress import Outcome
+from podium.jsonfile import write_text
 from podium.katib.experiment import (
     API_VERSION,
     KatibExperiment,
@@ -20,6 +23,7 @@ from podium.katib.experiment import (
 )
 from podium.katib.space import to_text
 from podium.records import Observed, StoppingRule, TrialRecord
+from podium.strict_yaml import kubernetes_yaml
 
 NUMBER_ANNOTATION = "podium/trial-number"
 LOG_ANNOTATION = "podium/log"
@@ -44,12 +48,13 @@ _LISTS = {
     "EarlyStopped": ("earlyStoppedTrialList", "trialsEarlyStopped"),
     "MetricsUnavailable": ("metricsUnavailableTrialList", "trialMetricsUnavailable"),
 }
-_UNAVAILABLE = "unavailable"
-"""Katib's word in place of a value for a metric that was not reported."""
+_EVERY_CHANGE = 200
+"""Up to this many trials `experiment.yaml`, which lists all of them, is written at every change; with twice as many at
+every second one, so that a change costs no more in a long study."""
 
 
 def experiment_resource(
-    katib: KatibExperiment, trials: Iterable[TrialRecord], outcome: Outcome | None
+    katib: KatibExperiment, trials: Sequence[TrialRecord], outcome: Outcome | None
 ) -> dict[str, Any]:
     """The Experiment with its status.
 
@@ -58,7 +63,6 @@ def experiment_resource(
         trials: all of them, by number.
         outcome: of the study; None while it goes on.
     """
-    trials = list(trials)
     names: dict[str, list[str]] = {state: [] for state in _LISTS}
     best: tuple[float, TrialRecord] | None = None
     objective = katib.experiment.objective
@@ -147,14 +151,11 @@ def _assignments(trial: TrialRecord) -> list[dict[str, str]]:
 
 
 def _metrics(objective: Objective, metrics: Mapping[str, Observed]) -> list[dict[str, str]]:
-    """Every metric that is collected, also those that were not reported."""
+    """Every metric that is collected; `unavailable` is Katib's word where it was not reported."""
     listed = []
     for name in objective.strategies:
-        observed = metrics.get(name)
-        values = {
-            what: _UNAVAILABLE if observed is None else _figure(getattr(observed, what))
-            for what in ("min", "max", "latest")
-        }
+        seen = metrics.get(name)
+        values = {what: _figure(getattr(seen, what)) if seen else "unavailable" for what in ("min", "max", "latest")}
         listed.append({"name": name, **values})
     return listed
 
@@ -170,3 +171,63 @@ def _rules(metric: str, rule: StoppingRule) -> list[dict[str, Any]]:
         {"name": metric, "value": _figure(value), "comparison": comparison, "startStep": int(step)}
         for step, value in rule.thresholds.items()
     ]
+
+
+class StatusWriter:
+    """Keeps `experiment.yaml` and `trials/NAME.yaml` of a study up to date; each is replaced as a whole.
+
+    Attributes:
+        outcome: of the study; None while it goes on.
+    """
+
+    def __init__(
+        self, katib: KatibExperiment, directory: Path, trials: Sequence[TrialRecord], outcome: Outcome | None
+    ) -> None:
+        """Start with the trials of earlier sessions, which the first write shows.
+
+        Args:
+            katib: the experiment.
+            directory: of the study; its logs are in `logs`.
+            trials: that the study has.
+            outcome: of the study.
+        """
+        self.outcome = outcome
+        self._katib = katib
+        self._directory = directory
+        self._trials = {trial.number: trial for trial in trials}
+        self._changed = set(self._trials)
+        self._changes = 0
+
+    def show(self, trial: TrialRecord) -> None:
+        """Show a trial as it is now."""
+        if self._trials.get(trial.number) == trial:
+            return
+        self._trials[trial.number] = trial
+        self._changed.add(trial.number)
+        self._changes += 1
+        # A disk that is full may have room later; the last write says if it has not.
+        with suppress(OSError):
+            if self._changes * _EVERY_CHANGE >= len(self._trials):
+                self.write()
+            else:
+                self._write_trials()
+
+    def resource(self) -> dict[str, Any]:
+        """The Experiment as it is now."""
+        return experiment_resource(self._katib, [trial for _, trial in sorted(self._trials.items())], self.outcome)
+
+    def write(self) -> None:
+        """Write what changed since the last write."""
+        self._write_trials()
+        write_text(self._directory / "experiment.yaml", kubernetes_yaml(self.resource()))
+        self._changes = 0
+
+    def _write_trials(self) -> None:
+        over = self.outcome is not None
+        if over:
+            self._changed |= {number for number, trial in self._trials.items() if trial.status == "running"}
+        for number in sorted(self._changed):
+            log = log_of(self._directory / "logs", number)
+            path = self._directory / "trials" / f"{trial_name(self._katib, number)}.yaml"
+            write_text(path, kubernetes_yaml(trial_resource(self._katib, self._trials[number], log, over)))
+            self._changed.discard(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,10 @@ from podium.hpo.study import run_study
 from podium.hpo.suggest import suggester_for
 from podium.katib.experiment import KatibExperiment, namespace_of, to_katib
 from podium.katib.read import at
-from podium.katib_local.command import check_template
-from podium.katib_local.files import StatusWriter, StudyFiles
 from podium.katib_local.runner import CommandRunner
+from podium.katib_local.status import StatusWriter
 from podium.keys import Key
 from podium.records import TrialRecord
-from podium.store.files import DocumentFolder
 from podium.store.store import ArtifactStore
 from podium.text import shortened
 
@@ -33,60 +30,44 @@ _BUDGETS = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
 _ANEW = "give it another metadata.name, or begin anew with --fresh"
 
 
-@dataclass(frozen=True)
-class StudyPlace:
-    """Where the trials and files of one study are; experiments of the same name and namespace are the same study.
-
-    Attributes:
-        store: has the ledger.
-        files: for people.
-        ledger: prefix of the ledger's documents.
-        key: of the lease that a process holds while it runs the study.
-    """
-
-    store: ArtifactStore
-    files: StudyFiles
-    ledger: str
-    key: Key
-
-    @classmethod
-    def of(cls, katib: KatibExperiment, directory: Path, fresh: bool) -> StudyPlace:
-        """The place of an experiment below `directory`; with `fresh` the next one, which is empty.
-
-        Raises:
-            StoreError: the directory cannot be written.
-        """
-        namespace, name = namespace_of(katib), katib.experiment.name
-        store = ArtifactStore(str(directory / "store"))
-        prefix = f"{LEDGERS}/katib-{namespace}.{name}"
-        count = len(store.documents(prefix).names())
-        number = max(count + fresh, 1)
-        ledger = "main" if number == 1 else f"run-{number:04}"
-        folder = directory / "studies" / namespace / (name if number == 1 else f"{name}.{number:04}")
-        return cls(store, StudyFiles(folder), f"{prefix}/{ledger}", Key.of("study", katib=f"{namespace}/{name}"))
-
-    @property
-    def documents(self) -> DocumentFolder:
-        """The documents of the ledger."""
-        return self.store.documents(self.ledger)
+def study_key(katib: KatibExperiment) -> Key:
+    """The key of the lease that a process holds while it runs the study of an experiment."""
+    return Key.of("study", katib=f"{namespace_of(katib)}/{katib.experiment.name}")
 
 
 class LocalStudy:
-    """The study of a Katib Experiment at its place. The caller holds the lease of the place's key while it runs."""
+    """The study of a Katib Experiment; experiments of the same name and namespace are the same study.
 
-    def __init__(self, katib: KatibExperiment, place: StudyPlace) -> None:
+    The caller holds the lease of its `study_key` while it runs.
+
+    Attributes:
+        katib: the experiment.
+        directory: of its logs and files for people.
+        ledger: of its trials.
+        found: trials that it has already.
+    """
+
+    def __init__(self, katib: KatibExperiment, root: Path, fresh: bool) -> None:
         """Look at the trials that the study has already.
 
+        Args:
+            katib: the experiment, whose template fits this machine.
+            root: the directory below which store and studies are.
+            fresh: take the next study of this name, which is empty.
+
         Raises:
-            ConfigError: the trial or the algorithm cannot run on this machine, or the study of this name is another one
-                or may not go on with these budgets; the message says what to do.
+            ConfigError: the algorithm cannot run on this machine, or the study of this name is another one or may not
+                go on with these budgets; the message says what to do.
+            StoreError: the directory cannot be written.
         """
-        check_template(katib)
+        namespace, name = namespace_of(katib), katib.experiment.name
+        store = ArtifactStore(str(root / "store"))
+        prefix = f"{LEDGERS}/katib-{namespace}.{name}"
+        number = max(len(store.documents(prefix).names()) + fresh, 1)
         self.katib = katib
-        self.place = place
-        self.ledger = TrialLedger(place.documents)
+        self.directory = root / "studies" / namespace / (name if number == 1 else f"{name}.{number:04}")
+        self.ledger = TrialLedger(store.documents(f"{prefix}/{'main' if number == 1 else f'run-{number:04}'}"))
         self.found = self.ledger.trials()
-        self.runner = CommandRunner(katib, place.files.logs, place.files.metrics)
         description = self.ledger.description()
         if description is not None:
             _check_resumable(katib, StudyDescription.from_json(description), self.found)
@@ -108,12 +89,13 @@ class LocalStudy:
         Raises:
             ConfigError, StoreError: see `run_study`, which also has its other errors.
         """
-        experiment, files = self.katib.experiment, self.place.files
-        writer = StatusWriter(self.katib, files, self.found, Progress(experiment, self.found).outcome)
+        experiment, logs = self.katib.experiment, self.directory / "logs"
+        runner = CommandRunner(self.katib, logs, self.directory / "metrics")
+        writer = StatusWriter(self.katib, self.directory, self.found, Progress(experiment, self.found).outcome)
         about = StudyAbout(source=source, katib=to_katib(self.katib))
         try:
             with _TrialPool(experiment.parallel_trials, writer) as pool:
-                engine = EmbeddedEngine(self.runner, pool, files.logs)
+                engine = EmbeddedEngine(runner, pool, logs)
                 try:
                     run_study(experiment, self.ledger, engine, writer.show, about)
                 except StudyFailed:

@@ -17,8 +17,9 @@ from podium.hpo.suggest import suggester_for
 from podium.katib.experiment import KatibExperiment, from_katib, render, to_katib, trial_name
 from podium.katib.read import at
 from podium.katib_local.command import check_template, local_command, not_honoured
-from podium.katib_local.study import LocalStudy, StudyPlace
+from podium.katib_local.study import LocalStudy, study_key
 from podium.local.progress import ProgressView, report_to
+from podium.store.store import ArtifactStore
 from podium.strict_yaml import kubernetes_yaml
 
 _COUNTS = {
@@ -53,21 +54,19 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
     Raises:
         ConfigError: see `LocalStudy`.
     """
-    name = katib.experiment.name
+    name, root = katib.experiment.name, directory.absolute()
     with at(str(file)):
         check_template(katib)
-    before = StudyPlace.of(katib, directory.absolute(), fresh)
-    with before.store.lease(before.key):
-        # Whoever held the lease until now may have begun the study that would have been the next one.
-        place = StudyPlace.of(katib, directory.absolute(), fresh)
+    with ArtifactStore(str(root / "store")).lease(study_key(katib)):
         with at(str(file)):
-            study = LocalStudy(katib, place)
+            study = LocalStudy(katib, root, fresh)
         console.print(f"Experiment {name}: {_found(study)}", highlight=False, soft_wrap=True)
         for note in not_honoured(katib):
             console.print(f"  not honoured: {note}", highlight=False, markup=False, soft_wrap=True)
-        with report_to(place.files.events, name), ProgressView(place.files.events, console):
+        events = study.directory / "events.jsonl"
+        with report_to(events, name), ProgressView(events, console):
             resource = _run(study, file)
-    _print_summary(resource, place, console)
+    _print_summary(resource, study.directory, console)
     return resource
 
 
@@ -79,7 +78,7 @@ def _run(study: LocalStudy, file: Path) -> dict[str, Any]:
     except BaseException as error:
         emit("step_failed", seconds=monotonic() - started, error=str(error), stopped=not isinstance(error, Exception))
         raise
-    emit("step_finished", how="reused" if study.is_over else "computed", key=study.place.key.digest)
+    emit("step_finished", how="reused" if study.is_over else "computed", key=study_key(study.katib).digest)
     return resource
 
 
@@ -91,7 +90,7 @@ def _found(study: LocalStudy) -> str:
     return f"{budget}; {ended} are done" + (", nothing is left to do" if study.is_over else "")
 
 
-def _print_summary(resource: Mapping[str, Any], place: StudyPlace, console: Console) -> None:
+def _print_summary(resource: Mapping[str, Any], directory: Path, console: Console) -> None:
     status = resource["status"]
     end = status["conditions"][-1]
     counts = [f"{status[count]} {words}" for count, words in _COUNTS.items() if status.get(count)]
@@ -104,9 +103,9 @@ def _print_summary(resource: Mapping[str, Any], place: StudyPlace, console: Cons
             for metric in best["observation"]["metrics"]
         )
     lines |= {
-        "Status": str(place.files.experiment),
-        "Trials in": str(place.files.trials),
-        "Logs": str(place.files.logs),
+        "Status": str(directory / "experiment.yaml"),
+        "Trials in": str(directory / "trials"),
+        "Logs": str(directory / "logs"),
     }
     console.print()
     for name, text in lines.items():
@@ -141,7 +140,7 @@ def plan_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool)
         command = local_command(katib, render(katib, 0, suggestion.params), None)
         found = "nothing"
         if (directory / "store").exists():
-            study = LocalStudy(katib, StudyPlace.of(katib, directory.absolute(), fresh))
+            study = LocalStudy(katib, directory.absolute(), fresh)
             found = _found(study) if study.found else found
     return "\n".join(
         [

@@ -11,7 +11,7 @@ import pytest
 from podium.errors import ConfigError
 from podium.hpo.description import StudyAbout, StudyDescription
 from podium.katib.experiment import KatibExperiment, from_katib, namespace_of, to_katib
-from podium.katib_local.study import LocalStudy, StudyPlace
+from podium.katib_local.study import LocalStudy
 
 from ..katib.test_experiment import document
 
@@ -27,7 +27,7 @@ def katib(seed: int = 0, **spec: Any) -> KatibExperiment:
 
 def begun(directory: Path, experiment: KatibExperiment, scores: list[float | None]) -> None:
     """Leave a study with trials that ended with these scores, or failed."""
-    study = LocalStudy(experiment, StudyPlace.of(experiment, directory, fresh=False))
+    study = opened(directory, experiment)
     about = StudyAbout(source="file.yaml", katib=to_katib(experiment))
     study.ledger.describe(StudyDescription(experiment=experiment.experiment, about=about).to_json())
     for number, score in enumerate(scores):
@@ -39,7 +39,7 @@ def begun(directory: Path, experiment: KatibExperiment, scores: list[float | Non
 
 
 def opened(directory: Path, experiment: KatibExperiment, fresh: bool = False) -> LocalStudy:
-    return LocalStudy(experiment, StudyPlace.of(experiment, directory, fresh))
+    return LocalStudy(experiment, directory, fresh)
 
 
 def test_the_same_experiment_goes_on(tmp_path: Path) -> None:
@@ -121,10 +121,10 @@ def test_fresh_is_a_study_of_its_own_beside_the_first(tmp_path: Path) -> None:
     begun(tmp_path, katib(), [0.5, 0.4])
     again = opened(tmp_path, katib(seed=1), fresh=True)
     assert again.found == ()
-    assert again.place.files.directory == tmp_path / "studies" / "team" / "random.0002"
+    assert again.directory == tmp_path / "studies" / "team" / "random.0002"
     again.ledger.begin(0, {"lr": 0.02, "momentum": 0.7})
     assert len(opened(tmp_path, katib(seed=1)).found) == 1
-    assert opened(tmp_path, katib(), fresh=True).place.files.directory.name == "random.0003"
+    assert opened(tmp_path, katib(), fresh=True).directory.name == "random.0003"
 
 
 def test_names_of_other_namespaces_are_other_studies(tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from podium.katib.experiment import trial_name
-from podium.katib_local import files
-from podium.katib_local.files import StatusWriter, StudyFiles
+from podium.katib_local import status
+from podium.katib_local.status import StatusWriter
 from podium.records import TrialRecord
 
 from .test_status import katib, trial
 
 
 def writer(directory: Path, *trials: TrialRecord) -> StatusWriter:
-    return StatusWriter(katib(), StudyFiles(directory), trials, outcome=None)
+    return StatusWriter(katib(), directory, trials, outcome=None)
 
 
 def state(directory: Path, number: int) -> Any:
@@ -58,7 +58,7 @@ def test_a_full_disk_is_an_error_of_the_last_write_only(tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "write_text", full)
+        patch.setattr(status, "write_text", full)
         shown.show(trial(0, loss=0.5))
         with pytest.raises(OSError, match="No space left"):
             shown.write()
@@ -67,7 +67,7 @@ def test_a_full_disk_is_an_error_of_the_last_write_only(tmp_path: Path, monkeypa
 
 
 def test_a_long_study_writes_its_experiment_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_EVERY_CHANGE", 2)
+    monkeypatch.setattr(status, "_EVERY_CHANGE", 2)
     shown = writer(tmp_path)
     counts = []
     for number in range(6):
