@@ -48,14 +48,13 @@ def difference(interval: Interval) -> str:
     return f"{signed(interval.value)} ({signed_bounds(interval)})"
 
 
-def figure(value: float | None) -> str:
+def figure(value: float | None, unit: str = "") -> str:
     """A quantity with three significant digits and no exponent."""
     if value is None:
         return MISSING
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{digits}f}"
+    exact = value == 0 or not math.isfinite(value)
+    said = f"{value:g}" if exact else f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+    return f"{said} {unit}" if unit else said
 
 
 def parameter(value: bool | int | float | str | None) -> str:

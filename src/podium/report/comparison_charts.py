@@ -9,7 +9,7 @@ import numpy as np
 from podium.benchmarking.scenarios.grid import OWN
 from podium.benchmarking.scenarios.latency import pooled_ns
 from podium.display import numbers
-from podium.display.blocks import Axis, IntervalChart, IntervalRow, Line, Mark, Plot, PlotChart, Range, Tick
+from podium.display.charts import Axis, IntervalChart, IntervalRow, Line, Mark, Plot, PlotChart, Range, Tick
 from podium.records import Interval
 from podium.selection.estimates import LATENCIES, ComparedModel
 from podium.selection.run_comparison import EXACT, Row, RunsComparison

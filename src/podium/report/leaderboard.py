@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from podium.display import numbers
-from podium.display.blocks import Block, Cell, Columns, IntervalChart, IntervalRow, Range, Row, Section, Table, Text
+from podium.display.blocks import Block, Cell, Columns, Row, Section, Table, Text
+from podium.display.charts import IntervalChart, IntervalRow, Range
 from podium.records import BaselineEntry, Comparison, Interval, LeaderboardEntry, SelectionRecord
 from podium.report.inputs import ReportInputs
 from podium.selection.comparison import shown_better, shown_worse

@@ -8,23 +8,8 @@ from typing import get_args
 
 from podium.config.benchmark import SCENARIOS, VariantName
 from podium.display import numbers
-from podium.display.blocks import (
-    LOW_HEIGHT,
-    Axis,
-    Block,
-    Cell,
-    Facts,
-    IntervalChart,
-    IntervalRow,
-    Mark,
-    Plot,
-    PlotChart,
-    Range,
-    Row,
-    Section,
-    Table,
-    Text,
-)
+from podium.display.blocks import Block, Cell, Facts, Row, Section, Table, Text
+from podium.display.charts import LOW_HEIGHT, Axis, IntervalChart, IntervalRow, Mark, Plot, PlotChart, Range
 from podium.records import Evidence, Interval, Measurement, ParetoPoint, Variant
 from podium.report.inputs import ReportInputs
 from podium.report.leaderboard import WINNER, scored
@@ -73,8 +58,7 @@ def variants_section(given: ReportInputs) -> Section:
 
 
 def _variant(made: Variant, given: ReportInputs) -> Row:
-    own = (made.backbone, made.variant, made.model_digest)
-    measured = next((one for one in given.benchmark.measurements if _identity(one) == own), None)
+    measured = next((one for one in given.benchmark.measurements if _identity(one) == _identity(made)), None)
     score, check = _score(made, given), made.check
     status = f"{made.status}: {made.reason}" if made.reason else made.status
     against: Cell | str = "reference" if made.variant == "eager" else "–"
@@ -85,23 +69,22 @@ def _variant(made: Variant, given: ReportInputs) -> Row:
     if measured:
         device = measured.peak_device_mb
         costs = (
-            _with_unit(measured.quantile_ms(0.5), "ms"),
-            _with_unit(measured.throughput_per_second.value, "/s"),
+            numbers.figure(measured.quantile_ms(0.5), "ms"),
+            numbers.figure(measured.throughput_per_second.value, "/s"),
             Cell(
-                _with_unit(measured.peak_rss_mb, "MB"),
-                "" if device is None else f"device {_with_unit(device, 'MB')}",
+                numbers.figure(measured.peak_rss_mb, "MB"),
+                "" if device is None else f"device {numbers.figure(device, 'MB')}",
             ),
-            _with_unit(measured.energy_j, "J"),
+            numbers.figure(measured.energy_j, "J"),
         )
     cells = (
         Cell(title(made), status, made.code, style=f"state {made.status}"),
-        *(scored(score) if score else "–", against, _with_unit(made.size_mb, "MB"), *costs),
+        *(scored(score) if score else "–", against, numbers.figure(made.size_mb, "MB"), *costs),
     )
-    won = (made.backbone, made.variant) == (given.decision.winner, given.decision.winner_variant)
-    return Row(cells, WINNER if won else "")
+    return Row(cells, WINNER if given.is_winner(made) else "")
 
 
-def _identity(one: Measurement) -> tuple[str, str, str]:
+def _identity(one: Measurement | Variant) -> tuple[str, str, str]:
     return one.backbone, one.variant, one.model_digest
 
 
@@ -110,13 +93,9 @@ def _score(made: Variant, given: ReportInputs) -> Interval | None:
     scores = given.decision.evidence.variant_scores
     own = next((one.test for one in scores if (one.backbone, one.variant) == (made.backbone, made.variant)), None)
     if own or made.check:
-        return own or (made.check.score if made.check else None)
+        return own or made.check.score
     eager = [one.test for one in given.selection.leaderboard if one.model_digest == made.model_digest]
     return eager[0] if eager and made.variant == "eager" else None
-
-
-def _with_unit(value: float | None, unit: str) -> str:
-    return numbers.MISSING if value is None else f"{numbers.figure(value)} {unit}"
 
 
 def _tradeoffs(given: ReportInputs) -> Section:
@@ -135,7 +114,7 @@ def _tradeoffs(given: ReportInputs) -> Section:
 
 def _point(point: ParetoPoint, cost: str) -> str:
     name = f"{point.backbone} ({point.variant})" if point.variant else point.backbone
-    return f"{name} {numbers.score(point.score)} at {_with_unit(point.cost, UNITS[cost])}"
+    return f"{name} {numbers.score(point.score)} at {numbers.figure(point.cost, UNITS[cost])}"
 
 
 def _front_chart(given: ReportInputs, evidence: Evidence, fronts: dict[str, str]) -> PlotChart | None:
@@ -170,7 +149,7 @@ def _front_plot(
         value, identity = one.quantity(cost), (one.entry.backbone, one.variant)
         if value is not None:
             style = "best" if identity == winner else "first" if identity in front else "hollow"
-            said = f"{one.name}: {numbers.score(one.test.value)} at {_with_unit(value, UNITS[cost])}"
+            said = f"{one.name}: {numbers.score(one.test.value)} at {numbers.figure(value, UNITS[cost])}"
             marks.append(Mark(value, one.test.value, style, said))
     marks.sort(key=lambda mark: list(_FRONT_LEGEND).index(mark.style), reverse=True)
     across = Axis.over((0.0, *(mark.x for mark in marks)), 3)

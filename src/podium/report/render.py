@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from podium.display.blocks import Block, Code, Columns, Facts, Points, Section, Table, Text
 from podium.report.inputs import ReportInputs
-from podium.report.markdown import as_markdown
 from podium.report.page import Page, page_of
 
 HTML_FILE, MARKDOWN_FILE, METRICS_FILE = "report.html", "report.md", "metrics.json"
+_MARKUP = re.compile(r"([\\`*_\[\]|#~])")
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,66 @@ def as_html(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["emphasised"] = _emphasised
     return environment.get_template("page.html.j2").render(page=page)
 
 
-def _emphasised(text: str) -> Any:
-    """The text with what `**` surrounds emphasised."""
-    from markupsafe import Markup, escape
+def as_markdown(page: Page) -> str:
+    """The text and tables of the page; charts are on the HTML page only."""
+    lines = [f"# {_escaped(page.title)}", _escaped(page.lead)]
+    if answer := page.answer:
+        said = "**".join(_escaped(part) for part in answer.text.split("**"))
+        lines += [f"**{answer.verdict}** {_escaped(answer.briefly)}".rstrip(), said]
+        lines += [
+            "\n".join(
+                f"- {_escaped(name)}: {_escaped(value)} ({_escaped(note)})" for name, value, note in answer.figures
+            )
+        ]
+    for _, _, section in page.sections:
+        lines += _section(section, 2)
+    return "\n\n".join(line for line in lines if line) + "\n"
 
-    parts = text.split("**")
-    marked = [
-        Markup("<strong>{}</strong>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
-    ]
-    return Markup().join(marked)
+
+def _escaped(text: str) -> str:
+    """Text on one line, without anything that Markdown or the HTML inside it would read as markup."""
+    return _MARKUP.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def _section(section: Section, level: int) -> list[str]:
+    heading = f"{'#' * level} {_escaped(f'{section.title} {section.mark}')}" if section.title else ""
+    return [heading, *(line for one in section.blocks for line in _block(one, level))]
+
+
+def _block(block: Block, level: int) -> list[str]:
+    found: list[str] = []
+    match block:
+        case Text(text=text, style=style):
+            found = [f"> {_escaped(text)}" if style == "warning" else _escaped(text)]
+        case Facts(items=items):
+            found = ["\n".join(f"- {_escaped(name)}: {_escaped(value)}" for name, value in items)]
+        case Points(items=items):
+            found = ["\n".join(f"- {_escaped(f'{text} ({code})' if code else text)}" for text, code in items)]
+        case Code(text=text):
+            found = ["~~~\n{}\n~~~".format(text.replace("\n~~~", "\n ~~~"))]
+        case Table():
+            found = [_escaped(block.caption), _table(block)]
+        case Columns(sections=sections):
+            found = [line for one in sections for line in _section(one, level + 1)]
+        case Section():
+            found = _section(block, level + 1)
+    return found
+
+
+def _table(table: Table) -> str:
+    rules = ["---:" if side == "r" else "---" for side in table.align]
+    rows = [[_escaped(name) for name in table.columns], rules]
+    for row in table.lines:
+        cells = [
+            _escaped(cell.text + "".join(f" ({part})" for part in (cell.note, cell.tag) if part))
+            for cell in row.all_cells
+        ]
+        cells[table.heading] += f" {row.mark}" if row.mark else ""
+        rows.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def _metrics(given: ReportInputs) -> dict[str, float]:

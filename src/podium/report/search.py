@@ -11,25 +11,8 @@ from typing import Any
 from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter, IntParameter
 from podium.config.schema import PodiumConfig
 from podium.display import numbers
-from podium.display.blocks import (
-    LOW_HEIGHT,
-    Axis,
-    Block,
-    Cell,
-    Columns,
-    Coordinate,
-    Line,
-    Mark,
-    ParallelChart,
-    Path,
-    Plot,
-    PlotChart,
-    Row,
-    Section,
-    Table,
-    Text,
-    Tick,
-)
+from podium.display.blocks import Block, Cell, Columns, Row, Section, Table, Text
+from podium.display.charts import LOW_HEIGHT, Axis, Coordinate, Line, Mark, ParallelChart, Path, Plot, PlotChart, Tick
 from podium.errors import InputError
 from podium.hpo.experiment import Experiment
 from podium.hpo.space import Space

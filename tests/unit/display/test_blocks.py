@@ -4,19 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from podium.display.blocks import (
-    HEIGHT,
-    Axis,
-    Coordinate,
-    IntervalChart,
-    IntervalRow,
-    ParallelChart,
-    Path,
-    Range,
-    Row,
-    Table,
-    Tick,
-)
+from podium.display.blocks import Row, Table
+from podium.display.charts import HEIGHT, Axis, Coordinate, IntervalChart, IntervalRow, ParallelChart, Path, Range, Tick
 
 
 def test_rows_may_be_plain_cells() -> None:
