@@ -91,11 +91,12 @@ def _identity(one: Measurement | Variant) -> tuple[str, str, str]:
 def _score(made: Variant, given: ReportInputs) -> Interval | None:
     """As the decision saw it; as its check saw it for a variant that was no candidate."""
     scores = given.decision.evidence.variant_scores
-    own = next((one.test for one in scores if (one.backbone, one.variant) == (made.backbone, made.variant)), None)
-    if own or made.check:
-        return own or made.check.score
-    eager = [one.test for one in given.selection.leaderboard if one.model_digest == made.model_digest]
-    return eager[0] if eager and made.variant == "eager" else None
+    found = [one.test for one in scores if (one.backbone, one.variant) == (made.backbone, made.variant)]
+    if made.check:
+        found.append(made.check.score)
+    elif made.variant == "eager":
+        found += [one.test for one in given.selection.leaderboard if one.model_digest == made.model_digest]
+    return next(iter(found), None)
 
 
 def _tradeoffs(given: ReportInputs) -> Section:
