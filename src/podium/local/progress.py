@@ -1,13 +1,13 @@
-"""Draws the progress of a run: a live view on a terminal, one line per event elsewhere."""
+"""Draws the progress of a run from its events: a live view on a terminal, one line per event elsewhere."""
 
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,8 +20,163 @@ from rich.table import Table
 from rich.text import Text
 
 from podium.events import ENV_FILE, ENV_STEP
-from podium.hpo.tables import number, span
-from podium.local.state import State, Study, Trial, format_params
+from podium.execution.environment import variables_set
+from podium.hpo.tables import number, span, value_text
+
+
+@dataclass
+class _Trial:
+    number: int
+    params: dict[str, Any]
+    started: float
+    ended: float | None = None
+    fold_count: int = 0
+    folds: dict[int, float] = field(default_factory=dict)
+    status: str = "running"
+    score: float | None = None
+    error: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Study:
+    """What is known of one study; `found` counts the trials that had ended before this session."""
+
+    name: str
+    started: float
+    metric: str = "score"
+    direction: str = "maximize"
+    max_trials: int | None = None
+    goal: float | None = None
+    additional_metrics: Sequence[str] = ()
+    trials: dict[int, _Trial] = field(default_factory=dict)
+    found: int = 0
+
+    @property
+    def ended(self) -> int:
+        return len(self.trials) - len(self.of_status("running"))
+
+    def of_status(self, status: str) -> list[_Trial]:
+        return [trial for trial in self.trials.values() if trial.status == status]
+
+    @property
+    def ranked(self) -> list[_Trial]:
+        """The trials that succeeded, best first; of equals the one with the lowest number."""
+        sign = -1.0 if self.direction == "maximize" else 1.0
+        return sorted(self.of_status("succeeded"), key=lambda trial: (sign * (trial.score or 0.0), trial.number))
+
+    @property
+    def goal_reached(self) -> bool:
+        leading = next((trial.score for trial in self.ranked), None)
+        if self.goal is None or leading is None:
+            return False
+        return leading >= self.goal if self.direction == "maximize" else leading <= self.goal
+
+    def seconds_left(self, now: float) -> float | None:
+        """How long the rest of the budget takes at the pace of this session; None while that is unknown or over."""
+        done = self.ended - self.found
+        if self.max_trials is None or done < 1 or self.ended >= self.max_trials or self.goal_reached:
+            return None
+        return (now - self.started) / done * (self.max_trials - self.ended)
+
+
+@dataclass
+class _Step:
+    name: str
+    started: float
+    seconds: float | None = None
+    outcome: str = "running"
+    note: str = ""
+
+
+@dataclass
+class State:
+    """Everything drawn. A study outside the pipeline has no step: its events name none."""
+
+    steps: dict[str, _Step] = field(default_factory=dict)
+    studies: dict[str, Study] = field(default_factory=dict)
+
+    def apply(self, event: dict[str, Any]) -> str | None:
+        """Take in one event; returns a line for a terminal-less log, or None when it is not worth one."""
+        handler: Callable[[dict[str, Any]], str | None] = getattr(self, f"_on_{event['event']}", lambda _: None)
+        return handler(event)
+
+    def running_studies(self) -> list[Study]:
+        """The studies whose step has not ended, and those without a step."""
+        steps = {name: self.steps.get(name) for name in sorted(self.studies)}
+        return [self.studies[name] for name, step in steps.items() if step is None or step.outcome == "running"]
+
+    def _on_step_started(self, event: dict[str, Any]) -> str:
+        self.steps[event["step"]] = _Step(event["step"], event["time"])
+        return "started"
+
+    def _on_step_finished(self, event: dict[str, Any]) -> str:
+        step = self.steps[event["step"]]
+        step.outcome, step.seconds = event["how"], event["time"] - step.started
+        return f"{step.outcome} in {step.seconds:.1f} s  (key {event['key'][:12]})"
+
+    def _on_step_failed(self, event: dict[str, Any]) -> str:
+        step = self.steps[event["step"]]
+        step.outcome, step.seconds = "stopped" if event.get("stopped") else "failed", event["seconds"]
+        return f"{step.outcome} after {step.seconds:.1f} s"
+
+    def _on_step_waiting(self, event: dict[str, Any]) -> str:
+        return f"waiting for {event['owner']}, which computes the same result"
+
+    def _on_rows(self, event: dict[str, Any]) -> None:
+        self._note(event, f"{event['done']:,} rows read")
+
+    def _on_study_started(self, event: dict[str, Any]) -> str | None:
+        about = ("metric", "direction", "max_trials", "goal", "additional_metrics", "found")
+        same = {name: event[name] for name in about}
+        self.studies[event["step"]] = study = Study(event["step"] or event["name"], event["time"], **same)
+        return f"goes on after {study.found} of {study.max_trials} trials" if study.found else None
+
+    def _on_trial_started(self, event: dict[str, Any]) -> str:
+        study = self.studies.setdefault(event["step"], Study(event["step"], event["time"]))
+        trial = _Trial(event["number"], event["params"], event["time"], fold_count=event.get("folds", 0))
+        study.trials[trial.number] = trial
+        return f"trial {trial.number} started: {_params(trial)}"
+
+    def _on_fold_finished(self, event: dict[str, Any]) -> str | None:
+        study = self.studies.get(event["step"])
+        trial = study.trials.get(event.get("number", -1)) if study else None
+        if trial is None:
+            return None
+        trial.folds[event["fold"]] = event["score"]
+        return f"trial {trial.number} fold {event['fold']}: {number(event['score'])}"
+
+    def _on_epoch(self, event: dict[str, Any]) -> None:
+        self._note(event, f"epoch {event['epoch']:.1f}")
+
+    def _on_training_progress(self, event: dict[str, Any]) -> None:
+        self._note(event, f"training step {event['done']} of {event['total']}")
+
+    def _on_trial_finished(self, event: dict[str, Any]) -> str:
+        study = self.studies[event["step"]]
+        trial = study.trials[event["number"]]
+        trial.status, trial.score, trial.error = event["status"], event["score"], event["error"]
+        trial.ended, trial.metrics = event["time"], event["metrics"]
+        if trial.status == "failed":
+            return f"trial {trial.number} failed: {trial.error}"
+        if trial.status == "pruned":
+            return f"trial {trial.number} pruned: {trial.error}"
+        best = study.ranked[0]
+        return f"trial {trial.number} done: {number(trial.score)}  (best is trial {best.number}: {number(best.score)})"
+
+    def _on_benchmark_repetition(self, event: dict[str, Any]) -> str:
+        line = f"{event['model']} repetition {event['number'] + 1} of {event['of']}: p50 {event['p50']:.2f} ms"
+        self._note(event, line)
+        return line
+
+    def _note(self, event: dict[str, Any], note: str) -> None:
+        if step := self.steps.get(event["step"]):
+            step.note = note
+
+
+def _params(trial: _Trial) -> str:
+    return " ".join(f"{name}={value_text(value, 3)}" for name, value in trial.params.items())
+
 
 _POLL_SECONDS = 0.1
 _ROWS_SHOWN = 5
@@ -36,15 +191,8 @@ def report_to(events: Path, step: str) -> Iterator[None]:
     """Let this process and those it starts report to a file of events, which begins anew, as `step`."""
     events.parent.mkdir(parents=True, exist_ok=True)
     events.write_text("")
-    before = {name: os.environ.get(name) for name in (ENV_FILE, ENV_STEP)}
-    os.environ.update({ENV_FILE: str(events), ENV_STEP: step})
-    try:
+    with variables_set({ENV_FILE: str(events), ENV_STEP: step}):
         yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 class ProgressView:
@@ -96,42 +244,24 @@ class ProgressView:
     def _take(self, event: dict[str, Any]) -> None:
         line = self._state.apply(event)
         if line and not event.get("found") and not self._console.is_terminal:
-            elapsed = event["time"] - self._started
-            self._console.print(
-                f"[{elapsed:6.1f}s] {self._name(event['step']):<18} {line}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
-
-    def _name(self, step: str) -> str:
-        study = self._state.studies.get(step)
-        return step or (study.name if study else "")
+            study = self._state.studies.get(event["step"])
+            name = event["step"] or (study.name if study else "")
+            text = f"[{event['time'] - self._started:6.1f}s] {name:<18} {line}"
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _render(self) -> RenderableType:
         now = time.time()
-        leaderboards = [leaderboard(study, now) for study in self._state.running_studies()]
-        return Group(self._steps_table(), *leaderboards)
-
-    def _steps_table(self) -> Table:
         table = Table(box=None, pad_edge=False, show_header=False)
-        for _ in range(4):
-            table.add_column()
         for step in self._state.steps.values():
             running = step.outcome == "running"
-            seconds = time.time() - step.started if running else step.seconds or 0.0
+            seconds = now - step.started if running else step.seconds or 0.0
             mark: RenderableType = Spinner("dots") if running else Text("✗" if step.outcome in _NOT_DONE else "✓")
             table.add_row(mark, step.name, f"{seconds:5.1f} s", step.note if running else step.outcome)
-        return table
+        return Group(table, *(leaderboard(study, now) for study in self._state.running_studies()))
 
 
 def leaderboard(study: Study, now: float) -> Group:
-    """The leading trials of a study, those stopped early last, those that run, and how far it is.
-
-    Args:
-        study: whose trials.
-        now: seconds since the epoch.
-    """
+    """The leading trials of a study, those stopped early last, those that run, and how far it is; `now` in seconds."""
     table = Table(box=None, pad_edge=False)
     for heading in ("trial", study.metric, *study.additional_metrics, "folds", "time"):
         table.add_column(heading, no_wrap=True)
@@ -142,7 +272,7 @@ def leaderboard(study: Study, now: float) -> Group:
     return Group(Text(f"{study.name}: leading trials", style="italic"), table, Text(_caption(study, now), style="dim"))
 
 
-def _cells(trial: Trial, study: Study, now: float) -> list[RenderableType]:
+def _cells(trial: _Trial, study: Study, now: float) -> list[RenderableType]:
     score = {"running": "running", "pruned": f"pruned at {number(trial.score)}"}.get(trial.status, number(trial.score))
     folds = ProgressBar(total=trial.fold_count, completed=len(trial.folds), width=12) if trial.fold_count else ""
     seconds = (trial.ended or now) - trial.started
@@ -152,7 +282,7 @@ def _cells(trial: Trial, study: Study, now: float) -> list[RenderableType]:
         *(number(trial.metrics.get(name)) for name in study.additional_metrics),
         folds,
         span(seconds) if seconds >= _SHORTEST_SHOWN else "",
-        format_params(trial.params),
+        _params(trial),
     ]
 
 

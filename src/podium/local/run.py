@@ -1,27 +1,57 @@
-"""One local run, from the config to the summary a user reads at the end."""
+"""One local run, from the config to the summary a user reads at the end.
+
+What is stored is taken as it is; what is missing runs in a process of its own. So a run whose results are all stored
+starts no process and loads neither torch nor MLflow. It leaves behind:
+
+runs/<run id>/run.json       the command, when it ran, and how it ended
+runs/<run id>/record.json    the run: its resolved config, its ids, and the champion it began with
+runs/<run id>/events.jsonl   progress events of all steps
+runs/<run id>/steps/<step>/  log.txt, status.json, record.json
+runs/<run id>/report.html    the report
+runs/latest                  link to the newest run
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
-from collections.abc import Mapping
+import secrets
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 from rich.console import Console
 from rich.markup import escape
 
 from podium.config.schema import PodiumConfig
-from podium.errors import PodiumError, TrackingError
+from podium.errors import InputError, PodiumError, StepFailed, StoreError, TrackingError
+from podium.events import emit
+from podium.execution.descendants import end_descendants
+from podium.execution.environment import variables_set
+from podium.execution.launch import Process
+from podium.jsonfile import write_json
 from podium.local.progress import ProgressView
-from podium.local.rundir import RunDirectory
-from podium.local.runner import LocalRun
-from podium.records import ReportRecord, RunRecord
+from podium.records import Record, ReportRecord, RunRecord
 from podium.report.render import HTML_FILE
-from podium.stages.prepare import locate_backbones, new_run
-from podium.stages.step import open_store
-from podium.stages.steps import STEPS, result_tags
+from podium.stages.prepare import locate_backbones, new_run, open_parent
+from podium.stages.process import RUN_FILE, record_file
+from podium.stages.step import Step, StepInputs, open_store
+from podium.stages.steps import STEPS, Node, chains, inputs_of, result_tags
 from podium.tracking import redact, tracker_for
 from podium.tracking.base import RunStatus
+
+_GRACE_SECONDS = 10.0
+_CHAINS_AT_ONCE = 2
+"""How many backbones are worked on at once; their trials and trainings share the cores in any case."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +65,7 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
         PodiumError: a step failed; what was finished before stays stored.
     """
     locate_backbones(config)
-    directory = RunDirectory.create(Path(config.output), command)
+    directory = RunDirectory(Path(config.output), command)
     console.print(f"Run {directory.run_id}: {config.dataset.name}, {', '.join(config.backbones)}", highlight=False)
     try:
         local = LocalRun(new_run(config, directory.run_id), directory)
@@ -54,10 +84,21 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
         _end_parent_quietly(local.run, "FAILED", {"podium.error": str(error)})
         raise
     record = cast(ReportRecord, local.records[STEPS[-1].title()])
-    page = open_store(config).fetch(record.artifacts["report"]) / HTML_FILE
-    directory.finish("done", page)
+    shutil.copyfile(open_store(config).fetch(record.artifacts["report"]) / HTML_FILE, directory.path / "report.html")
+    directory.finish("done")
     _end_parent(local.run, "FINISHED", result_tags(local.records.values()))
-    _print_summary(record.summary, directory, config, console)
+    lines = dict(record.summary["lines"])
+    lines["Report"] = f"{directory.path / 'report.html'}  (open it in a browser)"
+    if config.tracking.mode == "mlflow":
+        uri = redact(config.tracking.uri or "")
+        lines["MLflow"] = f"{uri}\nopen it with: mlflow ui --backend-store-uri {uri}"
+    lines |= {"Store": str(config.store), "Logs": str(directory.path / "steps")}
+    console.print()
+    for name, text in lines.items():
+        first, *rest = text.splitlines()
+        console.print(f"[bold]{name:<9}[/bold]{escape(first)}", highlight=False, soft_wrap=True)
+        for line in rest:
+            console.print(f"{'':<9}{escape(line)}", highlight=False, soft_wrap=True)
 
 
 def _end_parent(run: RunRecord, status: RunStatus, tags: Mapping[str, str]) -> None:
@@ -76,17 +117,178 @@ def _end_parent_quietly(run: RunRecord, status: RunStatus, tags: Mapping[str, st
         _log.warning("the run could not be marked %s in MLflow: %s", status, error)
 
 
-def _print_summary(summary: dict[str, Any], directory: RunDirectory, config: PodiumConfig, console: Console) -> None:
-    lines = dict(summary["lines"])
-    lines["Report"] = f"{directory.path / 'report.html'}  (open it in a browser)"
-    if config.tracking.mode == "mlflow":
-        uri = redact(config.tracking.uri or "")
-        lines["MLflow"] = f"{uri}\nopen it with: mlflow ui --backend-store-uri {uri}"
-    lines["Store"] = str(config.store)
-    lines["Logs"] = str(directory.path / "steps")
-    console.print()
-    for name, text in lines.items():
-        first, *rest = text.splitlines()
-        console.print(f"[bold]{name:<9}[/bold]{escape(first)}", highlight=False, soft_wrap=True)
-        for line in rest:
-            console.print(f"{'':<9}{escape(line)}", highlight=False, soft_wrap=True)
+class RunDirectory:
+    """Files of one local run, in a new directory below `output`.
+
+    Attributes:
+        path: the directory.
+        run_id: its name: the start time and six random digits.
+        events: the file that every step appends its progress events to.
+
+    Raises:
+        StoreError: the directory cannot be written.
+    """
+
+    def __init__(self, output: Path, command: str) -> None:
+        self.run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        self.path = output / "runs" / self.run_id
+        self.events = self.path / "events.jsonl"
+        try:
+            (self.path / "steps").mkdir(parents=True)
+        except OSError as error:
+            raise StoreError(f"the output directory must be writable, but got {error}; set output=DIR") from error
+        self._about = {"status": "running", "command": command, "started_at": _now()}
+        write_json(self.path / "run.json", self._about)
+        link = self.path / ".latest"
+        link.symlink_to(self.run_id)
+        link.replace(self.path.parent / "latest")
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables by which the processes of the steps find this directory."""
+        found = {"PODIUM_RUN_DIR": self.path, "PODIUM_EVENTS": self.events, "PODIUM_COMMAND": self._about["command"]}
+        return {name: str(value) for name, value in found.items()}
+
+    def steps(self) -> dict[str, dict[str, Any]]:
+        """What the status file of each step that has started says, in order of start."""
+        found = {file.parent.name: json.loads(file.read_text()) for file in self.path.glob("steps/*/status.json")}
+        return dict(sorted(found.items(), key=lambda item: item[1]["started_at"]))
+
+    def save_run(self, run: RunRecord) -> None:
+        """Keep the record of the run, which the processes of its steps read."""
+        run.save(self.path / RUN_FILE)
+
+    def note_reused(self, title: str, record: Record, started: float) -> None:
+        """Keep the stored result that a step took, its status, and a line for its log."""
+        record.save(record_file(self.path, title))
+        with self.log_of(title).open("a") as log:
+            log.write(f"reused {record.kind}/{record.key}, stored {record.created_at:%Y-%m-%d %H:%M}\n")
+        status = {"status": "done", "started_at": started, "seconds": time.time() - started}
+        write_json(self.log_of(title).with_name("status.json"), status)
+
+    def log_of(self, step: str) -> Path:
+        return self.path / "steps" / step / "log.txt"
+
+    def finish(self, status: str) -> None:
+        """Record how the run ended."""
+        seconds = {step: round(fields.get("seconds", 0.0), 3) for step, fields in self.steps().items()}
+        ended = {"status": status, "finished_at": _now(), "step_seconds": seconds}
+        write_json(self.path / "run.json", {**self._about, **ended})
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+class LocalRun:
+    """One run on this machine.
+
+    Attributes:
+        run: its record; it names the parent run in MLflow once a step had to be computed.
+        records: the results so far, by title of the step.
+    """
+
+    def __init__(self, run: RunRecord, directory: RunDirectory) -> None:
+        self.run = run
+        self.records: dict[str, Record] = {}
+        self._directory = directory
+        self._store = open_store(run.config)
+        self._opening = threading.Lock()
+        self._opened = False
+        self._failed = threading.Event()
+        directory.save_run(run)
+
+    def go(self) -> None:
+        """Bring every step to its result.
+
+        Raises:
+            InputError: a step found its input unusable.
+            StepFailed: a step failed; the message is the step's own, with the path of its log.
+            TrackingError: the parent run could not be opened.
+            KeyboardInterrupt: the run was stopped; every child has ended.
+        """
+        with (
+            _stopping_children(),
+            variables_set(self._directory.environment()),
+            ThreadPoolExecutor(_CHAINS_AT_ONCE) as pool,
+        ):
+            try:
+                for group in chains(self.run.config.backbones):
+                    for ended in [pool.submit(self._follow, chain) for chain in group]:
+                        ended.result()
+            except KeyboardInterrupt:
+                # A step may have started its process after the signal came.
+                self._failed.set()
+                end_descendants(_GRACE_SECONDS)
+                raise
+
+    def _follow(self, chain: Sequence[Node]) -> None:
+        """Do the steps of a chain in turn, until one of this or another chain fails."""
+        for step, backbone in chain:
+            if self._failed.is_set():
+                return
+            inputs = inputs_of(step, backbone, self.run, self.records)
+            try:
+                self.records[step.title(backbone)] = self._stored(step, inputs) or self._computed(step, inputs)
+            except BaseException:
+                self._failed.set()
+                raise
+
+    def _stored(self, step: Step, inputs: StepInputs) -> Record | None:
+        """The stored result, noted in the run directory as that of a step."""
+        started, title = time.time(), step.title(inputs.backbone)
+        try:
+            key = step.key(inputs)
+            found = step.stored(self._store, inputs, key)
+        except PodiumError:
+            # The step's process meets the same error, and reports it with its log and status.
+            return None
+        if found is not None:
+            emit("step_started", step=title, log=None)
+            emit("step_finished", step=title, how="reused", key=key.digest, seconds=0.0)
+            self._directory.note_reused(title, found, started)
+        return found
+
+    def _computed(self, step: Step, inputs: StepInputs) -> Record:
+        """The result of the step's own process; the first one opens the parent run in MLflow."""
+        with self._opening:
+            if not self._opened:
+                self.run = open_parent(self.run, {"podium.directory": str(self._directory.path)})
+                self._directory.save_run(self.run)
+                self._opened = True
+        title = step.title(inputs.backbone)
+        log = self._directory.log_of(title)
+        arguments = [str(self._directory.path), step.name, *([inputs.backbone] if inputs.backbone else [])]
+        # Ctrl-C reaches it, too, and it ends with this process.
+        with Process([sys.executable, "-m", "podium.stages.process", *arguments], log, own_session=False) as process:
+            if process.wait() != 0:
+                raise self._failure(title)
+        return step.record.read(record_file(self._directory.path, title))
+
+    def _failure(self, title: str) -> PodiumError:
+        log, status = self._directory.log_of(title), self._directory.steps().get(title)
+        if status is None:
+            tail = "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-15:])
+            return StepFailed(f"step {title}: its process could not start\n{tail}\n  log: {log}")
+        if error := status.get("error"):
+            cls = InputError if error["exit_code"] == InputError.exit_code else StepFailed
+            return cls(f"step {title}: {error['message']}\n  log: {log}")
+        return StepFailed(
+            f"step {title}: its process was killed (out of memory, or by hand); run the same command again to "
+            f"go on from what is stored\n  log: {log}"
+        )
+
+
+@contextlib.contextmanager
+def _stopping_children() -> Iterator[None]:
+    """On SIGINT or SIGTERM end every descendant, then raise KeyboardInterrupt."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        threading.Thread(target=end_descendants, args=(_GRACE_SECONDS,), daemon=False).start()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

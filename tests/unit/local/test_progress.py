@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from podium.local.progress import ProgressView, leaderboard
-from podium.local.state import State
+from podium.local.progress import ProgressView, State, leaderboard
 
 
 def ended(

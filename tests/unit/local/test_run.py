@@ -1,17 +1,19 @@
-"""How the graph is walked: what is stored starts no process, and a failure starts nothing more."""
+"""How the graph is walked, and what a run leaves in its directory: what is stored starts no process, and a failure
+starts nothing more.
+"""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from podium.errors import InputError, StepFailed
+from podium.errors import InputError, StepFailed, StoreError
 from podium.events import ENV_STEP
 from podium.keys import Key
-from podium.local.rundir import RunDirectory
-from podium.local.runner import LocalRun
+from podium.local.run import LocalRun, RunDirectory
 from podium.records import Record
 from podium.stages.process import record_file
 from podium.stages.step import Step, StepInputs
@@ -29,7 +31,7 @@ class Walk(LocalRun):
 
     def __init__(self, place: Path, missing: tuple[str, ...] = (), fails: str = "") -> None:
         config = INPUTS.run.config.model_copy(update={"store": str(place / "store"), "output": str(place)})
-        super().__init__(INPUTS.run.model_copy(update={"config": config}), RunDirectory.create(place, "podium run"))
+        super().__init__(INPUTS.run.model_copy(update={"config": config}), RunDirectory(place, "podium run"))
         self.missing, self.fails = missing, fails
         self.started: list[str] = []
 
@@ -68,7 +70,7 @@ def test_after_a_failure_nothing_more_is_started(tmp_path: Path) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> LocalRun:
     config = INPUTS.run.config.model_copy(update={"store": str(tmp_path / "store"), "output": str(tmp_path)})
-    return LocalRun(INPUTS.run.model_copy(update={"config": config}), RunDirectory.create(tmp_path, "podium run"))
+    return LocalRun(INPUTS.run.model_copy(update={"config": config}), RunDirectory(tmp_path, "podium run"))
 
 
 def inputs_step(key: Key) -> Step:
@@ -87,7 +89,7 @@ def test_a_reused_result_is_in_the_run_directory_with_its_status_and_events(
     run._store.put(key, stored)
     assert run._stored(inputs_step(key), StepInputs(run.run)) == stored
     assert type(stored).read(record_file(directory.path, "select")) == stored
-    assert [(step.step, step.status) for step in directory.steps()] == [("select", "done")]
+    assert {step: fields["status"] for step, fields in directory.steps().items()} == {"select": "done"}
     assert f"reused selection/{key.digest}" in directory.log_of("select").read_text()
     events = [json.loads(line) for line in directory.events.read_text().splitlines()]
     assert [(one["event"], one["step"]) for one in events] == [("step_started", "select"), ("step_finished", "select")]
@@ -119,3 +121,46 @@ def test_a_failure_is_the_step_s_own(run: LocalRun, status: dict | None, kind: t
         log.with_name("status.json").write_text(json.dumps({"started_at": 1.0, **status}))
     found = run._failure("select")
     assert type(found) is kind and message in str(found) and str(log) in str(found)
+
+
+def test_a_run_directory_says_what_was_asked_and_how_it_ended(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "out", "podium run --preset smoke")
+    step = directory.path / "steps" / "prepare"
+    step.mkdir()
+    (step / "status.json").write_text(json.dumps({"status": "done", "started_at": 1.0, "seconds": 2.5}))
+    directory.finish("done")
+    run = json.loads((directory.path / "run.json").read_text())
+    assert run["command"] == "podium run --preset smoke" and run["status"] == "done"
+    assert run["step_seconds"] == {"prepare": 2.5}
+    assert (tmp_path / "out" / "runs" / "latest").resolve() == directory.path
+
+
+def test_runs_that_begin_at_once_do_not_trip_over_each_other(tmp_path: Path) -> None:
+    def begin(number: int) -> RunDirectory:
+        return RunDirectory(tmp_path, str(number))
+
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(begin, range(200)))
+    assert (tmp_path / "runs" / "latest").resolve() in {directory.path for directory in made}
+
+
+def test_latest_moves_to_the_newest_run(tmp_path: Path) -> None:
+    first = RunDirectory(tmp_path, "a")
+    second = RunDirectory(tmp_path, "b")
+    assert first.path != second.path
+    assert (tmp_path / "runs" / "latest").resolve() == second.path
+
+
+def test_steps_come_in_the_order_they_started(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path, "a")
+    for name, started in (("select", 3.0), ("prepare", 1.0), ("hpo-x", 2.0)):
+        (directory.path / "steps" / name).mkdir()
+        status = {"status": "done", "started_at": started, "seconds": 1.0}
+        (directory.path / "steps" / name / "status.json").write_text(json.dumps(status))
+    assert list(directory.steps()) == ["prepare", "hpo-x", "select"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"file.*set output=DIR"):
+        RunDirectory(tmp_path / "file", "a")
