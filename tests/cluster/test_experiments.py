@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from podium.cluster.client import JOB, NAMESPACE, Cluster, ObjectMetadata, name_of
-from podium.cluster.manifests import JobSpec
+from podium.cluster.jobs import JobSpec
 from podium.config.cluster import ClusterConfig
 from podium.errors import ClusterError
 from podium.hpo.engines.katib.experiments import EXPERIMENT, INJECTION_LABEL, Experiments

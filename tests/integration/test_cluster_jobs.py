@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from podium.cluster.client import JOB, TRAIN_JOB
-from podium.cluster.jobs import Jobs
-from podium.cluster.manifests import JobSpec
+from podium.cluster.jobs import Jobs, JobSpec
 from podium.config.cluster import ClusterConfig
 from podium.errors import ClusterError, ComputationFailed, StudyFailed
 

@@ -20,7 +20,7 @@ from podium.hpo.trial import CrossValidationTrial
 from podium.hpo.trial_container import TrialInstructions
 from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.template import MetricsCollector
-from podium.katib_local.metrics import MetricReader
+from podium.katib_local.runner import MetricReader
 from podium.records import TrialRecord
 from podium.store.files import DocumentFolder
 from podium.store.store import ArtifactStore

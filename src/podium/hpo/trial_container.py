@@ -29,7 +29,7 @@ from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.metric_line import metric_line
 from podium.hpo.space import Params, Space
 from podium.hpo.trial_documents import TrialDocuments
-from podium.katib.space import params_from_texts
+from podium.katib.search import params_from_texts
 from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
 from podium.store.files import DocumentFolder
 from podium.store.process import ProcessIdentity

@@ -16,16 +16,18 @@ from typing import Any
 from podium.errors import ConfigError
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.space import Params
-from podium.katib.algorithm import (
+from podium.katib.read import at, check_model, given, load, one_of, required
+from podium.katib.search import (
     NAS,
     algorithm_from_katib,
     algorithm_to_katib,
     check_budgets,
+    space_from_katib,
+    space_to_katib,
     stopping_from_katib,
     stopping_to_katib,
+    to_text,
 )
-from podium.katib.read import at, check_model, given, load, one_of, required
-from podium.katib.space import space_from_katib, space_to_katib, to_text
 from podium.katib.template import METADATA, NOT_HERE, PLACEHOLDER, MetricsCollector, TrialTemplate
 from podium.text import hint
 

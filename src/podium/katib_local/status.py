@@ -21,7 +21,7 @@ from podium.katib.experiment import (
     trial_labels,
     trial_name,
 )
-from podium.katib.space import to_text
+from podium.katib.search import to_text
 from podium.records import Observed, StoppingRule, TrialRecord
 from podium.strict_yaml import kubernetes_yaml
 

@@ -9,8 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from podium.cluster.client import POD_NAMESPACE, Cluster, ObjectMetadata
-from podium.cluster.jobs import Jobs
-from podium.cluster.manifests import JobSpec
+from podium.cluster.jobs import Jobs, JobSpec
 from podium.config.cluster import ClusterConfig
 from podium.config.paths import is_uri
 from podium.errors import ConfigError

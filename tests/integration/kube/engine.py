@@ -8,8 +8,7 @@ from typing import Any
 from kubernetes import client
 
 from podium.cluster.client import RETRIES, Cluster, ObjectMetadata
-from podium.cluster.jobs import Jobs
-from podium.cluster.manifests import JobSpec
+from podium.cluster.jobs import Jobs, JobSpec
 from podium.config.cluster import ClusterConfig
 from podium.hpo.engines.katib.engine import KatibEngine
 

@@ -29,7 +29,7 @@ from podium.hpo.suggest import suggester_for
 from podium.hpo.trial_container import NAME_VARIABLE, params_given
 from podium.hpo.trial_documents import TrialDocuments
 from podium.katib.experiment import from_katib
-from podium.katib.space import to_text
+from podium.katib.search import to_text
 from podium.records import TrialRecord
 from podium.store.store import ArtifactStore
 

@@ -13,8 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from podium.cluster.client import Kind, Manifest, ObjectMetadata, condition, name_of
-from podium.cluster.jobs import ENDED, Jobs
-from podium.cluster.manifests import KEY_LABEL, JobSpec, key_label
+from podium.cluster.jobs import ENDED, KEY_LABEL, Jobs, JobSpec, key_label
 from podium.errors import ClusterError, StudyFailed
 from podium.execution.signals import signals_ignored, sigterm_unwinds
 from podium.hpo.engines.base import Engine, OnTrial

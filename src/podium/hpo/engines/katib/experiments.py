@@ -17,7 +17,7 @@ from podium.cluster.client import (
     labels_of,
     name_of,
 )
-from podium.cluster.manifests import CONTAINERS, JobSpec, job_manifest
+from podium.cluster.jobs import CONTAINERS, JobSpec, job_manifest
 from podium.config.algorithms import RESTARTED
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.errors import ClusterError, ConfigError
@@ -26,7 +26,7 @@ from podium.hpo.experiment import Experiment
 from podium.hpo.space import Params, Space
 from podium.hpo.trial_container import NAME_VARIABLE
 from podium.katib.experiment import EXPERIMENT_LABEL, KatibExperiment, to_katib
-from podium.katib.space import to_text
+from podium.katib.search import to_text
 from podium.katib.template import MetricsCollector, TrialParameter, TrialTemplate
 from podium.keys import canonical_json, digest_bytes
 

@@ -18,7 +18,7 @@ from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.progress import Progress
 from podium.hpo.space import Params, Space
 from podium.hpo.trial_documents import TrialDocuments, merge
-from podium.katib.space import params_from_texts
+from podium.katib.search import params_from_texts
 from podium.records import Observed, Report, TrialRecord
 
 TRIAL = Kind("Trial", "kubeflow.org/v1beta1", "trials")

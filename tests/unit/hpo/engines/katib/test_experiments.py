@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from podium.cluster.client import Cluster, ObjectMetadata
-from podium.cluster.manifests import JobSpec, job_manifest
+from podium.cluster.jobs import JobSpec, job_manifest
 from podium.config.algorithms import algorithm_named, stopping_named
 from podium.config.cluster import ClusterConfig
 from podium.config.parameters import CategoricalParameter, IntParameter

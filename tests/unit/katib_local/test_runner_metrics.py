@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from podium.errors import ComputationFailed, NonFiniteLoss
 from podium.katib.template import MetricsCollector
-from podium.katib_local.metrics import DEFAULT_FILTER, MetricReader
+from podium.katib_local.runner import DEFAULT_FILTER, MetricReader
 from podium.records import Observed
 
 BRACES = r"{metricName: ([\w|-]+), metricValue: ((-?\d+)(\.\d+)?)}"

@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 
 from podium.cluster.client import ObjectMetadata
-from podium.cluster.manifests import JobSpec, job_manifest, key_label
+from podium.cluster.jobs import JobSpec, job_manifest, key_label
 from podium.config.cluster import ClusterConfig
 
 POOL = {

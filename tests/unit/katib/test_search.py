@@ -13,7 +13,7 @@ from podium.config.parameters import CategoricalParameter, DiscreteParameter, Fl
 from podium.errors import ConfigError
 from podium.hpo.space import Space
 from podium.katib.experiment import KatibExperiment, from_katib, to_katib
-from podium.katib.space import from_text, space_from_katib, space_to_katib, to_text
+from podium.katib.search import from_text, space_from_katib, space_to_katib, to_text
 from podium.katib.template import TrialParameter, TrialTemplate
 from podium.strict_yaml import kubernetes_yaml
 
