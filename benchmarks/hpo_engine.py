@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 from synthetic import SyntheticTrial, experiment
 
-from podium.devices.machine import available_cores
+from podium.devices.hardware import available_cores
 from podium.execution.workers import WorkerPool
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.ledger import TrialLedger

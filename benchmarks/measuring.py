@@ -4,7 +4,7 @@
 
 - bare: Podium's loop against a bare one over the same rows: in one process with one predictor, in turns of a few rows;
   then Podium's own repetition against a bare loop in processes of the same kind, one after the other; and what the loop
-  of `podium.benchmarking.timing` itself costs per call.
+  of `podium.benchmarking.bench` itself costs per call.
 - timer: the forward pass alone by `torch.utils.benchmark.Timer` and by Podium's loop, in one process.
 - repeat: the whole benchmark of two copies of the model, as one session, ten times; how far the medians of one of them
   are apart, and how far the ratios of the two.
@@ -32,15 +32,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from podium.benchmarking.calls import Repetition, WorkerCall
+from podium.benchmarking.calls import Repetition, WorkerCall, deal, sample_rows
 from podium.benchmarking.launch import take_turns
-from podium.benchmarking.sampling import deal, sample_rows
-from podium.benchmarking.scenarios.latency import pooled_ns
+from podium.benchmarking.scenarios.classifiers import pooled_ns
 from podium.benchmarking.session import ModelFiles, Session, measure_together
 from podium.config.benchmark import BenchmarkConfig
 from podium.execution.environment import inference_environment
-from podium.inference.predictor import Predictor, PredictorSpec
-from podium.inference.rows import Row
+from podium.inference.predictor import Predictor, PredictorSpec, Row
 from podium.selection.estimates import ComparedModel
 from podium.selection.run_comparison import compare_runs
 
@@ -169,7 +167,7 @@ def bare_loop(predictor: Predictor, own: Sequence[Row]) -> list[int]:
 
 def both_loops(predictor: Predictor, own: Sequence[Row]) -> list[float]:
     """Podium's loop by the bare one, in turns of a few rows that both time: the median ratio of each turn."""
-    from podium.benchmarking.timing import quiet, single_stream
+    from podium.benchmarking.bench import quiet, single_stream
 
     def alone(part: Sequence[Row]) -> list[int]:
         with quiet():  # Podium's loop collects garbage before it begins, which empties caches: so many turns, so often
@@ -191,8 +189,7 @@ def in_process(loop: str, spec_file: Path) -> list[float]:
     command = [sys.executable, __file__, "--loop", loop, "--spec", str(spec_file)]
     environment = {**os.environ, **inference_environment(1)}
     done = subprocess.run(command, capture_output=True, check=True, text=True, env=environment)
-    found: list[float] = json.loads(done.stdout)
-    return found
+    return list(json.loads(done.stdout))
 
 
 def bare(model: Path, scale: Scale, work: Path) -> None:
@@ -230,12 +227,9 @@ def bare_apart(model: Path, scale: Scale, work: Path) -> None:
 
 def own_cost_ns(calls: int = 20_000) -> float:
     """What the loop adds to the time of a call that does nothing, beside the two looks at the clock."""
-    from podium.benchmarking.timing import single_stream
+    from podium.benchmarking.bench import single_stream
 
-    def nothing(batch: list[Row]) -> None:
-        return None
-
-    return statistics.median(single_stream(nothing, ["x"] * calls, 60.0))
+    return statistics.median(single_stream(lambda batch: None, ["x"] * calls, 60.0))
 
 
 def timer(model: Path, scale: Scale, work: Path) -> None:
@@ -243,7 +237,7 @@ def timer(model: Path, scale: Scale, work: Path) -> None:
     from torch.utils.benchmark import Timer
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from podium.benchmarking.timing import single_stream, warm_up
+    from podium.benchmarking.bench import single_stream, warm_up
 
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -293,8 +287,7 @@ def repeatability(model: Path, scale: Scale, work: Path) -> None:
     for number in range(scale.runs):
         made = measure({"one": model, "other": model}, scale, work)
         one, other = (made[name].measurement for name in ("one", "other"))
-        assert one is not None
-        assert other is not None
+        assert one is not None and other is not None
         found = {f"p{100 * own.q:g}": own.value_ms for own in one.latency}
         found |= {"throughput": one.throughput_per_second.value, "memory": one.peak_rss_mb}
         found |= {

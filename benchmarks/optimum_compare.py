@@ -58,7 +58,7 @@ def podium(model: str) -> float:
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from podium.benchmarking.timing import single_stream, warm_up
+    from podium.benchmarking.bench import single_stream, warm_up
 
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)

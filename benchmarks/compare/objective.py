@@ -31,7 +31,7 @@ def bbc(task: dict[str, Any], number: int, params: dict[str, Any]) -> float:
     import torch
 
     from podium.config.schema import TrainingConfig
-    from podium.training.cross_validation import cross_validate
+    from podium.training.launch import cross_validate
     from podium.training.spec import TrainingResult, TrainingSpec
 
     torch.set_num_threads(1)

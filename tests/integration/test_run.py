@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from conftest import Finished, podium
-from podium.benchmarking.scenarios.latency import QUANTILES
+from podium.benchmarking.scenarios.classifiers import QUANTILES
 from podium.benchmarking.statistics import supported
 from podium.config.schema import TrackingConfig
 from podium.records import (

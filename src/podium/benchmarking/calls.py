@@ -1,22 +1,22 @@
-"""The messages between a session and its worker processes."""
+"""The messages between a session and its worker processes, and the choice of the rows in them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import SerializeAsAny
 
 from podium.config.benchmark import BenchmarkConfig
-from podium.inference.predictor import PredictorSpec
-from podium.inference.rows import Row
+from podium.errors import InputError
+from podium.inference.predictor import PredictorSpec, Row, row_length
 from podium.records.base import Frozen
 
 S = TypeVar("S", bound="Samples")
-
-NextTurn = Callable[[str], None]
-"""Ends the current turn and returns once the process may go on with the phase that is named: `load` or a scenario."""
+R = TypeVar("R", str, list[str])
 
 
 class Samples(Frozen):
@@ -27,11 +27,8 @@ class WorkerCall(Frozen):
     """What one worker process measures.
 
     Attributes:
-        model: the variant to load.
         scenarios: names of what is measured, in this order, with one loaded model.
-        rows: the rows of this repetition.
-        number: of the repetition.
-        config: the benchmark section of the config, with the settings of the scenarios.
+        number: of the repetition, whose `rows` these are.
         parameters: what scenarios computed beforehand from earlier samples, by name of the scenario.
         alternates: whether processes of other models measure in between, so that a turn is short.
         cores: CPUs that the process is bound to once its libraries are imported; empty for any.
@@ -77,10 +74,43 @@ class Repetition(Frozen):
     samples: dict[str, SerializeAsAny[Samples] | dict[str, Any]]
 
     def of(self, scenario: str, kind: type[S]) -> S:
-        """The samples of one scenario.
-
-        Raises:
-            ValueError: there are none, or they are not of this kind.
-        """
+        """The samples of one scenario; ValueError if there are none, or they are not of this kind."""
         found = self.samples.get(scenario, {})
         return found if isinstance(found, kind) else kind.model_validate(found)
+
+
+def sample_rows(rows: Sequence[R], count: int, seed: int) -> list[R]:
+    """Draw `count` rows whose lengths mirror those of `rows`, in random order; InputError if there are no rows.
+
+    The sample is stratified by length in characters: the rows, sorted by length, are cut into `count` parts of equal
+    size, and one row is drawn from each. So few rows reproduce every quantile of the length closely. A data set with
+    fewer rows is used whole as often as it fits, and a stratified sample makes up the rest.
+    """
+    if len(rows) == 0:
+        raise InputError("a benchmark needs at least one row of the data set, but got none")
+    random = np.random.default_rng(seed)
+    ordered = _by_length(rows, random)
+    whole, rest = divmod(count, len(ordered))
+    edges = np.linspace(0, len(ordered), rest + 1).astype(int)
+    drawn = [ordered[random.integers(low, high)] for low, high in pairwise(edges)]
+    chosen = np.concatenate([np.tile(ordered, whole), np.array(drawn, dtype=np.int64)])
+    return [rows[int(index)] for index in random.permutation(chosen)]
+
+
+def deal(rows: Sequence[Row], hands: int, count: int) -> list[list[Row]]:
+    """Split `rows` into `hands` lists of `count` rows each, all with nearly the same lengths, in random order.
+
+    The rows are dealt like cards, in order of length and to the lists in a random order each round, so that no list
+    gets the longest row of every round. If there are too few rows, they are used again from the start.
+    """
+    random = np.random.default_rng(0)
+    pool = [rows[int(index)] for index in np.resize(np.arange(len(rows)), hands * count)]
+    rounds = np.array(_by_length(pool, random)).reshape(count, hands)
+    shuffled = random.permuted(rounds, axis=1)
+    return [[pool[int(index)] for index in random.permutation(shuffled[:, hand])] for hand in range(hands)]
+
+
+def _by_length(rows: Sequence[Row], random: np.random.Generator) -> np.ndarray:
+    """Indices of `rows` from short to long; rows of one length in random order."""
+    lengths = np.fromiter((row_length(row) for row in rows), dtype=np.int64, count=len(rows))
+    return np.lexsort((random.random(len(lengths)), lengths))

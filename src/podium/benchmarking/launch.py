@@ -16,9 +16,6 @@ from podium.execution.failures import Purpose, excerpt
 from podium.execution.launch import Process, command, result_of
 from podium.jsonfile import write_text
 
-Report = Callable[[int, Sequence[Repetition]], None]
-"""Called with the number of a round and its results."""
-
 _START_SECONDS = 300.0
 _LOAD_SECONDS = 600.0
 _AHEAD = 4
@@ -33,10 +30,9 @@ class RepetitionProcess(Process):
     """
 
     def __init__(self, call: WorkerCall, folder: Path, *, turns: bool = True):
-        """Start a worker that logs to `folder`; its call is written there too, both named after the output of the call.
+        """Start a worker; its log and its call are in `folder`, both named after the output of the call.
 
-        Args:
-            turns: whether it waits for its turns; otherwise it measures at once, its own start included.
+        It waits for its `turns`, or measures at once, its own start included.
         """
         self._call = call
         self.phase: str | None = None
@@ -57,11 +53,7 @@ class RepetitionProcess(Process):
             )
 
     def await_ready(self, seconds: float) -> None:
-        """Return once the worker has imported its libraries.
-
-        Raises:
-            BenchmarkError: it ended, or was not ready after `seconds`.
-        """
+        """Return once the worker has imported its libraries; BenchmarkError if it is not ready after `seconds`."""
         self._await_phase(seconds, "was not ready after {} s")
         if self.phase is None:
             self.result()
@@ -69,8 +61,7 @@ class RepetitionProcess(Process):
     def turn(self, seconds: float) -> None:
         """Let the worker measure until it gives up its turn, for the next `phase`, or has ended.
 
-        Raises:
-            BenchmarkError: it failed, was killed, or did neither within `seconds`.
+        Raises BenchmarkError if it failed, was killed, or did neither within `seconds`.
         """
         with suppress(OSError):
             self._turns.send(self.phase)
@@ -79,11 +70,7 @@ class RepetitionProcess(Process):
             self.result()
 
     def result(self) -> Repetition:
-        """What the worker, which has ended, measured.
-
-        Raises:
-            BenchmarkError: it failed, or was killed.
-        """
+        """What the worker, which has ended, measured; BenchmarkError if it failed or was killed."""
         self.wait()
         try:
             return Repetition.model_validate(result_of(self, self._call.output))
@@ -115,25 +102,24 @@ def take_turns(
     rounds: Sequence[Sequence[WorkerCall]],
     folders: Sequence[Path],
     seconds: float,
-    report: Report | None = None,
+    report: Callable[[int, Sequence[Repetition]], None] | None = None,
     *,
     from_start: bool = False,
 ) -> list[list[Repetition]]:
     """Run the calls of a round in processes of their own that measure in turns; one round after the other.
 
     Nothing measures while another does, and only the models of one round are in memory. The processes of a few rounds
-    are started side by side, because starting costs most.
+    are started side by side, because starting costs most. If one fails, is killed or takes too long, the others are
+    stopped, and BenchmarkError is raised.
 
     Args:
         rounds: the calls of each, one for each of the `folders`.
         seconds: about how long a process measures, without loading; a turn of three times that is stopped.
+        report: called with the number of a round and its results.
         from_start: whether a process starts only when its turn has come, and measures its own start too.
 
     Returns:
         The results of each round, in the order of its calls.
-
-    Raises:
-        BenchmarkError: one failed, was killed or took too long; the others are stopped.
     """
     found: list[list[Repetition]] = []
     ahead = 1 if from_start else max(1, _AHEAD // len(folders))
@@ -154,18 +140,13 @@ def take_turns(
             for together in started:
                 # To be first in every repetition could be an advantage.
                 ordered = together if len(found) % 2 == 0 else together[::-1]
-                _alternate(ordered, ("load", *rounds[0][0].scenarios), _LOAD_SECONDS + 3 * seconds)
+                for phase in ("load", *rounds[0][0].scenarios):  # all end a phase before any begins the next
+                    waiting = [process for process in ordered if process.phase == phase]
+                    while waiting:
+                        for process in waiting:
+                            process.turn(_LOAD_SECONDS + 3 * seconds)
+                        waiting = [process for process in reversed(waiting) if process.phase == phase]
                 found.append([process.result() for process in together])
                 if report is not None:
                     report(len(found) - 1, found[-1])
     return found
-
-
-def _alternate(processes: Sequence[RepetitionProcess], phases: Sequence[str], seconds: float) -> None:
-    """Give turns until all have ended a phase before any begins the next, in an order that is reversed each time."""
-    for phase in phases:
-        waiting = [process for process in processes if process.phase == phase]
-        while waiting:
-            for process in waiting:
-                process.turn(seconds)
-            waiting = [process for process in reversed(waiting) if process.phase == phase]

@@ -23,19 +23,14 @@ CONFIDENCE = 0.95
 STABLE_CV = 0.05
 """Largest coefficient of variation between repetitions of a stable measurement."""
 
+_OUTSIDE = (1 - CONFIDENCE) / 2
 _NS_PER_MS = 1e6
 _NS_PER_S = 1e9
 _BOOTSTRAP_RESAMPLES = 2000
 
 
 def samples_needed(q: float) -> int:
-    """Fewest samples that support the quantile `q`: the smallest n with `n * min(q, 1 - q) >= TAIL`.
-
-    Raises:
-        BenchmarkError: q is not strictly between 0 and 1.
-    """
-    if not 0 < q < 1:
-        raise BenchmarkError(f"0 < q < 1 must hold for a quantile, but got q={q}")
+    """Fewest samples that support the quantile `q`: the smallest n with `n * min(q, 1 - q) >= TAIL`."""
     return math.ceil(round(TAIL / min(q, 1 - q), 6))
 
 
@@ -44,20 +39,14 @@ def supported(quantiles: Sequence[float], samples: int) -> tuple[float, ...]:
     return tuple(q for q in quantiles if samples >= samples_needed(q))
 
 
-def latency_quantile(samples_ns: Sequence[int], q: float, confidence: float) -> Interval:
-    """A quantile of latencies in milliseconds, with a distribution-free confidence interval.
+def latency_quantile(samples_ns: Sequence[int], q: float) -> Interval:
+    """A quantile, in milliseconds, of latencies in nanoseconds, with a distribution-free confidence interval.
 
     The estimate is median-unbiased (Hyndman & Fan 1996, "Sample quantiles in statistical packages", definition
     8). The bounds are order statistics: the number of samples below the true quantile is binomial(n, q) whatever
     the distribution, so the ranks are that binomial's quantiles (David & Nagaraja 2003, "Order Statistics",
     section 7.1; Le Boudec 2010, "Performance Evaluation of Computer and Communication Systems", theorem 2.1).
-    Coverage is at least `confidence` for independent samples.
-
-    Args:
-        samples_ns: latencies in nanoseconds.
-
-    Raises:
-        BenchmarkError: the samples do not support this quantile, or this confidence for it.
+    Coverage is at least `CONFIDENCE` for independent samples. Raises BenchmarkError where there are too few.
     """
     from scipy.stats import binom
 
@@ -67,18 +56,13 @@ def latency_quantile(samples_ns: Sequence[int], q: float, confidence: float) -> 
             f"a quantile needs {TAIL} samples beyond it: p{100 * q:g} needs {needed}, but got {count}; raise "
             "benchmark.samples, benchmark.repetitions or benchmark.max_seconds"
         )
-    tail = _tail(confidence)
-    low, high = int(binom.ppf(tail, count, q)), int(binom.ppf(1 - tail, count, q)) + 1
-    if low < 1 or high > count:
-        raise BenchmarkError(
-            f"{count} samples cannot bound p{100 * q:g} with confidence {confidence}; take more or lower the confidence"
-        )
+    low, high = int(binom.ppf(_OUTSIDE, count, q)), int(binom.ppf(1 - _OUTSIDE, count, q)) + 1
     ordered = np.sort(np.asarray(samples_ns, dtype=np.float64)) / _NS_PER_MS
     return Interval(
         value=float(np.quantile(ordered, q, method="median_unbiased")),
         low=float(ordered[low - 1]),
         high=float(ordered[high - 1]),
-        confidence=confidence,
+        confidence=CONFIDENCE,
         method="order statistics, as if samples were independent",
     )
 
@@ -88,66 +72,48 @@ def quantile_figures(samples_ns: Sequence[int], quantiles: Sequence[float], titl
     found = []
     for q in supported(quantiles, len(samples_ns)):
         shown = f"{title} p{100 * q:g}".strip()
-        interval = latency_quantile(samples_ns, q, CONFIDENCE)
-        found.append(Figure.of(f"{shown.replace(' ', '_')}_ms", shown, "ms", interval))
+        found.append(Figure.of(f"{shown.replace(' ', '_')}_ms", shown, "ms", latency_quantile(samples_ns, q)))
     return tuple(found)
 
 
-def mean_interval(values: Sequence[float], confidence: float) -> Interval:
+def mean_interval(values: Sequence[float]) -> Interval:
     """Mean of one non-negative figure per repetition with Student's t interval, cut off at zero.
 
-    Raises:
-        BenchmarkError: fewer than two values, or one that is negative or not finite.
+    Raises BenchmarkError for fewer than two values, or one that is negative or not finite.
     """
     from scipy.stats import t
 
     numbers = _checked(values, at_least=2)
     mean, error = float(numbers.mean()), float(numbers.std(ddof=1)) / math.sqrt(len(numbers))
-    margin = float(t.ppf(1 - _tail(confidence), len(numbers) - 1)) * error
+    margin = float(t.ppf(1 - _OUTSIDE, len(numbers) - 1)) * error
     return Interval(
         value=mean,
         low=max(0.0, mean - margin),
         high=mean + margin,
-        confidence=confidence,
+        confidence=CONFIDENCE,
         method=f"Student t over {len(numbers)} repetitions",
-    )
-
-
-def rate_interval(batch_seconds: Sequence[float], batch_size: int, confidence: float, seed: int = 0) -> Interval:
-    """Rows per second of one repetition, bootstrapped over its batches (percentile method, Efron 1979).
-
-    It includes what varies within a process and misses what varies between processes, so it is used only where there
-    was a single repetition.
-
-    Args:
-        batch_seconds: time of each full batch.
-
-    Raises:
-        BenchmarkError: fewer than two batches, or a time that is negative or not finite.
-    """
-    seconds = _checked(batch_seconds, at_least=2)
-    draws = np.random.default_rng(seed).choice(seconds, size=(_BOOTSTRAP_RESAMPLES, len(seconds)))
-    tail = _tail(confidence)
-    low, high = np.quantile(batch_size / draws.mean(axis=1), [tail, 1 - tail])
-    rate = batch_size / float(seconds.mean())
-    return Interval(
-        value=rate,
-        low=min(rate, float(low)),
-        high=max(rate, float(high)),
-        confidence=confidence,
-        method=f"bootstrap over {len(seconds)} batches of one repetition",
     )
 
 
 def throughput(batch_ns: Sequence[Sequence[int]], batch_size: int) -> Interval:
     """Rows per second from the times of full batches of each repetition.
 
-    Raises:
-        BenchmarkError: fewer than two batches in a single repetition, or a time that is negative.
+    Of a single repetition it is bootstrapped over the batches (percentile method, Efron 1979), which misses what varies
+    between processes. Raises BenchmarkError where that has fewer than two batches, or where a time is negative.
     """
     if len(batch_ns) > 1:
-        return mean_interval([batch_rate(times, batch_size) for times in batch_ns], CONFIDENCE)
-    return rate_interval([time / _NS_PER_S for time in batch_ns[0]], batch_size, CONFIDENCE)
+        return mean_interval([batch_rate(times, batch_size) for times in batch_ns])
+    seconds = _checked(batch_ns[0], at_least=2) / _NS_PER_S
+    draws = np.random.default_rng(0).choice(seconds, size=(_BOOTSTRAP_RESAMPLES, len(seconds)))
+    low, high = np.quantile(batch_size / draws.mean(axis=1), [_OUTSIDE, 1 - _OUTSIDE])
+    rate = batch_size / float(seconds.mean())
+    return Interval(
+        value=rate,
+        low=min(rate, float(low)),
+        high=max(rate, float(high)),
+        confidence=CONFIDENCE,
+        method=f"bootstrap over {len(seconds)} batches of one repetition",
+    )
 
 
 def batch_rate(batch_ns: Sequence[int], batch_size: int) -> float:
@@ -156,11 +122,7 @@ def batch_rate(batch_ns: Sequence[int], batch_size: int) -> float:
 
 
 def coefficient_of_variation(values: Sequence[float]) -> float:
-    """Sample standard deviation over mean, without unit; 0 for a single value.
-
-    Raises:
-        BenchmarkError: no values, one that is negative or not finite, or a mean of zero.
-    """
+    """Sample standard deviation over mean, without unit; 0 for a single value. A mean of 0 is a BenchmarkError."""
     numbers = _checked(values, at_least=1)
     if numbers.mean() == 0:
         raise BenchmarkError("a coefficient of variation needs a mean above zero, but all values are 0")
@@ -170,9 +132,8 @@ def coefficient_of_variation(values: Sequence[float]) -> float:
 def instabilities(levels: Sequence[Mapping[str, float]], unsettled: Sequence[int]) -> tuple[str, ...]:
     """Why a measurement is unstable, one sentence each; empty when it is stable.
 
-    The rule: a measurement is stable when it has at least two repetitions, the coefficient of variation between
-    repetitions of each level (median latency, throughput) is at most `STABLE_CV`, and every repetition's warm-up
-    settled.
+    It is stable when it has at least two repetitions, the coefficient of variation between repetitions of each level
+    (median latency, throughput) is at most `STABLE_CV`, and every repetition's warm-up settled.
 
     Args:
         levels: figures of each repetition by a name for people; the same names for all.
@@ -192,12 +153,6 @@ def instabilities(levels: Sequence[Mapping[str, float]], unsettled: Sequence[int
         numbers = ", ".join(str(number) for number in unsettled)
         found.append(f"the warm-up of repetition {numbers} did not settle in its share of benchmark.max_seconds")
     return tuple(found)
-
-
-def _tail(confidence: float) -> float:
-    if not 0 < confidence < 1:
-        raise BenchmarkError(f"0 < confidence < 1 must hold, but got confidence={confidence}")
-    return (1 - confidence) / 2
 
 
 def _checked(values: Sequence[float], at_least: int) -> np.ndarray:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from podium.benchmarking.bench import Bench, peak_rss_bytes
-from podium.benchmarking.calls import NextTurn, Repetition, WorkerCall
-from podium.benchmarking.scenarios import SCENARIOS
-from podium.benchmarking.scenarios.base import AnyScenario
+from podium.benchmarking.calls import Repetition, WorkerCall
+from podium.benchmarking.scenarios import SCENARIOS, AnyScenario
 from podium.devices.hardware import environment
 from podium.execution import program
 
@@ -42,11 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
 
 
-def measured(call: WorkerCall, next_turn: NextTurn, started_ns: int) -> Repetition:
+def measured(call: WorkerCall, next_turn: Callable[[str], None], started_ns: int) -> Repetition:
     """Import the libraries, wait for the turn, load and warm up, and measure each scenario of the call.
 
-    Raises:
-        Exception: whatever loading or running the model raises.
+    `next_turn` ends the turn and returns once the process may go on with the phase named: `load` or a scenario.
     """
     scenarios: list[AnyScenario] = [SCENARIOS.get(name) for name in call.scenarios]
     first = scenarios[0]
@@ -64,8 +63,8 @@ def measured(call: WorkerCall, next_turn: NextTurn, started_ns: int) -> Repetiti
         number=call.number,
         pid=os.getpid(),
         load_seconds=bench.load_seconds,
-        warm_up_ns=bench.warm.times_ns,
-        settled=bench.warm.settled,
+        warm_up_ns=bench.warm_up_ns,
+        settled=bench.settled,
         peak_rss_mb=peak_rss_bytes() / 1e6,
         peak_device_mb=bench.predictor.peak_device_mb(),
         environment=environment(call.model.device),

@@ -27,8 +27,8 @@ SCENARIOS: Registry[Any] = Registry(
     "podium.scenarios",
     "scenario",
     {
-        "latency": "podium.benchmarking.scenarios.latency:LATENCY",
-        "throughput": "podium.benchmarking.scenarios.throughput:THROUGHPUT",
+        "latency": "podium.benchmarking.scenarios.classifiers:LATENCY",
+        "throughput": "podium.benchmarking.scenarios.classifiers:THROUGHPUT",
         "generation": "podium.benchmarking.scenarios.generation:GENERATION",
         "grid": "podium.benchmarking.scenarios.grid:GRID",
         "server": "podium.benchmarking.scenarios.server:SERVER",

@@ -1,10 +1,10 @@
-"""Energy of the device over a span of time, where the machine reports it.
+"""What the device spends and could do: its energy over a span of time, and the share of its peak that a model uses.
+
+Energy is read where the machine reports it, of the whole device with everything else that runs on it.
 
 - CPU: RAPL, Linux's powercap (Documentation/power/powercap/powercap.rst): one counter of microjoules per package, which
   wraps around at `max_energy_range_uj`. Since 5.10 only root may read it (CVE-2020-8694).
 - GPU: NVML's `nvmlDeviceGetTotalEnergyConsumption`, millijoules since the driver was loaded, from Volta on.
-
-Both count the whole device, with everything else that runs on it.
 """
 
 from __future__ import annotations
@@ -13,32 +13,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-POWERCAP = Path("/sys/class/powercap")
+from typing import Any, Literal, Self
 
 
 @dataclass(frozen=True)
-class Counter:
-    """A counter of energy in units of `joules`; it wraps around at `span`, or never when that is None."""
+class _Counter:
+    """A counter of energy in units of `joules`; it wraps around at `span`, or never when that is 0."""
 
     read: Callable[[], int]
     joules: float
-    span: int | None = None
+    span: int = 0
 
 
 class EnergyMeter:
     """A context manager that measures the energy of its blocks.
 
-    Args:
-        counters: empty where the machine has none that can be read.
+    Attributes:
+        joules: of all blocks together; None where it cannot be read.
         note: what the counters include, or why there are none.
     """
 
-    def __init__(self, counters: Sequence[Counter], note: str):
+    def __init__(self, counters: Sequence[_Counter], note: str):
         self._counters, self.note = counters, note
         self._before: list[int] = []
-        self._joules: float | None = None
+        self.joules: float | None = None
 
     def __enter__(self) -> Self:
         self._before = [counter.read() for counter in self._counters]
@@ -47,24 +45,14 @@ class EnergyMeter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        after = [counter.read() for counter in self._counters]
-        if self._counters:
-            spent = zip(self._counters, self._before, after, strict=True)
-            self._joules = (self._joules or 0.0) + sum(_difference(*each) for each in spent)
-
-    def joules(self) -> float | None:
-        """Energy of all blocks together; None where it cannot be read."""
-        return self._joules
+        for counter, before in zip(self._counters, self._before, strict=True):
+            units = counter.read() - before
+            self.joules = (self.joules or 0.0) + (units + counter.span if units < 0 else units) * counter.joules
 
 
-def energy_meter(device: str, powercap: Path = POWERCAP) -> EnergyMeter:
+def energy_meter(device: str, powercap: Path = Path("/sys/class/powercap")) -> EnergyMeter:
     """The meter of `cpu` or `cuda` on this machine; where there is none, its note says why."""
     return _nvml() if device == "cuda" else _rapl(powercap)
-
-
-def _difference(counter: Counter, before: int, after: int) -> float:
-    units = after - before
-    return (units + counter.span if units < 0 and counter.span else units) * counter.joules
 
 
 def _rapl(powercap: Path) -> EnergyMeter:
@@ -80,14 +68,12 @@ def _rapl(powercap: Path) -> EnergyMeter:
     return EnergyMeter(counters, f"RAPL, {len(counters)} CPU package(s), with all that runs on them")
 
 
-def _package(zone: Path) -> Counter:
-    file = zone / "energy_uj"
-
+def _package(zone: Path) -> _Counter:
     def read() -> int:
-        return int(file.read_text())
+        return int((zone / "energy_uj").read_text())
 
     read()
-    return Counter(read, 1e-6, int((zone / "max_energy_range_uj").read_text()))
+    return _Counter(read, 1e-6, int((zone / "max_energy_range_uj").read_text()))
 
 
 def _nvml() -> EnergyMeter:
@@ -102,5 +88,59 @@ def _nvml() -> EnergyMeter:
         nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except nvml.NVMLError as error:
         return EnergyMeter([], f"NVML does not report the energy of this GPU: {error}")
-    counter = Counter(lambda: int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)), 1e-3)
+    counter = _Counter(lambda: int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)), 1e-3)
     return EnergyMeter([counter], "NVML, the whole GPU")
+
+
+PEAKS: dict[str, tuple[float, float | None]] = {
+    "T4": (8.1, None),  # product brief, April 2020
+    "V100 SXM2": (15.7, None),  # data sheet, January 2020
+    "V100 SXM3": (15.7, None),
+    "V100 PCIE": (14, None),
+    "V100S PCIE": (16.4, None),
+    "A10": (31.2, 125),  # data sheet, March 2021
+    "A10G": (35, 70),  # data sheet for AWS, February 2022; its tensor peak has not been compared with it yet
+    "A30": (10.3, 165),  # data sheet, April 2021
+    "A40": (37.4, 149.7),  # data sheet, October 2020
+    "A100": (19.5, 312),  # data sheet, June 2021
+    "L4": (30.3, 121),  # data sheet, March 2023
+    "L40": (90.5, 181),  # data sheet, October 2022
+    "L40S": (91.6, 362),  # data sheet, August 2023
+    "H100 PCIE": (51, 756),  # data sheet, September 2023
+    "H100 NVL": (60, 835),
+    "H100 80GB HBM3": (67, 989),  # the SXM module
+    "H200": (67, 989),  # data sheet, November 2024
+    "H200 NVL": (60, 835),
+}
+"""Dense peaks of NVIDIA's GPUs in fp32 and bf16, in 10^12 operations per second without structured sparsity.
+
+The first is that of the CUDA cores, since PyTorch does not use TF32 for matrix products by default; the second is that
+of the tensor cores. The names are the parts of the names of NVML that tell the GPUs apart.
+"""
+
+
+def utilisation(
+    weights: int | None, tokens_per_second: float, gpu: str, precision: Literal["fp32", "bf16"]
+) -> tuple[float | None, str]:
+    """Model FLOPs utilisation, the share of a device's dense peak, and how it is counted; or None, and why.
+
+    The definition is that of Chowdhery et al., 2022, "PaLM", appendix B. Every input token costs two operations per
+    weight that it is multiplied with (Kaplan et al., 2020, section 2.1). The products within attention are not counted,
+    nor is padding, so the utilisation of long or uneven rows is in fact higher than the figure.
+
+    Args:
+        weights: weights that every input token is multiplied with; None where they cannot be counted.
+        gpu: as NVML and `torch.cuda.get_device_name` give it, such as `NVIDIA A100-SXM4-40GB`; empty on a CPU.
+    """
+    if not gpu:
+        reason = "no dense peak is known of a CPU: it depends on clock speeds that change with load and instructions"
+        return None, reason
+    words = f" {gpu.replace('-', ' ').upper()} "
+    known = max((name for name in PEAKS if f" {name} " in words), key=len, default="")
+    peak = PEAKS.get(known, (None, None))[precision == "bf16"]
+    if peak is None:
+        return None, f"no dense peak of {gpu} in {precision} is in Podium's table"
+    if weights is None:
+        return None, "the weights of an exported graph are not counted"
+    note = f"of {peak:g}e12 operations per second, dense {precision}"
+    return 2 * weights * tokens_per_second / (peak * 1e12), note

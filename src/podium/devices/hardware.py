@@ -1,11 +1,12 @@
-"""The hardware and software that a measurement depends on: a part of its key.
+"""The machine: the cores and memory that this process may use, and what a measurement depends on.
 
-The fingerprint is computed before every benchmark, also for one that is then reused, so it reads small
-files and package metadata only; torch is imported only on a machine that has a GPU device node.
+All of it is asked before steps that are then reused, so it reads small files and package metadata only; torch is
+imported only on a machine that has a GPU device node.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -13,11 +14,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from podium.devices.machine import available_cores, kernel_text, memory_bytes
-from podium.errors import InputError
+import psutil
 
-EAGER_PRECISION = "fp32"
-"""The precision in which the eager variant is loaded and measured."""
+from podium.errors import InputError
 
 _PACKAGES = ("torch", "transformers", "tokenizers")
 _GPU_NODES = ("nvidia[0-9]*", "kfd", "dxg")
@@ -27,23 +26,15 @@ _GIB = 1 << 30
 
 
 def fingerprint(device: str, threads: int | None) -> dict[str, str]:
-    """Describe the hardware and software that a latency depends on; equal between runs on one machine.
+    """The hardware and software that a latency depends on, as text by name: a part of the key of a measurement.
 
-    Args:
-        device: `cpu`, `cuda`, or `auto` (cuda where there is one).
-        threads: compute threads of the measured process; None for all cores available.
-
-    Returns:
-        Text by name: device, cpu, cpu_features, cores, memory_gib, precision, threads, os, python and package
-        versions; on a GPU also gpu, gpu_memory_gib, driver and cuda.
-
-    Raises:
-        InputError: the device is not there, or there are fewer cores than threads.
+    It is equal between runs on one machine. Raises InputError if the device, which is `cpu`, `cuda` or `auto` (cuda
+    where there is one), is not there, or there are fewer cores than `threads`; None takes all cores.
     """
     resolved = resolve_device(device)
     facts = {
         "device": resolved,
-        "precision": EAGER_PRECISION,
+        "precision": "fp32",
         "threads": str(resolve_threads(threads)),
         "cpu": _cpu_model(),
         "cpu_features": " ".join(cpu_features()),
@@ -57,13 +48,7 @@ def fingerprint(device: str, threads: int | None) -> dict[str, str]:
 
 
 def resolve_device(device: str) -> str:
-    """Resolve `auto` to a device of this machine, and check the others; returns `cpu` or `cuda`.
-
-    Raises:
-        InputError: it is not there; the message says what is.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"benchmark.device is auto, cpu or cuda, but got {device!r}")
+    """Resolve `auto` to `cpu` or `cuda`; InputError if the device is not there, which says what is."""
     if device == "cpu":
         return "cpu"
     obstacle = _cuda_obstacle()
@@ -80,8 +65,7 @@ def resolve_device(device: str) -> str:
 def resolve_threads(threads: int | None) -> int:
     """The number of compute threads: `threads` itself, or all cores when it is None.
 
-    Raises:
-        InputError: more threads than cores, which would measure the contention between them.
+    Raises InputError for more threads than cores, which would measure the contention between them.
     """
     cores = available_cores()
     if threads is None:
@@ -99,9 +83,7 @@ def bound_cores(threads: int) -> tuple[int, ...]:
 
     Empty where the system does not bind processes, or where all CPUs are needed anyway.
     """
-    if not hasattr(os, "sched_getaffinity"):
-        return ()
-    allowed = sorted(os.sched_getaffinity(0))
+    allowed = _affinity()
     if threads >= len(allowed):
         return ()
     siblings = {
@@ -113,16 +95,12 @@ def bound_cores(threads: int) -> tuple[int, ...]:
 
 
 def environment(device: str) -> dict[str, str]:
-    """Facts that may explain a difference between two measurements but are not part of the key, as this process sees.
+    """Facts that may explain a difference between two measurements but are not part of the key, as text by name.
 
-    It imports no library that the process has not imported before.
-
-    Returns:
-        Text by name: affinity, governor, load, container limits; builds and threads of the numeric libraries that are
-        loaded; on a GPU its clocks and power limit.
+    They are those of this process, of which it imports no library that has not been imported before.
     """
     facts = {
-        "affinity": _listed(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else "",
+        "affinity": " ".join(str(cpu) for cpu in _affinity()),
         "governor": kernel_text(_CPUS / "cpu0/cpufreq/scaling_governor").strip(),
         "mhz": _cpu_field("cpu MHz"),
         "microcode": _cpu_field("microcode"),
@@ -143,10 +121,6 @@ def container_kind() -> str:
         return "kubernetes"
     marks = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
     return next((name for mark, name in marks.items() if Path(mark).exists()), "")
-
-
-def _listed(numbers: list[int]) -> str:
-    return " ".join(str(number) for number in numbers)
 
 
 def _library_facts() -> dict[str, str]:
@@ -218,3 +192,61 @@ def _gpu_facts() -> dict[str, str]:
         "driver": driver,
         "cuda": str(torch.version.cuda or torch.version.hip),
     }
+
+
+def available_cores() -> int:
+    """Cores this process may use: the CPU affinity, lowered by a cgroup CPU quota (rounded up)."""
+    affinity = len(_affinity()) or os.cpu_count() or 1
+    quota = _cgroup_cores()
+    return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
+
+
+def _affinity() -> list[int]:
+    """The CPUs that this process may run on; empty where the system does not bind processes."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def _cgroup_cores(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float | None:
+    """Smallest CPU quota in cores on the way from this process's cgroup to the root; None without one.
+
+    Source: Linux Documentation/admin-guide/cgroup-v2.rst, "cpu.max"; scheduler/sched-bwc.rst for version 1.
+    """
+    quotas = []
+    for folder in _cgroup_folders(root, membership, "cpu"):
+        limit = kernel_text(folder / "cpu.max").split()
+        if not limit:
+            limit = kernel_text(folder / "cpu.cfs_quota_us").split() + kernel_text(folder / "cpu.cfs_period_us").split()
+        if len(limit) == 2 and limit[0] not in ("max", "-1"):
+            quotas.append(int(limit[0]) / int(limit[1]))
+    return min(quotas, default=None)
+
+
+def memory_bytes() -> int:
+    """Memory this process may use: the machine's, lowered by a cgroup limit."""
+    limits = [psutil.virtual_memory().total]
+    for folder in _cgroup_folders(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"), "memory"):
+        limit = kernel_text(folder / "memory.max").split() or kernel_text(folder / "memory.limit_in_bytes").split()
+        if limit and limit[0] != "max":
+            limits.append(int(limit[0]))
+    return min(limits)
+
+
+def _cgroup_folders(root: Path, membership: Path, controller: str) -> list[Path]:
+    """Folders with this process's limits for `controller`, innermost first; cgroup version 2 and version 1."""
+    folders = []
+    for line in kernel_text(membership).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        base = root / controller if controllers else root
+        inner = base / path.lstrip("/")
+        folders += [folder for folder in (inner, *inner.parents) if folder == base or base in folder.parents]
+    return folders
+
+
+def kernel_text(path: Path) -> str:
+    """Content of a kernel file, empty where this system does not have it."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

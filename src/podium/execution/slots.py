@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from podium.devices.machine import available_cores
+from podium.devices.hardware import available_cores
 
 _POLL_SECONDS = 0.02
 _held: ContextVar[list[int]] = ContextVar("held_slots")

@@ -40,10 +40,7 @@ def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> N
 
     The exporter is the one that is based on `torch.export`. The older one traces an example and writes the branches
     that it took into the graph. With transformers 5 that loses the attention mask, and padded rows get wrong logits.
-
-    Raises:
-        ModelError: the tokenizer has no `tokenizer.json`.
-        Exception: whatever the exporter raises for an architecture that it cannot follow.
+    For an architecture that it cannot follow, it raises errors of any class.
     """
     if not (source / TOKENIZER).is_file():
         raise ModelError(f"an exported package needs a fast tokenizer, but {source} has no {TOKENIZER}")
@@ -52,6 +49,8 @@ def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> N
     inputs = dict(eager.encode([kind.example, kind.example * 2]))
     names = list(inputs)
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
+    # A protobuf message has at most 2 GiB, so larger weights need a file of their own.
+    large = sum(weight.nbytes for weight in eager.model.parameters()) > _LARGE_BYTES
     with _quiet():
         torch.onnx.export(
             _Logits(eager.model, names),
@@ -61,11 +60,11 @@ def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> N
             output_names=["logits"],
             dynamic_shapes=(tuple(sizes for _ in names),),
             opset_version=OPSET,
-            external_data=_is_large(eager.model),
+            external_data=large,
             dynamo=True,
             verbose=False,
         )
-    _strip(target / GRAPH, _is_large(eager.model))
+    _strip(target / GRAPH, large)
     _write_tokenizer(eager, source / TOKENIZER, target / TOKENIZER)
     about = {"task": task, "decoding": kind.decoding, "labels": list(eager.labels), "max_length": eager.max_length}
     (target / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -102,18 +101,11 @@ class _Logits(torch.nn.Module):  # type: ignore[misc]
         return logits
 
 
-def _is_large(model: torch.nn.Module) -> bool:
-    """Whether the weights need a file of their own, since a protobuf message has at most 2 GiB."""
-    size: int = sum(weight.nbytes for weight in model.parameters())
-    return size > _LARGE_BYTES
-
-
 def _strip(path: Path, large: bool) -> None:
     """Remove the metadata of the exporter: paths of this machine, which make the files of equal models differ."""
     graph = onnx.load(path)
-    for item in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer):
-        del item.metadata_props[:]
-    for item in graph.functions:
+    parts = (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer, *graph.functions)
+    for item in parts:
         del item.metadata_props[:]
     (path.parent / EXTERNAL).unlink(missing_ok=True)
     onnx.save(graph, path, save_as_external_data=large, location=EXTERNAL)

@@ -1,6 +1,7 @@
-"""The deployable variants: their tolerances, what they depend on, and where they cannot be made.
+"""The deployable variants: their tolerances, what they depend on, where they cannot be made, and how they are made.
 
-Every run asks, so the answers come from package metadata and small files. Torch is imported only on a GPU.
+Every run asks, so the answers come from package metadata and small files. Torch is imported only on a GPU; the variants
+are made and checked against the eager model in a process of its own.
 """
 
 from __future__ import annotations
@@ -10,9 +11,17 @@ import shutil
 import sys
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from podium.config.benchmark import VariantName
 from podium.devices.hardware import cpu_features
+from podium.errors import BenchmarkError, ComputationFailed
+from podium.execution.environment import inference_environment
+from podium.execution.failures import Purpose
+from podium.execution.launch import run_program
+from podium.inference.predictor import PredictorSpec
+from podium.records import VariantCheck
+from podium.records.base import Frozen
 
 OPSET = 20
 """ONNX operator set of exported graphs: the first one whose Gelu is a single operator."""
@@ -66,8 +75,15 @@ def environment(variant: VariantName, device: str) -> dict[str, str]:
 
 def obstacle(variant: VariantName, device: str) -> str | None:
     """Why a variant cannot be made on this machine, or None."""
-    if variant == "bf16":
-        return _bf16_obstacle(device)
+    if variant == "bf16" and device == "cpu" and not any(name in _BF16 for name in cpu_features()):
+        return (
+            "this CPU has no bf16 instructions (avx512_bf16, amx_bf16 or Arm bf16): emulated, bf16 is slower than fp32"
+        )
+    if variant == "bf16" and device == "cuda":
+        import torch
+
+        if not torch.cuda.is_bf16_supported(including_emulation=False):
+            return f"{torch.cuda.get_device_name()} has no bf16 arithmetic"
     if variant == "compile" and _compiler() is None:
         return (
             f"torch.compile needs a C++ compiler when it runs, but {_compiler_name()} is not on the PATH; install g++, "
@@ -76,7 +92,14 @@ def obstacle(variant: VariantName, device: str) -> str | None:
     if variant == "onnx-int8" and device != "cpu":
         return f"dynamic int8 quantisation is for CPUs, but benchmark.device is {device}"
     if variant == "onnx" and device == "cuda":
-        return _provider_obstacle()
+        import onnxruntime
+
+        found = onnxruntime.get_available_providers()
+        if "CUDAExecutionProvider" not in found:
+            return (
+                f"onnxruntime here runs on {', '.join(found)}, not on CUDA; install onnxruntime-gpu in place of "
+                "onnxruntime, or set benchmark.device=cpu"
+            )
     return None
 
 
@@ -94,27 +117,58 @@ def _compiler() -> str | None:
     return shutil.which(_compiler_name())
 
 
-def _bf16_obstacle(device: str) -> str | None:
-    if device == "cpu":
-        if any(name in _BF16 for name in cpu_features()):
-            return None
-        return (
-            "this CPU has no bf16 instructions (avx512_bf16, amx_bf16 or Arm bf16): emulated, bf16 is slower than fp32"
-        )
-    import torch
+class BuildCall(Frozen):
+    """Which variants of one model to make and check.
 
-    if torch.cuda.is_bf16_supported(including_emulation=False):
-        return None
-    return f"{torch.cuda.get_device_name()} has no bf16 arithmetic"
+    Attributes:
+        eager: the model as it was refitted.
+        data: directory of the data artifact whose test rows are predicted.
+        reference: directory of the eager model's predictions on those rows.
+        metric: the quality that is compared.
+        margin: the loss of quality from which on a variant fails.
+        seed: seeds the bootstrap and the choice of the rows whose logits are compared.
+        output: directory that gets a folder per variant, with `model` and `predictions`.
+    """
+
+    eager: PredictorSpec
+    variants: tuple[VariantName, ...]
+    data: Path
+    reference: Path
+    metric: str
+    margin: float
+    seed: int
+    output: Path
 
 
-def _provider_obstacle() -> str | None:
-    import onnxruntime
+class Built(Frozen):
+    """The outcome for one variant; `code` and `reason` are empty where it is as good as the eager model."""
 
-    found = onnxruntime.get_available_providers()
-    if "CUDAExecutionProvider" in found:
-        return None
-    return (
-        f"onnxruntime here runs on {', '.join(found)}, not on CUDA; install onnxruntime-gpu in place of onnxruntime, "
-        "or set benchmark.device=cpu"
+    code: str = ""
+    reason: str = ""
+    check: VariantCheck | None = None
+    seconds: float = 0.0
+
+
+def build(call: BuildCall, log: Path) -> dict[VariantName, Built]:
+    """Make and check the variants of one model in a process of its own, once as many cores are free as it has threads.
+
+    Its output is appended to `log`. A variant that cannot be made or fails its check is no error. Raises ModelError
+    where the model itself cannot be loaded, and BenchmarkError where the process failed or was killed.
+    """
+    names = ", ".join(call.variants)
+    purpose = Purpose(
+        f"building variants ({names}) of {call.eager.model_dir}", "leave variants out: benchmark.variants=[eager]"
     )
+    try:
+        built = run_program(
+            "podium.export.worker",
+            call,
+            call.output,
+            log,
+            purpose=purpose,
+            environment=inference_environment(call.eager.threads),
+            cores=call.eager.threads,
+        )
+    except ComputationFailed as error:
+        raise BenchmarkError(str(error)) from error
+    return {name: Built.model_validate(built[name]) for name in call.variants}

@@ -1,4 +1,7 @@
-"""The program that makes and checks variants of one model (see `podium.execution.program`)."""
+"""The program that makes the variants of one model and checks that they still are that model.
+
+It compares their logits and their quality on held-out rows (see `podium.execution.program`).
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,28 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from podium.benchmarking.calls import sample_rows
 from podium.config.benchmark import VariantName
 from podium.data.artifact import DataArtifact
 from podium.errors import ModelError, is_disk_full
+from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
 from podium.evaluation.predictions import Predictions
 from podium.execution import program
-from podium.export.build import BuildCall, Built
-from podium.export.check import NOT_FINITE, check, compare_logits, compared_rows, verdict
 from podium.export.make import make_bf16, make_int8, make_onnx
-from podium.export.variants import FORMS
-from podium.inference.predict import logits_of, predict
-from podium.inference.predictor import Predictor, predictor_class
+from podium.export.variants import FORMS, BuildCall, Built
+from podium.inference.predictor import Logits, Predictor, check_finite, logits_of, predict, predictor_class
 from podium.inference.torch_predictor import Bf16Predictor, EagerPredictor
+from podium.records import VariantCheck
 from podium.tasks import TASKS
 
-BUILD = "build-failed"
+CONFIDENCE, RESAMPLES = 0.95, 2000
+"""Of the intervals in a check. They are fixed, so that no setting of the selection builds variants again."""
+
+BUILD, NOT_FINITE, LOGITS, QUALITY = "build-failed", "not-finite", "logits-differ", "quality-lost"
+
+_COMPARED = 64
 _log = logging.getLogger(__name__)
 
 
@@ -34,9 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 def build(call: BuildCall) -> dict[str, Any]:
     """Make and check the variants one after another; returns a `Built` as JSON for each.
 
-    Raises:
-        OSError: the disk is full.
-        ModelError: the eager model cannot be loaded.
+    Raises OSError where the disk is full, and ModelError where the eager model cannot be loaded.
     """
     EagerPredictor.prepare(call.eager)
     builder = _Builder(call)
@@ -52,7 +60,8 @@ def build(call: BuildCall) -> dict[str, Any]:
             if is_disk_full(error) or isinstance(error, MemoryError):
                 raise
             _log.exception("%s of %s could not be built", variant, call.eager.model_dir)
-            built = Built(code=BUILD, reason=f"it could not be built: {_first_line(error)}")
+            first_line = (str(error).strip().splitlines() or [""])[0]
+            built = Built(code=BUILD, reason=f"it could not be built: {type(error).__name__}: {first_line}")
         results[variant] = {**built.model_dump(mode="json"), "seconds": time.monotonic() - started}
     return results
 
@@ -64,26 +73,31 @@ class _Builder:
         self._call = call
         self._eager = EagerPredictor(call.eager)
         self._data = DataArtifact(call.data)
-        self._compared = compared_rows(self._data.test[TASKS.get(self._data.task).content], call.seed)
+        rows = self._data.test[TASKS.get(self._data.task).content]
+        # A few rows of every length, in random order, so that batches are padded.
+        self._compared = sample_rows(rows, min(_COMPARED, len(rows)), call.seed)
         self._logits = logits_of(self._eager, self._compared)
         self._reference = Predictions.load(call.reference)
 
     def build(self, variant: VariantName) -> Built:
         """Make the files of a variant, load it as the benchmark will, and check it."""
+        call, reference = self._call, self._reference
         predictor = self._load(variant, self._make(variant))
-        tolerance = FORMS[variant].tolerance
-        difference = compare_logits(self._logits, logits_of(predictor, self._compared))
+        logit_difference, scale = compare_logits(self._logits, logits_of(predictor, self._compared))
         own = predict(predictor, self._data.task, self._data.labels, self._data.test)
-        own.save(self._call.output / variant / "predictions")
-        found = check(
-            difference,
-            len(self._compared),
-            tolerance,
-            own,
-            self._reference,
-            self._call.metric,
-            self._call.margin,
-            self._call.seed,
+        own.save(call.output / variant / "predictions")
+        difference, _ = paired_difference(own, reference, call.metric, CONFIDENCE, RESAMPLES, call.seed)
+        answers = reference.aligned_to(own.ids).named("predicted")
+        found = VariantCheck(
+            rows=len(self._compared),
+            logit_difference=logit_difference,
+            logit_scale=scale,
+            tolerance=FORMS[variant].tolerance,
+            agreement=TASKS.get(own.task).agreement(own.named("predicted"), answers),
+            metric=call.metric,
+            score=bootstrap_interval(own, call.metric, CONFIDENCE, RESAMPLES, call.seed),
+            difference=difference,
+            margin=call.margin,
         )
         code, reason = verdict(found)
         return Built(code=code, reason=reason, check=found)
@@ -94,8 +108,7 @@ class _Builder:
         if variant == "compile" or target.exists():
             return source if variant == "compile" else target
         if variant == "bf16":
-            bf16 = Bf16Predictor(self._call.eager)
-            make_bf16(bf16, source, target)
+            make_bf16(Bf16Predictor(self._call.eager), source, target)
         elif variant == "onnx":
             make_onnx(self._eager, source, target, self._call.eager.task)
         else:
@@ -115,9 +128,31 @@ class _Builder:
         return predictor_class(variant)(spec)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+def compare_logits(eager: Logits, own: Logits) -> tuple[float, float]:
+    """Largest absolute difference of a logit, and largest absolute logit of `eager`.
+
+    Raises FloatingPointError where a logit of the variant is NaN or infinite.
+    """
+    check_finite(own)
+    first, second = (np.concatenate([item.ravel() for item in scores]) for scores in (eager, own))
+    return float(np.nanmax(np.abs(first - second))), float(np.nanmax(np.abs(first)))
+
+
+def verdict(found: VariantCheck) -> tuple[str, str]:
+    """Code and reason why a variant must not be benchmarked; both are empty when it may be."""
+    if found.logit_difference > found.tolerance * found.logit_scale:
+        return LOGITS, (
+            f"logits differ from the eager model's by up to {found.logit_difference:.4g} on {found.rows} held-out "
+            f"rows, more than {found.tolerance:g} of their scale of {found.logit_scale:.4g}: it computes something else"
+        )
+    loss = found.difference
+    if loss.high < -found.margin:
+        return QUALITY, (
+            f"{found.metric} on held-out rows is {loss.value:+.4f} against the eager model, between {loss.low:+.4f} "
+            f"and {loss.high:+.4f} at {loss.confidence:.0%} confidence: wholly beyond the loss of "
+            f"{found.margin:g} that benchmark.max_quality_loss allows"
+        )
+    return "", ""
 
 
 if __name__ == "__main__":

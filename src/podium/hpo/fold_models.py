@@ -44,7 +44,7 @@ def fold_models_of(trial: CrossValidationTrial, record: TrialRecord) -> Path:
     Raises:
         InputError, ComputationFailed: see `podium.training.train.train`.
     """
-    from podium.training.cross_validation import cross_validate, fold_models
+    from podium.training.launch import cross_validate, fold_models
 
     spec = trial.training_of(record.number, record.params)
     kept = fold_models(spec.output)

@@ -57,7 +57,7 @@ class CrossValidationTrial:
             InputError, ComputationFailed: see `podium.training.train.train`.
             StoreError: the ledger cannot be written.
         """
-        from podium.training.cross_validation import cross_validate
+        from podium.training.launch import cross_validate
 
         spec = self.training_of(claim.number, claim.params)
         scores = _FoldScores(claim, ledger, spec.metric, self.folds, print_reports=self.early_stopping)

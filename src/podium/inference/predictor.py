@@ -1,4 +1,4 @@
-"""The contract of a predictor: a loaded model that turns rows into labels, one class per deployable variant."""
+"""Loaded models that turn rows into labels, one class per deployable variant, and the one way to predict a data set."""
 
 from __future__ import annotations
 
@@ -11,11 +11,25 @@ from numpy.typing import NDArray
 
 from podium.config.benchmark import VariantName
 from podium.errors import ModelError
-from podium.inference.rows import Row
+from podium.evaluation.predictions import Predictions
 from podium.records.base import Frozen
+from podium.tasks import TASKS
 from podium.text import shortened
 
+Row = str | list[str]
+"""A text, or the tokens of a sentence."""
+
+Logits = list[NDArray[np.float32]]
+"""One array per row: shape (labels,) of a text, (words, labels) of a list of words, NaN where a word is cut off."""
+
 SHOWN_NAMES = 5
+
+_BATCH = 32
+
+
+def row_length(row: Row) -> int:
+    """Length of a row in characters; a token counts one more for the separator behind it."""
+    return len(row) if isinstance(row, str) else sum(len(token) + 1 for token in row)
 
 
 class PredictorSpec(Frozen):
@@ -37,16 +51,12 @@ class PredictorSpec(Frozen):
     device: str
     threads: int
 
-    def check_labels(self, names: Sequence[str]) -> None:
-        """Check that the labels of the loaded model are the labels of the data.
-
-        Raises:
-            ModelError: they differ.
-        """
-        if self.labels is not None and tuple(names) != self.labels:
+    def check_labels(self, names: tuple[str, ...]) -> None:
+        """Raise ModelError if the labels of the loaded model are not those of the data."""
+        if self.labels is not None and names != self.labels:
             raise ModelError(
                 f"the model's labels must be those of the data, but {self.model_dir} has "
-                f"{shortened(tuple(names), SHOWN_NAMES)} and the data has {shortened(self.labels, SHOWN_NAMES)}; "
+                f"{shortened(names, SHOWN_NAMES)} and the data has {shortened(self.labels, SHOWN_NAMES)}; "
                 "benchmark a model that was trained on this data"
             )
 
@@ -66,19 +76,17 @@ class LoadedModel(Protocol):
     def prepare(spec: PredictorSpec) -> None:
         """Set the threads of this process and import all code, so that the load time is that of the weights.
 
-        Raises:
-            OSError, ValueError: the directory does not say what model it holds.
+        Raises OSError or ValueError if the directory does not say what model it holds.
         """
 
     def peak_device_mb(self) -> float | None:
-        """Largest memory taken on the device so far in MB (10^6 bytes); None on a CPU."""
+        """Largest memory taken on the device so far in MB (10^6 bytes); None where it is not known, as on a CPU."""
 
 
 class Predictor(LoadedModel, Protocol):
-    """A variant of a model, loaded and ready to predict. It is called by one thread at a time.
+    """A variant of a model, loaded and ready to predict; `labels` are in the order of its logits.
 
-    Attributes:
-        labels: in the order of the logits.
+    It is called by one thread at a time.
     """
 
     labels: tuple[str, ...]
@@ -89,8 +97,8 @@ class Predictor(LoadedModel, Protocol):
         Returns once the answers are on the host, as labels and no longer as numbers.
         """
 
-    def logits(self, rows: list[Row]) -> list[NDArray[np.float32]]:
-        """Logits of each row, shape (labels,); of lists of words (words, labels), NaN where a word is cut off."""
+    def logits(self, rows: list[Row]) -> Logits:
+        """Logits of each row."""
 
     def tokens(self, rows: list[Row]) -> list[int]:
         """Number of model input tokens of each row, after truncation."""
@@ -108,3 +116,56 @@ def predictor_class(variant: str) -> type[Predictor]:
     from podium.inference.torch_predictor import TORCH_PREDICTORS
 
     return TORCH_PREDICTORS[variant]
+
+
+def load_predictor(spec: PredictorSpec) -> Predictor:
+    """The predictor of a spec, ready to predict in this process, whose number of compute threads it sets.
+
+    Raises ModelError if the model is damaged, incomplete, or for another task or other labels.
+    """
+    predictor = predictor_class(spec.variant)
+    try:
+        predictor.prepare(spec)
+        return predictor(spec)
+    except (ModelError, MemoryError):
+        raise
+    # A damaged file surfaces as SafetensorError, OSError, ValueError or RuntimeError, depending on where it is cut.
+    except Exception as error:
+        raise ModelError(f"the model in {spec.model_dir} must be loadable, but: {error}") from error
+
+
+def predict(predictor: Predictor, task: str, labels: Sequence[str], rows: Any) -> Predictions:
+    """The predictions of a model for `rows`, a `datasets.Dataset`; it may have the data's `labels` in another order.
+
+    Raises:
+        ModelError: the model has other labels.
+        FloatingPointError: a logit is NaN or infinite.
+    """
+    own = list(predictor.labels)
+    if set(own) != set(labels):
+        raise ModelError(
+            f"the model's labels must be those of the data, but it has {', '.join(sorted(own))} and the data "
+            f"{', '.join(sorted(labels))}"
+        )
+    kind, outputs = TASKS.get(task), [own.index(label) for label in labels]
+    contents = list(rows[kind.content])
+    order = np.argsort([-row_length(row) for row in contents], kind="stable")
+    logits = logits_of(predictor, [contents[place] for place in order])
+    check_finite(logits)
+    found: list[Any] = [None] * len(order)
+    for place, scores in zip(order, logits, strict=True):
+        found[place] = kind.reduce(scores[..., outputs])
+    return Predictions.of(task, labels, rows, kind.decode(found, labels))
+
+
+def logits_of(predictor: Predictor, rows: Sequence[Row]) -> Logits:
+    """Logits of rows, computed in batches."""
+    return [item for at in range(0, len(rows), _BATCH) for item in predictor.logits(list(rows[at : at + _BATCH]))]
+
+
+def check_finite(logits: Logits) -> None:
+    """Raise FloatingPointError if a logit is NaN or infinite, unless a whole word is NaN since it was cut off."""
+    for item in logits:
+        words = np.atleast_2d(item)
+        if not np.isfinite(words[~np.isnan(words).all(axis=1)]).all() or (item.ndim == 1 and np.isnan(item).any()):
+            raise FloatingPointError("logits must be finite, but some are NaN or infinite on held-out rows")

@@ -1,49 +1,40 @@
-"""The predictors of the variants that PyTorch runs.
-
-This module is loaded only in worker processes, so torch and transformers are imported at the top.
-"""
+"""The models that PyTorch runs; loaded only in worker processes, so torch and transformers are imported at the top."""
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
 
 from podium.errors import ModelError
-from podium.inference.predictor import SHOWN_NAMES, PredictorSpec
-from podium.inference.rows import Row
+from podium.inference.predictor import SHOWN_NAMES, Logits, PredictorSpec, Row
 from podium.models.network import auto_class, longest_input
 from podium.models.onnx_package import answer, first_pieces, word_logits
 from podium.tasks import TASKS
 from podium.text import shortened
 
 
-class EagerPredictor:
-    """The model as transformers runs it: eager PyTorch in fp32, its own tokenizer, inference mode."""
+class _TorchModel:
+    """A model of transformers in inference mode, with its own tokenizer."""
 
-    dtype: ClassVar[torch.dtype] = torch.float32
-
-    def __init__(self, spec: PredictorSpec):
-        self._task = TASKS.get(spec.task)
+    def __init__(self, spec: PredictorSpec, auto: Any, dtype: torch.dtype):
         options = {"local_files_only": True, "trust_remote_code": spec.trust_remote_code}
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(spec.model_dir, **options)
-        model, loading = auto_class(self._task).from_pretrained(
-            spec.model_dir, dtype=self.dtype, use_safetensors=True, output_loading_info=True, **options
+        model, loading = auto.from_pretrained(
+            spec.model_dir, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
-        _check_complete(spec.model_dir, loading)
-        _check_head(spec, model)
-        self.labels = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
-        spec.check_labels(self.labels)
+        # transformers has filled missing weights with random numbers.
+        missing = sorted(loading["missing_keys"]) + sorted(str(item) for item in loading["mismatched_keys"])
+        if missing:
+            raise ModelError(
+                f"a model directory must hold every weight, but {spec.model_dir} lacks "
+                f"{shortened(missing, SHOWN_NAMES)}; it is damaged, a bare backbone, or a model for another task"
+            )
         self._device = torch.device(spec.device)
         self.model = model.eval().to(self._device)
-        self.max_length = longest_input(model, self.tokenizer)
-        self._forward = self._ready()
-        self._synchronise()
 
     @staticmethod
     def prepare(spec: PredictorSpec) -> None:
@@ -51,15 +42,46 @@ class EagerPredictor:
         torch.set_num_threads(spec.threads)
         with suppress(RuntimeError):  # it cannot be set again once torch has worked in parallel
             torch.set_num_interop_threads(1)
+
+    def peak_device_mb(self) -> float | None:
+        return torch.cuda.max_memory_allocated() / 1e6 if self._device.type == "cuda" else None
+
+
+class EagerPredictor(_TorchModel):
+    """The model as transformers runs it: eager PyTorch in fp32."""
+
+    dtype: ClassVar[torch.dtype] = torch.float32
+
+    def __init__(self, spec: PredictorSpec):
+        self._task = TASKS.get(spec.task)
+        super().__init__(spec, auto_class(self._task), self.dtype)
+        kind, config = type(self.model).__name__, self.model.config
+        # A head of another task may have weights of the same names and shapes.
+        saved = config.architectures or [kind]
+        if kind not in saved or not any(self._task.fits(name, config.to_dict()) for name in saved):
+            raise ModelError(
+                f"a model must be one for the task of the data ({spec.task}: {kind}), but {spec.model_dir} is a "
+                f"{', '.join(saved)}, a model for another task; benchmark a model that was trained on this data"
+            )
+        self.labels = tuple(config.id2label[index] for index in range(config.num_labels))
+        spec.check_labels(self.labels)
+        self.max_length = longest_input(self.model, self.tokenizer)
+        self._forward = self._ready()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+    @staticmethod
+    def prepare(spec: PredictorSpec) -> None:
+        _TorchModel.prepare(spec)
         config = transformers.AutoConfig.from_pretrained(
             spec.model_dir, local_files_only=True, trust_remote_code=spec.trust_remote_code
         )
-        auto_class(TASKS.get(spec.task))._model_mapping.get(type(config), None)
+        auto_class(TASKS.get(spec.task))._model_mapping.get(type(config), None)  # imports the code of the model
 
     def __call__(self, rows: list[Row]) -> list[Any]:
         return [answer(scores, self.labels, self._task.decoding) for scores in self.logits(rows)]
 
-    def logits(self, rows: list[Row]) -> list[NDArray[np.float32]]:
+    def logits(self, rows: list[Row]) -> Logits:
         encoded = self.encode(rows)
         with torch.inference_mode():
             scores = self._forward(**encoded.to(self._device)).logits.float().cpu().numpy()
@@ -78,9 +100,6 @@ class EagerPredictor:
         looked_up = {id(weight) for table in tables for weight in table.parameters()}
         return sum(weight.numel() for weight in self.model.parameters() if id(weight) not in looked_up)
 
-    def peak_device_mb(self) -> float | None:
-        return torch.cuda.max_memory_allocated() / 1e6 if self._device.type == "cuda" else None
-
     def encode(self, rows: list[Row]) -> transformers.BatchEncoding:
         """The model's inputs for `rows`, cut to its limit and padded to the longest, as tensors on the CPU."""
         return self.tokenizer(
@@ -96,10 +115,6 @@ class EagerPredictor:
         """The callable that computes the logits."""
         return self.model
 
-    def _synchronise(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-
 
 class Bf16Predictor(EagerPredictor):
     """Weights and activations in bfloat16."""
@@ -108,10 +123,9 @@ class Bf16Predictor(EagerPredictor):
 
 
 class CompiledPredictor(EagerPredictor):
-    """`torch.compile` with dynamic shapes.
+    """`torch.compile` with dynamic shapes; compiling counts as loading.
 
-    Compiling counts as loading. There is one graph for single rows and one for batches, because torch specialises on a
-    batch size of 1.
+    There is one graph for single rows and one for batches, because torch specialises on a batch size of 1.
     """
 
     def _ready(self) -> Any:
@@ -130,23 +144,39 @@ TORCH_PREDICTORS: dict[str, type[EagerPredictor]] = {
 """Predictor classes by variant."""
 
 
-def _check_complete(model_dir: Path, loading: dict[str, Any]) -> None:
-    """Refuse a model whose missing weights transformers has filled with random numbers."""
-    missing = sorted(loading["missing_keys"]) + sorted(str(item) for item in loading["mismatched_keys"])
-    if missing:
-        raise ModelError(
-            f"a model directory must hold every weight, but {model_dir} lacks {shortened(missing, SHOWN_NAMES)}; "
-            "it is damaged, a bare backbone, or a model for another task"
-        )
+class Generator(_TorchModel):
+    """A causal language model in fp32 that answers greedily with a key-value cache, batch size 1.
 
+    An end-of-text token does not end the answer, so that every answer has the same number of tokens. A token counts as
+    there when its number is on the host.
+    """
 
-def _check_head(spec: PredictorSpec, model: Any) -> None:
-    """Refuse a head of another task whose weights happen to have the same names and shapes."""
-    saved = model.config.architectures or [type(model).__name__]
-    task = TASKS.get(spec.task)
-    if type(model).__name__ not in saved or not any(task.fits(name, model.config.to_dict()) for name in saved):
-        raise ModelError(
-            f"a model must be one for the task of the data ({spec.task}: {type(model).__name__}), but "
-            f"{spec.model_dir} is a {', '.join(saved)}, a model for another task; "
-            "benchmark a model that was trained on this data"
-        )
+    def __init__(self, spec: PredictorSpec):
+        super().__init__(spec, transformers.AutoModelForCausalLM, torch.float32)
+
+    def check_positions(self, prompt_tokens: int, output_tokens: int) -> None:
+        """Raise ModelError if a prompt and its answer do not fit the model's positions."""
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        if positions is not None and positions < prompt_tokens + output_tokens:
+            raise ModelError(
+                f"prompt and output must fit the model's {positions} positions, but {prompt_tokens} + {output_tokens} "
+                "tokens were asked for; lower --prompt-tokens or --output-tokens"
+            )
+
+    def encode(self, prompt: str, prompt_tokens: int) -> Any:
+        """Token numbers of a prompt, cut to `prompt_tokens`: shape (1, tokens)."""
+        found = self.tokenizer(prompt, truncation=True, max_length=prompt_tokens, return_tensors="pt")
+        return found["input_ids"].to(self._device)
+
+    def generate(self, prompt: str, prompt_tokens: int, output_tokens: int) -> list[int]:
+        """Generate `output_tokens` tokens; the moments (`time.perf_counter_ns`) of the call and of each token."""
+        moments = [time.perf_counter_ns()]
+        step, past = self.encode(prompt, prompt_tokens), None
+        with torch.inference_mode():
+            for _ in range(output_tokens):
+                output = self.model(input_ids=step, past_key_values=past, use_cache=True)
+                past = output.past_key_values
+                step = output.logits[:, -1:].argmax(dim=-1)
+                step.item()  # waits for the device
+                moments.append(time.perf_counter_ns())
+        return moments

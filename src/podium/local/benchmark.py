@@ -11,9 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from podium.benchmarking.sampling import sample_rows
-from podium.benchmarking.service import MeasurementRequest, MeasuringService
-from podium.benchmarking.session import ModelFiles, Session, scenarios_for
+from podium.benchmarking.calls import sample_rows
+from podium.benchmarking.session import MeasurementRequest, MeasuringService, ModelFiles, Session, scenarios_for
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.form import RunForm
 from podium.config.schema import DatasetConfig

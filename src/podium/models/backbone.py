@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +32,8 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 def locate_backbone(config: BackboneConfig) -> Path:
     """The local directory of a backbone: a path, `pkg:NAME/PATH`, or a hub id, which is downloaded.
 
-    Of a hub repository only the files that shape a training are fetched, weights as safetensors.
-
-    Raises:
-        ModelError: there is no such directory, or the hub does not have or cannot give it.
+    Of a hub repository only the files that shape a training are fetched, weights as safetensors. Raises ModelError if
+    there is no such directory, or the hub does not have or cannot give it.
     """
     from podium.config.paths import locate
 
@@ -51,10 +47,6 @@ def locate_backbone(config: BackboneConfig) -> Path:
         return path
     if not _HUB_ID.fullmatch(config.path):
         raise ModelError(f"a backbone must be a directory, pkg:NAME/PATH or a hub id, but got {config.path!r}")
-    return _download(config)
-
-
-def _download(config: BackboneConfig) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
@@ -69,29 +61,22 @@ def _download(config: BackboneConfig) -> Path:
 
 def backbone_digest(path: Path) -> str:
     """One digest for the files of a backbone that shape a training."""
-    return _digest(path, FILES)
+    return digest_manifest({file.name: digest_file(file) for file in _matching(path, FILES)})
 
 
 def tokenizer_digest(path: Path) -> str:
     """One digest for the files of a backbone that shape tokenisation."""
-    return _digest(path, TOKENIZER_FILES)
+    return digest_manifest({file.name: digest_file(file) for file in _matching(path, TOKENIZER_FILES)})
 
 
-def _digest(path: Path, patterns: tuple[str, ...]) -> str:
-    return digest_manifest({file.name: digest_file(file) for file in _matching(path, patterns)})
-
-
-def _matching(path: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
-    for file in sorted(path.iterdir()):
-        if file.is_file() and any(fnmatch(file.name, pattern) for pattern in patterns):
-            yield file
+def _matching(path: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()})
 
 
 def load_config(path: Path, trust_remote_code: bool = False) -> Any:
     """The transformers configuration of a backbone.
 
-    Raises:
-        ModelError: it is missing, unreadable, of an unknown type, or needs code that is not trusted.
+    Raises ModelError if it is missing, unreadable, of an unknown type, or needs code that is not trusted.
     """
     from transformers import AutoConfig
 
@@ -109,11 +94,7 @@ def load_config(path: Path, trust_remote_code: bool = False) -> Any:
 
 
 def check_weights(path: Path) -> None:
-    """Check that there are safetensors weights, without reading them.
-
-    Raises:
-        ModelError: there are none.
-    """
+    """Raise ModelError if there are no safetensors weights, without reading them."""
     if any(_matching(path, ("*.safetensors",))):
         return
     pickled = [file.name for file in _matching(path, ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack"))]
@@ -128,8 +109,7 @@ def check_weights(path: Path) -> None:
 def load_tokenizer(path: Path, task: str, trust_remote_code: bool = False) -> Any:
     """The tokenizer of a backbone.
 
-    Raises:
-        ModelError: it cannot be loaded, has no padding token, or is not a fast one where the task needs its word ids.
+    Raises ModelError if it cannot be loaded, has no padding token, or is not a fast one where the task needs word ids.
     """
     from transformers import AutoTokenizer
 

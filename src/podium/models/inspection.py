@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,7 @@ class ModelFacts:
 def inspect_model(path: Path) -> ModelFacts:
     """Kind and labels of a model directory or exported package.
 
-    Raises:
-        ModelError: it is none, lacks files, is damaged, or has no head that answers anything.
+    Raises ModelError if it is none, lacks files, is damaged, or has no head that answers anything.
     """
     check_model_files(path)
     if (path / "model.onnx").is_file():
@@ -55,31 +54,20 @@ def inspect_model(path: Path) -> ModelFacts:
     if not any(any(path.glob(name)) for name in _TOKENIZERS):
         raise ModelError(f"a model is measured from text on, but {path} has no tokenizer; save it beside the weights")
     names = config.get("architectures") or []
-    kind = _kind(names, config)
-    if kind is None:
-        raise ModelError(
-            "a model to measure is a sequence classifier, a token classifier or a causal language model, but "
-            f"{path / 'config.json'} names {', '.join(names) or 'no architecture'}; train it for one of these first"
-        )
-    return ModelFacts(kind, package=False, labels=() if kind == GENERATION else _labels(config))
-
-
-def _kind(architectures: Sequence[str], config: Mapping[str, Any]) -> str | None:
-    for name in architectures:
+    for name in names:
         if name.endswith(_GENERATES):
-            return GENERATION
+            return ModelFacts(GENERATION, package=False)
         for task in TASKS.all():
             if task.fits(name, config):
-                return task.name
-    return None
+                return ModelFacts(task.name, package=False, labels=_labels(config))
+    raise ModelError(
+        "a model to measure is a sequence classifier, a token classifier or a causal language model, but "
+        f"{path / 'config.json'} names {', '.join(names) or 'no architecture'}; train it for one of these first"
+    )
 
 
 def check_model_files(path: Path) -> None:
-    """Refuse a directory that is clearly no model, before anything is loaded.
-
-    Raises:
-        ModelError: it is neither a model directory nor an exported package.
-    """
+    """Raise ModelError for a directory that is clearly no model or exported package, before anything is loaded."""
     if not any((path / name).is_file() for name in ("config.json", "model.onnx")):
         raise ModelError(
             "a model to benchmark is a directory with config.json, safetensors and tokenizer, or an exported package, "
@@ -87,7 +75,7 @@ def check_model_files(path: Path) -> None:
         )
 
 
-def _labels(config: dict[str, Any]) -> tuple[str, ...]:
+def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     named = config.get("id2label")
     if not isinstance(named, dict):
         return ()

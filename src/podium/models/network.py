@@ -26,18 +26,14 @@ def auto_class(task: Task) -> Any:
 
 
 def check_backbone(path: Path, task: str, trust_remote_code: bool = False) -> None:
-    """Check a backbone: load it once as a training would, with a head of two labels.
+    """Load a backbone once as a training would, with a head of two labels.
 
-    Raises:
-        ModelError: it cannot be loaded (no configuration, no safetensors weights, remote code not trusted, damaged or
-            foreign weights), or does not fit the task (no such head, tokenizer larger than the embeddings, no padding
-            token, no fast tokenizer where words are answered).
+    Raises ModelError if it cannot be loaded or does not fit the task: see `load_model` and `load_tokenizer`.
     """
     load_config(path, trust_remote_code)
     check_weights(path)
-    load_model(
-        path, task, ("A", "B"), load_tokenizer(path, task, trust_remote_code), trust_remote_code=trust_remote_code
-    )
+    tokenizer = load_tokenizer(path, task, trust_remote_code)
+    load_model(path, task, ("A", "B"), tokenizer, trust_remote_code=trust_remote_code)
 
 
 def load_model(
@@ -51,12 +47,9 @@ def load_model(
 ) -> PreTrainedModel:
     """Load a backbone in fp32 with a head of `len(labels)` outputs, drawn from torch's global generator.
 
-    Args:
-        dropout: replaces every dropout rate of the architecture; None keeps them.
-
-    Raises:
-        ModelError: no head for the task, no safetensors weights, weights that are damaged or of another architecture,
-            a tokenizer with more tokens than embeddings, or no dropout to set.
+    `dropout` replaces every dropout rate of the architecture; None keeps them. Raises ModelError for no head for the
+    task, no safetensors weights, weights that are damaged or of another architecture, a tokenizer with more tokens than
+    embeddings, or no dropout to set.
     """
     config = load_config(path, trust_remote_code)
     head = auto_class(TASKS.get(task))
@@ -87,8 +80,7 @@ def load_model(
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
             raise
         raise ModelError(f"the weights in {path} must be loadable, but: {error}; download them again") from error
-    _check_loaded(path, model, loaded)
-    _check_tokenizer(path, model, tokenizer)
+    _check_loaded(path, model, loaded, tokenizer)
     return model
 
 
@@ -96,15 +88,12 @@ def set_dropout(config: Any, rate: float) -> None:
     """Set every dropout rate of a configuration, under whatever names the architecture has for them.
 
     Rates that are null stay null, since null makes the model use another rate (as in `classifier_dropout` of BERT).
-
-    Raises:
-        ModelError: the architecture has no dropout rate.
+    Raises ModelError if the architecture has no dropout rate.
     """
     names = [
         name
         for name, value in config.to_dict().items()
-        if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, (int, float)) and value is not True
-        if value is not False
+        if ("dropout" in name or name.endswith("_pdrop")) and type(value) in (int, float)
     ]
     if not names:
         raise ModelError(
@@ -128,11 +117,7 @@ def longest_input(model: PreTrainedModel, tokenizer: Any) -> int | None:
 
 
 def check_length(model: PreTrainedModel, tokenizer: Any, max_length: int) -> None:
-    """Check that the model has a position for each of `max_length` tokens.
-
-    Raises:
-        ConfigError: it has fewer.
-    """
+    """Raise ConfigError if the model does not have a position for each of `max_length` tokens."""
     limit = longest_input(model, tokenizer)
     if limit is not None and max_length > limit:
         raise ConfigError(
@@ -141,7 +126,7 @@ def check_length(model: PreTrainedModel, tokenizer: Any, max_length: int) -> Non
         )
 
 
-def _check_loaded(path: Path, model: PreTrainedModel, loaded: dict[str, Any]) -> None:
+def _check_loaded(path: Path, model: PreTrainedModel, loaded: dict[str, Any], tokenizer: Any) -> None:
     prefix = f"{model.base_model_prefix}."
     body = {name for name, _ in model.named_parameters() if name.startswith(prefix)}
     odd = sorted(name for name, *_ in loaded["mismatched_keys"] if name in body)
@@ -153,9 +138,6 @@ def _check_loaded(path: Path, model: PreTrainedModel, loaded: dict[str, Any]) ->
             f"the weights in {path} must belong to its architecture ({model.config.model_type}), "
             f"but {len(missing)} of {len(body)} tensors are not in them (such as {min(missing)})"
         )
-
-
-def _check_tokenizer(path: Path, model: PreTrainedModel, tokenizer: Any) -> None:
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(

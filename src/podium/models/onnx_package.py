@@ -35,15 +35,9 @@ class OnnxPackage:
     """
 
     def __init__(self, folder: Path, threads: int | None = None, provider: str = "CPUExecutionProvider"):
-        """Load a package.
+        """Load a package onto an execution provider of onnxruntime; ValueError if a file is missing or damaged.
 
-        Args:
-            folder: the package.
-            threads: number of threads within one operator; None for all cores. Operators run one after another.
-            provider: execution provider of onnxruntime.
-
-        Raises:
-            ValueError: a file of the package is missing or damaged.
+        Operators run one after another, each with so many `threads`; None for all cores.
         """
         about = _read(folder / ABOUT, lambda path: json.loads(path.read_text(encoding="utf-8")))
         try:
@@ -65,7 +59,14 @@ class OnnxPackage:
 
     def logits(self, rows: Sequence[str | list[str]]) -> list[NDArray[np.float32]]:
         """Logits of each text, shape (labels,), or of the words of each row, as `word_logits` gives them."""
-        encodings, scores = self._run(rows)
+        encodings = self._encode(rows)
+        known = {
+            "input_ids": lambda item: item.ids,
+            "attention_mask": lambda item: item.attention_mask,
+            "token_type_ids": lambda item: item.type_ids,
+        }
+        feed = {name: np.array([known[name](item) for item in encodings], dtype=np.int64) for name in self._inputs}
+        scores = self._session.run(["logits"], feed)[0]
         if self.decoding != "tokens":
             return list(scores)
         return [
@@ -79,16 +80,6 @@ class OnnxPackage:
 
     def _encode(self, rows: Any) -> list[Encoding]:
         return list(self._tokenizer.encode_batch(rows, is_pretokenized=self.decoding == "tokens"))
-
-    def _run(self, rows: Any) -> tuple[list[Encoding], NDArray[np.float32]]:
-        encodings = self._encode(rows)
-        known = {
-            "input_ids": lambda item: item.ids,
-            "attention_mask": lambda item: item.attention_mask,
-            "token_type_ids": lambda item: item.type_ids,
-        }
-        feed = {name: np.array([known[name](item) for item in encodings], dtype=np.int64) for name in self._inputs}
-        return encodings, self._session.run(["logits"], feed)[0]
 
 
 def answer(logits: NDArray[np.float32], labels: Sequence[str], decoding: str) -> Any:

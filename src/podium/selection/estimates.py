@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.benchmarking.calls import Repetition
-from podium.benchmarking.scenarios.latency import LatencySamples
-from podium.benchmarking.scenarios.throughput import ThroughputSamples
+from podium.benchmarking.scenarios.classifiers import LatencySamples, ThroughputSamples
 from podium.benchmarking.statistics import CONFIDENCE, batch_rate, latency_quantile, samples_needed
 from podium.evaluation.bootstrap import bootstrap_interval, resampled_count, resampled_scores
 from podium.evaluation.metrics import all_metrics
@@ -182,7 +181,7 @@ def _of_samples(model: ComparedModel, measured: Measurement) -> dict[str, Estima
     drawn = (np.concatenate([samples[number] for number in pick]) for pick in picks)
     draws = [np.quantile(one, [*enough.values()], method="median_unbiased") / _NS_PER_MS for one in drawn]
     for (name, q), column in zip(enough.items(), np.transpose(draws), strict=True):
-        found[name] = _resampled(model, latency_quantile(pooled, q, CONFIDENCE).value, column)
+        found[name] = _resampled(model, latency_quantile(pooled, q).value, column)
     size, batches = measured.batch_size, [one.of("throughput", ThroughputSamples) for one in repetitions]
     energies = [one.energy_j / (size * len(one.batch_ns)) for one in batches if one.energy_j is not None]
     if len(energies) == len(repetitions):

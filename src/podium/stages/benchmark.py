@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from podium.config.benchmark import VariantName
 from podium.events import emit
-from podium.export.build import BuildCall, Built, build
-from podium.export.variants import obstacle
+from podium.export.variants import BuildCall, Built, build, obstacle
 from podium.inference.predictor import PredictorSpec
 from podium.keys import Key
 from podium.records import (
@@ -29,8 +28,7 @@ from podium.stages.step import StepInputs, StepRun
 from podium.tasks import TASKS
 
 if TYPE_CHECKING:
-    from podium.benchmarking.service import MeasuringService
-    from podium.benchmarking.session import Session
+    from podium.benchmarking.session import MeasuringService, Session
 
 _METRIC_NAME = re.compile(r"[^A-Za-z0-9_.\- ]")
 """Characters that MLflow does not take in the name of a metric."""
@@ -55,8 +53,7 @@ def compute(step: StepRun) -> BenchmarkRecord:
 
     A variant that could not be made here, or failed its check, is in the record with the reason, and not measured.
     """
-    from podium.benchmarking.service import MeasurementRequest
-    from podium.benchmarking.session import ModelFiles
+    from podium.benchmarking.session import MeasurementRequest, ModelFiles
 
     data, hardware = step.one(DataRecord), hardware_of(step.run)
     variants: dict[str, VariantRecord] = {}
@@ -98,7 +95,7 @@ def compute(step: StepRun) -> BenchmarkRecord:
 
 def measuring_service(step: StepRun, hardware: Mapping[str, str]) -> MeasuringService:
     """The service that measures for a step."""
-    from podium.benchmarking.service import MeasuringService
+    from podium.benchmarking.session import MeasuringService
 
     reuse = step.config.run_mode == "reuse"
     return MeasuringService(step.store, hardware, reuse, step.mlflow_run_id or None, logs=step.directory)
@@ -106,7 +103,7 @@ def measuring_service(step: StepRun, hardware: Mapping[str, str]) -> MeasuringSe
 
 def measuring_session(step: StepRun) -> Session:
     """Held-out rows that mirror the length distribution of the data, and the settings of the run."""
-    from podium.benchmarking.sampling import sample_rows
+    from podium.benchmarking.calls import sample_rows
     from podium.benchmarking.session import Session
     from podium.data.artifact import DataArtifact
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from podium.benchmarking.service import MeasurementRequest
-from podium.benchmarking.session import ModelFiles
-from podium.devices.machine import available_cores
+from podium.benchmarking.session import MeasurementRequest, ModelFiles
+from podium.devices.hardware import available_cores
 from podium.errors import BenchmarkError, DamagedArtifact, ModelError, StepFailed
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.predictions import Predictions
@@ -266,8 +265,7 @@ def _predict(step: StepRun, incumbent: Incumbent, model: Path) -> Predictions:
     from podium.data.artifact import DataArtifact
     from podium.execution.slots import core_slots
     from podium.export.variants import obstacle
-    from podium.inference.predict import load_predictor, predict
-    from podium.inference.predictor import PredictorSpec
+    from podium.inference.predictor import PredictorSpec, load_predictor, predict
 
     data, device = step.one(DataRecord), hardware_of(step.run)["device"]
     rows = DataArtifact(step.store.fetch(data.artifacts["data"])).test

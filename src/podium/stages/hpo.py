@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium.config.schema import PodiumConfig
-from podium.devices.machine import available_cores
+from podium.devices.hardware import available_cores
 from podium.errors import ConfigError, InputError
 from podium.hpo.description import StudyAbout
 from podium.hpo.experiment import Experiment

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from podium.config.schema import TrainingConfig
-from podium.devices.machine import available_cores
+from podium.devices.hardware import available_cores
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import all_metrics, details
 from podium.evaluation.predictions import Predictions

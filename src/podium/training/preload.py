@@ -6,5 +6,5 @@ import seqeval.metrics  # noqa: F401
 import sklearn.metrics  # noqa: F401
 
 import podium.execution.workers
-import podium.training.cross_validation
+import podium.training.launch
 import podium.training.train  # noqa: F401

@@ -62,19 +62,9 @@ class TrainingSpec(Section):
 
     def fingerprint(self, data_digest: str, backbone_digest: str) -> str:
         """Digest of everything that shapes the weights: a checkpoint is resumed only under the same one."""
-        parts = {
-            "task": self.task,
-            "labels": self.labels,
-            "data": data_digest,
-            "backbone": backbone_digest,
-            "trust_remote_code": self.trust_remote_code,
-            "config": self.config,
-            "metric": self.metric,
-            "seed": self.seed,
-            "fold": self.fold,
-            "data_fraction": self.data_fraction,
-        }
-        return Key.of("training", **parts).digest
+        own = ("task", "labels", "trust_remote_code", "config", "metric", "seed", "fold", "data_fraction")
+        parts = {name: getattr(self, name) for name in own}
+        return Key.of("training", **parts, data=data_digest, backbone=backbone_digest).digest
 
 
 class TrainingResult(Section):

@@ -29,12 +29,9 @@ from podium.models.backbone import backbone_digest, load_tokenizer, tokenizer_di
 from podium.models.network import check_length, load_model
 from podium.tasks import TASKS
 from podium.training.card import write_card
-from podium.training.checkpoints import Checkpoints
-from podium.training.heldout import HeldOut
-from podium.training.sampling import sample_rows
+from podium.training.data import HeldOut, sample_rows, tokenised
 from podium.training.spec import TrainingResult, TrainingSpec
-from podium.training.tokenization import tokenised
-from podium.training.trainer import Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
+from podium.training.trainer import Checkpoints, Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
 
 OnEvaluation = Callable[[Evaluation, float], None]
 

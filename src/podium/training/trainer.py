@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +16,18 @@ from typing import Any
 import torch
 from safetensors.torch import load_model, save_model
 from torch.utils.data import Sampler, SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from podium.errors import NonFiniteLoss, TimeLimitExceeded
 from podium.events import emit
+from podium.keys import manifest_of
 from podium.tasks.base import IGNORED, Task
-from podium.training.checkpoints import Checkpoints
 from podium.training.spec import Scalar
 
+_PREFIX = "checkpoint-"
+_MANIFEST = "podium.json"
 _BOOKKEEPING = {
     "eval_loss",
     "eval_runtime",
@@ -30,6 +36,67 @@ _BOOKKEEPING = {
     "eval_model_preparation_time",
 }
 """What transformers adds to the metrics of an evaluation."""
+
+_log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The checkpoints of one training below `directory`; the newest is kept.
+
+    A checkpoint is written to a temporary place and renamed, so that a killed process leaves none in part. Digests of
+    its files show whether a crash of the machine damaged it.
+    """
+
+    def __init__(self, directory: Path, fingerprint: str) -> None:
+        """Look at `directory`, made when needed; `fingerprint` identifies the training that they belong to."""
+        self._directory = directory
+        self._fingerprint = fingerprint
+        self.partial = directory / ".partial"
+        """Where a checkpoint is written before it is whole."""
+
+    @contextmanager
+    def writing(self, step: int) -> Iterator[None]:
+        """Make `partial/checkpoint-{step}`, written by the body, the newest checkpoint."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.mkdir(parents=True)
+        yield
+        written = self.partial / f"{_PREFIX}{step}"
+        manifest = {"fingerprint": self._fingerprint, "files": manifest_of(written)}
+        (written / _MANIFEST).write_text(json.dumps(manifest))
+        target = self._directory / written.name
+        shutil.rmtree(target, ignore_errors=True)
+        written.rename(target)
+        for _, older in self._all():
+            if older != target:
+                shutil.rmtree(older)
+
+    def newest(self) -> Path | None:
+        """The newest whole checkpoint of this training; damaged ones and those of another training are removed."""
+        for _, path in sorted(self._all(), reverse=True):
+            problem = self._problem(path)
+            if problem is None:
+                return path
+            _log.warning("checkpoint %s is not resumed from: %s", path, problem)
+            shutil.rmtree(path)
+        return None
+
+    def clear(self) -> None:
+        """Remove all of them at the end of the training."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _all(self) -> list[tuple[int, Path]]:
+        found = self._directory.glob(f"{_PREFIX}*") if self._directory.is_dir() else ()
+        return [(int(path.name.removeprefix(_PREFIX)), path) for path in found]
+
+    def _problem(self, path: Path) -> str | None:
+        try:
+            manifest = json.loads((path / _MANIFEST).read_text())
+        except (OSError, ValueError) as error:
+            return f"its manifest cannot be read ({error})"
+        if manifest["fingerprint"] != self._fingerprint:
+            return "it belongs to a training with other data, backbone or settings"
+        found = {name: digest for name, digest in manifest_of(path).items() if name != _MANIFEST}
+        return None if found == manifest["files"] else "its files are not those that were written"
 
 
 class EpochSampler(Sampler[int]):  # type: ignore[misc]
@@ -40,13 +107,7 @@ class EpochSampler(Sampler[int]):  # type: ignore[misc]
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        """See the class.
-
-        Args:
-            lengths: token count of every row.
-            batch_size: rows per optimiser step.
-            seed: of the order.
-        """
+        """Order rows of so many tokens each; `batch_size` is of an optimiser step."""
         self._lengths = list(lengths)
         self._batch_size = batch_size
         self._seed = seed
@@ -124,101 +185,75 @@ class PodiumTrainer(Trainer):  # type: ignore[misc]
             super()._save_checkpoint(model, trial)
 
 
+@dataclass(eq=False, kw_only=True)
 class Schedule(TrainerCallback):  # type: ignore[misc]
     """When to evaluate, checkpoint and stop; reports progress.
 
     Evaluations and checkpoints are spread evenly over each epoch of `epoch_steps` optimiser steps. What it decides
     depends only on the step and on the evaluations in the trainer's history, both of which a checkpoint holds.
+
+    Attributes:
+        evaluations: per epoch; None evaluates once at the end, 0 never.
+        checkpoints: per epoch.
+        metric: what progress shows and `patience` watches.
+        patience: after how many evaluations without improvement the training stops; None never stops it.
+        started: when the training began, on `time.monotonic()`.
+        timeout: seconds after which the training fails; None for no limit.
+        fields: added to every progress event.
+        on_evaluation: called after every evaluation with all of them so far, the share of the training done, and
+            whether the model still has the weights that were evaluated. It has not while a resumed training
+            repeats the evaluations from before its interruption.
     """
 
-    def __init__(
-        self,
-        *,
-        epoch_steps: int,
-        evaluations: int | None,
-        checkpoints: int,
-        metric: str,
-        patience: int | None,
-        started: float,
-        timeout: float | None,
-        fields: dict[str, Scalar],
-        on_evaluation: Callable[[list[Evaluation], float, bool], None] | None = None,
-    ) -> None:
-        """See the class.
+    epoch_steps: int
+    evaluations: int | None
+    checkpoints: int
+    metric: str
+    patience: int | None
+    started: float
+    timeout: float | None
+    fields: dict[str, Scalar]
+    on_evaluation: Callable[[list[Evaluation], float, bool], None] | None = None
+    trainer: PodiumTrainer | None = None
 
-        Args:
-            epoch_steps: optimiser steps per epoch.
-            evaluations: per epoch; None evaluates once at the end, 0 never.
-            checkpoints: per epoch.
-            metric: what progress shows and `patience` watches.
-            patience: after how many evaluations without improvement the training stops; None never stops it.
-            started: when the training began, on `time.monotonic()`.
-            timeout: seconds after which the training fails; None for no limit.
-            fields: added to every progress event.
-            on_evaluation: called after every evaluation with all of them so far, the share of the training done, and
-                whether the model still has the weights that were evaluated. It has not while a resumed training
-                repeats the evaluations from before its interruption.
-        """
-        self._epoch_steps = epoch_steps
-        self._evaluations = evaluations
-        self._checkpoints = checkpoints
-        self._metric = metric
-        self._patience = patience
-        self._started = started
-        self._timeout = timeout
-        self._fields = fields
-        self._on_evaluation = on_evaluation
-        self.trainer: PodiumTrainer | None = None
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Report the evaluations that a resumed training made before it was interrupted."""
         history = evaluations_of(state)
         for count in range(1, len(history) + 1):
             self._report(history[:count], state, fresh=False)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
-        """Decide what follows this step."""
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
         step, last = state.global_step, state.global_step >= state.max_steps
-        if self._timeout is not None and not last and time.monotonic() - self._started > self._timeout:
+        if self.timeout is not None and not last and time.monotonic() - self.started > self.timeout:
             raise TimeLimitExceeded(
-                f"the training must end within {self._timeout:.0f} s, but was at step {step} of "
+                f"the training must end within {self.timeout:.0f} s, but was at step {step} of "
                 f"{state.max_steps}; raise training.timeout_seconds, or train less"
             )
-        if self._evaluates(step, last):
+        # Without a number of evaluations there is one at the end; 0 asks for none.
+        if self.evaluations != 0 and (last or (self.evaluations and self._due(step, self.evaluations))):
             control.should_evaluate = True
         elif last or self._due(step, 1):
             self._progress(state, score=None)
         # A finished training leaves nothing to resume.
-        control.should_save = not last and self._due(step, self._checkpoints)
+        control.should_save = not last and self._due(step, self.checkpoints)
         return control
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
+    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:
         """Report the score, and stop a training that no longer improves."""
         history = evaluations_of(state)
-        self._progress(state, score=history[-1].metrics[self._metric])
+        self._progress(state, score=history[-1].metrics[self.metric])
         self._report(history, state, fresh=True)
-        if self._patience is not None and stalled([entry.metrics[self._metric] for entry in history], self._patience):
+        if self.patience is not None and stalled([entry.metrics[self.metric] for entry in history], self.patience):
             control.should_training_stop = True
             control.should_save = False
         return control
 
     def _report(self, history: list[Evaluation], state: TrainerState, fresh: bool) -> None:
-        if self._on_evaluation is not None:
-            self._on_evaluation(history, history[-1].step / state.max_steps, fresh)
-
-    def _evaluates(self, step: int, last: bool) -> bool:
-        if self._evaluations is None:
-            return last
-        return bool(self._evaluations) and (last or self._due(step, self._evaluations))
+        if self.on_evaluation is not None:
+            self.on_evaluation(history, history[-1].step / state.max_steps, fresh)
 
     def _due(self, step: int, per_epoch: int) -> bool:
-        return step * per_epoch // self._epoch_steps > (step - 1) * per_epoch // self._epoch_steps
+        return step * per_epoch // self.epoch_steps > (step - 1) * per_epoch // self.epoch_steps
 
     def _progress(self, state: TrainerState, score: float | None) -> None:
         recent = self.trainer.recent_losses if self.trainer else []
@@ -226,12 +261,12 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
         recent.clear()
         emit(
             "epoch",
-            **self._fields,
+            **self.fields,
             epoch=round(state.epoch, 4),
             step=state.global_step,
             steps=state.max_steps,
             loss=loss,
-            metric=self._metric,
+            metric=self.metric,
             score=score,
         )
 
@@ -270,13 +305,9 @@ def stalled(scores: Sequence[float], patience: int) -> bool:
 def loss_function(task: Task, weights: torch.Tensor | None, smoothing: float) -> Callable[..., torch.Tensor]:
     """Loss over the labelled positions of a whole optimiser step, for `Trainer(compute_loss_func=...)`.
 
-    Args:
-        task: gives the sum of the losses, see `Task.loss`.
-        weights: (labels,) weights; None weighs all labels alike.
-        smoothing: label smoothing.
-
-    The sum is divided by the number of labelled positions, so gradient accumulation equals one large batch; with
-    balanced weights (mean 1 over the training rows) that is the weighted mean in expectation.
+    The sum that `Task.loss` gives, with `weights` of shape (labels,), is divided by the number of labelled positions,
+    so gradient accumulation equals one large batch; with balanced weights (mean 1 over the training rows) that is the
+    weighted mean in expectation.
     """
 
     def compute(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from podium.benchmarking.calls import Repetition
-from podium.benchmarking.scenarios.latency import LatencySamples
-from podium.benchmarking.scenarios.throughput import ThroughputSamples
+from podium.benchmarking.scenarios.classifiers import LatencySamples, ThroughputSamples
 from podium.benchmarking.session import ModelFiles, summarise
 from podium.config.benchmark import BenchmarkConfig
 from podium.errors import BenchmarkError
@@ -30,7 +29,7 @@ def repetition(latency_ms: float = 10.0, count: int = 100, **fields: Any) -> Rep
 def summed(*found: Repetition, config: BenchmarkConfig | None = None) -> Measurement:
     model = ModelFiles(Path(), "tiny", "eager", "digest")
     taken = {"latency": found, "throughput": found}
-    return summarise(model, config or BenchmarkConfig(), taken, {}, size=17.0)
+    return summarise(model, config or BenchmarkConfig(), taken, {}, size_mb=17.0)
 
 
 def test_the_defaults_support_p90() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from podium.benchmarking import timing, worker
+from podium.benchmarking import bench as timing
+from podium.benchmarking import worker
 from podium.benchmarking.calls import Repetition, WorkerCall
-from podium.benchmarking.scenarios.latency import LATENCY, LatencySamples
-from podium.benchmarking.scenarios.throughput import ThroughputSamples
+from podium.benchmarking.scenarios.classifiers import LATENCY, LatencySamples, ThroughputSamples
 from podium.config.benchmark import BenchmarkConfig
 from podium.inference.predictor import PredictorSpec
 

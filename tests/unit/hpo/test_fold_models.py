@@ -89,7 +89,7 @@ def test_models_that_are_missing_are_trained_again(
                 TrainingResult(metrics=metrics, epoch=1, steps=1, seconds=1, samples_per_second=1, threads=1),
             )
 
-    monkeypatch.setattr("podium.training.cross_validation.cross_validate", cross_validate)
+    monkeypatch.setattr("podium.training.launch.cross_validate", cross_validate)
     kept = leave_models(trial, 3)
     (kept / "fold-1").rmdir()
     with caplog.at_level(logging.WARNING):

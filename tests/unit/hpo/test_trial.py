@@ -82,7 +82,7 @@ def trial(tmp_path: Path) -> CrossValidationTrial:
 
 
 def use(trainings: Trainings, monkeypatch: pytest.MonkeyPatch) -> Trainings:
-    monkeypatch.setattr("podium.training.cross_validation.cross_validate", trainings)
+    monkeypatch.setattr("podium.training.launch.cross_validate", trainings)
     return trainings
 
 

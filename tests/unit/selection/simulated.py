@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from podium.benchmarking.calls import Repetition
-from podium.benchmarking.scenarios.latency import LatencySamples
-from podium.benchmarking.scenarios.throughput import ThroughputSamples
+from podium.benchmarking.scenarios.classifiers import LatencySamples, ThroughputSamples
 from podium.benchmarking.session import ModelFiles, summarise
 from podium.config.benchmark import BenchmarkConfig
 from podium.evaluation.predictions import Predictions

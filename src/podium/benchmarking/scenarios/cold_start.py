@@ -7,21 +7,14 @@ from collections.abc import Sequence
 
 from podium.benchmarking.bench import Bench
 from podium.benchmarking.calls import Samples
-from podium.benchmarking.scenarios.base import Measured, NoSettings, Scenario
-from podium.benchmarking.statistics import CONFIDENCE, mean_interval
+from podium.benchmarking.scenarios import Measured, NoSettings, Scenario
+from podium.benchmarking.statistics import mean_interval
 from podium.config.benchmark import BenchmarkConfig
 from podium.records import Figure, ScenarioResult
 
-LEAST_STARTS = 3
-"""Starts, however few repetitions there are."""
+_LEAST_STARTS = 3
 
 _NS_PER_S = 1e9
-_TITLES = {
-    "imports_seconds": "imports",
-    "load_seconds": "load",
-    "first_answer_seconds": "first answer",
-    "seconds": "total",
-}
 
 
 class ColdStartSamples(Samples):
@@ -42,11 +35,9 @@ class ColdStart(Scenario[ColdStartSamples, NoSettings]):
     from_start = True
 
     def processes(self, config: BenchmarkConfig) -> int:
-        """At least three."""
-        return max(config.repetitions, LEAST_STARTS)
+        return max(config.repetitions, _LEAST_STARTS)
 
     def measure(self, bench: Bench) -> ColdStartSamples:
-        """Load and answer one row."""
         bench.prepare()
         imported = time.monotonic_ns()
         bench.load()
@@ -59,13 +50,16 @@ class ColdStart(Scenario[ColdStartSamples, NoSettings]):
         )
 
     def summarise(self, samples: Sequence[ColdStartSamples], about: Measured) -> ScenarioResult:
-        """Means and intervals of the parts and of their sum."""
-        parts = [(one.imports_ns, one.load_ns, one.first_answer_ns) for one in samples]
-        seconds = zip(*((*part, sum(part)) for part in parts), strict=True)
-        figures = [
-            Figure.of(name, title, "s", mean_interval([taken / _NS_PER_S for taken in each], CONFIDENCE))
-            for (name, title), each in zip(_TITLES.items(), seconds, strict=True)
-        ]
+        parts = {
+            "imports": [one.imports_ns for one in samples],
+            "load": [one.load_ns for one in samples],
+            "first answer": [one.first_answer_ns for one in samples],
+            "total": [one.imports_ns + one.load_ns + one.first_answer_ns for one in samples],
+        }
+        figures = []
+        for title, taken in parts.items():
+            name = "seconds" if title == "total" else f"{title.replace(' ', '_')}_seconds"
+            figures.append(Figure.of(name, title, "s", mean_interval([ns / _NS_PER_S for ns in taken])))
         return ScenarioResult(figures=tuple(figures))
 
 

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from podium.benchmarking.bench import WARM_UP_SHARE, Bench
+from podium.benchmarking.bench import WARM_UP_SHARE, Bench, Call, quiet
 from podium.benchmarking.calls import Samples
-from podium.benchmarking.scenarios.base import Measured, Scenario
-from podium.benchmarking.scenarios.latency import QUANTILES, least_per_process
-from podium.benchmarking.statistics import CONFIDENCE, mean_interval, quantile_figures
-from podium.benchmarking.timing import Call, quiet
+from podium.benchmarking.scenarios import Measured, Scenario
+from podium.benchmarking.scenarios.classifiers import QUANTILES, least_per_process
+from podium.benchmarking.statistics import mean_interval, quantile_figures
 from podium.config.section import Positive, Section
 from podium.inference.predictor import LoadedModel
 from podium.records import Figure, Scalar, ScenarioResult
 
 if TYPE_CHECKING:
-    from podium.inference.generator import Generator
+    from podium.inference.torch_predictor import Generator
 
 _NS_PER_MS = 1e6
 _NS_PER_S = 1e9
@@ -70,17 +69,12 @@ class Generation(Scenario[GenerationSamples, GenerationSettings]):
     least_repetitions = 2
 
     def predictor_class(self, variant: str) -> type[LoadedModel]:
-        """A generator."""
-        from podium.inference.generator import Generator
+        from podium.inference.torch_predictor import Generator
 
         return Generator
 
     def warm_up_call(self, bench: Bench) -> Call:
-        """Generate two tokens.
-
-        Raises:
-            ModelError: the model has fewer positions than a request needs.
-        """
+        """Generate two tokens; ModelError if the model has fewer positions than a request needs."""
         generator: Generator = bench.predictor
         settings = self.settings(bench.call.config)
         generator.check_positions(settings.prompt_tokens, settings.output_tokens)
@@ -112,7 +106,10 @@ class Generation(Scenario[GenerationSamples, GenerationSettings]):
         """Quantiles over the requests of all repetitions, and means over repetitions."""
         first = [taken for one in samples for taken in one.first_token_ns]
         between = [taken for one in samples for gaps in one.inter_token_ns for taken in gaps]
-        per_token = [statistics.mean(statistics.mean(gaps) for gaps in one.inter_token_ns) for one in samples]
+        per_token_ms = [
+            statistics.mean(statistics.mean(gaps) for gaps in one.inter_token_ns) / _NS_PER_MS for one in samples
+        ]
+        rates = [one.tokens_per_second for one in samples]
         facts: dict[str, Scalar] = {
             "prompt_tokens": statistics.mean(count for one in samples for count in one.prompt_tokens),
             "output_tokens": self.settings(about.config).output_tokens,
@@ -121,19 +118,9 @@ class Generation(Scenario[GenerationSamples, GenerationSettings]):
         return ScenarioResult(
             figures=(
                 *quantile_figures(first, QUANTILES, "first token"),
-                Figure.of(
-                    "per_output_token_ms",
-                    "per token",
-                    "ms",
-                    mean_interval([taken / _NS_PER_MS for taken in per_token], CONFIDENCE),
-                ),
+                Figure.of("per_output_token_ms", "per token", "ms", mean_interval(per_token_ms)),
                 *quantile_figures(between, QUANTILES, "between tokens"),
-                Figure.of(
-                    "tokens_per_second",
-                    "tokens",
-                    "/s",
-                    mean_interval([one.tokens_per_second for one in samples], CONFIDENCE),
-                ),
+                Figure.of("tokens_per_second", "tokens", "/s", mean_interval(rates)),
                 *(
                     Figure(name=name, title=name.replace("_", " "), value=float(facts[name]))
                     for name in ("prompt_tokens", "output_tokens")
@@ -143,14 +130,12 @@ class Generation(Scenario[GenerationSamples, GenerationSettings]):
         )
 
     def levels(self, samples: GenerationSamples) -> dict[str, float]:
-        """The median time to the first token and the rate must agree."""
         return {
             "median latency": statistics.median(samples.first_token_ns),
             "throughput": samples.tokens_per_second,
         }
 
     def median_ms(self, samples: GenerationSamples) -> float:
-        """The median time to the first token."""
         return statistics.median(samples.first_token_ns) / _NS_PER_MS
 
 

@@ -10,16 +10,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from podium.benchmarking import timing
-from podium.benchmarking.bench import Bench
+from podium.benchmarking.bench import LEAST_BATCHES, Bench, full_batches, timed_batches
 from podium.benchmarking.calls import Samples
-from podium.benchmarking.scenarios.base import Measured, Scenario, figure_cell
+from podium.benchmarking.scenarios import Measured, Scenario, figure_cell
 from podium.benchmarking.statistics import throughput
 from podium.config.section import Positive, Section, unique
 from podium.display.blocks import Cell, Table
 from podium.display.numbers import figure
 from podium.errors import ModelError
-from podium.inference.rows import Row
+from podium.inference.predictor import Row
 from podium.records import Figure, ScenarioResult
 
 _SPARE = 2
@@ -65,11 +64,7 @@ class Grid(Scenario[GridSamples, GridSettings]):
     folded = True
 
     def measure(self, bench: Bench) -> GridSamples:
-        """Time every cell, shortest and smallest first.
-
-        Raises:
-            ModelError: the model cuts rows before they have a length that was asked for.
-        """
+        """Time every cell, smallest batches first; ModelError if the model cuts rows before a length asked for."""
         settings, predictor = self.settings(bench.call.config), bench.predictor
         rows: dict[int | None, list[Row]] = {None: bench.call.rows}
         for tokens in settings.lengths:
@@ -79,9 +74,9 @@ class Grid(Scenario[GridSamples, GridSettings]):
         for length, own in rows.items():
             mean = statistics.mean(predictor.tokens(own))
             for size in sorted(settings.batch_sizes):
-                batches = timing.full_batches(own, size)
+                batches = full_batches(own, size)
                 predictor(next(batches))  # not timed: it allocates memory for the larger activations
-                times = timing.timed_batches(predictor, batches, each, timing.LEAST_BATCHES)
+                times = timed_batches(predictor, batches, each, LEAST_BATCHES)
                 cells.append(GridCell(batch_size=size, length=length, tokens=mean, batch_ns=times))
         return GridSamples(cells=cells)
 
@@ -120,13 +115,8 @@ def rows_of_length(
 ) -> list[Row]:
     """`count` rows of at most `tokens` model input tokens, and as near to it as whole words allow.
 
-    Each begins at another row and goes on with the words of those after it.
-
-    Args:
-        count_tokens: model input tokens of rows, after truncation: it never falls when a word is added.
-
-    Raises:
-        ModelError: the model cuts rows before they are that long.
+    Each begins at another row and goes on with the words of those after it. The tokens after truncation, which
+    `count_tokens` gives, never fall when a word is added. Raises ModelError if the model cuts rows before.
     """
     ring = [words if isinstance(words, list) else words.split() for words in rows]
     return [_row(ring[at % len(ring) :] + ring[: at % len(ring)], rows[0], tokens, count_tokens) for at in range(count)]

@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from podium.benchmarking.bench import Bench
+from podium.benchmarking.bench import Bench, Call, quiet
 from podium.benchmarking.calls import Samples
-from podium.benchmarking.scenarios.base import Measured, Scenario
-from podium.benchmarking.scenarios.latency import QUANTILES
-from podium.benchmarking.statistics import CONFIDENCE, mean_interval, samples_needed, supported
-from podium.benchmarking.timing import Call, quiet
+from podium.benchmarking.scenarios import Measured, Scenario
+from podium.benchmarking.scenarios.classifiers import QUANTILES
+from podium.benchmarking.statistics import mean_interval, samples_needed, supported
 from podium.config.benchmark import BenchmarkConfig
 from podium.config.section import Section
-from podium.inference.rows import Row
+from podium.inference.predictor import Row
 from podium.records import Figure, Scalar, ScenarioResult
 
 STEPS = 6
@@ -77,7 +76,6 @@ class Server(Scenario[ServerSamples, ServerSettings]):
     least_repetitions = 2
 
     def seconds(self, config: BenchmarkConfig) -> float:
-        """As long as the settings say."""
         return self.settings(config).seconds
 
     def parameters(self, config: BenchmarkConfig, earlier: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -87,7 +85,6 @@ class Server(Scenario[ServerSamples, ServerSettings]):
         return {"capacity": _NS / mean_ns, "q": q, "arrivals": arrivals}
 
     def measure(self, bench: Bench) -> ServerSamples:
-        """Probe rates of arrival; see `search`."""
         bound = self.settings(bench.call.config).latency_ms
         rate, probes = search(
             bench.predictor, bench.call.rows, **bench.call.parameters[self.name], bound_ms=bound, seed=bench.call.number
@@ -114,7 +111,7 @@ class Server(Scenario[ServerSamples, ServerSettings]):
         rate = Figure(name="per_second", title="rate held", unit="/s", value=None, labels=label)
         share = Figure(name="utilisation", title="utilisation", value=None, labels=label)
         if len(rates) == len(samples):
-            found = mean_interval(rates, CONFIDENCE)
+            found = mean_interval(rates)
             rate = Figure.of("per_second", "rate held", "/s", found, **label)
             share = share.model_copy(update={"unit": "%", "value": 100 * found.value / capacity})
         facts: dict[str, Scalar] = {"bound_ms": bound, "q": q, "arrivals": arrivals}
@@ -128,11 +125,8 @@ SERVER = Server()
 def plan(capacity: float, seconds: float) -> tuple[float, int]:
     """The quantile that is held to the bound, and the arrivals of a probe, so that all probes take about `seconds`.
 
-    Args:
-        capacity: rows per second that the worker answers without ever waiting.
-
-    Returns:
-        The highest of `QUANTILES` that so many arrivals support. There are at least as many as a median needs.
+    It is the highest of `QUANTILES` that so many arrivals support; there are at least as many as a median needs. The
+    worker answers `capacity` rows per second without ever waiting.
     """
     affordable = max(int(capacity * seconds / STEPS / 2), samples_needed(QUANTILES[0]))
     return max(supported(QUANTILES, affordable)), affordable
@@ -143,46 +137,32 @@ def search(
 ) -> tuple[float | None, list[Probe]]:
     """Find by bisection the highest rate at which the quantile `q` of latency is within `bound_ms`.
 
-    A stable queue has rates from zero to `capacity`. Every probe scales the same sequence of arrivals, so a higher rate
-    makes no request wait less. So all rates below a certain one hold the bound, and no rate above it does.
+    A stable queue has rates from zero to `capacity`, rows per second without waiting. Every probe answers `rows` in
+    turn from the start and scales the same sequence of `arrivals`, so a higher rate makes no request wait less. So all
+    rates below a certain one hold the bound, and no rate above it does.
 
-    Args:
-        rows: answered in turn, from the start in every probe.
-        capacity: rows per second without waiting: one over the mean latency of a row.
-        arrivals: of one probe.
-        seed: of the arrivals.
-
-    Returns:
-        The rate per second, None where even 5 % of the capacity is too much; and all probes.
+    Returns the rate per second, None where even 5 % of the capacity is too much; and all probes.
     """
     gaps = np.random.default_rng(seed).exponential(size=arrivals)
+    may_miss = arrivals - math.ceil(round(q * arrivals, 6))
     low, high, probes = 0.0, capacity, list[Probe]()
     for _ in range(STEPS):
         rate = (low + high) / 2
-        probe = _probe(call, rows, gaps, rate, q, bound_ms)
-        probes.append(probe)
-        low, high = (rate, high) if probe.held else (low, rate)
+        times = arrive(call, rows, gaps / rate, bound_ms, may_miss)
+        held = sum(taken > bound_ms * _NS_PER_MS for taken in times) <= may_miss
+        probes.append(Probe(rate=rate, held=held, latency_ns=times))
+        low, high = (rate, high) if held else (low, rate)
         if high < _IDLE * capacity:
             break
     return low or None, probes
-
-
-def _probe(call: Call, rows: Sequence[Row], gaps: np.ndarray, rate: float, q: float, bound_ms: float) -> Probe:
-    may_miss = len(gaps) - math.ceil(round(q * len(gaps), 6))
-    times = arrive(call, rows, gaps / rate, bound_ms, may_miss)
-    missed = sum(taken > bound_ms * _NS_PER_MS for taken in times)
-    return Probe(rate=rate, held=missed <= may_miss, latency_ns=times)
 
 
 def arrive(call: Call, rows: Sequence[Row], gaps_seconds: np.ndarray, bound_ms: float, may_miss: int) -> list[int]:
     """Answer rows in order of arrival; latency of each in nanoseconds, from arrival to completion.
 
     Arrivals are fixed beforehand, so a request that finds the worker busy waits, and its wait counts. A loop that sends
-    the next request only after the last answer would leave out these waits (Tene, "coordinated omission").
-
-    Args:
-        gaps_seconds: time between arrivals.
-        may_miss: how many may be later than the bound; once more are late, the probe ends and so does the list.
+    the next request only after the last answer would leave out these waits (Tene, "coordinated omission"). It ends once
+    more than `may_miss` answers are later than the bound.
     """
     due = (np.cumsum(gaps_seconds) * _NS).astype(np.int64)
     bound, missed, times = bound_ms * _NS_PER_MS, 0, list[int]()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from podium.models.backbone import load_tokenizer
 from podium.tasks import TASKS
 from podium.tasks.base import IGNORED
-from podium.training.tokenization import tokenised
+from podium.training.data import HeldOut, sample_rows, tokenised
 
 LABELS = ("O", "B-PER", "I-PER")
 NER = TASKS.get("ner")
@@ -152,3 +152,42 @@ def test_several_processes_tokenise_once(tokenizer: Any, tmp_path: Path) -> None
         worker.join(60)
     assert sorted(bool(int(file.read_text())) for file in tmp_path.glob("calls-*")) == [False, False, True]
     assert not list(tmp_path.glob(".partial-*"))
+
+
+TAGS = ("O", "B-PER")
+
+
+def held_out(documents: list[str] | None) -> HeldOut:
+    """Three sentences of one, three and two words; all words are seen."""
+    sizes = [1, 3, 2]
+    columns = {
+        "id": ["a", "b", "c"],
+        "tokens": [["x"] * size for size in sizes],
+        "tags": [[0] * size for size in sizes],
+    }
+    source = Dataset.from_dict(columns if documents is None else {**columns, "document": documents})
+    tokens = Dataset.from_dict({"length": sizes, "words": [list(range(size)) for size in sizes]})
+    return HeldOut.of("ner", TAGS, source, tokens, np.arange(3))
+
+
+def test_documents_follow_their_rows_into_the_order_of_the_split() -> None:
+    held = held_out(["one", "two", "one"])
+    assert held.rows["id"][:] == ["b", "c", "a"] and held.rows["document"][:] == ["two", "one", "one"]
+    outputs = [np.full(size, 1) for size in (3, 2, 1)]
+    found = held.predictions(outputs, [np.zeros_like(row) for row in outputs])
+    assert found.ids == ("a", "b", "c") and found.documents == ("one", "two", "one")
+    assert found.predicted == (("B-PER",), ("B-PER",) * 3, ("B-PER",) * 2)
+
+
+def test_without_documents_predictions_have_none() -> None:
+    held = held_out(None)
+    outputs = [np.zeros(size, dtype=int) for size in (3, 2, 1)]
+    assert held.predictions(outputs, outputs).documents is None
+
+
+def test_sample_rows_keeps_every_class() -> None:
+    rows, classes = np.arange(100, 120), np.array([0] * 17 + [1] * 2 + [2])
+    kept = sample_rows(rows, classes, 0.1, seed=1)
+    assert sorted(classes[kept - 100].tolist()) == [0, 0, 1, 2] and (np.diff(kept) > 0).all()
+    assert (sample_rows(rows, classes, 0.1, seed=1) == kept).all()
+    assert (sample_rows(rows, None, 1.0, seed=1) == rows).all() and len(sample_rows(rows, None, 0.5, seed=1)) == 10

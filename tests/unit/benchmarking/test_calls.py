@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.benchmarking.sampling import deal, sample_rows
+from podium.benchmarking.calls import deal, sample_rows
 from podium.errors import InputError
-from podium.inference.rows import row_length as length
+from podium.inference.predictor import row_length as length
 
 texts = st.lists(st.integers(0, 300).map(lambda n: "x" * n), min_size=1, max_size=200)
 

@@ -14,7 +14,7 @@ from podium.data.artifact import DataArtifact
 from podium.data.prepare import prepare
 from podium.errors import ModelError
 from podium.evaluation.predictions import Predictions
-from podium.inference.predict import predict
+from podium.inference.predictor import predict
 
 LABELS = ("ham", "spam")
 TAGS = ("B-PER", "O")
