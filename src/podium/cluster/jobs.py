@@ -23,7 +23,7 @@ from podium.cluster.client import (
 )
 from podium.config.cluster import ClusterConfig, NodePoolConfig
 from podium.errors import ClusterError, ComputationFailed, OutOfMemory, ProcessKilled, StudyFailed, TimeLimitExceeded
-from podium.execution.signals import signals_ignored
+from podium.execution.ending import signals_ignored
 from podium.keys import digest_bytes
 
 KEY_LABEL = "podium/key"

@@ -1,22 +1,26 @@
-"""Function calls in processes that are forks: how their results come back, and how they are ended."""
+"""Function calls in processes that are forks: how they are made, how their results come back, and how they end."""
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess, ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from podium.errors import TimeLimitExceeded
-from podium.execution.descendants import kill_group, kill_tree
+from podium.execution.ending import end_with_parent, kill_group, kill_tree, send
 from podium.execution.failures import PROCESS, Purpose, death, describe, excerpt, out_of_memory_kills, rebuild
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 WorkerProcess = ForkProcess | ForkServerProcess
 
@@ -110,8 +114,7 @@ class WorkerCall:
         kill_group(self.pid)
         # `multiprocessing` takes a worker for dead when its server is, but an open pipe shows that it lives.
         if not self._hung_up(0):
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+            send(self.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         if not self._gone:
@@ -132,12 +135,9 @@ class WorkerCall:
 
 def wait_any(calls: Sequence[WorkerCall], timeout: float | None = None) -> list[WorkerCall]:
     """Wait until at least one of `calls` has ended, or `timeout` seconds have passed; returns those that have."""
-    ended = [call for call in calls if call.poll()]
-    if not ended and calls:
-        watched = [end for call in calls for end in (call.sentinel, call._answer)]
-        connection.wait(watched, timeout)
-        ended = [call for call in calls if call.poll()]
-    return ended
+    if calls and not any(call.poll() for call in calls):
+        connection.wait([end for call in calls for end in (call.sentinel, call._answer)], timeout)
+    return [call for call in calls if call.poll()]
 
 
 def answer_with(function: Callable[[], Any], answer: Connection) -> None:
@@ -154,3 +154,51 @@ def answer_with(function: Callable[[], Any], answer: Connection) -> None:
             stream.flush()
     answer.send(outcome)
     answer.close()
+
+
+def fork_each(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    at_once: int,
+    on_result: Callable[[T, R], None],
+    purpose: Purpose = PROCESS,
+) -> None:
+    """Call `function(item)` for every item in a fork of its own, at most `at_once` at a time.
+
+    Results travel pickled; what the forks print goes where this process prints. The forks are gone when this returns
+    or raises, and end with this process, even when it is killed. This process must not have used several threads to
+    compute yet: a fork inherits none of them.
+
+    Args:
+        on_result: called in this process with an item and its result as each call ends.
+        purpose: what errors call one fork.
+
+    Raises:
+        PodiumError: what a call raised; an exception that is not Podium's comes as ComputationFailed.
+        OutOfMemory, ProcessKilled: a signal ended a fork.
+    """
+    context = multiprocessing.get_context("fork")
+    waiting = list(items)
+    running: dict[WorkerCall, T] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                item = waiting.pop(0)
+                answer, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_run, args=(function, item, sender))
+                process.start()
+                sender.close()
+                running[WorkerCall(process, answer, purpose)] = item
+            for call in wait_any(list(running)):
+                result = call.wait()
+                call.kill()
+                on_result(running.pop(call), result)
+    finally:
+        for call in running:
+            call.kill()
+
+
+def _run(function: Callable[[T], R], item: T, answer: Connection) -> None:
+    # A fork keeps the pipe ends of its older siblings open, so they end after the younger ones.
+    end_with_parent()
+    answer_with(partial(function, item), answer)

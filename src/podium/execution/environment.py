@@ -6,9 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-FORK_SERVER = "PODIUM_FORK_SERVER"
-"""What the fork server of a worker pool is to prepare, as JSON (see `podium.execution.fork_server`)."""
-
 _THREADS = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",

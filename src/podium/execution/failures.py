@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,8 +82,10 @@ def death(
         kills_before: `out_of_memory_kills()` when the process started.
         purpose: what the error calls the process.
     """
-    name, end = purpose.name, f"\n{excerpt(log)}"
-    if _is_disk_full(log):
+    name, end, full = purpose.name, f"\n{excerpt(log)}", False
+    with suppress(OSError):
+        full = log is not None and shutil.disk_usage(log.parent).free < _FULL_BYTES
+    if full:
         return StoreError(disk_full_message("and so the process could not write why it ended"))
     if exit_code >= 0:
         return ComputationFailed(f"{name} ended with exit code {exit_code} and no result{end}")
@@ -95,14 +98,6 @@ def death(
     return KilledFromOutside(
         f"{name} was ended by SIGKILL, by hand or by an out-of-memory killer that left no trace here{end}"
     )
-
-
-def _is_disk_full(log: Path | None) -> bool:
-    """Whether the disk has no room for the log, so that the process could not write why it ended."""
-    try:
-        return log is not None and shutil.disk_usage(log.parent).free < _FULL_BYTES
-    except OSError:
-        return False
 
 
 def signal_name(number: int) -> str:
@@ -126,21 +121,17 @@ def excerpt(log: Path | None) -> str:
 
 def out_of_memory_kills() -> int:
     """How many processes the kernel has killed for memory, in this cgroup and on this machine; 0 where unknown."""
-    return sum(_counter(path, "oom_kill") for path in (_memory_events(), Path("/proc/vmstat")))
+    found = 0
+    for path in (_memory_events(), Path("/proc/vmstat")):
+        with suppress(OSError):
+            counts = dict(line.split() for line in path.read_text().splitlines())
+            found += int(counts.get("oom_kill", 0))
+    return found
 
 
 def _memory_events() -> Path:
-    try:
+    lines: list[str] = []
+    with suppress(OSError):
         lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        lines = []
     group = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
     return Path("/sys/fs/cgroup") / group / "memory.events"
-
-
-def _counter(path: Path, name: str) -> int:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.split()[0] == name), 0)

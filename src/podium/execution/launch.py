@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from pydantic import BaseModel
 
 from podium.errors import ComputationFailed, StoreError, TimeLimitExceeded
-from podium.execution.descendants import kill_group, kill_tree, terminate_descendants
+from podium.execution.ending import WATCH_PARENT, descendants, kill_group, kill_tree, send, sigterm_unwinds
 from podium.execution.failures import PROCESS, Purpose, death, excerpt, out_of_memory_kills, rebuild
-from podium.execution.parent import WATCH_PARENT
-from podium.execution.signals import sigterm_unwinds
 from podium.execution.slots import core_slots
 from podium.jsonfile import write_text
 
@@ -86,9 +84,7 @@ class Process:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def wait(self, seconds: float | None = None) -> int | None:
@@ -105,7 +101,8 @@ class Process:
             grace: seconds that it gets to end after SIGTERM, before SIGKILL.
         """
         if grace and self._child.poll() is None:
-            terminate_descendants(self.pid)
+            for descendant in descendants(self.pid):
+                send(descendant, signal.SIGTERM)
             self._child.terminate()
             self.wait(grace)
         if self._child.poll() is None:

@@ -18,8 +18,8 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import ValidationError
 
 from podium.errors import ConfigError, PodiumError
+from podium.execution.ending import end_with_parent
 from podium.execution.failures import describe
-from podium.execution.parent import end_with_parent
 from podium.jsonfile import write_json
 
 S = TypeVar("S")

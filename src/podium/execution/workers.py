@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -10,18 +11,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.machinery import ModuleSpec
 from multiprocessing import forkserver, spawn, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from podium.execution.calls import WorkerCall, answer_with, wait_any
-from podium.execution.environment import FORK_SERVER, training_environment, variables_set
+from podium.execution.ending import end_with_parent, ending_with
+from podium.execution.environment import training_environment, variables_set
 from podium.execution.failures import PROCESS, Purpose, out_of_memory_kills
-from podium.execution.parent import end_with_parent
 from podium.execution.slots import core_slots
 
 _HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -29,6 +31,9 @@ _HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb
 
 _STARTS = 3
 """How often a worker is started before it is an error, because somebody may kill the server."""
+
+_FORK_SERVER = "PODIUM_FORK_SERVER"
+"""What the fork server is to prepare, as JSON: its parent's id, modules to import, and its parent's main module."""
 
 _server_lock = threading.Lock()
 
@@ -137,10 +142,7 @@ class WorkerPool:
         self._calls[:] = [call for call in self._calls if not call.is_gone()]
         return [call for call in self._calls if not call.poll()]
 
-    @staticmethod
-    def wait_any(calls: Sequence[WorkerCall], timeout: float | None = None) -> list[WorkerCall]:
-        """See `podium.execution.calls.wait_any`."""
-        return wait_any(calls, timeout)
+    wait_any = staticmethod(wait_any)
 
     def close(self) -> None:
         """Kill the calls that still run, and return once all are gone."""
@@ -149,9 +151,7 @@ class WorkerPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -162,16 +162,11 @@ def _environment(threads: int | None) -> dict[str, str]:
 def _start_server(threads: int | None, preload: Sequence[str]) -> None:
     """Start the fork server of this process unless it runs, with the environment that its libraries need."""
     with _server_lock:
-        forkserver.set_forkserver_preload(["podium.execution.fork_server"])
+        forkserver.set_forkserver_preload([__name__])
         # How `multiprocessing` will name this process's main module to its workers.
         main = spawn.get_preparation_data("worker")
-        prepared = {
-            "parent": os.getpid(),
-            "preload": list(preload),
-            "main_name": main.get("init_main_from_name"),
-            "main_file": main.get("init_main_from_path"),
-        }
-        wanted = {**_environment(threads), **_HUGE_PAGES, FORK_SERVER: json.dumps(prepared)}
+        prepared = [os.getpid(), [*preload], main.get("init_main_from_name"), main.get("init_main_from_path")]
+        wanted = {**_environment(threads), **_HUGE_PAGES, _FORK_SERVER: json.dumps(prepared)}
         with variables_set(wanted):
             forkserver.ensure_running()
 
@@ -222,3 +217,27 @@ def _redirect_output(log: Path) -> None:
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     os.close(descriptor)
+
+
+def _prepare_server(parent: int, preload: Sequence[str], main_name: str | None, main_file: str | None) -> None:
+    """Load what the workers need, in the fork server before it serves."""
+    # Once it serves, the server notices by itself if its parent is gone.
+    with ending_with(parent):
+        for module in preload:
+            # What cannot be imported is an error of the call that needs it.
+            with suppress(ImportError):
+                import_module(module)
+        # `multiprocessing` imports the parent's main module in every worker unless the server seems to have it. That
+        # can take seconds (kfp's executor, a test runner), and functions of a main module cannot be called anyway.
+        main = sys.modules["__main__"]
+        if main_name:
+            main.__spec__ = ModuleSpec(main_name, None)
+        if main_file:
+            main.__file__ = main_file
+        # Garbage collections in the workers leave out what is this old, because they would copy its memory pages.
+        gc.collect()
+        gc.freeze()
+
+
+if _FORK_SERVER in os.environ:
+    _prepare_server(*json.loads(os.environ.pop(_FORK_SERVER)))

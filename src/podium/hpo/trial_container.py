@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from podium.config.parameters import AnyParameter
 from podium.config.schema import BackboneConfig
 from podium.errors import ConfigError, InputError, ModelError, PodiumError
-from podium.execution.signals import sigterm_unwinds
+from podium.execution.ending import sigterm_unwinds
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.metric_line import metric_line

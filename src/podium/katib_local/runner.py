@@ -20,7 +20,7 @@ from podium.errors import (
     ProcessKilled,
     TimeLimitExceeded,
 )
-from podium.execution.descendants import adopt_orphans, kill_descendants
+from podium.execution.ending import adopt_orphans, kill_descendants
 from podium.execution.failures import Purpose, out_of_memory_kills, signal_name
 from podium.execution.launch import Process
 from podium.hpo.engines.base import TrialResult

@@ -35,7 +35,7 @@ from rich.markup import escape
 from podium.config.schema import PodiumConfig
 from podium.errors import InputError, PodiumError, StepFailed, StoreError, TrackingError
 from podium.events import emit
-from podium.execution.descendants import end_descendants
+from podium.execution.ending import end_descendants
 from podium.execution.environment import variables_set
 from podium.execution.launch import Process
 from podium.jsonfile import write_json

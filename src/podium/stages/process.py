@@ -9,7 +9,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from podium.execution.parent import end_with_parent
+from podium.execution.ending import end_with_parent
 from podium.records import RunRecord
 from podium.stages.step import execute
 from podium.stages.steps import input_titles, inputs_of, nodes, step_named

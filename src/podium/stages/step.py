@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from podium.config.schema import PodiumConfig
 from podium.errors import PodiumError, TrackingError, disk_full_message, is_disk_full
 from podium.events import ENV_STEP, emit
-from podium.execution.signals import sigterm_unwinds
+from podium.execution.ending import sigterm_unwinds
 from podium.jsonfile import write_json
 from podium.keys import Key
 from podium.records import Record, RunRecord

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium.events import emit
+from podium.execution.calls import fork_each
 from podium.execution.environment import training_environment
 from podium.execution.failures import Purpose
-from podium.execution.forks import fork_each
 from podium.execution.launch import run_program
 from podium.execution.slots import core_slots, release_slots
 from podium.training.spec import TrainingResult, TrainingSpec

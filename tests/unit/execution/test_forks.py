@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from podium.errors import ComputationFailed, OutOfMemory, ProcessKilled, StoreError
-from podium.execution.forks import fork_each
+from podium.execution.calls import fork_each
 from tests.support import alive, assert_gone, eventually
 
 PARENT = """
 import os, time
-from podium.execution.forks import fork_each
+from podium.execution.calls import fork_each
 def sleep(number):
     os.write(1, f"{os.getpid()}\\n".encode())
     time.sleep(600)

@@ -129,16 +129,16 @@ def test_a_program_and_its_children_end_when_the_launcher_is_killed(tmp_path: Pa
 
 
 def test_a_program_started_by_hand_watches_nobody() -> None:
-    code = "import time; from podium.execution.parent import end_with_parent; end_with_parent(); time.sleep(0.3)"
+    code = "import time; from podium.execution.ending import end_with_parent; end_with_parent(); time.sleep(0.3)"
     assert subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
 KILLER = """
 import os, signal, sys
-from podium.execution import descendants
+from podium.execution import ending
 # Killed in the middle of killing another process.
-descendants.kill_descendants = lambda pid: os.kill(os.getpid(), signal.SIGKILL)
-descendants.kill_tree(int(sys.argv[1]))
+ending.kill_descendants = lambda pid: os.kill(os.getpid(), signal.SIGKILL)
+ending.kill_tree(int(sys.argv[1]))
 """
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from podium.errors import KilledFromOutside
 from podium.events import emit
-from podium.execution.signals import sigterm_unwinds
+from podium.execution.ending import sigterm_unwinds
 from podium.hpo.engines.base import MAX_KILLS, Engine, OnTrial, TrialFunction, end_of_trial
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger

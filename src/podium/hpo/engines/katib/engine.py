@@ -15,7 +15,7 @@ from functools import partial
 from podium.cluster.client import Kind, Manifest, ObjectMetadata, condition, name_of
 from podium.cluster.jobs import ENDED, KEY_LABEL, Jobs, JobSpec, key_label
 from podium.errors import ClusterError, StudyFailed
-from podium.execution.signals import signals_ignored, sigterm_unwinds
+from podium.execution.ending import signals_ignored, sigterm_unwinds
 from podium.hpo.engines.base import Engine, OnTrial
 from podium.hpo.engines.katib.experiments import (
     EXPERIMENT,
