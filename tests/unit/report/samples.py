@@ -116,6 +116,10 @@ def sample(
     return ReportInputs(fields["run"], steps, fields["environment"], fields["command"])
 
 
+def models_of(inputs: ReportInputs) -> tuple[ModelRecord, ...]:
+    return tuple(record for record in inputs.steps.values() if isinstance(record, ModelRecord))
+
+
 def _run(task: str, backbones: tuple[str, ...]) -> RunRecord:
     config = PodiumConfig(
         dataset=DatasetConfig(name="bbc-news", path="pkg:corpus/data", task=task, licence="research use"),

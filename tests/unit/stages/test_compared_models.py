@@ -25,7 +25,7 @@ from podium.stages.compared_models import find_models
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
 from podium.tracking.base import TrackedModel
-from tests.unit.report.samples import sample
+from tests.unit.report.samples import models_of, sample
 from tests.unit.selection.simulated import HARDWARE, measurement, predictions, repetitions
 
 R = TypeVar("R", bound=Record)
@@ -38,7 +38,7 @@ class Stored:
         self.root, self.runs = root, root / "runs"
         self.store = ArtifactStore(str(root / "store"))
         given = sample()
-        self.models = [self._model(model) for model in given.models]
+        self.models = [self._model(model) for model in models_of(given)]
         refits = {f"refit.{model.backbone}": model.key for model in self.models}
         first, second = self.models
         self.selection = self._put(given.selection.model_copy(update={"parents": refits, "artifacts": {}}))

@@ -15,7 +15,7 @@ from podium.stages.decide import gather
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
-from tests.unit.report.samples import sample
+from tests.unit.report.samples import models_of, sample
 
 INPUTS = sample(backbones=("minilm",))
 LABELS = INPUTS.data.labels
@@ -40,7 +40,7 @@ def keep(store: ArtifactStore, folder: Path, accuracy: float) -> ArtifactRef:
 
 def gathered(store: ArtifactStore, folder: Path, eager: float, onnx: float, linear: float) -> Evidence:
     """Of one champion whose ONNX form is quicker, each with so many rows right."""
-    (model,) = INPUTS.models
+    (model,) = models_of(INPUTS)
     model = model.model_copy(update={"artifacts": {**model.artifacts, "predictions": keep(store, folder, eager)}})
     benchmark = INPUTS.benchmark.model_copy(
         update={"artifacts": {"predictions.minilm.onnx": keep(store, folder, onnx)}}

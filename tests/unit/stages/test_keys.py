@@ -14,7 +14,7 @@ from podium.keys import NotKeyed
 from podium.records import ArtifactRef, BaselineRecord
 from podium.stages import keys
 from podium.stages.keys import refit_training
-from tests.unit.report.samples import sample
+from tests.unit.report.samples import models_of, sample
 
 INPUTS = sample()
 _trial = INPUTS.studies[0].best_trial.model_copy(update={"fold_metrics": {"0": {"epoch": 1.5}}})
@@ -35,7 +35,7 @@ ORDER = ["data", "baseline", "family", "study", "refit", "selection", "variant",
 
 def step_keys(config: PodiumConfig) -> dict[str, str]:
     """The key of every step under `config`, with the same upstream results."""
-    study, model = STUDY, INPUTS.models[0]
+    study, model = STUDY, models_of(INPUTS)[0]
     run = INPUTS.run.model_copy(update={"config": config})
     hardware = {"cpu": "x", "device": config.benchmark.device, "threads": str(config.benchmark.threads)}
     found = (
@@ -44,10 +44,10 @@ def step_keys(config: PodiumConfig) -> dict[str, str]:
         keys.family_key(config, INPUTS.data),
         keys.study_key(config, INPUTS.data, study.backbone, "digest"),
         keys.refit_key(config, INPUTS.data, study, "digest"),
-        keys.selection_key(config, BASELINE, INPUTS.studies, INPUTS.models),
+        keys.selection_key(config, BASELINE, INPUTS.studies, models_of(INPUTS)),
         keys.variant_key(config, INPUTS.data, model, "onnx", "cpu"),
         keys.measurement_key(config, INPUTS.data, model, "eager", hardware),
-        keys.benchmark_key(config, INPUTS.data, INPUTS.models, hardware),
+        keys.benchmark_key(config, INPUTS.data, models_of(INPUTS), hardware),
         keys.decision_key(run, INPUTS.selection, INPUTS.benchmark, None),
     )
     return {key.kind: key.digest for key in found}

@@ -16,7 +16,7 @@ from podium.stages.select import compute
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
-from tests.unit.report.samples import sample
+from tests.unit.report.samples import models_of, sample
 
 BACKBONES = ("minilm", "bert-tiny", "deberta-v3-small")
 INPUTS = sample(backbones=BACKBONES)
@@ -56,7 +56,7 @@ def models(keep: Any) -> list[ModelRecord]:
                 },
             }
         )
-        for place, model in enumerate(INPUTS.models)
+        for place, model in enumerate(models_of(INPUTS))
     ]
 
 
