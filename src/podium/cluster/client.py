@@ -175,12 +175,9 @@ class Cluster:
                 return found
             time.sleep(0.1)
 
-    def patch(self, kind: Kind, name: str, changes: Mapping[str, Any]) -> Manifest:
+    def patch(self, kind: Kind, name: str, changes: Mapping[str, Any]) -> None:
         """Merge changes into an object (RFC 7386)."""
-        patched: Manifest = self._request(
-            "PATCH", kind, name, body=dict(changes), content="application/merge-patch+json"
-        )
-        return patched
+        self._request("PATCH", kind, name, body=dict(changes), content="application/merge-patch+json")
 
     def delete(self, kind: Kind, name: str, *, wait_seconds: float = 0.0, owned_first: bool = True) -> bool:
         """Delete an object and what it owns; it may be gone already.

@@ -186,30 +186,22 @@ def _toleration(taint: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+@dataclass
 class Jobs:
-    """The Jobs and TrainJobs of one namespace. Use it from one thread."""
+    """The Jobs and TrainJobs of the namespace of a client. Use it from one thread.
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        *,
-        start_seconds: float = 900.0,
-        stop_seconds: float = 20.0,
-        poll_seconds: float = 5.0,
-    ) -> None:
-        """Work in the namespace of a client.
+    Attributes:
+        cluster: the client.
+        start_seconds: how long a pod may take to start.
+        stop_seconds: how long to wait until a deleted Job is gone.
+        poll_seconds: time between two looks at what runs.
+    """
 
-        Args:
-            cluster: the client.
-            start_seconds: how long a pod may take to start.
-            stop_seconds: how long to wait until a deleted Job is gone.
-            poll_seconds: time between two looks at what runs.
-        """
-        self.cluster = cluster
-        self.start_seconds = start_seconds
-        self.stop_seconds = stop_seconds
-        self.poll_seconds = poll_seconds
-        self._first_seen: dict[str, float] = {}
+    cluster: Cluster
+    start_seconds: float = 900.0
+    stop_seconds: float = 20.0
+    poll_seconds: float = 5.0
+    _first_seen: dict[str, float] = field(default_factory=dict, init=False)
 
     def submit(self, spec: JobSpec) -> None:
         """Create a Job, or adopt the one of the same name and key that runs; one that has ended is replaced.

@@ -8,8 +8,8 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from podium.errors import (
@@ -47,7 +47,6 @@ _FINAL = (MetricsUnavailable, NonFiniteLoss, TimeLimitExceeded)
 
 _LAST_LINE = 200
 _COMMAND = Purpose("the command")
-_GROUP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,13 @@ class CommandRunner:
         katib: the experiment.
         logs: directory with the log of each trial, as the engine names them.
         files: directory below which each trial has a directory for the file of its metrics.
+        event_fields: none; see `TrialFunction`.
     """
 
     katib: KatibExperiment
     logs: Path
     files: Path
-
-    @property
-    def event_fields(self) -> Mapping[str, Scalar]:
-        """See `TrialFunction`."""
-        return {}
+    event_fields: Mapping[str, Scalar] = field(default_factory=dict, init=False)
 
     def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
         """Run the command to its end, and again after a failure as often as the Job's backoffLimit allows.
@@ -83,18 +79,21 @@ class CommandRunner:
             ConfigError: the template does not fit this machine.
         """
         adopt_orphans()
+        # Its worker survives a signal that a command sends to its process group, as `kill 0` in its cleanup does. The
+        # command does not inherit a handler, as it would a signal that is ignored.
+        for group_signal in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(group_signal, lambda *_: None)
         number = claim.number
         command = local_command(self.katib, render(self.katib, number, claim.params), self.metrics_file(number))
         reports = _Reports(claim, ledger)
         end = None if command.deadline is None else time.monotonic() + command.deadline
-        with _unharmed_by_group_signals():
-            for retry in range(command.retries + 1):
-                try:
-                    return self._run(command, number, reports, end)
-                except ComputationFailed as error:
-                    if retry == command.retries or isinstance(error, _FINAL):
-                        raise
-        raise AssertionError("the last try returns or raises")
+        for _ in range(command.retries):
+            try:
+                return self._run(command, number, reports, end)
+            except ComputationFailed as error:
+                if isinstance(error, _FINAL):
+                    raise
+        return self._run(command, number, reports, end)
 
     def metrics_file(self, number: int) -> Path | None:
         """The file from which a trial's metrics are read; None for a collector of kind StdOut."""
@@ -307,20 +306,6 @@ class _Tail:
             lines.append(self._rest)
             self._rest = b""
         return [line.decode(errors="replace") for line in lines]
-
-
-@contextmanager
-def _unharmed_by_group_signals() -> Iterator[None]:
-    """Survive a signal that a command sends to its process group, as `kill 0` in its cleanup does.
-
-    The command does not inherit a handler, as it would a signal that is ignored.
-    """
-    before = {number: signal.signal(number, lambda *_: None) for number in _GROUP_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _failure(code: int, log: Path, start: int, kills: int) -> ComputationFailed:

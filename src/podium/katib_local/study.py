@@ -129,10 +129,8 @@ def _check_resumable(katib: KatibExperiment, before: StudyDescription, trials: t
     """
     name = f"{namespace_of(katib)}/{katib.experiment.name}"
     assert before.about.katib is not None
-    old, new = (json.loads(json.dumps(resource["spec"])) for resource in (before.about.katib, to_katib(katib)))
-    differences = list(_differences(old, new, "spec"))
-    if before.experiment.seed != katib.experiment.seed:
-        differences.append(f"seed: {before.experiment.seed} became {katib.experiment.seed}")
+    differences = list(_differences(before.about.katib["spec"], to_katib(katib)["spec"], "spec"))
+    differences += _differences(before.experiment.seed, katib.experiment.seed, "seed")
     other = [item for item in differences if item.partition(":")[0].removeprefix("spec.") not in _BUDGETS]
     if other:
         raise ConfigError(

@@ -37,7 +37,7 @@ def engine(
 ) -> KatibEngine:
     jobs = Jobs(connected(api), **{"stop_seconds": 5.0, "poll_seconds": 0.02, **settings})
     job = JobSpec(ClusterConfig(image="podium:1"), {"SPACE": json.dumps(SPACE)})
-    return KatibEngine(jobs, job, metadata, keep_on_cancel=keep_on_cancel)
+    return KatibEngine(jobs, job, metadata or ObjectMetadata(), keep_on_cancel)
 
 
 def names(api: ApiServer, plural: str = "experiments") -> list[str]:

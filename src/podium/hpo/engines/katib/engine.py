@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from podium.cluster.client import Kind, Manifest, ObjectMetadata, condition, name_of
@@ -44,6 +44,7 @@ from podium.katib.experiment import EXPERIMENT_LABEL, trial_name
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
 class KatibEngine(Engine):
     """Runs trials as those of a Katib Experiment. See `Engine` for what it promises, and here for what differs.
 
@@ -61,24 +62,19 @@ class KatibEngine(Engine):
     wrote down while no engine looked are entered first.
 
     Errors: a pod that does not start in time, or never can, ends the study with the reason.
+
+    Attributes:
+        jobs: the Jobs of the namespace in which the Experiment is created.
+        job: executes a trial that is not named yet and has no params; its process writes the documents
+            `ledger.below(name of the trial)`. Name, key and metadata are set here.
+        metadata: labels, annotations and owner of the Experiment.
+        keep_on_cancel: leave the Experiment running when this process is stopped.
     """
 
-    def __init__(
-        self, jobs: Jobs, job: JobSpec, metadata: ObjectMetadata | None = None, *, keep_on_cancel: bool = False
-    ) -> None:
-        """Make an engine.
-
-        Args:
-            jobs: the Jobs of the namespace in which the Experiment is created.
-            job: executes a trial that is not named yet and has no params; its process writes the documents
-                `ledger.below(name of the trial)`. Name, key and metadata are set here.
-            metadata: labels, annotations and owner of the Experiment.
-            keep_on_cancel: leave the Experiment running when this process is stopped.
-        """
-        self.jobs = jobs
-        self.job = job
-        self.metadata = metadata or ObjectMetadata()
-        self.keep_on_cancel = keep_on_cancel
+    jobs: Jobs
+    job: JobSpec
+    metadata: ObjectMetadata = field(default_factory=ObjectMetadata)
+    keep_on_cancel: bool = False
 
     def run(self, experiment: Experiment, ledger: TrialLedger, on_trial: OnTrial) -> None:
         """See `Engine`.
