@@ -32,11 +32,8 @@ from podium.katib.template import MetricsCollector, go_expression
 from podium.katib_local.command import LocalCommand, local_command
 from podium.records import Observed, Report, Scalar
 
-DEFAULT_FILTER = r"([\w|-]+)\s*=\s*([+-]?\d*(\.\d+)?([Ee][+-]?\d+)?)"
-"""Finds `name=number`, in Katib's words."""
-
 _DEFAULT_FILTER = r"(?i)([\w|-]+)\s*=\s*([+-]?(?:(?:nan|inf(?:inity)?)\b|\d*(?:\.\d+)?(?:e[+-]?\d+)?))"
-"""The same, which also finds the values that are not finite."""
+"""Finds `name=number` as Katib's does, and also the values that are not finite."""
 
 _POLL_SECONDS = 0.05
 _REPORT_SECONDS = 1.0
@@ -165,10 +162,7 @@ class MetricReader:
         """
         self._json = collector.format == "JSON"
         self._place = collector.path if collector.kind == "File" else "the output"
-        self._filters = [
-            go_expression(_DEFAULT_FILTER if expression == DEFAULT_FILTER else expression)
-            for expression in collector.metrics_format or (DEFAULT_FILTER,)
-        ]
+        self._filters = [go_expression(found) for found in collector.metrics_format or (_DEFAULT_FILTER,)]
         self._metrics = tuple(metrics)
         self._objective = metrics[0]
         self._observed: dict[str, Observed] = {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from podium.cluster.client import Kind, Manifest, ObjectMetadata, condition, name_of
-from podium.cluster.jobs import ENDED, KEY_LABEL, Jobs, JobSpec, key_label
+from podium.cluster.jobs import KEY_LABEL, Jobs, JobSpec, key_label
 from podium.errors import ClusterError, StudyFailed
 from podium.execution.ending import signals_ignored, sigterm_unwinds
 from podium.hpo.engines.base import Engine, OnTrial
@@ -29,12 +29,10 @@ from podium.hpo.engines.katib.experiments import (
 )
 from podium.hpo.engines.katib.trials import (
     TRIAL,
-    Ending,
-    State,
     StudyTrials,
     assigned_to,
     ending_of,
-    state_of,
+    has_ended,
 )
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
@@ -152,7 +150,7 @@ class _Session:
         for found in self._experiments.all():
             name = name_of(found)
             trials = self._cluster.find(TRIAL, f"{EXPERIMENT_LABEL}={name}")
-            self._enter([trial for trial in trials if state_of(trial) is not None], name)
+            self._enter([trial for trial in trials if has_ended(trial)], name)
 
     def _search(self) -> None:
         """Follow an Experiment to its end: the running one, else one that can be extended, else a new one."""
@@ -199,11 +197,7 @@ class _Session:
                 self._trials.follow(name)
             elif name not in self._trials.followed:
                 self._trials.begin(name, experiment, assigned_to(trial, self._experiment.space))
-            failure = partial(self._jobs.failure, trial, self._job.kind)
-            log = self._jobs.log_command(self._job.kind, name)
-            ending = ending_of(trial, self._experiment.objective, failure, log)
-            if ending is not None:
-                self._trials.end(name, ending)
+            self._end(trial)
 
     def _is_done(self, name: str) -> bool:
         """Whether an Experiment of which no trial runs is over or gone.
@@ -231,18 +225,22 @@ class _Session:
             self._trials.prepare(name)
             self._jobs.submit(job_for_trial(self._job, name, trial.params))
             self._trials.follow(name)
-        kind = self._job.kind
-        for jobs in self._seen(kind, f"{KEY_LABEL}={key_label(self._job.key)}"):
+        for jobs in self._seen(self._job.kind, f"{KEY_LABEL}={key_label(self._job.key)}"):
             for job in jobs:
-                name, ended = name_of(job), condition(job, *ENDED)
-                if name in self._trials.followed and ended is not None:
-                    state: State = "failed" if ended["type"] == "Failed" else "unavailable"
-                    failure, log = partial(self._jobs.failure, job, kind), self._jobs.log_command(kind, name)
-                    self._trials.end(name, Ending(state, failure, message="it wrote no result", log=log))
+                if name_of(job) in self._trials.followed:
+                    self._end(job)
             if not self._goes_on() or not self._trials.followed:
                 return
 
     # Either way.
+
+    def _end(self, item: Manifest) -> None:
+        """Enter the result of a trial whose Katib Trial or Job has ended."""
+        name, kind = name_of(item), self._job.kind
+        failure, log = partial(self._jobs.failure, item, kind), self._jobs.log_command(kind, name)
+        ending = ending_of(item, self._experiment.objective, failure, log)
+        if ending is not None:
+            self._trials.end(name, ending)
 
     def _come_to_rest(self) -> None:
         """Once the study is over, give Katib time to notice it, and then stop what still runs."""

@@ -21,7 +21,7 @@ from podium.cluster.jobs import CONTAINERS, JobSpec, job_manifest
 from podium.config.algorithms import RESTARTED
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.errors import ClusterError, ConfigError
-from podium.hpo.engines.katib.trials import TRIAL, StudyTrials, state_of
+from podium.hpo.engines.katib.trials import TRIAL, StudyTrials, has_ended
 from podium.hpo.experiment import Experiment
 from podium.hpo.space import Params, Space
 from podium.hpo.trial_container import NAME_VARIABLE
@@ -293,7 +293,7 @@ class Experiments:
         for found in self.all():
             if not is_over(found):
                 trials = self._cluster.find(TRIAL, f"{EXPERIMENT_LABEL}={name_of(found)}")
-                running += [name_of(trial) for trial in trials if state_of(trial) is None]
+                running += [name_of(trial) for trial in trials if not has_ended(trial)]
                 self._cluster.delete(EXPERIMENT, name_of(found), wait_seconds=wait_seconds, owned_first=False)
         return running
 

@@ -38,6 +38,8 @@ _STATES: dict[str, State] = {
     "Succeeded": "succeeded",
     "EarlyStopped": "stopped",
     "MetricsUnavailable": "unavailable",
+    # A Job that continues a trial has no collector.
+    "Complete": "unavailable",
 }
 
 
@@ -197,26 +199,25 @@ class StudyTrials:
 
 
 def ending_of(
-    trial: Manifest, objective: Objective, failure: Callable[[], ComputationFailed], log: str
+    item: Manifest, objective: Objective, failure: Callable[[], ComputationFailed], log: str
 ) -> Ending | None:
-    """How a Katib Trial ended, with the metrics that were collected; None while it runs."""
-    state = state_of(trial)
-    if state is None:
+    """How a Katib Trial, or the Job of a trial, ended, with the metrics that were collected; None while it runs."""
+    found = condition(item, *_STATES)
+    if found is None:
         return None
-    observation = (trial.get("status") or {}).get("observation") or {}
+    observation = item["status"].get("observation") or {}
     observed = {
         str(metric["name"]): value
         for metric in observation.get("metrics") or ()
         if metric.get("name") in objective.strategies and (value := _observed(metric)) is not None
     }
-    message = (condition(trial, *_STATES) or {}).get("message")
-    return Ending(state, failure, observed, str(message or ""), log)
+    message = "it wrote no result" if found["type"] == "Complete" else str(found.get("message") or "")
+    return Ending(_STATES[found["type"]], failure, observed, message, log)
 
 
-def state_of(trial: Manifest) -> State | None:
-    """How a Katib Trial ended; None while it runs."""
-    found = condition(trial, *_STATES)
-    return None if found is None else _STATES[found["type"]]
+def has_ended(trial: Manifest) -> bool:
+    """Whether a Katib Trial ended."""
+    return condition(trial, *_STATES) is not None
 
 
 def assigned_to(trial: Manifest, space: Space) -> Params:
