@@ -288,11 +288,7 @@ class Jobs:
         return None
 
     def check_started(self, selector: str) -> None:
-        """Look for pods that do not start. The time of each begins when it was first seen here.
-
-        Raises:
-            StudyFailed: a pod cannot start at all, or has not started in time.
-        """
+        """Raise StudyFailed for a pod that cannot start at all, or has not started in time since it was first seen."""
         for pod in self.cluster.find(POD, selector):
             if (found := _obstacle(pod)) is None:
                 continue

@@ -39,11 +39,7 @@ _NUMBER_OR_TEXT = ("IoK8sApimachineryPkgApiResourceQuantity", "IoK8sApimachinery
 
 
 def load(source: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one YAML (or JSON) document of a text; a mapping is returned as it is.
-
-    Raises:
-        ConfigError: the text is not YAML, has a key twice, or is not one mapping.
-    """
+    """The one mapping that is written in a text as YAML (or JSON); a mapping is returned as it is."""
     if not isinstance(source, str):
         return source
     documents = read_yaml(source, KubernetesYaml)
@@ -135,22 +131,14 @@ def at(path: str) -> Iterator[None]:
 
 
 def required(value: Any, path: str) -> Any:
-    """`value`, unless it is absent or an empty text.
-
-    Raises:
-        ConfigError: it is.
-    """
+    """`value`; a ConfigError where it is absent or an empty text."""
     if value is None or value == "":
         raise ConfigError(f"{path}: must be given")
     return value
 
 
 def one_of(value: Any, known: Iterable[str], path: str) -> str:
-    """`value`, one of the `known` words.
-
-    Raises:
-        ConfigError: it is absent or another one; the message names the nearest.
-    """
+    """`value`; a ConfigError that names the nearest of the `known` words where it is none of them."""
     names = list(known)
     word: str = required(value, path)
     if word not in names:
@@ -159,22 +147,14 @@ def one_of(value: Any, known: Iterable[str], path: str) -> str:
 
 
 def whole_number(text: str) -> int:
-    """A whole number of 64 bits, without blanks, underscores or a fraction.
-
-    Raises:
-        ValueError: it is not one.
-    """
+    """A whole number of 64 bits, without blanks, underscores or a fraction; a ValueError for any other text."""
     if not _WHOLE.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
         raise ValueError(f"a whole number of 64 bits is expected, but got {shown(text)}")
     return int(text)
 
 
 def number(text: str) -> float:
-    """A finite decimal number.
-
-    Raises:
-        ValueError: it is not one.
-    """
+    """A finite decimal number; a ValueError for any other text."""
     if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
         raise ValueError(f"a finite number is expected, but got {shown(text)}")
     return float(text)

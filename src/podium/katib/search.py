@@ -66,11 +66,7 @@ def to_text(value: Scalar) -> str:
 
 
 def from_text(parameter: Parameter, text: str) -> Scalar:
-    """The value of a parameter whose text Katib gives.
-
-    Raises:
-        ValueError: it is no value of the parameter.
-    """
+    """The value of a parameter whose text Katib gives; a ValueError where it is none of its values."""
     match parameter:
         case CategoricalParameter():
             by_text: dict[str, Scalar] = {to_text(choice): choice for choice in parameter.choices}
@@ -111,11 +107,7 @@ def _nearest(parameter: Parameter, text: str) -> Scalar:
 
 
 def space_from_katib(parameters: list[Mapping[str, Any]], path: str) -> Space:
-    """The space that the `parameters` of an Experiment describe.
-
-    Raises:
-        ConfigError: with the path of the field that is unknown, absent, no number or contradicts another.
-    """
+    """The space that the `parameters` of an Experiment, which are at `path`, describe."""
     named: dict[str, AnyParameter] = {}
     for index, spec in enumerate(parameters):
         here = f"{path}[{index}]"
@@ -215,11 +207,7 @@ def _feasible(parameter: AnyParameter, path: str) -> tuple[str, dict[str, Any]]:
 
 
 def algorithm_from_katib(spec: Mapping[str, Any]) -> tuple[Algorithm, int | None]:
-    """The algorithm that `spec.algorithm` of an Experiment names, and the seed that its settings give.
-
-    Raises:
-        ConfigError: with the path of an algorithm, setting or value that is unknown or refused.
-    """
+    """The algorithm that `spec.algorithm` of an Experiment names, and the seed that its settings give."""
     path = "spec.algorithm"
     name = required(spec.get("algorithmName"), f"{path}.algorithmName")
     if name in _REFUSED_ALGORITHMS:
@@ -240,11 +228,7 @@ def algorithm_from_katib(spec: Mapping[str, Any]) -> tuple[Algorithm, int | None
 
 
 def stopping_from_katib(spec: Mapping[str, Any] | None) -> EarlyStopping:
-    """The rule that `spec.earlyStopping` of an Experiment names, or that no trial is stopped where there is none.
-
-    Raises:
-        ConfigError: with the path of an algorithm, setting or value that is unknown.
-    """
+    """The rule that `spec.earlyStopping` of an Experiment names, or that no trial is stopped where there is none."""
     if spec is None:
         return NoStopping()
     path = "spec.earlyStopping"
@@ -255,11 +239,9 @@ def stopping_from_katib(spec: Mapping[str, Any] | None) -> EarlyStopping:
     return stopping
 
 
-_Settings = dict[str, tuple[str, str]]
-"""Texts by name, each with the path of the field that it was read from."""
-
-
-def _made(make: Callable[[str, Mapping[str, Any]], Any], name: str, settings: _Settings, path: str) -> Any:
+def _made(
+    make: Callable[[str, Mapping[str, Any]], Any], name: str, settings: Mapping[str, tuple[str, str]], path: str
+) -> Any:
     try:
         return make(name, {setting: text for setting, (_, text) in settings.items()})
     except ValidationError as error:
@@ -272,8 +254,9 @@ def _made(make: Callable[[str, Mapping[str, Any]], Any], name: str, settings: _S
         raise ConfigError(f"{place}: {problem}") from error
 
 
-def _settings(algorithm: str, given: Any, known: Collection[str], path: str) -> _Settings:
-    settings: _Settings = {}
+def _settings(algorithm: str, given: Any, known: Collection[str], path: str) -> dict[str, tuple[str, str]]:
+    """Texts by name, each with the path of the field that it was read from."""
+    settings: dict[str, tuple[str, str]] = {}
     for index, item in enumerate(given or []):
         here = f"{path}[{index}]"
         name = required(item.get("name"), f"{here}.name")
@@ -293,11 +276,7 @@ def _settings(algorithm: str, given: Any, known: Collection[str], path: str) -> 
 
 
 def algorithm_to_katib(experiment: Experiment) -> dict[str, Any]:
-    """The algorithm of an experiment as Katib writes it, with its seed where Katib takes one.
-
-    Raises:
-        ConfigError: Katib lacks a setting.
-    """
+    """The algorithm of an experiment as Katib writes it, with its seed where Katib takes one."""
     algorithm = experiment.algorithm
     settings: dict[str, Scalar] = dict(sorted(algorithm.settings.model_dump(exclude_unset=True).items()))
     for name in _PODIUM_ONLY:
@@ -313,11 +292,7 @@ def algorithm_to_katib(experiment: Experiment) -> dict[str, Any]:
 
 
 def check_budgets(experiment: Experiment) -> None:
-    """Refuse budgets that Katib's suggestion services do not take, though the engine of this machine would.
-
-    Raises:
-        ConfigError: grid has more trials than combinations, or hyperband runs fewer at once than a bracket starts.
-    """
+    """Refuse budgets that Katib's suggestion services do not take, though the engine of this machine would."""
     if experiment.algorithm.name == "grid" and experiment.max_trials > (experiment.most_trials or 0):
         raise ConfigError(
             f"spec.maxTrialCount: algorithm 'grid' has at most {experiment.most_trials} trials, the combinations of "
@@ -344,11 +319,7 @@ def _spelling(algorithm: Algorithm, setting: str) -> str:
 
 
 def stopping_to_katib(stopping: EarlyStopping) -> dict[str, Any] | None:
-    """A rule as Katib writes it; None where no trial is stopped.
-
-    Raises:
-        ConfigError: Katib lacks the rule.
-    """
+    """A rule as Katib writes it; None where no trial is stopped."""
     if stopping.name == "none":
         return None
     if stopping.name != MEDIAN_STOP:

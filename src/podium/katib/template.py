@@ -85,11 +85,7 @@ class TrialTemplate(_Part):
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], path: str) -> TrialTemplate:
-        """Read the template of an Experiment, which is at `path`.
-
-        Raises:
-            ConfigError: a field is absent, or a condition is not that of an exit code.
-        """
+        """Read the template of an Experiment, which is at `path`."""
         found = {name: value for name, value in given(spec).items() if value != ""}
         for name, known in (("successCondition", COMPLETE), ("failureCondition", FAILED)):
             if found.get(name, known) != known:
@@ -116,11 +112,7 @@ class TrialTemplate(_Part):
         return next(container for container in containers if container["name"] == self.primary_container)
 
     def check(self, parameters: Collection[str], path: str) -> None:
-        """Check the template against the names of the space's parameters.
-
-        Raises:
-            ConfigError: with the path of the field, below `path`, that breaks a rule.
-        """
+        """Check the template, which is at `path`, against the names of the space's parameters."""
         self._check_spec(f"{path}.trialSpec")
         used = PLACEHOLDER.findall(json.dumps(self.trial_spec, ensure_ascii=False))
         self._check_parameters(parameters, used, f"{path}.trialParameters")
@@ -237,11 +229,7 @@ class MetricsCollector:
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], path: str) -> MetricsCollector:
-        """Read the collector of an Experiment, which is at `path`.
-
-        Raises:
-            ConfigError: it is of a kind that is not read here, or a word is unknown.
-        """
+        """Read the collector of an Experiment, which is at `path`."""
         kind, source = "StdOut", given(spec.get("source"))
         if "collector" in spec:
             kind = required(spec["collector"].get("kind"), f"{path}.collector.kind")
@@ -264,11 +252,7 @@ class MetricsCollector:
         return {"collector": {"kind": self.kind}, **({"source": source} if source else {})}
 
     def check(self, path: str) -> None:
-        """Check the collector.
-
-        Raises:
-            ConfigError: with the path of the field, below `path`, that breaks a rule.
-        """
+        """Check the collector, which is at `path`."""
         here = f"{path}.source.fileSystemPath"
         if self.kind == "StdOut" and (self.path or self.format != "TEXT"):
             raise ConfigError(
@@ -290,11 +274,7 @@ class MetricsCollector:
 
 
 def go_expression(expression: str) -> Any:
-    """Compile a regular expression by RE2, whose syntax Go shares; its time grows with the text alone.
-
-    Raises:
-        ValueError: RE2 refuses it.
-    """
+    """Compile a regular expression by RE2, whose syntax Go shares; a ValueError says what RE2 refuses."""
     import re2
 
     options = re2.Options()

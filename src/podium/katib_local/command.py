@@ -58,11 +58,7 @@ class LocalCommand:
         return {"PYTHONUNBUFFERED": "1", **inherited, **self.environment}
 
     def check(self) -> None:
-        """Check that the program and the directory exist on this machine.
-
-        Raises:
-            ConfigError: one does not; the message names it.
-        """
+        """Check that the program and the directory exist on this machine."""
         if self.directory is not None and not self.directory.is_dir():
             raise ConfigError(f"workingDir: a directory of this machine is expected, but got '{self.directory}'")
         command, variables = self.arguments[0], self.variables()
@@ -114,12 +110,7 @@ def local_command(katib: KatibExperiment, spec: Mapping[str, Any], metrics_file:
 
 
 def check_template(katib: KatibExperiment) -> None:
-    """Check that the trials of an experiment can run on this machine.
-
-    Raises:
-        ConfigError: the command, its directory or the value of a variable is not on this machine, or no trial would
-            ever start.
-    """
+    """Check that the trials of an experiment can run: that command, directory and variables are on this machine."""
     template = katib.template
     spec = template.trial_spec
     with at("spec.trialTemplate.trialSpec"):
@@ -181,11 +172,7 @@ def _arguments(container: Mapping[str, Any]) -> list[str]:
 
 
 def _variables(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Names and values of a container's variables.
-
-    Raises:
-        ConfigError: a value is known on a cluster only.
-    """
+    """Names and values of a container's variables; a ConfigError where a value is known on a cluster only."""
     if container.get("envFrom"):
         raise ConfigError("envFrom: ConfigMaps and Secrets are on a cluster; give the variables in env")
     for item in container.get("env") or ():

@@ -81,13 +81,10 @@ class LocalStudy:
         return Progress(self.katib.experiment, self.found).outcome is not None
 
     def run(self, source: str) -> dict[str, Any]:
-        """Run what is missing, and return the Experiment with its status.
+        """Run what is missing of the experiment that was read from the file `source`; see `run_study` for its errors.
 
-        Args:
-            source: the file that the experiment was read from.
-
-        Raises:
-            ConfigError, StoreError: see `run_study`, which also has its other errors.
+        Returns:
+            The Experiment with its status.
         """
         experiment, logs = self.katib.experiment, self.directory / "logs"
         runner = CommandRunner(self.katib, logs, self.directory / "metrics")
@@ -122,11 +119,7 @@ class _TrialPool(WorkerPool):
 
 
 def _check_resumable(katib: KatibExperiment, before: StudyDescription, trials: tuple[TrialRecord, ...]) -> None:
-    """Check by the rules of Katib's webhook that a study that has begun may go on as `katib`.
-
-    Raises:
-        ConfigError: it may not.
-    """
+    """Check by the rules of Katib's webhook that a study that has begun may go on as `katib`."""
     name = f"{namespace_of(katib)}/{katib.experiment.name}"
     assert before.about.katib is not None
     differences = list(_differences(before.about.katib["spec"], to_katib(katib)["spec"], "spec"))

@@ -32,11 +32,7 @@ _COUNTS = {
 
 
 def read_experiment(file: Path, seed: int) -> KatibExperiment:
-    """The experiment in a file.
-
-    Raises:
-        ConfigError: it cannot be read or run here; the message names file and field.
-    """
+    """The experiment in a file; the error of one that cannot be read or run here names file and field."""
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -46,14 +42,7 @@ def read_experiment(file: Path, seed: int) -> KatibExperiment:
 
 
 def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, console: Console) -> dict[str, Any]:
-    """Run or resume the study of an experiment, draw its progress, and print how it ended.
-
-    Returns:
-        The Experiment with its status.
-
-    Raises:
-        ConfigError: see `LocalStudy`.
-    """
+    """Run or resume the study of an experiment, draw its progress, print how it ended; return it with its status."""
     name, root = katib.experiment.name, directory.absolute()
     with at(str(file)):
         check_template(katib)
@@ -113,11 +102,7 @@ def _print_summary(resource: Mapping[str, Any], directory: Path, console: Consol
 
 
 def check_end(resource: Mapping[str, Any]) -> None:
-    """Check that an experiment that has ended has a result.
-
-    Raises:
-        StudyFailed: it failed, or succeeded, as Katib calls it, though no trial gave a value of the objective.
-    """
+    """Raise StudyFailed for an experiment that failed, or that succeeded, as Katib calls it, without an objective."""
     status = resource["status"]
     end = status["conditions"][-1]
     if end["type"] == "Failed" or "currentOptimalTrial" not in status:
@@ -127,11 +112,7 @@ def check_end(resource: Mapping[str, Any]) -> None:
 
 
 def plan_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool) -> str:
-    """What `run_katib` would do, and the experiment with every default spelt out; nothing is written.
-
-    Raises:
-        ConfigError: see `LocalStudy`.
-    """
+    """What `run_katib` would do, and the experiment with every default spelt out; nothing is written."""
     with at(str(file)):
         check_template(katib)
         with at("spec.algorithm"):

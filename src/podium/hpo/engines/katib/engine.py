@@ -130,11 +130,7 @@ class _Session:
         return self._trials.progress.outcome is None and not self._search_ended
 
     def _seen(self, kind: Kind, selector: str) -> Iterator[list[Manifest]]:
-        """What there is of a kind, again and again; followed trials that are missing are let go of before.
-
-        Raises:
-            StudyFailed: a pod does not start.
-        """
+        """What there is of a kind, again and again; followed trials that are missing are let go of before."""
         while True:
             found = self._cluster.find(kind, selector)
             for name in self._trials.followed.keys() - set(map(name_of, found)):
@@ -164,11 +160,7 @@ class _Session:
             )
 
     def _follow(self, name: str) -> None:
-        """Enter what happens to the Trials of an Experiment until the study or the Experiment is over.
-
-        Raises:
-            StudyFailed: no Trial is begun.
-        """
+        """Enter what happens to the Trials of an Experiment until the study or the Experiment is over."""
         idle_since = time.monotonic()
         for trials in self._seen(TRIAL, f"{EXPERIMENT_LABEL}={name}"):
             ended = self._trials.progress.ended
@@ -200,11 +192,7 @@ class _Session:
             self._end(trial)
 
     def _is_done(self, name: str) -> bool:
-        """Whether an Experiment of which no trial runs is over or gone.
-
-        Raises:
-            StudyFailed: its search failed.
-        """
+        """Whether an Experiment of which no trial runs is over or gone."""
         found, title = self._experiments.get(name), self._cluster.title(EXPERIMENT, name)
         if found is None:
             _log.warning("%s was deleted; the study goes on from its ledger", title)

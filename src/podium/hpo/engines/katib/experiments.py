@@ -55,11 +55,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_for_katib(experiment: Experiment) -> None:
-    """Check that Katib can search as the experiment says, before anything is created.
-
-    Raises:
-        ConfigError: it cannot; the message says why.
-    """
+    """Check that Katib can search as the experiment says, before anything is created."""
     if experiment.early_stopping.name == "median":
         raise ConfigError(
             f"hpo.early_stopping: Katib has no rule {experiment.early_stopping.name!r}, which needs the reports of "
@@ -82,11 +78,7 @@ def job_for_trial(job: JobSpec, name: str, params: Params) -> JobSpec:
 
 
 def trial_template(job: JobSpec, space: Space) -> TrialTemplate:
-    """The template from which Katib makes the Jobs of trials.
-
-    Raises:
-        ConfigError: a name or a choice has characters that mean something to a shell.
-    """
+    """The template from which Katib makes the Jobs of trials."""
     for name, parameter in space.parameters.items():
         texts = [to_text(choice) for choice in parameter.choices] if isinstance(parameter, CategoricalParameter) else []
         for text in (name, *texts):
@@ -179,9 +171,6 @@ class Experiments:
             experiment: the whole study.
             place: of the study's ledger.
             job: executes a trial that is not named yet and has no params.
-
-        Raises:
-            ConfigError: Katib cannot express the search.
         """
         self._cluster = cluster
         self._experiment = experiment
@@ -213,11 +202,7 @@ class Experiments:
         return manifest
 
     def check_namespace(self) -> None:
-        """Check that Katib may run trials in the namespace.
-
-        Raises:
-            ClusterError: the namespace does not exist or lacks the label; the message has the command that helps.
-        """
+        """Check that Katib may run trials in the namespace, and name the command that helps where it may not."""
         name = self._cluster.namespace
         try:
             namespace = self._cluster.get(NAMESPACE, name)
@@ -247,11 +232,7 @@ class Experiments:
         return None if found is None or found["metadata"].get("deletionTimestamp") else found
 
     def adopted(self, trials: StudyTrials) -> str | None:
-        """Give the Experiment that is running the budgets of this run, and return its name; None if there is none.
-
-        Raises:
-            ClusterError: it has another spec.
-        """
+        """Give the Experiment that is running the budgets of this run, and return its name; None if there is none."""
         newest = self._newest()
         if newest is None or is_over(newest):
             return None
@@ -270,9 +251,6 @@ class Experiments:
         """Create an Experiment for the rest of the study, and return its name.
 
         It never has the name of an earlier one: Katib refuses that while the earlier one's volume exists.
-
-        Raises:
-            ClusterError: the cluster refuses it, or one of that name belongs to something else.
         """
         known = {*trials.experiments, *map(name_of, self.all())}
         number = max(map(self._generation, known), default=0) + 1

@@ -221,11 +221,7 @@ def has_ended(trial: Manifest) -> bool:
 
 
 def assigned_to(trial: Manifest, space: Space) -> Params:
-    """The params that Katib gave a Trial.
-
-    Raises:
-        StudyFailed: they do not lie in the space.
-    """
+    """The params that Katib gave a Trial; StudyFailed where they do not lie in the space."""
     texts = {item["name"]: str(item["value"]) for item in trial["spec"].get("parameterAssignments") or ()}
     try:
         return params_from_texts(space, texts)
