@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from podium.errors import InputError
 from podium.evaluation.bootstrap import paired_difference
 from podium.evaluation.predictions import Predictions
@@ -50,10 +52,7 @@ def compare_with_best(
     Args:
         ranked: the leaderboard, best first.
         predictions: held-out predictions by backbone.
-        metric: what is compared, larger is better.
         confidence: coverage of the interval of each difference, and one minus the level of Holm's procedure.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
 
     Raises:
         InputError: a candidate has no predictions, or they are not for the same rows.
@@ -81,13 +80,11 @@ def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values, in the order given; equal p-values stay equal."""
-    ascending = sorted(range(len(p_values)), key=lambda number: p_values[number])
-    found = [0.0] * len(p_values)
-    largest = 0.0
-    for place, number in enumerate(ascending):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
-        found[number] = largest
-    return found
+    ascending = np.argsort(p_values, kind="stable")
+    raised = np.arange(len(p_values), 0, -1) * np.asarray(p_values)[ascending]
+    found = np.empty(len(p_values))
+    found[ascending] = np.maximum.accumulate(np.minimum(raised, 1.0))
+    return [float(value) for value in found]
 
 
 def shown_worse(comparison: Comparison) -> bool:

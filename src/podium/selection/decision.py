@@ -202,12 +202,12 @@ def _by_cost(
     if faults := [reason.text for reason in unmet if reason.code == CONSTRAINT_BROKEN]:
         return "PROMOTE", (Reason(code=INCUMBENT_BREAKS, text=" ".join(faults)), *held)
     own, theirs = (quantity_bounds(item, policy.cost) if item else None for item in (winner.measurement, holder))
-    if own is None or theirs is None or theirs[0] <= 0 or own[1] >= theirs[0]:
+    if own is None or theirs is None or theirs[0] <= 0 or own[2] >= theirs[0]:
         return "HOLD", held
-    saved, asked = 1 - own[1] / theirs[0], policy.promotion.min_saving
+    saved, asked = 1 - own[2] / theirs[0], policy.promotion.min_saving
     seen = (
         f"{winner.name} saves at least {saved:.0%} of the {policy.cost} of {_title(incumbent)}: at most "
-        f"{own[1]:.4g} against at least {theirs[0]:.4g} {UNITS[policy.cost]}"
+        f"{own[2]:.4g} against at least {theirs[0]:.4g} {UNITS[policy.cost]}"
     )
     if asked is not None and saved >= asked:
         text = f"{seen}, and selection.promotion.min_saving asks for {asked:.0%}."

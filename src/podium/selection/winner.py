@@ -21,7 +21,16 @@ from dataclasses import dataclass, replace
 
 from podium.config.selection import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
-from podium.records import Comparison, Interval, LeaderboardEntry, Measurement, Reason, VariantScore, identity
+from podium.records import (
+    Comparison,
+    Interval,
+    LeaderboardEntry,
+    Measurement,
+    ParetoPoint,
+    Reason,
+    VariantScore,
+    identity,
+)
 from podium.selection.comparison import described, shown_worse
 
 WINNER_BEST = "winner-is-best"
@@ -43,8 +52,6 @@ UNITS = {
 }
 """The unit of each quantity that can be bounded or be the cost, by its name in the config."""
 
-_QUANTILES = {"latency_p50_ms": 0.5, "latency_p90_ms": 0.9, "latency_p95_ms": 0.95}
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -65,7 +72,6 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Backbone and variant, as comparisons and messages name it."""
         return f"{self.entry.backbone} ({self.variant})"
 
     @property
@@ -75,7 +81,6 @@ class Candidate:
 
     @property
     def identity(self) -> str:
-        """See `podium.records.identity`."""
         return identity(self.entry.model_digest, self.variant)
 
     def quantity(self, name: str) -> float | None:
@@ -87,19 +92,18 @@ class Candidate:
 
 def quantity(measured: Measurement, name: str) -> float | None:
     """A cost or a constrained quantity by its config name; None when it was not measured."""
-    if name in _QUANTILES:
-        return measured.quantile_ms(_QUANTILES[name])
+    bounds = quantity_bounds(measured, name)
+    return None if bounds is None else bounds[1]
+
+
+def quantity_bounds(measured: Measurement, name: str) -> tuple[float, float, float] | None:
+    """Lower bound, value and upper bound of a quantity; all are its value where it has no interval."""
     found = {"memory_mb": measured.peak_rss_mb, "size_mb": measured.size_mb, "energy_j": measured.energy_j}
-    return found[name]
-
-
-def quantity_bounds(measured: Measurement, name: str) -> tuple[float, float] | None:
-    """The bounds of a quantity's interval; both are its value where it has no interval."""
-    quantile = next((item for item in measured.latency if item.q == _QUANTILES.get(name)), None)
-    if quantile is not None:
-        return quantile.low_ms, quantile.high_ms
-    value = quantity(measured, name)
-    return None if value is None else (value, value)
+    for item in measured.latency:
+        if name == f"latency_p{100 * item.q:g}_ms":
+            return item.low_ms, item.value_ms, item.high_ms
+    value = found.get(name)
+    return None if value is None else (value, value, value)
 
 
 @dataclass(frozen=True)
@@ -237,3 +241,34 @@ def _reasons(candidates: Sequence[Candidate], best: Candidate, config: Selection
         text = f"The benchmark of {winner.name} was unstable; its cost is not to be trusted to the last digit."
         reasons.append(Reason(code=UNSTABLE, text=text))
     return (*reasons, *(reason for one in candidates for reason in one.failures))
+
+
+def pareto_fronts(candidates: Sequence[Candidate]) -> dict[str, tuple[ParetoPoint, ...]]:
+    """The front of quality against each quantity that any candidate was measured for, by its name.
+
+    It has the candidates such that none is as cheap and better, or as good and cheaper; cheapest first. Those with
+    equal score and cost are all on it. Intervals play no part: a front shows what was measured, not what is proven.
+    """
+    fronts = {}
+    for name in UNITS:
+        points = [
+            ParetoPoint(
+                backbone=one.entry.backbone,
+                variant=one.measurement.variant if one.measurement else None,
+                score=one.test.value,
+                cost=value,
+            )
+            for one in candidates
+            if (value := one.quantity(name)) is not None
+        ]
+        kept = zip(points, on_front([(point.cost, point.score) for point in points]), strict=True)
+        front = [point for point, unbeaten in kept if unbeaten]
+        fronts[name] = tuple(sorted(front, key=lambda point: (point.cost, point.backbone, point.variant or "")))
+    return {name: front for name, front in fronts.items() if front}
+
+
+def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Whether no other one of the points (cost, score) costs no more, scores no less, and differs."""
+    return [
+        not any(one[0] <= cost and one[1] >= score and one != (cost, score) for one in points) for cost, score in points
+    ]

@@ -29,8 +29,7 @@ from podium.records import (
 )
 from podium.selection.comparison import compare
 from podium.selection.decision import FORCED, Judgement, choice_of, judge
-from podium.selection.pareto import pareto_fronts
-from podium.selection.winner import Candidate, contenders
+from podium.selection.winner import Candidate, contenders, pareto_fronts
 from podium.stages.benchmark import hardware_of, measuring_service, measuring_session
 from podium.stages.keys import lone_measurement_key
 from podium.stages.promotion import who

@@ -8,9 +8,8 @@ from podium.errors import StudyFailed
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.predictions import Predictions
 from podium.records import BaselineEntry, BaselineRecord, ModelRecord, SelectionRecord, StudyRecord
-from podium.selection.champions import leaderboard
+from podium.selection.champions import fold_test, leaderboard
 from podium.selection.comparison import compare, compare_with_best, described, shown_better
-from podium.selection.fold_tests import fold_test
 from podium.stages.step import StepRun
 
 

@@ -32,12 +32,10 @@ from podium.records import (
     VariantScore,
 )
 from podium.report import ReportInputs
-from podium.selection.champions import leaderboard
+from podium.selection.champions import fold_test, leaderboard
 from podium.selection.comparison import compare, compare_with_best
 from podium.selection.decision import judge
-from podium.selection.fold_tests import fold_test
-from podium.selection.pareto import pareto_fronts
-from podium.selection.winner import contenders
+from podium.selection.winner import contenders, pareto_fronts
 from podium.stages.steps import title_of
 from tests.unit.report.sample_keys import key
 from tests.unit.report.sample_measurements import benchmark

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from podium.report.comparison import as_html, as_text
-from podium.report.comparison_charts import change_chart, latency_plot, quality_plot, throughput_plot
+from podium.report.comparison import as_html, as_text, change_chart, latency_plot, quality_plot, throughput_plot
 from podium.selection.estimates import ComparedModel
 from podium.selection.run_comparison import compare_runs
 from tests.unit.selection.simulated import HARDWARE, made_up, measurement, repetitions

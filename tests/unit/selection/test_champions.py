@@ -5,7 +5,11 @@ import itertools
 import pytest
 
 from podium.errors import InputError
-from podium.selection.champions import champion, leaderboard, rank
+from podium.selection.champions import leaderboard, rank
+
+
+def champion(study, model, metric):
+    return leaderboard([study], [model], metric, 1)[0][0]
 
 
 def test_champion_carries_evidence_of_study_and_refit(study, model):

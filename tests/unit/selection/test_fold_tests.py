@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from podium.selection.fold_tests import against_runner_up, fold_test
+from podium.selection.champions import against_runner_up, fold_test
 
 
 def scores(*values: float) -> dict[str, float]:

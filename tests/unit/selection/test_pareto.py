@@ -4,8 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podium.config.selection import SelectionConfig
-from podium.selection.pareto import pareto_front, pareto_fronts
-from podium.selection.winner import Candidate, choose
+from podium.selection.winner import Candidate, choose, pareto_fronts
 
 
 def candidates(entry, measurement, interval, figures):
@@ -13,6 +12,10 @@ def candidates(entry, measurement, interval, figures):
         Candidate(entry(f"m{number}", 0.5), measurement(f"m{number}", p50), interval(score), None, ())
         for number, (score, p50) in enumerate(figures)
     ]
+
+
+def pareto_front(found, name):
+    return pareto_fronts(found).get(name, ())
 
 
 def names(front):
