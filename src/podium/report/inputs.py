@@ -84,6 +84,10 @@ class ReportInputs:
         return self._all(StudyRecord)
 
     @cached_property
+    def models(self) -> tuple[ModelRecord, ...]:
+        return self._all(ModelRecord)
+
+    @cached_property
     def selection(self) -> SelectionRecord:
         return self._all(SelectionRecord)[0]
 
@@ -102,7 +106,7 @@ class ReportInputs:
 
     def model_of(self, entry: LeaderboardEntry) -> ModelRecord | None:
         """The refit behind a leaderboard entry."""
-        return next((model for model in self._all(ModelRecord) if model.backbone == entry.backbone), None)
+        return next((model for model in self.models if model.backbone == entry.backbone), None)
 
     def measurements_of(self, entry: LeaderboardEntry) -> list[Measurement]:
         """The measured variants of a champion."""
