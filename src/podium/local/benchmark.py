@@ -1,29 +1,37 @@
-"""Models measured alone, outside a run: `podium benchmark MODEL...`."""
+"""Models measured alone, outside a run: `podium benchmark MODEL...`, and what it prints."""
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.table import Table as RichTable
 
 from podium.benchmarking.calls import sample_rows
+from podium.benchmarking.scenarios import SCENARIOS, figures_table
 from podium.benchmarking.session import MeasurementRequest, MeasuringService, ModelFiles, Session, scenarios_for
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.form import RunForm
-from podium.config.schema import DatasetConfig
+from podium.config.paths import resolve
+from podium.config.schema import BackboneConfig, TrackingConfig
 from podium.data.staging import Texts, read_texts
 from podium.devices.hardware import fingerprint
+from podium.display.blocks import Cell, Row, Table
+from podium.display.numbers import figure
 from podium.errors import InputError, ModelError
 from podium.export.variants import obstacle
-from podium.local.models import LocatedModel, locate_model
+from podium.keys import digest_tree
 from podium.local.progress import ProgressView, report_to
-from podium.models.inspection import GENERATION
-from podium.records import MeasurementRecord
+from podium.models.backbone import locate_backbone
+from podium.models.inspection import GENERATION, ModelFacts, inspect_model
+from podium.records import Measurement, MeasurementRecord
 from podium.stages.keys import lone_measurement_key
 from podium.stages.prepare import resolve_form
 from podium.store.store import ArtifactStore
@@ -33,16 +41,8 @@ from podium.text import shortened
 _UNCHECKED: tuple[VariantName, ...] = ("bf16", "compile")
 _PACKAGED: tuple[VariantName, ...] = ("onnx", "onnx-int8")
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Where the input texts come from: a file or folder, a shipped data set, or by default one that fits the model."""
-
-    data: str = ""
-    dataset: str = ""
-    text_column: str = ""
-    label_column: str = ""
+_VERSION = re.compile(r"models:/+([^/@]+)(?:@(.+)|/(\d+))")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,24 @@ class BenchmarkCommand:
     """What is to be measured.
 
     Attributes:
-        models: as `podium.local.models.locate_model` reads them.
+        models: as `locate_model` reads them.
+        data: a file or folder of input texts.
+        dataset: a shipped data set instead; without both, one that fits the model.
         any_variant: measure the form in which the model comes, eager or an exported package, whatever `settings` say.
         settings: `NAME=VALUE` of the config's benchmark section.
         force: measure again what is stored.
     """
 
     models: Sequence[str]
-    inputs: Inputs
     any_variant: bool
     settings: Sequence[str]
     store: str
     tracking_uri: str
-    force: bool
+    data: str = ""
+    dataset: str = ""
+    text_column: str = ""
+    label_column: str = ""
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,21 @@ class Outcome:
     record: MeasurementRecord
     reused: bool
     samples: Path
+
+
+@dataclass(frozen=True)
+class LocatedModel:
+    """A model on this machine.
+
+    Attributes:
+        name: how messages and files call it.
+        digest: digest of all its files.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    facts: ModelFacts
 
 
 def benchmark_models(command: BenchmarkCommand, directory: Path, console: Console) -> list[Outcome]:
@@ -90,31 +110,29 @@ def benchmark_models(command: BenchmarkCommand, directory: Path, console: Consol
             locate_model(reference, directory, command.tracking_uri, Path(scratch) / str(number))
             for number, reference in enumerate(command.models)
         ]
-        _check_names(models)
-        config = _benchmark_config(command, directory)
+        names = [model.name for model in models]
+        if twice := ", ".join(sorted({name for name in names if names.count(name) > 1})):
+            raise InputError(f"models are told apart by their names, but {twice} is given twice; rename a directory")
+        overrides = ("benchmark=standard", *(f"benchmark.{setting}" for setting in command.settings))
+        config = resolve_form(RunForm(run_overrides=overrides), directory).config.benchmark
         hardware = fingerprint(config.device, config.threads)
-        texts = {kind: _texts(kind, command, directory) for kind in {model.facts.kind for model in models}}
-        sessions = {kind: _session(kind, read, config) for kind, read in texts.items()}
-        requests = [
-            (model.facts.kind, request)
-            for model in models
-            for request in _requests(model, texts[model.facts.kind], sessions[model.facts.kind], command, hardware)
-        ]
+        kinds = {model.name: model.facts.kind for model in models}
+        texts = {kind: _texts(kind, command, directory) for kind in kinds.values()}
+        drawn = config.repetitions * config.samples
+        sessions = {kind: Session(sample_rows(read.rows, drawn, seed=0), kind, config) for kind, read in texts.items()}
+        requests = [one for model in models for one in _requests(model, texts, sessions, command, hardware)]
         for kind in sessions:
             scenarios_for(kind, config)
         service = MeasuringService(
             ArtifactStore(command.store), hardware, reuse=not command.force, around=partial(_progress, console)
         )
-        stored = {one.key.digest for _, one in requests if _is_stored(service, one, console)}
-        found: dict[str, MeasurementRecord] = {}
+        stored = {one.key.digest for one in requests if _is_stored(service, one, console)}
+        found: dict[str, Outcome] = {}
         for kind, session in sessions.items():
-            own = [one for its, one in requests if its == kind]
-            found |= {record.key: record for record in service.measure(own, session)}
-        records = [found[one.key.digest] for _, one in requests]
-        return [
-            Outcome(record, record.key in stored, service.store.fetch(record.artifacts["samples"]))
-            for record in records
-        ]
+            for record in service.measure([one for one in requests if kinds[one.model.name] == kind], session):
+                samples = service.store.fetch(record.artifacts["samples"])
+                found[record.key] = Outcome(record, record.key in stored, samples)
+        return [found[one.key.digest] for one in requests]
 
 
 @contextmanager
@@ -125,34 +143,30 @@ def _progress(console: Console, requests: Sequence[MeasurementRequest], folder: 
     with report_to(events, f"benchmark-{names[0]}" if len(names) == 1 else "benchmark"), ProgressView(events, console):
         yield
     for one in requests:
-        _say(console, one, "done")
+        _say(console, f"{one.model.title}: done")
 
 
 def _is_stored(service: MeasuringService, request: MeasurementRequest, console: Console) -> bool:
     """Whether a stored measurement is reused; if so, `console` says when it was made."""
     if (record := service.stored(request)) is None:
         return False
-    _say(console, request, f"measured {record.created_at:%Y-%m-%d %H:%M} UTC and reused; --force measures again")
+    when = f"{record.created_at:%Y-%m-%d %H:%M} UTC"
+    _say(console, f"{request.model.title}: measured {when} and reused; --force measures again")
     return True
-
-
-def _benchmark_config(command: BenchmarkCommand, directory: Path) -> BenchmarkConfig:
-    overrides = ("benchmark=standard", *(f"benchmark.{setting}" for setting in command.settings))
-    return resolve_form(RunForm(run_overrides=overrides), directory).config.benchmark
 
 
 def _texts(kind: str, command: BenchmarkCommand, directory: Path) -> Texts:
     """The input texts for models of one kind."""
-    task, given = TASKS.get(TASKS.names()[0] if kind == GENERATION else kind), command.inputs
-    if given.data:
+    task = TASKS.get(TASKS.names()[0] if kind == GENERATION else kind)
+    if command.data:
         # A causal model needs no labels, so one column is enough for it.
-        label = given.label_column or (given.text_column if kind == GENERATION else "")
+        label = command.label_column or (command.text_column if kind == GENERATION else "")
         form = RunForm(
-            data_path=given.data, data_task=task.name, data_text_column=given.text_column, data_label_column=label
+            data_path=command.data, data_task=task.name, data_text_column=command.text_column, data_label_column=label
         )
     else:
-        form = RunForm(run_overrides=(f"dataset={given.dataset or task.shipped}",))
-    config: DatasetConfig = resolve_form(form, directory).config.dataset
+        form = RunForm(run_overrides=(f"dataset={command.dataset or task.shipped}",))
+    config = resolve_form(form, directory).config.dataset
     if TASKS.get(config.task).content != task.content:
         raise InputError(
             f"the data must fit the model, but {config.name} is for {config.task} and the model for {kind}"
@@ -160,20 +174,20 @@ def _texts(kind: str, command: BenchmarkCommand, directory: Path) -> Texts:
     return read_texts(config)
 
 
-def _session(kind: str, texts: Texts, config: BenchmarkConfig) -> Session:
-    """The rows and settings for all models of one kind."""
-    return Session(sample_rows(texts.rows, config.repetitions * config.samples, seed=0), kind, config)
-
-
 def _requests(
-    model: LocatedModel, texts: Texts, session: Session, command: BenchmarkCommand, hardware: Mapping[str, str]
+    model: LocatedModel,
+    texts: Mapping[str, Texts],
+    sessions: Mapping[str, Session],
+    command: BenchmarkCommand,
+    hardware: Mapping[str, str],
 ) -> list[MeasurementRequest]:
-    """What is to be measured of one model.
+    """What is to be measured of one model; texts and sessions by kind of model.
 
     Raises:
         ModelError: the labels are not those of the data, or there is no such variant of it.
     """
-    config = session.config
+    session = sessions[model.facts.kind]
+    config: BenchmarkConfig = session.config
     variants: tuple[VariantName, ...] = ("eager",)
     if model.facts.kind == GENERATION:
         if config.scenarios or not (command.any_variant or config.variants == variants):
@@ -182,8 +196,13 @@ def _requests(
                 "and scenarios; leave --variant and --scenario out"
             )
     else:
-        if command.inputs.data or command.inputs.dataset:
-            _check_labels(model, texts)
+        strange = sorted(texts[model.facts.kind].labels - set(model.facts.labels))
+        if (command.data or command.dataset) and model.facts.labels and strange:
+            raise ModelError(
+                f"the labels of the data must be the model's, but {model.name} has "
+                f"{shortened(model.facts.labels, _SHOWN)} and the data also {shortened(strange, _SHOWN)}; give data "
+                "that the model was made for, or leave out its label column"
+            )
         own: tuple[VariantName, ...] = ("onnx",) if model.facts.package else ("eager",)
         variants = own if command.any_variant else config.variants
         for variant in variants:
@@ -199,36 +218,120 @@ def _requests(
     ]
 
 
-def _check_names(models: Sequence[LocatedModel]) -> None:
-    names = [model.name for model in models]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(
-            f"models are told apart by their names, but {', '.join(sorted(twice))} is given twice; rename a directory"
-        )
-
-
-def _check_labels(model: LocatedModel, texts: Texts) -> None:
-    strange = sorted(texts.labels - set(model.facts.labels))
-    if model.facts.labels and strange:
-        raise ModelError(
-            f"the labels of the data must be the model's, but {model.name} has "
-            f"{shortened(model.facts.labels, _SHOWN)} and the data also {shortened(strange, _SHOWN)}; give data that "
-            "the model was made for, or leave out its label column"
-        )
-
-
 def _check_variant(model: LocatedModel, variant: VariantName, device: str) -> None:
     if (variant in _PACKAGED) != model.facts.package:
-        what = "an exported package" if model.facts.package else "a model directory"
-        hint = (
-            "leave --variant out"
-            if model.facts.package
-            else f"build one with `podium run benchmark.variants=[{variant}]`"
-        )
+        what, hint = "a model directory", f"build one with `podium run benchmark.variants=[{variant}]`"
+        if model.facts.package:
+            what, hint = "an exported package", "leave --variant out"
         raise ModelError(f"onnx variants are packages and other variants are not, but {model.path} is {what}; {hint}")
     if (reason := obstacle(variant, device)) is not None:
         raise InputError(f"{variant} cannot be measured here: {reason}")
 
 
-def _say(console: Console, request: MeasurementRequest, text: str) -> None:
-    console.print(f"{request.model.title}: {text}", highlight=False, soft_wrap=True)
+def locate_model(reference: str, directory: Path, tracking_uri: str, downloads: Path) -> LocatedModel:
+    """The model that `reference` names: a directory, `pkg:NAME/PATH`, a hub id, or a version in the registry.
+
+    Args:
+        directory: where relative paths start.
+        downloads: a registered model is downloaded below it.
+
+    Raises:
+        InputError: there is no such model, or it cannot be measured.
+        TrackingError: the registry cannot be asked.
+    """
+    if reference.startswith("models:/"):
+        name, path = _registered(reference, tracking_uri, downloads)
+    else:
+        resolved = resolve(reference, directory, hub=True)
+        try:
+            path = locate_backbone(BackboneConfig(path=resolved))
+        except ModelError as error:
+            tried = f"there is no directory {directory / reference}, and as a hub id: "
+            here = "" if Path(resolved).is_absolute() else tried
+            raise ModelError(f"{reference} must name a model, but {here}{error}") from error
+        name = Path(reference.removeprefix("pkg:")).name or path.name
+    return LocatedModel(_UNSAFE.sub("-", name).strip("-.") or "model", path, digest_tree(path), inspect_model(path))
+
+
+def _registered(reference: str, tracking_uri: str, downloads: Path) -> tuple[str, Path]:
+    from podium.tracking import tracker_for
+
+    match = _VERSION.fullmatch(reference)
+    if match is None:
+        raise InputError(f"a registered model is models:/NAME@alias or models:/NAME/VERSION, but got {reference!r}")
+    name, selector = match[1], match[2] or match[3]
+    if tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).exists():
+        raise InputError(
+            f"{tracking_uri} does not exist, so there is no {reference}; name your registry with --tracking-uri"
+        )
+    tracker = tracker_for(TrackingConfig(uri=tracking_uri))
+    found = tracker.registered(name, selector)
+    if found is None:
+        raise ModelError(f"{tracking_uri} has no {reference}; `podium history {name}` lists the versions there were")
+    return f"{name}-v{found.version}", tracker.download_model(name, found.version, downloads)
+
+
+def as_json(results: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """The records as JSON-like values, with where the raw samples lie and whether each was reused."""
+    return [
+        {
+            **one.record.model_dump(mode="json"),
+            "kind": one.record.kind,
+            "reused": one.reused,
+            "samples": str(one.samples / "samples.json"),
+        }
+        for one in results
+    ]
+
+
+def print_results(outcomes: Sequence[Outcome], console: Console) -> None:
+    """A table per kind of model, one per further scenario, notes, and where the raw samples lie."""
+    found = [one.record.measurement for one in outcomes]
+    for names in dict.fromkeys(_in_one_process(one) for one in found):
+        console.print(_rich(_joined(names, [one for one in found if _in_one_process(one) == names])))
+    for name in dict.fromkeys(name for one in found for name in one.scenarios if name not in _in_one_process(one)):
+        scenario = SCENARIOS.get(name)
+        console.print(f"\n{scenario.title}: {scenario.explanation}", highlight=False, markup=False)
+        results = {_title(one): one.scenarios[name] for one in found if name in one.scenarios}
+        console.print(_rich(scenario.table(results)))
+    for one in outcomes:
+        measured = one.record.measurement
+        shared = _in_one_process(measured)
+        own = (note for name, result in measured.scenarios.items() if name not in shared for note in result.notes)
+        for note in (*measured.notes, *own, f"raw samples in {one.samples / 'samples.json'}"):
+            _say(console, f"{_title(measured)}: {note}")
+
+
+def _in_one_process(measurement: Measurement) -> tuple[str, ...]:
+    return tuple(name for name in measurement.scenarios if SCENARIOS.get(name).shares_process)
+
+
+def _joined(names: Sequence[str], measurements: Sequence[Measurement]) -> Table:
+    """The scenarios that share a process side by side, with memory and load time."""
+    parts = [figures_table(name, {_title(one): one.scenarios[name] for one in measurements}) for name in names]
+    columns = ["model", *(column.lower() for part in parts for column in part.columns[1:]), "memory MB", "load s"]
+    rows = []
+    for number, one in enumerate(measurements):
+        figures = (cell for part in parts for cell in part.lines[number].cells[1:])
+        rows.append(Row([_title(one), *figures, Cell(figure(one.peak_rss_mb)), Cell(figure(one.load_seconds))]))
+    return Table(", ".join(names), columns, "l" + "r" * (len(columns) - 1), rows)
+
+
+def _rich(table: Table) -> RichTable:
+    """A table for the terminal, with the second line of a cell in brackets."""
+    found = RichTable(box=None, pad_edge=False)
+    for heading, side in zip(table.columns, table.align, strict=True):
+        found.add_column(heading, justify="left" if side == "l" else "right", overflow="fold")
+    for row in table.lines:
+        cells = (Cell(cell) if isinstance(cell, str) else cell for cell in row.cells)
+        texts = (f"{cell.text} [{cell.note}]".replace(" to ", ", ") if cell.note else cell.text for cell in cells)
+        found.add_row(*texts)
+    return found
+
+
+def _title(measurement: Measurement) -> str:
+    return f"{measurement.backbone} ({measurement.variant})"
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

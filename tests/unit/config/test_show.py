@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from podium.config.compose import Composed
-from podium.config.show import render_config
+from podium.config.describe import render_config
 
 
 def test_one_aligned_line_per_leaf(composed: Callable[..., Composed]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from podium.errors import InputError, ModelError
-from podium.local.models import locate_model
+from podium.local.benchmark import locate_model
 from tests.unit.models.test_inspection import model
 
 
