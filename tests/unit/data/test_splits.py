@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from podium.config.schema import DatasetConfig
 from podium.data.index import RowIndex, ValidRow, keep_rows
-from podium.data.partition import Partition, partition
-from podium.data.splits import deal_folds, quotas, ranks, rarest_kind
+from podium.data.partition import Partition, deal_folds, partition, quotas, ranks, rarest_kind
 
 COUNTS = st.lists(st.integers(0, 200), min_size=1, max_size=8)
 
@@ -146,7 +145,7 @@ def test_sentences_are_stratified_by_their_rarest_type() -> None:
 def test_folds_deal_every_stratum_evenly() -> None:
     strata = np.repeat([0, 1, 2], [7, 5, 3])
     rank = np.arange(15, dtype=np.uint64)
-    folds = deal_folds(strata, np.arange(15), rank, 3)
+    folds = deal_folds(strata, rank, 3)
     assert [np.bincount(folds[strata == one], minlength=3).tolist() for one in range(3)] == [
         [3, 2, 2],
         [1, 2, 2],
