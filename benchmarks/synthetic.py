@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from podium.config.algorithms import algorithm_named
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
@@ -42,7 +42,6 @@ class SyntheticTrial:
     """One trial that takes `seconds` of processor time."""
 
     seconds: float = 0.0
-    event_fields: Mapping[str, Scalar] = field(default_factory=dict)
 
     def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
         compute(self.seconds)

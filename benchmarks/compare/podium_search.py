@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.space import Space
 from podium.hpo.study import best_trial, run_study
-from podium.records import Scalar
 from podium.store.store import ArtifactStore
 from podium.training.launch import PRELOAD
 
@@ -57,7 +56,6 @@ class Evaluated:
     """A trial that calls the objective."""
 
     task: dict[str, Any]
-    event_fields: Mapping[str, Scalar] = field(default_factory=dict)
 
     def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
         return TrialResult(evaluate(self.task, claim.number, dict(claim.params)))

@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from podium.config.algorithms import algorithm_named, stopping_named
@@ -80,7 +80,6 @@ class ComputedTrial:
 
     seconds: float
     journal: Journal
-    event_fields: Mapping[str, Scalar] = field(default_factory=dict)
 
     def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
         """The mean over the folds, of which only those that the ledger lacks are computed."""

@@ -53,9 +53,9 @@ def ledger(tmp_path: Path) -> TrialLedger:
 
 
 def experiments(cluster: Cluster, ledger: TrialLedger, image: str = "registry.invalid/podium:1", **budget: Any) -> Any:
-    study = experiment(name=f"test-{Path(ledger.place).parents[2].name}", **budget)
-    job = JobSpec(ClusterConfig(image=image), {"PODIUM_STORE": "s3://none"}, key=ledger.place)
-    made = Experiments(cluster, ObjectMetadata({"podium/run": "test"}), study, ledger.place, job)
+    study = experiment(name=f"test-{Path(ledger.documents.place).parents[2].name}", **budget)
+    job = JobSpec(ClusterConfig(image=image), {"PODIUM_STORE": "s3://none"}, key=ledger.documents.place)
+    made = Experiments(cluster, ObjectMetadata({"podium/run": "test"}), study, ledger.documents.place, job)
     return made, StudyTrials(study, ledger, lambda _: None, str)
 
 

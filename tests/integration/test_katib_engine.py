@@ -120,7 +120,7 @@ class TestTheExperiment:
         (made,) = api.list("experiments", NAMESPACE)
         assert made["metadata"]["labels"]["podium/run"] == "run-1"
         assert made["metadata"]["annotations"]["podium/study-key"] == "f" * 64
-        assert made["metadata"]["annotations"]["podium/ledger"] == ledger.place
+        assert made["metadata"]["annotations"]["podium/ledger"] == ledger.documents.place
         assert made["metadata"]["ownerReferences"] == [owner]
         assert made["spec"]["objective"]["metricStrategies"] == [{"name": "score", "value": "latest"}]
         assert (made["spec"]["maxTrialCount"], made["spec"]["maxFailedTrialCount"]) == (6, 3)
@@ -152,7 +152,7 @@ class TestTheExperiment:
         run_study(experiment(max_trials=1), ledger, engine(api))
         (name,) = names(api)
         api.update("experiments", NAMESPACE, name, lambda item: item["metadata"].update(labels={}, annotations={}))
-        ledger._documents.put("trial-000000.1.json", "{")
+        ledger.documents.put("trial-000000.1.json", "{")
         said = f"Experiment {NAMESPACE}/{name} must belong to the study at .*something else"
         with pytest.raises(ClusterError, match=said):
             run_study(experiment(max_trials=2), ledger, engine(api))

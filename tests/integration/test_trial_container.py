@@ -17,8 +17,7 @@ from podium.config.paths import locate
 from podium.config.schema import BackboneConfig, DatasetConfig, TrainingConfig
 from podium.data.prepare import prepare
 from podium.hpo.trial import CrossValidationTrial
-from podium.hpo.trial_container import TrialInstructions
-from podium.hpo.trial_documents import TrialDocuments
+from podium.hpo.trial_container import TrialDocuments, TrialInstructions
 from podium.katib.template import MetricsCollector
 from podium.katib_local.runner import MetricReader
 from podium.records import TrialRecord

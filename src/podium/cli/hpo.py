@@ -62,7 +62,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Draw it again every second until no study runs.")] = False,
 ) -> None:
     """Say how every study stands, or one with its leading trials."""
-    from podium.hpo.studies import find_study, list_studies
+    from podium.hpo.study import find_study, list_studies
     from podium.hpo.tables import studies_table, study_text
 
     opened = existing_store(store)
@@ -96,7 +96,7 @@ def best(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Print the best trial of a study, and the config values that train with its parameters."""
-    from podium.hpo.studies import find_study
+    from podium.hpo.study import find_study
     from podium.hpo.tables import best_facts, best_text
 
     facts = best_facts(find_study(existing_store(store), study))
@@ -123,8 +123,8 @@ def export(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Write all trials of a study as CSV, JSON or Parquet, or its search as a Katib Experiment."""
-    from podium.hpo.export import export_study
-    from podium.hpo.studies import find_study
+    from podium.hpo.study import find_study
+    from podium.hpo.tables import export_study
 
     data = export_study(find_study(existing_store(store), study), form)
     if output is not None:
@@ -138,8 +138,8 @@ def export(
 @app.command()
 def importance(study: StudyName, store: Store = DEFAULT_STORE) -> None:
     """Say how much of the score's variation each parameter explains."""
-    from podium.hpo.studies import find_study
-    from podium.hpo.suggest.importance import importance as shares_of
+    from podium.hpo.study import find_study
+    from podium.hpo.suggest.optuna_samplers import importance as shares_of
     from podium.hpo.tables import importance_text
 
     found = find_study(existing_store(store), study)

@@ -148,14 +148,14 @@ class NoStopping(Section):
 
 
 class Median(Section):
-    """Podium's rule; see `podium.hpo.stopping`."""
+    """Podium's rule; see `podium.hpo.engines.embedded`."""
 
     name: Literal["median"] = "median"
     settings: MedianSettings = MedianSettings()
 
 
 class MedianStop(Section):
-    """Katib's rule; see `podium.hpo.stopping`."""
+    """Katib's rule; see `podium.hpo.engines.embedded`."""
 
     name: Literal["medianstop"] = "medianstop"
     settings: MedianStopSettings = MedianStopSettings()

@@ -1,22 +1,21 @@
-"""The neutral experiment: what is searched, for what, how, and for how long. It names no engine."""
+"""The neutral experiment: what is searched, for what, how, for how long, and when it is over. It names no engine."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from podium.config.algorithms import RESTARTED, Algorithm, EarlyStopping, Hyperband, NoStopping, NotNegative
-from podium.config.parameters import FloatParameter, IntParameter
+from podium.config.parameters import AnyParameter, FloatParameter, IntParameter
 from podium.config.problems import explain
 from podium.config.search import HpoConfig
 from podium.config.section import Positive, Section
 from podium.errors import ConfigError
-from podium.hpo.schedule import Rung, hyperband
 from podium.hpo.space import Space
-from podium.records import Observed
+from podium.records import Observed, TrialRecord
 from podium.text import hint
 
 Direction = Literal["maximize", "minimize"]
@@ -27,6 +26,9 @@ Strategy = Literal["min", "max", "latest"]
 ResumePolicy = Literal["Never", "LongRunning", "FromVolume"]
 """Whether a study that used up its budget can be extended, and on a cluster what is kept for that: nothing, the
 running suggestion service, or its state on a volume."""
+
+Outcome = Literal["goal", "failures", "budget", "suggestions"]
+"""What ended a study. `suggestions`: the algorithm has none left, as in Katib's ExperimentSuggestionEndReached."""
 
 NUMERIC = (FloatParameter, IntParameter)
 """Kinds of parameters whose values lie on a line."""
@@ -70,12 +72,46 @@ class Objective(Section):
 
     def value(self, observed: Mapping[str, Observed]) -> float:
         """The objective of a trial that reported these values: the least, greatest or last one by its strategy."""
-        value: float = getattr(observed[self.metric], self.strategies[self.metric])
-        return value
+        return float(getattr(observed[self.metric], self.strategies[self.metric]))
 
     def reached(self, score: float) -> bool:
         """Whether `score` meets the goal."""
         return self.goal is not None and not self.better(self.goal, score)
+
+
+class Rung(NamedTuple):
+    """Trials of one bracket of hyperband that get the same amount of the resource.
+
+    `bracket` is `s` in the paper: the one that starts the most trials has the highest. `level` is 0 for new params and
+    one more for each selection after it. The trials of a schedule are numbered in order, those of a rung from `first`.
+    """
+
+    bracket: int
+    level: int
+    resource: int
+    first: int
+    size: int
+
+
+def hyperband(most: float, eta: int) -> tuple[Rung, ...]:
+    """The rungs of Hyperband (Li et al., "Hyperband", JMLR 2018, algorithm 1) with the rounding of Katib's service.
+
+    A trial that is never stopped gets `most` (`r_l`) of the resource, and one in `eta` is promoted. Katib rounds the
+    number of trials up, at the start of a bracket and at each selection, and the resource of a bracket's first rung
+    down before it multiplies it.
+    """
+    rungs: list[Rung] = []
+    largest = int(math.log(most) / math.log(eta))
+    first = 0
+    for bracket in range(largest, -1, -1):
+        size = math.ceil((largest + 1) * eta**bracket / (bracket + 1))
+        started, least = size, int(most / eta**bracket)
+        for level in range(bracket + 1):
+            if level:
+                size = math.ceil(math.ceil(started / eta ** (level - 1)) / eta)
+            rungs.append(Rung(bracket, level, least * eta**level, first, size))
+            first += size
+    return tuple(rungs)
 
 
 class Experiment(Section):
@@ -111,14 +147,27 @@ class Experiment(Section):
                 f"only {', '.join(CONDITIONAL)} search conditional parameters, but got algorithm "
                 f"{self.algorithm.name!r} and a condition on {conditional[0]!r}"
             )
+        parameters = self.space.parameters
+        numeric = [name for name, parameter in parameters.items() if isinstance(parameter, NUMERIC)]
         if self.algorithm.name == "grid":
-            self._check_grid()
-        elif self.algorithm.name == "cmaes" and len(self._numeric) < 2:
-            raise ValueError(
-                f"algorithm 'cmaes' needs two float or int parameters or more, but got {list(self._numeric)}"
-            )
+            for name, parameter in parameters.items():
+                if parameter.cells is None and isinstance(parameter, NUMERIC):
+                    why = "has a log scale" if parameter.log else "has no step; give it one"
+                    why = "has a normal distribution" if parameter.distribution == "normal" else why
+                    raise ValueError(f"algorithm 'grid' needs a uniform scale and a step, but {name!r} {why}")
+        elif self.algorithm.name == "cmaes" and len(numeric) < 2:
+            raise ValueError(f"algorithm 'cmaes' needs two float or int parameters or more, but got {numeric}")
         elif isinstance(self.algorithm, Hyperband):
-            self._schedule_resource(self.algorithm.settings.resource_name)
+            resource = self.algorithm.settings.resource_name
+            if resource not in numeric:
+                raise ValueError(
+                    f"resource_name of algorithm 'hyperband' names a float or int parameter, but got {resource!r}"
+                    f"{hint(resource, numeric)}"
+                )
+            # The schedule sets the values of the resource, whatever range it had.
+            low, high = (bound(rung.resource for rung in self.rungs) for bound in (min, max))
+            scheduled: AnyParameter = type(parameters[resource]).model_validate({"low": low, "high": high})
+            object.__setattr__(self, "space", Space(parameters={**parameters, resource: scheduled}))
         return self
 
     @property
@@ -136,39 +185,14 @@ class Experiment(Section):
         rungs = self.rungs
         return rungs[-1].first + rungs[-1].size if rungs else None
 
-    @property
-    def _numeric(self) -> dict[str, FloatParameter | IntParameter]:
-        return {name: one for name, one in self.space.parameters.items() if isinstance(one, NUMERIC)}
-
-    def _check_grid(self) -> None:
-        for name, parameter in self.space.parameters.items():
-            if parameter.cells is None:
-                why = "has no step; give it one"
-                if isinstance(parameter, NUMERIC) and parameter.distribution == "normal":
-                    why = "has a normal distribution"
-                elif isinstance(parameter, NUMERIC) and parameter.log:
-                    why = "has a log scale"
-                raise ValueError(f"algorithm 'grid' needs a uniform scale and a step, but {name!r} {why}")
-
-    def _schedule_resource(self, resource: str) -> None:
-        """Give the resource the range of the schedule, which sets its values, whatever range it had."""
-        if resource not in self._numeric:
-            raise ValueError(
-                f"resource_name of algorithm 'hyperband' names a float or int parameter, but got {resource!r}"
-                f"{hint(resource, self._numeric)}"
-            )
-        low, high = (bound(rung.resource for rung in self.rungs) for bound in (min, max))
-        scheduled = type(self._numeric[resource])(low=low, high=high)
-        object.__setattr__(self, "space", Space(parameters={**self.space.parameters, resource: scheduled}))
-
     @classmethod
     def from_config(cls, name: str, config: HpoConfig, metric: str, seed: int, cores: int) -> Experiment:
-        """The experiment that a validated `hpo` section describes.
+        """The experiment that a validated `hpo` section describes; every metric a study may name is maximised.
 
         Args:
             name: for people and logs.
             config: the `hpo` section of the config.
-            metric: what the study maximises; every metric a study may name is one where more is better.
+            metric: of the objective.
             seed: of the run.
             cores: how many trials run at once where the config leaves that open.
 
@@ -191,3 +215,47 @@ class Experiment(Section):
             )
         except ValidationError as error:
             raise ConfigError(f"hpo: {'; '.join(explain(error, root=cls))}") from error
+
+
+class Progress:
+    """Counts the trials of a study as they end, each once, and says when the study is over.
+
+    Attributes:
+        ended: number of trials that succeeded, failed or were pruned; all of them use up the budget.
+        failed: number of trials that failed.
+        goal_reached: whether a succeeded trial meets the goal or, as in Katib, a pruned one with metrics does.
+    """
+
+    def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
+        self._experiment = experiment
+        self.ended = 0
+        self.failed = 0
+        self.goal_reached = False
+        for trial in trials:
+            self.add(trial)
+
+    def add(self, trial: TrialRecord) -> None:
+        """Count a trial, unless it is still running."""
+        self.ended += trial.status != "running"
+        self.failed += trial.status == "failed"
+        objective = self._experiment.objective
+        score = trial.score if trial.status == "succeeded" else None
+        if trial.status == "pruned" and objective.metric in trial.metrics:
+            score = objective.value(trial.metrics)
+        self.goal_reached |= score is not None and objective.reached(score)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Why the study is over, or None while it goes on.
+
+        If several reasons hold, the order is Katib's (`UpdateExperimentStatusCondition`): goal, failures, budget,
+        suggestions.
+        """
+        if self.goal_reached:
+            return "goal"
+        if self.failed > self._experiment.max_failed_trials:
+            return "failures"
+        if self.ended >= self._experiment.max_trials:
+            return "budget"
+        most = self._experiment.most_trials
+        return "suggestions" if most is not None and self.ended >= most else None

@@ -1,21 +1,85 @@
-"""Running a study with any engine, and its best trial."""
+"""Studies: running one with any engine, its best trial, and finding those of a store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal
 
-from podium.errors import ConfigError, StudyFailed
+from pydantic import ValidationError
+
+from podium.config.problems import explain
+from podium.config.section import Section
+from podium.errors import ConfigError, InputError, StudyFailed
 from podium.events import emit
-from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.engines.base import Engine, OnTrial
-from podium.hpo.experiment import Direction, Experiment, Objective
+from podium.hpo.experiment import Direction, Experiment, Objective, Progress
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.progress import Progress
 from podium.records import TrialRecord
+from podium.store.files import DocumentFolder
+from podium.store.store import ArtifactStore
 from podium.text import shortened
 
+LEDGERS = "ledgers"
+"""Prefix of the documents of all ledgers: below it, `KEY/NAME` of the ledger."""
+
+_DESCRIPTION = "study.json"
 _NAMED_ERRORS = 5
 """How many failed trials a message names; the ledger has all."""
+_SHORT = 12
+"""Digits of a key that people read; every command accepts them."""
+
+
+class StudyAbout(Section):
+    """Where a study comes from.
+
+    Attributes:
+        engine: what runs its trials.
+        backbone: that it tunes; empty for one read from a Katib file.
+        family: key of the studies that share everything but the backbone; empty for one read from a Katib file.
+        source: the Katib file it was read from; empty for one of the pipeline.
+        katib: the Katib Experiment it was read from.
+    """
+
+    engine: str = "embedded"
+    backbone: str = ""
+    family: str = ""
+    source: str = ""
+    katib: dict[str, Any] | None = None
+
+
+class StudyDescription(Section):
+    """A study without its trials: the document `study.json` beside them."""
+
+    schema_version: Literal[2] = 2
+    about: StudyAbout = StudyAbout()
+    experiment: Experiment
+
+    def write(self, documents: DocumentFolder) -> None:
+        """Keep the description among the documents of the ledger; nothing is written if it has not changed."""
+        text = self.model_dump_json(indent=1)
+        if documents.get(_DESCRIPTION) != text:
+            documents.put(_DESCRIPTION, text)
+
+    @classmethod
+    def read(cls, documents: DocumentFolder) -> StudyDescription | None:
+        """The description among the documents of a ledger; None where there is none.
+
+        Raises:
+            InputError: it does not describe a study as this version of Podium writes it.
+        """
+        text = documents.get(_DESCRIPTION)
+        try:
+            return None if text is None else cls.model_validate_json(text)
+        except ValidationError as error:
+            problems = "; ".join(explain(error, root=cls))
+            raise InputError(
+                f"{documents.place}/{_DESCRIPTION}: the description of a study is damaged, or of another version: "
+                f"{problems}"
+            ) from error
 
 
 def run_study(
@@ -46,32 +110,44 @@ def run_study(
         StudyFailed: more than `max_failed_trials` failed, or none succeeded; the message names their errors.
         ConfigError: the ledger holds a trial that lies outside the space: it belongs to another study.
     """
-    found = ledger.trials()
-    for trial in found:
+    trials, objective = ledger.trials(), experiment.objective
+    for trial in trials:
         try:
             experiment.space.normalise(trial.params)
         except ConfigError as error:
             raise ConfigError(
                 f"trial {trial.number} of the ledger does not belong to study {experiment.name}: {error}"
             ) from error
-    announce = _announcer(experiment, on_trial)
-    ended = [trial for trial in found if trial.status != "running"]
-    objective = experiment.objective
+    best: float | None = None
+
+    def announce(trial: TrialRecord, found: bool = False) -> None:
+        nonlocal best
+        if trial.status == "succeeded" and trial.score is not None:
+            best = trial.score if best is None or objective.better(trial.score, best) else best
+        emit(
+            "trial_finished",
+            **trial.model_dump(include={"number", "params", "status", "score", "error"}),
+            metric=objective.metric,
+            metrics=collected(trial, objective),
+            best=best,
+            found=found,
+        )
+        if on_trial is not None:
+            on_trial(trial)
+
+    ended = [trial for trial in trials if trial.status != "running"]
     emit(
         "study_started",
         name=experiment.name,
-        metric=objective.metric,
-        direction=objective.direction,
-        goal=objective.goal,
-        additional_metrics=objective.additional_metrics,
+        **objective.model_dump(include={"metric", "direction", "goal", "additional_metrics"}),
         max_trials=experiment.max_trials,
         found=len(ended),
     )
     for trial in ended:
         emit("trial_started", number=trial.number, params=trial.params, found=True)
         announce(trial, True)
-    ledger.describe(StudyDescription(experiment=experiment, about=about or StudyAbout()).to_json())
-    if Progress(experiment, found).outcome is None:
+    StudyDescription(experiment=experiment, about=about or StudyAbout()).write(ledger.documents)
+    if Progress(experiment, trials).outcome is None:
         engine.run(experiment, ledger, announce)
     trials = ledger.finished()
     progress = Progress(experiment, trials)
@@ -81,50 +157,31 @@ def run_study(
             f"{progress.failed} of {progress.ended} did: {_errors(trials)}. Correct the cause and run with "
             "run_mode=force_new, or raise hpo.max_failed_trials to go on from here"
         )
-    best_trial(trials, experiment.objective.direction)
+    best_trial(trials, objective.direction)
     return trials
 
 
-def _announcer(experiment: Experiment, on_trial: OnTrial | None) -> Callable[..., None]:
-    """A function that emits the event of a trial that ended and calls the listener."""
-    objective = experiment.objective
-    best: float | None = None
-
-    def announce(trial: TrialRecord, found: bool = False) -> None:
-        nonlocal best
-        if trial.status == "succeeded" and trial.score is not None:
-            best = trial.score if best is None or objective.better(trial.score, best) else best
-        emit(
-            "trial_finished",
-            number=trial.number,
-            params=trial.params,
-            status=trial.status,
-            score=trial.score,
-            error=trial.error,
-            metric=objective.metric,
-            metrics=collected(trial, objective),
-            best=best,
-            found=found,
-        )
-        if on_trial is not None:
-            on_trial(trial)
-
-    return announce
+def ranked(trials: Sequence[TrialRecord], direction: Direction) -> list[TrialRecord]:
+    """The succeeded trials, best first; of equals the one with the lowest number."""
+    sign = -1.0 if direction == "maximize" else 1.0
+    scored = [
+        (sign * trial.score, trial) for trial in trials if trial.status == "succeeded" and trial.score is not None
+    ]
+    return [trial for _, trial in sorted(scored, key=lambda item: (item[0], item[1].number))]
 
 
 def best_trial(trials: Sequence[TrialRecord], direction: Direction) -> TrialRecord:
-    """The succeeded trial with the best score; of equals the one with the lowest number.
+    """The first of `ranked`.
 
     Raises:
         StudyFailed: no trial succeeded; the message names the errors.
     """
-    scores = [(trial.score, trial) for trial in trials if trial.status == "succeeded" and trial.score is not None]
-    if not scores:
+    succeeded = ranked(trials, direction)
+    if not succeeded:
         raise StudyFailed(
             f"a study needs at least one succeeded trial, but none of {len(trials)} did: {_errors(trials)}"
         )
-    sign = -1.0 if direction == "maximize" else 1.0
-    return min(scores, key=lambda item: (sign * item[0], item[1].number))[1]
+    return succeeded[0]
 
 
 def collected(trial: TrialRecord, objective: Objective) -> dict[str, float]:
@@ -135,3 +192,133 @@ def collected(trial: TrialRecord, objective: Objective) -> dict[str, float]:
 def _errors(trials: Sequence[TrialRecord]) -> str:
     failed = [f"trial {trial.number}: {trial.error}" for trial in trials if trial.status == "failed"]
     return shortened(failed, _NAMED_ERRORS, separator="; ") or "no trial failed either"
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """One study as its ledger holds it now.
+
+    Attributes:
+        key: the study key of the pipeline, or `katib-NAMESPACE.NAME` of one read from a Katib file.
+        ledger: name of its ledger: `main`, or the run that began anew under the same key.
+        experiment: what it searches; its name is for people, and several studies may share one.
+        about: where it comes from.
+        trials: all of them, by number.
+        owners: processes that execute its running trials and may be alive.
+    """
+
+    key: str
+    ledger: str
+    experiment: Experiment
+    about: StudyAbout
+    trials: tuple[TrialRecord, ...] = ()
+    owners: tuple[str, ...] = ()
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How many trials have each status."""
+        return Counter(trial.status for trial in self.trials)
+
+    @property
+    def short(self) -> str:
+        """The start of its key for people; the whole key of a study that was read from a Katib file."""
+        return self.key if self.key.startswith("katib-") else self.key[:_SHORT]
+
+    @property
+    def place(self) -> str:
+        """The full name of this study: key and ledger."""
+        return f"{self.key}/{self.ledger}"
+
+    @cached_property
+    def state(self) -> Literal["running", "stopped", "finished", "goal reached", "failed"]:
+        """Its state.
+
+        `stopped`: it is not over, and no process that may be alive executes one of its trials. `failed`: it ended
+        without a best trial, or with more failures than `max_failed_trials`.
+        """
+        outcome = Progress(self.experiment, self.trials).outcome
+        if outcome is None:
+            return "running" if self.owners else "stopped"
+        if outcome == "failures" or not self.counts["succeeded"]:
+            return "failed"
+        return "goal reached" if outcome == "goal" else "finished"
+
+    @cached_property
+    def ranked(self) -> list[TrialRecord]:
+        """Its succeeded trials, best first."""
+        return ranked(self.trials, self.experiment.objective.direction)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its first trial began."""
+        return min((trial.started_at for trial in self.trials if trial.started_at), default=None)
+
+
+def list_studies(store: ArtifactStore) -> tuple[list[StoredStudy], list[str]]:
+    """Every study of a store, the one that began last first, and the errors of ledgers that cannot be read."""
+    studies, problems = _open_all(store, _places(store))
+    studies.sort(key=lambda study: (study.started_at is None, study.started_at, study.place), reverse=True)
+    return studies, problems
+
+
+def find_study(store: ArtifactStore, text: str) -> StoredStudy:
+    """The only study whose name is `text`, or whose key (`KEY/LEDGER` where it has several ledgers) starts with it.
+
+    Raises:
+        InputError: no study matches, or several do; the message lists them. Or its ledger has no description.
+    """
+    places = _places(store)
+    meant = [place for place in places if place.startswith(text)] if text else []
+    if len(meant) == 1:
+        return _open(store, meant[0])
+    studies, _ = _open_all(store, meant or places)
+    found = studies if meant else [study for study in studies if study.experiment.name == text]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"one study must be meant, but {text!r} means {len(found)}; give one of these keys:{_listed(found)}"
+        )
+    known = f"; it holds:{_listed(studies)}" if studies else ", which holds none"
+    raise InputError(f"no study in the store {store.uri} has the name {text!r} or a key that starts with it{known}")
+
+
+def _places(store: ArtifactStore) -> list[str]:
+    keys = store.documents(LEDGERS).names()
+    return [f"{key}/{ledger}" for key in keys for ledger in store.documents(f"{LEDGERS}/{key}").names()]
+
+
+def _open_all(store: ArtifactStore, places: Sequence[str]) -> tuple[list[StoredStudy], list[str]]:
+    """The studies at these places, and the errors of those that cannot be opened."""
+    studies, problems = [], []
+    for place in places:
+        try:
+            studies.append(_open(store, place))
+        except InputError as error:
+            problems.append(str(error))
+    return studies, problems
+
+
+def _open(store: ArtifactStore, place: str) -> StoredStudy:
+    ledger = TrialLedger(store.documents(f"{LEDGERS}/{place}"))
+    description = StudyDescription.read(ledger.documents)
+    if description is None:
+        raise InputError(
+            f"{LEDGERS}/{place} has no {_DESCRIPTION}: an older version of Podium wrote it. Run the study again with a "
+            "larger hpo.max_trials; its trials are kept and it is described"
+        )
+    trials = ledger.trials()
+    running = (ledger.owner(trial.number) for trial in trials if trial.status == "running")
+    alive = {str(owner) for owner in running if owner is not None and not owner.has_ended()}
+    key, name = place.split("/")
+    return StoredStudy(key, name, description.experiment, description.about, trials, tuple(sorted(alive)))
+
+
+def _listed(studies: Sequence[StoredStudy]) -> str:
+    several = Counter(study.key for study in studies)
+    lines = [
+        f"\n  {study.place if several[study.key] > 1 else study.short}  {study.experiment.name}, {study.state}, "
+        f"{len(study.trials)} trials"
+        for study in studies
+    ]
+    return "".join(lines)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import ceil
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -15,13 +18,16 @@ from podium.config.problems import explain
 from podium.config.schema import TrainingConfig
 from podium.errors import ComputationFailed, ConfigError, KilledFromOutside, TrialPruned
 from podium.hpo.engines.base import TrialResult
+from podium.hpo.experiment import Direction
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.metric_line import metric_line
-from podium.records import Observed, Report, Scalar, StoppingRule, TrialRecord
+from podium.hpo.study import best_trial
+from podium.records import Observed, Report, Scalar, TrialRecord
 
 if TYPE_CHECKING:
     from podium.training.spec import TrainingResult, TrainingSpec
     from podium.training.trainer import Evaluation
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,6 @@ class CrossValidationTrial:
     early_stopping: bool = False
     parallel_folds: int = 1
 
-    @property
-    def event_fields(self) -> Mapping[str, Scalar]:
-        """See `TrialFunction`."""
-        return {**self.spec.context, "folds": self.folds}
-
     def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
         """The mean score over all folds; the last line it prints has every metric.
 
@@ -61,31 +62,35 @@ class CrossValidationTrial:
 
         spec = self.training_of(claim.number, claim.params)
         scores = _FoldScores(claim, ledger, spec.metric, self.folds, print_reports=self.early_stopping)
+        pruned = None
         try:
             scores.stop_if_ruled(claim.record)
             cross_validate(
                 spec, self.folds, scores.done, scores.fold_ended, scores.evaluated, at_once=self.parallel_folds
             )
         except TrialPruned as stopped:
-            shutil.rmtree(spec.output, ignore_errors=True)
-            return scores.result(pruned=str(stopped))
+            pruned = str(stopped)
         except KilledFromOutside:
             # A fold's process; the trial may be continued from its checkpoints.
             raise
         except ComputationFailed:
             shutil.rmtree(spec.output, ignore_errors=True)
             raise
-        if not spec.keep_model:
+        if pruned is not None or not spec.keep_model:
             shutil.rmtree(spec.output, ignore_errors=True)
-        return scores.result()
+        return scores.result(pruned)
 
     def training_of(self, number: int, params: Mapping[str, Scalar]) -> TrainingSpec:
         """What the folds of a trial train; the number of the fold is not set.
 
         Raises:
-            ConfigError: see `training_with`.
+            ConfigError: a param names no training field, or has a value that field does not take.
         """
-        config = training_with(self.spec.config, params)
+        try:
+            config = TrainingConfig(**{**self.spec.config.model_dump(), **params})
+        except ValidationError as error:
+            problems = "; ".join(explain(error, root=TrainingConfig))
+            raise ConfigError(f"params {dict(params)} do not fit the section training: {problems}") from error
         if self.early_stopping and self.parallel_folds == 1 and config.evaluations_per_epoch is None:
             config = config.model_copy(update={"evaluations_per_epoch": 1})
         return self.spec.model_copy(
@@ -121,7 +126,8 @@ class _FoldScores:
         self._means = self._means_until(fold - 1, evaluation.metrics)
         progress = round(fold + ceil(share * 100) / 100, 2)
         report = Report(value=self._means[self._metric], fold=fold, epoch=round(evaluation.epoch, 4), progress=progress)
-        self._print_report()
+        if self._print_reports:
+            self._print()
         self.stop_if_ruled(self._ledger.report(self._claim, report))
 
     def fold_ended(self, fold: int, result: TrainingResult) -> None:
@@ -133,8 +139,8 @@ class _FoldScores:
             self._means = self._means_until(number)
             reports.append(Report(value=self._means[self._metric], fold=number, progress=number + 1.0))
             self._reported_folds += 1
-            if self._reported_folds < self._folds:
-                self._print_report()
+            if self._print_reports and self._reported_folds < self._folds:
+                self._print()
         metrics = {**result.metrics, "epoch": result.epoch}
         score = result.metrics[self._metric]
         self.stop_if_ruled(self._ledger.fold_finished(self._claim, fold, score, metrics, result.seconds, reports))
@@ -143,23 +149,30 @@ class _FoldScores:
         """Raise TrialPruned if the rule stops the trial at a new report, unless all folds have ended."""
         fresh = range(self._judged_reports + 1, len(record.reports) + 1)
         self._judged_reports = len(record.reports)
-        if record.rule is None or len(self.done) == self._folds:
+        rule = record.rule
+        if rule is None or len(self.done) == self._folds:
             return
-        for count in fresh:
-            if record.rule.stops(record.reports[:count]):
-                raise TrialPruned(_why(self._metric, record.rule, record.reports[:count]))
+        for reports in (record.reports[:count] for count in fresh):
+            if rule.stops(reports):
+                last, more = reports[-1], rule.direction == "maximize"
+                at = "the end" if last.epoch is None else f"epoch {last.epoch:g}"
+                best = (max if more else min)(report.value for report in reports)
+                raise TrialPruned(
+                    f"{self._metric} {best if rule.compared == 'best' else last.value:.4f} is "
+                    f"{'below' if more else 'above'} {rule.threshold(reports):.4f}, which {rule.algorithm} asks for at "
+                    f"{at} of fold {last.fold} (report {len(reports)})"
+                )
 
-    def result(self, pruned: str | None = None) -> TrialResult:
+    def result(self, pruned: str | None) -> TrialResult:
         """How the trial ended; its metrics are the last line printed."""
         if self._printed is not self._means:
-            print(metric_line(self._means), flush=True)
+            self._print()
         metrics = {name: Observed.of([value]) for name, value in self._means.items()}
         return TrialResult(self._means[self._metric], metrics, pruned)
 
-    def _print_report(self) -> None:
-        if self._print_reports:
-            print(metric_line(self._means), flush=True)
-            self._printed = self._means
+    def _print(self) -> None:
+        print(metric_line(self._means), flush=True)
+        self._printed = self._means
 
     def _means_until(self, last: int, unfinished: Mapping[str, float] | None = None) -> dict[str, float]:
         """The mean of every metric over the folds up to `last` and an unfinished one, the objective first."""
@@ -168,26 +181,60 @@ class _FoldScores:
         return {name: fmean(metrics[name] for metrics in folds) for name in (self._metric, *others)}
 
 
-def _why(metric: str, rule: StoppingRule, reports: tuple[Report, ...]) -> str:
-    last = reports[-1]
-    at = f"at the end of fold {last.fold}" if last.epoch is None else f"at epoch {last.epoch:g} of fold {last.fold}"
-    best = max if rule.direction == "maximize" else min
-    value = best(report.value for report in reports) if rule.compared == "best" else last.value
-    relation = "below" if rule.direction == "maximize" else "above"
-    return (
-        f"{metric} {value:.4f} is {relation} {rule.threshold(reports):.4f}, which {rule.algorithm} asks for {at} "
-        f"(report {len(reports)})"
-    )
+def metric_line(metrics: Mapping[str, float]) -> str:
+    """The time and `name=value` of every metric, as the default filter of Katib's collectors reads them.
+
+    The filter (`pkg/metricscollector/v1beta1/common/const.go`) takes every `name=value` of a line. The time at the
+    beginning decides which line is the latest. Values must be finite; they are written with all digits.
+    """
+    figures = (f"{name}={float(value)!r}" for name, value in metrics.items())
+    return " ".join([datetime.now(UTC).isoformat(timespec="microseconds"), *figures])
 
 
-def training_with(training: TrainingConfig, params: Mapping[str, Scalar]) -> TrainingConfig:
-    """`training` with the params of a trial in place of the fields they name.
+class BestFoldModels:
+    """Keeps the models of the best trial so far where the trial wrote them, and removes all others."""
+
+    def __init__(self, trial: CrossValidationTrial, direction: Direction) -> None:
+        self._trial = trial
+        self._direction = direction
+        self._best: TrialRecord | None = None
+
+    def ended(self, record: TrialRecord) -> None:
+        """Take a trial that ended into account, also one of an earlier session."""
+        contenders = [trial for trial in (self._best, record) if trial is not None]
+        if record.status == "succeeded":
+            self._best = best_trial(contenders, self._direction)
+        for trial in contenders:
+            if self._best is None or trial.number != self._best.number:
+                shutil.rmtree(self._trial.training_of(trial.number, trial.params).output, ignore_errors=True)
+
+
+def fold_models_of(trial: CrossValidationTrial, record: TrialRecord) -> Path:
+    """Directory with a model `fold-K` for every fold of a finished trial; to be called in a worker.
+
+    Models that are missing, because the cache was cleared or another machine ran the trial, are trained again.
 
     Raises:
-        ConfigError: a param names no training field, or has a value that field does not take.
+        InputError, ComputationFailed: see `podium.training.train.train`.
     """
-    try:
-        return TrainingConfig(**{**training.model_dump(), **params})
-    except ValidationError as error:
-        problems = "; ".join(explain(error, root=TrainingConfig))
-        raise ConfigError(f"params {dict(params)} do not fit the section training: {problems}") from error
+    from podium.training.launch import cross_validate, fold_models
+
+    spec = trial.training_of(record.number, record.params)
+    kept = fold_models(spec.output)
+
+    def compare(fold: int, result: TrainingResult) -> None:
+        before, score = record.fold_scores[str(fold)], result.metrics[spec.metric]
+        if score != before:
+            _log.warning(
+                "fold %d of trial %d was trained again for its model, and has %s=%s instead of %s: another machine or "
+                "number of threads adds up in another order",
+                fold,
+                record.number,
+                spec.metric,
+                score,
+                before,
+            )
+
+    whole = {fold for fold in range(trial.folds) if (kept / f"fold-{fold}").is_dir()}
+    cross_validate(spec, trial.folds, whole, compare, at_once=trial.parallel_folds)
+    return kept

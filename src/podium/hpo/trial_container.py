@@ -8,14 +8,14 @@ through a shell unquoted and therefore holds only names and numbers.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -24,13 +24,13 @@ from podium.config.parameters import AnyParameter
 from podium.config.schema import BackboneConfig
 from podium.errors import ConfigError, InputError, ModelError, PodiumError
 from podium.execution.ending import sigterm_unwinds
-from podium.hpo.engines.base import TrialResult
+from podium.execution.failures import describe, rebuild
+from podium.hpo.engines.base import TrialFunction, TrialResult, end_of_trial
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.metric_line import metric_line
 from podium.hpo.space import Params, Space
-from podium.hpo.trial_documents import TrialDocuments
+from podium.hpo.trial import CrossValidationTrial, metric_line
 from podium.katib.search import params_from_texts
-from podium.records import ArtifactRef, Frozen, Scalar, TrialRecord
+from podium.records import ArtifactRef, Frozen, TrialRecord
 from podium.store.files import DocumentFolder
 from podium.store.process import ProcessIdentity
 from podium.store.store import ArtifactStore
@@ -43,9 +43,12 @@ OPTION_PREFIX = "KUBEFLOW_TRAINER_OPT_"
 RANK_VARIABLE = "RANK"
 """Set by torchrun. Of several processes that train together, only the one of rank 0 writes the trial's documents."""
 
-_DOCUMENT = "instructions.json"
-_LOCAL = ("data", "backbone", "output", "cache")
+_INSTRUCTIONS = "instructions.json"
+_ERROR = "error.json"
+_LOCAL = {"data", "backbone", "output", "cache"}
 """Fields of a training that are paths on the machine where it runs."""
+_NOBODY = ProcessIdentity(host="engine", pid=0, started=0.0)
+"""The holder of a trial that the engine begins for a process that has not started yet: any process may take it over."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,13 +73,19 @@ class TrialInstructions(Frozen):
     trial: dict[str, Any]
 
     @classmethod
-    def of(cls, trial: Any, space: Mapping[str, AnyParameter], data: ArtifactRef, backbone: BackboneConfig) -> Self:
-        """The instructions to do in a pod what `trial`, a CrossValidationTrial, does on this machine."""
+    def of(
+        cls,
+        trial: CrossValidationTrial,
+        space: Mapping[str, AnyParameter],
+        data: ArtifactRef,
+        backbone: BackboneConfig,
+    ) -> Self:
+        """The instructions to do in a pod what `trial` does on this machine."""
         from podium.models.backbone import backbone_digest
 
         return cls(
             space=dict(space),
-            training=trial.spec.model_dump(mode="json", exclude=set(_LOCAL)),
+            training=trial.spec.model_dump(mode="json", exclude=_LOCAL),
             data=data,
             backbone=backbone,
             backbone_digest=backbone_digest(trial.spec.backbone),
@@ -90,78 +99,129 @@ class TrialInstructions(Frozen):
         Raises:
             ConfigError: there are none, or this version does not understand them.
         """
-        text = documents.get(_DOCUMENT)
+        text = documents.get(_INSTRUCTIONS)
         if text is None:
-            raise ConfigError(f"{documents.place} must hold {_DOCUMENT}, which the engine writes, but does not")
+            raise ConfigError(f"{documents.place} must hold {_INSTRUCTIONS}, which the engine writes, but does not")
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise ConfigError(
-                f"{_DOCUMENT} in {documents.place} cannot be read; are image and engine of one version? {error}"
+                f"{_INSTRUCTIONS} in {documents.place} cannot be read; are image and engine of one version? {error}"
             ) from error
 
     def write(self, documents: DocumentFolder) -> None:
         """Write the instructions where the pods of the study find them."""
-        documents.put(_DOCUMENT, self.model_dump_json(indent=1))
+        documents.put(_INSTRUCTIONS, self.model_dump_json(indent=1))
 
 
-@dataclass(frozen=True)
-class ContainerTrial:
-    """Fetches data and backbone, and cross-validates. See `TrialFunction`."""
+class TrialDocuments:
+    """The documents through which the engine and the process of one trial on another machine exchange what they know.
 
-    instructions: TrialInstructions
-    store: ArtifactStore
-    name: str
-    rank: str
+    The process keeps a ledger of this trial in them, and the error that would end the whole study, where it met one.
+    The engine merges what it finds into the ledger of the study. Neither waits for the other, so that each may be
+    killed and started again. Methods raise StoreError when the storage fails.
+    """
+
+    def __init__(self, documents: DocumentFolder, owner: ProcessIdentity | None = None) -> None:
+        """Read and write documents as `owner`; None for this process."""
+        self._documents = documents
+        self._owner = owner
 
     @property
-    def event_fields(self) -> Mapping[str, Scalar]:
-        return {}
+    def record(self) -> TrialRecord | None:
+        """The trial as its process wrote it; None before it began."""
+        return next(iter(TrialLedger(self._documents).trials()), None)
 
-    def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
-        """Cross-validate, as `CrossValidationTrial` does.
+    @property
+    def has_ended(self) -> bool:
+        """Whether the trial wrote that it ended, with success or failure."""
+        record = self.record
+        return record is not None and record.status != "running"
+
+    @property
+    def error(self) -> PodiumError | None:
+        """The error of the process that would end every trial alike; None where it met none."""
+        described: Mapping[str, str] = json.loads(self._documents.get(_ERROR) or "{}")
+        return rebuild(described, None) if described else None
+
+    def prepare(self, trial: TrialRecord) -> None:
+        """Write what the study's ledger holds of a trial, for the process that is to continue it."""
+        self._documents.put(_ERROR, "{}")
+        if self.record is None:
+            ledger = TrialLedger(self._documents, _NOBODY)
+            merge(trial, ledger.begin(trial.number, trial.params, trial.labels, trial.rule), ledger)
+
+    def execute(self, trial: TrialFunction, params: Params, number: int = 0) -> TrialRecord:
+        """Execute the trial in this process, or continue what an earlier process left; one that ended is not repeated.
+
+        A trial that was begun before keeps the params it has.
 
         Raises:
-            ModelError: the backbone in this pod is not that of the study.
+            PodiumError: an error that would end every trial alike; the engine finds it as `error`.
+            StudyFailed: another process on this machine executes the trial.
         """
-        from podium.execution.environment import training_environment
-        from podium.hpo.trial import CrossValidationTrial
-        from podium.training.spec import TrainingSpec
-
-        # Named after the pod's trial: pods may share the store as a volume, and do not know their trial's number.
-        output = self.store.cache(f"trial-{self.name}-{self.rank}")
-        spec = TrainingSpec.model_validate(
-            {
-                **self.instructions.training,
-                "data": self.store.fetch(self.instructions.data),
-                "backbone": self._backbone(),
-                "output": output,
-                "cache": self.store.cache("tokenised"),
-            }
-        )
-        os.environ.update(training_environment(spec.threads, spec.seed))
-        import torch
-
-        torch.set_num_threads(spec.threads)
+        ledger, found = TrialLedger(self._documents, self._owner), self.record
+        if found is not None and found.status != "running":
+            return found
+        claim = ledger.begin(number, params) if found is None else ledger.take_over(found.number)
         try:
-            return CrossValidationTrial(spec, **self.instructions.trial)(claim, ledger)
-        finally:
-            with suppress(OSError):
-                output.rmdir()
+            return end_of_trial(claim, ledger, lambda: trial(claim, ledger))
+        except PodiumError as error:
+            self._documents.put(_ERROR, json.dumps(describe(error)))
+            raise
 
-    def _backbone(self) -> Path:
-        from podium.models.backbone import backbone_digest, locate_backbone
 
-        backbone, digest = self.instructions.backbone, self.instructions.backbone_digest
-        path = locate_backbone(backbone)
-        found = backbone_digest(path)
-        if found != digest:
-            raise ModelError(
-                f"a trial must train the backbone of its study, {digest[:12]}, but "
-                f"{backbone.path} leads to {found[:12]} in this pod; put the same files into the image, or "
-                "name a hub id with a revision"
-            )
-        return path
+def merge(trial: TrialRecord, claim: Claim, ledger: TrialLedger) -> TrialRecord:
+    """Enter into a ledger the reports and folds that `trial` has beyond the claimed record, which it continued."""
+    record = claim.record
+    if fresh := trial.reports[len(record.reports) :]:
+        record = ledger.report(claim, *fresh)
+    for fold, score in trial.fold_scores.items():
+        if fold not in record.fold_scores:
+            seconds = trial.fold_seconds.get(fold, 0.0)
+            record = ledger.fold_finished(claim, int(fold), score, trial.fold_metrics.get(fold, {}), seconds)
+    return record
+
+
+def cross_validate_in_pod(
+    instructions: TrialInstructions, store: ArtifactStore, name: str, claim: Claim, ledger: TrialLedger
+) -> TrialResult:
+    """Fetch data and backbone, and cross-validate as `CrossValidationTrial` does; `name` is that of the process.
+
+    Raises:
+        ModelError: the backbone in this pod is not that of the study.
+    """
+    from podium.execution.environment import training_environment
+    from podium.models.backbone import backbone_digest, locate_backbone
+    from podium.training.spec import TrainingSpec
+
+    backbone, digest = locate_backbone(instructions.backbone), instructions.backbone_digest
+    found = backbone_digest(backbone)
+    if found != digest:
+        raise ModelError(
+            f"a trial must train the backbone of its study, {digest[:12]}, but {instructions.backbone.path} leads to "
+            f"{found[:12]} in this pod; put the same files into the image, or name a hub id with a revision"
+        )
+    # Named after the pod's trial: pods may share the store as a volume, and do not know their trial's number.
+    output = store.cache(f"trial-{name}")
+    spec = TrainingSpec.model_validate(
+        {
+            **instructions.training,
+            "data": store.fetch(instructions.data),
+            "backbone": backbone,
+            "output": output,
+            "cache": store.cache("tokenised"),
+        }
+    )
+    os.environ.update(training_environment(spec.threads, spec.seed))
+    import torch
+
+    torch.set_num_threads(spec.threads)
+    try:
+        return CrossValidationTrial(spec, **instructions.trial)(claim, ledger)
+    finally:
+        with suppress(OSError):
+            output.rmdir()
 
 
 def params_given(arguments: Sequence[str], environment: Mapping[str, str], space: Space) -> Params:
@@ -195,22 +255,19 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
         if not value:
             raise InputError(f"the variable {variable} must be set, as the engine that starts trials does, but is not")
     store = ArtifactStore(uri)
-    documents: DocumentFolder = store.documents(ledger)
+    documents = store.documents(ledger)
     instructions = TrialInstructions.read(documents)
     params = params_given(arguments, environment, Space(parameters=instructions.space))
-    trial, rank = TrialDocuments(documents.below(name)), environment.get(RANK_VARIABLE, "0")
+    own, rank = documents.below(name), environment.get(RANK_VARIABLE, "0")
+    trial = TrialDocuments(own)
     if rank != "0":
-        trial = _copy_in_memory(documents.below(name), rank)
+        # Another rank sees what an earlier attempt finished, and what it writes itself stays in its process.
+        copy = ArtifactStore(f"memory://{uuid.uuid4().hex}").documents("trial")
+        for document in own.names():
+            copy.put(document, own.get(document) or "")
+        trial = TrialDocuments(copy, ProcessIdentity(host=f"rank {rank}", pid=0, started=0.0))
     with sigterm_unwinds():
-        return trial.execute(ContainerTrial(instructions, store, name, rank), params)
-
-
-def _copy_in_memory(documents: DocumentFolder, rank: str) -> TrialDocuments:
-    """A copy of a trial's documents for a rank that does not write the result: what it writes stays in its process."""
-    copy = ArtifactStore(f"memory://{uuid.uuid4().hex}").documents("trial")
-    for document in documents.names():
-        copy.put(document, documents.get(document) or "")
-    return TrialDocuments(copy, ProcessIdentity(host=f"rank {rank}", pid=0, started=0.0))
+        return trial.execute(partial(cross_validate_in_pod, instructions, store, f"{name}-{rank}"), params)
 
 
 def main() -> int:

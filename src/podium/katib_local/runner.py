@@ -7,9 +7,9 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from podium.errors import (
@@ -30,7 +30,7 @@ from podium.katib.experiment import KatibExperiment, render, trial_name
 from podium.katib.read import shown
 from podium.katib.template import MetricsCollector, go_expression
 from podium.katib_local.command import LocalCommand, local_command
-from podium.records import Observed, Report, Scalar
+from podium.records import Observed, Report
 
 _DEFAULT_FILTER = r"(?i)([\w|-]+)\s*=\s*([+-]?(?:(?:nan|inf(?:inity)?)\b|\d*(?:\.\d+)?(?:e[+-]?\d+)?))"
 """Finds `name=number` as Katib's does, and also the values that are not finite."""
@@ -64,7 +64,6 @@ class CommandRunner:
     katib: KatibExperiment
     logs: Path
     files: Path
-    event_fields: Mapping[str, Scalar] = field(default_factory=dict, init=False)
 
     def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
         """Run the command to its end, and again after a failure as often as the Job's backoffLimit allows.

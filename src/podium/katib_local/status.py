@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.hpo.engines.embedded import log_of
-from podium.hpo.experiment import Objective
-from podium.hpo.progress import Outcome
+from podium.hpo.experiment import Objective, Outcome
 from podium.jsonfile import write_text
 from podium.katib.experiment import (
     API_VERSION,

@@ -10,12 +10,10 @@ from typing import Any
 from podium.errors import ConfigError, StudyFailed
 from podium.execution.calls import WorkerCall
 from podium.execution.workers import WorkerPool
-from podium.hpo.description import StudyAbout, StudyDescription
 from podium.hpo.engines.embedded import EmbeddedEngine
+from podium.hpo.experiment import Progress
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.progress import Progress
-from podium.hpo.studies import LEDGERS
-from podium.hpo.study import run_study
+from podium.hpo.study import LEDGERS, StudyAbout, StudyDescription, run_study
 from podium.hpo.suggest import suggester_for
 from podium.katib.experiment import KatibExperiment, namespace_of, to_katib
 from podium.katib.read import at
@@ -68,9 +66,9 @@ class LocalStudy:
         self.directory = root / "studies" / namespace / (name if number == 1 else f"{name}.{number:04}")
         self.ledger = TrialLedger(store.documents(f"{prefix}/{'main' if number == 1 else f'run-{number:04}'}"))
         self.found = self.ledger.trials()
-        description = self.ledger.description()
+        description = StudyDescription.read(self.ledger.documents)
         if description is not None:
-            _check_resumable(katib, StudyDescription.from_json(description), self.found)
+            _check_resumable(katib, description, self.found)
         if not self.is_over:
             with at("spec.algorithm"):
                 suggester_for(katib.experiment, ())

@@ -80,7 +80,7 @@ def _importance(experiment: Experiment, study: StudyRecord) -> Table:
     Raises:
         InputError: the trials are too few or too alike.
     """
-    from podium.hpo.suggest.importance import importance
+    from podium.hpo.suggest.optuna_samplers import importance
 
     shares = importance(experiment, sorted(study.trials, key=lambda trial: trial.number))
     ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))

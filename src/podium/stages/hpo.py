@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING
 from podium.config.schema import PodiumConfig
 from podium.devices.hardware import available_cores
 from podium.errors import ConfigError, InputError
-from podium.hpo.description import StudyAbout
-from podium.hpo.experiment import Experiment
+from podium.hpo.experiment import Experiment, Progress
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.progress import Progress
-from podium.hpo.studies import LEDGERS
-from podium.hpo.study import best_trial, run_study
+from podium.hpo.study import LEDGERS, StudyAbout, best_trial, run_study
 from podium.records import ArtifactRef, DataRecord, RunRecord, StudyRecord, TrialRecord
 from podium.stages.keys import Prior, family_key
 from podium.stages.step import StepRun
@@ -55,8 +52,7 @@ def compute(step: StepRun) -> StudyRecord:
     from podium.execution.failures import Purpose
     from podium.execution.workers import WorkerPool
     from podium.hpo.engines.embedded import EmbeddedEngine
-    from podium.hpo.fold_models import BestFoldModels
-    from podium.hpo.trial import CrossValidationTrial
+    from podium.hpo.trial import BestFoldModels, CrossValidationTrial
     from podium.models.network import check_backbone
     from podium.stages.train import training_spec
     from podium.training.launch import PRELOAD, TRAINING
@@ -97,7 +93,8 @@ def compute(step: StepRun) -> StudyRecord:
             pool.submit(*check, log=logs / "backbone.txt").wait()
             prior = prior_trials(step.store, config, data)
             known = tuple(trial for trials in prior.values() for trial in trials)
-            trials = run_study(experiment, ledger, EmbeddedEngine(trial, pool, logs, known), track, about)
+            engine = EmbeddedEngine(trial, pool, logs, known, {"backbone": backbone, "folds": data.folds})
+            trials = run_study(experiment, ledger, engine, track, about)
             best = best_trial(trials, direction)
             if stored is not None and (stored.ledger, stored.best) == (ledger_name, best.number):
                 artifacts = stored.artifacts
@@ -130,7 +127,7 @@ def _log_search(step: StepRun) -> None:
 def _fold_models(
     step: StepRun, trial: CrossValidationTrial, best: TrialRecord, pool: WorkerPool, logs: Path
 ) -> dict[str, ArtifactRef]:
-    from podium.hpo.fold_models import fold_models_of
+    from podium.hpo.trial import fold_models_of
 
     models = pool.submit(fold_models_of, trial, best, log=logs / "fold_models.txt").wait()
     return {"fold_models": step.store.put_artifact("fold_models", models)}

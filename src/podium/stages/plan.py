@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from podium.hpo.experiment import Progress
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.progress import Progress
-from podium.hpo.studies import LEDGERS
+from podium.hpo.study import LEDGERS
 from podium.keys import Key
 from podium.records import Record, RunRecord, StudyRecord
 from podium.stages.hpo import MAIN, experiment_of

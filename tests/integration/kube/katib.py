@@ -26,8 +26,7 @@ from podium.hpo.engines.base import TrialFunction
 from podium.hpo.engines.katib.experiments import LEDGER_ANNOTATION
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.suggest import suggester_for
-from podium.hpo.trial_container import NAME_VARIABLE, params_given
-from podium.hpo.trial_documents import TrialDocuments
+from podium.hpo.trial_container import NAME_VARIABLE, TrialDocuments, params_given
 from podium.katib.experiment import from_katib
 from podium.katib.search import to_text
 from podium.records import TrialRecord

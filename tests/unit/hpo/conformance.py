@@ -148,7 +148,7 @@ class EngineContract(ABC):
 
     def test_a_trial_left_running_is_continued(self, ledger: TrialLedger, trial: Trial, tmp_path: Path) -> None:
         suggested = run_study(experiment(), file_ledger(tmp_path / "other"), self.engine(trial, tmp_path))[0].params
-        before = TrialLedger(ledger._documents, dead_owner())
+        before = TrialLedger(ledger.documents, dead_owner())
         kept = before.fold_finished(before.begin(0, suggested), 0, 0.25, {"accuracy": 0.75}, 1.5)
         again = Trial(tmp_path / "again")
         trials = run_study(experiment(), ledger, self.engine(again, tmp_path))
@@ -224,7 +224,7 @@ class EngineContract(ABC):
         self, ledger: TrialLedger, trial: Trial, tmp_path: Path
     ) -> None:
         trials = run_study(experiment(), ledger, self.engine(trial, tmp_path))
-        ledger._documents.put("trial-000002.1.json", "{")
+        ledger.documents.put("trial-000002.1.json", "{")
         repaired = run_study(experiment(), ledger, self.engine(trial, tmp_path))
         assert [record.params for record in repaired] == [record.params for record in trials]
         assert [record.score for record in repaired] == [record.score for record in trials]

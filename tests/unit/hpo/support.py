@@ -79,10 +79,6 @@ class Trial:
     errors: Mapping[int, Exception] = field(default_factory=dict)
     scores: Mapping[int, float] = field(default_factory=dict)
 
-    @property
-    def event_fields(self) -> Mapping[str, Any]:
-        return {"backbone": "synthetic", "folds": self.folds}
-
     def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
         self._note("trials", f"{claim.number} {claim.attempt} {os.getpid()}")
         if claim.number in self.errors:

@@ -11,8 +11,7 @@ from podium.config.algorithms import algorithm_named
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.problems import explain
 from podium.config.search import HpoConfig
-from podium.hpo.experiment import Experiment, Objective
-from podium.hpo.progress import Progress
+from podium.hpo.experiment import Experiment, Objective, Progress
 from podium.records import TrialRecord
 
 from .support import SPACE, experiment

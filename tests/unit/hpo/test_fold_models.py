@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from podium.config.schema import TrainingConfig
-from podium.hpo.fold_models import BestFoldModels, fold_models_of
-from podium.hpo.trial import CrossValidationTrial
+from podium.hpo.trial import BestFoldModels, CrossValidationTrial, fold_models_of
 from podium.records import TrialRecord
 from podium.training.spec import TrainingResult, TrainingSpec
 

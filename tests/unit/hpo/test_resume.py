@@ -77,7 +77,7 @@ def test_a_killed_study_ends_as_one_that_was_not(algorithm: str, tmp_path: Path)
     ledger = file_ledger(tmp_path / "b")
     run(aim(algorithm, SMALL), ledger, tmp_path)
     cut_off = undisturbed.trials()[SMALL]
-    TrialLedger(ledger._documents, dead_owner()).begin(SMALL, cut_off.params, cut_off.labels, cut_off.rule)
+    TrialLedger(ledger.documents, dead_owner()).begin(SMALL, cut_off.params, cut_off.labels, cut_off.rule)
     run(aim(algorithm, LARGE), ledger, tmp_path)
     ended, expected = ledger.trials(), undisturbed.trials()
     assert [(trial.params, trial.score) for trial in ended] == [(trial.params, trial.score) for trial in expected]

@@ -1,22 +1,29 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
 
-from podium.errors import ConfigError, OutOfMemory, StudyFailed
+from podium.config.algorithms import algorithm_named, stopping_named
+from podium.errors import ConfigError, InputError, OutOfMemory, StudyFailed
 from podium.events import ENV_FILE
 from podium.hpo.engines.base import Engine, OnTrial
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.study import best_trial, run_study
+from podium.hpo.space import Space
+from podium.hpo.study import LEDGERS, StudyAbout, StudyDescription, best_trial, find_study, list_studies, run_study
 from podium.records import TrialRecord
+from podium.store.process import ProcessIdentity
+from podium.store.store import ArtifactStore
 
-from .conformance import PARAMS
-from .support import InlinePool, Trial, experiment, file_ledger
+from .conformance import PARAMS, dead_owner
+from .support import InlinePool, Trial, experiment, file_ledger, where
+from .test_space import spaces
 
 
 class Refuses(Engine):
@@ -44,7 +51,8 @@ def test_progress_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     trial = Trial(
         tmp_path / "executed", errors={1: OutOfMemory("full")}, scores={0: 3.0, 2: 5.0, 3: 4.0, 4: 2.0, 5: 1.0}
     )
-    engine = EmbeddedEngine(trial, InlinePool(), tmp_path / "logs")
+    fields = {"backbone": "synthetic", "folds": 2}
+    engine = EmbeddedEngine(trial, InlinePool(), tmp_path / "logs", event_fields=fields)
     ledger = file_ledger(tmp_path)
     objective = Objective(metric="score", direction="minimize")
     run_study(experiment(max_trials=3, parallel_trials=1, objective=objective), ledger, engine)
@@ -78,3 +86,216 @@ def test_the_best_trial_succeeded_and_has_the_lowest_number_of_equals() -> None:
 def test_without_a_succeeded_trial_there_is_no_best() -> None:
     with pytest.raises(StudyFailed, match="none of 0 did: no trial failed either"):
         best_trial([], "maximize")
+
+
+TEXT = StudyDescription(experiment=experiment()).model_dump_json(indent=1)
+
+
+def read(text: str) -> StudyDescription | None:
+    documents = ArtifactStore(f"memory://{uuid.uuid4().hex}").documents("ledger")
+    documents.put("study.json", text)
+    return StudyDescription.read(documents)
+
+
+def reread(description: StudyDescription) -> StudyDescription:
+    documents = ArtifactStore(f"memory://{uuid.uuid4().hex}").documents("ledger")
+    assert StudyDescription.read(documents) is None
+    description.write(documents)
+    found = StudyDescription.read(documents)
+    assert found is not None
+    return found
+
+
+@given(space=spaces)
+def test_every_space_reads_back_equal(space: Space) -> None:
+    description = StudyDescription(
+        experiment=experiment(space=space), about=StudyAbout(backbone="tiny", family="f" * 64)
+    )
+    again = reread(description)
+    assert again == description
+    assert [type(value) for value in _choices(again)] == [type(value) for value in _choices(description)]
+
+
+def _choices(description: StudyDescription) -> list[Any]:
+    return [
+        value for _, item in description.experiment.space.parameters.items() for value in getattr(item, "choices", ())
+    ]
+
+
+def test_everything_else_reads_back_equal() -> None:
+    aim = experiment(
+        space=where("warmup_ratio", batch_size=(8, 32)),
+        objective=Objective(
+            metric="loss",
+            direction="minimize",
+            goal=0.1,
+            additional_metrics=("accuracy",),
+            strategies={"accuracy": "latest"},
+        ),
+        algorithm=algorithm_named("tpe", {"n_startup_trials": 3, "multivariate": True}),
+        early_stopping=stopping_named("median", {"start_step": 2}),
+    )
+    about = StudyAbout(engine="katib", source="e.yaml", katib={"kind": "Experiment"})
+    description = StudyDescription(experiment=aim, about=about)
+    assert reread(description) == description
+
+
+def without(name: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(TEXT)
+    del body["experiment"][name]
+    return body
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "damaged"),
+        ("[]", "damaged"),
+        ('{"schema_version": 1}', "schema_version must be 2, but got 1"),
+        (json.dumps(without("space")), "experiment.space must be given"),
+        (json.dumps(without("seed")), "seed"),
+        (TEXT.replace('"type": "int"', '"type": "complex"'), "complex"),
+        (
+            TEXT.replace('"max_trials": 6', '"max_trials": 0'),
+            "experiment.max_trials must be greater than 0, but got 0",
+        ),
+    ],
+)
+def test_what_describes_no_study_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(text)
+
+
+def test_a_study_describes_itself_before_its_first_trial_and_again_when_it_is_extended(tmp_path: Path) -> None:
+    ledger = file_ledger(tmp_path)
+    engine = EmbeddedEngine(Trial(tmp_path / "executed"), InlinePool(), tmp_path / "logs")
+    about = StudyAbout(backbone="tiny")
+    seen: list[StudyDescription | None] = []
+
+    def on_trial(trial: TrialRecord) -> None:
+        seen.append(StudyDescription.read(ledger.documents))
+
+    run_study(experiment(max_trials=2), ledger, engine, on_trial, about)
+    assert seen == [StudyDescription(experiment=experiment(max_trials=2), about=about)] * 2
+    run_study(experiment(max_trials=3), ledger, engine, about=about)
+    assert StudyDescription.read(ledger.documents) == StudyDescription(experiment=experiment(max_trials=3), about=about)
+    assert len(ledger.trials()) == 3
+
+
+KEY = "3ddbbc0d2d4c" + "0" * 52
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(str(tmp_path / "store") if request.param == "local" else f"memory://{tmp_path}")
+
+
+def study(
+    store: ArtifactStore, key: str = KEY, ledger: str = "main", owner: ProcessIdentity | None = None, **changes: Any
+) -> TrialLedger:
+    """The ledger of a study that is described and has no trials yet."""
+    trials = TrialLedger(store.documents(f"{LEDGERS}/{key}/{ledger}"), owner)
+    StudyDescription(experiment=experiment(**changes), about=StudyAbout(backbone="tiny")).write(trials.documents)
+    return trials
+
+
+def succeed(ledger: TrialLedger, number: int, score: float) -> None:
+    ledger.finish(ledger.begin(number, PARAMS), score)
+
+
+def test_a_store_without_studies_has_none(store: ArtifactStore) -> None:
+    assert list_studies(store) == ([], [])
+    with pytest.raises(InputError, match=r"no study in the store .* has the name 'x' .*, which holds none"):
+        find_study(store, "x")
+
+
+def test_states_follow_the_trials_and_who_runs_them(store: ArtifactStore) -> None:
+    cases = {
+        "a": ("finished", {"max_trials": 2}, [0.1, 0.2]),
+        "b": ("stopped", {"max_trials": 3}, [0.1, 0.2]),
+        "c": ("goal reached", {"objective": Objective(metric="score", goal=0.2)}, [0.1, 0.2]),
+        "d": ("failed", {"max_failed_trials": 0}, [0.1, None]),
+        "e": ("failed", {"max_trials": 1}, [None]),
+        "f": ("stopped", {}, []),
+    }
+    for key, (_, changes, scores) in cases.items():
+        ledger = study(store, key, **changes)
+        for number, score in enumerate(scores):
+            if score is None:
+                ledger.fail(ledger.begin(number, PARAMS), "OutOfMemory", "full")
+            else:
+                succeed(ledger, number, score)
+    studies, problems = list_studies(store)
+    assert {one.key: one.state for one in studies} == {key: state for key, (state, _, _) in cases.items()}
+    assert problems == []
+
+
+def test_a_trial_that_its_reached_goal_cut_off_does_not_run(store: ArtifactStore) -> None:
+    ledger = study(store, objective=Objective(metric="score", goal=0.2), owner=ProcessIdentity.current())
+    succeed(ledger, 0, 0.3)
+    ledger.begin(1, PARAMS)
+    assert find_study(store, KEY).state == "goal reached"
+
+
+def test_a_study_runs_as_long_as_who_runs_it_may_be_alive(store: ArtifactStore) -> None:
+    elsewhere = ProcessIdentity(host="pod-7/boot", pid=1, started=0.0)
+    for key, owner in (("a", ProcessIdentity.current()), ("b", dead_owner()), ("c", elsewhere)):
+        study(store, key, owner=owner).begin(0, PARAMS)
+    assert find_study(store, "a").state == "running"
+    assert find_study(store, "b").state == "stopped"
+    assert find_study(store, "c").owners == ("process 1 on pod-7",)
+
+
+def test_the_study_that_began_last_comes_first(store: ArtifactStore) -> None:
+    for key in ("b", "a", "c"):
+        succeed(study(store, key), 0, 0.5)
+    study(store, "d")
+    assert [one.key for one in list_studies(store)[0]] == ["d", "c", "a", "b"]
+
+
+def test_a_study_is_found_by_key_prefix_or_name(store: ArtifactStore) -> None:
+    study(store, name="reviews-tiny")
+    study(store, "ffff", name="other")
+    for text in ("3ddb", KEY, f"{KEY}/main", "reviews-tiny"):
+        assert find_study(store, text).key == KEY
+    with pytest.raises(InputError, match=r"no study .*'nothing'.*it holds:\n  .*reviews-tiny, stopped, 0 trials"):
+        find_study(store, "nothing")
+    with pytest.raises(InputError, match="no study"):
+        find_study(store, "")
+
+
+def test_an_ambiguous_name_lists_what_it_may_mean(store: ArtifactStore) -> None:
+    for key in ("aa", "ab"):
+        study(store, key, name="reviews-tiny")
+    study(store, "aa", "run-2", name="reviews-tiny")
+    for text in ("a", "reviews-tiny"):
+        with pytest.raises(InputError, match="means 3; give one of these keys:") as error:
+            find_study(store, text)
+        assert all(f"\n  {key}  reviews-tiny" in str(error.value) for key in ("aa/main", "aa/run-2", "ab"))
+    assert find_study(store, "aa/r").ledger == "run-2"
+
+
+def test_a_ledger_without_description_is_reported(store: ArtifactStore) -> None:
+    succeed(TrialLedger(store.documents(f"{LEDGERS}/{KEY}/main")), 0, 0.5)
+    with pytest.raises(
+        InputError, match=r"3ddbbc.*/main has no study\.json: an older version of Podium wrote it"
+    ) as error:
+        find_study(store, "3dd")
+    assert list_studies(store) == ([], [str(error.value)])
+
+
+def test_a_damaged_description_is_named_and_hides_no_other_study(store: ArtifactStore) -> None:
+    study(store, "aa").documents.put("study.json", "{")
+    study(store, "bb")
+    studies, (problem,) = list_studies(store)
+    assert [one.key for one in studies] == ["bb"] and "ledgers/aa/main/study.json" in problem
+    with pytest.raises(InputError, match=r"ledgers/aa/main/study\.json: the description of a study is damaged"):
+        find_study(store, "aa")
+
+
+def test_the_best_trial_follows_the_direction(store: ArtifactStore) -> None:
+    ledger = study(store, objective=Objective(metric="loss", direction="minimize"))
+    assert find_study(store, KEY).ranked == []
+    succeed(ledger, 0, 0.5)
+    succeed(ledger, 1, 0.3)
+    assert [trial.number for trial in find_study(store, KEY).ranked] == [1, 0]

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import csv
+import io
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from podium.errors import StudyFailed
-from podium.hpo.description import StudyAbout, StudyDescription
-from podium.hpo.experiment import Objective
-from podium.hpo.studies import StoredStudy
-from podium.hpo.tables import best_facts, best_text, importance_text, span, studies_table, study_text
+from podium.errors import InputError, StudyFailed
+from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.study import StoredStudy, StudyAbout
+from podium.hpo.tables import best_facts, best_text, export_study, importance_text, span, studies_table, study_text
+from podium.katib.experiment import from_katib, to_katib
 from podium.records import Observed, TrialRecord
 
 from .conformance import PARAMS
@@ -36,7 +41,8 @@ def study(*trials: TrialRecord, about: StudyAbout | None = None, key: str = "ab"
     return StoredStudy(
         key,
         "main",
-        StudyDescription(experiment=experiment(**changes), about=about or StudyAbout(backbone="tiny")),
+        experiment(**changes),
+        about or StudyAbout(backbone="tiny"),
         trials,
     )
 
@@ -108,8 +114,8 @@ def test_a_study_without_a_succeeded_trial_has_no_best() -> None:
         best_facts(study())
 
 
-def test_importance_is_ranked() -> None:
-    lines = importance_text(study(*TRIALS), {"epochs": 0.25, "learning_rate": 0.75}).splitlines()
+def test_importance_is_drawn() -> None:
+    lines = importance_text(study(*TRIALS), {"learning_rate": 0.75, "epochs": 0.25}).splitlines()
     assert "score over 2 trials" in lines[0]
     assert [line.split()[:2] for line in lines[2:]] == [["learning_rate", "75.0%"], ["epochs", "25.0%"]]
 
@@ -119,3 +125,51 @@ def test_importance_is_ranked() -> None:
 )
 def test_time_spans_have_one_unit(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+EXAMPLE = Path(__file__).parents[1] / "katib" / "examples" / "random.yaml"
+
+
+def test_csv_has_a_row_for_every_trial_and_a_column_for_all_there_is() -> None:
+    text = export_study(study(*TRIALS), "csv").decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["number"] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert [row["status"] for row in rows] == ["succeeded", "succeeded", "failed", "pruned", "running"]
+    assert rows[1]["fold.0"] == "0.7" and rows[0]["fold.0"] == ""
+    assert rows[1]["fold.1.accuracy"] == "0.7"
+    assert rows[0]["param.learning_rate"] == "0.001"
+    columns = list(rows[0])
+    assert columns[:4] == ["number", "status", "score", "param.batch_size"]
+    assert columns.index("fold.1") < columns.index("fold.0.accuracy") < columns.index("started_at")
+
+
+def test_a_study_without_trials_is_a_heading() -> None:
+    assert export_study(study(), "csv") == b"number,status,score\n"
+
+
+def test_parquet_keeps_types_and_takes_choices_of_several_types() -> None:
+    from pyarrow import parquet
+
+    mixed = tuple(
+        TrialRecord(number=number, params={"layers": value, "size": size}, status="succeeded", score=0.5)
+        for number, (value, size) in enumerate([(1, 2), ("all", 2.5)])
+    )
+    found = parquet.read_table(io.BytesIO(export_study(study(*mixed), "parquet"))).to_pylist()
+    assert [row["param.layers"] for row in found] == ["1", "all"]
+    assert [row["param.size"] for row in found] == [2.0, 2.5]
+    assert [row["number"] for row in found] == [0, 1]
+
+
+def test_json_holds_whole_records() -> None:
+    body = json.loads(export_study(study(*TRIALS), "json"))
+    assert Experiment.model_validate(body["experiment"]) == experiment()
+    assert tuple(TrialRecord.model_validate(item) for item in body["trials"]) == TRIALS
+
+
+def test_a_study_of_a_katib_file_is_written_as_one() -> None:
+    katib = from_katib(EXAMPLE.read_text())
+    exported = export_study(study(about=StudyAbout(source="random.yaml", katib=to_katib(katib))), "katib")
+    assert from_katib(exported.decode()) == katib
+    assert yaml.safe_load(exported)["kind"] == "Experiment"
+    with pytest.raises(InputError, match="searched backbone 'tiny'; --format json has its experiment"):
+        export_study(study(), "katib")

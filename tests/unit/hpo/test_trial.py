@@ -13,7 +13,7 @@ import pytest
 from podium.config.schema import TrainingConfig
 from podium.errors import ConfigError, NonFiniteLoss, OutOfMemory, StoreError
 from podium.hpo.ledger import Claim
-from podium.hpo.trial import CrossValidationTrial, training_with
+from podium.hpo.trial import CrossValidationTrial
 from podium.records import Observed, Report, StoppingRule
 from podium.training.spec import TrainingResult, TrainingSpec
 from podium.training.trainer import Evaluation
@@ -101,7 +101,6 @@ def test_params_reach_the_training_and_folds_the_ledger(
     assert record.fold_scores == {"0": 0.5, "1": 0.6, "2": 0.7}
     assert record.fold_metrics["1"] == {"macro_f1": 0.6, "accuracy": 0.61, "epoch": 1.5}
     assert record.fold_seconds == {"0": 2.0, "1": 2.0, "2": 2.0}
-    assert trial.event_fields == {"backbone": "tiny", "folds": 3}
 
 
 def test_a_continued_trial_runs_the_folds_it_lacks(
@@ -331,6 +330,8 @@ def test_it_can_be_sent_to_a_worker(trial: CrossValidationTrial) -> None:
         ({"batch_size": 0}, "batch_size must be greater than 0, but got 0"),
     ],
 )
-def test_params_that_do_not_fit_the_training_are_refused(params: dict[str, float], message: str) -> None:
+def test_params_that_do_not_fit_the_training_are_refused(
+    trial: CrossValidationTrial, params: dict[str, float], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
-        training_with(TrainingConfig(), params)
+        trial.training_of(0, params)

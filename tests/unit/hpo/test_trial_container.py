@@ -11,7 +11,7 @@ from podium.config.schema import BackboneConfig
 from podium.errors import ConfigError, InputError, TimeLimitExceeded
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.trial_container import ContainerTrial, TrialInstructions, main, params_given, run
+from podium.hpo.trial_container import TrialInstructions, main, params_given, run
 from podium.records import ArtifactRef
 from podium.store.store import ArtifactStore
 
@@ -25,11 +25,11 @@ ARGUMENTS = [f"--{name}={value}" for name, value in PARAMS.items()]
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
     """A store with the instructions of a study whose trials only report a score."""
 
-    def train(trial: ContainerTrial, claim: Claim, ledger: TrialLedger) -> TrialResult:
+    def train(instructions: Any, store: Any, name: str, claim: Claim, ledger: TrialLedger) -> TrialResult:
         ledger.fold_finished(claim, 0, 0.5, {}, 1.0)
         return TrialResult(0.5)
 
-    monkeypatch.setattr(ContainerTrial, "__call__", train)
+    monkeypatch.setattr("podium.hpo.trial_container.cross_validate_in_pod", train)
     store = ArtifactStore(str(tmp_path / "store"))
     instructions = TrialInstructions(
         space=SPACE.parameters,
@@ -65,10 +65,10 @@ def test_a_helping_rank_knows_what_an_earlier_attempt_finished(store: ArtifactSt
 def test_a_training_that_fails_is_a_failed_trial_with_exit_code_1(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(trial: ContainerTrial, claim: Claim, ledger: TrialLedger) -> TrialResult:
+    def fail(*_: Any) -> TrialResult:
         raise TimeLimitExceeded("a training must end within 1 s")
 
-    monkeypatch.setattr(ContainerTrial, "__call__", fail)
+    monkeypatch.setattr("podium.hpo.trial_container.cross_validate_in_pod", fail)
     monkeypatch.setattr("sys.argv", ["", *ARGUMENTS])
     for name, value in environment(store).items():
         monkeypatch.setenv(name, value)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kubeflow_katib_api import models
 
-from podium.hpo.progress import Outcome, Progress
+from podium.hpo.experiment import Outcome, Progress
 from podium.katib.experiment import KatibExperiment, from_katib, render, trial_name
 from podium.katib_local.status import experiment_resource, trial_resource
 from podium.records import Observed, StoppingRule, TrialRecord

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from podium.errors import ConfigError
-from podium.hpo.description import StudyAbout, StudyDescription
+from podium.hpo.study import StudyAbout, StudyDescription
 from podium.katib.experiment import KatibExperiment, from_katib, namespace_of, to_katib
 from podium.katib_local.study import LocalStudy
 
@@ -29,7 +29,7 @@ def begun(directory: Path, experiment: KatibExperiment, scores: list[float | Non
     """Leave a study with trials that ended with these scores, or failed."""
     study = opened(directory, experiment)
     about = StudyAbout(source="file.yaml", katib=to_katib(experiment))
-    study.ledger.describe(StudyDescription(experiment=experiment.experiment, about=about).to_json())
+    StudyDescription(experiment=experiment.experiment, about=about).write(study.ledger.documents)
     for number, score in enumerate(scores):
         claim = study.ledger.begin(number, {"lr": 0.02, "momentum": 0.7})
         if score is None:

@@ -9,7 +9,7 @@ import pytest
 
 from podium.config.schema import PodiumConfig
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.studies import LEDGERS
+from podium.hpo.study import LEDGERS
 from podium.stages import keys, steps
 from podium.stages.plan import plan_step
 from podium.stages.steps import step_named

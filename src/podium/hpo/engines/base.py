@@ -6,12 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from podium.errors import ComputationFailed, PodiumError
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.records import Observed, Scalar, TrialRecord
+from podium.records import Observed, TrialRecord
 
 OnTrial = Callable[[TrialRecord], None]
 """Called with every trial that ends."""
@@ -35,22 +34,13 @@ class TrialResult:
     pruned: str | None = None
 
 
-class TrialFunction(Protocol):
-    """What one trial does, for engines that execute Python. It can be sent to another process."""
+TrialFunction = Callable[[Claim, TrialLedger], TrialResult]
+"""Executes a claimed trial, reports to the ledger meanwhile, and returns how the trial ended.
 
-    @property
-    def event_fields(self) -> Mapping[str, Scalar]:
-        """What the event of a trial's start holds besides its number and params, such as its backbone."""
-
-    def __call__(self, claim: Claim, ledger: TrialLedger) -> TrialResult:
-        """Execute the claimed trial, report to the ledger meanwhile, and return how the trial ended.
-
-        The trial stops early once `should_stop` of the record that `TrialLedger.report` returns is true.
-
-        Raises:
-            ComputationFailed: this trial failed; the study continues.
-            PodiumError: any other one would end every trial alike; the study stops.
-        """
+It can be sent to another process, and ends early once `should_stop` of the record that `TrialLedger.report` returns is
+true. A ComputationFailed means that this trial failed and the study continues; any other PodiumError would end every
+trial alike and stops the study.
+"""
 
 
 def end_of_trial(
@@ -93,19 +83,18 @@ class Engine(ABC):
     may run several studies, one after another.
 
     Ownership: the caller holds the study's lease, so that no other engine runs it. While `run` runs, only it begins,
-    takes over and ends trials of the ledger, and it leaves nothing but the ledger. When it returns or raises, nothing
-    that it started still runs.
+    takes over and ends trials of the ledger. When it returns or raises, nothing that it started still runs.
 
-    Threads: `run` is called from one thread, and `on_trial` is called from that thread, once for every trial that
-    ends during the call, in the order in which they end, after the ledger holds the result.
+    Threads: `run` is called from one thread, and `on_trial` from that thread, once for every trial that ends during the
+    call, in the order in which they end, after the ledger holds the result.
 
-    Budget: at most `parallel_trials` run at once, and a trial that ends is replaced at once while the budget lasts.
-    Succeeded, failed and pruned trials use up `max_trials`. The study is over when `Progress.outcome` says so;
-    trials that still run then are stopped and stay `running` in the ledger.
+    Budget: at most `parallel_trials` run at once, and a trial that ends is replaced at once while the budget lasts. The
+    study is over when `Progress.outcome` says so; trials that still run then are stopped and stay `running` in the
+    ledger. Too many failures are an outcome, not an error of the engine.
 
     Resume: trials found `running` in the ledger are continued first, with their number, params and finished folds.
     Trials that ended are never executed again; they are what the search learns from. A new trial takes the lowest
-    number that the ledger does not hold. With a larger budget the same study continues.
+    number that the ledger does not hold, and begins under the stopping rule that follows from the trials before it.
 
     Suggestions: they follow from the experiment's seed, the trial's number and, for algorithms that learn, the
     trials known at that moment; random search gives a number the same params whatever happened before.
@@ -118,9 +107,7 @@ class Engine(ABC):
     Errors: a trial that raises a ComputationFailed or an exception Podium does not know, dies, or ends with a score
     that is not finite, becomes a failed trial with that reason. Any other PodiumError (bad input, a store that
     cannot be written) and an exception of `on_trial` stop the study and are raised; the trials they interrupt
-    stay `running`. Too many failures are an outcome, not an error of the engine.
-
-    Early stopping: a trial begins under the rule that `Stopper` makes of the trials that ended before it.
+    stay `running`.
 
     Events: the engine emits `trial_started` (number, params, attempt and what else it knows) for every trial it starts.
 

@@ -7,28 +7,13 @@ from collections.abc import Iterable
 
 from podium.errors import ConfigError
 from podium.hpo.experiment import Experiment
-from podium.hpo.suggest.base import Suggester, Suggestion
 from podium.hpo.suggest.cmaes import Cmaes
-from podium.hpo.suggest.hyperband import Hyperband
-from podium.hpo.suggest.model_free import Grid, Random, Sobol
-from podium.hpo.suggest.optuna_samplers import Bayesian, Tpe
+from podium.hpo.suggest.model_free import Grid, Hyperband, Random, Sobol, Suggester, Suggestion
 from podium.records import TrialRecord
 
 __all__ = ["Suggester", "Suggestion", "suggester_for"]
 
-_MODEL_FREE: dict[str, type[Random | Grid | Sobol | Hyperband]] = {
-    "random": Random,
-    "grid": Grid,
-    "sobol": Sobol,
-    "hyperband": Hyperband,
-}
-_MODEL_BASED: dict[str, type[Tpe | Bayesian | Cmaes]] = {
-    "tpe": Tpe,
-    "multivariate-tpe": Tpe,
-    "bayesianoptimization": Bayesian,
-    "cmaes": Cmaes,
-}
-
+_LEARNING = ("tpe", "multivariate-tpe", "bayesianoptimization", "cmaes")
 _log = logging.getLogger(__name__)
 
 
@@ -46,20 +31,12 @@ def suggester_for(
     Raises:
         ConfigError: a setting has no meaning on this machine, or the algorithm cannot learn from a prior study.
     """
-    known = sorted(trials, key=lambda trial: trial.number)
-    name = experiment.algorithm.name
-    if name in _MODEL_BASED:
-        return _MODEL_BASED[name](experiment, known, _usable(experiment, prior))
-    if any(True for _ in prior):
+    name, given = experiment.algorithm.name, list(prior)
+    if given and name not in _LEARNING:
         raise ConfigError(
-            f"a warm start is for algorithms that learn from every trial, {', '.join(_MODEL_BASED)}, but got {name!r}; "
+            f"a warm start is for algorithms that learn from every trial, {', '.join(_LEARNING)}, but got {name!r}; "
             "leave out hpo.warm_start"
         )
-    return _MODEL_FREE[name](experiment, known)
-
-
-def _usable(experiment: Experiment, prior: Iterable[TrialRecord]) -> list[TrialRecord]:
-    given = list(prior)
     usable = []
     for trial in given:
         try:
@@ -68,10 +45,21 @@ def _usable(experiment: Experiment, prior: Iterable[TrialRecord]) -> list[TrialR
             continue
         if trial.status == "succeeded" and trial.score is not None:
             usable.append(trial.model_copy(update={"params": params}))
-    if len(usable) < len(given):
+    if left := len(given) - len(usable):
         _log.warning(
             "%d of %d trials of the warm start are not used: they did not succeed or lie outside the space",
-            len(given) - len(usable),
+            left,
             len(given),
         )
-    return usable
+    kinds: dict[str, type[Suggester]] = {
+        "random": Random,
+        "grid": Grid,
+        "sobol": Sobol,
+        "hyperband": Hyperband,
+        "cmaes": Cmaes,
+    }
+    if name not in kinds:
+        from podium.hpo.suggest.optuna_samplers import Bayesian, Tpe
+
+        kinds |= {"tpe": Tpe, "multivariate-tpe": Tpe, "bayesianoptimization": Bayesian}
+    return kinds[name](experiment, sorted(trials, key=lambda trial: trial.number), usable)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from podium.config.algorithms import Cmaes as CmaesAlgorithm
+import numpy as np
+
+from podium.config.algorithms import CmaesSettings
 from podium.errors import ConfigError
 from podium.hpo.experiment import NUMERIC, Experiment
 from podium.hpo.space import Params
-from podium.hpo.suggest.base import Suggester, Suggestion, random_params, seed_of
+from podium.hpo.suggest.model_free import Suggester, Suggestion, seed_of
 from podium.records import Scalar, TrialRecord
 
 _GENERATION, _PARENTS = "generation", "parents"
-_MEMBERS = ("succeeded", "pruned")
 
 
 class Cmaes(Suggester):
@@ -35,18 +36,29 @@ class Cmaes(Suggester):
     """
 
     def __init__(
-        self, experiment: Experiment, trials: Sequence[TrialRecord], prior: Iterable[TrialRecord] = ()
+        self, experiment: Experiment, trials: Sequence[TrialRecord] = (), prior: Sequence[TrialRecord] = ()
     ) -> None:
-        self._experiment = experiment
-        self._sign = -1.0 if experiment.objective.direction == "maximize" else 1.0
-        self._dimensions = [item for item in experiment.space.parameters.items() if isinstance(item[1], NUMERIC)]
-        assert isinstance(experiment.algorithm, CmaesAlgorithm)
-        settings = experiment.algorithm.settings
-        self._strategy = settings.restart_strategy
-        self._sigma = 1 / 6 if settings.sigma is None else settings.sigma
+        super().__init__(experiment)
+        assert isinstance(experiment.algorithm.settings, CmaesSettings)
+        self._settings = experiment.algorithm.settings
+        self._dimensions = [item for item in self._space.parameters.items() if isinstance(item[1], NUMERIC)]
+        self._sigma = 1 / 6 if self._settings.sigma is None else self._settings.sigma
         if self._sigma == 0.0:
             raise ConfigError("sigma > 0 must hold for algorithm 'cmaes' on this machine, but got sigma=0")
-        self._optimizer = self._first(list(prior), settings.sigma)
+        # The search starts in the middle of the cube, or where a prior study found its best tenth.
+        start: tuple[Any, ...] = (np.full(len(self._dimensions), 0.5), self._sigma)
+        if prior:
+            from cmaes import get_warm_start_mgd
+
+            if self._settings.sigma is not None:
+                raise ConfigError(
+                    "a warm start of 'cmaes' finds its own first deviation, but got the setting sigma="
+                    f"{self._sigma:g}; leave out one of them"
+                )
+            start = get_warm_start_mgd(
+                [(self._point(trial.params), self._sign * (trial.score or 0.0)) for trial in prior]
+            )
+        self._optimizer = self._search(*start)
         self._smallest = self._optimizer.population_size
         self._doublings, self._small, self._spent = 0, True, {True: 0, False: 0}
         self._generation, self._parents = 0, ""
@@ -54,18 +66,16 @@ class Cmaes(Suggester):
         self._replay(trials)
 
     def suggest(self, number: int) -> Suggestion:
-        """See `Suggester`."""
         if len(self._members) >= self._optimizer.population_size:
             self._advance(sorted(self._members)[: self._optimizer.population_size])
         self._optimizer.reseed_rng(seed_of(self._experiment, number))
-        params = random_params(self._experiment, number)
+        params = self._random(number)
         for (name, parameter), share in zip(self._dimensions, self._optimizer.ask().tolist(), strict=True):
             params[name] = parameter.normalise(parameter.quantile(share))
         return Suggestion(params, {_GENERATION: self._generation, _PARENTS: self._parents})
 
     def tell(self, record: TrialRecord) -> None:
-        """See `Suggester`."""
-        if record.labels.get(_GENERATION) == self._generation and record.status in _MEMBERS:
+        if record.labels.get(_GENERATION) == self._generation and record.status in ("succeeded", "pruned"):
             self._members[record.number] = record
 
     def _replay(self, trials: Sequence[TrialRecord]) -> None:
@@ -89,40 +99,21 @@ class Cmaes(Suggester):
         worst = max(scores.values(), default=0.0)
         self._optimizer.tell([(self._point(m.params), scores.get(m.number, worst)) for m in members])
         self._generation, self._parents, self._members = self._generation + 1, " ".join(map(str, parents)), {}
-        if self._strategy != "none" and self._optimizer.should_stop():
+        if self._settings.restart_strategy != "none" and self._optimizer.should_stop():
             self._restart()
 
     def _restart(self) -> None:
-        import numpy as np
-
         chance = np.random.default_rng(seed_of(self._experiment, "restart", self._generation))
         self._spent[self._small] += self._optimizer.population_size * self._optimizer.generation
-        self._small = self._strategy == "bipop" and self._spent[True] < self._spent[False]
+        self._small = self._settings.restart_strategy == "bipop" and self._spent[True] < self._spent[False]
         if self._small:
             population = math.floor(self._smallest * (2**self._doublings) ** (chance.random() ** 2))
         else:
             self._doublings += 1
             population = self._smallest * 2**self._doublings
-        self._optimizer = self._search(chance.random(len(self._dimensions)), self._sigma, None, population)
+        self._optimizer = self._search(chance.random(len(self._dimensions)), self._sigma, population=population)
 
-    def _first(self, prior: list[TrialRecord], sigma: float | None) -> Any:
-        """The search at its start: in the middle of the cube, or where a prior study found its best tenth."""
-        import numpy as np
-        from cmaes import get_warm_start_mgd
-
-        if not prior:
-            return self._search(np.full(len(self._dimensions), 0.5), self._sigma, None, None)
-        if sigma is not None:
-            raise ConfigError(
-                "a warm start of 'cmaes' finds its own first deviation, but got the setting sigma="
-                f"{sigma:g}; leave out one of them"
-            )
-        scored = [(self._point(trial.params), self._sign * trial.score) for trial in prior if trial.score is not None]
-        mean, sigma, covariance = get_warm_start_mgd(scored)
-        return self._search(mean, sigma, covariance, None)
-
-    def _search(self, mean: Any, sigma: float, covariance: Any, population: int | None) -> Any:
-        import numpy as np
+    def _search(self, mean: Any, sigma: float, covariance: Any = None, population: int | None = None) -> Any:
         from cmaes import CMA
 
         size = len(self._dimensions)
@@ -136,6 +127,4 @@ class Cmaes(Suggester):
         )
 
     def _point(self, params: Params) -> Any:
-        import numpy as np
-
         return np.array([parameter.share(params[name]) for name, parameter in self._dimensions])

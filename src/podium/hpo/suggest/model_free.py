@@ -1,24 +1,78 @@
-"""Algorithms that look at no trial: what a trial gets follows from its number."""
+"""What every search algorithm promises, and the algorithms whose params follow from the trial's number."""
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from podium.hpo.experiment import Experiment
-from podium.hpo.suggest.base import Suggester, Suggestion, random_params, seed_of
-from podium.records import TrialRecord
+import numpy as np
+
+from podium.config.algorithms import HyperbandSettings
+from podium.hpo.experiment import Experiment, Rung
+from podium.hpo.space import Params
+from podium.records import Scalar, TrialRecord
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Params of a new trial, and labels that the algorithm reads from the ledger when the study is resumed."""
+
+    params: Params
+    labels: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+class Suggester(ABC):
+    """Suggests the params of new trials. Not for use by several threads.
+
+    A suggestion is a function of the experiment, the trial's number and the trials that the suggester knows. One that
+    is built from a ledger therefore continues as the one that filled the ledger would have.
+    """
+
+    def __init__(
+        self, experiment: Experiment, trials: Sequence[TrialRecord] = (), prior: Sequence[TrialRecord] = ()
+    ) -> None:
+        """Make a suggester from the trials that the ledger holds and the succeeded ones of another study."""
+        self._experiment = experiment
+        self._space = experiment.space
+        self._sign = -1.0 if experiment.objective.direction == "maximize" else 1.0
+        for trial in trials:
+            self.tell(trial)
+
+    @abstractmethod
+    def suggest(self, number: int) -> Suggestion | None:
+        """Params of a new trial, which counts as running from now on.
+
+        None while the algorithm waits for running trials to end. Where none runs, None means that the search is
+        complete.
+        """
+
+    def tell(self, record: TrialRecord) -> None:  # noqa: B027 - most algorithms learn, and some do not.
+        """Learn how a trial ended that was suggested here, or was running when this suggester was built."""
+
+    def _random(self, number: int) -> Params:
+        """The params that random search gives a trial: a draw from the distribution of each parameter."""
+        shares = np.random.default_rng(seed_of(self._experiment, number)).random(len(self._space.parameters))
+        return self._space.at(shares.tolist())
+
+
+def seed_of(experiment: Experiment, *parts: object) -> int:
+    """A seed of 32 bits for one purpose of an experiment, the same on every machine.
+
+    The number of a trial alone is the purpose of its params, so that every algorithm draws its first trials as random
+    search does.
+    """
+    text = "/".join(str(part) for part in (experiment.seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 class Random(Suggester):
     """Independent draws from the distribution of each parameter."""
 
-    def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
-        self._experiment = experiment
-
     def suggest(self, number: int) -> Suggestion:
-        """See `Suggester`."""
-        return Suggestion(random_params(self._experiment, number))
+        return Suggestion(self._random(number))
 
 
 class Grid(Suggester):
@@ -29,15 +83,14 @@ class Grid(Suggester):
     too large to list can be searched.
     """
 
-    def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
-        self._space = experiment.space
+    def __init__(self, experiment: Experiment, *_: Sequence[TrialRecord]) -> None:
+        super().__init__(experiment)
         self._size = experiment.most_trials or 0
         self._chance = random.Random(seed_of(experiment, "grid"))
         self._order: list[int] = []
         self._moved: dict[int, int] = {}
 
     def suggest(self, number: int) -> Suggestion | None:
-        """See `Suggester`."""
         if number >= self._size:
             return None
         while len(self._order) <= number:
@@ -61,16 +114,63 @@ class Sobol(Suggester):
     (Owen, "Scrambling Sobol' and Niederreiter-Xing points", 1998).
     """
 
-    def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
+    def __init__(self, experiment: Experiment, *_: Sequence[TrialRecord]) -> None:
         from scipy.stats.qmc import Sobol as Sequence
 
-        self._space = experiment.space
-        self._sequence = Sequence(len(experiment.space.parameters), scramble=True, rng=seed_of(experiment, "sobol"))
+        super().__init__(experiment)
+        self._sequence = Sequence(len(self._space.parameters), scramble=True, rng=seed_of(experiment, "sobol"))
 
     def suggest(self, number: int) -> Suggestion:
-        """See `Suggester`."""
-        if number < self._sequence.num_generated:
-            self._sequence.reset()
-        if number > self._sequence.num_generated:
-            self._sequence.fast_forward(number - self._sequence.num_generated)
+        self._sequence.reset()
+        if number:
+            self._sequence.fast_forward(number)
         return Suggestion(self._space.at(self._sequence.random()[0].tolist()))
+
+
+class Hyperband(Suggester):
+    """Many trials with little of a resource, few of them again with more, by the schedule of `Experiment.rungs`.
+
+    A rung waits until every trial of the one before it has ended, and then repeats the best of those that succeeded
+    with more of the resource. Where fewer succeeded than it has places, the others go to new params, so that the
+    schedule, and with it the number of a trial, does not depend on failures. Brackets do not wait for each other.
+
+    Katib's service means the same schedule, but its controller accepts only as many suggestions as it asked for and
+    so goes no further than the first rung.
+    """
+
+    def __init__(
+        self, experiment: Experiment, trials: Sequence[TrialRecord] = (), prior: Sequence[TrialRecord] = ()
+    ) -> None:
+        self._ended: dict[int, TrialRecord] = {}
+        super().__init__(experiment, trials)
+
+    def suggest(self, number: int) -> Suggestion | None:
+        rungs = self._experiment.rungs
+        rung = next((rung for rung in rungs if number < rung.first + rung.size), None)
+        if rung is None:
+            return None
+        params = self._random(number)
+        if rung.level:
+            ranked = self._ranked(rungs[rungs.index(rung) - 1])
+            if ranked is None:
+                return None
+            place = number - rung.first
+            params = ranked[place].params if place < len(ranked) else params
+        settings = self._experiment.algorithm.settings
+        assert isinstance(settings, HyperbandSettings)
+        return Suggestion(
+            self._space.normalise({**params, settings.resource_name: rung.resource}),
+            {"bracket": rung.bracket, "rung": rung.level},
+        )
+
+    def tell(self, record: TrialRecord) -> None:
+        if record.status != "running":
+            self._ended[record.number] = record
+
+    def _ranked(self, rung: Rung) -> list[TrialRecord] | None:
+        """The trials of a rung that succeeded, best first; None while one of its trials runs."""
+        numbers = range(rung.first, rung.first + rung.size)
+        if not all(number in self._ended for number in numbers):
+            return None
+        scored = [trial for number in numbers if (trial := self._ended[number]).status == "succeeded"]
+        return sorted(scored, key=lambda trial: (self._sign * (trial.score or 0.0), trial.number))

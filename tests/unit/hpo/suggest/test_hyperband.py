@@ -8,9 +8,7 @@ from pydantic import ValidationError
 
 from podium.config.algorithms import algorithm_named
 from podium.config.parameters import FloatParameter, IntParameter
-from podium.hpo.experiment import Experiment, Objective
-from podium.hpo.progress import Progress
-from podium.hpo.schedule import hyperband
+from podium.hpo.experiment import Experiment, Objective, Progress, hyperband
 from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for
 from podium.records import TrialRecord

@@ -8,7 +8,7 @@ from podium.config.parameters import CategoricalParameter, FloatParameter, IntPa
 from podium.errors import InputError
 from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for
-from podium.hpo.suggest.importance import importance
+from podium.hpo.suggest.optuna_samplers import importance
 from podium.records import TrialRecord
 
 from ..support import experiment

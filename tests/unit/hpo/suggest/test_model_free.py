@@ -9,10 +9,10 @@ from scipy.stats import qmc
 
 from podium.config.algorithms import algorithm_named
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
-from podium.hpo.progress import Progress
+from podium.hpo.experiment import Progress
 from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for
-from podium.hpo.suggest.base import seed_of
+from podium.hpo.suggest.model_free import seed_of
 
 from ..support import experiment
 from .contract import ended, run

@@ -9,8 +9,8 @@ from podium.config.algorithms import Algorithm, algorithm_named
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for
-from podium.hpo.suggest.base import seed_of
-from podium.hpo.suggest.optuna_space import OptunaSpace, new_study
+from podium.hpo.suggest.model_free import seed_of
+from podium.hpo.suggest.optuna_samplers import OptunaSpace, new_study
 from podium.records import Report, TrialRecord
 
 from ..support import SPACE, experiment, score_of
@@ -58,7 +58,7 @@ def test_a_study_that_fits_into_the_window_goes_as_with_optuna_alone(multivariat
             found = study.ask(space._distributions)
             assert SPACE.normalise(found.params) == trial.params
             study.tell(found, state=TrialState.FAIL)
-        study.add_trial(space.trial(trial, TrialState.COMPLETE, trial.score))
+        study.add_trial(space.trial(trial, TrialState.COMPLETE))
 
 
 def test_the_first_trials_are_those_of_random_search() -> None:

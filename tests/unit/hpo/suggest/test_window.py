@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.hpo.experiment import Objective
-from podium.hpo.suggest.window import Window
+from podium.hpo.suggest.optuna_samplers import aligned, window
 from podium.records import Report, TrialRecord
 
 BEST, RECENT = 4, 16
@@ -25,30 +25,14 @@ def record(number: int, status: Any, score: float) -> TrialRecord:
     return TrialRecord(number=number, params={}, status=status, score=score if known else None, reports=reports)
 
 
-def window(direction: Any = "maximize", prior: Any = ()) -> Window:
-    return Window(Objective(metric="score", direction=direction), BEST, RECENT, prior)
-
-
-@given(trials=trials, chance=st.randoms(use_true_random=False), direction=st.sampled_from(["maximize", "minimize"]))
-def test_it_depends_on_the_trials_and_not_on_their_order(trials: Any, chance: Any, direction: str) -> None:
-    straight, mixed = window(direction), window(direction)
-    for trial in trials:
-        straight.add(trial)
-    for trial in trials:
-        mixed.add(record(trial.number, "running", 0))
-    for trial in chance.sample(trials, len(trials)):
-        if trial.status != "running":
-            mixed.add(trial)
-    assert straight.trials() == mixed.trials()
-    assert straight.scored == mixed.scored
+def aim(direction: Any = "maximize") -> Objective:
+    return Objective(metric="score", direction=direction)
 
 
 @given(trials=trials, direction=st.sampled_from(["maximize", "minimize"]))
 def test_it_holds_the_recent_the_running_and_the_best(trials: Any, direction: str) -> None:
-    filled, sign = window(direction), 1 if direction == "maximize" else -1
-    for trial in trials:
-        filled.add(trial)
-    inside = filled.trials()
+    sign = 1 if direction == "maximize" else -1
+    inside = window(aim(direction), trials[::-1], BEST, RECENT)
     assert [trial.number for trial in inside] == sorted(trial.number for trial in inside)
     assert inside[-RECENT:] == trials[-RECENT:]
     running = [trial for trial in trials if trial.status == "running"]
@@ -58,26 +42,20 @@ def test_it_holds_the_recent_the_running_and_the_best(trials: Any, direction: st
     assert len(inside) <= BEST + RECENT + RECENT // 4 + len(running)
 
 
-def test_a_prior_study_comes_first_and_is_brought_to_the_level_of_this_one() -> None:
-    prior = [record(7, "succeeded", score) for score in (60.0, 90.0, 80.0)]
-    filled = window(prior=prior)
-    assert [trial.score for trial in filled.trials()] == [60.0, 90.0, 80.0]
-    assert filled.scored == 3
-    filled.add(record(0, "succeeded", 10))
-    assert [(trial.number, trial.score) for trial in filled.trials()] == [(-3, -20), (-2, 10), (-1, 0), (0, 10)]
-    filled.add(record(1, "succeeded", 5))
-    filled.add(record(2, "succeeded", 20))
-    assert [trial.score for trial in filled.trials()] == [-10, 20, 10, 10, 5, 20]
-    many = window(prior=[record(0, "succeeded", score) for score in range(1000)])
-    assert len(many.trials()) <= BEST + RECENT + RECENT // 4
+def test_a_prior_study_is_brought_to_the_level_of_this_one() -> None:
+    prior = [record(number, "succeeded", score) for number, score in ((-3, 60.0), (-2, 90.0), (-1, 80.0))]
+    own = [record(number, "succeeded", score) for number, score in enumerate((10, 5, 20))]
+    assert aligned(aim(), prior, []) == prior
+    assert [(trial.number, trial.score) for trial in aligned(aim(), prior, own[:1])] == [(-3, -20), (-2, 10), (-1, 0)]
+    assert [trial.score for trial in aligned(aim(), prior, own)] == [-10, 20, 10]
+    assert [trial.score for trial in aligned(aim("minimize"), prior, own)] == [5, 35, 25]
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_a_pruned_trial_ranks_below_every_one_that_succeeded(direction: str) -> None:
-    filled = window(direction)
+    trials = []
     for number in range(60):
         pruned = number % 2 == 0
-        filled.add(
-            record(number, "pruned" if pruned else "succeeded", 99 if pruned == (direction == "maximize") else 1)
-        )
-    assert [trial.status for trial in filled.trials()[:BEST]] == ["succeeded"] * BEST
+        score = 99 if pruned == (direction == "maximize") else 1
+        trials.append(record(number, "pruned" if pruned else "succeeded", score))
+    assert [trial.status for trial in window(aim(direction), trials, BEST, RECENT)[:BEST]] == ["succeeded"] * BEST

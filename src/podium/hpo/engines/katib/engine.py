@@ -34,9 +34,8 @@ from podium.hpo.engines.katib.trials import (
     ending_of,
     has_ended,
 )
-from podium.hpo.experiment import Experiment
+from podium.hpo.experiment import Experiment, Progress
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.progress import Progress
 from podium.katib.experiment import EXPERIMENT_LABEL, trial_name
 
 _log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ class KatibEngine(Engine):
     Attributes:
         jobs: the Jobs of the namespace in which the Experiment is created.
         job: executes a trial that is not named yet and has no params; its process writes the documents
-            `ledger.below(name of the trial)`. Name, key and metadata are set here.
+            `ledger.documents.below(name of the trial)`. Name, key and metadata are set here.
         metadata: labels, annotations and owner of the Experiment.
         keep_on_cancel: leave the Experiment running when this process is stopped.
     """
@@ -93,7 +92,7 @@ class _Session:
     """One call of `KatibEngine.run`."""
 
     def __init__(self, engine: KatibEngine, experiment: Experiment, ledger: TrialLedger, on_trial: OnTrial) -> None:
-        place, metadata = ledger.place, engine.metadata
+        place, metadata = ledger.documents.place, engine.metadata
         own = ObjectMetadata({STUDY_LABEL: study_digest(place)}, {LEDGER_ANNOTATION: place})
         job = replace(engine.job, key=place, metadata=own)
         self._job = replace(job, metadata=replace(own, owner=metadata.owner))

@@ -13,11 +13,10 @@ from podium.cluster.client import Kind, Manifest, condition, name_of
 from podium.errors import ComputationFailed, ConfigError, MetricsUnavailable, StudyFailed
 from podium.events import emit
 from podium.hpo.engines.base import OnTrial
-from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.experiment import Experiment, Objective, Progress
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.progress import Progress
 from podium.hpo.space import Params, Space
-from podium.hpo.trial_documents import TrialDocuments, merge
+from podium.hpo.trial_container import TrialDocuments, merge
 from podium.katib.search import params_from_texts
 from podium.records import Observed, Report, TrialRecord
 
@@ -195,7 +194,7 @@ class StudyTrials:
         return observed.latest if observed is not None and math.isfinite(observed.latest) else None
 
     def _documents(self, name: str) -> TrialDocuments:
-        return TrialDocuments(self._ledger.below(name))
+        return TrialDocuments(self._ledger.documents.below(name))
 
 
 def ending_of(

@@ -10,7 +10,7 @@ import pytest
 from podium.errors import ComputationFailed, OutOfMemory, StoreError
 from podium.hpo.engines.katib.trials import StudyTrials, ending_of
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.trial_documents import TrialDocuments
+from podium.hpo.trial_container import TrialDocuments
 from podium.records import Report, TrialRecord
 
 from ...support import Trial, experiment, file_ledger, score_of
@@ -65,14 +65,14 @@ def test_a_value_that_is_no_number_fails_the_trial(ledger: TrialLedger) -> None:
 
 @pytest.mark.parametrize("condition", ["Failed", "MetricsUnavailable", "EarlyStopped", "Succeeded"])
 def test_a_result_of_the_pod_counts_more(ledger: TrialLedger, tmp_path: Path, condition: str) -> None:
-    TrialDocuments(ledger.below("t")).execute(Trial(tmp_path / "executed"), PARAMS)
+    TrialDocuments(ledger.documents.below("t")).execute(Trial(tmp_path / "executed"), PARAMS)
     record = ended(ledger, katib_trial(condition))
     assert (record.status, record.score) == ("succeeded", score_of(PARAMS))
     assert set(record.fold_scores) == {"0", "1"}
 
 
 def test_folds_and_reports_of_a_trial_that_was_stopped_are_kept(ledger: TrialLedger) -> None:
-    pod = TrialLedger(ledger.below("t"))
+    pod = TrialLedger(ledger.documents.below("t"))
     claim = pod.begin(0, PARAMS)
     pod.fold_finished(claim, 0, 0.25, {"accuracy": 0.5}, 1.0, [Report(value=0.25, fold=0, progress=1.0)])
     pod.report(claim, Report(value=0.3, fold=1, epoch=1.0, progress=1.5))
@@ -84,7 +84,7 @@ def test_folds_and_reports_of_a_trial_that_was_stopped_are_kept(ledger: TrialLed
 def test_an_error_that_every_trial_would_meet_is_raised(ledger: TrialLedger, tmp_path: Path) -> None:
     trial = Trial(tmp_path / "executed", errors={0: StoreError("the disk is full")})
     with pytest.raises(StoreError):
-        TrialDocuments(ledger.below("t")).execute(trial, PARAMS)
+        TrialDocuments(ledger.documents.below("t")).execute(trial, PARAMS)
     with pytest.raises(StoreError, match="the disk is full"):
         ended(ledger, katib_trial("Failed"))
     assert [record.status for record in ledger.trials()] == ["running"]
