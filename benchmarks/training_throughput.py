@@ -22,7 +22,7 @@ from datasets import Dataset, disable_progress_bars
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback, Trainer, TrainingArguments
 
 from podium.config.schema import TrainingConfig
-from podium.training.spec import TrainingSpec
+from podium.training.launch import TrainingSpec
 from podium.training.train import train
 
 BATCH = 16

@@ -31,8 +31,7 @@ def bbc(task: dict[str, Any], number: int, params: dict[str, Any]) -> float:
     import torch
 
     from podium.config.schema import TrainingConfig
-    from podium.training.launch import cross_validate
-    from podium.training.spec import TrainingResult, TrainingSpec
+    from podium.training.launch import TrainingResult, TrainingSpec, cross_validate
 
     torch.set_num_threads(1)
     data = Path(task["data"])

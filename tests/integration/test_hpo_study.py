@@ -24,7 +24,7 @@ from podium.hpo.study import best_trial, run_study
 from podium.hpo.trial import CrossValidationTrial
 from podium.records import TrialRecord
 from podium.store.store import ArtifactStore
-from podium.training.spec import TrainingSpec
+from podium.training.launch import TrainingSpec
 
 from ..unit.hpo.conformance import EngineContract
 

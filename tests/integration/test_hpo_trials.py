@@ -31,8 +31,7 @@ from podium.records import RunRecord, StoppingRule, StudyRecord, TrialRecord
 from podium.stages.step import StepInputs, execute
 from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
-from podium.training.launch import PRELOAD
-from podium.training.spec import TrainingSpec
+from podium.training.launch import PRELOAD, TrainingSpec
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import pytest
 from datasets import Dataset
 
 from podium.errors import ModelError
-from podium.export.make import make_onnx
+from podium.export.worker import make_onnx
 from podium.inference.predictor import PredictorSpec, load_predictor, predict
 from podium.inference.torch_predictor import EagerPredictor
 from podium.models.inspection import inspect_model

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from podium.export.make import make_onnx
+from podium.export.worker import make_onnx
 from podium.inference.predictor import PredictorSpec
 from podium.inference.torch_predictor import EagerPredictor
 from podium.records import ArtifactRef

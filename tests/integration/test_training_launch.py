@@ -17,8 +17,7 @@ from datasets import Dataset
 from podium.config.schema import TrainingConfig
 from podium.errors import ProcessKilled
 from podium.keys import manifest_of
-from podium.training.launch import run_training
-from podium.training.spec import TrainingSpec
+from podium.training.launch import TrainingSpec, run_training
 from podium.training.train import train
 
 pytestmark = pytest.mark.integration

@@ -23,7 +23,7 @@ from podium.katib_local.runner import MetricReader
 from podium.records import TrialRecord
 from podium.store.files import DocumentFolder
 from podium.store.store import ArtifactStore
-from podium.training.spec import TrainingSpec
+from podium.training.launch import TrainingSpec
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from podium.config.schema import TrainingConfig
-from podium.training.spec import TrainingSpec
+from podium.training.launch import TrainingSpec
 
 TEXT_LABELS = ("business", "entertainment", "politics", "sports", "tech")
 TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC")

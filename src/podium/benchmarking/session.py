@@ -80,14 +80,6 @@ class Session:
     labels: Sequence[str] | None = None
 
     @cached_property
-    def scenarios(self) -> list[AnyScenario]:
-        """All that is measured, in order: what is always measured of such models, and what the config adds.
-
-        Raises InputError if a scenario is for models of another kind, or needs more repetitions.
-        """
-        return scenarios_for(self.task, self.config)
-
-    @cached_property
     def rows_of_repetitions(self) -> list[list[Row]]:
         """The rows of each repetition, with nearly the same lengths."""
         return deal(self.rows, self.config.repetitions, self.config.samples)
@@ -108,7 +100,10 @@ class Session:
 
 
 def scenarios_for(task: str, config: BenchmarkConfig) -> list[AnyScenario]:
-    """The scenarios that are measured of a model for `task`, in order; see `Session.scenarios`."""
+    """All that is measured of a model for `task`, in order: what is always measured of such, and what the config adds.
+
+    Raises InputError if a scenario is for models of another kind, or needs more repetitions.
+    """
     language_model = task == GENERATION
     always = (SCENARIOS.get(name) for name in ALWAYS_MEASURED)
     found = [one for one in always if one.language_model == language_model]
@@ -273,7 +268,7 @@ def _repetitions(
     session: Session, models: Sequence[ModelFiles], specs: Sequence[PredictorSpec], folders: Sequence[Path]
 ) -> list[list[Repetition]]:
     """The repetitions of each model, in the order of the models."""
-    shared = [one for one in session.scenarios if one.shares_process]
+    shared = [one for one in scenarios_for(session.task, session.config) if one.shares_process]
     first, names, together = shared[0], [one.name for one in shared], len(models) > 1
     rounds = [
         [
@@ -297,10 +292,10 @@ def _measurement(
     session: Session, model: ModelFiles, spec: PredictorSpec, repetitions: Sequence[Repetition], folder: Path
 ) -> tuple[Measurement, dict[str, Any]]:
     """The measurement of one model, with the scenarios that have processes of their own, and the raw samples."""
-    config = session.config
-    taken: dict[str, Sequence[Repetition]] = {one.name: repetitions for one in session.scenarios if one.shares_process}
+    config, scenarios = session.config, scenarios_for(session.task, session.config)
+    taken: dict[str, Sequence[Repetition]] = {one.name: repetitions for one in scenarios if one.shares_process}
     parameters: dict[str, dict[str, Any]] = {}
-    for scenario in session.scenarios:
+    for scenario in scenarios:
         if not scenario.shares_process:
             earlier = {name: _samples_of(SCENARIOS.get(name), results) for name, results in taken.items()}
             own = {scenario.name: scenario.parameters(config, earlier)}

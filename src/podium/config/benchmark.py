@@ -30,9 +30,9 @@ SCENARIOS: Registry[Any] = Registry(
         "latency": "podium.benchmarking.scenarios.classifiers:LATENCY",
         "throughput": "podium.benchmarking.scenarios.classifiers:THROUGHPUT",
         "generation": "podium.benchmarking.scenarios.generation:GENERATION",
-        "grid": "podium.benchmarking.scenarios.grid:GRID",
+        "grid": "podium.benchmarking.scenarios.classifiers:GRID",
         "server": "podium.benchmarking.scenarios.server:SERVER",
-        "cold-start": "podium.benchmarking.scenarios.cold_start:COLD_START",
+        "cold-start": "podium.benchmarking.scenarios.classifiers:COLD_START",
     },
 )
 """The ways to measure a model; each is imported only when it is asked for."""

@@ -44,16 +44,30 @@ def fingerprint(device: str, threads: int | None) -> dict[str, str]:
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in _PACKAGES},
     }
-    return facts | (_gpu_facts() if resolved == "cuda" else {})
+    if resolved == "cuda":
+        import torch
+
+        properties = torch.cuda.get_device_properties(0)
+        facts |= {
+            "gpu": properties.name,
+            "gpu_memory_gib": str(round(properties.total_memory / _GIB)),
+            "driver": kernel_text(Path("/sys/module/nvidia/version")) or "unknown",
+            "cuda": str(torch.version.cuda or torch.version.hip),
+        }
+    return facts
 
 
 def resolve_device(device: str) -> str:
     """Resolve `auto` to `cpu` or `cuda`; InputError if the device is not there, which says what is."""
     if device == "cpu":
         return "cpu"
-    obstacle = _cuda_obstacle()
-    if obstacle is None:
-        return "cuda"
+    obstacle = "there is no GPU device node in /dev"
+    if any(node for pattern in _GPU_NODES for node in Path("/dev").glob(pattern)):
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
+        obstacle = f"torch {torch.__version__} reports no usable GPU (built for CUDA {torch.version.cuda})"
     if device == "auto":
         return "cpu"
     raise InputError(
@@ -86,9 +100,7 @@ def bound_cores(threads: int) -> tuple[int, ...]:
     allowed = _affinity()
     if threads >= len(allowed):
         return ()
-    siblings = {
-        cpu: kernel_text(_CPUS / f"cpu{cpu}/topology/thread_siblings_list").strip() or str(cpu) for cpu in allowed
-    }
+    siblings = {cpu: kernel_text(_CPUS / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu) for cpu in allowed}
     first = {shared: cpu for cpu, shared in reversed(siblings.items())}
     ordered = sorted(allowed, key=lambda cpu: (first[siblings[cpu]] != cpu, cpu))
     return tuple(sorted(ordered[:threads]))
@@ -101,30 +113,17 @@ def environment(device: str) -> dict[str, str]:
     """
     facts = {
         "affinity": " ".join(str(cpu) for cpu in _affinity()),
-        "governor": kernel_text(_CPUS / "cpu0/cpufreq/scaling_governor").strip(),
+        "governor": kernel_text(_CPUS / "cpu0/cpufreq/scaling_governor"),
         "mhz": _cpu_field("cpu MHz"),
         "microcode": _cpu_field("microcode"),
         "hypervisor": "yes" if " hypervisor " in f" {_cpu_field('flags')} " else "no",
-        "numa_nodes": kernel_text(Path("/sys/devices/system/node/online")).strip(),
-        "transparent_hugepages": kernel_text(Path("/sys/kernel/mm/transparent_hugepage/enabled")).strip(),
+        "numa_nodes": kernel_text(Path("/sys/devices/system/node/online")),
+        "transparent_hugepages": kernel_text(Path("/sys/kernel/mm/transparent_hugepage/enabled")),
         "container": container_kind(),
         "load": " ".join(f"{figure:.2f}" for figure in os.getloadavg()),
         "allocator": os.environ.get("LD_PRELOAD", ""),
     }
-    facts |= _library_facts() | (_gpu_state() if device == "cuda" else {})
-    return {name: value for name, value in facts.items() if value}
-
-
-def container_kind() -> str:
-    """`kubernetes`, `docker` or `podman` where this process runs in their containers, otherwise empty."""
-    if os.environ.get("KUBERNETES_SERVICE_HOST"):
-        return "kubernetes"
-    marks = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
-    return next((name for mark, name in marks.items() if Path(mark).exists()), "")
-
-
-def _library_facts() -> dict[str, str]:
-    facts = {"numpy": metadata.version("numpy")}
+    facts["numpy"] = metadata.version("numpy")
     if torch := sys.modules.get("torch"):
         facts |= {
             "torch_threads": f"{torch.get_num_threads()} within, {torch.get_num_interop_threads()} between operations",
@@ -134,7 +133,17 @@ def _library_facts() -> dict[str, str]:
         }
     if onnxruntime := sys.modules.get("onnxruntime"):
         facts["onnxruntime"] = str(onnxruntime.__version__)
-    return facts
+    if device == "cuda":
+        facts |= _gpu_state()
+    return {name: value for name, value in facts.items() if value}
+
+
+def container_kind() -> str:
+    """`kubernetes`, `docker` or `podman` where this process runs in their containers, otherwise empty."""
+    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return "kubernetes"
+    marks = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
+    return next((name for mark, name in marks.items() if Path(mark).exists()), "")
 
 
 def _gpu_state() -> dict[str, str]:
@@ -168,30 +177,6 @@ def cpu_features() -> list[str]:
     """The instruction sets that choose between compute kernels, as far as Linux lists them."""
     present = set(_cpu_field("flags", "Features").split())
     return [feature for feature in _CPU_FEATURES if feature in present]
-
-
-def _cuda_obstacle() -> str | None:
-    """Why torch cannot use a GPU here, or None if it can. Imports torch only if there is a device node."""
-    if not any(node for pattern in _GPU_NODES for node in Path("/dev").glob(pattern)):
-        return "there is no GPU device node in /dev"
-    import torch
-
-    if torch.cuda.is_available():
-        return None
-    return f"torch {torch.__version__} reports no usable GPU (built for CUDA {torch.version.cuda})"
-
-
-def _gpu_facts() -> dict[str, str]:
-    import torch
-
-    properties = torch.cuda.get_device_properties(0)
-    driver = kernel_text(Path("/sys/module/nvidia/version")).strip() or "unknown"
-    return {
-        "gpu": properties.name,
-        "gpu_memory_gib": str(round(properties.total_memory / _GIB)),
-        "driver": driver,
-        "cuda": str(torch.version.cuda or torch.version.hip),
-    }
 
 
 def available_cores() -> int:
@@ -245,8 +230,8 @@ def _cgroup_folders(root: Path, membership: Path, controller: str) -> list[Path]
 
 
 def kernel_text(path: Path) -> str:
-    """Content of a kernel file, empty where this system does not have it."""
+    """Content of a kernel file without space around it, empty where this system does not have it."""
     try:
-        return path.read_text()
+        return path.read_text().strip()
     except OSError:
         return ""

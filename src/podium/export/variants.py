@@ -69,7 +69,7 @@ def environment(variant: VariantName, device: str) -> dict[str, str]:
     if form.features:
         facts["cpu_features"] = " ".join(name for name in cpu_features() if name in form.features)
     if variant == "compile":
-        facts["compiler"] = "none" if _compiler() is None else "present"
+        facts["compiler"] = "none" if _compiler()[1] is None else "present"
     return facts
 
 
@@ -84,9 +84,10 @@ def obstacle(variant: VariantName, device: str) -> str | None:
 
         if not torch.cuda.is_bf16_supported(including_emulation=False):
             return f"{torch.cuda.get_device_name()} has no bf16 arithmetic"
-    if variant == "compile" and _compiler() is None:
+    compiler, found = _compiler()
+    if variant == "compile" and found is None:
         return (
-            f"torch.compile needs a C++ compiler when it runs, but {_compiler_name()} is not on the PATH; install g++, "
+            f"torch.compile needs a C++ compiler when it runs, but {compiler} is not on the PATH; install g++, "
             "or name a compiler in CXX"
         )
     if variant == "onnx-int8" and device != "cpu":
@@ -94,10 +95,10 @@ def obstacle(variant: VariantName, device: str) -> str | None:
     if variant == "onnx" and device == "cuda":
         import onnxruntime
 
-        found = onnxruntime.get_available_providers()
-        if "CUDAExecutionProvider" not in found:
+        providers = onnxruntime.get_available_providers()
+        if "CUDAExecutionProvider" not in providers:
             return (
-                f"onnxruntime here runs on {', '.join(found)}, not on CUDA; install onnxruntime-gpu in place of "
+                f"onnxruntime here runs on {', '.join(providers)}, not on CUDA; install onnxruntime-gpu in place of "
                 "onnxruntime, or set benchmark.device=cpu"
             )
     return None
@@ -108,13 +109,10 @@ def has_vnni() -> bool:
     return any(name in _VNNI for name in cpu_features())
 
 
-def _compiler_name() -> str:
-    """The compiler that torch.compile looks for (`torch._inductor.config.cpp.cxx`)."""
-    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-
-
-def _compiler() -> str | None:
-    return shutil.which(_compiler_name())
+def _compiler() -> tuple[str, str | None]:
+    """The compiler that torch.compile looks for (`torch._inductor.config.cpp.cxx`), and where it is."""
+    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    return name, shutil.which(name)
 
 
 class BuildCall(Frozen):

@@ -24,7 +24,7 @@ from podium.hpo.study import best_trial
 from podium.records import Observed, Report, Scalar, TrialRecord
 
 if TYPE_CHECKING:
-    from podium.training.spec import TrainingResult, TrainingSpec
+    from podium.training.launch import TrainingResult, TrainingSpec
     from podium.training.trainer import Evaluation
 
 _log = logging.getLogger(__name__)

@@ -193,7 +193,7 @@ def cross_validate_in_pod(
     """
     from podium.execution.environment import training_environment
     from podium.models.backbone import backbone_digest, locate_backbone
-    from podium.training.spec import TrainingSpec
+    from podium.training.launch import TrainingSpec
 
     backbone, digest = locate_backbone(instructions.backbone), instructions.backbone_digest
     found = backbone_digest(backbone)

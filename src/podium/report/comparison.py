@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from podium.benchmarking.scenarios.classifiers import pooled_ns
-from podium.benchmarking.scenarios.grid import OWN
+from podium.benchmarking.scenarios.classifiers import OWN, pooled_ns
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Points, Section, Table, Text
 from podium.display.charts import Axis, IntervalChart, IntervalRow, Line, Mark, Plot, PlotChart, Range, Tick

@@ -21,7 +21,7 @@ from podium.tasks.base import BaselineKind, Training
 
 if TYPE_CHECKING:
     from podium.data.artifact import DataArtifact
-    from podium.training.spec import TrainingSpec
+    from podium.training.launch import TrainingSpec
 
 CONFIDENCE, RESAMPLES = 0.95, 2000
 """Of the intervals in a model's record: fixed, since a setting of the selection must not train a model again."""
@@ -30,7 +30,7 @@ CONFIDENCE, RESAMPLES = 0.95, 2000
 def training_spec(step: StepRun, training: TrainingConfig, work: Path, threads: int, **own: Any) -> TrainingSpec:
     """What a step trains on its data, with its backbone; `own` are the fields that not every training has."""
     from podium.models.backbone import locate_backbone
-    from podium.training.spec import TrainingSpec
+    from podium.training.launch import TrainingSpec
 
     data, backbone = step.one(DataRecord), step.config.backbones[step.backbone]
     return TrainingSpec(

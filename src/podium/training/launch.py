@@ -1,4 +1,4 @@
-"""Runs trainings: one in a process of its own, or one per fold of a cross-validation, each reported when it is done."""
+"""The description of a training, its result, and how it is run: in a process of its own, or once per fold."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from pydantic import Field
+
+from podium.config.schema import TrainingConfig
+from podium.config.section import Section, TaskName
 from podium.events import emit
 from podium.execution.calls import fork_each
 from podium.execution.environment import training_environment
 from podium.execution.failures import Purpose
 from podium.execution.launch import run_program
 from podium.execution.slots import core_slots, release_slots
-from podium.training.spec import TrainingResult, TrainingSpec
+from podium.keys import Key
+from podium.records.base import Scalar
 
 if TYPE_CHECKING:
     from podium.training.trainer import Evaluation
@@ -29,6 +34,70 @@ TRAINING = Purpose(
 )
 GRACE_SECONDS = 30.0
 """How much longer than its own time limit a training may take to notice it (imports, one long step)."""
+
+
+class TrainingSpec(Section):
+    """One training: a fold of a cross-validation, or the refit on everything but the test rows.
+
+    Attributes:
+        task: name of the task, which decides head, tokenisation and metrics.
+        labels: those of the data set, in the order of the model's outputs.
+        data: directory of the `data` artifact.
+        data_digest: digest of that artifact, the name its tokenised form is cached under; computed when empty.
+        backbone: directory of the pretrained model (see `podium.models.backbone.locate_backbone`).
+        metric: what early stopping watches and progress shows; higher is better.
+        fold: train on the other folds and score this one; None: train on all of development, predict the test rows.
+        keep_model: leave `{output}/model` after a fold too, with the weights that its score was measured with.
+        data_fraction: share of the training rows to use, at least one row per class.
+        threads: compute threads; only the order of floating-point sums depends on them.
+        output: directory of this training alone; holds its checkpoints, `model` and `predictions`.
+        cache: directory of tokenised data, shared by any number of processes.
+        context: fields added to every progress event (trial number, backbone name).
+    """
+
+    task: TaskName
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    data: Path
+    data_digest: str = ""
+    backbone: Path
+    trust_remote_code: bool = False
+    config: TrainingConfig
+    metric: str
+    seed: int
+    fold: Annotated[int, Field(ge=0)] | None = None
+    keep_model: bool = False
+    data_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    threads: Annotated[int, Field(ge=1)] = 1
+    output: Path
+    cache: Path
+    context: dict[str, Scalar] = Field(default_factory=dict)
+
+    def fingerprint(self, data_digest: str, backbone_digest: str) -> str:
+        """Digest of everything that shapes the weights: a checkpoint is resumed only under the same one."""
+        own = ("task", "labels", "trust_remote_code", "config", "metric", "seed", "fold", "data_fraction")
+        parts = {name: getattr(self, name) for name in own}
+        return Key.of("training", **parts, data=data_digest, backbone=backbone_digest).digest
+
+
+class TrainingResult(Section):
+    """What a training achieved.
+
+    Attributes:
+        metrics: of the held-out fold, or of the test rows after a refit. With early stopping those of the best
+            evaluation, otherwise those of the last.
+        epoch: the (fractional) epoch those metrics were measured at.
+        steps: optimiser steps up to that point.
+        seconds: wall time of this process's share; a resumed training counts from its resumption.
+        samples_per_second: training examples per second of the training loop, evaluations included.
+        threads: torch threads used.
+    """
+
+    metrics: dict[str, float]
+    epoch: float
+    steps: int
+    seconds: float
+    samples_per_second: float
+    threads: int
 
 
 def run_training(spec: TrainingSpec, log: Path, environment: Mapping[str, str] | None = None) -> TrainingResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import time
@@ -15,22 +16,21 @@ import numpy as np
 import pyarrow as pa
 import torch
 import transformers
+import yaml
 from datasets import Dataset
-from transformers import EvalPrediction, TrainingArguments, set_seed
+from transformers import TrainingArguments, set_seed
 
-from podium.config.schema import TrainingConfig
 from podium.data.artifact import DataArtifact
 from podium.errors import ConfigError, DataError, NonFiniteLoss, OutOfMemory
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.execution import program
-from podium.keys import digest_tree
+from podium.keys import digest_tree, keyed
 from podium.models.backbone import backbone_digest, load_tokenizer, tokenizer_digest
 from podium.models.network import check_length, load_model
 from podium.tasks import TASKS
-from podium.training.card import write_card
 from podium.training.data import HeldOut, sample_rows, tokenised
-from podium.training.spec import TrainingResult, TrainingSpec
+from podium.training.launch import TrainingResult, TrainingSpec
 from podium.training.trainer import Checkpoints, Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
 
 OnEvaluation = Callable[[Evaluation, float], None]
@@ -40,10 +40,9 @@ def train(spec: TrainingSpec, on_evaluation: OnEvaluation | None = None) -> Trai
     """Run one training in this process, resuming it from its newest checkpoint when there is one.
 
     A refit leaves `{output}/model` and `{output}/predictions`. A fold leaves only its result, and `{output}/model`
-    where the spec keeps it. Sets the number of torch threads and all global seeds of this process.
+    where the spec keeps it. Sets torch's threads, all global seeds and the libraries' verbosity of this process.
 
     Args:
-        spec: the training.
         on_evaluation: called after every evaluation of a fold but the last, with the result that the fold would have if
             it ended here, and with the share of the training done, between 0 and 1. A resumed training first repeats
             the calls from before its interruption. An exception that it raises ends the training.
@@ -56,7 +55,11 @@ def train(spec: TrainingSpec, on_evaluation: OnEvaluation | None = None) -> Trai
         OutOfMemory: host or device memory ran out.
         TimeLimitExceeded: `config.timeout_seconds` passed.
     """
-    with _quiet(), _memory_errors(spec):
+    # Progress bars and load reports of the libraries stay out of captured logs.
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    with _memory_errors(spec):
         torch.set_num_threads(spec.threads)
         set_seed(spec.seed)
         return _Training(spec, time.monotonic(), on_evaluation).run()
@@ -146,9 +149,11 @@ class _Training:
         spec, config = self.spec, self.spec.config
         batches = math.ceil(len(self.train_tokens) / config.batch_size)
         refit = spec.fold is None
+        # One evaluation per epoch for early stopping, and otherwise only the one at the end.
+        evaluations = config.evaluations_per_epoch or (None if config.early_stopping_patience is None else 1)
         schedule = Schedule(
             epoch_steps=math.ceil(batches / config.gradient_accumulation),
-            evaluations=0 if refit else _evaluations(config),
+            evaluations=0 if refit else evaluations,
             checkpoints=config.checkpoints_per_epoch,
             metric=spec.metric,
             patience=None if refit else config.early_stopping_patience,
@@ -167,7 +172,7 @@ class _Training:
             eval_dataset=self.held.tokens,
             processing_class=self.tokenizer,
             compute_loss_func=loss_function(self.task, self._class_weights(), config.label_smoothing),
-            compute_metrics=None if refit else self._score,
+            compute_metrics=None if refit else lambda output: _metrics(self._predictions(output)),
             preprocess_logits_for_metrics=lambda logits, labels: self.task.reduce(_finite(logits)),
             callbacks=[schedule],
         )
@@ -180,8 +185,8 @@ class _Training:
         weights = self.task.balanced_weights(self.train_tokens["labels"], len(self.spec.labels))
         return torch.tensor(weights, dtype=torch.float32)
 
-    def _score(self, output: EvalPrediction) -> dict[str, float]:
-        return _metrics(self.held.predictions(output.predictions, output.label_ids))
+    def _predictions(self, output: Any) -> Predictions:
+        return self.held.predictions(output.predictions, output.label_ids)
 
     def _best(self, history: Sequence[Evaluation]) -> Evaluation:
         """The evaluation that counts: with early stopping the best one, otherwise the last."""
@@ -199,8 +204,7 @@ class _Training:
             self.on_evaluation(replace(history[-1], metrics=best.metrics), share)
 
     def _refitted(self, trainer: PodiumTrainer) -> Evaluation:
-        output = trainer.predict(self.held.tokens)
-        predictions = self.held.predictions(output.predictions, output.label_ids)
+        predictions = self._predictions(trainer.predict(self.held.tokens))
         metrics = _metrics(predictions)
         self._save_model({"train": len(self.train_tokens), "test": len(self.held)}, metrics)
         predictions.save(self.spec.output / "predictions")
@@ -216,21 +220,8 @@ class _Training:
         tokenizer = load_tokenizer(self.spec.backbone, self.spec.task, self.spec.trust_remote_code)
         tokenizer.model_max_length = self.spec.config.max_length
         tokenizer.save_pretrained(partial)
-        write_card(
-            partial,
-            self.spec,
-            data_digest=self.data_digest,
-            backbone_digest=self.backbone_digest,
-            rows=rows,
-            parameters=self.model.num_parameters(),
-            metrics=metrics,
-        )
+        (partial / "README.md").write_text(_card(self, rows, metrics))
         partial.rename(target)
-
-
-def _evaluations(config: TrainingConfig) -> int | None:
-    """Evaluations per epoch of a fold: one for early stopping, and otherwise only the one at the end."""
-    return config.evaluations_per_epoch or (None if config.early_stopping_patience is None else 1)
 
 
 def _arguments(spec: TrainingSpec) -> TrainingArguments:
@@ -263,8 +254,7 @@ def _arguments(spec: TrainingSpec) -> TrainingArguments:
 def _precision(wanted: str) -> dict[str, bool]:
     """Trainer flags of a precision; `auto` is bf16, or else fp16, on a GPU, and fp32 elsewhere.
 
-    Raises:
-        ConfigError: the device cannot train in it.
+    Raises ConfigError if the device cannot train in it.
     """
     gpu = torch.cuda.is_available()
     bf16 = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -294,19 +284,6 @@ def _metrics(predictions: Predictions) -> dict[str, float]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep progress bars and load reports of the libraries out of captured logs."""
-    verbosity = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        transformers.utils.logging.set_verbosity(verbosity)
-
-
-@contextmanager
 def _memory_errors(spec: TrainingSpec) -> Iterator[None]:
     try:
         yield
@@ -322,6 +299,54 @@ def _memory_errors(spec: TrainingSpec) -> Iterator[None]:
             f"lower training.batch_size (now {config.batch_size}; training.gradient_accumulation makes up for it) "
             f"or training.max_length (now {config.max_length})"
         ) from error
+
+
+def _card(training: _Training, rows: Mapping[str, int], metrics: Mapping[str, float]) -> str:
+    """A Hugging Face model card, without path and time, so that the same training gives the same bytes."""
+    spec, parameters = training.spec, training.model.num_parameters()
+    counts = {f"{name} rows": f"{count:,}" for name, count in rows.items()}
+    pipeline = TASKS.get(spec.task).pipeline
+    head = {"library_name": "transformers", "pipeline_tag": pipeline, "tags": ["podium"], "metrics": sorted(metrics)}
+    settings = {**keyed(spec.config), "seed": spec.seed, "data_fraction": spec.data_fraction}
+    return f"""---
+{yaml.safe_dump(head, sort_keys=False).strip()}
+---
+
+# {pipeline.capitalize()} model
+
+Fine-tuned by Podium: {parameters:,} parameters, weights as safetensors.
+
+## Data
+
+{_table("what", "value", {**counts, "digest": training.data_digest})}
+
+Labels: {", ".join(f"`{label}`" for label in spec.labels)}
+
+## Results
+
+On {"the held-out test rows" if spec.fold is None else f"the rows of fold {spec.fold}, held out of the training"}:
+
+{_table("metric", "value", {name: f"{value:.4f}" for name, value in metrics.items()})}
+
+## Training
+
+Backbone digest: `{training.backbone_digest}`
+
+{_table("setting", "value", {name: json.dumps(value) for name, value in settings.items()})}
+
+## Use
+
+```python
+from transformers import pipeline
+
+model = pipeline("{pipeline}", model="DIRECTORY")
+```
+"""
+
+
+def _table(left: str, right: str, rows: Mapping[str, str]) -> str:
+    lines = [f"| {left} | {right} |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

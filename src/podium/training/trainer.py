@@ -23,8 +23,8 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from podium.errors import NonFiniteLoss, TimeLimitExceeded
 from podium.events import emit
 from podium.keys import manifest_of
+from podium.records.base import Scalar
 from podium.tasks.base import IGNORED, Task
-from podium.training.spec import Scalar
 
 _PREFIX = "checkpoint-"
 _MANIFEST = "podium.json"

@@ -10,7 +10,7 @@ import pytest
 from podium.config.schema import TrainingConfig
 from podium.hpo.trial import BestFoldModels, CrossValidationTrial, fold_models_of
 from podium.records import TrialRecord
-from podium.training.spec import TrainingResult, TrainingSpec
+from podium.training.launch import TrainingResult, TrainingSpec
 
 
 @pytest.fixture

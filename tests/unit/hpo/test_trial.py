@@ -15,7 +15,7 @@ from podium.errors import ConfigError, NonFiniteLoss, OutOfMemory, StoreError
 from podium.hpo.ledger import Claim
 from podium.hpo.trial import CrossValidationTrial
 from podium.records import Observed, Report, StoppingRule
-from podium.training.spec import TrainingResult, TrainingSpec
+from podium.training.launch import TrainingResult, TrainingSpec
 from podium.training.trainer import Evaluation
 
 from .support import file_ledger

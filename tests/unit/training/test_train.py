@@ -24,8 +24,7 @@ from podium.errors import (
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.training import train as module
-from podium.training.launch import cross_validate
-from podium.training.spec import TrainingResult, TrainingSpec
+from podium.training.launch import TrainingResult, TrainingSpec, cross_validate
 from podium.training.train import main, train
 from podium.training.trainer import Evaluation, PodiumTrainer
 
