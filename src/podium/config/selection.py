@@ -57,8 +57,8 @@ class ConstraintsConfig(Section):
 class PromotionConfig(Section):
     """When the winner replaces the incumbent.
 
-    It does for its quality; with `min_saving`, a share of the declared cost, also for that saving alone where it is not
-    shown to be worse.
+    It does for its quality; with `min_saving`, a share of the declared cost, also for that saving alone where it is
+    shown to be as good within `selection.margin`.
     """
 
     min_gain: float = Field(0.0, ge=0, description="Gain over the incumbent that a promotion needs.")
@@ -86,8 +86,15 @@ class SelectionConfig(Section):
     confidence: Fraction = Field(0.95, description="Confidence of score intervals and comparisons.")
     resamples: int = Field(2000, ge=100, description="Resamples of the bootstrap, at least 100.")
     min_trials: Positive = Field(1, description="Finished trials that a backbone needs to compete.")
+    margin: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="A cheaper model is as good as the best where it is shown to lose at most this much of the metric: "
+        "0.01 is one point.",
+    )
     cost: Literal["latency_p50_ms", "latency_p95_ms", "size_mb", "memory_mb", "energy_j"] = Field(
-        "latency_p50_ms", description="Cost by which the winner is chosen among models that are as good."
+        "latency_p50_ms", description="Cost by which the winner is chosen among models that are shown to be as good."
     )
     constraints: ConstraintsConfig = ConstraintsConfig()
     promotion: PromotionConfig = PromotionConfig()

@@ -104,6 +104,33 @@ def resampled_scores(predictions: Predictions, metric: str, resamples: int, seed
     return one.statistic(_resampled_sums(np.arange(len(table)), table, resamples, seed))
 
 
+def in_and_out_of_bag(models: Sequence[Predictions], metric: str, resamples: int, seed: int) -> tuple[Floats, Floats]:
+    """The metric of several models on each resample, and on the rows (or documents) that are not in it.
+
+    Returns:
+        Two arrays of shape (resamples, models).
+
+    Raises:
+        InputError: the metric is not supported, or the predictions are not for the same rows and documents.
+    """
+    aligned = [one.aligned_to(models[0].ids) for one in models]
+    documents = next((one.documents for one in aligned if one.documents is not None), None)
+    sums = [metric_of(one, metric).sums(one) for one in aligned]
+    tables = [_document_sums(one.table[one.group], documents) for one in sums]
+    generator, units = np.random.default_rng(seed), len(tables[0])
+    step = max(1, _CELLS // units)
+    inside, outside = [], []
+    for start in range(0, resamples, step):
+        drawn = generator.multinomial(units, np.full(units, 1 / units), size=min(step, resamples - start))
+        left = (drawn == 0).astype(np.float64)
+        pairs = [
+            (one.statistic(drawn @ table), one.statistic(left @ table)) for one, table in zip(sums, tables, strict=True)
+        ]
+        inside.append(np.column_stack([pair[0] for pair in pairs]))
+        outside.append(np.column_stack([pair[1] for pair in pairs]))
+    return np.concatenate(inside), np.concatenate(outside)
+
+
 def _common_documents(a: Predictions, b: Predictions) -> Sequence[str] | None:
     if a.documents is None or b.documents is None:
         return a.documents or b.documents

@@ -18,6 +18,7 @@ from podium.records.base import (
     withdrawn,
 )
 from podium.records.choice import (
+    RULE,
     BaselineEntry,
     BenchmarkRecord,
     Comparison,

@@ -178,6 +178,9 @@ class MeasurementRecord(Record):
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
 
+RULE = "non-inferiority"
+"""Name of the rule by which this version chooses the winner; a decision records the rule it was made by."""
+
 
 class FoldTest(Frozen):
     """Corrected resampled t-test of `challenger` minus `reference` on the scores of the same folds."""
@@ -216,6 +219,7 @@ class Comparison(Frozen):
 
     Attributes:
         difference: of the two scores. The interval is of this comparison alone.
+        differing: how many rows, or documents, the two answer differently; null in records that did not count them.
         p_value: two-sided, of no difference, of this comparison alone.
         p_adjusted: Holm's, over the comparisons that were made together; null for a comparison made alone.
         measurably_worse: by the adjusted p-value where there is one, otherwise by the p-value.
@@ -226,6 +230,7 @@ class Comparison(Frozen):
     challenger: str
     metric: str
     difference: Interval
+    differing: int | None = None
     p_value: float
     p_adjusted: float | None = None
     measurably_worse: bool
@@ -299,10 +304,14 @@ class Evidence(Frozen):
     Candidates are variants, called `BACKBONE (VARIANT)` in comparisons, and are compared by their own predictions.
 
     Attributes:
+        rule: name of the rule by which the winner was chosen; records without one were made when a candidate only had
+            to be not shown to be worse.
         rows: how many held-out rows every comparison uses.
         variant_scores: of every measured variant that is not eager. The scores of eager ones are on the leaderboard.
         comparisons: the best candidate that meets the constraints against each other one.
         baseline_comparisons: the winner against every baseline.
+        winner_score: score of the winner, corrected for having been chosen on the rows that score it; null where there
+            is no winner, or only one candidate.
         against_incumbent: winner minus incumbent; null where there is no incumbent or no comparison is possible.
         not_comparable: why the incumbent could not be compared; otherwise empty.
         incumbent_measurement: its cost on the same hardware; null where it is not needed or could not be measured.
@@ -310,6 +319,7 @@ class Evidence(Frozen):
         withdrawn: models that were rolled back, by `identity`, each with a sentence that says by whom and why.
     """
 
+    rule: str = "not-shown-worse"
     metric: str
     rows: int
     policy: SelectionConfig
@@ -318,6 +328,7 @@ class Evidence(Frozen):
     baseline_comparisons: tuple[Comparison, ...]
     measurements: tuple[Measurement, ...]
     variant_scores: tuple[VariantScore, ...] = ()
+    winner_score: Interval | None = None
     incumbent: Incumbent | None
     against_incumbent: Comparison | None = None
     not_comparable: str = ""

@@ -104,6 +104,14 @@ class ReportInputs:
         name = self.decision.winner
         return next((entry for entry in self.selection.leaderboard if entry.backbone == name), None)
 
+    @property
+    def corrected_score(self) -> Interval | None:
+        """The winner's score without the gain of having been chosen; None where that changes no digit shown."""
+        corrected, test = self.decision.evidence.winner_score, self.winner_test
+        if corrected is None or test is None or round(corrected.value, 3) >= round(test.value, 3):
+            return None
+        return corrected
+
     def model_of(self, entry: LeaderboardEntry) -> ModelRecord | None:
         """The refit behind a leaderboard entry."""
         return next((model for model in self.models if model.backbone == entry.backbone), None)

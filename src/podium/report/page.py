@@ -17,7 +17,7 @@ from podium.report.leaderboard import comparison_table, errors_section, leaderbo
 from podium.report.measurements import COSTS, benchmark_section, variants_section
 from podium.report.search import search_section
 from podium.selection import decision as verdicts
-from podium.selection.comparison import shown_worse
+from podium.selection.comparison import as_good, shown_worse
 from podium.selection.winner import UNITS, quantity
 from podium.tasks import TASKS
 from podium.tracking import redact
@@ -38,7 +38,7 @@ BRIEFLY = {
     verdicts.WORSE_THAN_BASELINE: "It is worse than a baseline.",
     verdicts.BASELINE_NOT_BEATEN: "It is not shown to beat every baseline.",
     verdicts.ROLLED_BACK: "It was rolled back before, so it is not promoted again.",
-    verdicts.CHEAPER: "It is not shown to be worse than the incumbent, and costs less.",
+    verdicts.CHEAPER: "It is shown to be as good as the incumbent, and costs less.",
     verdicts.INCUMBENT_BREAKS: "It is not shown to be worse than the incumbent, which breaks a constraint.",
     verdicts.NOT_COMPARABLE: "It cannot be compared with the incumbent, which stays.",
 }
@@ -109,6 +109,13 @@ def _answer(given: ReportInputs) -> Answer:
         f"({test.confidence:.0%} interval {numbers.bounds(test)}) on "
         f"{given.data.rows.get('test', 0):,} held-out rows{speed}."
     )
+    corrected = given.corrected_score
+    expected = corrected or test
+    if corrected:
+        text += (
+            f" It was chosen among {len(given.decision.evidence.comparisons) + 1} candidates on these rows; corrected "
+            f"for that, **{numbers.score(corrected.value)}** ({numbers.bounds(corrected)}) is to be expected."
+        )
     if check := given.winner_check:
         text += f" That is {numbers.difference(check.difference)} against the eager model it was made from."
     for one in given.unbeaten:
@@ -117,7 +124,7 @@ def _answer(given: ReportInputs) -> Answer:
     parameters = f"{numbers.figure(winner.parameters / 1e6)} M parameters"
     figures = [
         ("Winner", winner.backbone, f"{parameters}, {measured.variant}" if measured else parameters),
-        (metric, numbers.score(test.value), numbers.bounds(test)),
+        (metric, numbers.score(expected.value), f"{numbers.bounds(expected)}{', corrected' if corrected else ''}"),
     ]
     if measured:
         tail = measured.quantile_ms(0.9)
@@ -190,13 +197,19 @@ def _incumbent(incumbent: Incumbent, given: ReportInputs) -> list[Block]:
 
 
 def _candidates(evidence: Evidence) -> Section:
+    margin = evidence.policy.margin
     lead = (
-        "Variants within the constraints are tested one by one, the cheapest first, each by its own predictions and "
-        "its own interval, and the first that is not worse than the best of them wins. The order is fixed by cost, so "
-        "no adjustment is needed."
+        "Each deployable variant within the constraints against the best of them, by its own predictions on the same "
+        f"held-out rows. It is as good where the lower bound of the difference is at least {-margin:g}; the cheapest "
+        "such variant whose measured cost is below that of the best, intervals apart, is shipped in its place. A "
+        "variant that is worse by the margin passes with a probability of at most "
+        f"{(1 - evidence.policy.confidence) / 2:.2g}."
     )
     label = "Candidates against the best within the constraints"
-    findings = ["worse" if shown_worse(one) else "not shown to be worse" for one in evidence.comparisons]
+    findings = [
+        "as good" if as_good(one, margin) else "worse" if shown_worse(one) else "cannot be told"
+        for one in evidence.comparisons
+    ]
     table = comparison_table(evidence.comparisons, label, ("Candidate", "Against"), findings)
     return Section("Is a cheaper one as good?", [Text(lead, "muted"), table])
 
@@ -208,6 +221,7 @@ def _policy(evidence: Evidence) -> list[tuple[str, str]]:
     saving = "does not count" if asked.min_saving is None else f"{asked.min_saving:.0%} promotes what is as good"
     found = [
         ("Cost", f"{COSTS[policy.cost]}: of candidates that are as good, the cheapest wins"),
+        ("Margin", f"as good is what is shown to lose at most {policy.margin:g} in {evidence.metric}"),
         ("Constraints", ", ".join(bounds) or "none"),
         ("Gain over the incumbent", f"interval wholly above {asked.min_gain:g}"),
         ("Saving over the incumbent", saving),

@@ -124,6 +124,8 @@ def _metrics(given: ReportInputs) -> dict[str, float]:
     }
     if winner and test:
         found |= {"score": test.value, "score_low": test.low, "score_high": test.high, "size_mb": winner.size_mb}
+    if corrected := given.decision.evidence.winner_score:
+        found["score_corrected"] = corrected.value
     if measured:
         found |= {
             "latency_p50_ms": measured.quantile_ms(0.5),

@@ -7,6 +7,7 @@ Scandinavian Journal of Statistics 6, 1979), so that the chance of even one fals
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import sqrt
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from podium.errors import InputError
 from podium.evaluation.bootstrap import paired_difference
 from podium.evaluation.predictions import Predictions
 from podium.records import Comparison, Interval, LeaderboardEntry
+
+_POWER = 0.8
 
 
 def compare(
@@ -31,8 +34,23 @@ def compare(
         InputError: the predictions are not for the same task and rows, or do not support the metric.
     """
     difference, p_value = paired_difference(challenger[1], reference[1], metric, confidence, resamples, seed)
-    names = {"reference": reference[0], "challenger": challenger[0], "metric": metric}
-    return _judged(Comparison(**names, difference=difference, p_value=p_value, measurably_worse=False), p_value)
+    found = Comparison(
+        reference=reference[0],
+        challenger=challenger[0],
+        metric=metric,
+        difference=difference,
+        differing=_differing(challenger[1], reference[1]),
+        p_value=p_value,
+        measurably_worse=False,
+    )
+    return _judged(found, p_value)
+
+
+def _differing(one: Predictions, other: Predictions) -> int:
+    """How many rows, or documents, are answered differently."""
+    pairs = zip(one.named("predicted"), other.aligned_to(one.ids).named("predicted"), strict=True)
+    units = one.documents or other.documents or one.ids
+    return len({unit for unit, (a, b) in zip(units, pairs, strict=True) if a != b})
 
 
 def compare_with_best(
@@ -95,6 +113,50 @@ def shown_worse(comparison: Comparison) -> bool:
 def shown_better(comparison: Comparison) -> bool:
     """Whether the interval of the difference, of this comparison alone, lies wholly above zero."""
     return comparison.difference.low > 0
+
+
+def as_good(comparison: Comparison, margin: float) -> bool:
+    """Whether the challenger is shown to lose at most `margin`: its `lower_bound` is at least `-margin`."""
+    return lower_bound(comparison) >= -margin
+
+
+def lower_bound(comparison: Comparison) -> float:
+    """The lower bound of the difference, widened where the two models differ on few rows.
+
+    The bootstrap resamples only the losses that were seen, so with few of them its interval is too short. The
+    half-width grows by sqrt(1 + 1/rows that differ), which is what half a row added to wins and to losses does to the
+    standard error of paired proportions (Agresti and Min, Simple Improved Confidence Intervals for Comparing Matched
+    Proportions, Statistics in Medicine 24, 2005). Equal predictions are as good by definition.
+    """
+    difference = comparison.difference
+    if not comparison.differing:
+        return difference.low
+    return difference.value - (difference.value - difference.low) * sqrt(1 + 1 / comparison.differing)
+
+
+def rows_to_settle(comparison: Comparison, margin: float, rows: int) -> int | None:
+    """About how many held-out rows would show whether the challenger is as good, in two significant digits.
+
+    The rows with which the interval clears `-margin` on one side with a power of 80 %, if the difference is as measured
+    and the standard error falls with the root of the rows (Chow, Shao and Wang, Sample Size Calculations in Clinical
+    Research, 2008, section 3.1).
+
+    Args:
+        rows: held-out rows behind the comparison.
+
+    Returns:
+        None where the interval lies on one side of `-margin` already, or where the difference is the margin itself.
+    """
+    from scipy.stats import norm
+
+    difference = comparison.difference
+    distance = abs(difference.value + margin)
+    if as_good(comparison, margin) or difference.high < -margin or distance == 0:
+        return None
+    quantile = float(norm.ppf((1 + difference.confidence) / 2))
+    error = (difference.high - difference.low) / (2 * quantile)
+    needed = rows * ((quantile + float(norm.ppf(_POWER))) * error / distance) ** 2
+    return int(float(f"{max(needed, rows):.2g}"))
 
 
 def described(difference: Interval) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from podium.config.selection import PromotionConfig, SelectionConfig
-from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Measurement, Reason, Verdict, refit_of
-from podium.selection.comparison import described, shown_better, shown_worse
+from podium.errors import InputError
+from podium.records import RULE, Comparison, DecisionRecord, Evidence, Incumbent, Measurement, Reason, Verdict, refit_of
+from podium.selection.comparison import as_good, described, shown_better, shown_worse
 from podium.selection.winner import (
     CONSTRAINT_BROKEN,
     UNITS,
@@ -90,6 +91,7 @@ def choice_of(evidence: Evidence) -> Choice:
         evidence.measurements,
         evidence.policy,
         evidence.variant_scores,
+        evidence.rows,
     )
 
 
@@ -109,8 +111,13 @@ def replay(record: DecisionRecord) -> tuple[Judgement, list[str]]:
     """Judge the evidence of a record again; returns the judgement, and how it differs from what is recorded.
 
     Raises:
-        InputError: a champion in the evidence was not compared with the best.
+        InputError: the record was made by another rule, or a champion in the evidence was not compared with the best.
     """
+    if record.evidence.rule != RULE:
+        raise InputError(
+            f"a decision can be made again by the rule that it was made by, but this one was made by "
+            f"{record.evidence.rule!r} and this version of Podium decides by {RULE!r}; it recorded {record.verdict}"
+        )
     found = judge(record.evidence)
     winner = found.choice.winner
     recorded = {
@@ -168,10 +175,11 @@ def decide(
     else:
         verdict, reasons = _by_interval(winner, incumbent, asked.min_gain, comparison)
         if verdict == "HOLD" and holder is not None:
-            verdict, reasons = _by_cost(winner, incumbent, policy, holder, reasons)
+            verdict, reasons = _by_cost(winner, incumbent, policy, comparison, holder, reasons)
     stopping = _stopping(missing, asked)
-    if stopping and verdict == "PROMOTE":
-        verdict = "REJECT" if any(reason.code == WORSE_THAN_BASELINE for reason in stopping) else "HOLD"
+    worse = any(reason.code == WORSE_THAN_BASELINE for reason in stopping)
+    if (verdict == "PROMOTE" and stopping) or (verdict == "HOLD" and worse):
+        verdict = "REJECT" if worse else "HOLD"
         return verdict, (*stopping, *reasons, *(reason for reason in missing if reason not in stopping))
     return verdict, (*reasons, *missing)
 
@@ -190,11 +198,18 @@ def _by_interval(winner: Candidate, incumbent: Incumbent, min_gain: float, compa
 
 
 def _by_cost(
-    winner: Candidate, incumbent: Incumbent, policy: SelectionConfig, holder: Measurement, held: tuple[Reason, ...]
+    winner: Candidate,
+    incumbent: Incumbent,
+    policy: SelectionConfig,
+    comparison: Comparison,
+    holder: Measurement,
+    held: tuple[Reason, ...],
 ) -> Decision:
-    """A winner that is not shown to be worse replaces an incumbent that breaks a constraint, or costs enough more.
+    """The winner replaces an incumbent that breaks a constraint, or one that costs enough more and is no better.
 
     Args:
+        comparison: winner minus incumbent. The winner is not shown to be worse; to be promoted for a saving it must be
+            shown to be as good, within the margin.
         holder: the incumbent's measurement.
         held: why the winner is not promoted for its quality.
     """
@@ -209,6 +224,9 @@ def _by_cost(
         f"{winner.name} saves at least {saved:.0%} of the {policy.cost} of {_title(incumbent)}: at most "
         f"{own[2]:.4g} against at least {theirs[0]:.4g} {UNITS[policy.cost]}"
     )
+    if asked is not None and saved >= asked and not as_good(comparison, policy.margin):
+        text = f"{seen}, but it is not shown to be as good within selection.margin={policy.margin:g}."
+        return "HOLD", (*held, Reason(code=CHEAPER_ONLY, text=text))
     if asked is not None and saved >= asked:
         text = f"{seen}, and selection.promotion.min_saving asks for {asked:.0%}."
         return "PROMOTE", (Reason(code=CHEAPER, text=text), *held)

@@ -1,22 +1,26 @@
-"""The winner: not measurably worse than the best, within the declared constraints, and then the cheapest.
+"""The winner: the cheapest candidate that is shown to be as good as the best, or else the best by score.
 
-There is no weighted or min-max composite score: with one, an irrelevant entrant could change the order of the others.
+A candidate is shown to be as good where the lower bound of its paired difference to the best one lies at or above
+`-selection.margin` (a non-inferiority test: Wellek, Testing Statistical Hypotheses of Equivalence and Noninferiority,
+2010, chapter 2). "Not shown to be worse" would be no evidence: it passes worse models the fewer rows there are.
 
-Candidates within the constraints are tested against the best of them one by one, the cheapest first, each at the full
-level. The first that is not shown to be worse wins. A better one that breaks a constraint is not the reference, since
-it cannot be shipped. That is a fixed-sequence procedure (Maurer, Hothorn and Lehmacher, 1995; Westfall and Krishen,
-2001), which needs no adjustment: the chance of passing over any candidate that is in truth as good stays below one
-minus the confidence, however many there are, provided that cost does not depend on the test rows.
+The error that is controlled is one of a single candidate: one that is truly worse than the best by the margin or more
+passes with a probability of at most (1 - confidence) / 2, so with k such candidates one of them passes with at most k
+times that. Equal predictions are as good by definition, which proves little below about 4 / margin rows. There is no
+adjustment for their number, and no weighted or min-max composite score, since either lets an
+entrant that neither is best nor wins change the order of the others. `benchmarks/selection_rule.py` simulates the rule.
 
-A candidate is a variant: it is scored and compared by its own predictions, not by those of the model it was made from.
+A candidate is cheaper than the best only where the intervals of the two costs do not overlap. Among several that are as
+good and cheaper than the best, the measured cost decides: to let overlapping intervals decide in favour of the score
+there would bring back the influence of irrelevant entrants, because overlap is not transitive.
 
-Holm's adjusted p-values, which judge the leaderboard as a whole, must not decide here: a costlier entrant would raise
-them, and a cheap candidate could win that would have been passed over without that entrant.
+A better model that breaks a constraint is not the reference, since it cannot be shipped. A candidate is a variant: it
+is scored and compared by its own predictions, not by those of the model it was made from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from podium.config.selection import ConstraintsConfig, SelectionConfig
@@ -31,13 +35,16 @@ from podium.records import (
     VariantScore,
     identity,
 )
-from podium.selection.comparison import described, shown_worse
+from podium.selection.comparison import as_good, described, lower_bound, rows_to_settle, shown_worse
 
 WINNER_BEST = "winner-is-best"
-WINNER_AS_GOOD = "winner-not-worse-than-best"
-WINNER_CHEAPEST = "winner-is-cheapest"
+WINNER_AS_GOOD = "winner-as-good-as-best"
+WINNER_CHEAPER = "winner-is-cheaper"
 UNSTABLE = "measurement-unstable"
 WORSE_THAN_BEST = "worse-than-best"
+NOT_SHOWN_AS_GOOD = "not-shown-as-good"
+NOT_CHEAPER = "not-cheaper-than-best"
+ROWS_NEEDED = "rows-needed"
 MEASUREMENT_MISSING = "measurement-missing"
 CONSTRAINT_BROKEN = "constraint-broken"
 NO_CANDIDATE = "no-candidate"
@@ -89,6 +96,13 @@ class Candidate:
             return self.entry.size_mb if name == "size_mb" else None
         return quantity(self.measurement, name)
 
+    def bounds(self, name: str) -> tuple[float, float] | None:
+        """The bounds of a quantity's interval, see `quantity_bounds`; None when it was not measured."""
+        if self.measurement is None:
+            return None if (value := self.quantity(name)) is None else (value, value)
+        found = quantity_bounds(self.measurement, name)
+        return None if found is None else (found[0], found[-1])
+
 
 def quantity(measured: Measurement, name: str) -> float | None:
     """A cost or a constrained quantity by its config name; None when it was not measured."""
@@ -121,18 +135,20 @@ def choose(
     measurements: Sequence[Measurement],
     config: SelectionConfig,
     scores: Sequence[VariantScore] = (),
+    rows: int = 0,
 ) -> Choice:
     """Choose the winner.
 
-    A constraint whose quantity was not measured is not met. A candidate without a measured cost comes after all with
-    one; equal costs go to the higher test score, then to the smaller model, then to the eager one, then by name.
+    A constraint whose quantity was not measured is not met. Equal scores go to the smaller model, then to the eager
+    one, then by name.
 
     Args:
         entries: the leaderboard, in any order.
         comparisons: of every candidate within the constraints against the best of them, by their names.
         measurements: of any variants of the entries; those of other models are ignored.
-        config: constraints and cost.
+        config: constraints, margin and cost.
         scores: of every measured variant but the eager ones, whose scores are those of the entries.
+        rows: held-out rows behind the comparisons.
 
     Raises:
         InputError: a measured variant has no score, or a candidate was not compared with the best one within the
@@ -150,9 +166,13 @@ def choose(
     missing = [one.name for one in able[1:] if one.name not in against]
     if missing:
         raise InputError(f"{missing[0]} must be compared with {best.name}, but no comparison was given")
-    judged = [_compared(one, against.get(one.name)) for one in found]
+    judged = [
+        one if one.failures or one is best else replace(one, failures=_why_not(one, best, against[one.name], config))
+        for one in found
+    ]
     judged.sort(key=lambda one: (bool(one.failures), one.cost is None, one.cost or 0.0))
-    return Choice(judged[0], _reasons(judged, best, config), tuple(judged))
+    why = _reasons(judged, best, against, config)
+    return Choice(judged[0], (*why, *_price(able, best, against, config, rows)), tuple(judged))
 
 
 def contenders(
@@ -187,19 +207,40 @@ def _best_first(one: Candidate) -> tuple[float, int, str, bool, str]:
     return -one.test.value, one.entry.parameters, one.entry.backbone, one.variant != "eager", one.variant
 
 
-def _compared(candidate: Candidate, comparison: Comparison | None) -> Candidate:
-    """A candidate with the reason why it may not win if it is shown to be worse than the best one.
+def cheaper(one: Candidate, other: Candidate, cost: str) -> bool:
+    """Whether the costs of both are measured, and the interval of `one` lies wholly below that of `other`."""
+    mine, theirs = one.bounds(cost), other.bounds(cost)
+    return mine is not None and theirs is not None and mine[1] < theirs[0]
 
-    Args:
-        comparison: with the best one; None for the best one itself and for candidates that may not win anyway.
-    """
-    if candidate.failures or comparison is None or not shown_worse(comparison):
-        return candidate
-    text = (
-        f"{comparison.challenger} is worse than {comparison.reference}: the difference in {comparison.metric} is "
-        f"{described(comparison.difference)}."
-    )
-    return replace(candidate, failures=(Reason(code=WORSE_THAN_BEST, text=text),))
+
+def _why_not(one: Candidate, best: Candidate, comparison: Comparison, config: SelectionConfig) -> tuple[Reason, ...]:
+    """Why a candidate within the constraints does not replace the best one; empty where it may."""
+    seen = f"the difference in {comparison.metric} is {described(comparison.difference)}"
+    if not as_good(comparison, config.margin):
+        code, text = (
+            (WORSE_THAN_BEST, "is worse than")
+            if shown_worse(comparison)
+            else (NOT_SHOWN_AS_GOOD, "is not shown to be as good as")
+        )
+        bound = f"the lower bound {lower_bound(comparison):+.4f} is below the margin of {-config.margin:g}"
+        return (Reason(code=code, text=f"{one.name} {text} {best.name}: {seen}, and {bound}."),)
+    if cheaper(one, best, config.cost):
+        return ()
+    text = f"{one.name} is as good as {best.name}, but not measurably cheaper: {_costs(one, best, config.cost)}."
+    return (Reason(code=NOT_CHEAPER, text=text),)
+
+
+def _costs(one: Candidate, other: Candidate, cost: str) -> str:
+    """The costs of two candidates with their intervals, in words."""
+    return f"{cost} {_cost(one, cost)} against {_cost(other, cost)}"
+
+
+def _cost(one: Candidate, cost: str) -> str:
+    bounds = one.bounds(cost)
+    if bounds is None:
+        return "not measured"
+    low, high = bounds
+    return f"{low:.4g} {UNITS[cost]}" if low == high else f"{low:.4g} to {high:.4g} {UNITS[cost]}"
 
 
 def broken(name: str, measured: Callable[[str], float | None], constraints: ConstraintsConfig) -> tuple[Reason, ...]:
@@ -223,24 +264,57 @@ def broken(name: str, measured: Callable[[str], float | None], constraints: Cons
     return tuple(reasons)
 
 
-def _reasons(candidates: Sequence[Candidate], best: Candidate, config: SelectionConfig) -> tuple[Reason, ...]:
+def _reasons(
+    candidates: Sequence[Candidate], best: Candidate, against: Mapping[str, Comparison], config: SelectionConfig
+) -> tuple[Reason, ...]:
     winner = candidates[0]
-    able = [one for one in candidates if not one.failures]
     within = " within the constraints" if any(bound is not None for _, bound in config.constraints) else ""
-    if winner.test.value == best.test.value:
+    if winner.name == best.name:
         text = f"{winner.name} has the best test score{within}, {best.test.value:.4f}."
         reasons = [Reason(code=WINNER_BEST, text=text)]
     else:
-        text = f"{winner.name} is not shown to be worse than {best.name}, the best by score{within}."
+        comparison = against[winner.name]
+        text = (
+            f"{winner.name} is shown to be as good as {best.name}, the best by score{within}: the difference in "
+            f"{comparison.metric} is {described(comparison.difference)}, and the margin is {config.margin:g}."
+        )
         reasons = [Reason(code=WINNER_AS_GOOD, text=text)]
-    if len(able) > 1 and winner.cost is not None:
-        cost = f"{config.cost}: {winner.cost:.4g} {UNITS[config.cost]}"
-        text = f"{winner.name} is the cheapest of {len(able)} candidates by {cost}."
-        reasons.append(Reason(code=WINNER_CHEAPEST, text=text))
-    if winner.measurement is not None and winner.measurement.unstable:
-        text = f"The benchmark of {winner.name} was unstable; its cost is not to be trusted to the last digit."
-        reasons.append(Reason(code=UNSTABLE, text=text))
+        text = f"{winner.name} is cheaper than {best.name}: {_costs(winner, best, config.cost)}."
+        rivals = [one for one in candidates[1:] if not one.failures and one.name != best.name]
+        if close := [one.name for one in rivals if not cheaper(winner, one, config.cost)]:
+            text += f" Its cost is the lowest measured, but not apart from that of {', '.join(close)}."
+        reasons.append(Reason(code=WINNER_CHEAPER, text=text))
+    for one in {winner.name: winner, best.name: best}.values():
+        if one.measurement is not None and one.measurement.unstable:
+            text = f"The benchmark of {one.name} was unstable, so its cost is known less well than its interval says."
+            reasons.append(Reason(code=UNSTABLE, text=text))
     return (*reasons, *(reason for one in candidates for reason in one.failures))
+
+
+def _price(
+    able: Sequence[Candidate],
+    best: Candidate,
+    against: Mapping[str, Comparison],
+    config: SelectionConfig,
+    rows: int,
+) -> tuple[Reason, ...]:
+    """About how many held-out rows would settle the closest comparison with a cheaper candidate, where one is open."""
+    needed = []
+    for one in able:
+        comparison = against.get(one.name)
+        if comparison is None or not rows or not cheaper(one, best, config.cost):
+            continue
+        count = rows_to_settle(comparison, config.margin, rows)
+        if count is not None:
+            needed.append((count, one.name))
+    if not needed:
+        return ()
+    count, name = min(needed)
+    text = (
+        f"Whether {name}, which is cheaper, is as good as {best.name} cannot be told from {rows:,} held-out rows; "
+        f"about {count:,} would tell if the difference stays as measured."
+    )
+    return (Reason(code=ROWS_NEEDED, text=text),)
 
 
 def pareto_fronts(candidates: Sequence[Candidate]) -> dict[str, tuple[ParetoPoint, ...]]:

@@ -15,6 +15,7 @@ from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.predictions import Predictions
 from podium.keys import digest_tree
 from podium.records import (
+    RULE,
     ArtifactRef,
     BaselineRecord,
     BenchmarkRecord,
@@ -30,6 +31,7 @@ from podium.records import (
 from podium.selection.comparison import compare
 from podium.selection.decision import FORCED, Judgement, choice_of, judge
 from podium.selection.winner import Candidate, contenders, pareto_fronts
+from podium.selection.winner_score import corrected_score, rule_of
 from podium.stages.benchmark import hardware_of, measuring_service, measuring_session
 from podium.stages.keys import lone_measurement_key
 from podium.stages.promotion import who
@@ -120,6 +122,7 @@ def gather(step: StepRun, incumbent: Incumbent | None) -> tuple[Evidence, Incumb
     selection, benchmark, budget = step.one(SelectionRecord), step.one(BenchmarkRecord), comparison_budget(step)
     held = cache(partial(_held_out, step))
     evidence = Evidence(
+        rule=RULE,
         metric=selection.metric,
         rows=selection.rows,
         policy=step.config.selection,
@@ -140,7 +143,8 @@ def gather(step: StepRun, incumbent: Incumbent | None) -> tuple[Evidence, Incumb
         withdrawn=step.run.withdrawn,
     )
     candidates = contenders(evidence.leaderboard, evidence.measurements, evidence.policy, evidence.variant_scores)
-    named = [(one.name, held(one.entry.backbone, one.variant)) for one in candidates if not one.failures]
+    able = [one for one in candidates if not one.failures]
+    named = [(one.name, held(one.entry.backbone, one.variant)) for one in able]
     against_best = tuple(compare(one, named[0], **budget) for one in named[1:])
     evidence = evidence.model_copy(update={"comparisons": against_best})
     winner = choice_of(evidence).winner
@@ -150,6 +154,9 @@ def gather(step: StepRun, incumbent: Incumbent | None) -> tuple[Evidence, Incumb
     stored = sorted(step.one(BaselineRecord).artifacts.items())
     against = tuple(compare(own, (name, Predictions.load(step.store.fetch(ref))), **budget) for name, ref in stored)
     evidence = evidence.model_copy(update={"baseline_comparisons": against})
+    if any(item.differing for item in evidence.comparisons):
+        corrected = corrected_score([own for _, own in named], rule_of(able, evidence.policy), **budget)
+        evidence = evidence.model_copy(update={"winner_score": corrected})
     if incumbent is None or incumbent.identity == winner.identity:
         return evidence, None
     with step.store.scratch() as scratch:

@@ -15,6 +15,7 @@ from podium.config.schema import PodiumConfig, TrainingConfig
 from podium.export.variants import FORMS, OPSET, environment
 from podium.keys import Key, canonical_json, digest_bytes
 from podium.records import (
+    RULE,
     BaselineRecord,
     BenchmarkRecord,
     DataRecord,
@@ -189,6 +190,8 @@ def decision_key(
     predictions = {name: ref.digest for name, ref in benchmark.artifacts.items() if name.startswith("predictions.")}
     return Key.of(
         "decision",
+        rule=RULE,
+        margin=policy.margin,
         selection=selection.key,
         predictions=predictions,
         measurements=[item.model_dump(mode="json") for item in benchmark.measurements],

@@ -41,6 +41,8 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
     lines = {"Winner": f"{decision.winner}{form} (trial {entry.trial} of its study)" if entry else "none"}
     if test:
         lines["Score"] = f"{selection.metric} {_interval_text(test)} on {inputs.data.rows['test']:,} held-out rows"
+        if corrected := inputs.corrected_score:
+            lines["Score"] += f"; {_interval_text(corrected)} corrected for the choice among candidates"
     if measured:
         lines["Latency"] = _latency_text(measured)
     lines["Verdict"] = "\n".join([decision.verdict, *(f"- {reason.text}" for reason in decision.reasons)])

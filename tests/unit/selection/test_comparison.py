@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given as drawn
@@ -7,7 +9,15 @@ from hypothesis import strategies as st
 
 from podium.errors import InputError
 from podium.evaluation.predictions import Predictions
-from podium.selection.comparison import adjusted, compare, compare_with_best, holm
+from podium.selection.comparison import (
+    adjusted,
+    as_good,
+    compare,
+    compare_with_best,
+    holm,
+    lower_bound,
+    rows_to_settle,
+)
 
 BUDGET = {"metric": "accuracy", "confidence": 0.95, "resamples": 500, "seed": 1}
 
@@ -101,3 +111,32 @@ def test_predictions_of_another_task_or_other_rows_are_refused():
     fewer = Predictions(one.task, one.labels, one.ids[:10], one.truth[:10], one.predicted[:10])
     with pytest.raises(InputError, match="same rows"):
         compare(("a", one), ("b", fewer), **BUDGET)
+
+
+@pytest.mark.parametrize(
+    ("differing", "bound"),
+    [(None, -0.008), (0, -0.008), (1, -0.002 - 0.006 * 2**0.5), (100, -0.002 - 0.006 * 1.01**0.5)],
+)
+def test_the_lower_bound_is_widened_where_few_rows_differ(comparison, differing, bound):
+    found = comparison("a", "b", -0.002, -0.008, 0.004).model_copy(update={"differing": differing})
+    assert lower_bound(found) == pytest.approx(bound)
+    assert as_good(found, 0.0085) == (differing != 1)
+
+
+def test_rows_that_differ_are_counted_by_document():
+    one, other = predictions(0.9, 1), predictions(0.9, 2)
+    apart = int((one.predicted != other.predicted).sum())
+    budget = {"metric": "accuracy", "confidence": 0.95, "resamples": 100, "seed": 1}
+    assert compare(("a", one), ("b", other), **budget).differing == apart > 1
+    grouped = [replace(model, documents=("x",) * 200 + ("y",) * 200) for model in (one, other)]
+    assert compare(("a", grouped[0]), ("b", grouped[1]), **budget).differing <= 2
+    assert compare(("a", one), ("b", one), **budget).differing == 0
+
+
+def test_more_rows_are_needed_the_closer_the_difference_is_to_the_margin(comparison):
+    needed = [
+        rows_to_settle(comparison("a", "b", value, value - 0.02, value + 0.02), 0.01, 500) for value in (0, -0.005)
+    ]
+    assert needed == [4100, 16000]
+    assert rows_to_settle(comparison("a", "b", 0.0, -0.01, 0.01), 0.01, 500) is None
+    assert rows_to_settle(comparison("a", "b", -0.03, -0.04, -0.02), 0.01, 500) is None

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.config.selection import ConstraintsConfig, PromotionConfig, SelectionConfig
-from podium.records import Comparison, DecisionRecord, Evidence, Incumbent, Interval, LeaderboardEntry
+from podium.errors import InputError
+from podium.records import RULE, Comparison, DecisionRecord, Evidence, Incumbent, Interval, LeaderboardEntry
 from podium.selection.decision import decide, judge, replay
 from podium.selection.winner import Candidate
 
@@ -117,13 +118,22 @@ def test_the_baseline_rule(a, comparison, bounds, strict, free):
     assert verdict(a, None, FREE, baselines=against) == free
 
 
+def test_what_is_worse_than_a_baseline_is_rejected_also_where_its_gain_is_too_small(a, comparison):
+    """Found by the property test below: a larger `min_gain` turned the rejection into a hold."""
+    against = [comparison("a", "majority", -0.1, -0.2, -0.05)]
+    policy = PromotionConfig(must_beat_baselines=True, min_gain=0.5)
+    found, codes = verdict(a, incumbent(), policy, comparison("a", "news", 0.1, 0.05, 0.2), baselines=against)
+    assert (found, codes) == ("REJECT", ["worse-than-baseline", "gain-too-small"])
+
+
 def evidence(entry, comparison, measurement, **changes) -> Evidence:
     fields = {
         "metric": "macro_f1",
         "rows": 100,
         "policy": SelectionConfig(),
-        "leaderboard": (entry("best", 0.92), entry("fast", 0.91)),
-        "comparisons": (comparison("fast (eager)", "best (eager)", -0.01, -0.03, 0.01),),
+        "rule": RULE,
+        "leaderboard": (entry("best", 0.92), entry("fast", 0.918)),
+        "comparisons": (comparison("fast (eager)", "best (eager)", -0.002, -0.006, 0.002),),
         "baseline_comparisons": (
             comparison("fast (eager)", "linear", 0.01, -0.03, 0.04),
             comparison("best (eager)", "linear", -0.2, -0.3, -0.1),
@@ -139,8 +149,8 @@ def test_judging_chooses_and_decides_on_what_concerns_the_winner(entry, comparis
     found = judge(evidence(entry, comparison, measurement))
     assert (found.verdict, found.choice.winner.entry.backbone) == ("PROMOTE", "fast")
     assert [reason.code for reason in found.reasons] == [
-        "winner-not-worse-than-best",
-        "winner-is-cheapest",
+        "winner-as-good-as-best",
+        "winner-is-cheaper",
         "better-than-incumbent",
         "baseline-not-beaten",
     ]
@@ -163,12 +173,22 @@ def measured(measurement, variant="eager", **figures):
         ((-0.01, 0.01), 0.3, (10, 9.6, 10.4), ("PROMOTE", ["cheaper-than-incumbent", "not-measurably-better"])),
         ((-0.01, 0.01), 0.5, (10, 9.6, 10.4), ("HOLD", ["not-measurably-better", "only-cheaper"])),
         ((-0.01, 0.01), None, (10, 9.6, 10.4), ("HOLD", ["not-measurably-better", "only-cheaper"])),
+        ((-0.02, 0.01), 0.3, (10, 9.6, 10.4), ("HOLD", ["not-measurably-better", "only-cheaper"])),
         ((-0.01, 0.01), 0.0, (10, 4.6, 12), ("HOLD", ["not-measurably-better"])),
         ((-0.01, 0.01), 0.0, None, ("HOLD", ["not-measurably-better"])),
         ((-0.03, -0.01), 0.3, (10, 9.6, 10.4), ("REJECT", ["worse-than-incumbent"])),
         ((0.01, 0.03), None, (10, 9.6, 10.4), ("PROMOTE", ["better-than-incumbent"])),
     ],
-    ids=["enough", "too little", "not asked for", "not proven", "not measured", "worse", "better"],
+    ids=[
+        "enough",
+        "too little",
+        "not asked for",
+        "not shown to be as good",
+        "not proven",
+        "not measured",
+        "worse",
+        "better",
+    ],
 )
 def test_a_saving_promotes_what_is_as_good_if_asked_for(
     entry, measurement, comparison, bounds, min_saving, holder, expected
@@ -247,6 +267,9 @@ def test_a_record_replays_to_its_own_verdict_and_a_changed_one_differs(entry, co
     )
     read = DecisionRecord.from_json(record.to_json())
     assert replay(read) == (found, [])
+    old = read.model_copy(update={"evidence": given_.model_copy(update={"rule": "not-shown-worse"})})
+    with pytest.raises(InputError, match="made by 'not-shown-worse' and this version of Podium decides by"):
+        replay(old)
     tampered = read.model_copy(update={"verdict": "HOLD", "winner": "best"})
     assert replay(tampered)[1] == [
         "verdict: recorded HOLD, replayed PROMOTE",

@@ -1,0 +1,74 @@
+"""The winner's score, corrected for having been chosen on the rows that score it.
+
+Bootstrap bias correction (Tsamardinos, Greasidou and Borboudakis, Bootstrapping the Out-of-sample Predictions for
+Efficient and Accurate Cross-validation, Machine Learning 107, 2018): every resample of the held-out rows chooses a
+winner anew, and the rows that are not in the resample score it. The mean of these scores is the estimate, their
+quantiles are its interval. `benchmarks/selection_rule.py score` measures bias and coverage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from podium.config.selection import SelectionConfig
+from podium.evaluation.bootstrap import in_and_out_of_bag
+from podium.evaluation.predictions import Predictions
+from podium.records import Interval
+from podium.selection.winner import Candidate, cheaper
+from podium.tasks.metrics import Floats
+
+METHOD = "bootstrap bias corrected"
+
+
+def corrected_score(
+    models: Sequence[Predictions],
+    pick: Callable[[Floats], NDArray[np.intp]],
+    *,
+    metric: str,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Interval:
+    """The score to expect of the model that `pick` chooses among `models`.
+
+    Args:
+        models: held-out predictions of the candidates, for the same rows.
+        pick: the index of the chosen model for each resample, shape (resamples,), from the scores of all models on
+            each, shape (resamples, models).
+
+    Raises:
+        InputError: the metric is not supported by the predictions, or they are not for the same rows.
+    """
+    inside, outside = in_and_out_of_bag(models, metric, resamples, seed)
+    scores = outside[np.arange(len(outside)), pick(inside)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(scores, [tail, 1 - tail])
+    return Interval(value=float(scores.mean()), low=float(low), high=float(high), confidence=confidence, method=METHOD)
+
+
+def rule_of(candidates: Sequence[Candidate], config: SelectionConfig) -> Callable[[Floats], NDArray[np.intp]]:
+    """The rule of `podium.selection.winner.choose` on resamples, for candidates within the constraints.
+
+    Costs are as measured. The half-width of the interval of each difference is that of all resamples, so that no
+    resample has to be resampled itself.
+    """
+    cost = np.array([np.inf if one.cost is None else one.cost for one in candidates])
+    saves = np.array([[cheaper(one, best, config.cost) for one in candidates] for best in candidates])
+    quantile = float(norm.ppf((1 + config.confidence) / 2))
+
+    def pick(scores: Floats) -> NDArray[np.intp]:
+        chosen: NDArray[np.intp] = scores.argmax(axis=1)
+        for best in np.unique(chosen):
+            rows = np.flatnonzero(chosen == best)
+            differences = scores - scores[:, [best]]
+            low = differences[rows] - quantile * differences.std(axis=0)
+            costs = np.where((low >= -config.margin) & saves[best], cost, np.inf)
+            costs[:, best] = np.where(np.isinf(costs).all(axis=1), 0.0, np.inf)
+            chosen[rows] = costs.argmin(axis=1)
+        return chosen
+
+    return pick
