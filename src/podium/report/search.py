@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter, IntParameter
+from podium.config.parameters import AnyParameter, IntParameter
 from podium.config.schema import PodiumConfig
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Columns, Row, Section, Table, Text
@@ -67,11 +67,15 @@ def _study(study: StudyRecord, config: PodiumConfig) -> Section:
 def _outcome(study: StudyRecord) -> str:
     counts, best = Counter(trial.status for trial in study.trials), study.best_trial
     others = [f", {counts[status]} {_ENDS[status]}" for status in _ENDS if counts[status]]
-    params = ", ".join(f"{numbers.field_name(k)} {numbers.parameter(v)}" for k, v in best.params.items())
+    params = _params(best)
     return (
         f"{counts['succeeded']} of {len(study.trials)} trials finished{''.join(others)}; best: trial {study.best} with "
         f"{numbers.metric_name(study.metric)} {numbers.score(best.score)}{f': {params}' if params else ''}."
     )
+
+
+def _params(trial: TrialRecord) -> str:
+    return ", ".join(f"{numbers.field_name(k)} {numbers.parameter(v)}" for k, v in trial.params.items())
 
 
 def _importance(experiment: Experiment, study: StudyRecord) -> Table:
@@ -138,12 +142,22 @@ def _legend(styles: set[str], **labels: str) -> tuple[tuple[str, str], ...]:
 def history_chart(study: StudyRecord) -> PlotChart:
     """Score by trial of one study, with the spread of the folds and the best score so far."""
     trials = sorted(study.trials, key=lambda trial: trial.number)
-    values = [v for trial in trials if trial.score is not None for v in (trial.score, *trial.fold_scores.values())]
+    better = max if study.direction == "maximize" else min
+    marks, points, values = [], [], []
+    for place, trial in enumerate(trials):
+        if points:
+            points.append((place, points[-1][1]))
+        if trial.score is None:
+            marks.append(Mark(place, None, _style(trial, study.best), f"trial {trial.number}: {trial.status}"))
+            continue
+        own = (trial.score, *trial.fold_scores.values())
+        values += own
+        marks.append(Mark(place, trial.score, _style(trial, study.best), _title(trial), min(own), max(own)))
+        if trial.status == "succeeded" and (not points or better(trial.score, points[-1][1]) != points[-1][1]):
+            points.append((place, trial.score))
     every = max(1, math.ceil(len(trials) / _MOST_LABELS))
     ticks = tuple(Tick(place, str(trial.number)) for place, trial in enumerate(trials))[::every]
     across = Axis(0, max(1, len(trials) - 1), ticks)
-    marks = tuple(_history_mark(trial, place, study.best) for place, trial in enumerate(trials))
-    best = _best_so_far(trials, study.direction)
     counts = Counter(trial.status for trial in trials)
     pruned = f" and {counts['pruned']} that were stopped early" if counts["pruned"] else ""
     alt = (
@@ -151,14 +165,8 @@ def history_chart(study: StudyRecord) -> PlotChart:
         f"the best is trial {study.best} with {numbers.score(study.best_trial.score)}"
     )
     legend = _legend({"steps", *(mark.style for mark in marks)}, first="trial, with the spread of its folds")
-    return PlotChart(alt, (Plot("", across, Axis.over(values), (best,), marks),), legend)
-
-
-def _history_mark(trial: TrialRecord, place: int, best: int) -> Mark:
-    if trial.score is None:
-        return Mark(place, None, _style(trial, best), f"trial {trial.number}: {trial.status}")
-    values = (trial.score, *trial.fold_scores.values())
-    return Mark(place, trial.score, _style(trial, best), _title(trial), min(values), max(values))
+    plot = Plot("", across, Axis.over(values), (Line("steps", tuple(points)),), tuple(marks))
+    return PlotChart(alt, (plot,), legend)
 
 
 def _title(trial: TrialRecord) -> str:
@@ -166,78 +174,63 @@ def _title(trial: TrialRecord) -> str:
     return f"trial {trial.number}: {numbers.score(trial.score)}{early}"
 
 
-def _best_so_far(trials: Sequence[TrialRecord], direction: str) -> Line:
-    """The best score up to each trial, as steps from the first trial that succeeded to the last trial."""
-    points: list[tuple[float, float]] = []
-    better = max if direction == "maximize" else min
-    for place, trial in enumerate(trials):
-        score = trial.score if trial.status == "succeeded" else None
-        if points:
-            best = points[-1][1]
-            new = best if score is None else better(best, score)
-            points += [(place, best)] if new == best else [(place, best), (place, new)]
-        elif score is not None:
-            points.append((place, score))
-    return Line("steps", tuple(points))
-
-
 def slice_chart(study: StudyRecord, space: Space) -> PlotChart:
     """Score against each parameter, of the trials that have both; at least one trial has a score."""
-    trials = _scored(study)
+    trials = sorted(_scored(study), key=lambda trial: trial.number == study.best)
     up = Axis.over((trial.score for trial in trials if trial.score is not None), most=_TICKS)
-    plots = tuple(_slice(name, parameter, trials, up, study.best) for name, parameter in space.parameters.items())
+    plots, names = [], [numbers.field_name(name) for name in space.parameters]
+    for title, (name, parameter) in zip(names, space.parameters.items(), strict=True):
+        number, across = parameter_axis(parameter, margin=0.5)
+        marks = tuple(
+            Mark(number(trial.params[name]), trial.score, _style(trial, study.best), _title(trial))
+            for trial in trials
+            if name in trial.params
+        )
+        plots.append(Plot(f"{title} (log)" if across.log else title, across, up, marks=marks, height=LOW_HEIGHT))
     alt = (
-        f"{numbers.metric_name(study.metric)} of the trials of {study.backbone} against "
-        f"{', '.join(numbers.field_name(name) for name in space.parameters)}; the table of all trials has figures"
+        f"{numbers.metric_name(study.metric)} of the trials of {study.backbone} against {', '.join(names)}; the table of "
+        "all trials has figures"
     )
-    return PlotChart(alt, plots, _legend({mark.style for plot in plots for mark in plot.marks}, first="trial"))
-
-
-def _slice(name: str, parameter: AnyParameter, trials: Sequence[TrialRecord], up: Axis, best: int) -> Plot:
-    found = [trial for trial in trials if name in trial.params]
-    number, across = parameter_axis(parameter, margin=0.5)
-    marks = tuple(
-        Mark(number(trial.params[name]), trial.score, _style(trial, best), _title(trial))
-        for trial in sorted(found, key=lambda trial: trial.number == best)
-    )
-    title = f"{numbers.field_name(name)} (log)" if across.log else numbers.field_name(name)
-    return Plot(title, across, up, marks=marks, height=LOW_HEIGHT)
+    legend = _legend({mark.style for plot in plots for mark in plot.marks}, first="trial")
+    return PlotChart(alt, tuple(plots), legend)
 
 
 def parallel_chart(study: StudyRecord, space: Space) -> ParallelChart:
-    """Parallel coordinates of the best trials that have a score, drawn from the worst to the best."""
+    """Parallel coordinates of the best trials that have a score, drawn from the worst to the best.
+
+    An axis is labelled at its ends and, for a few choices, between them.
+    """
     sign = 1.0 if study.direction == "maximize" else -1.0
     ranked = sorted(_scored(study), key=lambda trial: (trial.number == study.best, sign * (trial.score or 0.0)))
     kept = ranked[-_MOST_PATHS:]
+    coordinates, places = [], {}
+    for name, parameter in space.parameters.items():
+        places[name], axis = parameter_axis(parameter)
+        choices = getattr(parameter, "choices", ())
+        between = axis.ticks[1:-1] if 0 < len(choices) <= _CHOICES else ()
+        bottom, top = (choices[0], choices[-1]) if choices else (axis.low, axis.high)
+        bare = Axis(axis.low, axis.high, between, axis.log)
+        coordinates.append(Coordinate(numbers.field_name(name), bare, _label(bottom), _label(top)))
     up = Axis.over(trial.score for trial in kept if trial.score is not None)
-    axes = [(name, *parameter_axis(parameter)) for name, parameter in space.parameters.items()]
-    coordinates = [_coordinate(name, parameter) for name, parameter in space.parameters.items()]
-    ends = Axis(up.low, up.high)
-    coordinates.append(Coordinate(numbers.metric_name(study.metric), ends, up.ticks[0].label, up.ticks[-1].label))
+    ends = (up.ticks[0].label, up.ticks[-1].label)
+    coordinates.append(Coordinate(numbers.metric_name(study.metric), Axis(up.low, up.high), *ends))
     paths = tuple(
         Path(
-            (*(number(trial.params[name]) if name in trial.params else None for name, number, _ in axes), trial.score),
+            (
+                *(place(trial.params[name]) if name in trial.params else None for name, place in places.items()),
+                trial.score,
+            ),
             _style(trial, study.best),
             1.0 if trial.number == study.best else round(0.15 + 0.55 * rank / len(kept), 2),
             f"trial {trial.number}: {numbers.score(trial.score)}",
         )
         for rank, trial in enumerate(kept, start=1)
     )
-    best = ", ".join(f"{numbers.field_name(k)} {numbers.parameter(v)}" for k, v in study.best_trial.params.items())
-    alt = f"Parallel coordinates of {len(kept)} trials of {study.backbone}; the best one has {best}"
+    alt = (
+        f"Parallel coordinates of {len(kept)} trials of {study.backbone}; the best one has {_params(study.best_trial)}"
+    )
     legend = _legend({path.style for path in paths}, first="trial, the better the stronger")
     return ParallelChart(alt, tuple(coordinates), paths, legend)
-
-
-def _coordinate(name: str, parameter: AnyParameter) -> Coordinate:
-    """An axis that is labelled at its ends and, for a few choices, between them."""
-    _, axis = parameter_axis(parameter)
-    choices = _choices(parameter)
-    bottom, top = (choices[0], choices[-1]) if choices else (axis.low, axis.high)
-    between = axis.ticks[1:-1] if 0 < len(choices) <= _CHOICES else ()
-    return Coordinate(
-        numbers.field_name(name), Axis(axis.low, axis.high, between, axis.log), _label(bottom), _label(top)
-    )
 
 
 def parameter_axis(parameter: AnyParameter, margin: float = 0.0) -> tuple[Callable[[Scalar], float], Axis]:
@@ -245,7 +238,7 @@ def parameter_axis(parameter: AnyParameter, margin: float = 0.0) -> tuple[Callab
 
     The choices of a categorical parameter are numbered; `margin` keeps them away from the ends of the axis.
     """
-    if choices := _choices(parameter):
+    if choices := getattr(parameter, "choices", ()):
         every = math.ceil(len(choices) / _CHOICES)
         ticks = tuple(Tick(number, _label(choice)) for number, choice in enumerate(choices))[::every]
         axis = Axis(-margin, len(choices) - 1 + margin, ticks)
@@ -255,13 +248,6 @@ def parameter_axis(parameter: AnyParameter, margin: float = 0.0) -> tuple[Callab
     values = _round_values(low, high, log=log, whole=isinstance(parameter, IntParameter))
     every = math.ceil(len(values) / _TICKS)
     return float, Axis(low, high, tuple(Tick(value, _label(value)) for value in values[::every]), log)
-
-
-def _choices(parameter: AnyParameter) -> tuple[Scalar, ...]:
-    match parameter:
-        case CategoricalParameter(choices=values) | DiscreteParameter(choices=values):
-            return values
-    return ()
 
 
 def _round_values(low: float, high: float, *, log: bool, whole: bool) -> list[float]:

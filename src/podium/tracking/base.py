@@ -3,51 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from podium.errors import TrackingError
 from podium.records import DataRecord, How, Incumbent, ModelRecord, Move, TrialRecord
 
-TAG_KIND = "podium.kind"
-"""Kind of result a run computes, such as data, study, trial or refit."""
-TAG_KEY = "podium.key"
-"""Full digest of the key of the result that a run computes."""
-TAG_PARENT = "podium.parent."
-"""Prefix of the tags that hold the keys of what a result was made from, by name."""
-TAG_TRIAL = "podium.trial"
-"""Number of the trial that a trial or fold run is, or that a refit was made from."""
-TAG_DECISION = "podium.decision"
-"""On a model version: key of the decision that registered it."""
-TAG_MODEL_KEY = "podium.model.key"
-"""On a model version and a logged model: key of the refit."""
-TAG_MODEL_DIGEST = "podium.model.digest"
-"""On a model version, a logged model and a refit run: digest of the refitted model's files in the store."""
+# What results carry: their kind (data, study, trial, refit, ...), the full digest of their key, the keys of what they
+# were made from (a prefix, then a name), and the number of the trial that a run is or that a refit was made from.
+TAG_KIND, TAG_KEY, TAG_PARENT, TAG_TRIAL = "podium.kind", "podium.key", "podium.parent.", "podium.trial"
+# On a model version and a logged model: the key of the refit, the digest of its files in the store, the metric of its
+# study, and its value on the held-out rows.
+TAG_MODEL_KEY, TAG_MODEL_DIGEST = "podium.model.key", "podium.model.digest"
 TAG_METRIC, TAG_SCORE = "podium.metric", "podium.score"
-"""On a model version and a logged model: the metric of its study, and its value on the held-out rows."""
-TAG_VARIANT = "podium.variant"
-"""On a model version: which deployable variant of the refit it holds."""
-TAG_FILES = "podium.files.digest"
-"""On a model version: digest of the variant's files in the store."""
+# On a model version: the key of the decision that registered it, which deployable variant of the refit it holds, and
+# the digest of the variant's files in the store.
+TAG_DECISION, TAG_VARIANT, TAG_FILES = "podium.decision", "podium.variant", "podium.files.digest"
 
 MOVE = "podium.move."
 """On a registered model: prefix of the tags that hold the moves of its champion, in order of time."""
-
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-PREVIOUS = "previous"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
-@dataclass(frozen=True)
-class TrackedInput:
+class TrackedInput(NamedTuple):
     """A data set that a run read.
 
-    Attributes:
-        digest: the first 36 digits of the data key, which is all that MLflow keeps.
-        profile: rows, labels, and the digests of the source files or the name of the run's file that lists them.
+    `digest` has the first 36 digits of the data key, which is all that MLflow keeps; `profile` has rows, labels, and
+    the digests of the source files or the name of the run's file that lists them.
     """
 
     name: str
@@ -56,33 +40,30 @@ class TrackedInput:
     profile: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class TrackedRun:
+class TrackedRun(NamedTuple):
     """A recorded run, with all its tags and the last value of each metric."""
 
     run_id: str
     name: str
     status: str
     started_ms: int
-    tags: Mapping[str, str] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    inputs: tuple[TrackedInput, ...] = ()
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    inputs: tuple[TrackedInput, ...]
 
 
-@dataclass(frozen=True)
-class TrackedModel:
+class TrackedModel(NamedTuple):
     """A registered model version and the run it came from."""
 
     name: str
     version: str
     run_id: str
-    aliases: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class RegistryState:
+class RegistryState(NamedTuple):
     """What a registry says of one model: the champion, and every move of that alias, oldest first."""
 
     incumbent: Incumbent | None = None
@@ -181,17 +162,12 @@ class Tracker:
         variant: str = "eager",
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Register the model at `path`; returns the version, empty when tracking is off.
+        """Register a variant of `model`, whose files are at `path`; returns the version, empty when tracking is off.
 
         The version loads with `mlflow.pyfunc`, and with `mlflow.transformers` unless it is an exported package; its
         `model/` holds the very files of `path`. A version that already holds this variant of the model is used again.
-
-        Args:
-            run_id: the refit's run, which the version belongs to. One that is not recorded here (the store outlived
-                the database) leaves the version without a run.
-            path: the files of
-            variant: a deployable variant of `model`.
-            tags: further tags of the version.
+        It belongs to the refit's run `run_id`, or to none where that is not recorded here (the store outlived the
+        database).
         """
         return ""
 
@@ -211,11 +187,8 @@ class Tracker:
         A reader finds the old champion or the new one at every moment, also when the caller is killed on the way; the
         next move, or the next look at `moves`, completes what is then missing. The old champion becomes `previous`. A
         champion is no longer `challenger`. Moving it to the version that has it changes nothing. Of two callers at
-        once the later one wins, and both moves are recorded.
-
-        Args:
-            by: `user@host`, or a run.
-            decision: key of the decision that asks for it.
+        once the later one wins, and both moves are recorded. `by` is `user@host` or a run, `decision` the key of the
+        decision that asks for it.
         """
         _off()
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,12 +30,16 @@ def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | 
         model: the refit that it is, or was made from; `model_id` names its logged model, `run_id` the run that made it.
         folder: must not exist.
     """
+    from transformers.utils import logging
+
     task = TASKS.get(model.task)
     common = {
         "mlflow_model": load_mlflow().models.Model(model_id=model_id, run_id=run_id),
         "metadata": {"podium.model.key": model.key, "podium.model.digest": model.artifacts["model"].digest},
     }
-    with _silence():
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    with warnings.catch_warnings(action="ignore"):
         if (path / GRAPH).is_file():
             _describe_package(path, task, folder, common)
         else:
@@ -98,20 +100,3 @@ def _describe_package(path: Path, task: Task, folder: Path, common: dict[str, An
 def _pinned(name: str) -> str:
     """Requirement of the installed version, without a local part such as `+cpu` that no index knows."""
     return f"{name}=={version(name).partition('+')[0]}"
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    from transformers.utils import logging
-
-    level, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if shown:
-            logging.enable_progress_bar()
