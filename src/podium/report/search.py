@@ -143,7 +143,9 @@ def history_chart(study: StudyRecord) -> PlotChart:
     """Score by trial of one study, with the spread of the folds and the best score so far."""
     trials = sorted(study.trials, key=lambda trial: trial.number)
     better = max if study.direction == "maximize" else min
-    marks, points, values = [], [], []
+    points: list[tuple[float, float]] = []
+    values: list[float] = []
+    marks = []
     for place, trial in enumerate(trials):
         if points:
             points.append((place, points[-1][1]))
@@ -188,8 +190,8 @@ def slice_chart(study: StudyRecord, space: Space) -> PlotChart:
         )
         plots.append(Plot(f"{title} (log)" if across.log else title, across, up, marks=marks, height=LOW_HEIGHT))
     alt = (
-        f"{numbers.metric_name(study.metric)} of the trials of {study.backbone} against {', '.join(names)}; the table of "
-        "all trials has figures"
+        f"{numbers.metric_name(study.metric)} of the trials of {study.backbone} against {', '.join(names)}; the table "
+        "of all trials has figures"
     )
     legend = _legend({mark.style for plot in plots for mark in plot.marks}, first="trial")
     return PlotChart(alt, tuple(plots), legend)
@@ -226,9 +228,8 @@ def parallel_chart(study: StudyRecord, space: Space) -> ParallelChart:
         )
         for rank, trial in enumerate(kept, start=1)
     )
-    alt = (
-        f"Parallel coordinates of {len(kept)} trials of {study.backbone}; the best one has {_params(study.best_trial)}"
-    )
+    best = _params(study.best_trial)
+    alt = f"Parallel coordinates of {len(kept)} trials of {study.backbone}; the best one has {best}"
     legend = _legend({path.style for path in paths}, first="trial, the better the stronger")
     return ParallelChart(alt, tuple(coordinates), paths, legend)
 
