@@ -18,8 +18,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.tasks.cells import missing, shown
-from podium.tasks.columns import Choice, Column, text_column
+from podium.tasks.columns import Choice, Column, missing, shown, text_column
 from podium.tasks.metrics import Answers, Metric
 
 IGNORED = -100
@@ -124,12 +123,7 @@ class Task(ABC):
 
     @abstractmethod
     def read_target(self, value: Any, content: Any, options: Mapping[str, Any]) -> tuple[Any, int]:
-        """The target of a row from what its file holds.
-
-        Args:
-            value: what the file holds.
-            content: the content of the row, without a problem.
-            options: value of every option of the task.
+        """The target of a row, from what its file holds and the row's content, which has no problem.
 
         Returns:
             The label, or the list of labels or tags, as text; and how many of them were rewritten to another form of
@@ -152,11 +146,7 @@ class Task(ABC):
         return tuple(sorted(kinds))
 
     def kinds_problem(self, kinds: Sequence[str], rows: int, column: str) -> str | None:
-        """Why nothing can be learned from `rows` rows that have these kinds; None when something can.
-
-        Args:
-            column: the setting `dataset.label_column`.
-        """
+        """Why nothing can be learned from rows with these kinds, of `dataset.label_column`; None when something can."""
         if len(kinds) > 1:
             return None
         only = f"the only one of its {rows} rows is {kinds[0]!r}" if kinds else f"its {rows} rows have none"
@@ -170,11 +160,7 @@ class Task(ABC):
         """Whether a data set with these columns is clearly one for this task."""
 
     def choose_columns(self, columns: Sequence[Column], content: str | None, target: str | None) -> Choice:
-        """The columns that hold content and target.
-
-        Args:
-            content: the column that the user names for the content; None to choose one.
-            target: the column that the user names for the target; None to choose one.
+        """The columns that hold content and target; those that the user names are given.
 
         Raises:
             InputError: a column is missing, or several may be meant; the message lists them and the flag to use.
@@ -199,13 +185,12 @@ class Task(ABC):
     ) -> dict[str, list[Any]]:
         """Model inputs of some rows, cut to `max_length` tokens and unpadded.
 
+        Columns: those of the tokenizer; `labels` as the loss takes them; `length` in tokens; and, where a row is a list
+        of words, `words`: the word behind each labelled position, in order.
+
         Args:
             targets: label index or indices of each row.
             labels: how many labels there are.
-
-        Returns:
-            Columns: those of the tokenizer; `labels` as the loss takes them; `length` in tokens; and, where a row is a
-            list of words, `words`: the word behind each labelled position, in order.
         """
         encoded = dict(tokenizer(list(contents), truncation=True, max_length=max_length, padding=False))
         return {
@@ -229,13 +214,10 @@ class Task(ABC):
         return None
 
     def balanced_weights(self, labels: Sequence[Any], count: int) -> NDArray[np.float64]:
-        """Weight of each of `count` labels in the loss under `training.class_weights=balanced`.
+        """Weight of each of `count` labels in the loss, from the labels of all rows as `encode` gives them.
 
         These are the balanced weights of scikit-learn: rows / (classes * rows of the class), and 1 for a class that
         never occurs.
-
-        Args:
-            labels: of every training row, as `encode` gives them.
         """
         values = np.concatenate([np.atleast_1d(row) for row in labels])
         counts = np.bincount(values[values != IGNORED], minlength=count)
@@ -298,11 +280,9 @@ class Task(ABC):
 
     @abstractmethod
     def checked(self, values: Any, labels: Sequence[str], ids: Sequence[str], truth: Any = None) -> Any:
-        """The truth of rows, or the answers for them, in the one form in which `Predictions` holds them.
+        """The truth of the rows `ids`, or the answers for them, in the one form in which `Predictions` holds them.
 
         Args:
-            labels: names of the labels.
-            ids: of the rows, as many as there are values.
             truth: None to check the truth. The checked truth, to check answers, which a row may be without.
 
         Raises:
@@ -311,10 +291,7 @@ class Task(ABC):
 
     @abstractmethod
     def named(self, values: Any, labels: Sequence[str]) -> list[Any]:
-        """Checked truth or answers by the names of the labels, row by row, as files and other programs hold them.
-
-        A row is a text, or a list of texts where it has several; None where there is no valid answer.
-        """
+        """Checked truth or answers by name: a text or a list of texts per row, None where there is no valid answer."""
 
     @abstractmethod
     def numbered(self, names: Sequence[Any], labels: Sequence[str]) -> Any:
@@ -351,12 +328,7 @@ class Task(ABC):
     def baseline(
         self, kind: BaselineKind, rows: Training, contents: Sequence[Any], labels: Sequence[str], seed: int
     ) -> Decoded:
-        """Train a model without a neural network, and let it answer; equal arguments give equal answers.
+        """Train a model without a neural network on `rows`, and let it answer for `contents`.
 
-        Args:
-            kind: `majority`, which does not look at the contents of a text, or `linear`.
-            rows: what it learns from.
-            contents: what it answers.
-            labels: names of the labels.
-            seed: of any random choice.
+        Equal arguments give equal answers. A model of kind `majority` does not look at the contents of a text.
         """

@@ -1,7 +1,8 @@
-"""The columns of a data set, as far as its first rows show them, and the choice of the column with the texts."""
+"""What files hold: single values, and columns as far as their first rows show them, of which one has the texts."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,7 +48,6 @@ class Column:
 
     @property
     def mean_length(self) -> float:
-        """Mean length of the texts in characters."""
         return self.length / max(1, self.texts)
 
 
@@ -63,11 +63,7 @@ class Choice:
 
 
 def text_column(columns: Sequence[Column], given: str | None, label: str | None, task: str) -> tuple[str, str]:
-    """Name of the column with the texts, and why it is this one.
-
-    Args:
-        given: the column that the user names, if any.
-        label: the column of the labels, if the user names it.
+    """Name of the column with the texts, and why it is this one; `given` and `label` are the columns that a user names.
 
     Raises:
         InputError: there is no such column, or several may be meant.
@@ -87,11 +83,7 @@ def text_column(columns: Sequence[Column], given: str | None, label: str | None,
 
 def by_name(columns: Sequence[Column], names: Sequence[str]) -> str | None:
     """The column that has the first possible of `names`, whatever its case; None where none has one."""
-    for wanted in names:
-        for column in columns:
-            if column.name.lower() == wanted:
-                return column.name
-    return None
+    return next((column.name for wanted in names for column in columns if column.name.lower() == wanted), None)
 
 
 def ambiguous(what: str, flag: str, columns: Sequence[Column]) -> InputError:
@@ -102,3 +94,44 @@ def ambiguous(what: str, flag: str, columns: Sequence[Column]) -> InputError:
 def listed(columns: Sequence[Column]) -> str:
     """Names of the columns, for messages."""
     return ", ".join(column.name for column in columns)
+
+
+def missing(value: Any) -> bool:
+    """Whether a cell holds nothing: null, or the NaN that takes its place in columns of numbers."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def shown(value: Any) -> str:
+    """Type and beginning of a value, for messages."""
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 40 else text[:40] + '…'}"
+
+
+def found(value: Any) -> str:
+    """`is missing`, or what was found instead, for the end of a message."""
+    return "is missing" if missing(value) else f"got {shown(value)}"
+
+
+def encodable(text: str) -> bool:
+    """Whether UTF-8 can encode the text; it cannot encode halves of surrogate pairs."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def read_label(value: Any) -> str:
+    """A label as text: 1 and 1.0 are "1", true is "true".
+
+    Raises:
+        ValueError: the value is missing or is no label; the message completes "field 'label': ...".
+    """
+    if missing(value) or (isinstance(value, str) and not value.strip()):
+        raise ValueError("is missing")
+    if isinstance(value, str):
+        label = value.strip()
+        if not encodable(label):
+            raise ValueError(f"holds a character that UTF-8 cannot: {shown(label)}")
+        return label
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, dict, bytes)):
+        raise ValueError(f"must be one label, text or number, but got {shown(value)}")
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)

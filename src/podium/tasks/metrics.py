@@ -63,8 +63,8 @@ class Metric:
 
     Attributes:
         name: in configs, records and reports. Tasks may share a name for what is the same idea.
-        value: the metric of answers.
-        sums: the same metric as sums over rows, which the bootstrap resamples.
+        sums: the metric as sums over rows, which the bootstrap resamples.
+        exact: the metric of answers as its library rounds it, where sums would differ in the last digit.
         better: whether a higher or a lower value is better.
         objective: whether a study may maximise it; such a metric needs no probabilities.
         probabilities: whether it needs the probabilities of the answers.
@@ -72,12 +72,16 @@ class Metric:
     """
 
     name: str
-    value: Callable[[Answers], float]
     sums: Callable[[Answers], Additive]
+    exact: Callable[[Answers], float] | None = None
     better: Literal["higher", "lower"] = "higher"
     objective: bool = True
     probabilities: bool = False
     title: str = ""
+
+    def value(self, answers: Answers) -> float:
+        """The metric of answers."""
+        return self.exact(answers) if self.exact else self.sums(answers).total()
 
 
 def grouped(rows: NDArray[Any]) -> tuple[Integers, Floats]:
@@ -88,7 +92,8 @@ def grouped(rows: NDArray[Any]) -> tuple[Integers, Floats]:
 
 def share_of(parts: NDArray[Any], wholes: NDArray[Any] | None = None) -> Additive:
     """The sum of (rows,) `parts` divided by that of `wholes`; without these, the mean of the parts."""
-    return Additive(*grouped(np.column_stack([parts, np.ones_like(parts) if wholes is None else wholes])), _share)
+    rows = np.column_stack([parts, np.ones_like(parts) if wholes is None else wholes])
+    return Additive(*grouped(rows), lambda sums: ratio(sums[..., 0], sums[..., 1]))
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
@@ -109,7 +114,3 @@ def mean_f1(sums: Floats) -> Floats:
 def counts_f1(sums: Floats) -> Floats:
     """F1 from sums of hits, of what is predicted and of what is true, shape (..., 3)."""
     return ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
-
-
-def _share(sums: Floats) -> Floats:
-    return ratio(sums[..., 0], sums[..., 1])

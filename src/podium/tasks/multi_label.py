@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from podium.errors import InputError
 from podium.tasks.base import NO_ANSWER, BaselineKind, Decoded, Option, Task, Training
-from podium.tasks.cells import found, missing, read_label
-from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name
+from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, found, missing, read_label
 from podium.tasks.metrics import Additive, Answers, Metric, counts_f1, grouped, mean_f1, share_of
 from podium.tasks.text_classification import regression, score_rows, tfidf_pipeline
 
@@ -67,9 +66,9 @@ class MultiLabel(Task):
     pyfunc: ClassVar[Mapping[str, Any]] = {"top_k": None}
     decoding = "multi"
     metrics = (
-        Metric("micro_f1", lambda answers: _micro_sums(answers).total(), _micro_sums, title="micro F1"),
-        Metric("macro_f1", lambda answers: _macro_sums(answers).total(), _macro_sums, title="macro F1"),
-        Metric("subset_accuracy", lambda answers: _subset_sums(answers).total(), _subset_sums),
+        Metric("micro_f1", _micro_sums, title="micro F1"),
+        Metric("macro_f1", _macro_sums, title="macro F1"),
+        Metric("subset_accuracy", _subset_sums),
     )
 
     def read_target(self, value: Any, content: Any, options: Mapping[str, Any]) -> tuple[list[str], int]:

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from podium.errors import InputError
 from podium.tasks.base import IGNORED, NO_ANSWER, BaselineKind, Decoded, Task, Training
-from podium.tasks.bio import OUTSIDE, entity_types, invalid_tag, tag_list, to_bio2
-from podium.tasks.cells import found, shown
-from podium.tasks.columns import Choice, Column, ambiguous, by_name
+from podium.tasks.columns import Choice, Column, ambiguous, by_name, encodable, found, shown
 from podium.tasks.metrics import Additive, Answers, Metric, counts_f1, grouped, ratio, share_of
 from podium.tasks.text_classification import score_rows
 
 Sentence = Sequence[str]
+
+OUTSIDE = "O"
 
 _NO_ENTITY = "\0no valid answer"
 """Type of the one entity that a sentence without a valid answer is scored with; no data set has it."""
@@ -47,21 +47,10 @@ def _tags(answers: Answers) -> tuple[list[list[str]], list[list[str]]]:
     return truth, predicted
 
 
-def _score(name: str) -> Callable[[Answers], float]:
-    """A score of seqeval over whole entities."""
+def _f1(answers: Answers) -> float:
+    from seqeval.metrics import f1_score
 
-    def compute(answers: Answers) -> float:
-        from seqeval import metrics
-
-        return float(getattr(metrics, name)(*_tags(answers), zero_division=0))
-
-    return compute
-
-
-def _token_accuracy(answers: Answers) -> float:
-    from seqeval.metrics import accuracy_score
-
-    return float(accuracy_score(*_tags(answers)))
+    return float(f1_score(*_tags(answers), zero_division=0))
 
 
 def _entity_sums(statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Callable[[Answers], Additive]:
@@ -107,10 +96,10 @@ class Ner(Task):
     example: ClassVar[str | list[str]] = ["a", "few", "words"]
     shipped = "conll2003"
     metrics = (
-        Metric("f1", _score("f1_score"), _entity_sums(counts_f1), title="entity F1"),
-        Metric("precision", _score("precision_score"), _entity_sums(lambda sums: ratio(sums[..., 0], sums[..., 1]))),
-        Metric("recall", _score("recall_score"), _entity_sums(lambda sums: ratio(sums[..., 0], sums[..., 2]))),
-        Metric("token_accuracy", _token_accuracy, _token_sums, objective=False),
+        Metric("f1", _entity_sums(counts_f1), _f1, title="entity F1"),
+        Metric("precision", _entity_sums(lambda sums: ratio(sums[..., 0], sums[..., 1]))),
+        Metric("recall", _entity_sums(lambda sums: ratio(sums[..., 0], sums[..., 2]))),
+        Metric("token_accuracy", _token_sums, objective=False),
     )
 
     def content_problem(self, value: Any) -> str | None:
@@ -138,11 +127,12 @@ class Ner(Task):
         return "\0".join(content)
 
     def kinds(self, target: Sequence[str]) -> Collection[str]:
-        return entity_types(target)
+        return {tag[2:] for tag in target if tag != OUTSIDE}
 
     def label_space(self, kinds: Iterable[str]) -> tuple[str, ...]:
         """`O`, then `B-` of each type in order, then `I-` of each."""
-        return tag_list(kinds)
+        ordered = sorted(kinds)
+        return (OUTSIDE, *(f"B-{name}" for name in ordered), *(f"I-{name}" for name in ordered))
 
     def kinds_problem(self, kinds: Sequence[str], rows: int, column: str) -> str | None:
         if kinds:
@@ -269,6 +259,29 @@ class Ner(Task):
     ) -> Decoded:
         answers = _frequent_tags(rows, contents) if kind == "majority" else _tagger(rows, contents, seed)
         return self.decode(answers, labels)
+
+
+def invalid_tag(tags: Iterable[object]) -> str | None:
+    """Say what is wrong with the first tag that is not `O`, `B-TYPE` or `I-TYPE`; None when all are fine."""
+    for tag in tags:
+        if not isinstance(tag, str):
+            return f"must hold tags such as 'O' or 'B-PER' as text, but got {tag!r}"
+        if tag != OUTSIDE and (tag[:2] not in ("B-", "I-") or len(tag) == 2):
+            return f"must hold BIO tags ('O', 'B-TYPE' or 'I-TYPE'), but got {tag!r}; convert other schemes first"
+        if not encodable(tag):
+            return f"must hold tags that UTF-8 can encode, but got {tag!r}"
+    return None
+
+
+def to_bio2(tags: Sequence[str]) -> tuple[list[str], int]:
+    """Return the tags in BIO2 and how many were rewritten.
+
+    BIO2 (Tjong Kim Sang and Veenstra, 1999) begins every entity with `B-`; BIO1 (Ramshaw and Marcus, 1995) only one
+    that directly follows another of its type. Writing `B-` for every `I-` that does not continue an entity of its type
+    turns BIO1 into BIO2 and leaves BIO2 as it is.
+    """
+    begins = [tag[0] == "I" and before[2:] != tag[2:] for before, tag in zip([OUTSIDE, *tags], tags, strict=False)]
+    return [f"B-{tag[2:]}" if new else tag for tag, new in zip(tags, begins, strict=True)], sum(begins)
 
 
 def _taggable(columns: Sequence[Column]) -> list[Column]:

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from podium.errors import InputError
 from podium.tasks.base import NO_ANSWER, BaselineKind, Decoded, Task, Training
-from podium.tasks.cells import read_label
-from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name
+from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, read_label
 from podium.tasks.metrics import Additive, Answers, Metric, mean_f1, share_of
 
 _ROWS_PER_LABEL = 5
@@ -52,27 +51,15 @@ def regression() -> Any:
     return LogisticRegression(C=10.0, solver="newton-cg")
 
 
-def _accuracy(answers: Answers) -> float:
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(answers.truth, answers.predicted))
-
-
-def _macro_f1(answers: Answers) -> float:
-    from sklearn.metrics import f1_score
-
-    occurring = np.setdiff1d(np.union1d(answers.truth, answers.predicted), [NO_ANSWER])
-    return float(f1_score(answers.truth, answers.predicted, labels=occurring, average="macro", zero_division=0))
-
-
 def _macro_f1_sums(answers: Answers) -> Additive:
     classes = len(answers.labels)
     cells, group = np.unique(answers.truth * (classes + 1) + answers.predicted + 1, return_inverse=True)
     true, found = np.divmod(cells, classes + 1)
     found -= 1
-    one_hot = np.vstack([np.eye(classes), np.zeros(classes)])  # the last row is that of NO_ANSWER
-    right = one_hot[true] * (true == found)[:, None]
-    return Additive(group.reshape(-1), np.hstack([right, one_hot[true] + one_hot[found]]), mean_f1)
+    occurring = np.setdiff1d(np.union1d(true, found), [NO_ANSWER])
+    is_true, is_found = true[:, None] == occurring, found[:, None] == occurring
+    table = np.hstack([is_true & is_found, is_true.astype(np.float64) + is_found])
+    return Additive(group.reshape(-1), table, mean_f1)
 
 
 def _log_loss(answers: Answers) -> float:
@@ -106,12 +93,12 @@ class TextClassification(Task):
     problem_type = "single_label_classification"
     decoding = "single"
     metrics = (
-        Metric("macro_f1", _macro_f1, _macro_f1_sums, title="macro F1"),
-        Metric("accuracy", _accuracy, lambda one: share_of((one.truth == one.predicted).astype(np.int64))),
+        Metric("macro_f1", _macro_f1_sums, title="macro F1"),
+        Metric("accuracy", lambda one: share_of((one.truth == one.predicted).astype(np.int64))),
         Metric(
             "log_loss",
-            _log_loss,
             _log_loss_sums,
+            _log_loss,
             better="lower",
             objective=False,
             probabilities=True,
