@@ -11,11 +11,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-
-from pydantic import ValidationError
 
 from podium.benchmarking.calls import Repetition
 from podium.errors import DamagedArtifact, InputError
@@ -42,17 +39,6 @@ R = TypeVar("R", bound=Record)
 _STEPS = (("decide", DecisionRecord), ("benchmark", BenchmarkRecord), ("select", SelectionRecord))
 _REGISTERED = re.compile(r"(?:models:/)?([^/@:]+)(?:@([^/@:]+)|/(\d+))")
 _MODEL = re.compile(r"(.+?):([a-z][a-z0-9-]*)(?:\.([a-z][a-z0-9-]*))?")
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The records behind one RUN; `backbone` and `variant` are those of the winner where there is one."""
-
-    title: str
-    selection: SelectionRecord | None = None
-    benchmark: BenchmarkRecord | None = None
-    backbone: str | None = None
-    variant: str | None = None
 
 
 def find_models(
@@ -95,11 +81,9 @@ def _find(text: str, name: str, store: ArtifactStore, runs: Path, tracker: Calla
             f"a run is a run directory, the id of a run in {runs}, `latest`, the key of a result, or a registered "
             f"version as NAME@champion, but got {run!r}"
         )
-    if isinstance(record, MeasurementRecord):
-        return _measured_alone(name, record, store)
-    if isinstance(record, ModelRecord):
-        return _refit(name, record, store)
-    return _chosen(name, _evidence(record, store), backbone, variant, store)
+    if isinstance(record, MeasurementRecord | ModelRecord):
+        return _alone(name, record, store)
+    return _chosen(name, record, backbone, variant, store)
 
 
 def _of_directory(folder: Path, store: ArtifactStore) -> Record:
@@ -133,37 +117,30 @@ def _stored(store: ArtifactStore, kind: str, digest: str) -> Record:
     return record
 
 
-def _evidence(record: Record, store: ArtifactStore) -> _Found:
-    title = f"{record.kind} {record.key[:12]}"
-    if isinstance(record, SelectionRecord):
-        return _Found(title, record)
-    if isinstance(record, BenchmarkRecord):
-        return _Found(title, _parent(store, record, "selection", SelectionRecord), record)
-    if isinstance(record, DecisionRecord):
-        return _Found(
-            title,
-            _parent(store, record, "selection", SelectionRecord),
-            _parent(store, record, "benchmark", BenchmarkRecord),
-            record.winner,
-            record.winner_variant,
-        )
-    raise InputError(
-        f"a decision, benchmark, selection, measurement or refit can be compared, but {title} is a {record.kind}"
-    )
-
-
-def _parent(store: ArtifactStore, record: Record, name: str, kind: type[R]) -> R | None:
+def _related(store: ArtifactStore, record: Record, kind: type[R], name: str) -> R | None:
+    """The record itself where it is of a kind, or else its parent called `name`."""
+    if isinstance(record, kind):
+        return record
     return store.get(kind, record.parents[name]) if name in record.parents else None
 
 
-def _chosen(name: str, found: _Found, backbone: str | None, variant: str | None, store: ArtifactStore) -> ComparedModel:
-    """The model that the name means, with its evidence."""
-    measurements = {(one.backbone, one.variant): one for one in found.benchmark.measurements} if found.benchmark else {}
-    entries = [entry.backbone for entry in found.selection.leaderboard] if found.selection else []
+def _chosen(
+    name: str, record: Record, backbone: str | None, variant: str | None, store: ArtifactStore
+) -> ComparedModel:
+    """The model of a run that the name means, with its evidence; without a model the winner, where there is one."""
+    if not isinstance(record, DecisionRecord | BenchmarkRecord | SelectionRecord):
+        raise InputError(
+            f"a decision, benchmark, selection, measurement or refit can be compared, but {_title(record)} is a "
+            f"{record.kind}"
+        )
+    selection = _related(store, record, SelectionRecord, "selection")
+    benchmark = _related(store, record, BenchmarkRecord, "benchmark")
+    if backbone is None and isinstance(record, DecisionRecord):
+        backbone, variant = record.winner, record.winner_variant
+    measurements = {(one.backbone, one.variant): one for one in benchmark.measurements} if benchmark else {}
+    entries = {entry.backbone: entry for entry in selection.leaderboard} if selection else {}
     candidates: list[tuple[str, str | None]] = [*measurements]
     candidates += [(one, None) for one in entries if one not in {held for held, _ in measurements}]
-    if backbone is None:
-        backbone, variant = found.backbone, found.variant
     meant = [one for one in candidates if backbone in (None, one[0]) and variant in (None, one[1])]
     if len(meant) != 1:
         listed = ", ".join(".".join(part for part in one if part) for one in meant or candidates)
@@ -171,23 +148,45 @@ def _chosen(name: str, found: _Found, backbone: str | None, variant: str | None,
             f"one model of {name} must be meant, but {len(meant)} are; write RUN:MODEL, where MODEL is one of {listed}"
         )
     chosen, form = meant[0]
-    refit = _refit_of(found, chosen, store)
-    artifacts = found.benchmark.artifacts if found.benchmark else {}
+    sources = [one for one in (benchmark, selection) if one is not None]
+    refits = (_related(store, one, ModelRecord, f"refit.{chosen}") for one in sources)
+    refit = next((one for one in refits if one is not None), None)
+    artifacts = benchmark.artifacts if benchmark else {}
     predictions = artifacts.get(f"predictions.{chosen}.{form}")
-    as_refitted = form in (None, "eager")
-    if predictions is None and as_refitted and refit is not None:
-        predictions = refit.artifacts.get("predictions")
+    scores: Mapping[str, Interval] | None = None
+    if form in (None, "eager"):
+        scores = {selection.metric: entries[chosen].test} if selection and chosen in entries else {}
+        if predictions is None and refit is not None:
+            predictions = refit.artifacts.get("predictions")
     return _model(
         store,
         predictions,
-        artifacts.get(f"samples.{chosen}.{form}") if form else None,
+        artifacts.get(f"samples.{chosen}.{form}"),
         name=name,
         title=f"{chosen} ({form})" if form else chosen,
-        record=found.title,
+        record=_title(record),
         data=refit.parents.get("data", "") if refit else "",
-        hardware=found.benchmark.hardware if found.benchmark else None,
-        scores=_scores(found, chosen) if as_refitted else None,
+        hardware=benchmark.hardware if benchmark else None,
+        scores=scores,
         measurement=measurements.get((chosen, form or "")),
+    )
+
+
+def _alone(name: str, record: MeasurementRecord | ModelRecord, store: ArtifactStore) -> ComparedModel:
+    """A model that was measured alone, or one refit."""
+    about = {"name": name, "record": _title(record), "data": record.parents.get("data", "")}
+    if isinstance(record, ModelRecord):
+        own = record.artifacts.get("predictions")
+        return _model(store, own, None, title=record.backbone, scores=record.metrics, **about)
+    variant, measured = _related(store, record, VariantRecord, "variant"), record.measurement
+    return _model(
+        store,
+        variant.artifacts.get("predictions") if variant else None,
+        record.artifacts.get("samples"),
+        title=f"{measured.backbone} ({measured.variant})",
+        hardware=record.hardware,
+        measurement=measured,
+        **about,
     )
 
 
@@ -196,70 +195,21 @@ def _model(
 ) -> ComparedModel:
     """The model with what can be read of its predictions and samples, and notes on the rest."""
     notes: list[str] = []
+    held, repetitions = None, []
+    try:
+        held = Predictions.load(store.fetch(predictions)) if predictions is not None else None
+    except (DamagedArtifact, InputError) as error:
+        notes.append(f"its predictions cannot be read: {error}")
+    try:
+        if samples is not None:
+            raw = json.loads((store.fetch(samples) / "samples.json").read_text())
+            repetitions = [Repetition.model_validate(one) for one in raw["repetitions"]]
+    except (DamagedArtifact, OSError, ValueError, KeyError) as error:
+        notes.append(f"its raw samples cannot be read: {error}")
     measured = fields.get("measurement")
-    held, repetitions = _predictions(store, predictions, notes), _repetitions(store, samples, notes)
     notes += measured.notes if measured is not None and measured.unstable else ()
     return ComparedModel(predictions=held, repetitions=repetitions, notes=notes, **fields)
 
 
-def _refit_of(found: _Found, backbone: str, store: ArtifactStore) -> ModelRecord | None:
-    for record in (found.benchmark, found.selection):
-        if record is not None and (refit := _parent(store, record, f"refit.{backbone}", ModelRecord)):
-            return refit
-    return None
-
-
-def _scores(found: _Found, backbone: str) -> Mapping[str, Interval]:
-    if found.selection is None:
-        return {}
-    entry = next((entry for entry in found.selection.leaderboard if entry.backbone == backbone), None)
-    return {found.selection.metric: entry.test} if entry is not None else {}
-
-
-def _measured_alone(name: str, record: MeasurementRecord, store: ArtifactStore) -> ComparedModel:
-    variant, measured = _parent(store, record, "variant", VariantRecord), record.measurement
-    return _model(
-        store,
-        variant.artifacts.get("predictions") if variant else None,
-        record.artifacts.get("samples"),
-        name=name,
-        title=f"{measured.backbone} ({measured.variant})",
-        record=f"{record.kind} {record.key[:12]}",
-        data=record.parents.get("data", ""),
-        hardware=record.hardware,
-        measurement=measured,
-    )
-
-
-def _refit(name: str, record: ModelRecord, store: ArtifactStore) -> ComparedModel:
-    return _model(
-        store,
-        record.artifacts.get("predictions"),
-        None,
-        name=name,
-        title=record.backbone,
-        record=f"{record.kind} {record.key[:12]}",
-        data=record.parents.get("data", ""),
-        scores=record.metrics,
-    )
-
-
-def _predictions(store: ArtifactStore, ref: ArtifactRef | None, notes: list[str]) -> Predictions | None:
-    """The predictions, or None with a note."""
-    try:
-        return Predictions.load(store.fetch(ref)) if ref is not None else None
-    except (DamagedArtifact, InputError) as error:
-        notes.append(f"its predictions cannot be read: {error}")
-        return None
-
-
-def _repetitions(store: ArtifactStore, ref: ArtifactRef | None, notes: list[str]) -> Sequence[Repetition]:
-    """The raw samples, or none with a note."""
-    if ref is None:
-        return ()
-    try:
-        raw: dict[str, Any] = json.loads((store.fetch(ref) / "samples.json").read_text())
-        return [Repetition.model_validate(one) for one in raw["repetitions"]]
-    except (DamagedArtifact, OSError, ValueError, KeyError, ValidationError) as error:
-        notes.append(f"its raw samples cannot be read: {error}")
-        return ()
+def _title(record: Record) -> str:
+    return f"{record.kind} {record.key[:12]}"
