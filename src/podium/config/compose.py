@@ -16,18 +16,14 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from podium.config.fields import FieldPath, OneOf, defining_names, given_leaves, leaves, node_at
-from podium.config.files import ConfigFile, read_file
-from podium.config.overrides import Assignment, Parsed, parse_overrides
+from podium.config.fields import CONF, FieldPath, OneOf, defining_names, given_leaves, leaves, node_at
+from podium.config.overrides import Assignment, ConfigFile, Parsed, parse_overrides, read_file
 from podium.config.paths import PACKAGE, is_uri, resolve
 from podium.config.problems import config_error, explain, origin_of, suggestion
 from podium.config.schema import PodiumConfig
 from podium.config.section import Place
 from podium.errors import ConfigError
 
-__all__ = ["COMMAND_LINE", "SCHEMA_DEFAULT", "Composed", "compose", "group_options"]
-
-CONF = Path(__file__).parent / "conf"
 COMMAND_LINE = "command line"
 SCHEMA_DEFAULT = "schema default"
 _VARIABLE = re.compile(r"\$\{(?=[A-Za-z_]\w*\})")
@@ -64,31 +60,17 @@ def compose(
         ConfigError: keys, options or values that are not valid; the message lists every one.
         InputError: a file cannot be read.
     """
-    groups = group_options()
-    parsed = parse_overrides(overrides, groups)
-    if parsed.problems:
-        raise config_error(parsed.problems)
-    read = [read_file(path if path.is_absolute() else directory / path, groups) for path in files]
-    chosen: dict[str, str] = {}
-    for source in read:
-        chosen |= source.groups
-    given = given or Parsed()
-    layers = _compose_groups([*(chosen | given.groups | parsed.groups).values()])
+    asked = Parsed()
+    asked.add(given or Parsed())
+    asked.add(parse_overrides(overrides))
+    read = [read_file(directory / path) for path in files]
+    chosen = {group: choice for source in read for group, choice in source.groups.items()} | asked.groups
+    layers = _compose_groups([*chosen.values()])
     for source in read:
         layers.add_file(source)
-    for assignment in (*given.assignments, *parsed.assignments):
+    for assignment in asked.assignments:
         layers.assign(assignment)
-    return _validated(layers, directory.absolute(), tuple(groups))
-
-
-@cache
-def group_options() -> Mapping[str, tuple[str, ...]]:
-    """Names of the options of every config group."""
-    return {
-        group.name: tuple(sorted(file.stem for file in group.glob("*.yaml")))
-        for group in sorted(CONF.iterdir())
-        if group.is_dir()
-    }
+    return _validated(layers, directory.absolute())
 
 
 class _Layers:
@@ -220,14 +202,14 @@ def _paths_given(value: Any, path: FieldPath) -> Iterator[FieldPath]:
         yield path
 
 
-def _validated(layers: _Layers, directory: Path, groups: tuple[str, ...]) -> Composed:
+def _validated(layers: _Layers, directory: Path) -> Composed:
     tree = _interpolated(layers.tree)
     tree.setdefault("backbones", {})
     problems = list(_resolve_places(tree, layers.origins, directory))
     try:
         config = PodiumConfig.model_validate(tree)
     except ValidationError as error:
-        problems += explain(error, layers.origins, groups)
+        problems += explain(error, layers.origins)
     if problems:
         raise config_error(problems)
     origins = {".".join(path): origin_of(path, layers.origins) or SCHEMA_DEFAULT for path, _ in leaves(config)}

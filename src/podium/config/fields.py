@@ -1,4 +1,4 @@
-"""Walks over the schema: which keys exist, what they hold, and which values a config has.
+"""Walks over the schema: which groups and keys exist, what they hold, and which values a config has.
 
 A path is a tuple of names. Sections, choices of sections and dicts of either are inner nodes; every other field is a
 leaf.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -19,6 +21,15 @@ from podium.config.schema import PodiumConfig
 from podium.config.section import DeferredSection, Section
 
 FieldPath = tuple[str, ...]
+
+CONF = Path(__file__).parent / "conf"
+
+
+@cache
+def group_options() -> Mapping[str, tuple[str, ...]]:
+    """Names of the options of every config group."""
+    groups = sorted(group for group in CONF.iterdir() if group.is_dir())
+    return {group.name: tuple(sorted(file.stem for file in group.glob("*.yaml"))) for group in groups}
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,27 @@
-"""The command line's `key=value` syntax: Hydra's grammar, except that text fields take text as it stands.
+"""What a user gives: `key=value` on the command line, and YAML files of values.
 
-A field that the schema declares as text (a path, a name, a URI) needs no quoting beyond the shell's:
-`dataset.path=/data/my file (1).csv` works. Everything else is parsed by Hydra.
+The command line's syntax is Hydra's grammar, except that text fields take text as it stands: a field that the schema
+declares as text (a path, a name, a URI) needs no quoting beyond the shell's, so `dataset.path=/data/my file (1).csv`
+works. In a file, numbers and truth values follow YAML 1.2, so that `1e-4` is a number and `off` is text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from podium.config.fields import FieldPath, is_text, node_at
-from podium.config.problems import suggestion
+from podium.config.fields import FieldPath, group_options, is_text, node_at
+from podium.config.problems import config_error, suggestion
 from podium.config.schema import NAME_PATTERN, PodiumConfig
-from podium.errors import ConfigError
+from podium.errors import ConfigError, InputError
+from podium.strict_yaml import Yaml12, read_yaml
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
-
-Groups = Mapping[str, Sequence[str]]
-"""Options of every config group, by group."""
 
 _PLAIN = re.compile(r"(?P<mark>~|\+{0,2})(?P<key>[^=@\s]+)(?:=(?P<value>.*))?", re.DOTALL)
 _GENERIC = {"model", "models", "checkpoint", "best", "final", "latest", "last", "output", "weights", "backbone"}
@@ -43,7 +42,6 @@ class Parsed:
 
     groups: dict[str, str] = field(default_factory=dict)
     assignments: list[Assignment] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
 
     def add(self, other: Parsed) -> None:
         """Apply `other` after this."""
@@ -62,31 +60,37 @@ def literal_path(path: PurePath) -> str:
     return re.sub(r"(\\*)(\$\{(?![A-Za-z_]\w*\}))", lambda match: match[1] * 2 + "\\" + match[2], dollars)
 
 
-def parse_overrides(overrides: Sequence[str], groups: Groups) -> Parsed:
-    """Sort overrides into choices and assignments; what cannot be understood is listed in `problems`."""
-    parsed = Parsed()
+def parse_overrides(overrides: Sequence[str]) -> Parsed:
+    """Sort overrides into choices and assignments.
+
+    Raises:
+        ConfigError: some cannot be understood; the message lists all of them.
+    """
+    parsed, problems = Parsed(), []
     for text in overrides:
         try:
-            _parse_one(text, groups, parsed)
+            _parse_one(text, parsed)
         except ConfigError as error:
-            parsed.problems.append(str(error))
+            problems.append(str(error))
+    if problems:
+        raise config_error(problems)
     return parsed
 
 
-def choice_of(group: str, value: Any, groups: Groups) -> str:
+def choice_of(group: str, value: Any) -> str:
     """The choice of one option, or of a list of them, in Hydra's syntax.
 
     Raises:
         ConfigError: an option does not exist, or several are given where one is expected.
     """
+    known = group_options()[group]
     if isinstance(value, list) and group in PodiumConfig.model_fields:
         raise ConfigError(f"{group} takes one option, but got [{', '.join(map(str, value))}]; write {group}=OPTION")
     for option in value if isinstance(value, list) else [value]:
-        if option not in groups[group]:
-            hint = suggestion(str(option), groups[group])
+        if option not in known:
+            hint = suggestion(str(option), known)
             raise ConfigError(
-                f"{group} has no option {option!r}; its options are {', '.join(groups[group])}"
-                + (f" ({hint})" if hint else "")
+                f"{group} has no option {option!r}; its options are {', '.join(known)}" + (f" ({hint})" if hint else "")
             )
     return f"{group}=[{','.join(value)}]" if isinstance(value, list) else f"{group}={value}"
 
@@ -120,25 +124,22 @@ def _slug(path: str) -> str:
     return slug
 
 
-def _parse_one(text: str, groups: Groups, parsed: Parsed) -> None:
+def _parse_one(text: str, parsed: Parsed) -> None:
     match = _PLAIN.fullmatch(text.strip())
     if match and match["mark"] != "~" and match["value"] is not None:
-        path = tuple(match["key"].split("."))
-        value = match["value"].strip()
+        path, value = tuple(match["key"].split(".")), match["value"].strip()
         if is_text(node_at(path)) and value.lower() != "null" and value[:1] not in ("'", '"'):
             parsed.assignments.append(Assignment(path, value))
             return
     override = _parse_by_hydra(text)
-    value = override.value()
-    group = override.key_or_group
-    if group in groups and not (isinstance(value, dict) and group in PodiumConfig.model_fields):
+    value, group = override.value(), override.key_or_group
+    if group in group_options() and not (isinstance(value, dict) and group in PodiumConfig.model_fields):
         if override.get_key_element() != group:
             raise ConfigError(f"options of {group} are chosen as {group}=OPTION, but got {text!r}")
-        parsed.groups[group] = choice_of(group, value, groups)
-    elif override.is_delete():
-        parsed.assignments.append(Assignment(tuple(group.split(".")), delete=True))
+        parsed.groups[group] = choice_of(group, value)
     else:
-        parsed.assignments.append(Assignment(tuple(group.split(".")), value))
+        removed = override.is_delete()
+        parsed.assignments.append(Assignment(tuple(group.split(".")), None if removed else value, delete=removed))
 
 
 def _parse_by_hydra(text: str) -> Override:
@@ -157,3 +158,46 @@ def _parse_by_hydra(text: str) -> Override:
     if override.is_sweep_override():
         raise ConfigError(f"one value per key is expected, but got {text!r}; write a list as [a,b]")
     return override
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """One file: chosen options by group, in Hydra's syntax, the values, and the place of each as `FILE:LINE`."""
+
+    name: str
+    groups: dict[str, str]
+    values: dict[str, Any]
+    places: dict[FieldPath, str]
+
+
+def read_file(path: Path) -> ConfigFile:
+    """Read a user's file: values, and under `defaults` the options of groups that it chooses.
+
+    Raises:
+        InputError: the file cannot be read.
+        ConfigError: it is not a YAML mapping, holds a key twice, or chooses an unknown option.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the configuration file {path} cannot be read: {error}") from error
+    documents = read_yaml(text, Yaml12, path.name)
+    if not documents:
+        return ConfigFile(path.name, {}, {}, {})
+    if len(documents) > 1 or not isinstance(documents[0].value, dict):
+        raise ConfigError(f"{path}: a configuration file is a mapping of keys to values")
+    values = documents[0].value
+    places = {key: f"{path.name}:{line}" for key, line in documents[0].lines.items()}
+    place, defaults = places.get(("defaults",), path.name), values.pop("defaults", [])
+    entries = defaults if isinstance(defaults, list) else [defaults]
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise ConfigError(f"{place}: defaults is a list of `- GROUP: OPTION`, but got {defaults!r}")
+    chosen = {}
+    for group, value in (item for entry in entries for item in entry.items()):
+        if group not in group_options():
+            raise ConfigError(f"{place}: there is no group {group!r}; the groups are {', '.join(group_options())}")
+        try:
+            chosen[group] = choice_of(group, value)
+        except ConfigError as error:
+            raise ConfigError(f"{place}: {error}") from error
+    return ConfigFile(path.name, chosen, values, {at: place for at, place in places.items() if at[0] != "defaults"})

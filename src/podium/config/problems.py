@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from podium.config.fields import FieldPath, Node, OneOf, child_of, names_below, schema_paths
+from podium.config.fields import FieldPath, Node, OneOf, child_of, group_options, names_below, schema_paths
 from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError
 from podium.text import nearest
@@ -49,7 +49,6 @@ def config_error(problems: Sequence[str]) -> ConfigError:
 def explain(
     error: ValidationError,
     origins: Mapping[FieldPath, str] = MappingProxyType({}),
-    groups: Sequence[str] = (),
     root: Node = PodiumConfig,
 ) -> list[str]:
     """One sentence per finding, in schema order, each with the place its value came from.
@@ -57,9 +56,9 @@ def explain(
     Args:
         error: what pydantic found.
         origins: where the value at each path was set.
-        groups: names of the config groups, for suggestions.
         root: what was validated; None for a value outside the config.
     """
+    groups = tuple(group_options()) if root is PodiumConfig else ()
     sentences: dict[tuple[FieldPath, str], list[str]] = {}
     for finding in error.errors(include_url=False):
         path, tail, parent = _split(finding["loc"], root)

@@ -195,7 +195,7 @@ def _model(
 ) -> ComparedModel:
     """The model with what can be read of its predictions and samples, and notes on the rest."""
     notes: list[str] = []
-    held, repetitions = None, []
+    held, repetitions = None, tuple[Repetition, ...]()
     try:
         held = Predictions.load(store.fetch(predictions)) if predictions is not None else None
     except (DamagedArtifact, InputError) as error:
@@ -203,7 +203,7 @@ def _model(
     try:
         if samples is not None:
             raw = json.loads((store.fetch(samples) / "samples.json").read_text())
-            repetitions = [Repetition.model_validate(one) for one in raw["repetitions"]]
+            repetitions = tuple(Repetition.model_validate(one) for one in raw["repetitions"])
     except (DamagedArtifact, OSError, ValueError, KeyError) as error:
         notes.append(f"its raw samples cannot be read: {error}")
     measured = fields.get("measurement")

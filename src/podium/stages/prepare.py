@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from podium.config.compose import Composed, compose, group_options
+from podium.config.compose import Composed, compose
 from podium.config.form import RunForm
 from podium.config.overrides import Assignment, Parsed, backbone_choice, choice_of, parse_overrides
 from podium.config.paths import locate, resolve
@@ -35,13 +35,13 @@ def resolve_form(form: RunForm, directory: Path) -> Composed:
     given = Parsed()
     # The default preset is left to composition, so that a file may choose another.
     if form.run_preset != RunForm.run_preset:
-        given.groups["preset"] = choice_of("preset", form.run_preset, group_options())
+        given.groups["preset"] = choice_of("preset", form.run_preset)
     lines: tuple[str, ...] = ()
     if form.data_path:
         from podium.data.infer import infer
 
         path = locate(resolve(form.data_path, directory))
-        assigned = parse_overrides(form.run_overrides, group_options()).assignments
+        assigned = parse_overrides(form.run_overrides).assignments
         declared = {one.path[1]: one.value for one in assigned if one.path in _READING}
         found = infer(
             path, form.data_task or None, form.data_text_column or None, form.data_label_column or None, declared

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from podium.config.compose import CONF, Composed, compose, group_options
-from podium.config.fields import leaves
+from podium.config.compose import Composed, compose
+from podium.config.fields import CONF, group_options, leaves
 from podium.config.paths import locate
 from podium.config.schema import (
     BenchmarkConfig,

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.config.compose import compose, group_options
+from podium.config.compose import compose
 from podium.config.overrides import Assignment, backbone_choice, parse_overrides
 from podium.config.schema import NAME_PATTERN
+from podium.errors import ConfigError
 
 
 def assigned(text: str) -> list[Assignment]:
-    parsed = parse_overrides([text], group_options())
-    assert parsed.problems == []
+    parsed = parse_overrides([text])
     return parsed.assignments
 
 
@@ -40,13 +40,13 @@ def test_other_values_have_their_types() -> None:
 
 
 def test_choices_of_groups_are_told_from_values() -> None:
-    parsed = parse_overrides(["model=[minilm]", "dataset=conll2003", "dataset={name: x}"], group_options())
+    parsed = parse_overrides(["model=[minilm]", "dataset=conll2003", "dataset={name: x}"])
     assert parsed.groups == {"model": "model=[minilm]", "dataset": "dataset=conll2003"}
     assert parsed.assignments == [Assignment(("dataset",), {"name": "x"})]
 
 
 def test_the_last_choice_of_a_group_counts() -> None:
-    assert parse_overrides(["preset=full", "preset=conll"], group_options()).groups == {"preset": "preset=conll"}
+    assert parse_overrides(["preset=full", "preset=conll"]).groups == {"preset": "preset=conll"}
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,14 @@ def test_the_last_choice_of_a_group_counts() -> None:
     ],
 )
 def test_what_cannot_be_understood_is_listed(text: str, says: str) -> None:
-    (problem,) = parse_overrides([text], group_options()).problems
-    assert says in problem
+    with pytest.raises(ConfigError) as error:
+        parse_overrides([text])
+    assert says in str(error.value)
 
 
 def test_every_problem_is_listed() -> None:
-    assert len(parse_overrides(["foo", "preset=nope", "seed=1,2"], group_options()).problems) == 3
+    with pytest.raises(ConfigError, match="has 3 errors"):
+        parse_overrides(["foo", "preset=nope", "seed=1,2"])
 
 
 def names_of(paths: list[str]) -> list[str]:
