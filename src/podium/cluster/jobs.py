@@ -44,9 +44,6 @@ _SPOT_TAINTS = ("cloud.google.com/gke-spot", "kubernetes.azure.com/scalesetprior
 
 _TAINT = re.compile(r"(?P<key>[^=:]+)(?:=(?P<value>[^:]*))?(?::(?P<effect>\w+))?")
 
-ENDED = ("Complete", "Failed")
-"""Types of the conditions with which a Job or a TrainJob ends."""
-
 COLLECTOR = "metrics-logger-and-collector"
 """Katib's sidecar. It repeats the output of a trial, because Katib redirects the trial's own output into a file."""
 
@@ -221,7 +218,7 @@ class Jobs:
                 )
 
         found = self.cluster.create_or_adopt(spec.kind, manifest, check)
-        if condition(found, *ENDED):
+        if condition(found, "Complete", "Failed"):
             self.cluster.delete(spec.kind, spec.name, wait_seconds=self.stop_seconds)
             self.cluster.create_or_adopt(spec.kind, manifest, check)
 

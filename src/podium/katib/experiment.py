@@ -34,7 +34,6 @@ from podium.text import hint
 API_VERSION = "kubeflow.org/v1beta1"
 KIND = "Experiment"
 EXPERIMENT_LABEL = "katib.kubeflow.org/experiment"
-DEFAULT_NAMESPACE = "default"
 PARALLEL_TRIALS = 3
 """Katib's default."""
 
@@ -249,7 +248,7 @@ def to_katib(katib: KatibExperiment) -> dict[str, Any]:
 
 def namespace_of(katib: KatibExperiment) -> str:
     """The namespace of the experiment, `default` where it names none, as for kubectl."""
-    return katib.namespace or DEFAULT_NAMESPACE
+    return katib.namespace or "default"
 
 
 def trial_name(katib: KatibExperiment, number: int) -> str:
@@ -258,11 +257,6 @@ def trial_name(katib: KatibExperiment, number: int) -> str:
     value = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
     letters = (_LETTERS[value // len(_LETTERS) ** place % len(_LETTERS)] for place in range(8))
     return f"{katib.experiment.name}-{''.join(letters)}"
-
-
-def trial_labels(katib: KatibExperiment) -> dict[str, str]:
-    """Labels of a trial: those of the experiment, and its name."""
-    return {**katib.labels, EXPERIMENT_LABEL: katib.experiment.name}
 
 
 def render(katib: KatibExperiment, number: int, params: Params, name: str | None = None) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from podium.hpo.experiment import Objective, Outcome
 from podium.jsonfile import write_text
 from podium.katib.experiment import (
     API_VERSION,
+    EXPERIMENT_LABEL,
     KatibExperiment,
     namespace_of,
     render,
     to_katib,
-    trial_labels,
     trial_name,
 )
 from podium.katib.search import to_text
@@ -63,15 +63,13 @@ def experiment_resource(
         outcome: of the study; None while it goes on.
     """
     names: dict[str, list[str]] = {state: [] for state in _LISTS}
-    best: tuple[float, TrialRecord] | None = None
-    objective = katib.experiment.objective
     for trial in trials:
         names[_state(trial, over=outcome is not None)].append(trial_name(katib, trial.number))
-        # As in Katib, trials that were stopped early compete too.
-        if trial.status in ("succeeded", "pruned") and objective.metric in trial.metrics:
-            value = objective.value(trial.metrics)
-            if best is None or objective.better(value, best[0]):
-                best = value, trial
+    objective = katib.experiment.objective
+    # As in Katib, trials that were stopped early compete too; of equal ones the first is the best.
+    competing = [one for one in trials if one.status in ("succeeded", "pruned") and objective.metric in one.metrics]
+    sign = 1.0 if objective.direction == "maximize" else -1.0
+    best = max(competing, key=lambda trial: sign * objective.value(trial.metrics), default=None)
     started = min((trial.started_at for trial in trials if trial.started_at), default=None)
     ended = max((trial.finished_at for trial in trials if trial.finished_at), default=None)
     status = _status(started, ended if outcome else None, *_ENDS[outcome]) | {"trials": len(trials)}
@@ -80,9 +78,9 @@ def experiment_resource(
             status |= {list_name: names[state], count_name: len(names[state])}
     if best is not None:
         status["currentOptimalTrial"] = {
-            "bestTrialName": trial_name(katib, best[1].number),
-            "parameterAssignments": _assignments(best[1]),
-            "observation": {"metrics": _metrics(objective, best[1].metrics)},
+            "bestTrialName": trial_name(katib, best.number),
+            "parameterAssignments": _assignments(best),
+            "observation": {"metrics": _metrics(objective, best.metrics)},
         }
     resource = to_katib(katib)
     resource["metadata"]["namespace"] = namespace_of(katib)
@@ -126,7 +124,7 @@ def trial_resource(katib: KatibExperiment, trial: TrialRecord, log: Path, over: 
         "metadata": {
             "name": trial_name(katib, trial.number),
             "namespace": namespace_of(katib),
-            "labels": trial_labels(katib),
+            "labels": {**katib.labels, EXPERIMENT_LABEL: katib.experiment.name},
             "annotations": {NUMBER_ANNOTATION: str(trial.number), LOG_ANNOTATION: str(log)},
         },
         "spec": spec,

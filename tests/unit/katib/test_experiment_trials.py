@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.katib.experiment import from_katib, render, trial_labels, trial_name
+from podium.katib.experiment import from_katib, render, trial_name
 
 from .test_experiment import document, text
 
@@ -95,12 +95,6 @@ def test_names_differ_between_namespaces() -> None:
     source = document()
     source["metadata"]["namespace"] = "other"
     assert trial_name(from_katib(source), 0) != trial_name(from_katib(document()), 0)
-
-
-def test_labels_are_those_of_the_experiment() -> None:
-    source = document()
-    source["metadata"]["labels"] = {"owner": "me"}
-    assert trial_labels(from_katib(source)) == {"owner": "me", "katib.kubeflow.org/experiment": "random"}
 
 
 @given(st.floats(0.01, 0.05), st.floats(0.5, 0.9))

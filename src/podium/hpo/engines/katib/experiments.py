@@ -156,7 +156,6 @@ class Experiments:
     The first has the name `base`, the next one `base-2`; Katib takes at most 40 characters.
 
     Attributes:
-        selector: of what carries the study's label.
         whole: the study as one Experiment, of which no trial has begun.
     """
 
@@ -177,7 +176,6 @@ class Experiments:
         self._place = place
         self._template = trial_template(job, experiment.space)
         self._base = base_name(experiment.name, place)
-        self.selector = f"{STUDY_LABEL}={study_digest(place)}"
         self._metadata = replace(
             metadata,
             labels={**metadata.labels, STUDY_LABEL: study_digest(place)},
@@ -222,7 +220,7 @@ class Experiments:
 
     def all(self) -> list[Manifest]:
         """The Experiments of this study, the newest last."""
-        found = self._cluster.find(EXPERIMENT, self.selector)
+        found = self._cluster.find(EXPERIMENT, f"{STUDY_LABEL}={study_digest(self._place)}")
         own = (item for item in found if _annotation(item, LEDGER_ANNOTATION) == self._place)
         return sorted(own, key=lambda item: self._generation(name_of(item)))
 
