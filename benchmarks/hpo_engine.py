@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--algorithms", nargs="+", default=["random", "tpe"])
     arguments = parser.parse_args()
     workers = available_cores()
-    preload = (PRELOAD, "podium.hpo.trial", "podium.store.store")
+    preload = (*PRELOAD, "podium.hpo.trial", "podium.store.store")
     with WorkerPool(workers, preload=preload) as pool, tempfile.TemporaryDirectory() as directory:
         pool.submit(time.time, log=Path(directory) / "log.txt").wait(120)
         for algorithm, trials in itertools.product(arguments.algorithms, arguments.trials):

@@ -38,7 +38,7 @@ def forked_worker(pool: WorkerPool, log: Path) -> float:
 
 
 def main(fresh: int = 5, forked: int = 20) -> None:
-    with tempfile.TemporaryDirectory() as directory, WorkerPool(1, preload=[PRELOAD]) as pool:
+    with tempfile.TemporaryDirectory() as directory, WorkerPool(1, preload=PRELOAD) as pool:
         log = Path(directory) / "log.txt"
         warm_up = time.time()
         pool.submit(time.time, log=log).wait(120)

@@ -66,7 +66,7 @@ def main() -> None:
     output = Path(task["output"])
     ledger = TrialLedger(ArtifactStore(str(output / "store")).documents("ledger"))
     common = ("podium.hpo.trial", "podium.store.store")
-    threads, preload = (None, common) if task["workload"] == "short" else (1, (PRELOAD, *common))
+    threads, preload = (None, common) if task["workload"] == "short" else (1, (*PRELOAD, *common))
     with WorkerPool(task["parallel"], threads, preload) as pool:
         # The trial must be importable in a worker, which this file, being the main module, is not.
         from podium_search import Evaluated as Imported

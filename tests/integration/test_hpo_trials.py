@@ -45,7 +45,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("slots")))
         patch.setattr("tempfile.tempdir", None)
-        with WorkerPool(2, preload=[PRELOAD]) as pool:
+        with WorkerPool(2, preload=PRELOAD) as pool:
             yield pool
 
 

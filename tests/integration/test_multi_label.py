@@ -14,7 +14,7 @@ from podium.errors import ModelError
 from podium.export.worker import make_onnx
 from podium.inference.predictor import PredictorSpec, load_predictor, predict
 from podium.inference.torch_predictor import EagerPredictor
-from podium.models.inspection import inspect_model
+from podium.models.backbone import inspect_model
 from podium.records import ArtifactRef
 from podium.tracking.package import WEIGHTS, describe_model
 from tests.unit.tracking.support import model_record

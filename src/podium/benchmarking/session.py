@@ -30,7 +30,7 @@ from podium.events import emit
 from podium.execution.slots import core_slots
 from podium.inference.predictor import PredictorSpec, Row
 from podium.keys import Key
-from podium.models.inspection import GENERATION, check_model_files
+from podium.models.backbone import GENERATION, check_model_files
 from podium.records import Measurement, MeasurementRecord
 from podium.store.store import ArtifactStore
 

@@ -29,8 +29,7 @@ from podium.errors import InputError, ModelError
 from podium.export.variants import obstacle
 from podium.keys import digest_tree
 from podium.local.progress import ProgressView, report_to
-from podium.models.backbone import locate_backbone
-from podium.models.inspection import GENERATION, ModelFacts, inspect_model
+from podium.models.backbone import GENERATION, ModelFacts, inspect_model, locate_backbone
 from podium.records import Measurement, MeasurementRecord
 from podium.stages.keys import lone_measurement_key
 from podium.stages.prepare import resolve_form

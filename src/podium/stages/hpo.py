@@ -86,7 +86,7 @@ def compute(step: StepRun) -> StudyRecord:
         best = best_trial(trials, direction)
     else:
         purpose = Purpose("the trial", TRAINING.memory_advice)
-        preload = (PRELOAD, CrossValidationTrial.__module__, "podium.store.store")
+        preload = (*PRELOAD, CrossValidationTrial.__module__, "podium.store.store")
         with WorkerPool(experiment.parallel_trials, spec.threads, preload, purpose) as pool:
             # In a worker, which has the libraries loaded; loading them here as well would cost seconds.
             check = (check_backbone, spec.backbone, data.task, spec.trust_remote_code)

@@ -24,8 +24,8 @@ from podium.records.base import Scalar
 if TYPE_CHECKING:
     from podium.training.trainer import Evaluation
 
-PRELOAD = "podium.training.preload"
-"""The module that a worker pool loads for trainings (see `podium.execution.workers`)."""
+PRELOAD = ("seqeval.metrics", "sklearn.metrics", "podium.execution.workers", "podium.training.train")
+"""What the fork server of a worker pool loads once, since every training needs it (see `WorkerPool`)."""
 
 TRAINING = Purpose(
     "the training",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from podium.config.schema import TrainingConfig
 from podium.errors import ComputationFailed, DataError, NonFiniteLoss, ProcessKilled, TimeLimitExceeded
 from podium.execution import launch as execution_launch
 from podium.training import launch
-from podium.training.launch import TrainingResult, TrainingSpec, run_training
+from podium.training.launch import PRELOAD, TrainingResult, TrainingSpec, run_training
 from tests.support import alive, assert_gone, eventually
 
 Behave = Callable[[str], None]
@@ -174,3 +175,10 @@ def test_fingerprint_ignores_places_and_batching_of_evaluation() -> None:
     assert other.fingerprint("d", "b") == make().fingerprint("d", "b")
     assert make().fingerprint("d", "b") != make().fingerprint("e", "b")
     assert make().fingerprint("d", "b") != make().fingerprint("d", "c")
+
+
+def test_everything_that_a_training_needs_is_loaded() -> None:
+    wanted = {"torch", "transformers.trainer", "podium.training.train", "sklearn.metrics", "seqeval.metrics"}
+    code = f"import sys, {', '.join(PRELOAD)}; print({wanted} - set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == "set()\n"
