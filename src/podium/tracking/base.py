@@ -109,7 +109,7 @@ class Tracker:
         return ""
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Record parameters; nested mappings become dotted names, long values are cut and stored whole as a file.
+        """Record parameters; nested mappings become dotted names, and values are cut at MLflow's limit.
 
         A parameter is written once: another value under the same name raises.
         """
@@ -118,7 +118,7 @@ class Tracker:
         """Record figures at `step`."""
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags, replacing those of the same name; long values are cut and stored whole as a file."""
+        """Set tags, replacing those of the same name; values are cut at MLflow's limit."""
 
     def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
         """Attach a file, or all files of a directory, below `folder` of the run's artifacts."""

@@ -15,7 +15,7 @@ from podium.errors import TrackingError
 from podium.records import DataRecord, TrialRecord, TrialStatus
 from podium.tracking.base import TAG_KEY, TAG_KIND, TAG_PARENT, TAG_TRIAL, RunStatus
 from podium.tracking.connection import Connection, load_mlflow
-from podium.tracking.text import MAX_DATASET_DIGEST, MAX_PARAM, MAX_TAG, flatten, redact, shorten, tidy_name
+from podium.tracking.text import MAX_DATASET_DIGEST, MAX_PARAM, MAX_TAG, flatten, redact, tidy_name
 
 PARENT_RUN = "mlflow.parentRunId"
 ATTACHED = "podium.attached"
@@ -74,7 +74,8 @@ class Runs(Connection):
             profile["sources"] = data.sources
         else:
             profile["sources_file"] = f"inputs/{data.key}.json"
-            self._keep(run_id, profile["sources_file"], files)
+            doing = f"attaching {profile['sources_file']} to run {run_id}"
+            self._call(doing, lambda client: client.log_text(run_id, files, profile["sources_file"]))
         scheme, separator, _ = source.partition(":")
         entity = entities.Dataset(
             name=data.name,
@@ -160,23 +161,20 @@ class Runs(Connection):
     def _create(self, name: str, tags: Mapping[str, str], parent: str | None, start_ms: int | None = None) -> str:
         request = {REQUEST: uuid.uuid4().hex}
         nested = {PARENT_RUN: parent} if parent else {}
-        fitted, long = _fit({**tags, **request, **nested}.items(), MAX_TAG, "full/tags")
+        fitted = dict(_fit({**tags, **request, **nested}.items(), MAX_TAG))
 
         def home(client: Any) -> str:
             return str(client.get_run(parent).info.experiment_id) if parent else self._experiment_id(client)
 
         def create(client: Any) -> str:
-            made = client.create_run(home(client), start_time=start_ms, tags=dict(fitted), run_name=redact(name))
+            made = client.create_run(home(client), start_time=start_ms, tags=fitted, run_name=redact(name))
             return str(made.info.run_id)
 
         def created(client: Any) -> str | None:
             found = client.search_runs([home(client)], query(request), max_results=1)
             return str(found[0].info.run_id) if found else None
 
-        run_id = self._call(f"opening run {name!r}", create, created)
-        for file, text in long:
-            self._keep(run_id, file, text)
-        return run_id
+        return self._call(f"opening run {name!r}", create, created)
 
     def _attach(self, run_id: str, tags: Mapping[str, str]) -> str:
         def reopen(client: Any) -> bool:
@@ -207,14 +205,10 @@ class Runs(Connection):
         metrics: Sequence[Any] = (),
         tags: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Record all of it in as few requests as MLflow's limits allow; long values first go whole into files."""
+        """Record all of it in as few requests as MLflow's limits allow."""
         entities = load_mlflow().entities
-        fitted_params, long_params = _fit(params, MAX_PARAM, "full/params")
-        fitted_tags, long_tags = _fit(tags, MAX_TAG, "full/tags")
-        for file, text in long_params + long_tags:
-            self._keep(run_id, file, text)
-        items = [("params", entities.Param(*item), len(item[1])) for item in fitted_params]
-        items += [("tags", entities.RunTag(*item), len(item[1])) for item in fitted_tags]
+        items = [("params", entities.Param(*item), len(item[1])) for item in _fit(params, MAX_PARAM)]
+        items += [("tags", entities.RunTag(*item), len(item[1])) for item in _fit(tags, MAX_TAG)]
         items += [("metrics", item, 0) for item in metrics]
         for batch in _batches(items):
             self._call(f"logging to run {run_id}", partial(_send, run_id, batch))
@@ -225,9 +219,6 @@ class Runs(Connection):
         metric = load_mlflow().entities.Metric
         now = at_ms if at_ms is not None else int(time.time() * 1000)
         return [metric(tidy_name(name), float(value), now, step, **links) for name, value in metrics.items()]
-
-    def _keep(self, run_id: str, file: str, text: str) -> None:
-        self._call(f"attaching {file} to run {run_id}", lambda client: client.log_text(run_id, text, file))
 
 
 def query(tags: Mapping[str, str]) -> str:
@@ -242,19 +233,9 @@ def _send(run_id: str, batch: Mapping[str, list[Any]], client: Any) -> None:
     client.log_batch(run_id, **batch)
 
 
-def _fit(
-    items: Iterable[tuple[str, str]], limit: int, folder: str
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Names and values as MLflow takes them, and the whole of each value that had to be cut, by file name."""
-    fitted, long = [], []
-    for name, value in items:
-        clean, tidy = redact(str(value)), tidy_name(name)
-        if len(clean) > limit:
-            file = f"{folder}/{tidy.replace('/', '_')}.txt"
-            long.append((file, clean))
-            clean = shorten(clean, limit, file)
-        fitted.append((tidy, clean))
-    return fitted, long
+def _fit(items: Iterable[tuple[str, str]], limit: int) -> list[tuple[str, str]]:
+    """Names and values as MLflow takes them; longer values are cut to `limit` characters."""
+    return [(tidy_name(name), redact(str(value))[:limit]) for name, value in items]
 
 
 def _batches(items: Sequence[tuple[str, Any, int]]) -> Iterator[dict[str, list[Any]]]:

@@ -43,12 +43,6 @@ def tidy_name(name: str) -> str:
     return f"{tidy[: MAX_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def shorten(value: str, limit: int, kept: str) -> str:
-    """`value` cut to `limit` characters, saying where the whole of it is kept."""
-    note = f"… [{len(value)} characters, whole in {kept}]"
-    return value[: limit - len(note)] + note
-
-
 def flatten(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Name and text of every leaf: nested mappings give dotted names, other structures JSON."""
     for name, value in params.items():

@@ -24,10 +24,11 @@ class TestSqlite(RecordingConformance, ModelConformance):
         return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/a dir/mlflow.db"
 
     def test_everything_lies_beside_the_database(self, tracker: Tracker, uri: str) -> None:
-        run = tracker.open_run("run", {"podium.note": "x" * 9000})
+        run = tracker.open_run("run", {})
+        tracker.log_file(run, Path(__file__), "code")
         folder = Path(uri.removeprefix("sqlite:///")).parent
-        (kept,) = (folder / "mlflow-artifacts").rglob(f"{run}/artifacts/full/tags/podium.note.txt")
-        assert kept.read_text() == "x" * 9000
+        (kept,) = (folder / "mlflow-artifacts").rglob(f"{run}/artifacts/code/{Path(__file__).name}")
+        assert kept.read_text() == Path(__file__).read_text()
         assert not (Path.cwd() / "mlruns").exists()
 
     def test_a_deleted_experiment_is_refused(self, tracker: Tracker, uri: str) -> None:

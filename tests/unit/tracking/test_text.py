@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.tracking.connection import load_mlflow
-from podium.tracking.text import MAX_NAME, MAX_PARAM, flatten, redact, shorten, tidy_name
+from podium.tracking.text import MAX_NAME, flatten, redact, tidy_name
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,6 @@ def test_names_are_allowed_and_stay_distinct(names: list[str]) -> None:
 @pytest.mark.parametrize("name", ["training.learning_rate", "f1/B-PER", "podium.parent.refit", "a b"])
 def test_allowed_names_are_left_alone(name: str) -> None:
     assert tidy_name(name) == name
-
-
-@given(st.text(min_size=1, max_size=5), st.integers(MAX_PARAM + 1, 3 * MAX_PARAM))
-def test_a_shortened_value_fits_and_says_where_the_whole_is(text: str, times: int) -> None:
-    value = text * times
-    short = shorten(value, MAX_PARAM, "full/params/x.txt")
-    assert len(short) == MAX_PARAM and short.endswith(f"[{len(value)} characters, whole in full/params/x.txt]")
 
 
 def test_nested_values_become_dotted_names_and_json() -> None:
