@@ -6,7 +6,7 @@ import pytest
 
 from podium.errors import InputError, ModelError
 from podium.local.benchmark import locate_model
-from tests.unit.models.test_inspection import model
+from tests.unit.models.test_backbone import model
 
 
 def test_a_directory_is_named_after_itself_and_known_by_its_files(tmp_path: Path) -> None:
