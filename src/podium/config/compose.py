@@ -85,12 +85,11 @@ class _Layers:
         if isinstance(value, Mapping) and not _is_leaf(path):
             if _is_whole_entry(path, value):
                 self.remove(path)
-            if not isinstance(self.find(path), dict):
-                self._set(path, {})
+            self._mapping(path)
             for name, item in value.items():
                 self.merge((*path, str(name)), item, origin)
         else:
-            self._set(path, value)
+            self._mapping(path[:-1])[path[-1]] = value
             self.origins[path] = origin
 
     def add_file(self, source: ConfigFile) -> None:
@@ -110,9 +109,8 @@ class _Layers:
             *parent, name = assignment.path
             there = self.find(tuple(parent))
             given = tuple(there) if isinstance(there, dict) else ()
-            hint = (
-                suggestion(name, given, "~" + "".join(f"{part}." for part in parent)) or f"set are {', '.join(given)}"
-            )
+            near = suggestion(name, given, "~" + "".join(f"{part}." for part in parent))
+            hint = near or f"set are {', '.join(given)}"
             raise ConfigError(f"~{'.'.join(assignment.path)} takes nothing away: nothing is set there; {hint}")
 
     def find(self, path: FieldPath) -> Any:
@@ -132,16 +130,14 @@ class _Layers:
         del parent[path[-1]]
         return True
 
-    def _set(self, path: FieldPath, value: Any) -> None:
-        if not path:
-            return
+    def _mapping(self, path: FieldPath) -> dict[str, Any]:
+        """The mapping at `path`, made where there is none."""
         node = self.tree
-        for name in path[:-1]:
-            below = node.get(name)
-            if not isinstance(below, dict):
-                below = node[name] = {}
-            node = below
-        node[path[-1]] = value
+        for name in path:
+            if not isinstance(node.get(name), dict):
+                node[name] = {}
+            node = node[name]
+        return node
 
 
 def _is_leaf(path: FieldPath) -> bool:
@@ -156,10 +152,7 @@ def _is_whole_entry(path: FieldPath, value: Mapping[str, Any]) -> bool:
 
 
 def _compose_groups(choices: list[str]) -> _Layers:
-    """Let Hydra compose the chosen options, and note which file each value is from.
-
-    Hydra keeps one global instance; that of a program which uses Hydra itself is put back.
-    """
+    """Let Hydra compose the chosen options, and note which file each value is from."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
@@ -167,17 +160,12 @@ def _compose_groups(choices: list[str]) -> _Layers:
     from omegaconf import OmegaConf
 
     layers = _Layers()
-    outer = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             composed = hydra.compose("config", choices)
             defaults = GlobalHydra.instance().config_loader().compute_defaults_list("config", choices, RunMode.RUN)
     except (HydraException, ValueError) as error:
         raise ConfigError(f"the options {choices} cannot be composed: {error}") from error
-    finally:
-        if outer is not None:
-            GlobalHydra.instance().initialize(outer)
     layers.tree = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=False))
     for default in defaults.defaults:
         if default.config_path and not default.config_path.startswith("hydra/"):
@@ -224,10 +212,8 @@ def _interpolated(tree: dict[str, Any]) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    for path, _ in _places(tree):
-        parent = _at(tree, path[:-1])
-        if isinstance(parent[path[-1]], str):
-            parent[path[-1]] = _VARIABLE.sub(r"\\${", parent[path[-1]])
+    for parent, path, _ in _places(tree):
+        parent[path[-1]] = _VARIABLE.sub(r"\\${", parent[path[-1]])
     try:
         plain = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
     except OmegaConfBaseException as error:
@@ -247,12 +233,9 @@ def _without_open(value: Any) -> Any:
 def _resolve_places(tree: dict[str, Any], origins: Mapping[FieldPath, str], directory: Path) -> Iterator[str]:
     """Resolve every path in the tree and fill those that follow from `output`; yields what is wrong with them."""
     tree.setdefault("output", PodiumConfig.model_fields["output"].default)
-    for path, place in _places(tree):
-        parent, name = _at(tree, path[:-1]), path[-1]
-        if not isinstance(parent[name], str):
-            continue
+    for parent, path, place in _places(tree):
         try:
-            parent[name] = resolve(parent[name], directory, hub=place.hub)
+            parent[path[-1]] = resolve(parent[path[-1]], directory, hub=place.hub)
         except ConfigError as error:
             origin = origin_of(path, origins)
             yield f"{'.'.join(path)}: {error}" + (f" ({origin})" if origin else "")
@@ -269,11 +252,11 @@ def _resolve_places(tree: dict[str, Any], origins: Mapping[FieldPath, str], dire
         tracking["uri"] = f"sqlite:///{Path(output) / 'mlflow.db'}"
 
 
-def _places(tree: Mapping[str, Any]) -> list[tuple[FieldPath, Place]]:
-    return [(path, m) for path, field in given_leaves(tree) for m in field.metadata if isinstance(m, Place)]
-
-
-def _at(tree: dict[str, Any], path: FieldPath) -> dict[str, Any]:
-    for name in path:
-        tree = tree[name]
-    return tree
+def _places(tree: dict[str, Any]) -> list[tuple[dict[str, Any], FieldPath, Place]]:
+    """Every path that is given as text: the mapping that holds it, its name, and its mark."""
+    return [
+        (parent, path, mark)
+        for parent, path, field in given_leaves(tree)
+        for mark in field.metadata
+        if isinstance(mark, Place) and isinstance(parent[path[-1]], str)
+    ]

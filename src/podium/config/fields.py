@@ -140,27 +140,25 @@ def defining_names(node: Node) -> tuple[str, ...]:
     return tuple(n for n, f in node.model_fields.items() if f.is_required()) if isinstance(node, type) else ()
 
 
-def leaves(config: Section, path: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
+def leaves(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
     """Every leaf of a config with its value; entries of a free dict are leaves of their own."""
-    for name in type(config).model_fields:
-        yield from _leaves(getattr(config, name), (*path, name))
-
-
-def given_leaves(tree: Mapping[str, Any], node: Node = PodiumConfig) -> Iterator[tuple[FieldPath, FieldInfo]]:
-    """Leaf fields of the schema that a plain tree gives a value for."""
-    for name, value in tree.items():
-        child = child_of(node, name)
-        if isinstance(child, FieldInfo):
-            yield (name,), child
-        elif isinstance(value, Mapping):
-            yield from (((name, *path), field) for path, field in given_leaves(value, child))
-
-
-def _leaves(value: Any, path: FieldPath) -> Iterator[tuple[FieldPath, Any]]:
     if isinstance(value, Section):
-        yield from leaves(value, path)
+        for name in type(value).model_fields:
+            yield from leaves(getattr(value, name), (*path, name))
     elif isinstance(value, Mapping) and value:
         for name, item in value.items():
-            yield from _leaves(item, (*path, name))
+            yield from leaves(item, (*path, name))
     else:
         yield path, value
+
+
+def given_leaves(
+    tree: dict[str, Any], node: Node = PodiumConfig, path: FieldPath = ()
+) -> Iterator[tuple[dict[str, Any], FieldPath, FieldInfo]]:
+    """Leaf fields of the schema that a plain tree gives a value for, each with the mapping that holds it."""
+    for name, value in tree.items():
+        child, here = child_of(node, name), (*path, name)
+        if isinstance(child, FieldInfo):
+            yield tree, here, child
+        elif isinstance(value, dict):
+            yield from given_leaves(value, child, here)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from podium.config.section import Fraction, Positive, Section
+from podium.config.section import Fraction, Positive, Section, unique
 
 Bound = Annotated[float, Field(gt=0)]
 
@@ -19,15 +18,9 @@ QUANTILE_SAMPLES = {"latency_p50_ms": 20, "latency_p90_ms": 100, "latency_p95_ms
 class BaselineConfig(Section):
     """What fine-tuning must beat, trained on the same rows: a majority vote, and a linear model on plain features."""
 
-    kinds: tuple[Literal["majority", "linear"], ...] = Field(
+    kinds: Annotated[tuple[Literal["majority", "linear"], ...], AfterValidator(unique)] = Field(
         ("majority", "linear"), description="Baselines that champions are compared with."
     )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if len(set(self.kinds)) != len(self.kinds):
-            raise ValueError(f"each baseline is named once, but got {', '.join(self.kinds)}")
-        return self
 
 
 class ConstraintsConfig(Section):
@@ -41,17 +34,6 @@ class ConstraintsConfig(Section):
     memory_mb: Bound | None = Field(None, description="Upper bound on peak memory.")
     size_mb: Bound | None = Field(None, description="Upper bound on the size of the model's files.")
     energy_j: Bound | None = Field(None, description="Upper bound on energy, in joules per row.")
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        bounds = [(name, bound) for name in QUANTILE_SAMPLES if (bound := getattr(self, name)) is not None]
-        for (lower, low), (higher, high) in pairwise(bounds):
-            if low > high:
-                raise ValueError(
-                    f"{lower} <= {higher} must hold, since a model that meets {higher}={high:g} meets any larger bound "
-                    f"on {lower}, but got {lower}={low:g}; lower it or leave it out"
-                )
-        return self
 
 
 class PromotionConfig(Section):
@@ -110,10 +92,8 @@ def selection_problems(
         trials: that a study may have.
         samples: latency samples that a benchmark takes at most.
     """
-    for name, minimum in (
-        ("min_trials", selection.min_trials),
-        ("promotion.min_trials", selection.promotion.min_trials),
-    ):
+    minima = {"min_trials": selection.min_trials, "promotion.min_trials": selection.promotion.min_trials}
+    for name, minimum in minima.items():
         if minimum > trials:
             yield (
                 f"selection.{name} <= hpo.max_trials must hold, but got selection.{name}={minimum}, "

@@ -138,18 +138,13 @@ def test_a_field_of_an_entry_changes_it_and_a_whole_entry_replaces_it(composed: 
     assert (backbone.path, backbone.licence) == ("org/other", None)
 
 
-def test_composition_leaves_no_state_behind(composed: Compose, tmp_path: Path) -> None:
-    from hydra import initialize_config_dir
+def test_composition_leaves_no_state_behind(composed: Compose) -> None:
     from hydra.core.global_hydra import GlobalHydra
 
     first = composed("hpo.max_trials=20", "backbones.mine.path=x")
     assert composed("preset=conll").config.hpo.max_trials == 6
     assert composed("hpo.max_trials=20", "backbones.mine.path=x") == first
     assert not GlobalHydra.instance().is_initialized()
-    with initialize_config_dir(str(tmp_path), version_base="1.3"):
-        outer = GlobalHydra.instance().hydra
-        composed()
-        assert GlobalHydra.instance().hydra is outer
 
 
 def test_every_path_is_resolved_against_the_directory(composed: Compose, tmp_path: Path) -> None:
