@@ -12,13 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self, get_type_hints
 
-_SETS = "sets"
-_DESCRIPTION = "description"
-
 
 def _asked(default: Any, description: str, sets: str = "") -> Any:
     """A field of the form; `sets` names the config field that takes its value as it is."""
-    return field(default=default, metadata={_DESCRIPTION: description, _SETS: sets})
+    return field(default=default, metadata={"description": description, "sets": sets})
 
 
 @dataclass(frozen=True)
@@ -47,13 +44,13 @@ class RunForm:
 
     def config_values(self) -> dict[str, Any]:
         """What the form says of single config fields, by dotted name."""
-        found = {one.metadata[_SETS]: getattr(self, one.name) for one in fields(self) if one.metadata[_SETS]}
+        found = {one.metadata["sets"]: getattr(self, one.name) for one in fields(self) if one.metadata["sets"]}
         return {name: value for name, value in found.items() if value}
 
 
 def description(name: str) -> str:
     """What a field of the form asks for."""
-    return next(str(one.metadata[_DESCRIPTION]) for one in fields(RunForm) if one.name == name)
+    return next(str(one.metadata["description"]) for one in fields(RunForm) if one.name == name)
 
 
 def parameters() -> list[inspect.Parameter]:
@@ -78,6 +75,6 @@ def takes_run_form(pipeline: Callable[..., None]) -> Callable[..., None]:
 
     taking.__name__ = pipeline.__name__
     taking.__signature__ = inspect.Signature(parameters())  # type: ignore[attr-defined]
-    lines = [f"    {one.name}: {one.metadata[_DESCRIPTION]}" for one in fields(RunForm)]
+    lines = [f"    {one.name}: {one.metadata['description']}" for one in fields(RunForm)]
     taking.__doc__ = "\n".join([inspect.getdoc(pipeline) or "", "", "Args:", *lines])
     return taking

@@ -28,30 +28,23 @@ def is_uri(value: str) -> bool:
 
 
 def resolve(value: str, directory: Path, *, hub: bool = False) -> str:
-    """What `value` names, independent of the current directory and environment.
+    """What the text of a user names, independent of the current directory and environment.
 
     `$NAME` and `${NAME}` are replaced by environment variables (`$$` is a dollar), a leading `~` by the home
     directory. URIs and `pkg:NAME/PATH` stay as they are, except that a relative SQLite file
-    (`sqlite:///runs.db`) becomes absolute. Everything else is a path relative to `directory`.
-
-    Args:
-        value: the text a user wrote.
-        directory: where relative paths start.
-        hub: keep `name` and `organisation/name` when no such path exists below `directory`.
+    (`sqlite:///runs.db`) becomes absolute. Everything else is a path relative to `directory`, but for `hub`, which
+    keeps `name` and `organisation/name` where no such path exists.
 
     Raises:
-        ConfigError: `value` is empty, names an undefined variable or an unknown user, or is not a
-            well-formed `pkg:` reference.
+        ConfigError: it is empty, names an undefined variable or an unknown user, or is no well-formed `pkg:` reference.
     """
     text = _expand(value)
     if text.startswith(PACKAGE):
         _split_package(text)
         return text
-    if database := _SQLITE.fullmatch(text):
-        scheme, file, query = database.groups()
-        return (
-            text if file == ":memory:" or file.startswith("file:") else f"{scheme}{_absolute(file, directory)}{query}"
-        )
+    database = _SQLITE.fullmatch(text)
+    if database and database[2] != ":memory:" and not database[2].startswith("file:"):
+        return f"{database[1]}{_absolute(database[2], directory)}{database[3]}"
     if is_uri(text):
         return text
     path = _absolute(text, directory)
@@ -69,7 +62,17 @@ def locate(value: str) -> Path:
         InputError: the package is not installed, nothing is there, or the value is a URI of another machine.
     """
     if value.startswith(PACKAGE):
-        return _locate_packaged(value)
+        name, inner = _split_package(value)
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise InputError(
+                f"{value} needs the package {name}, which is not installed; `pip install {name}`"
+            ) from None
+        path = Path(str(distribution.locate_file(inner)))
+        if not path.exists():
+            raise InputError(f"{value} does not exist: {name} {distribution.version} has no {inner}; check the path")
+        return path
     if value.startswith("file://"):
         path = Path(unquote(urlsplit(value).path))
     elif is_uri(value):
@@ -78,18 +81,6 @@ def locate(value: str) -> Path:
         path = Path(value)
     if not path.exists():
         raise InputError(f"{value} does not exist; check the path (relative paths start where podium was called)")
-    return path
-
-
-def _locate_packaged(value: str) -> Path:
-    name, inner = _split_package(value)
-    try:
-        distribution = importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        raise InputError(f"{value} needs the package {name}, which is not installed; `pip install {name}`") from None
-    path = Path(str(distribution.locate_file(inner)))
-    if not path.exists():
-        raise InputError(f"{value} does not exist: {name} {distribution.version} has no {inner}; check the path")
     return path
 
 

@@ -211,14 +211,19 @@ class PodiumConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems = [*_backbone_problems(self.backbones), *_metric_problems(self.hpo, self.dataset.task)]
+        problems, metrics = list(_backbone_problems(self.backbones)), TASKS.get(self.dataset.task).objectives
+        if self.hpo.metric and self.hpo.metric not in metrics:
+            problems.append(
+                f"hpo.metric must be one of {', '.join(metrics)} for dataset.task={self.dataset.task}, but got "
+                f"{self.hpo.metric!r}"
+            )
         space: dict[str, AnyParameter] = {}
         for name, parameter in self.hpo.space.items():
-            found, space[name] = _checked_parameter(name, parameter)
+            found, checked = _checked_parameter(name, parameter)
             problems += found
             found, when = _checked_when(name, parameter, self.hpo.space)
             problems += found
-            space[name] = space[name].model_copy(update={"when": when})
+            space[name] = checked.model_copy(update={"when": when})
         problems += selection_problems(
             self.selection,
             self.baseline,
@@ -230,8 +235,8 @@ class PodiumConfig(Section):
             problems.append("hpo.engine=katib runs trials in pods, which need an image: set cluster.image")
         if problems:
             raise ValueError("\n".join(problems))
-        metric = self.hpo.metric or TASKS.get(self.dataset.task).objectives[0]
-        object.__setattr__(self, "hpo", self.hpo.model_copy(update={"metric": metric, "space": space}))
+        settled = {"metric": self.hpo.metric or metrics[0], "space": space}
+        object.__setattr__(self, "hpo", self.hpo.model_copy(update=settled))
         return self
 
 
@@ -244,12 +249,6 @@ def _backbone_problems(backbones: dict[str, BackboneConfig]) -> Iterator[str]:
                 f"backbones.{name}: a backbone's name has at most 40 lower-case letters, digits and dashes and starts "
                 f"with a letter, but got {name!r}; rename it"
             )
-
-
-def _metric_problems(hpo: HpoConfig, task: str) -> Iterator[str]:
-    known = TASKS.get(task).objectives
-    if hpo.metric and hpo.metric not in known:
-        yield f"hpo.metric must be one of {', '.join(known)} for dataset.task={task}, but got {hpo.metric!r}"
 
 
 def _checked_parameter(name: str, parameter: AnyParameter) -> tuple[list[str], AnyParameter]:
