@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,6 @@ from pydantic import BaseModel
 
 SCHEMA_VERSION = 1
 """Part of every key: raise it when the meaning of a stored result changes."""
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -102,19 +100,17 @@ def digest_bytes(data: bytes) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """sha256 of the bytes of one file, read in chunks."""
-    hasher = hashlib.sha256()
+    """sha256 of the bytes of one file."""
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            hasher.update(chunk)
-    return hasher.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def manifest_of(path: Path) -> dict[str, str]:
     """Digest of every file at or below `path`, by POSIX path relative to it, sorted; of a single file by its name."""
     if path.is_file():
         return {path.name: digest_file(path)}
-    return {file.relative_to(path).as_posix(): digest_file(file) for file in _files(path)}
+    files = (file for file in sorted(path.rglob("*")) if file.is_file())
+    return {file.relative_to(path).as_posix(): digest_file(file) for file in files}
 
 
 def digest_manifest(manifest: Mapping[str, str]) -> str:
@@ -125,7 +121,3 @@ def digest_manifest(manifest: Mapping[str, str]) -> str:
 def digest_tree(path: Path) -> str:
     """One digest for all files at or below `path`."""
     return digest_manifest(manifest_of(path))
-
-
-def _files(path: Path) -> Iterator[Path]:
-    return (file for file in sorted(path.rglob("*")) if file.is_file())

@@ -98,8 +98,7 @@ def fingerprint(config: DatasetConfig) -> dict[str, str]:
 
 
 def _of_file(path: Path, content: Content | None) -> type[Reader]:
-    known = _by_extension(path)
-    if known is not None:
+    if (known := _by_extension(path)) is not None:
         return known
     with path.open("rb") as stream:
         head = stream.read(_SNIFFED_BYTES)

@@ -40,9 +40,6 @@ def infer(
 
     Args:
         path: file or directory of the data; a directory with `train`, `test` and `validation` files gives fixed splits.
-        task: name of the task; None to infer it.
-        text_column: column of the text or the tokens; None to infer it.
-        label_column: column of the label or the tags; None to infer it.
         declared: `format`, `encoding` and `fallback_encoding` where the user has set them.
 
     Raises:
@@ -55,28 +52,37 @@ def infer(
     path = path.absolute()
     if not path.exists():
         raise DataError(f"--data must name an existing file or folder, but {path} does not exist")
-    paths = _split_files(path) or {"path": path}
+    named = split_files([entry for entry in visible(path) if entry.is_file()]) if path.is_dir() else {}
+    paths = {name: named[name] for name in ("path", "validation_path", "test_path") if name in named} or {"path": path}
     if "path" not in paths:
         raise DataError(f"--data names a directory with splits but no train file: {path}; add it, or name one file")
     declared = dict(declared or {})
     kind = declared.pop("format", None) or infer_format(paths["path"], task)
-    reader = _reader(path, paths["path"], kind, task, declared)
+    config = DatasetConfig(name=path.name, path=str(paths["path"]), task=task or names[0], format=kind, **declared)
+    source = resolve_sources(config)[0]
+    reader = FORMATS.get(source.format)(source, config)
     if reader.fixed_columns is not None:
         if text_column or label_column:
             raise InputError(f"--text-column and --label-column are for formats with columns, but {path} is {kind}")
-        chosen = _fixed_task(kind, task)
-        lines = [f"format: {kind}", f"task: {chosen.name}" + ("" if task else f" (what {kind} holds)")]
-        fields = {}
+        fits = [one for one in TASKS.all() if one.content in FORMATS.get(kind).contents]
+        chosen = next((one for one in fits if task in (None, one.name)), None)
+        if chosen is None:
+            raise InputError(f"--task must fit the format, but {kind} holds rows for {fits[0].name}, not {task}")
+        why, lines, fields = f"what {kind} holds", [], {}
     else:
         columns, seen = _look(reader)
         chosen, found = _choose(columns, task, text_column, label_column)
+        why, fields = "from the columns", {"text_column": found.content, "label_column": found.target}
         lines = [
-            f"format: {kind}",
-            f"task: {chosen.name}" + ("" if task else " (from the columns)"),
-            *_chosen_lines(chosen, found),
-            f"columns: {listed(columns)} ({seen} rows seen)",
+            f"{chosen.content} column: {found.content!r} ({found.content_reason})",
+            f"{chosen.target} column: {found.target!r} ({found.target_reason})",
         ]
-        fields = {"text_column": found.content, "label_column": found.target}
+        if found.labels:
+            more = ", …" if len(found.labels) > _SHOWN else ""
+            lines.append(f"labels seen: {', '.join(found.labels[:_SHOWN])}{more}")
+        lines.append(f"columns: {listed(columns)} ({seen} rows seen)")
+    if len(paths) > 1:
+        lines.append("fixed splits: " + ", ".join(f"{name}={place.name}" for name, place in paths.items()))
     values = {
         "name": literal(path.stem or path.name),
         **{name: literal_path(place) for name, place in paths.items()},
@@ -85,31 +91,8 @@ def infer(
         **{name: literal(column) for name, column in fields.items()},
     }
     assigned = [Assignment(("dataset", name), value) for name, value in values.items()]
-    if len(paths) > 1:
-        lines.append("fixed splits: " + ", ".join(f"{name}={place.name}" for name, place in paths.items()))
-    return Inferred(Parsed({"dataset": "dataset=custom"}, assigned), [f"data: {path}", *lines])
-
-
-def _split_files(path: Path) -> dict[str, Path]:
-    """Files of a directory that are named after splits, by `dataset` field; {} when they are not."""
-    if not path.is_dir():
-        return {}
-    found = split_files([entry for entry in visible(path) if entry.is_file()])
-    return {name: found[name] for name in ("path", "validation_path", "test_path") if name in found}
-
-
-def _reader(path: Path, main: Path, kind: str, task: str | None, encodings: Mapping[str, str]) -> Reader:
-    config = DatasetConfig(name=path.name, path=str(main), task=task or TASKS.names()[0], format=kind, **encodings)
-    source = resolve_sources(config)[0]
-    return FORMATS.get(source.format)(source, config)
-
-
-def _fixed_task(kind: str, given: str | None) -> Task:
-    fits = [task for task in TASKS.all() if task.content in FORMATS.get(kind).contents]
-    chosen = next((task for task in fits if given in (None, task.name)), None)
-    if chosen is None:
-        raise InputError(f"--task must fit the format, but {kind} holds rows for {fits[0].name}, not {given}")
-    return chosen
+    head = [f"data: {path}", f"format: {kind}", f"task: {chosen.name}" + ("" if task else f" ({why})")]
+    return Inferred(Parsed({"dataset": "dataset=custom"}, assigned), [*head, *lines])
 
 
 def _look(reader: Reader) -> tuple[list[Column], int]:
@@ -138,14 +121,3 @@ def _choose(columns: list[Column], given: str | None, text: str | None, label: s
         # The first task recognises everything, so the others, and those of other packages above all, are asked before.
         task = next(task for task in reversed(TASKS.all()) if task.recognises(columns))
     return task, task.choose_columns(columns, text, label)
-
-
-def _chosen_lines(task: Task, choice: Choice) -> list[str]:
-    lines = [
-        f"{task.content} column: {choice.content!r} ({choice.content_reason})",
-        f"{task.target} column: {choice.target!r} ({choice.target_reason})",
-    ]
-    if choice.labels:
-        more = ", …" if len(choice.labels) > _SHOWN else ""
-        lines.append(f"labels seen: {', '.join(choice.labels[:_SHOWN])}{more}")
-    return lines

@@ -32,13 +32,9 @@ _SERVER_DIED = 255
 
 
 class WorkerCall:
-    """One function call in a process of its own. To be used from one thread.
+    """One function call in a process of its own, which has been started and uses `answer_with`. Use it from one thread.
 
-    Args:
-        process: the worker, which has been started and uses `answer_with`.
-        answer: receives its answer; the other end must be open in the worker only.
-        purpose: what errors call the call.
-        log: the worker's own log, if it has one.
+    The other end of `answer` must be open in the worker only; errors name its `purpose` and its own `log`.
     """
 
     def __init__(
@@ -169,13 +165,8 @@ def fork_each(
     or raises, and end with this process, even when it is killed. This process must not have used several threads to
     compute yet: a fork inherits none of them.
 
-    Args:
-        on_result: called in this process with an item and its result as each call ends.
-        purpose: what errors call one fork.
-
-    Raises:
-        PodiumError: what a call raised; an exception that is not Podium's comes as ComputationFailed.
-        OutOfMemory, ProcessKilled: a signal ended a fork.
+    As each call ends, `on_result` is called in this process with an item and its result. What a call raised is raised
+    as by `WorkerCall.wait`.
     """
     context = multiprocessing.get_context("fork")
     waiting = list(items)

@@ -74,13 +74,9 @@ def rebuild(failure: Mapping[str, str], log: Path | None, purpose: Purpose = PRO
 def death(
     exit_code: int, log: Path | None, kills_before: int, purpose: Purpose = PROCESS
 ) -> ComputationFailed | StoreError:
-    """The error of a process that ended without a result.
+    """The error of a process that ended without a result, with an exit code that is negative for a signal.
 
-    Args:
-        exit_code: negative for a signal.
-        log: of the process; None if it has none of its own.
-        kills_before: `out_of_memory_kills()` when the process started.
-        purpose: what the error calls the process.
+    `kills_before` are the `out_of_memory_kills()` when the process started.
     """
     name, end, full = purpose.name, f"\n{excerpt(log)}", False
     with suppress(OSError):

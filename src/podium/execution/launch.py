@@ -23,10 +23,7 @@ from podium.jsonfile import write_text
 class Process:
     """A started program. As a context manager, it and all that it started are gone at the end.
 
-    Attributes:
-        pid: its process id.
-        log: the file that its standard output and error are appended to.
-        purpose: what errors call the program.
+    Its standard output and error are appended to the file `log`, and errors call it by its `purpose`.
     """
 
     def __init__(
@@ -95,11 +92,7 @@ class Process:
             return None
 
     def stop(self, grace: float = 0) -> None:
-        """End it and all that it started; return once it is gone. Nothing happens if it is gone already.
-
-        Args:
-            grace: seconds that it gets to end after SIGTERM, before SIGKILL.
-        """
+        """End it and all that it started, `grace` seconds after SIGTERM at the latest; return once it is gone."""
         if grace and self._child.poll() is None:
             for descendant in descendants(self.pid):
                 send(descendant, signal.SIGTERM)
@@ -124,11 +117,7 @@ def command(module: str, spec_file: Path, result_file: Path) -> list[str]:
 
 
 def result_of(process: Process, result_file: Path) -> Any:
-    """What a program of Podium, which has ended, wrote as its result.
-
-    Raises:
-        PodiumError: what the program raised; see `podium.execution.failures`.
-    """
+    """What a program of Podium, which has ended, wrote as its result; raises what the program raised."""
     if not result_file.is_file():
         raise process.failure()
     outcome = json.loads(result_file.read_text(encoding="utf-8"))
@@ -156,12 +145,7 @@ def run_program(
 
     Args:
         module: the program, as `python -m` names it.
-        spec: what it is to do.
         folder: gets the files `spec.json` and `result.json`.
-        log: its output is appended to this file.
-        purpose: what errors call the program.
-        environment: all its variables.
-        cores: how many cores it uses.
         limit: seconds that it may take.
         grace: how many seconds later it is stopped, if it does not keep to the limit by itself.
 

@@ -15,9 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from pydantic import ValidationError
-
-from podium.errors import ConfigError, PodiumError
+from podium.errors import PodiumError
 from podium.execution.ending import end_with_parent
 from podium.execution.failures import describe
 from podium.jsonfile import write_json
@@ -34,20 +32,14 @@ def argument_parser(module: str, description: str) -> ArgumentParser:
 
 
 def run(options: Namespace, read: Callable[[bytes], S], work: Callable[[S], Any]) -> int:
-    """Do the work of a program and write its result, which must be JSON-like, or its error.
+    """Do the work of a program on the spec that `read` makes of its JSON text, and write its JSON-like result or error.
 
-    Args:
-        options: what `argument_parser` parsed.
-        read: makes the spec of the JSON text.
-        work: returns the result.
-
-    Returns:
-        The exit code: 0 when there is a result, 2 for wrong input, 1 for any other error.
+    Returns the exit code: 0 when there is a result, 2 for wrong input, 1 for any other error.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     end_with_parent()
     try:
-        result = work(_spec(options.spec, read))
+        result = work(read(options.spec.read_bytes()))
     except Exception as error:
         traceback.print_exc()
         write_json(options.result, {"error": describe(error)})
@@ -61,12 +53,3 @@ def end(exit_code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)
-
-
-def _spec(path: Path, read: Callable[[bytes], S]) -> S:
-    try:
-        return read(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"--spec must name a readable file, but got {path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path} must hold a valid spec, but: {error}") from error

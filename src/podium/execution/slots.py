@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import cycle
 from pathlib import Path
 
 from podium.devices.hardware import available_cores
@@ -33,13 +34,14 @@ def core_slots(wanted: int = 1) -> Iterator[int]:
         yield len(held)
         return
     total = available_cores()
-    descriptors = _acquire(min(wanted, total), total)
-    token = _held.set(descriptors)
+    taken: list[int] = []
+    token = _held.set(taken)
     try:
-        yield len(descriptors)
+        _acquire(taken, min(wanted, total), total)
+        yield len(taken)
     finally:
         _held.reset(token)
-        _release(descriptors)
+        _release(taken)
 
 
 def release_slots() -> None:
@@ -52,26 +54,21 @@ def _release(descriptors: list[int]) -> None:
         os.close(descriptors.pop())
 
 
-def _acquire(wanted: int, total: int) -> list[int]:
+def _acquire(taken: list[int], wanted: int, total: int) -> None:
     """Lock `wanted` of `total` slots; one process does this at a time, so that none waits with half of its slots."""
     directory = slots_directory()
     gate = _open(directory / "gate")
-    taken: dict[int, int] = {}
+    numbers: set[int] = set()
     try:
         fcntl.flock(gate, fcntl.LOCK_EX)
-        while True:
-            for number in range(total):
-                if len(taken) < wanted and number not in taken:
-                    descriptor = _try_lock(directory / f"core-{number}")
-                    if descriptor is not None:
-                        taken[number] = descriptor
+        for number in cycle(range(total)):
             if len(taken) == wanted:
-                return list(taken.values())
-            time.sleep(_POLL_SECONDS)
-    except BaseException:
-        for descriptor in taken.values():
-            os.close(descriptor)
-        raise
+                return
+            if number not in numbers and (descriptor := _try_lock(directory / f"core-{number}")) is not None:
+                taken.append(descriptor)
+                numbers.add(number)
+            if number == total - 1 and len(taken) < wanted:
+                time.sleep(_POLL_SECONDS)
     finally:
         os.close(gate)
 

@@ -43,13 +43,9 @@ def explain_difference(store: ArtifactStore, a: str, b: str) -> str:
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The nested paths at which the parts of two keys differ, each with both values as text."""
-    first, second = dict(_leaves(a)), dict(_leaves(b))
-    paths = dict.fromkeys((*first, *second))
-    return [(path, _at(first, path), _at(second, path)) for path in paths if _at(first, path) != _at(second, path)]
-
-
-def _at(parts: dict[str, Any], path: str) -> str:
-    return _show(parts[path]) if path in parts else "(absent)"
+    first, second = ({path: _show(value) for path, value in _leaves(parts)} for parts in (a, b))
+    pairs = [(path, first.get(path, "(absent)"), second.get(path, "(absent)")) for path in {**first, **second}]
+    return [(path, one, other) for path, one, other in pairs if one != other]
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -48,7 +48,7 @@ def test_no_more_than_so_many_run_at_once_and_results_come_as_they_end(tmp_path:
 
     fork_each(call, ["slow", "quick", "third"], 2, arrived)
     assert list(found) == ["quick", "third", "slow"]
-    assert found == {"quick": False, "third": True, "slow": False}
+    assert found["third"] and not found["quick"]
 
 
 @pytest.mark.parametrize(

@@ -46,15 +46,3 @@ def test_an_error_is_described_and_decides_on_the_exit_code(
     found, outcome = run(tmp_path, '{"number": 4}', fail)
     assert (found, outcome) == (code, {"error": {"type": type(error).__name__, "message": str(error)}})
     assert "Traceback" in capsys.readouterr().err
-
-
-def test_a_spec_that_is_not_valid_is_named(tmp_path: Path) -> None:
-    code, outcome = run(tmp_path, '{"number": "four"}', lambda spec: None)
-    assert code == 2 and str(tmp_path / "spec.json") in str(outcome["error"])
-
-
-def test_a_missing_spec_is_named(tmp_path: Path) -> None:
-    command = ["--spec", str(tmp_path / "none.json"), "--result", str(tmp_path / "result.json")]
-    options = program.argument_parser("podium.toy", "Add one.").parse_args(command)
-    assert program.run(options, Spec.model_validate_json, lambda spec: None) == 2
-    assert "none.json" in (tmp_path / "result.json").read_text()
