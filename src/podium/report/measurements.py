@@ -119,8 +119,7 @@ def _point(point: ParetoPoint, cost: str) -> str:
 
 
 def _front_chart(given: ReportInputs, evidence: Evidence, fronts: dict[str, str]) -> PlotChart | None:
-    every = contenders(evidence.leaderboard, evidence.measurements, evidence.policy, evidence.variant_scores)
-    candidates = [one for one in every if one.measurement]
+    candidates = [one for one in contenders(evidence) if one.measurement]
     if len(candidates) < 2:
         return None
     scores = Axis.over((one.test.value for one in candidates), 3)

@@ -27,12 +27,12 @@ from podium.config.selection import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
 from podium.records import (
     Comparison,
+    Evidence,
     Interval,
     LeaderboardEntry,
     Measurement,
     ParetoPoint,
     Reason,
-    VariantScore,
     identity,
 )
 from podium.selection.comparison import as_good, described, lower_bound, rows_to_settle, shown_worse
@@ -92,16 +92,13 @@ class Candidate:
 
     def quantity(self, name: str) -> float | None:
         """A cost or a constrained quantity by its config name; None when it was not measured."""
-        if self.measurement is None:
-            return self.entry.size_mb if name == "size_mb" else None
-        return quantity(self.measurement, name)
+        return None if (bounds := self.bounds(name)) is None else bounds[1]
 
-    def bounds(self, name: str) -> tuple[float, float] | None:
-        """The bounds of a quantity's interval, see `quantity_bounds`; None when it was not measured."""
+    def bounds(self, name: str) -> tuple[float, float, float] | None:
+        """See `quantity_bounds`; without a benchmark the size is known alone."""
         if self.measurement is None:
-            return None if (value := self.quantity(name)) is None else (value, value)
-        found = quantity_bounds(self.measurement, name)
-        return None if found is None else (found[0], found[-1])
+            return (self.entry.size_mb,) * 3 if name == "size_mb" else None
+        return quantity_bounds(self.measurement, name)
 
 
 def quantity(measured: Measurement, name: str) -> float | None:
@@ -129,40 +126,25 @@ class Choice:
     candidates: tuple[Candidate, ...]
 
 
-def choose(
-    entries: Sequence[LeaderboardEntry],
-    comparisons: Sequence[Comparison],
-    measurements: Sequence[Measurement],
-    config: SelectionConfig,
-    scores: Sequence[VariantScore] = (),
-    rows: int = 0,
-) -> Choice:
-    """Choose the winner.
+def choose(evidence: Evidence) -> Choice:
+    """Choose the winner, whatever the incumbent.
 
     A constraint whose quantity was not measured is not met. Equal scores go to the smaller model, then to the eager
     one, then by name.
-
-    Args:
-        entries: the leaderboard, in any order.
-        comparisons: of every candidate within the constraints against the best of them, by their names.
-        measurements: of any variants of the entries; those of other models are ignored.
-        config: constraints, margin and cost.
-        scores: of every measured variant but the eager ones, whose scores are those of the entries.
-        rows: held-out rows behind the comparisons.
 
     Raises:
         InputError: a measured variant has no score, or a candidate was not compared with the best one within the
             constraints.
     """
-    found = contenders(entries, measurements, config, scores)
+    found = contenders(evidence)
     if not found:
         return Choice(None, (Reason(code=NO_CANDIDATE, text="There is no champion to choose from."),), ())
     able = [one for one in found if not one.failures]
     if not able:
         reasons = (Reason(code=NO_CANDIDATE, text="No champion is within the constraints."),)
         return Choice(None, (*reasons, *(reason for one in found for reason in one.failures)), found)
-    best = able[0]
-    against = {item.challenger: item for item in comparisons if item.reference == best.name}
+    best, config = able[0], evidence.policy
+    against = {item.challenger: item for item in evidence.comparisons if item.reference == best.name}
     missing = [one.name for one in able[1:] if one.name not in against]
     if missing:
         raise InputError(f"{missing[0]} must be compared with {best.name}, but no comparison was given")
@@ -172,15 +154,10 @@ def choose(
     ]
     judged.sort(key=lambda one: (bool(one.failures), one.cost is None, one.cost or 0.0))
     why = _reasons(judged, best, against, config)
-    return Choice(judged[0], (*why, *_price(able, best, against, config, rows)), tuple(judged))
+    return Choice(judged[0], (*why, *_price(able, best, against, config, evidence.rows)), tuple(judged))
 
 
-def contenders(
-    entries: Sequence[LeaderboardEntry],
-    measurements: Sequence[Measurement],
-    config: SelectionConfig,
-    scores: Sequence[VariantScore] = (),
-) -> tuple[Candidate, ...]:
+def contenders(evidence: Evidence) -> tuple[Candidate, ...]:
     """Every variant of every champion, best first, checked against the constraints; see `choose`.
 
     The first one without failures is what the others are compared with.
@@ -188,11 +165,11 @@ def contenders(
     Raises:
         InputError: a measured variant has no score.
     """
-    own = {(score.backbone, score.variant): score.test for score in scores}
-    found = []
-    for entry in entries:
+    own = {(score.backbone, score.variant): score.test for score in evidence.variant_scores}
+    config, found = evidence.policy, []
+    for entry in evidence.leaderboard:
         ours = (entry.backbone, entry.model_digest)
-        measured = [item for item in measurements if (item.backbone, item.model_digest) == ours]
+        measured = [item for item in evidence.measurements if (item.backbone, item.model_digest) == ours]
         for item in measured or (None,):
             test = entry.test if item is None or item.variant == "eager" else own.get((item.backbone, item.variant))
             bare = Candidate(entry, item, test or entry.test, None, ())
@@ -210,7 +187,7 @@ def _best_first(one: Candidate) -> tuple[float, int, str, bool, str]:
 def cheaper(one: Candidate, other: Candidate, cost: str) -> bool:
     """Whether the costs of both are measured, and the interval of `one` lies wholly below that of `other`."""
     mine, theirs = one.bounds(cost), other.bounds(cost)
-    return mine is not None and theirs is not None and mine[1] < theirs[0]
+    return mine is not None and theirs is not None and mine[2] < theirs[0]
 
 
 def _why_not(one: Candidate, best: Candidate, comparison: Comparison, config: SelectionConfig) -> tuple[Reason, ...]:
@@ -239,7 +216,7 @@ def _cost(one: Candidate, cost: str) -> str:
     bounds = one.bounds(cost)
     if bounds is None:
         return "not measured"
-    low, high = bounds
+    low, _, high = bounds
     return f"{low:.4g} {UNITS[cost]}" if low == high else f"{low:.4g} to {high:.4g} {UNITS[cost]}"
 
 

@@ -29,8 +29,8 @@ from podium.records import (
     VariantScore,
 )
 from podium.selection.comparison import compare
-from podium.selection.decision import FORCED, Judgement, choice_of, judge
-from podium.selection.winner import Candidate, contenders, pareto_fronts
+from podium.selection.decision import FORCED, Judgement, judge
+from podium.selection.winner import Candidate, choose, contenders, pareto_fronts
 from podium.selection.winner_score import corrected_score, rule_of
 from podium.stages.benchmark import hardware_of, measuring_service, measuring_session
 from podium.stages.keys import lone_measurement_key
@@ -142,12 +142,12 @@ def gather(step: StepRun, incumbent: Incumbent | None) -> tuple[Evidence, Incumb
         incumbent=incumbent,
         withdrawn=step.run.withdrawn,
     )
-    candidates = contenders(evidence.leaderboard, evidence.measurements, evidence.policy, evidence.variant_scores)
+    candidates = contenders(evidence)
     able = [one for one in candidates if not one.failures]
     named = [(one.name, held(one.entry.backbone, one.variant)) for one in able]
     against_best = tuple(compare(one, named[0], **budget) for one in named[1:])
     evidence = evidence.model_copy(update={"comparisons": against_best})
-    winner = choice_of(evidence).winner
+    winner = choose(evidence).winner
     if winner is None:
         return evidence, None
     own = (winner.name, held(winner.entry.backbone, winner.variant))

@@ -255,21 +255,21 @@ def _decision(
         for one in benchmark.variants
         if one.check and one.status == "ok"
     ]
-    policy = SelectionConfig()
-    able = contenders(selection.leaderboard, benchmark.measurements, policy, scores)
-    best, *others = [(one.name, predictions[one.entry.backbone]) for one in able]
     evidence = Evidence(
         metric=selection.metric,
         rows=selection.rows,
-        policy=policy,
+        policy=SelectionConfig(),
         leaderboard=selection.leaderboard,
-        comparisons=tuple(compare(one, best, **budget) for one in others),
+        comparisons=(),
         baseline_comparisons=(),
         measurements=benchmark.measurements,
         variant_scores=tuple(scores),
         incumbent=champion,
         incumbent_measurement=benchmark.measurements[-1],
     )
+    best, *others = [(one.name, predictions[one.entry.backbone]) for one in contenders(evidence)]
+    against_best = tuple(compare(one, best, **budget) for one in others)
+    evidence = evidence.model_copy(update={"comparisons": against_best})
     chosen = judge(evidence).choice.winner
     assert chosen and chosen.measurement
     name = chosen.entry.backbone

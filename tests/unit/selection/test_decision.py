@@ -9,6 +9,7 @@ from podium.errors import InputError
 from podium.records import RULE, Comparison, DecisionRecord, Evidence, Incumbent, Interval, LeaderboardEntry
 from podium.selection.decision import decide, judge, replay
 from podium.selection.winner import Candidate
+from tests.unit.selection.evidence import evidence_of
 
 FREE = PromotionConfig()
 
@@ -27,9 +28,21 @@ def a(entry) -> Candidate:
     return candidate(entry("a"))
 
 
-def verdict(winner, champion, policy=FREE, comparison=None, rows=100, **evidence):
+def decided(winner, champion, policy=FREE, comparison=None, *, baselines=(), withdrawn="", holder=None, problem=""):
     whole = policy if isinstance(policy, SelectionConfig) else SelectionConfig(promotion=policy)
-    found, reasons = decide(winner, champion, whole, comparison, rows=rows, **evidence)
+    against = {
+        "incumbent": champion,
+        "against_incumbent": comparison,
+        "not_comparable": problem,
+        "incumbent_measurement": holder,
+        "withdrawn": {winner.identity: withdrawn} if withdrawn else {},
+        "baseline_comparisons": tuple(one.model_copy(update={"challenger": winner.name}) for one in baselines),
+    }
+    return decide(winner, evidence_of((), policy=whole, rows=100).model_copy(update=against))
+
+
+def verdict(*given, **evidence):
+    found, reasons = decided(*given, **evidence)
     assert all(reason.text for reason in reasons)
     return found, [reason.code for reason in reasons]
 
@@ -51,7 +64,7 @@ def test_the_champion_itself_is_held_even_when_forced(a):
 
 def test_a_forced_promotion_records_why(a):
     policy = PromotionConfig(force=True, reason="the old one leaks")
-    found, reasons = decide(a, incumbent(), SelectionConfig(promotion=policy), None, rows=100)
+    found, reasons = decided(a, incumbent(), policy)
     assert (found, reasons[0].code) == ("PROMOTE", "forced")
     assert "the old one leaks" in reasons[0].text
 
@@ -73,9 +86,7 @@ def test_by_interval_on_the_same_rows(a, comparison, bounds, min_gain, expected)
 
 
 def test_an_incumbent_that_cannot_be_compared_is_held_with_the_reason(a):
-    found, (reason,) = decide(
-        a, incumbent(), SelectionConfig(), None, rows=100, not_comparable="it has the labels x, y"
-    )
+    found, (reason,) = decided(a, incumbent(), problem="it has the labels x, y")
     assert (found, reason.code) == ("HOLD", "not-comparable")
     assert reason.text == "a (eager) cannot be compared with news version 3: it has the labels x, y"
 
@@ -204,7 +215,7 @@ def test_what_a_saving_is_goes_by_the_declared_cost(entry, measurement, comparis
     winner = candidate(entry("a"), measured(measurement, size_mb=5.0))
     policy = SelectionConfig(cost="size_mb", promotion=PromotionConfig(min_saving=0.5))
     paired = comparison("a (eager)", "news", 0.0, -0.01, 0.01)
-    found, reasons = decide(winner, incumbent(), policy, paired, rows=9, holder=measured(measurement, size_mb=20.0))
+    found, reasons = decided(winner, incumbent(), policy, paired, holder=measured(measurement, size_mb=20.0))
     assert found == "PROMOTE"
     assert "saves at least 75% of the size_mb of news version 3: at most 5 against at least 20 MB" in reasons[0].text
 
@@ -214,7 +225,7 @@ def test_an_incumbent_that_breaks_a_constraint_goes_to_what_is_not_worse(entry, 
     policy = SelectionConfig(constraints=ConstraintsConfig(memory_mb=600))
     kept = measured(measurement, peak_rss_mb=700.0)
     as_good, worse = (comparison("a (eager)", "news", 0.0, -0.02, high) for high in (0.01, -0.01))
-    found, reasons = decide(winner, incumbent(), policy, as_good, rows=9, holder=kept)
+    found, reasons = decided(winner, incumbent(), policy, as_good, holder=kept)
     assert (found, reasons[0].code) == ("PROMOTE", "incumbent-breaks-constraint")
     assert reasons[0].text == "news version 3 breaks memory_mb <= 600 MB: it has 700 MB."
     assert verdict(winner, incumbent(), policy, worse, holder=kept) == ("REJECT", ["worse-than-incumbent"])

@@ -4,7 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podium.config.selection import SelectionConfig
-from podium.selection.winner import Candidate, choose, pareto_fronts
+from podium.selection.winner import Candidate, pareto_fronts
+from tests.unit.selection.evidence import choose
 
 
 def candidates(entry, measurement, interval, figures):

@@ -20,8 +20,8 @@ from podium.selection.winner import (
     WINNER_BEST,
     WINNER_CHEAPER,
     WORSE_THAN_BEST,
-    choose,
 )
+from tests.unit.selection.evidence import choose
 
 FREE = SelectionConfig()
 
