@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from decimal import Decimal
+from fractions import Fraction
 from statistics import NormalDist
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StrictFloat, StrictInt, model_validator
 
@@ -21,9 +21,6 @@ Value = bool | int | float | str
 
 _MOST_STEPS = 2**53
 """A float of 64 bits cannot tell more steps than this apart."""
-
-_TOLERANCE = 1e-9
-"""How far a float may lie from a bound (relative to it) or a grid point (in steps): rounding errors reach that far."""
 
 _NORMAL = NormalDist()
 _BELOW = _NORMAL.cdf(-3)
@@ -83,6 +80,10 @@ class _Range(Parameter):
         "uniform", description="`normal`: around the middle of the range, which is three deviations either side."
     )
 
+    _margin: ClassVar[float]
+    _tolerance: ClassVar[float]
+    """How far a value may lie from a bound (relative to it) or a grid point (in steps), because of rounding errors."""
+
     @model_validator(mode="after")
     def _check_range(self) -> Self:
         if self.low > self.high:
@@ -98,24 +99,76 @@ class _Range(Parameter):
             raise ValueError(f"a log scale has no step, but got step={self.step}; leave out one of them")
         return self
 
-    def _normal_quantile(self, share: float) -> float:
-        low, width = self._scaled(self.low), self._scaled(self.high) - self._scaled(self.low)
-        drawn = low + width / 2 + width / 6 * _NORMAL.inv_cdf(_BELOW + min(max(share, 0.0), 1.0) * _WITHIN)
-        return math.exp(drawn) if self.log else drawn
+    def normalise(self, value: Value) -> int | float:
+        """See `Parameter`; a value within the tolerance of a bound or grid point becomes it."""
+        number, slack = self._number(value), self._tolerance
+        if not self.low - slack * abs(self.low) <= number <= self.top + slack * abs(self.top):
+            raise ValueError(f"low <= value <= high must hold, but got {number} with low={self.low}, high={self.top}")
+        if self.step is None:
+            return min(max(number, self.low), self.high)
+        steps = self._steps(number)
+        if abs(steps - round(steps)) > slack * max(1.0, abs(float(steps))):
+            raise ValueError(f"low + k * step must hold, but got {number} with low={self.low}, step={self.step}")
+        return self._point(round(steps))
 
-    def _normal_share(self, value: float) -> float:
-        low, width = self._scaled(self.low), self._scaled(self.high) - self._scaled(self.low)
-        deviations = (self._scaled(value) - low - width / 2) / (width / 6)
-        return min(max((_NORMAL.cdf(deviations) - _BELOW) / _WITHIN, 0.0), 1.0)
+    @property
+    def top(self) -> int | float:
+        """The largest value that can be reached: `high`, or the last point of the grid at or below it."""
+        return self.high if self.step is None else self._point(math.floor(self._steps(self.high)))
 
-    def _scaled(self, value: float) -> float:
-        return math.log(value) if self.log else value
+    @property
+    def cells(self) -> int | None:
+        if self.step is None or self.log or self.distribution == "normal":
+            return None
+        return math.floor(self._steps(self.high)) + 1
+
+    def quantile(self, share: float) -> int | float:
+        if self.cells is not None:
+            return self._point(_cell(share, self.cells))
+        low, high = self._ends()
+        if self.distribution == "normal":
+            deviations = _NORMAL.inv_cdf(_BELOW + min(max(share, 0.0), 1.0) * _WITHIN)
+            scaled = low + (high - low) / 2 + (high - low) / 6 * deviations
+        else:
+            scaled = min(max(low * (1.0 - share) + high * share, low), high)
+        value = min(max(math.exp(scaled) if self.log else scaled, self.low), self.top)
+        return value if self.step is None else self._point(round((value - self.low) / self.step))
+
+    def share(self, value: Value) -> float:
+        number = value if isinstance(value, int) else float(value)
+        if self.cells is not None:
+            return (round(self._steps(number)) + 0.5) / self.cells
+        low, high = self._ends()
+        scaled = math.log(number) if self.log else float(number)
+        if self.distribution == "normal":
+            deviations = (scaled - low - (high - low) / 2) / ((high - low) / 6)
+            return min(max((_NORMAL.cdf(deviations) - _BELOW) / _WITHIN, 0.0), 1.0)
+        return 0.5 if low == high else min(max((scaled - low) / (high - low), 0.0), 1.0)
+
+    def _ends(self) -> tuple[float, float]:
+        """The ends of the range, on its scale; those of a uniform `int` reach to where numbers are rounded to it."""
+        margin = self._margin if self.distribution == "uniform" else 0.0
+        low, high = self.low - margin, self.high + margin
+        return (math.log(low), math.log(high)) if self.log else (low, high)
+
+    def _steps(self, value: float) -> Fraction:
+        """How many steps a value lies above the lower bound, by the decimal figures as they are written."""
+        return (Fraction(str(value)) - Fraction(str(self.low))) / Fraction(str(self.step))
+
+    def _point(self, steps: int) -> int | float:
+        return type(self.low)(Fraction(str(self.low)) + steps * Fraction(str(self.step)))
+
+    def _number(self, value: Value) -> int | float:
+        raise NotImplementedError
 
 
 class FloatParameter(_Range):
     """A real number in a range; see `distribution` and `step` for how it is drawn."""
 
     type: Literal["float"] = Field("float", description="Type of the parameter; `discrete` is a list of numbers.")
+
+    _margin: ClassVar[float] = 0.0
+    _tolerance: ClassVar[float] = 1e-9
 
     @model_validator(mode="after")
     def _check_grid(self) -> Self:
@@ -128,56 +181,10 @@ class FloatParameter(_Range):
             )
         return self
 
-    @property
-    def top(self) -> float:
-        """The largest value that can be reached: `high`, or the last point of the grid at or below it."""
-        return self.high if self.step is None else self._point(math.floor(self._steps(self.high)))
-
-    def normalise(self, value: Value) -> float:
-        """See `Parameter`; a value within rounding of a bound or grid point becomes it."""
+    def _number(self, value: Value) -> float:
         if isinstance(value, (bool, str)):
             raise ValueError(f"a number is expected, but got {value!r}")
-        number = float(value)
-        if not self.low - _TOLERANCE * abs(self.low) <= number <= self.top + _TOLERANCE * abs(self.top):
-            raise ValueError(f"low <= value <= high must hold, but got {number} with low={self.low}, high={self.top}")
-        if self.step is None:
-            return min(max(number, self.low), self.high)
-        steps = float(self._steps(number))
-        if abs(steps - round(steps)) > _TOLERANCE * max(1.0, abs(steps)):
-            raise ValueError(f"low + k * step must hold, but got {number} with low={self.low}, step={self.step}")
-        return self._point(round(steps))
-
-    @property
-    def cells(self) -> int | None:
-        """See `Parameter`."""
-        if self.step is None or self.distribution == "normal":
-            return None
-        return math.floor(self._steps(self.high)) + 1
-
-    def quantile(self, share: float) -> float:
-        """See `Parameter`."""
-        if self.cells is not None:
-            return self._point(_cell(share, self.cells))
-        if self.distribution == "uniform":
-            return _between(self.low, self.high, self.log, share)
-        value = min(max(self._normal_quantile(share), self.low), self.top)
-        return (
-            value if self.step is None else self.normalise(self.low + round((value - self.low) / self.step) * self.step)
-        )
-
-    def share(self, value: Value) -> float:
-        """See `Parameter`."""
-        if self.distribution == "normal":
-            return self._normal_share(float(value))
-        if self.cells is not None:
-            return (round(self._steps(float(value))) + 0.5) / self.cells
-        return _share(self.low, self.high, self.log, float(value))
-
-    def _steps(self, value: float) -> Decimal:
-        return (Decimal(str(value)) - Decimal(str(self.low))) / Decimal(str(self.step))
-
-    def _point(self, steps: int) -> float:
-        return float(Decimal(str(self.low)) + steps * Decimal(str(self.step)))
+        return float(value)
 
 
 class IntParameter(_Range):
@@ -188,43 +195,13 @@ class IntParameter(_Range):
     high: int
     step: Annotated[int, Field(gt=0)] = 1
 
-    @property
-    def top(self) -> int:
-        """The largest value that can be reached."""
-        return self.low + (self.high - self.low) // self.step * self.step
+    _margin: ClassVar[float] = 0.5
+    _tolerance: ClassVar[float] = 0
 
-    def normalise(self, value: Value) -> int:
-        """See `Parameter`; 8.0 becomes 8."""
+    def _number(self, value: Value) -> int:
         if isinstance(value, (bool, str)) or not math.isfinite(value) or value != int(value):
             raise ValueError(f"a whole number is expected, but got {value!r}")
-        number = int(value)
-        if not self.low <= number <= self.high:
-            raise ValueError(f"low <= value <= high must hold, but got {number} with low={self.low}, high={self.high}")
-        if (number - self.low) % self.step:
-            raise ValueError(f"low + k * step must hold, but got {number} with low={self.low}, step={self.step}")
-        return number
-
-    @property
-    def cells(self) -> int | None:
-        """See `Parameter`; on a log scale the values are not equally likely."""
-        return None if self.log or self.distribution == "normal" else (self.high - self.low) // self.step + 1
-
-    def quantile(self, share: float) -> int:
-        """See `Parameter`; on a log scale each number gets the share of the interval that rounds to it."""
-        if self.cells is not None:
-            return self.low + _cell(share, self.cells) * self.step
-        if self.distribution == "normal":
-            value = min(max(self._normal_quantile(share), self.low), self.top)
-            return self.low + round((value - self.low) / self.step) * self.step
-        return min(max(round(_between(self.low - 0.5, self.high + 0.5, True, share)), self.low), self.high)
-
-    def share(self, value: Value) -> float:
-        """See `Parameter`."""
-        if self.distribution == "normal":
-            return self._normal_share(float(value))
-        if self.cells is not None:
-            return ((int(value) - self.low) // self.step + 0.5) / self.cells
-        return _share(self.low - 0.5, self.high + 0.5, True, float(value))
+        return int(value)
 
 
 class _Listed(Parameter):
@@ -250,15 +227,12 @@ class _Listed(Parameter):
 
     @property
     def cells(self) -> int | None:
-        """See `Parameter`."""
         return len(self.choices)
 
     def quantile(self, share: float) -> Value:
-        """See `Parameter`."""
         return self.choices[_cell(share, len(self.choices))]
 
     def share(self, value: Value) -> float:
-        """See `Parameter`."""
         index = next(index for index, choice in enumerate(self.choices) if same(choice, value))
         return (index + 0.5) / len(self.choices)
 
@@ -292,19 +266,3 @@ def same(left: Value, right: Value) -> bool:
 def _cell(share: float, cells: int) -> int:
     """Which of `cells` equal parts of the unit interval a share lies in."""
     return min(max(int(share * cells), 0), cells - 1)
-
-
-def _between(low: float, high: float, log: bool, share: float) -> float:
-    """The number that lies `share` of the way from low to high."""
-    if log:
-        return min(max(math.exp(_between(math.log(low), math.log(high), False, share)), low), high)
-    return min(max(low * (1.0 - share) + high * share, low), high)
-
-
-def _share(low: float, high: float, log: bool, value: float) -> float:
-    """How far from low to high a number lies; the middle where these are one."""
-    if low == high:
-        return 0.5
-    if log:
-        return _share(math.log(low), math.log(high), False, math.log(value))
-    return min(max((value - low) / (high - low), 0.0), 1.0)
