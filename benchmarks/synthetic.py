@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from podium.config.algorithms import algorithm_named
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
+from podium.config.search import algorithm_named
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger

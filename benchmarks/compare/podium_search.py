@@ -11,8 +11,8 @@ from typing import Any
 
 from objective import evaluate
 
-from podium.config.algorithms import algorithm_named
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
+from podium.config.search import algorithm_named
 from podium.execution.workers import WorkerPool
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine

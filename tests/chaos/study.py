@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from podium.config.algorithms import algorithm_named, stopping_named
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
+from podium.config.search import algorithm_named, stopping_named
 from podium.execution.workers import WorkerPool
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine

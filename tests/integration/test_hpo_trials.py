@@ -13,12 +13,11 @@ from typing import cast
 import psutil
 import pytest
 
-from podium.config.algorithms import stopping_named
 from podium.config.compose import compose
 from podium.config.parameters import CategoricalParameter
 from podium.config.paths import locate
 from podium.config.schema import DatasetConfig, PodiumConfig, TrainingConfig
-from podium.config.search import HpoConfig
+from podium.config.search import HpoConfig, stopping_named
 from podium.data.prepare import prepare
 from podium.execution.workers import WorkerPool
 from podium.hpo.engines.embedded import EmbeddedEngine

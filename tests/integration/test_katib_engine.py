@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from podium.cluster.client import Cluster, ObjectMetadata
-from podium.config.algorithms import stopping_named
+from podium.config.search import stopping_named
 from podium.errors import ClusterError, ConfigError, StudyFailed
 from podium.hpo.engines.base import Engine, TrialFunction
 from podium.hpo.engines.katib.experiments import INJECTION_LABEL

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from podium.config.algorithms import algorithm_named
+from podium.config.search import algorithm_named
 from podium.errors import ConfigError, StudyFailed
 from podium.hpo.engines.katib.experiments import INJECTION_LABEL
 from podium.hpo.study import run_study

@@ -87,13 +87,7 @@ class TrialLedger:
         labels: Mapping[str, Scalar] | None = None,
         rule: StoppingRule | None = None,
     ) -> Claim:
-        """Enter a new trial as running.
-
-        Args:
-            number: of the trial.
-            params: of the trial.
-            labels: what the search algorithm reads again when the study is resumed.
-            rule: when the trial is stopped early.
+        """Enter a new trial as running, with labels that the algorithm reads again when the study is resumed.
 
         Raises:
             ValueError: the number is negative, or already names a trial: numbers are never used twice.
@@ -155,16 +149,7 @@ class TrialLedger:
         seconds: float,
         reports: Sequence[Report] = (),
     ) -> TrialRecord:
-        """Keep the result of one fold.
-
-        Args:
-            claim: of the trial, from `begin` or `take_over`.
-            fold: its number.
-            score: the objective metric of the fold.
-            metrics: all metrics of the fold.
-            seconds: wall time of the fold.
-            reports: values of the objective that the trial can report now that this fold has ended.
-        """
+        """Keep the objective, all metrics and the wall time of a fold, and the reports that its end allows."""
         values = {"score": score, **metrics, **{f"report {report.progress}": report.value for report in reports}}
         for name, value in values.items():
             if not math.isfinite(value):

@@ -7,16 +7,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from podium.config.algorithms import (
-    ALGORITHM_SETTINGS,
-    STOPPING_SETTINGS,
-    Algorithm,
-    EarlyStopping,
-    Hyperband,
-    NoStopping,
-    algorithm_named,
-    stopping_named,
-)
 from podium.config.parameters import (
     AnyParameter,
     CategoricalParameter,
@@ -26,6 +16,16 @@ from podium.config.parameters import (
     Parameter,
 )
 from podium.config.problems import explain
+from podium.config.search import (
+    ALGORITHM_SETTINGS,
+    STOPPING_SETTINGS,
+    Algorithm,
+    EarlyStopping,
+    Hyperband,
+    NoStopping,
+    algorithm_named,
+    stopping_named,
+)
 from podium.errors import ConfigError
 from podium.hpo.experiment import Experiment
 from podium.hpo.space import Params, Space

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from podium.config.algorithms import Algorithm, algorithm_named
+from podium.config.search import Algorithm, algorithm_named
 from podium.errors import InputError, OutOfMemory, StudyFailed
 from podium.hpo.engines.base import Engine, TrialFunction
 from podium.hpo.experiment import Objective

@@ -15,8 +15,8 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from podium.config.algorithms import algorithm_named
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
+from podium.config.search import algorithm_named
 from podium.errors import KilledFromOutside
 from podium.hpo.engines.base import TrialResult
 from podium.hpo.experiment import Experiment, Objective

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from podium.config.algorithms import ALGORITHM_SETTINGS, algorithm_named
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
+from podium.config.search import ALGORITHM_SETTINGS, algorithm_named
 from podium.hpo.engines.embedded import EmbeddedEngine
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import TrialLedger

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from podium.config.algorithms import algorithm_named, stopping_named
+from podium.config.search import algorithm_named, stopping_named
 from podium.errors import ConfigError, InputError, OutOfMemory, StudyFailed
 from podium.events import ENV_FILE
 from podium.hpo.engines.base import Engine, OnTrial

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from podium.config.algorithms import algorithm_named, stopping_named
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
+from podium.config.search import algorithm_named, stopping_named
 from podium.errors import ConfigError
 from podium.hpo.experiment import Objective
 from podium.katib.experiment import from_katib, to_katib

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.config.algorithms import Algorithm, algorithm_named
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter, Parameter
+from podium.config.search import Algorithm, algorithm_named
 from podium.errors import ConfigError
 from podium.hpo.space import Space
 from podium.katib.experiment import KatibExperiment, from_katib, to_katib

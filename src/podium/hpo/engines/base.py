@@ -52,12 +52,7 @@ def end_of_trial(
 ) -> TrialRecord:
     """Execute a claimed trial, and enter into the ledger whether it succeeded, was pruned or failed.
 
-    Args:
-        claim: of the trial.
-        ledger: that holds it.
-        execute: returns how the trial ended.
-        log: what the error of a failed trial refers to, in place of all but the first line of the message.
-        passed_on: errors that do not end the trial and are raised.
+    Where there is a log, the error of a failed trial refers to it in place of all but the first line of the message.
 
     Raises:
         PodiumError: an error that would end every trial alike, or one of `passed_on`; the trial stays running.

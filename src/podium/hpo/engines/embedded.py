@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from statistics import fmean, median
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from podium.config.algorithms import MedianStop, NoStopping
+from podium.config.search import MedianStop, NoStopping
 from podium.errors import KilledFromOutside
 from podium.events import emit
 from podium.execution.ending import sigterm_unwinds
@@ -35,43 +35,34 @@ _Curve = Sequence[tuple[float, float]]
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
 class EmbeddedEngine(Engine):
     """Runs trials in the workers of a pool on this machine. See `Engine` for what it promises.
 
     Suggestions come from `podium.hpo.suggest`. They depend on which trials have ended at that moment, and not on how
     often the study was interrupted.
+
+    Attributes:
+        trial: what every trial executes.
+        pool: runs the trials. It belongs to the caller and stays open, and should have as many workers as trials run
+            at once.
+        logs: directory that gets one log per trial.
+        prior: trials of other studies that the search learns from before its own; they count for nothing else.
+        event_fields: what the event of a trial's start holds besides its number and params, such as its backbone.
     """
 
-    def __init__(
-        self,
-        trial: TrialFunction,
-        pool: WorkerPool,
-        logs: Path,
-        prior: Sequence[TrialRecord] = (),
-        event_fields: Mapping[str, Scalar] = MappingProxyType({}),
-    ) -> None:
-        """Make an engine.
-
-        Args:
-            trial: what every trial executes.
-            pool: runs the trials. It belongs to the caller and stays open, and should have as many workers as trials
-                run at once.
-            logs: directory that gets one log per trial.
-            prior: trials of other studies that the search learns from before its own; they count for nothing else.
-            event_fields: what the event of a trial's start holds besides its number and params, such as its backbone.
-        """
-        self._trial = trial
-        self._pool = pool
-        self._logs = logs
-        self._prior = prior
-        self._event_fields = event_fields
+    trial: TrialFunction
+    pool: WorkerPool
+    logs: Path
+    prior: Sequence[TrialRecord] = ()
+    event_fields: Mapping[str, Scalar] = field(default_factory=dict)
 
     def run(self, experiment: Experiment, ledger: TrialLedger, on_trial: OnTrial) -> None:
         trials = ledger.trials()
         progress = Progress(experiment, trials)
         if progress.outcome is not None:
             return
-        suggester, stopper = suggester_for(experiment, trials, self._prior), Stopper(experiment, trials)
+        suggester, stopper = suggester_for(experiment, trials, self.prior), Stopper(experiment, trials)
         upcoming = _claims(ledger, suggester, stopper, trials)
         running: dict[WorkerCall, Claim] = {}
         ended: Sequence[WorkerCall] = ()
@@ -87,7 +78,7 @@ class EmbeddedEngine(Engine):
                         return
                     for call in ended:
                         call.kill()
-                    ended = self._pool.wait_any(list(running))
+                    ended = self.pool.wait_any(list(running))
                     for call in ended:
                         claim = running.pop(call)
                         record = self._end(call, claim, ledger)
@@ -105,14 +96,14 @@ class EmbeddedEngine(Engine):
 
     def _start(self, claim: Claim, ledger: TrialLedger) -> WorkerCall:
         known = {"number": claim.number, "params": claim.params, "attempt": claim.attempt}
-        emit("trial_started", **self._event_fields, **known)
-        return self._pool.submit(self._trial, claim, ledger, log=log_of(self._logs, claim.number))
+        emit("trial_started", **self.event_fields, **known)
+        return self.pool.submit(self.trial, claim, ledger, log=log_of(self.logs, claim.number))
 
     def _end(self, call: WorkerCall, claim: Claim, ledger: TrialLedger) -> TrialRecord | None:
         """The trial as it ended; None where its worker was killed and it is to be executed again."""
         again = (KilledFromOutside,) if claim.record.kills < MAX_KILLS else ()
         try:
-            return end_of_trial(claim, ledger, call.wait, log_of(self._logs, claim.number), passed_on=again)
+            return end_of_trial(claim, ledger, call.wait, log_of(self.logs, claim.number), passed_on=again)
         except again as error:
             _log.warning("trial %d is executed again: %s", claim.number, error)
             return None

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from podium.config.algorithms import CmaesSettings
+from podium.config.search import CmaesSettings
 from podium.errors import ConfigError
 from podium.hpo.experiment import NUMERIC, Experiment
 from podium.hpo.space import Params
-from podium.hpo.suggest.model_free import Suggester, Suggestion, seed_of
+from podium.hpo.suggest.model_free import Suggester, Suggestion, Trials, seed_of
 from podium.records import Scalar, TrialRecord
 
 _GENERATION, _PARENTS = "generation", "parents"
@@ -35,9 +34,7 @@ class Cmaes(Suggester):
     populations, so that both spend as many trials (Hansen, 2009).
     """
 
-    def __init__(
-        self, experiment: Experiment, trials: Sequence[TrialRecord] = (), prior: Sequence[TrialRecord] = ()
-    ) -> None:
+    def __init__(self, experiment: Experiment, trials: Trials = (), prior: Trials = ()) -> None:
         super().__init__(experiment)
         assert isinstance(experiment.algorithm.settings, CmaesSettings)
         self._settings = experiment.algorithm.settings
@@ -78,7 +75,7 @@ class Cmaes(Suggester):
         if record.labels.get(_GENERATION) == self._generation and record.status in ("succeeded", "pruned"):
             self._members[record.number] = record
 
-    def _replay(self, trials: Sequence[TrialRecord]) -> None:
+    def _replay(self, trials: Trials) -> None:
         """Repeat the generations that a ledger holds, each with the parents that its successor had."""
         generations: dict[Scalar, list[TrialRecord]] = {}
         for trial in trials:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from podium.config.algorithms import HyperbandSettings
+from podium.config.search import HyperbandSettings
 from podium.hpo.experiment import Experiment, Rung
 from podium.hpo.space import Params
 from podium.records import Scalar, TrialRecord
+
+Trials = Sequence[TrialRecord]
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,12 @@ class Suggester(ABC):
     is built from a ledger therefore continues as the one that filled the ledger would have.
     """
 
-    def __init__(
-        self, experiment: Experiment, trials: Sequence[TrialRecord] = (), prior: Sequence[TrialRecord] = ()
-    ) -> None:
+    def __init__(self, experiment: Experiment, trials: Trials = (), prior: Trials = ()) -> None:
         """Make a suggester from the trials that the ledger holds and the succeeded ones of another study."""
         self._experiment = experiment
         self._space = experiment.space
         self._sign = -1.0 if experiment.objective.direction == "maximize" else 1.0
-        for trial in trials:
-            self.tell(trial)
+        self._known = {trial.number: trial for trial in trials}
 
     @abstractmethod
     def suggest(self, number: int) -> Suggestion | None:
@@ -49,8 +48,9 @@ class Suggester(ABC):
         complete.
         """
 
-    def tell(self, record: TrialRecord) -> None:  # noqa: B027 - most algorithms learn, and some do not.
+    def tell(self, record: TrialRecord) -> None:
         """Learn how a trial ended that was suggested here, or was running when this suggester was built."""
+        self._known[record.number] = record
 
     def _random(self, number: int) -> Params:
         """The params that random search gives a trial: a draw from the distribution of each parameter."""
@@ -83,7 +83,7 @@ class Grid(Suggester):
     too large to list can be searched.
     """
 
-    def __init__(self, experiment: Experiment, *_: Sequence[TrialRecord]) -> None:
+    def __init__(self, experiment: Experiment, trials: Trials = (), prior: Trials = ()) -> None:
         super().__init__(experiment)
         self._size = experiment.most_trials or 0
         self._chance = random.Random(seed_of(experiment, "grid"))
@@ -114,7 +114,7 @@ class Sobol(Suggester):
     (Owen, "Scrambling Sobol' and Niederreiter-Xing points", 1998).
     """
 
-    def __init__(self, experiment: Experiment, *_: Sequence[TrialRecord]) -> None:
+    def __init__(self, experiment: Experiment, trials: Trials = (), prior: Trials = ()) -> None:
         from scipy.stats.qmc import Sobol as Sequence
 
         super().__init__(experiment)
@@ -138,12 +138,6 @@ class Hyperband(Suggester):
     so goes no further than the first rung.
     """
 
-    def __init__(
-        self, experiment: Experiment, trials: Sequence[TrialRecord] = (), prior: Sequence[TrialRecord] = ()
-    ) -> None:
-        self._ended: dict[int, TrialRecord] = {}
-        super().__init__(experiment, trials)
-
     def suggest(self, number: int) -> Suggestion | None:
         rungs = self._experiment.rungs
         rung = next((rung for rung in rungs if number < rung.first + rung.size), None)
@@ -163,14 +157,11 @@ class Hyperband(Suggester):
             {"bracket": rung.bracket, "rung": rung.level},
         )
 
-    def tell(self, record: TrialRecord) -> None:
-        if record.status != "running":
-            self._ended[record.number] = record
-
     def _ranked(self, rung: Rung) -> list[TrialRecord] | None:
         """The trials of a rung that succeeded, best first; None while one of its trials runs."""
-        numbers = range(rung.first, rung.first + rung.size)
-        if not all(number in self._ended for number in numbers):
+        trials = [self._known.get(number) for number in range(rung.first, rung.first + rung.size)]
+        ended = [trial for trial in trials if trial is not None and trial.status != "running"]
+        if len(ended) < rung.size:
             return None
-        scored = [trial for number in numbers if (trial := self._ended[number]).status == "succeeded"]
+        scored = [trial for trial in ended if trial.status == "succeeded"]
         return sorted(scored, key=lambda trial: (self._sign * (trial.score or 0.0), trial.number))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ from podium.config.parameters import FloatParameter, IntParameter
 from podium.errors import ConfigError, InputError
 from podium.hpo.experiment import NUMERIC, Experiment, Objective
 from podium.hpo.space import Params, Space
-from podium.hpo.suggest.model_free import Suggester, Suggestion, seed_of
+from podium.hpo.suggest.model_free import Suggester, Suggestion, Trials, seed_of
 from podium.records import TrialRecord
 
 LEAST_TRIALS = 8
@@ -122,7 +122,7 @@ def window(objective: Objective, trials: Iterable[TrialRecord], best: int, recen
     return sorted([*near, *heapq.nsmallest(best, far, key=rank)], key=lambda trial: trial.number)
 
 
-def aligned(objective: Objective, prior: Sequence[TrialRecord], trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+def aligned(objective: Objective, prior: Trials, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     """The trials of another study with their scores shifted so that its best equals the best of this study.
 
     The same params may score higher or lower throughout on another backbone or data set; unshifted, the better
@@ -149,10 +149,7 @@ class ModelBased(Suggester):
     recent: int
     startup_setting: str
 
-    def __init__(
-        self, experiment: Experiment, trials: Sequence[TrialRecord] = (), prior: Sequence[TrialRecord] = ()
-    ) -> None:
-        self._known: dict[int, TrialRecord] = {}
+    def __init__(self, experiment: Experiment, trials: Trials = (), prior: Trials = ()) -> None:
         super().__init__(experiment, trials)
         self._settings = experiment.algorithm.settings.model_dump()
         self._startup = self._settings.pop(self.startup_setting) - len(prior)
@@ -166,16 +163,11 @@ class ModelBased(Suggester):
             params = self._random(number)
         else:
             objective, known = self._experiment.objective, self._known.values()
-            seen = [
-                *aligned(objective, self._prior, known),
-                *window(objective, known, self.best, self.recent),
-            ]
-            params = self._modelled(seen, seed_of(self._experiment, number))
+            prior = aligned(objective, self._prior, known)
+            recent = window(objective, known, self.best, self.recent)
+            params = self._modelled([*prior, *recent], seed_of(self._experiment, number))
         self._known[number] = TrialRecord(number=number, params=params, status="running")
         return Suggestion(params)
-
-    def tell(self, record: TrialRecord) -> None:
-        self._known[record.number] = record
 
     @abstractmethod
     def _modelled(self, trials: list[TrialRecord], seed: int) -> Params:
@@ -195,9 +187,7 @@ class Tpe(ModelBased):
 
     recent, startup_setting = 256, "n_startup_trials"
 
-    def __init__(
-        self, experiment: Experiment, trials: Sequence[TrialRecord] = (), prior: Sequence[TrialRecord] = ()
-    ) -> None:
+    def __init__(self, experiment: Experiment, trials: Trials = (), prior: Trials = ()) -> None:
         super().__init__(experiment, trials, prior)
         self._settings.setdefault("multivariate", True)
         self._settings["group"] = bool(experiment.space.conditional) and self._settings["multivariate"]
@@ -246,9 +236,7 @@ class Bayesian(ModelBased):
 
     recent, startup_setting = 96, "n_initial_points"
 
-    def __init__(
-        self, experiment: Experiment, trials: Sequence[TrialRecord] = (), prior: Sequence[TrialRecord] = ()
-    ) -> None:
+    def __init__(self, experiment: Experiment, trials: Trials = (), prior: Trials = ()) -> None:
         super().__init__(experiment, trials, prior)
         self._startup = max(1 - len(prior), self._startup)
         for name, value in self._settings.items():

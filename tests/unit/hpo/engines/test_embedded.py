@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.config.algorithms import Algorithm, algorithm_named, stopping_named
+from podium.config.search import Algorithm, algorithm_named, stopping_named
 from podium.errors import KilledFromOutside, OutOfMemory, ProcessKilled, StoreError
 from podium.hpo.engines.base import MAX_KILLS, Engine, TrialFunction, TrialResult
 from podium.hpo.engines.embedded import EmbeddedEngine, Stopper

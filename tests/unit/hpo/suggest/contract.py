@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from podium.config.algorithms import Algorithm
+from podium.config.search import Algorithm
 from podium.errors import ConfigError
 from podium.hpo.experiment import Experiment
 from podium.hpo.space import Space

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from podium.config.algorithms import Algorithm, algorithm_named
 from podium.config.parameters import FloatParameter, IntParameter, Parameter
+from podium.config.search import Algorithm, algorithm_named
 from podium.errors import ConfigError
 from podium.hpo.experiment import Objective
 from podium.hpo.space import Space

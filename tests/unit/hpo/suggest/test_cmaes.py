@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from podium.config.algorithms import algorithm_named
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
+from podium.config.search import algorithm_named
 from podium.errors import ConfigError
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.space import Space

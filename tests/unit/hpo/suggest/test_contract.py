@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from podium.config.algorithms import algorithm_named
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
+from podium.config.search import algorithm_named
 from podium.hpo.experiment import Experiment
 from podium.hpo.space import Space
 

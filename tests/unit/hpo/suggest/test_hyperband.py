@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from podium.config.algorithms import algorithm_named
 from podium.config.parameters import FloatParameter, IntParameter
+from podium.config.search import algorithm_named
 from podium.hpo.experiment import Experiment, Objective, Progress, hyperband
 from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for

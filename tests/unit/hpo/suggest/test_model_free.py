@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 from scipy.stats import qmc
 
-from podium.config.algorithms import algorithm_named
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
+from podium.config.search import algorithm_named
 from podium.hpo.experiment import Progress
 from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from podium.config.algorithms import Algorithm, algorithm_named
 from podium.config.parameters import CategoricalParameter, FloatParameter
+from podium.config.search import Algorithm, algorithm_named
 from podium.hpo.space import Space
 from podium.hpo.suggest import suggester_for
 from podium.hpo.suggest.model_free import seed_of

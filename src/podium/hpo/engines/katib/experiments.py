@@ -18,8 +18,8 @@ from podium.cluster.client import (
     name_of,
 )
 from podium.cluster.jobs import CONTAINERS, JobSpec, job_manifest
-from podium.config.algorithms import RESTARTED
 from podium.config.parameters import CategoricalParameter, FloatParameter
+from podium.config.search import RESTARTED
 from podium.errors import ClusterError, ConfigError
 from podium.hpo.engines.katib.trials import TRIAL, StudyTrials, has_ended
 from podium.hpo.experiment import Experiment

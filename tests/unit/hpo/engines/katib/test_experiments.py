@@ -8,9 +8,9 @@ import pytest
 
 from podium.cluster.client import Cluster, ObjectMetadata
 from podium.cluster.jobs import JobSpec, job_manifest
-from podium.config.algorithms import algorithm_named, stopping_named
 from podium.config.cluster import ClusterConfig
 from podium.config.parameters import CategoricalParameter, IntParameter
+from podium.config.search import algorithm_named, stopping_named
 from podium.errors import ConfigError
 from podium.hpo.engines.katib.experiments import (
     SPEC_ANNOTATION,
