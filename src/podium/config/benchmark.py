@@ -100,7 +100,6 @@ class BenchmarkConfig(Section):
         return settings_section(names).model_validate(values)
 
     def settings_of(self, scenario: str) -> Any:
-        """The settings of a scenario: an instance of its class `Settings`."""
         return getattr(self.settings, scenario, None) or SCENARIOS.get(scenario).Settings()
 
     @model_validator(mode="after")

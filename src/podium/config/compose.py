@@ -93,7 +93,6 @@ class _Layers:
             self.origins[path] = origin
 
     def add_file(self, source: ConfigFile) -> None:
-        """Merge a user's file, with the line of each value as its origin."""
         self.merge((), source.values, source.name)
         self.origins |= {path: place for path, place in source.places.items() if path in self.origins}
 
@@ -114,7 +113,6 @@ class _Layers:
             raise ConfigError(f"~{'.'.join(assignment.path)} takes nothing away: nothing is set there; {hint}")
 
     def find(self, path: FieldPath) -> Any:
-        """The value at `path`, or None."""
         node: Any = self.tree
         for name in path:
             node = node.get(name) if isinstance(node, dict) else None
@@ -177,7 +175,6 @@ def _compose_groups(choices: list[str]) -> _Layers:
 
 @cache
 def _read_option(file: str) -> Mapping[str, Any]:
-    """The values of one file below `conf/`."""
     values = yaml.safe_load((CONF / file).read_text(encoding="utf-8")) or {}
     return {name: value for name, value in values.items() if name != "defaults"}
 

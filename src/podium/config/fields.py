@@ -47,7 +47,6 @@ class OneOf:
     default: str = ""
 
     def chosen(self, tag: str) -> type[Section] | None:
-        """The section that a value of the field `by` chooses."""
         fields = ((section, section.model_fields.get(self.by)) for section in self.sections)
         return next((section for section, field in fields if field and tag in get_args(field.annotation)), None)
 

@@ -44,7 +44,6 @@ class Parsed:
     assignments: list[Assignment] = field(default_factory=list)
 
     def add(self, other: Parsed) -> None:
-        """Apply `other` after this."""
         self.groups |= other.groups
         self.assignments += other.assignments
 

@@ -72,7 +72,6 @@ class DatasetConfig(Section):
 
     @property
     def task_options(self) -> dict[str, bool | int | float | str]:
-        """The value of every option of the task."""
         known = TASKS.get(self.task).options
         return {name: self.options.get(name, option.default) for name, option in known.items()}
 

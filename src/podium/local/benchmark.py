@@ -155,7 +155,6 @@ def _is_stored(service: MeasuringService, request: MeasurementRequest, console: 
 
 
 def _texts(kind: str, command: BenchmarkCommand, directory: Path) -> Texts:
-    """The input texts for models of one kind."""
     task = TASKS.get(TASKS.names()[0] if kind == GENERATION else kind)
     if command.data:
         # A causal model needs no labels, so one column is enough for it.

@@ -102,7 +102,6 @@ class State:
         return handler(event)
 
     def running_studies(self) -> list[Study]:
-        """The studies whose step has not ended, and those without a step."""
         steps = {name: self.steps.get(name) for name in sorted(self.studies)}
         return [self.studies[name] for name, step in steps.items() if step is None or step.outcome == "running"]
 

@@ -102,7 +102,6 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
 
 
 def _end_parent(run: RunRecord, status: RunStatus, tags: Mapping[str, str]) -> None:
-    """Tag and end the parent run in MLflow, if there is one."""
     if run.mlflow_run_id:
         tracker = tracker_for(run.config.tracking)
         tracker.set_tags(run.mlflow_run_id, tags)
@@ -144,7 +143,6 @@ class RunDirectory:
         link.replace(self.path.parent / "latest")
 
     def environment(self) -> dict[str, str]:
-        """Environment variables by which the processes of the steps find this directory."""
         found = {"PODIUM_RUN_DIR": self.path, "PODIUM_EVENTS": self.events, "PODIUM_COMMAND": self._about["command"]}
         return {name: str(value) for name, value in found.items()}
 
@@ -169,7 +167,6 @@ class RunDirectory:
         return self.path / "steps" / step / "log.txt"
 
     def finish(self, status: str) -> None:
-        """Record how the run ended."""
         seconds = {step: round(fields.get("seconds", 0.0), 3) for step, fields in self.steps().items()}
         ended = {"status": status, "finished_at": _now(), "step_seconds": seconds}
         write_json(self.path / "run.json", {**self._about, **ended})

@@ -73,7 +73,6 @@ class Record(Frozen):
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     def to_json(self) -> str:
-        """JSON text of the record; `from_json` reads it back equal."""
         return self.model_dump_json(indent=1)
 
     @classmethod
@@ -90,7 +89,6 @@ class Record(Frozen):
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a record from a file that `write` made."""
         return cls.from_json(Path(path).read_bytes())
 
     def save(self, path: str | Path) -> dict[str, str]:

@@ -45,7 +45,6 @@ class Figure(Frozen):
 
     @classmethod
     def of(cls, name: str, title: str, unit: str, interval: Interval, **labels: Scalar) -> Figure:
-        """A figure with its confidence interval."""
         return cls(name=name, title=title, unit=unit, **interval.model_dump(), labels=labels)
 
     @property

@@ -42,7 +42,6 @@ class Observed(Frozen):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Summary of at least one value, in the order of their reports."""
         return cls(min=min(values), max=max(values), latest=values[-1])
 
 
@@ -77,7 +76,6 @@ class StoppingRule(Frozen):
         return self.thresholds[max(reached)] if reached else None
 
     def stops(self, reports: Sequence[Report]) -> bool:
-        """Whether a trial with these reports is stopped at the last one."""
         threshold = self.threshold(reports)
         if threshold is None:
             return False
@@ -122,7 +120,6 @@ class TrialRecord(Frozen):
 
     @property
     def should_stop(self) -> bool:
-        """Whether its rule stops it at its last report."""
         return self.rule is not None and self.rule.stops(self.reports)
 
 
@@ -146,7 +143,6 @@ class Incumbent(Frozen):
 
     @property
     def identity(self) -> str:
-        """See `podium.records.identity`."""
         return identity(self.model_digest, self.variant)
 
 
@@ -222,7 +218,6 @@ class StudyRecord(Record):
 
     @property
     def best_trial(self) -> TrialRecord:
-        """The trial numbered `best`."""
         return next(trial for trial in self.trials if trial.number == self.best)
 
     @property

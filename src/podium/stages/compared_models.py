@@ -173,7 +173,6 @@ def _chosen(
 
 
 def _alone(name: str, record: MeasurementRecord | ModelRecord, store: ArtifactStore) -> ComparedModel:
-    """A model that was measured alone, or one refit."""
     about = {"name": name, "record": _title(record), "data": record.parents.get("data", "")}
     if isinstance(record, ModelRecord):
         own = record.artifacts.get("predictions")

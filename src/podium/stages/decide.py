@@ -176,7 +176,6 @@ def gather(step: StepRun, incumbent: Incumbent | None) -> tuple[Evidence, Incumb
 
 
 def _held_out(step: StepRun, backbone: str, variant: str) -> Predictions:
-    """Predictions of a variant for the held-out rows."""
     if variant == "eager":
         eager = {model.backbone: model.artifacts["predictions"] for model in step.all(ModelRecord)}
         return Predictions.load(step.store.fetch(eager[backbone]))

@@ -28,6 +28,7 @@ from podium.records import (
     TrialRecord,
     refit_of,
 )
+from podium.stages.step import StepInputs
 
 
 def data_key(config: PodiumConfig, sources: Mapping[str, str]) -> Key:
@@ -35,9 +36,10 @@ def data_key(config: PodiumConfig, sources: Mapping[str, str]) -> Key:
     return Key.of("data", dataset=config.dataset, seed=config.seed, sources=dict(sources))
 
 
-def baseline_key(config: PodiumConfig, data: DataRecord) -> Key:
+def baseline_key(inputs: StepInputs) -> Key:
     """Key of the baselines: the data and which ones are run."""
-    return Key.of("baseline", data=data.artifacts["data"].digest, baseline=config.baseline, seed=config.seed)
+    config, data = inputs.config, inputs.one(DataRecord).artifacts["data"]
+    return Key.of("baseline", data=data.digest, baseline=config.baseline, seed=config.seed)
 
 
 def family_key(config: PodiumConfig, data: DataRecord) -> Key:
@@ -98,10 +100,9 @@ def refit_training(config: PodiumConfig, study: StudyRecord) -> TrainingConfig:
     return TrainingConfig(**fields)
 
 
-def selection_key(
-    config: PodiumConfig, baseline: BaselineRecord, studies: Sequence[StudyRecord], models: Sequence[ModelRecord]
-) -> Key:
+def selection_key(inputs: StepInputs) -> Key:
     """Key of a selection: the evidence of candidates and baselines, and how it is compared."""
+    studies, config = inputs.all(StudyRecord), inputs.config
     counts = {study.backbone: sum(trial.status == "succeeded" for trial in study.trials) for study in studies}
     candidates = {
         model.backbone: {
@@ -111,13 +112,13 @@ def selection_key(
             "cv_score": model.cv_score,
             "trials": counts[model.backbone],
         }
-        for model in models
+        for model in inputs.all(ModelRecord)
     }
-    part = config.selection
+    part, baselines = config.selection, inputs.one(BaselineRecord).artifacts
     return Key.of(
         "selection",
         candidates=candidates,
-        baselines={name: predictions.digest for name, predictions in baseline.artifacts.items()},
+        baselines={name: predictions.digest for name, predictions in baselines.items()},
         metric=config.hpo.metric,
         confidence=part.confidence,
         resamples=part.resamples,
@@ -204,9 +205,9 @@ def decision_key(
     )
 
 
-def report_key(records: Sequence[Record]) -> Key:
+def report_key(inputs: StepInputs) -> Key:
     """Key of a report: the content of every result it shows."""
-    return Key.of("report", results={f"{record.kind}/{record.key}": digest_record(record) for record in records})
+    return Key.of("report", results={f"{one.kind}/{one.key}": digest_record(one) for one in inputs.records})
 
 
 def digest_record(record: Record) -> str:

@@ -53,7 +53,6 @@ class StepInputs:
         return self.run.config
 
     def one(self, kind: type[R]) -> R:
-        """The only record of a kind."""
         (found,) = self.all(kind)
         return found
 

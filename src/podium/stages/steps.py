@@ -37,10 +37,6 @@ def _data_key(inputs: StepInputs) -> Key:
     return keys.data_key(inputs.config, fingerprint(inputs.config.dataset))
 
 
-def _baseline_key(inputs: StepInputs) -> Key:
-    return keys.baseline_key(inputs.config, inputs.one(DataRecord))
-
-
 def _study_key(inputs: StepInputs) -> Key:
     data = inputs.one(DataRecord)
     prior = prior_trials(open_store(inputs.config), inputs.config, data)
@@ -49,11 +45,6 @@ def _study_key(inputs: StepInputs) -> Key:
 
 def _refit_key(inputs: StepInputs) -> Key:
     return keys.refit_key(inputs.config, inputs.one(DataRecord), inputs.one(StudyRecord), _backbone_digest(inputs))
-
-
-def _selection_key(inputs: StepInputs) -> Key:
-    studies, models = inputs.all(StudyRecord), inputs.all(ModelRecord)
-    return keys.selection_key(inputs.config, inputs.one(BaselineRecord), studies, models)
 
 
 def _benchmark_key(inputs: StepInputs) -> Key:
@@ -65,10 +56,6 @@ def _benchmark_key(inputs: StepInputs) -> Key:
 def _decision_key(inputs: StepInputs) -> Key:
     selection, benchmark = inputs.one(SelectionRecord), inputs.one(BenchmarkRecord)
     return keys.decision_key(inputs.run, selection, benchmark, judged_against(inputs))
-
-
-def _report_key(inputs: StepInputs) -> Key:
-    return keys.report_key(inputs.records)
 
 
 def _backbone_digest(inputs: StepInputs) -> str:
@@ -107,10 +94,10 @@ def still_holds(run: RunRecord, decision: DecisionRecord) -> bool:
 
 STEPS = (
     Step("prepare", (), DataRecord, _data_key, "prepare:compute"),
-    Step("baseline", ("prepare",), BaselineRecord, _baseline_key, "train:baseline"),
+    Step("baseline", ("prepare",), BaselineRecord, keys.baseline_key, "train:baseline"),
     Step("hpo", ("prepare",), StudyRecord, _study_key, "hpo:compute", True, is_complete),
     Step("refit", ("prepare", "hpo"), ModelRecord, _refit_key, "train:refit", True),
-    Step("select", ("baseline", "hpo", "refit"), SelectionRecord, _selection_key, "select:compute"),
+    Step("select", ("baseline", "hpo", "refit"), SelectionRecord, keys.selection_key, "select:compute"),
     Step("benchmark", ("prepare", "select", "refit"), BenchmarkRecord, _benchmark_key, "benchmark:compute"),
     Step(
         name="decide",
@@ -124,7 +111,7 @@ STEPS = (
         name="report",
         inputs=("prepare", "baseline", "hpo", "refit", "select", "benchmark", "decide"),
         record=ReportRecord,
-        key=_report_key,
+        key=keys.report_key,
         compute="report:compute",
     ),
 )

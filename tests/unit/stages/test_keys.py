@@ -14,6 +14,7 @@ from podium.keys import NotKeyed
 from podium.records import ArtifactRef, BaselineRecord
 from podium.stages import keys
 from podium.stages.keys import refit_training
+from podium.stages.step import StepInputs
 from tests.unit.report.samples import models_of, sample
 
 INPUTS = sample()
@@ -37,14 +38,15 @@ def step_keys(config: PodiumConfig) -> dict[str, str]:
     """The key of every step under `config`, with the same upstream results."""
     study, model = STUDY, models_of(INPUTS)[0]
     run = INPUTS.run.model_copy(update={"config": config})
+    given = StepInputs(run, (INPUTS.data, BASELINE, *INPUTS.studies, *models_of(INPUTS)))
     hardware = {"cpu": "x", "device": config.benchmark.device, "threads": str(config.benchmark.threads)}
     found = (
         keys.data_key(config, INPUTS.data.sources),
-        keys.baseline_key(config, INPUTS.data),
+        keys.baseline_key(given),
         keys.family_key(config, INPUTS.data),
         keys.study_key(config, INPUTS.data, study.backbone, "digest"),
         keys.refit_key(config, INPUTS.data, study, "digest"),
-        keys.selection_key(config, BASELINE, INPUTS.studies, models_of(INPUTS)),
+        keys.selection_key(given),
         keys.variant_key(config, INPUTS.data, model, "onnx", "cpu"),
         keys.measurement_key(config, INPUTS.data, model, "eager", hardware),
         keys.benchmark_key(config, INPUTS.data, models_of(INPUTS), hardware),
