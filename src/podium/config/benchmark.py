@@ -1,8 +1,8 @@
-"""The config section that says what is measured, and how."""
+"""The config sections that say what is measured and how, and when a champion is chosen and promoted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from podium.config.section import DeferredSection, Positive, Section, unique
+from podium.config.section import DeferredSection, Fraction, Positive, Section, unique
 from podium.plugins import Registry
 from podium.text import did_you_mean
 
@@ -112,3 +112,112 @@ class BenchmarkConfig(Section):
                     f"repetitions={self.repetitions}; raise it, or take {name} out of scenarios"
                 )
         return self
+
+
+Bound = Annotated[float, Field(gt=0)]
+
+QUANTILE_SAMPLES = {"latency_p50_ms": 20, "latency_p90_ms": 100, "latency_p95_ms": 200}
+"""Latency samples below which the benchmark leaves a quantile out: ten are expected beyond it."""
+
+
+class BaselineConfig(Section):
+    """What fine-tuning must beat, trained on the same rows: a majority vote, and a linear model on plain features."""
+
+    kinds: Annotated[tuple[Literal["majority", "linear"], ...], AfterValidator(unique)] = Field(
+        ("majority", "linear"), description="Baselines that champions are compared with."
+    )
+
+
+class ConstraintsConfig(Section):
+    """Bounds that a winner must meet; null means unbounded. Energy is per row."""
+
+    latency_p50_ms: Bound | None = Field(
+        None, description="Upper bound on p50 of latency. `null`: unbounded, as for all constraints."
+    )
+    latency_p90_ms: Bound | None = Field(None, description="Upper bound on p90 of latency.")
+    latency_p95_ms: Bound | None = Field(None, description="Upper bound on p95 of latency.")
+    memory_mb: Bound | None = Field(None, description="Upper bound on peak memory.")
+    size_mb: Bound | None = Field(None, description="Upper bound on the size of the model's files.")
+    energy_j: Bound | None = Field(None, description="Upper bound on energy, in joules per row.")
+
+
+class PromotionConfig(Section):
+    """When the winner replaces the incumbent.
+
+    It does for its quality; with `min_saving`, a share of the declared cost, also for that saving alone where it is
+    shown to be as good within `selection.margin`.
+    """
+
+    min_gain: float = Field(0.0, ge=0, description="Gain over the incumbent that a promotion needs.")
+    min_saving: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="Share of the cost that a winner saves over the incumbent, to be promoted when it is as good. "
+        "`null`: cost alone does not promote.",
+    )
+    min_test_rows: int = Field(0, ge=0, description="Held-out rows below which nothing is promoted.")
+    min_trials: int = Field(0, ge=0, description="Finished trials of the winner below which it is not promoted.")
+    must_beat_baselines: bool = Field(False, description="Promote only what measurably beats every baseline.")
+    force: bool = Field(False, description="Promote the winner, whatever speaks against it.")
+    reason: str | None = Field(None, description="Reason of a forced promotion; required by `force`, and recorded.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.force and not self.reason:
+            raise ValueError("a forced promotion states its reason: set selection.promotion.reason")
+        return self
+
+
+class SelectionConfig(Section):
+    """How champions are compared and the winner is chosen."""
+
+    confidence: Fraction = Field(0.95, description="Confidence of score intervals and comparisons.")
+    resamples: int = Field(2000, ge=100, description="Resamples of the bootstrap, at least 100.")
+    min_trials: Positive = Field(1, description="Finished trials that a backbone needs to compete.")
+    margin: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="A cheaper model is as good as the best where it is shown to lose at most this much of the metric: "
+        "0.01 is one point.",
+    )
+    cost: Literal["latency_p50_ms", "latency_p95_ms", "size_mb", "memory_mb", "energy_j"] = Field(
+        "latency_p50_ms", description="Cost by which the winner is chosen among models that are shown to be as good."
+    )
+    constraints: ConstraintsConfig = ConstraintsConfig()
+    promotion: PromotionConfig = PromotionConfig()
+
+
+def selection_problems(
+    selection: SelectionConfig, baseline: BaselineConfig, *, candidates: int, trials: int, samples: int
+) -> Iterator[str]:
+    """What the rest of the config makes impossible.
+
+    Args:
+        candidates: backbones that compete.
+        trials: that a study may have.
+        samples: latency samples that a benchmark takes at most.
+    """
+    minima = {"min_trials": selection.min_trials, "promotion.min_trials": selection.promotion.min_trials}
+    for name, minimum in minima.items():
+        if minimum > trials:
+            yield (
+                f"selection.{name} <= hpo.max_trials must hold, but got selection.{name}={minimum}, "
+                f"hpo.max_trials={trials}"
+            )
+    if selection.promotion.must_beat_baselines and not baseline.kinds:
+        yield "selection.promotion.must_beat_baselines needs a baseline, but baseline.kinds is empty; name one"
+    smallest = max(candidates - 1, 1) * 2 / (selection.resamples + 1)
+    if smallest > 1 - selection.confidence:
+        yield (
+            f"selection.resamples={selection.resamples} cannot show a difference between {candidates} candidates at "
+            f"selection.confidence={selection.confidence:g}, since no p-value can fall below {smallest:.2g}; raise "
+            "resamples or lower confidence"
+        )
+    bounded = {name for name, bound in selection.constraints if bound is not None}
+    for name, needed in QUANTILE_SAMPLES.items():
+        if (name in bounded or name == selection.cost) and samples < needed:
+            where = f"selection.constraints.{name}" if name in bounded else f"selection.cost={name}"
+            yield (
+                f"{where} needs {needed} latency samples, but benchmark.repetitions * benchmark.samples = {samples}; "
+                "raise one of them"
+            )

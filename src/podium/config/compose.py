@@ -16,10 +16,21 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from podium.config.fields import CONF, FieldPath, OneOf, defining_names, given_leaves, leaves, node_at
+from podium.config.fields import (
+    CONF,
+    FieldPath,
+    OneOf,
+    config_error,
+    defining_names,
+    explain,
+    given_leaves,
+    leaves,
+    node_at,
+    origin_of,
+    suggestion,
+)
 from podium.config.overrides import Assignment, ConfigFile, Parsed, parse_overrides, read_file
 from podium.config.paths import PACKAGE, is_uri, resolve
-from podium.config.problems import config_error, explain, origin_of, suggestion
 from podium.config.schema import PodiumConfig
 from podium.config.section import Place
 from podium.errors import ConfigError

@@ -14,8 +14,7 @@ from itertools import chain, count
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from podium.config.fields import FieldPath, group_options, is_text, node_at
-from podium.config.problems import config_error, suggestion
+from podium.config.fields import FieldPath, config_error, group_options, is_text, node_at, suggestion
 from podium.config.schema import NAME_PATTERN, PodiumConfig
 from podium.errors import ConfigError, InputError
 from podium.strict_yaml import Yaml12, read_yaml

@@ -12,12 +12,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from podium.config.benchmark import BenchmarkConfig
+from podium.config.benchmark import BaselineConfig, BenchmarkConfig, SelectionConfig, selection_problems
 from podium.config.cluster import ClusterConfig
 from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter
 from podium.config.search import HpoConfig
 from podium.config.section import Fraction, Place, Positive, Section, TaskName
-from podium.config.selection import BaselineConfig, SelectionConfig, selection_problems
 from podium.keys import NotKeyed
 from podium.tasks import TASKS
 from podium.text import did_you_mean, nearest

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from podium.config.fields import explain
 from podium.config.parameters import AnyParameter, FloatParameter, IntParameter
-from podium.config.problems import explain
 from podium.config.search import RESTARTED, Algorithm, EarlyStopping, HpoConfig, Hyperband, NoStopping, NotNegative
 from podium.config.section import Positive, Section
 from podium.errors import ConfigError

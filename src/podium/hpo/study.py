@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from podium.config.problems import explain
+from podium.config.fields import explain
 from podium.config.section import Section
 from podium.errors import ConfigError, InputError, StudyFailed
 from podium.events import emit

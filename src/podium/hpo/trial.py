@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from podium.config.problems import explain
+from podium.config.fields import explain
 from podium.config.schema import TrainingConfig
 from podium.errors import ComputationFailed, ConfigError, KilledFromOutside, TrialPruned
 from podium.hpo.engines.base import TrialResult

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from podium.config.problems import explain
+from podium.config.fields import explain
 from podium.errors import ConfigError
 from podium.strict_yaml import KubernetesYaml, read_yaml
 from podium.text import hint

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from podium.config.fields import explain
 from podium.config.parameters import (
     AnyParameter,
     CategoricalParameter,
@@ -15,7 +16,6 @@ from podium.config.parameters import (
     IntParameter,
     Parameter,
 )
-from podium.config.problems import explain
 from podium.config.search import (
     ALGORITHM_SETTINGS,
     STOPPING_SETTINGS,

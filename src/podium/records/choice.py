@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from podium.config.selection import SelectionConfig
+from podium.config.benchmark import SelectionConfig
 from podium.errors import BenchmarkError
 from podium.records.base import Frozen, Interval, Record, Scalar
 from podium.records.inputs import Incumbent, Variant

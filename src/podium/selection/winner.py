@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from podium.config.selection import ConstraintsConfig, SelectionConfig
+from podium.config.benchmark import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
 from podium.records import (
     Comparison,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from podium.config.selection import SelectionConfig
+from podium.config.benchmark import SelectionConfig
 from podium.evaluation.bootstrap import in_and_out_of_bag
 from podium.evaluation.predictions import Predictions
 from podium.records import Interval

@@ -1,8 +1,13 @@
+"""The config as text: the meaning of fields, and the resolved values."""
+
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
-from podium.config.describe import describe_fields, explain_fields
+from podium.config.compose import Composed
+from podium.config.describe import describe_fields, explain_fields, render_config
 from podium.errors import ConfigError
 
 
@@ -33,3 +38,22 @@ def test_links_and_marks_are_left_out_on_a_terminal() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError, match=r'did you mean "training"\?'):
         explain_fields("trainin")
+
+
+def test_one_aligned_line_per_leaf(composed: Callable[..., Composed]) -> None:
+    result = composed("hpo.max_trials=20")
+    lines = render_config(result).splitlines()
+    assert len(lines) == len(result.origins)
+    by_key = {line.split()[0]: line for line in lines}
+    assert by_key["hpo.max_trials"].split() == ["hpo.max_trials", "20", "command", "line"]
+    assert by_key["dataset.query"].split()[1] == "null"
+    assert by_key["dataset.deduplicate"].split()[1] == "true"
+    assert "[8, 16, 32]" in by_key["hpo.space.batch_size.choices"]
+    assert by_key["hpo.space.dropout.when"].split()[1] == "{}"
+    assert by_key["seed"].index("schema default") == by_key["hpo.max_trials"].index("command line")
+
+
+def test_no_line_ends_in_spaces_or_colour(composed: Callable[..., Composed]) -> None:
+    text = render_config(composed())
+    assert all(line == line.rstrip() for line in text.splitlines())
+    assert "\x1b" not in text

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from podium.config.fields import explain
 from podium.config.parameters import CategoricalParameter, FloatParameter
-from podium.config.problems import explain
 from podium.config.search import HpoConfig, algorithm_named
 from podium.hpo.experiment import Experiment, Objective, Progress
 from podium.records import TrialRecord

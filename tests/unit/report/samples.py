@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from podium.config.benchmark import SelectionConfig
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.schema import BackboneConfig, DatasetConfig, PodiumConfig
 from podium.config.search import HpoConfig
-from podium.config.selection import SelectionConfig
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import all_metrics, details
 from podium.evaluation.predictions import Predictions

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podium.config.selection import ConstraintsConfig, PromotionConfig, SelectionConfig
+from podium.config.benchmark import ConstraintsConfig, PromotionConfig, SelectionConfig
 from podium.errors import InputError
 from podium.records import RULE, Comparison, DecisionRecord, Evidence, Incumbent, Interval, LeaderboardEntry
 from podium.selection.decision import decide, judge, replay

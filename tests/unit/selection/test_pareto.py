@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from podium.config.selection import SelectionConfig
+from podium.config.benchmark import SelectionConfig
 from podium.selection.winner import Candidate, pareto_fronts
 from tests.unit.selection.evidence import choose
 

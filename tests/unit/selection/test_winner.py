@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from podium.config.selection import ConstraintsConfig, SelectionConfig
+from podium.config.benchmark import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
 from podium.records import VariantScore
 from podium.selection.comparison import adjusted

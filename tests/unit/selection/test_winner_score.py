@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from podium.config.selection import SelectionConfig
+from podium.config.benchmark import SelectionConfig
 from podium.errors import InputError
 from podium.evaluation.bootstrap import in_and_out_of_bag, resampled_scores
 from podium.evaluation.predictions import Predictions

@@ -1,5 +1,5 @@
 from podium.benchmarking.statistics import samples_needed
-from podium.config.selection import QUANTILE_SAMPLES
+from podium.config.benchmark import QUANTILE_SAMPLES
 
 
 def test_the_config_knows_how_many_samples_the_benchmark_asks_for() -> None:
