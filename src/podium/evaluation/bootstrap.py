@@ -35,23 +35,18 @@ _CELLS = 4_000_000
 def bootstrap_interval(predictions: Predictions, metric: str, confidence: float, resamples: int, seed: int) -> Interval:
     """The metric with its percentile interval; equal arguments give equal bounds.
 
+    The method of the interval says what was resampled where rows belong to documents. One document alone cannot be
+    resampled, so its rows are.
+
     Args:
-        predictions: held-out rows.
-        metric: a metric of the task.
         confidence: coverage, between 0 and 1.
         resamples: how many resamples of all rows, or of all documents, are drawn.
-        seed: of the resampling.
-
-    Returns:
-        The interval; its method says what was resampled where rows belong to documents. One document alone cannot be
-        resampled, so its rows are.
 
     Raises:
         InputError: the metric is not supported by the predictions.
     """
-    known = metric_of(predictions, metric)
-    value = known.value(predictions)
-    one = _by_document(known.sums(predictions), predictions.documents)
+    value = score(predictions, metric)
+    one = _by_document(metric_of(predictions, metric).sums(predictions), predictions.documents)
     values = one.statistic(_resampled_sums(one.group, one.table, resamples, seed))
     return _interval(value, values, confidence, METHOD + _of_what(predictions.documents))
 
@@ -72,7 +67,11 @@ def paired_difference(
     b = b.aligned_to(a.ids)
     if a.named("truth") != b.named("truth"):
         raise InputError("predictions must have the same truth to be compared, but it differs; use one data artifact")
-    documents = _common_documents(a, b)
+    documents = b.documents if a.documents is None else a.documents
+    if b.documents not in (None, documents):
+        raise InputError(
+            "predictions must have the same documents to be compared, but they differ; use one data artifact"
+        )
     first, second = (metric_of(one, metric).sums(one) for one in (a, b))
     pairs, group = np.unique(first.group * len(second.table) + second.group, return_inverse=True)
     of_first, of_second = np.divmod(pairs, len(second.table))
@@ -129,16 +128,6 @@ def in_and_out_of_bag(models: Sequence[Predictions], metric: str, resamples: int
         inside.append(np.column_stack([pair[0] for pair in pairs]))
         outside.append(np.column_stack([pair[1] for pair in pairs]))
     return np.concatenate(inside), np.concatenate(outside)
-
-
-def _common_documents(a: Predictions, b: Predictions) -> Sequence[str] | None:
-    if a.documents is None or b.documents is None:
-        return a.documents or b.documents
-    if a.documents != b.documents:
-        raise InputError(
-            "predictions must have the same documents to be compared, but they differ; use one data artifact"
-        )
-    return a.documents
 
 
 def resampled_count(predictions: Predictions) -> int:

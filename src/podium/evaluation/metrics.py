@@ -29,11 +29,7 @@ def metric_of(predictions: Predictions, name: str) -> Metric:
 
 
 def score(predictions: Predictions, metric: str) -> float:
-    """The value of one metric.
-
-    Raises:
-        InputError: the metric is unknown for the task, or needs probabilities that are not there.
-    """
+    """The value of one metric; raises as `metric_of` does."""
     return metric_of(predictions, metric).value(predictions)
 
 

@@ -44,26 +44,33 @@ class Predictions:
     documents: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        task = TASKS.get(self.task)
-        object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "ids", tuple(str(row) for row in self.ids))
-        self._check_rows()
-        object.__setattr__(self, "truth", task.checked(self.truth, self.labels, self.ids))
-        object.__setattr__(self, "predicted", task.checked(self.predicted, self.labels, self.ids, self.truth))
-        self._check_probabilities()
+        task, rows = TASKS.get(self.task), (len(self.ids), len(self.truth), len(self.predicted))
+        labels, ids = tuple(self.labels), tuple(str(row) for row in self.ids)
+        if rows[0] == 0 or len(set(rows)) != 1:
+            raise InputError(f"ids, truth and predicted must have the same number of rows, at least 1, but got {rows}")
+        if len(set(ids)) != len(ids):
+            raise InputError(f"row ids must be unique, but {len(ids) - len(set(ids))} repeat")
+        documents = None if self.documents is None else tuple(str(name) for name in self.documents)
+        if documents is not None and len(documents) != rows[0]:
+            raise InputError(f"documents must have one name for each of {rows[0]} rows, but got {len(documents)}")
+        truth = task.checked(self.truth, labels, ids)
+        predicted = task.checked(self.predicted, labels, ids, truth)
+        checked = {"labels": labels, "ids": ids, "documents": documents, "truth": truth, "predicted": predicted}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if self.probabilities is not None:
+            given, shape = np.asarray(self.probabilities, dtype=np.float64), (len(ids), len(labels))
+            if given.shape != shape:
+                raise InputError(f"probabilities must have shape (rows, labels) = {shape}, but got {given.shape}")
+            task.check_probabilities(given, self.answered)
+            object.__setattr__(self, "probabilities", given)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @classmethod
     def of(cls, task: str, labels: Sequence[str], rows: Any, answers: Decoded) -> Self:
-        """The predictions for rows of a prepared data set.
-
-        Args:
-            labels: those of the data set.
-            rows: the rows by column, see `podium.data.artifact.DataArtifact`.
-            answers: of each row.
-        """
+        """The predictions for rows of a prepared data set, by column as `podium.data.artifact` has them."""
         kind = TASKS.get(task)
         documents = tuple(rows["document"]) if "document" in rows.column_names else None
         truth = kind.truth(rows[kind.target], labels)
@@ -77,27 +84,6 @@ class Predictions:
     def named(self, what: str) -> list[Any]:
         """`truth` or `predicted` by the names of the labels, see `Task.named`."""
         return TASKS.get(self.task).named(getattr(self, what), self.labels)
-
-    def _check_rows(self) -> None:
-        rows = (len(self.ids), len(self.truth), len(self.predicted))
-        if rows[0] == 0 or len(set(rows)) != 1:
-            raise InputError(f"ids, truth and predicted must have the same number of rows, at least 1, but got {rows}")
-        if len(set(self.ids)) != len(self.ids):
-            raise InputError(f"row ids must be unique, but {len(self.ids) - len(set(self.ids))} repeat")
-        if self.documents is None:
-            return
-        object.__setattr__(self, "documents", tuple(str(name) for name in self.documents))
-        if len(self.documents) != rows[0]:
-            raise InputError(f"documents must have one name for each of {rows[0]} rows, but got {len(self.documents)}")
-
-    def _check_probabilities(self) -> None:
-        if self.probabilities is None:
-            return
-        given, shape = np.asarray(self.probabilities, dtype=np.float64), (len(self.ids), len(self.labels))
-        if given.shape != shape:
-            raise InputError(f"probabilities must have shape (rows, labels) = {shape}, but got {given.shape}")
-        TASKS.get(self.task).check_probabilities(given, self.answered)
-        object.__setattr__(self, "probabilities", given)
 
     def aligned_to(self, ids: Sequence[str]) -> Self:
         """The same predictions with rows in the order of `ids`.

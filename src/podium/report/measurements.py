@@ -10,10 +10,10 @@ from podium.config.benchmark import SCENARIOS, VariantName
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Facts, Row, Section, Table, Text
 from podium.display.charts import LOW_HEIGHT, Axis, IntervalChart, IntervalRow, Mark, Plot, PlotChart, Range
-from podium.records import Evidence, Interval, Measurement, ParetoPoint, Variant
+from podium.records import Interval, Measurement, Variant
 from podium.report.inputs import ReportInputs
 from podium.report.leaderboard import WINNER, scored
-from podium.selection.winner import UNITS, Candidate, contenders
+from podium.selection.winner import UNITS, contenders
 
 COSTS = {
     "latency_p50_ms": "latency p50",
@@ -101,59 +101,44 @@ def _score(made: Variant, given: ReportInputs) -> Interval | None:
 
 def _tradeoffs(given: ReportInputs) -> Section:
     """The fronts that the decision recorded, drawn among all candidates that were measured."""
+    pareto, evidence = given.decision.pareto, given.decision.evidence
+
+    def said(name: str, score: float, cost: float, quantity: str) -> str:
+        return f"{name} {numbers.score(score)} at {numbers.figure(cost, UNITS[quantity])}"
+
     fronts = {
-        COSTS[name]: ", then ".join(_point(point, name) for point in front)
-        for name, front in given.decision.pareto.items()
+        COSTS[name]: ", then ".join(
+            said(f"{one.backbone} ({one.variant})" if one.variant else one.backbone, one.score, one.cost, name)
+            for one in front
+        )
+        for name, front in pareto.items()
     }
-    chart = _front_chart(given, given.decision.evidence, fronts)
+    candidates = [one for one in contenders(evidence) if one.measurement]
+    up, plots = Axis.over((one.test.value for one in candidates), 3), []
+    for name, front in pareto.items():
+        if name in _LIKE_MEDIAN and name != evidence.policy.cost:
+            continue
+        best, marks = {(point.backbone, point.variant) for point in front}, []
+        for one in candidates:
+            value, identity = one.quantity(name), (one.entry.backbone, one.variant)
+            if value is not None:
+                won = identity == (given.decision.winner, given.decision.winner_variant)
+                style = "best" if won else "first" if identity in best else "hollow"
+                marks.append(Mark(value, one.test.value, style, said(f"{one.name}:", one.test.value, value, name)))
+        marks.sort(key=lambda mark: list(_FRONT_LEGEND).index(mark.style), reverse=True)  # the winner above the others
+        across = Axis.over((0.0, *(mark.x for mark in marks)), 3)
+        plots.append(Plot(f"{COSTS[name]}, {UNITS[name]}", across, up, marks=tuple(marks), height=LOW_HEIGHT))
+    drawn = {mark.style for plot in plots for mark in plot.marks}
+    legend = tuple((style, label) for style, label in _FRONT_LEGEND.items() if style in drawn)
+    listed = "; ".join(f"{cost}: {points}" for cost, points in fronts.items())
+    metric = numbers.metric_name(given.selection.metric)
+    chart = PlotChart(f"{metric} against each cost; on the front, cheapest first: {listed}", tuple(plots), legend)
     lead = (
         "The Pareto front: no other candidate is as good for less, or better for as much. Quality is the test score of "
         "each variant's own predictions."
     )
-    return Section("What quality costs", [Text(lead, "small"), *([chart] if chart else []), Facts([*fronts.items()])])
-
-
-def _point(point: ParetoPoint, cost: str) -> str:
-    name = f"{point.backbone} ({point.variant})" if point.variant else point.backbone
-    return f"{name} {numbers.score(point.score)} at {numbers.figure(point.cost, UNITS[cost])}"
-
-
-def _front_chart(given: ReportInputs, evidence: Evidence, fronts: dict[str, str]) -> PlotChart | None:
-    candidates = [one for one in contenders(evidence) if one.measurement]
-    if len(candidates) < 2:
-        return None
-    scores = Axis.over((one.test.value for one in candidates), 3)
-    winner = (given.decision.winner, given.decision.winner_variant)
-    plots = tuple(
-        _front_plot(name, {(point.backbone, point.variant) for point in front}, candidates, scores, winner)
-        for name, front in given.decision.pareto.items()
-        if name not in _LIKE_MEDIAN or name == evidence.policy.cost
-    )
-    drawn = {mark.style for plot in plots for mark in plot.marks}
-    legend = tuple((style, label) for style, label in _FRONT_LEGEND.items() if style in drawn)
-    said = "; ".join(f"{cost}: {points}" for cost, points in fronts.items())
-    metric = numbers.metric_name(given.selection.metric)
-    return PlotChart(f"{metric} against each cost; on the front, cheapest first: {said}", plots, legend)
-
-
-def _front_plot(
-    cost: str,
-    front: set[tuple[str, str | None]],
-    candidates: Sequence[Candidate],
-    scores: Axis,
-    winner: tuple[str | None, str | None],
-) -> Plot:
-    """Score against one cost; the front and the winner are drawn last, above the others."""
-    marks = []
-    for one in candidates:
-        value, identity = one.quantity(cost), (one.entry.backbone, one.variant)
-        if value is not None:
-            style = "best" if identity == winner else "first" if identity in front else "hollow"
-            said = f"{one.name}: {numbers.score(one.test.value)} at {numbers.figure(value, UNITS[cost])}"
-            marks.append(Mark(value, one.test.value, style, said))
-    marks.sort(key=lambda mark: list(_FRONT_LEGEND).index(mark.style), reverse=True)
-    across = Axis.over((0.0, *(mark.x for mark in marks)), 3)
-    return Plot(f"{COSTS[cost]}, {UNITS[cost]}", across, scores, marks=tuple(marks), height=LOW_HEIGHT)
+    charts = [chart] if len(candidates) > 1 else []
+    return Section("What quality costs", [Text(lead, "small"), *charts, Facts([*fronts.items()])])
 
 
 def benchmark_section(given: ReportInputs) -> Section:
@@ -225,16 +210,16 @@ def _latency_table(given: ReportInputs) -> Table:
     with_mfu = any(one.mfu is not None for one in items)
 
     def row(one: Measurement) -> Row:
-        own = {item.q: item for item in one.latency}
+        own, rate = {item.q: item for item in one.latency}, one.throughput_per_second
         varies = f"medians vary by {one.latency_cv:.1%}" if repeated else ""
         cells = (
             Cell(title(one), tag="unstable" if one.unstable else ""),
             *(_bounded(own[q].value_ms, own[q].low_ms, own[q].high_ms) if q in own else "–" for q in quantiles),
-            *(Cell(f"{one.latency_samples:,}", varies), _rate(one.throughput_per_second)),
+            *(Cell(f"{one.latency_samples:,}", varies), _bounded(rate.value, rate.low, rate.high, "/s")),
             numbers.duration(one.load_seconds),
             *([numbers.MISSING if one.mfu is None else f"{one.mfu:.1%}"] if with_mfu else []),
         )
-        return Row(cells, _mark(one, given))
+        return Row(cells, WINNER if one == given.winner_measurement else "")
 
     columns = (
         *("Variant", *(f"p{round(q * 100)}" for q in quantiles), "Samples"),
@@ -245,16 +230,8 @@ def _latency_table(given: ReportInputs) -> Table:
     return Table("Benchmark", columns, align, [row(one) for one in items], caption)
 
 
-def _mark(one: Measurement, given: ReportInputs) -> str:
-    return WINNER if one == given.winner_measurement else ""
-
-
 def _bounded(value: float, low: float, high: float, unit: str = "") -> Cell:
-    return Cell(f"{numbers.figure(value)}{unit}", f"{numbers.figure(low)} to {numbers.figure(high)}")
-
-
-def _rate(interval: Interval, unit: str = " /s") -> Cell:
-    return _bounded(interval.value, interval.low, interval.high, unit)
+    return Cell(numbers.figure(value, unit), f"{numbers.figure(low)} to {numbers.figure(high)}")
 
 
 def _scenarios(given: ReportInputs) -> list[Section]:
