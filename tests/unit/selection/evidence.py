@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from podium.config.selection import SelectionConfig
+from podium.config.benchmark import SelectionConfig
 from podium.records import Evidence
 from podium.selection import winner
 
