@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -47,15 +46,13 @@ def leaderboard(
 
     Raises:
         InputError: studies and models do not pair up, are not all for one task and its labels, or a model is not the
-            refit of a trial that may be a champion, or lacks the metric or its weights.
+            refit of a trial that may be a champion.
     """
-    _check_unique("study", (study.backbone for study in studies))
-    _check_unique("model", (model.backbone for model in models))
     of_backbone = {model.backbone: model for model in models}
-    if set(of_backbone) != {study.backbone for study in studies}:
+    if sorted(model.backbone for model in models) != sorted(study.backbone for study in studies):
         raise InputError(
             "every study must have the refit of its best trial and no other, but studies are of "
-            f"{sorted(study.backbone for study in studies)} and models of {sorted(of_backbone)}"
+            f"{sorted(study.backbone for study in studies)} and models of {sorted(model.backbone for model in models)}"
         )
     if len({(model.task, frozenset(model.labels)) for model in models}) > 1:
         shown = "; ".join(f"{model.backbone}: {model.task} with {', '.join(model.labels)}" for model in models)
@@ -89,11 +86,6 @@ def _champion(
             f"a champion must have finished on all {folds} folds, but trial {best.number} of {study.backbone} "
             f"{best.status} with {len(best.fold_scores)}; run the search anew with run_mode=force_new"
         )
-    if metric not in model.metrics or "model" not in model.artifacts:
-        raise InputError(
-            f"the refit of {model.backbone} must have the metric {metric!r} and the artifact 'model', "
-            f"but has {sorted(model.metrics)} and {sorted(model.artifacts)}"
-        )
     artifact = model.artifacts["model"]
     return LeaderboardEntry(
         backbone=model.backbone,
@@ -113,12 +105,6 @@ def _champion(
 def rank(entries: Iterable[LeaderboardEntry]) -> tuple[LeaderboardEntry, ...]:
     """Entries by test score, best first; ties go to the smaller model, then by name of the backbone."""
     return tuple(sorted(entries, key=lambda entry: (-entry.test.value, entry.parameters, entry.backbone)))
-
-
-def _check_unique(what: str, names: Iterable[str]) -> None:
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    if repeated:
-        raise InputError(f"there must be one {what} per backbone, but {', '.join(repeated)} has several")
 
 
 def fold_test(

@@ -11,7 +11,6 @@ from math import sqrt
 
 import numpy as np
 
-from podium.errors import InputError
 from podium.evaluation.bootstrap import paired_difference
 from podium.evaluation.predictions import Predictions
 from podium.records import Comparison, Interval, LeaderboardEntry
@@ -73,11 +72,8 @@ def compare_with_best(
         confidence: coverage of the interval of each difference, and one minus the level of Holm's procedure.
 
     Raises:
-        InputError: a candidate has no predictions, or they are not for the same rows.
+        InputError: the predictions are not for the same rows.
     """
-    missing = [entry.backbone for entry in ranked if entry.backbone not in predictions]
-    if missing:
-        raise InputError(f"every candidate must have held-out predictions, but {', '.join(missing)} has none")
     candidates = [(entry.backbone, predictions[entry.backbone]) for entry in ranked]
     return adjusted(
         [

@@ -142,13 +142,14 @@ def _quality(model: ComparedModel) -> dict[str, Estimate]:
     if model.predictions is None:
         return found
     ordered = model.predictions.aligned_to(sorted(model.predictions.ids))
+    source = rows_of(ordered)
     return found | {
         name: Estimate(
             value,
             interval=bootstrap_interval(ordered, name, CONFIDENCE, RESAMPLES, SEED),
             draws=resampled_scores(ordered, name, RESAMPLES, SEED),
             kind="rows",
-            source=rows_of(ordered),
+            source=source,
             count=resampled_count(ordered),
         )
         for name, value in all_metrics(ordered).items()

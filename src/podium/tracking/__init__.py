@@ -38,8 +38,7 @@ def registry_state(config: TrackingConfig, model_name: str) -> RegistryState:
     Raises:
         TrackingError: the registry cannot be asked, or the champion was not registered by Podium.
     """
-    found = read_state(config.uri or "", model_name) if config.mode == "mlflow" else None
-    if found is None:
-        tracker = tracker_for(config)
-        found = RegistryState(tracker.incumbent(model_name), tuple(tracker.moves(model_name)))
-    return found
+    if config.mode == "mlflow" and (found := read_state(config.uri or "", model_name)):
+        return found
+    tracker = tracker_for(config)
+    return RegistryState(tracker.incumbent(model_name), tuple(tracker.moves(model_name)))

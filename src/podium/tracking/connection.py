@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import logging
 import os
@@ -10,11 +9,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
+
+from filelock import FileLock
 
 from podium.errors import PodiumError, TrackingError
 from podium.tracking.base import Tracker
@@ -109,13 +110,19 @@ class Connection(Tracker):
         with self._connecting:
             if self._client is None:
                 client_type = load_mlflow().MlflowClient
-                alone = _one_at_a_time(self._database) if self._uri.startswith(_SQLITE) else nullcontext()
-                with _without_collection(), alone:
+                with _without_collection(), self._alone():
                     if not self._uri.startswith("http"):
                         # Try the first connection once; MLflow would try ten times in 100 s and has no setting for it.
                         import_module("mlflow.store.db.utils").MAX_RETRY_COUNT = 1  # type: ignore[attr-defined]
                     self._client = client_type(self._uri, registry_uri=self._uri)
             return self._client
+
+    def _alone(self) -> AbstractContextManager[Any]:
+        """A lock beside a sqlite file, since MLflow fails when two processes create its tables at once."""
+        if not self._uri.startswith(_SQLITE):
+            return nullcontext()
+        self._database.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._database.with_name(f"{self._database.name}.lock"))
 
     @property
     def _database(self) -> Path:
@@ -196,15 +203,6 @@ def or_none(ask: Callable[[], R], code: str = "RESOURCE_DOES_NOT_EXIST") -> R | 
 def _cause(error: Exception) -> str:
     text = " ".join(redact(str(error)).split())
     return f"{type(error).__name__}: {text[:600]}"
-
-
-@contextmanager
-def _one_at_a_time(database: Path) -> Iterator[None]:
-    """Hold a lock beside `database`, since MLflow fails when two processes create its tables at once."""
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f"{database.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

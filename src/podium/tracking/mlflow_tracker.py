@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from podium.errors import TrackingError
 from podium.records import How, Incumbent, ModelRecord, Move, identity
 from podium.tracking.base import (
     CHALLENGER,
@@ -301,8 +300,6 @@ class MlflowTracker(Runs):
 
 def _tags(model: ModelRecord) -> dict[str, str]:
     """The tags of a version or logged model, by which it is compared and its refit is found."""
-    if model.metric not in model.metrics:
-        raise TrackingError(f"a model has a score by its own metric, but {model.metric!r} is not in {[*model.metrics]}")
     own = {
         TAG_MODEL_KEY: model.key,
         TAG_MODEL_DIGEST: model.artifacts["model"].digest,

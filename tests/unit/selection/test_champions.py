@@ -47,22 +47,11 @@ def test_a_refit_of_another_trial_is_refused(study, model):
         champion(study(), model(trial=0), "macro_f1")
 
 
-def test_a_missing_metric_is_refused(study, model):
-    with pytest.raises(InputError, match="recall"):
-        champion(study(), model(), "recall")
-
-
 @pytest.mark.parametrize(
-    ("studies", "models", "message"),
-    [
-        (("tiny",), ("mini",), "refit of its best trial"),
-        (("tiny", "mini"), ("tiny",), "refit of its best trial"),
-        (("tiny", "tiny"), ("tiny",), "one study per backbone"),
-        (("tiny",), ("tiny", "tiny"), "one model per backbone"),
-    ],
+    ("studies", "models"), [(("tiny",), ("mini",)), (("tiny", "mini"), ("tiny",)), (("tiny",), ("tiny", "tiny"))]
 )
-def test_studies_and_models_must_pair_up(study, model, studies, models, message):
-    with pytest.raises(InputError, match=message):
+def test_studies_and_models_must_pair_up(study, model, studies, models):
+    with pytest.raises(InputError, match="refit of its best trial"):
         leaderboard([study(name) for name in studies], [model(name) for name in models], "macro_f1", 1)
 
 

@@ -66,11 +66,6 @@ def test_one_candidate_needs_no_comparison(entry):
     assert compare_with_best([entry("a")], {"a": predictions(0.9, 1)}, **BUDGET) == ()
 
 
-def test_missing_predictions_are_named(entry):
-    with pytest.raises(InputError, match="b has none"):
-        compare_with_best([entry("a"), entry("b")], {"a": predictions(0.9, 1)}, **BUDGET)
-
-
 P_VALUES = st.lists(st.floats(1e-6, 1), min_size=1, max_size=8)
 
 
