@@ -119,7 +119,11 @@ class _Builder:
         if variant == "compile" or target.exists():
             return source if variant == "compile" else target
         if variant == "bf16":
-            make_bf16(Bf16Predictor(self._call.eager), source, target)
+            bf16 = Bf16Predictor(self._call.eager)
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_WEIGHTS))
+            for file in target.iterdir():
+                file.chmod(0o644)
+            bf16.model.save_pretrained(target, save_original_format=False)
         elif variant == "onnx":
             make_onnx(self._eager, source, target, self._call.eager.task)
         else:
@@ -164,14 +168,6 @@ def verdict(found: VariantCheck) -> tuple[str, str]:
             f"{found.margin:g} that benchmark.max_quality_loss allows"
         )
     return "", ""
-
-
-def make_bf16(predictor: Bf16Predictor, source: Path, target: Path) -> None:
-    """Write a model directory like `source` whose weights are bfloat16."""
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_WEIGHTS))
-    for file in target.iterdir():
-        file.chmod(0o644)
-    predictor.model.save_pretrained(target, save_original_format=False)
 
 
 def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> None:
