@@ -102,12 +102,9 @@ class BenchmarkError(PodiumError):
 
 
 def disk_full_message(error: object, place: object = "", elsewhere: str = "") -> str:
-    """What to tell a user whose disk or quota is full.
+    """What to tell a user whose disk, with the file or directory `place`, or whose quota is full.
 
-    Args:
-        error: what the system said.
-        place: a file or directory on that disk, where it is known.
-        elsewhere: how to choose another disk, such as "set store=DIRECTORY on another disk".
+    `elsewhere` says how to choose another disk, such as "set store=DIRECTORY on another disk".
     """
     holds = f" that holds {place}" if place else ""
     choose = f", or {elsewhere}," if elsewhere else ""

@@ -26,6 +26,7 @@ from podium.data.staging import REWRITTEN, Staged, stage
 from podium.errors import DataError, StoreError, disk_full_message, is_disk_full
 from podium.records import PreparedData
 from podium.tasks import TASKS
+from podium.text import shortened
 
 
 def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
@@ -37,8 +38,14 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
         DataError: the data cannot be used; the message says where and what to do.
         StoreError: the disk is full.
     """
-    for field in ("encoding", "fallback_encoding"):
-        _check_encoding(field, getattr(config, field))
+    for field, name in (("encoding", config.encoding), ("fallback_encoding", config.fallback_encoding)):
+        try:
+            codecs.lookup(name or "utf-8")
+        except LookupError:
+            raise DataError(
+                f"dataset.{field} must be an encoding that Python knows, but got {name!r}; common ones are utf-8, "
+                "cp1252, latin-1, utf-16, shift_jis, gb18030"
+            ) from None
     sources = resolve_sources(config)
     output.mkdir(parents=True, exist_ok=True)
     with _disk_space(output), tempfile.TemporaryDirectory(prefix=".rows-", dir=output) as scratch:
@@ -75,16 +82,6 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
     )
 
 
-def _check_encoding(field: str, name: str | None) -> None:
-    try:
-        codecs.lookup(name or "utf-8")
-    except LookupError:
-        raise DataError(
-            f"dataset.{field} must be an encoding that Python knows, but got {name!r}; common ones are utf-8, cp1252, "
-            "latin-1, utf-16, shift_jis, gb18030"
-        ) from None
-
-
 def _warnings(sources: tuple[Source, ...], staged: Staged, config: DatasetConfig) -> Iterator[str]:
     if staged.rejected:
         yield f"rows that break the schema and were dropped: {staged.rejected} of {staged.read}"
@@ -95,8 +92,7 @@ def _warnings(sources: tuple[Source, ...], staged: Staged, config: DatasetConfig
         yield f"{TASKS.get(config.task).rewritten}: {staged.notes[REWRITTEN]}"
     ignored = [name for source in sources for name in source.ignored]
     if ignored:
-        more = ", …" if len(ignored) > 3 else ""
-        yield f"files beside the data that were ignored: {len(ignored)} ({', '.join(ignored[:3])}{more})"
+        yield f"files beside the data that were ignored: {len(ignored)} ({shortened(ignored, 3)})"
 
 
 @contextmanager

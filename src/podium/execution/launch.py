@@ -41,12 +41,9 @@ class Process:
         """Start the program.
 
         Args:
-            arguments: the command line.
             log: made when needed, with its directory.
-            purpose: what errors call it.
             environment: all its variables; None: those of this process.
             directory: where it runs; None: where this process runs.
-            pass_fds: file descriptors that it inherits.
             watches_parent: whether it calls `end_with_parent`; its standard input is then a pipe that stays open as
                 long as this process lives. A foreign program gets an empty standard input.
             own_session: whether it leads a session of its own, so that Ctrl-C in a terminal does not reach it.

@@ -9,8 +9,8 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from multiprocessing import forkserver, spawn, util
@@ -192,22 +192,14 @@ def _run_call(request: Connection, answer: Connection) -> None:
     os.chdir(directory)
 
     def call() -> Any:
-        with _cores(threads):
+        if threads is None:
+            return function(*args)
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(threads)
+        with core_slots(threads):
             return function(*args)
 
     answer_with(call, answer)
-
-
-@contextmanager
-def _cores(threads: int | None) -> Iterator[None]:
-    """Wait for so many free cores and use them; None uses no cores of its own."""
-    if threads is None:
-        yield
-        return
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(threads)
-    with core_slots(threads):
-        yield
 
 
 def _redirect_output(log: Path) -> None:

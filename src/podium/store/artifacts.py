@@ -132,16 +132,28 @@ class RemoteArtifacts:
         self.cache_files = cache_files
 
     def put(self, digest: str, manifest: Mapping[str, str], source: Path) -> None:
+        folder = self._folder(digest)
         with guarded("read an artifact", str(source)):
             sizes = {name: _file(source, name).stat().st_size for name in manifest}
         if self.contains(digest) and self._sizes(digest) == sizes:
             return
-        self._upload(digest, manifest, source)
+        for name in self._listing(digest).keys() - manifest.keys():
+            self.files.remove(f"{folder}/{name}")
+        for name, size in sizes.items():
+            path = _file(source, name)
+            if size > _SINGLE_PUT_BYTES:
+                with self.files.guard("write", f"{folder}/{name}"):
+                    self.files.fs.put_file(str(path), self.files.path(f"{folder}/{name}"))
+                continue
+            with guarded("read an artifact", str(path)):
+                data = path.read_bytes()
+            self.files.write(f"{folder}/{name}", data)
+        if manifest_of(source) != manifest:
+            raise StoreError(f"{source} must not change while it is stored, but it did: run the same command again")
         if self._sizes(digest) != sizes:
             raise StoreError(
-                f"cannot store an artifact at {self.files.path(self._folder(digest))}: the files there must have the "
-                f"sizes {sizes}, but have {self._sizes(digest)}. Check that nothing else writes there, then run the "
-                "command again"
+                f"cannot store an artifact at {self.files.path(folder)}: the files there must have the sizes {sizes}, "
+                f"but have {self._sizes(digest)}. Check that nothing else writes there, then run the command again"
             )
         self.files.write(self._manifest(digest), canonical_json(dict(manifest)))
 
@@ -158,7 +170,14 @@ class RemoteArtifacts:
                 _log.warning("%s; downloading it again", error)
         with self.cache.workspace.folder() as download:
             for name in manifest:
-                self._download(f"{self._folder(digest)}/{name}", download / name)
+                place = f"{self._folder(digest)}/{name}"
+                with guarded("download", str(download / name)):
+                    (download / name).parent.mkdir(parents=True, exist_ok=True)
+                with self.files.guard("download", place):
+                    try:
+                        self.files.fs.get_file(self.files.path(place), str(download / name))
+                    except FileNotFoundError as error:
+                        raise DamagedArtifact(f"{self.files.path(place)} was removed meanwhile") from error
             check_files(download, manifest, digest)
             self.cache.put(digest, manifest, download)
         self.cache_files.write(f"marks/{digest}", mark)
@@ -188,31 +207,6 @@ class RemoteArtifacts:
     def _sizes(self, digest: str) -> dict[str, object]:
         return {name: info["size"] for name, info in self._listing(digest).items()}
 
-    def _upload(self, digest: str, manifest: Mapping[str, str], source: Path) -> None:
-        folder = self._folder(digest)
-        for name in self._listing(digest).keys() - manifest.keys():
-            self.files.remove(f"{folder}/{name}")
-        for name in manifest:
-            path = _file(source, name)
-            with guarded("read an artifact", str(path)):
-                data = path.read_bytes() if path.stat().st_size <= _SINGLE_PUT_BYTES else None
-            if data is not None:
-                self.files.write(f"{folder}/{name}", data)
-                continue
-            with self.files.guard("write", f"{folder}/{name}"):
-                self.files.fs.put_file(str(path), self.files.path(f"{folder}/{name}"))
-        if manifest_of(source) != manifest:
-            raise StoreError(f"{source} must not change while it is stored, but it did: run the same command again")
-
-    def _download(self, name: str, target: Path) -> None:
-        with guarded("download", str(target)):
-            target.parent.mkdir(parents=True, exist_ok=True)
-        with self.files.guard("download", name):
-            try:
-                self.files.fs.get_file(self.files.path(name), str(target))
-            except FileNotFoundError as error:
-                raise DamagedArtifact(f"{self.files.path(name)} was removed while it was downloaded") from error
-
 
 def _file(source: Path, name: str) -> Path:
     return source if source.is_file() else source / name
@@ -222,8 +216,7 @@ def read_source(path: Path) -> dict[str, str]:
     """Manifest of a file or directory that is to be stored; a link to a file counts as that file.
 
     Raises:
-        StoreError: there is nothing at `path`, it holds no file, or it holds something that is neither a
-            file nor a directory, such as a link to a directory or a broken link.
+        StoreError: `path` holds no file, or something else, such as a link to a directory or a broken link.
     """
     if not path.exists():
         raise StoreError(f"an artifact is made from a file or a directory, but there is nothing at {path}")

@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import re
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 
 class ArtifactStore:
     """Results and artifacts below one fsspec URI; safe for many processes and threads at once.
+
+    Methods raise StoreError when the storage fails, and InputError for a name or a digest that is none.
 
     Args:
         uri: a directory, `file://`, `memory://`, `s3://`, `gs://` or another fsspec URI.
@@ -81,13 +83,12 @@ class ArtifactStore:
         them first.
 
         Raises:
-            StoreError: `path` holds no file, or something that is neither a file nor a directory, or the store
-                cannot be written; nothing is left half stored.
+            StoreError: `path` holds no file, or something that is neither a file nor a directory, or the storage
+                fails; nothing is left half stored.
         """
         with guarded("read an artifact", str(path)):
             manifest = read_source(path)
-            files = [path] if path.is_file() else [path / entry for entry in manifest]
-            size = sum(file.stat().st_size for file in files)
+            size = sum((path if path.is_file() else path / entry).stat().st_size for entry in manifest)
         digest = digest_manifest(manifest)
         self._artifacts.put(digest, manifest, path)
         return ArtifactRef(name=name, digest=digest, files=len(manifest), size_bytes=size)
@@ -100,7 +101,6 @@ class ArtifactStore:
 
         Raises:
             DamagedArtifact: the artifact is missing, or a file of it is changed, missing or extra.
-            StoreError: the store cannot be read.
         """
         return self._artifacts.verify(check_digest(ref.digest))
 
@@ -132,26 +132,32 @@ class ArtifactStore:
         Every artifact of it is checked by digest; a remote store downloads what its cache lacks. If the record or an
         artifact is damaged, both are removed with a warning, so that the result is computed again. A record that this
         version of Podium cannot read counts as absent and is left to be replaced.
-
-        Raises:
-            InputError: `digest` is not one.
-            StoreError: the store cannot be read.
         """
         path = self._record_path(record_type.kind, digest)
-        data = self._files.read(path)
-        if data is None:
-            return None
-        body = _open_envelope(data)
-        if body is None:
-            _log.warning("the record %s is damaged; it is removed and will be computed anew", self._files.path(path))
-            self._files.remove(path)
-            return None
+        damaged = []
         try:
+            body = self._read(path)
+            if body is None:
+                return None
             record = record_type.from_json(json.dumps(body["record"]))
         except InputError as error:
             _log.warning("the record %s cannot be read and will be computed anew: %s", self._files.path(path), error)
             return None
-        return record if self._is_whole(record, path) else None
+        except DamagedArtifact as error:
+            _log.warning("%s; it is removed and will be computed anew", error)
+            self._files.remove(path)
+            return None
+        for ref in record.artifacts.values():
+            try:
+                self.fetch(ref)
+            except DamagedArtifact as error:
+                damaged.append(ref.digest)
+                _log.warning("%s; the result %s is removed and will be computed anew", error, self._files.path(path))
+        if damaged:
+            self._files.remove(path)
+        for one in damaged:
+            self._artifacts.remove(one)
+        return None if damaged else record
 
     def find(self, prefix: str) -> list[tuple[str, str]]:
         """Kind and digest of every stored result whose digest starts with `prefix`, sorted.
@@ -197,13 +203,9 @@ class ArtifactStore:
             InputError: there is no such result.
             StoreError: its record is damaged.
         """
-        path = self._record_path(kind, digest)
-        data = self._files.read(path)
-        if data is None:
-            raise InputError(f"there is no result {kind}/{digest} in the store {self.uri}")
-        body = _open_envelope(data)
+        body = self._read(self._record_path(kind, digest))
         if body is None:
-            raise StoreError(f"the record {self._files.path(path)} is damaged: run the pipeline again to replace it")
+            raise InputError(f"there is no result {kind}/{digest} in the store {self.uri}")
         parts: dict[str, Any] = body["parts"]
         return parts
 
@@ -212,29 +214,17 @@ class ArtifactStore:
 
         Waits while another process computes it, and logs that; a process that died or is silent is replaced. A thread
         that holds a lease must not ask for it again, because it would wait for itself.
-
-        Raises:
-            StoreError: the store cannot be written.
         """
         folder = f"leases/{check_name(key.kind, 'a kind')}/{check_digest(key.digest)}"
         title = f"{key.kind}/{key.short}"
         return Lease(self._files, folder, title, self._heartbeat_seconds, self._silence_seconds).held()
 
     def scratch(self) -> AbstractContextManager[Path]:
-        """An empty local directory, removed at the end; on the file system of a local store.
-
-        Raises:
-            StoreError: it cannot be made.
-        """
+        """An empty local directory, removed at the end; on the file system of a local store."""
         return self._workspace.folder()
 
     def cache(self, name: str) -> Path:
-        """A lasting local directory for what can be rebuilt at any time; its content is not checked.
-
-        Raises:
-            InputError: `name` is not a plain file name.
-            StoreError: it cannot be made.
-        """
+        """A lasting local directory for what can be rebuilt at any time; its content is not checked."""
         path = self._local_root / "cache" / check_name(name, "a cache name")
         with guarded("make a cache directory", str(path)):
             path.mkdir(parents=True, exist_ok=True)
@@ -247,27 +237,13 @@ class ArtifactStore:
     def _record_path(self, kind: str, digest: str) -> str:
         return f"records/{check_name(kind, 'a kind')}/{check_digest(digest)}.json"
 
-    def _is_whole(self, record: Record, path: str) -> bool:
-        damaged = []
-        for ref in record.artifacts.values():
-            try:
-                self.fetch(ref)
-            except DamagedArtifact as error:
-                damaged.append(ref.digest)
-                _log.warning("%s; the result %s is removed and will be computed anew", error, self._files.path(path))
-        if damaged:
-            self._files.remove(path)
-        for digest in damaged:
-            self._artifacts.remove(digest)
-        return not damaged
-
-
-def _open_envelope(data: bytes) -> dict[str, Any] | None:
-    """The content of a record file, or None when its checksum does not hold."""
-    try:
-        body = json.loads(data)
-        checksum = body.pop("sha256")
-        whole = checksum == digest_bytes(canonical_json(body))
-    except (ValueError, TypeError, AttributeError, KeyError):
-        return None
-    return body if whole else None
+    def _read(self, path: str) -> dict[str, Any] | None:
+        """The content of a record file, None where there is none; DamagedArtifact when its checksum does not hold."""
+        data = self._files.read(path)
+        if data is None:
+            return None
+        with suppress(ValueError, TypeError, AttributeError, KeyError):
+            body: dict[str, Any] = json.loads(data)
+            if body.pop("sha256") == digest_bytes(canonical_json(body)):
+                return body
+        raise DamagedArtifact(f"the record {self._files.path(path)} is damaged: run the pipeline again to replace it")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,24 +37,12 @@ class Additive:
         return float(self.statistic(self.table[self.group].sum(axis=0)))
 
 
-class Answers(Protocol):
-    """Truth and answers of some rows, from which metrics are computed: `podium.evaluation.predictions.Predictions`.
+Answers = Any
+"""Truth and answers of some rows, from which metrics are computed: `podium.evaluation.predictions.Predictions`.
 
-    `truth` and `predicted` have the form that `Task.checked` gives them. `probabilities` have shape
-    (rows, labels), or are None.
-    """
-
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-
-    @property
-    def truth(self) -> Any: ...
-
-    @property
-    def predicted(self) -> Any: ...
-
-    @property
-    def probabilities(self) -> NDArray[np.float64] | None: ...
+`labels` names the labels; `truth` and `predicted` have the form that `Task.checked` gives them; `probabilities`
+have shape (rows, labels), or are None.
+"""
 
 
 @dataclass(frozen=True)

@@ -118,22 +118,17 @@ class TextClassification(Task):
     def choose_target(
         self, columns: Sequence[Column], content: str, given: str | None
     ) -> tuple[str, str, Sequence[str]]:
-        def seen(name: str) -> Sequence[str]:
-            return sorted(next(column.values for column in columns if column.name == name))
-
+        seen = {column.name: sorted(column.values) for column in columns}
         if given is not None:
-            return given, "given", seen(given)
+            return given, "given", seen[given]
         scalar = [column for column in columns if column.values and not column.lists and column.name != content]
         if (name := by_name(scalar, LABEL_NAMES)) is not None:
-            return name, "by its name", seen(name)
-        few = [
-            column
-            for column in scalar
-            if 2 <= len(column.values) <= max(2, (column.texts + column.numbers) // _ROWS_PER_LABEL)
-        ]
+            return name, "by its name", seen[name]
+        most = {column.name: max(2, (column.texts + column.numbers) // _ROWS_PER_LABEL) for column in scalar}
+        few = [name for name in most if 2 <= len(seen[name]) <= most[name]]
         if len(few) != 1:
             raise ambiguous("label", "--label-column", columns)
-        return few[0].name, f"{len(few[0].values)} different values", seen(few[0].name)
+        return few[0], f"{len(seen[few[0]])} different values", seen[few[0]]
 
     def classes(self, targets: Sequence[int]) -> NDArray[np.int64]:
         return np.asarray(targets)

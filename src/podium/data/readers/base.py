@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, cast
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
 
 from podium.config.schema import DatasetConfig
 from podium.data.sources import Role, Source, SourceFile, prefix_of, shards
@@ -71,8 +71,8 @@ class Reader(ABC):
 
     The class recognises files and directories and finds the files to read. An instance streams the rows of one source.
     It holds a few rows at a time, each of at most `max_row_bytes` where the format shows the size of a row before the
-    row is read. It yields every row in file order, as a `Row` or a `BadRow`, and raises DataError only where nothing
-    more can be read. `rows` may be called again and then starts from the beginning.
+    row is read. It yields every row in file order, as a `Row` or a `BadRow`. Its methods raise DataError where the
+    source cannot be read (on). `rows` may be called again and then starts from the beginning.
 
     Attributes:
         name: what `dataset.format` calls the format.
@@ -104,10 +104,7 @@ class Reader(ABC):
     def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
         """Whether a file whose extension is not known is in this format.
 
-        Args:
-            head: its first bytes, which are not all white space.
-            path: of the file.
-            content: what the task needs; None where the task is not known.
+        Its first bytes `head` are not all white space; `content` is what the task needs, None where it is not known.
         """
         return False
 
@@ -141,27 +138,15 @@ class Reader(ABC):
 
     @abstractmethod
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
-        """Yield the rows; fields outside `columns` may be left out.
-
-        Raises:
-            DataError: the source cannot be read on.
-        """
+        """Yield the rows; fields outside `columns` may be left out."""
 
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns, as far as a header or the first rows show them.
-
-        Raises:
-            DataError: the source cannot be read.
-        """
+        """Names of the columns, as far as a header or the first rows show them."""
         rows = (row.values for row in islice(self.rows(), PEEK_ROWS) if isinstance(row, Row))
         return tuple(dict.fromkeys(name for values in rows for name in values))
 
     def digests(self) -> dict[str, str]:
-        """sha256 of what the rows come from, by name: of every file, wherever the files lie.
-
-        Raises:
-            DataError: the source cannot be read.
-        """
+        """sha256 of what the rows come from, by name: of every file, wherever the files lie."""
         try:
             return {file.name: digest_file(file.path) for file in self.source.files}
         except OSError as error:
@@ -180,16 +165,17 @@ class Reader(ABC):
         limit, encoding = self.config.max_row_bytes, self.config.encoding
         with opened(file, encoding) as raw:
             wide = "\n".encode(encoding) != b"\n"
-            stream = cast(BinaryIO, io.BufferedReader(_Utf8(raw, encoding))) if wide else raw
+            stream: Any = io.TextIOWrapper(raw, encoding, newline="\n") if wide else raw
+            end: Any = "\n" if wide else b"\n"
             for number in count(1):
                 if not (data := stream.readline(limit + 1)):
                     return
-                if len(data) > limit and not data.endswith(b"\n"):
-                    while (rest := stream.readline(_CHUNK)) and not rest.endswith(b"\n"):
+                if len(data) > limit and not data.endswith(end):
+                    while (rest := stream.readline(_CHUNK)) and not rest.endswith(end):
                         pass
                     yield BadRow(file.name, number, None, self.too_long())
                     continue
-                text = data.decode() if wide else self.decoded(data, file.name, number)
+                text = data if wide else self.decoded(data, file.name, number)
                 if isinstance(text, BadRow):
                     yield text
                 else:
@@ -226,18 +212,3 @@ def opened(file: SourceFile, encoding: str) -> Iterator[BinaryIO]:
         raise DataError(f"{file.name} is not {encoding}: {error}; set dataset.encoding") from error
     except OSError as error:
         raise DataError(f"{file.name} cannot be read: {error}") from error
-
-
-class _Utf8(io.RawIOBase):
-    """The UTF-8 bytes of a stream whose encoding does not write a line end as the byte 0x0a."""
-
-    def __init__(self, raw: BinaryIO, encoding: str) -> None:
-        self._text = io.TextIOWrapper(raw, encoding, newline="")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._text.read(max(1, len(buffer) // 4)).encode()
-        buffer[: len(data)] = data
-        return len(data)

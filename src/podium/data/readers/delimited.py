@@ -33,7 +33,6 @@ class Delimited(Reader):
         csv.field_size_limit(max(csv.field_size_limit(), config.max_row_bytes))
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
-        """Yield one row per record below the header."""
         self.notes.clear()
         for file in self.source.files:
             records = self._records(file)
@@ -45,7 +44,6 @@ class Delimited(Reader):
                     yield Row(file.name, record[0], dict(zip(header, record[1], strict=True)))
 
     def columns(self) -> tuple[str, ...]:
-        """The names in the header."""
         headers = [_header(file, next(self._records(file), None)) for file in self.source.files]
         return tuple(dict.fromkeys(name for header in headers for name in header))
 

@@ -31,7 +31,6 @@ class Parquet(Reader):
         return head.startswith(b"PAR1")
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
-        """Yield one row per record; the number counts rows within its file."""
         for file in self.source.files:
             with _parquet(file) as parquet:
                 names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
@@ -40,7 +39,6 @@ class Parquet(Reader):
                     yield Row(file.name, number, values)
 
     def columns(self) -> tuple[str, ...]:
-        """The names in the schema of the files."""
         names: list[str] = []
         for file in self.source.files:
             with _parquet(file) as parquet:
@@ -103,7 +101,6 @@ class SavedDataset(Reader):
         return cls._source(path, role, files, split=split)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
-        """Yield one row per record."""
         data = self._load()
         names = [name for name in data.column_names if columns is None or name in columns]
         translate = {name: _class_names(data.features[name]) for name in names}
@@ -113,7 +110,6 @@ class SavedDataset(Reader):
             yield Row(display, number, {name: translate[name](value) for name, value in values.items()})
 
     def columns(self) -> tuple[str, ...]:
-        """The names of the features."""
         return tuple(self._load().column_names)
 
     def _load(self) -> Any:
@@ -145,7 +141,10 @@ def _class_names(feature: Any) -> Callable[[Any], Any]:
 
 
 class SqlQuery(Reader):
-    """The result of the SELECT `dataset.query` at the database URL `dataset.path`, streamed if the driver can."""
+    """The result of the SELECT `dataset.query` at the database URL `dataset.path`, streamed if the driver can.
+
+    Nothing is ever committed.
+    """
 
     name = "sql"
     contents = frozenset[Content]({"text"})
@@ -153,22 +152,20 @@ class SqlQuery(Reader):
     by_query = True
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
-        """Yield one row per record of the result; nothing is ever committed."""
         with _result(self.source.location, self.config.query or "") as result:
             for number, values in enumerate(result, start=1):
                 yield Row(f"{prefix_of(self.source.role)}query", number, dict(zip(result.keys(), values, strict=True)))
 
     def columns(self) -> tuple[str, ...]:
-        """The names of the result's columns."""
         with _result(self.source.location, self.config.query or "") as result:
             return tuple(result.keys())
 
     def digests(self) -> dict[str, str]:
         """The digest of the columns and rows of the result."""
         hasher = hashlib.sha256(json.dumps(self.columns()).encode())
-        for row in self.rows():
-            values = row.values if isinstance(row, Row) else {}
-            hasher.update(b"\n" + json.dumps(list(values.values()), default=repr).encode())
+        with _result(self.source.location, self.config.query or "") as result:
+            for values in result:
+                hasher.update(b"\n" + json.dumps(list(values), default=repr).encode())
         return {f"{prefix_of(self.source.role)}query": hasher.hexdigest()}
 
 
