@@ -134,6 +134,11 @@ class TrainingConfig(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Precision of training. `auto`: bf16 or else fp16 on a GPU, fp32 elsewhere."
     )
+    adapter: Literal["none", "lora"] = Field(
+        "none", description="`lora` trains low-rank adapters in place of all weights, and merges them at the end."
+    )
+    lora_rank: Positive = Field(16, description="Rank of the adapters.")
+    lora_alpha: Positive = Field(32, description="The adapters are scaled by this over their rank.")
     early_stopping_patience: Positive | None = Field(
         None, description="Evaluations without gain after which a trial stops. `null`: it never stops early."
     )
@@ -164,6 +169,8 @@ TUNABLE = (
     "label_smoothing",
     "dropout",
     "max_length",
+    "lora_rank",
+    "lora_alpha",
 )
 """Training fields that a search space may name."""
 
@@ -229,6 +236,11 @@ class PodiumConfig(Section):
             trials=self.hpo.max_trials,
             samples=self.benchmark.repetitions * self.benchmark.samples,
         )
+        problems += [
+            f"hpo.space.{name} has no effect with training.adapter=none; set training.adapter=lora or leave it out"
+            for name in self.hpo.space
+            if name.startswith("lora_") and self.training.adapter == "none"
+        ]
         if self.hpo.engine == "katib" and self.cluster.image is None:
             problems.append("hpo.engine=katib runs trials in pods, which need an image: set cluster.image")
         if problems:

@@ -117,7 +117,8 @@ def check_weights(path: Path) -> None:
 def load_tokenizer(path: Path, task: str, trust_remote_code: bool = False) -> Any:
     """The tokenizer of a backbone.
 
-    Raises ModelError if it cannot be loaded, has no padding token, or is not a fast one where the task needs word ids.
+    Raises ModelError if it cannot be loaded, has no token to pad with, or is not a fast one where the task needs word
+    ids.
     """
     from transformers import AutoTokenizer
 
@@ -131,9 +132,12 @@ def load_tokenizer(path: Path, task: str, trust_remote_code: bool = False) -> An
     if names and not any((path / name).is_file() for name in names):
         raise ModelError(f"a backbone must have a tokenizer ({' or '.join(sorted(names))}), but {_content(path)}")
     if tokenizer.pad_token_id is None:
+        # Decoders come without one. What pads is masked, so a token that ends texts serves as well.
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token_id is None:
         raise ModelError(
-            f"the tokenizer must have a padding token, but that of {path} has none; "
-            "set one (tokenizer.pad_token = tokenizer.eos_token) and save it with save_pretrained"
+            f"the tokenizer must have a padding token, or one that ends texts, but that of {path} has neither; "
+            "set tokenizer.pad_token and save it with save_pretrained"
         )
     if TASKS.get(task).words and not tokenizer.is_fast:
         raise ModelError(

@@ -44,8 +44,9 @@ def load_model(
     *,
     dropout: float | None = None,
     trust_remote_code: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> PreTrainedModel:
-    """Load a backbone in fp32 with a head of `len(labels)` outputs, drawn from torch's global generator.
+    """Load a backbone with a head of `len(labels)` outputs, drawn from torch's global generator.
 
     `dropout` replaces every dropout rate of the architecture; None keeps them. Raises ModelError for no head for the
     task, no safetensors weights, weights that are damaged or of another architecture, a tokenizer with more tokens than
@@ -62,6 +63,9 @@ def load_model(
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
     config.problem_type = TASKS.get(task).problem_type
+    if getattr(config, "pad_token_id", None) is None:
+        # A decoder reads its answer at the last token that is no padding, so it has to know the padding.
+        config.pad_token_id = tokenizer.pad_token_id
     if dropout is not None:
         set_dropout(config, dropout)
     try:
@@ -73,7 +77,7 @@ def load_model(
             use_safetensors=True,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            dtype=torch.float32,
+            dtype=dtype,
         )
     # A damaged file surfaces as SafetensorError, OSError, ValueError or RuntimeError, depending on where it is cut.
     except Exception as error:
@@ -82,6 +86,32 @@ def load_model(
         raise ModelError(f"the weights in {path} must be loadable, but: {error}; download them again") from error
     _check_loaded(path, model, loaded, tokenizer)
     return model
+
+
+def with_lora(model: PreTrainedModel, task: str, rank: int, alpha: int) -> Any:
+    """The model with low-rank adapters on every linear layer; only these and the head of the task are trained.
+
+    Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021. `merge_and_unload` of the result gives a plain
+    model again. Adapters are drawn from torch's global generator.
+
+    Raises:
+        ModelError: the architecture has no layer that takes an adapter.
+    """
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    kind = TaskType.TOKEN_CLS if TASKS.get(task).words else TaskType.SEQ_CLS
+    settings = LoraConfig(task_type=kind, r=rank, lora_alpha=alpha, target_modules="all-linear")
+    try:
+        return get_peft_model(model, settings)
+    except ValueError as error:
+        raise ModelError(
+            f"training.adapter=lora needs linear layers, but {model.config.model_type!r} takes no adapter: {error}"
+        ) from error
+
+
+def has_adapters(model: Any) -> bool:
+    """Whether a model comes from `with_lora` and is not merged yet."""
+    return hasattr(model, "merge_and_unload")
 
 
 def set_dropout(config: Any, rate: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
@@ -27,7 +28,7 @@ from podium.evaluation.predictions import Predictions
 from podium.execution import program
 from podium.keys import digest_tree, keyed
 from podium.models.backbone import backbone_digest, load_tokenizer, tokenizer_digest
-from podium.models.network import check_length, load_model
+from podium.models.network import check_length, has_adapters, load_model, with_lora
 from podium.tasks import TASKS
 from podium.training.data import HeldOut, sample_rows, tokenised
 from podium.training.launch import TrainingResult, TrainingSpec
@@ -87,8 +88,11 @@ class _Training:
             self.tokenizer,
             dropout=spec.config.dropout,
             trust_remote_code=spec.trust_remote_code,
+            dtype=torch.bfloat16 if self._adapts() and _precision(spec.config.precision)["bf16"] else torch.float32,
         )
         check_length(self.model, self.tokenizer, spec.config.max_length)
+        if self._adapts():
+            self.model = with_lora(self.model, spec.task, spec.config.lora_rank, spec.config.lora_alpha)
         try:
             self.train_tokens, self.held = self._data()
         except (FileNotFoundError, pa.ArrowInvalid) as error:
@@ -128,6 +132,9 @@ class _Training:
         if classes is not None:
             classes = classes[rows]
         return tokens.select(sample_rows(rows, classes, spec.data_fraction, spec.seed)), held
+
+    def _adapts(self) -> bool:
+        return self.spec.config.adapter == "lora"
 
     def _tokenised(self, split: str, dataset: Dataset) -> Dataset:
         spec = self.spec
@@ -204,6 +211,9 @@ class _Training:
             self.on_evaluation(replace(history[-1], metrics=best.metrics), share)
 
     def _refitted(self, trainer: PodiumTrainer) -> Evaluation:
+        if self._adapts():
+            # Predicted by what is shipped: the sums of merged weights round differently.
+            trainer.model = trainer.model_wrapped = self.model = self.model.merge_and_unload()
         predictions = self._predictions(trainer.predict(self.held.tokens))
         metrics = _metrics(predictions)
         self._save_model({"train": len(self.train_tokens), "test": len(self.held)}, metrics)
@@ -215,7 +225,9 @@ class _Training:
         target, partial = self.spec.output / "model", self.spec.output / ".model"
         for folder in (target, partial):
             shutil.rmtree(folder, ignore_errors=True)
-        self.model.save_pretrained(partial, save_original_format=False)
+        # During a training the adapters must stay as they are, so a copy is merged.
+        plain = copy.deepcopy(self.model).merge_and_unload() if has_adapters(self.model) else self.model
+        plain.save_pretrained(partial, save_original_format=False)
         # Use changes a tokenizer, so a resumed training would save other bytes than an undisturbed one: load it afresh.
         tokenizer = load_tokenizer(self.spec.backbone, self.spec.task, self.spec.trust_remote_code)
         tokenizer.model_max_length = self.spec.config.max_length
@@ -241,6 +253,7 @@ def _arguments(spec: TrainingSpec) -> TrainingArguments:
         logging_strategy="no",
         logging_nan_inf_filter=False,
         report_to="none",
+        label_names=["labels"],
         disable_tqdm=True,
         log_level="error",
         dataloader_pin_memory=torch.cuda.is_available(),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model, save_file, save_model
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_pt_utils import get_length_grouped_indices
@@ -23,6 +23,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from podium.errors import NonFiniteLoss, TimeLimitExceeded
 from podium.events import emit
 from podium.keys import manifest_of
+from podium.models.network import has_adapters
 from podium.records.base import Scalar
 from podium.tasks.base import IGNORED, Task
 
@@ -175,10 +176,18 @@ class PodiumTrainer(Trainer):  # type: ignore[misc]
         # own _load_from_checkpoint does not find in the model and silently leaves untrained.
         directory = Path(output_dir or self.args.output_dir)
         directory.mkdir(parents=True, exist_ok=True)
-        save_model(self.model, str(directory / SAFE_WEIGHTS_NAME))
+        if has_adapters(self.model):
+            trained = {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+            save_file(
+                {name: value.detach().contiguous() for name, value in trained.items()}, directory / SAFE_WEIGHTS_NAME
+            )
+        else:
+            save_model(self.model, str(directory / SAFE_WEIGHTS_NAME))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_model(model or self.model, Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME, strict=True)
+        target, file = model or self.model, Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME
+        # Checkpoints of adapters leave out the weights that are not trained.
+        load_model(target, file, strict=not has_adapters(target))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         with self._checkpoints.writing(self.state.global_step):

@@ -285,3 +285,11 @@ def test_errors_name_key_value_and_remedy(overrides: list[str], says: list[str],
         compose(overrides, tmp_path)
     for text in says:
         assert text in str(caught.value)
+
+
+def test_a_space_over_adapters_needs_adapters(composed: Callable[..., Composed]) -> None:
+    space = "+hpo.space.lora_rank={type: int, low: 4, high: 64}"
+    with pytest.raises(ConfigError, match=r"hpo\.space\.lora_rank has no effect with training\.adapter=none"):
+        composed("preset=smoke", space)
+    found = composed("preset=smoke", space, "training.adapter=lora").config
+    assert found.hpo.space["lora_rank"].type == "int"

@@ -9,7 +9,7 @@ from podium.evaluation.label_errors import suspects
 
 
 def noisy(rows: int, labels: int, noise: float, seed: int):
-    """Labels of which a share is wrong, and probabilities of a model that knows nine rows of ten and guesses the others."""
+    """Labels of which a share is wrong, and probabilities of a model that knows nine rows of ten."""
     draw = np.random.default_rng(seed)
     truth = draw.integers(labels, size=rows)
     wrong = draw.random(rows) < noise

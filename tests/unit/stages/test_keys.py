@@ -80,7 +80,7 @@ def mutated(value: Any, path: tuple[str, ...]) -> Any:
 
 
 LEAVES = dict(leaves(CONFIG))
-CANDIDATES = ("balanced", "fp32", 2, 17, 0.3, 9.0)
+CANDIDATES = ("balanced", "fp32", "lora", 2, 17, 0.3, 9.0)
 
 
 def other_training(name: str) -> TrainingConfig:
