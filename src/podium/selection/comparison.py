@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -18,25 +19,28 @@ from podium.records import Comparison, Interval, LeaderboardEntry
 _POWER = 0.8
 
 
+class Budget(TypedDict):
+    """How models are compared in a run: the level of intervals and tests, and resamples and seed of the bootstrap."""
+
+    metric: str
+    confidence: float
+    resamples: int
+    seed: int
+
+
 def compare(
-    challenger: tuple[str, Predictions],
-    reference: tuple[str, Predictions],
-    *,
-    metric: str,
-    confidence: float,
-    resamples: int,
-    seed: int,
+    challenger: tuple[str, Predictions], reference: tuple[str, Predictions], **budget: Unpack[Budget]
 ) -> Comparison:
     """Challenger minus reference by paired bootstrap; each is given as its name and its predictions.
 
     Raises:
         InputError: the predictions are not for the same task and rows, or do not support the metric.
     """
-    difference, p_value = paired_difference(challenger[1], reference[1], metric, confidence, resamples, seed)
+    difference, p_value = paired_difference(challenger[1], reference[1], **budget)
     found = Comparison(
         reference=reference[0],
         challenger=challenger[0],
-        metric=metric,
+        metric=budget["metric"],
         difference=difference,
         differing=_differing(challenger[1], reference[1]),
         p_value=p_value,
@@ -53,43 +57,22 @@ def _differing(one: Predictions, other: Predictions) -> int:
 
 
 def compare_with_best(
-    ranked: Sequence[LeaderboardEntry],
-    predictions: Mapping[str, Predictions],
-    *,
-    metric: str,
-    confidence: float,
-    resamples: int,
-    seed: int,
+    ranked: Sequence[LeaderboardEntry], predictions: Mapping[str, Predictions], **budget: Unpack[Budget]
 ) -> tuple[Comparison, ...]:
-    """Every candidate but the first against the first, in the order of `ranked`, adjusted for their number.
+    """Every champion but the first against the first, in the order of the leaderboard, adjusted for their number.
 
-    Difference, interval and p-value depend on the two candidates only. The adjusted p-value, and so what is called
-    measurably worse, depends on all of them.
-
-    Args:
-        ranked: the leaderboard, best first.
-        predictions: held-out predictions by backbone.
-        confidence: coverage of the interval of each difference, and one minus the level of Holm's procedure.
-
-    Raises:
-        InputError: the predictions are not for the same rows.
+    Difference, interval and p-value depend on the two champions only. The adjusted p-value, and so what is called
+    measurably worse, depends on all of them. Raises as `compare` does.
     """
-    candidates = [(entry.backbone, predictions[entry.backbone]) for entry in ranked]
-    return adjusted(
-        [
-            compare(other, candidates[0], metric=metric, confidence=confidence, resamples=resamples, seed=seed)
-            for other in candidates[1:]
-        ]
-    )
+    best, *others = [(entry.backbone, predictions[entry.backbone]) for entry in ranked]
+    return adjusted([compare(other, best, **budget) for other in others])
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """The comparisons with the p-values that Holm adjusts for their number, and judged by these."""
     values = holm([item.p_value for item in comparisons])
-    return tuple(
-        _judged(item.model_copy(update={"p_adjusted": value}), value)
-        for item, value in zip(comparisons, values, strict=True)
-    )
+    pairs = zip(comparisons, values, strict=True)
+    return tuple(_judged(item.model_copy(update={"p_adjusted": value}), value) for item, value in pairs)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -9,6 +9,7 @@ quantiles are its interval. `benchmarks/selection_rule.py score` measures bias a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from podium.config.benchmark import SelectionConfig
 from podium.evaluation.bootstrap import in_and_out_of_bag
 from podium.evaluation.predictions import Predictions
 from podium.records import Interval
+from podium.selection.comparison import Budget
 from podium.selection.winner import Candidate, cheaper
 from podium.tasks.metrics import Floats
 
@@ -25,13 +27,7 @@ METHOD = "bootstrap bias corrected"
 
 
 def corrected_score(
-    models: Sequence[Predictions],
-    pick: Callable[[Floats], NDArray[np.intp]],
-    *,
-    metric: str,
-    confidence: float,
-    resamples: int,
-    seed: int,
+    models: Sequence[Predictions], pick: Callable[[Floats], NDArray[np.intp]], **budget: Unpack[Budget]
 ) -> Interval:
     """The score to expect of the model that `pick` chooses among `models`.
 
@@ -43,8 +39,9 @@ def corrected_score(
     Raises:
         InputError: the metric is not supported by the predictions, or they are not for the same rows.
     """
-    inside, outside = in_and_out_of_bag(models, metric, resamples, seed)
+    inside, outside = in_and_out_of_bag(models, budget["metric"], budget["resamples"], budget["seed"])
     scores = outside[np.arange(len(outside)), pick(inside)]
+    confidence = budget["confidence"]
     tail = (1 - confidence) / 2
     low, high = np.quantile(scores, [tail, 1 - tail])
     return Interval(value=float(scores.mean()), low=float(low), high=float(high), confidence=confidence, method=METHOD)

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 from podium.errors import StudyFailed
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.predictions import Predictions
 from podium.records import BaselineEntry, BaselineRecord, ModelRecord, SelectionRecord, StudyRecord
 from podium.selection.champions import fold_test, leaderboard
-from podium.selection.comparison import compare, compare_with_best, described, shown_better
+from podium.selection.comparison import Budget, compare, compare_with_best, described, shown_better
 from podium.stages.step import StepRun
-
-
-class Budget(TypedDict):
-    """How two models are compared in a run."""
-
-    metric: str
-    confidence: float
-    resamples: int
-    seed: int
 
 
 def comparison_budget(step: StepRun) -> Budget:
