@@ -23,7 +23,7 @@ from synthetic import SyntheticTrial, experiment
 
 from podium.devices.hardware import available_cores
 from podium.execution.workers import WorkerPool
-from podium.hpo.engines.embedded import EmbeddedEngine
+from podium.hpo.engines import EmbeddedEngine
 from podium.hpo.ledger import TrialLedger
 from podium.records import TrialRecord
 from podium.store.store import ArtifactStore

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.config.search import algorithm_named
-from podium.hpo.engines.base import TrialResult
-from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.engines import TrialResult
+from podium.hpo.experiment import Experiment, Objective, Space
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.space import Space
 from podium.records import Scalar
 
 SPACE = Space(

@@ -14,11 +14,9 @@ from objective import evaluate
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.config.search import algorithm_named
 from podium.execution.workers import WorkerPool
-from podium.hpo.engines.base import TrialResult
-from podium.hpo.engines.embedded import EmbeddedEngine
-from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.engines import EmbeddedEngine, TrialResult
+from podium.hpo.experiment import Experiment, Objective, Space
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.space import Space
 from podium.hpo.study import best_trial, run_study
 from podium.store.store import ArtifactStore
 from podium.training.launch import PRELOAD

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import psutil
 
-from podium.hpo.engines.base import MAX_KILLS
+from podium.hpo.engines import MAX_KILLS
 from podium.records import TrialRecord
 
 from .study import Journal, Settings, ledger_of

@@ -16,11 +16,9 @@ from pathlib import Path
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.config.search import algorithm_named, stopping_named
 from podium.execution.workers import WorkerPool
-from podium.hpo.engines.base import TrialResult
-from podium.hpo.engines.embedded import EmbeddedEngine
-from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.engines import EmbeddedEngine, TrialResult
+from podium.hpo.experiment import Experiment, Objective, Space
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.space import Space
 from podium.hpo.study import run_study
 from podium.keys import Key
 from podium.records import Report, Scalar, TrialRecord

@@ -16,8 +16,7 @@ from podium.config.search import HpoConfig
 from podium.data.prepare import prepare
 from podium.events import ENV_FILE
 from podium.execution.workers import WorkerPool
-from podium.hpo.engines.base import Engine, TrialFunction
-from podium.hpo.engines.embedded import EmbeddedEngine
+from podium.hpo.engines import EmbeddedEngine, Engine, TrialFunction
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import best_trial, run_study

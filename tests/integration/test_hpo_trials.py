@@ -20,10 +20,9 @@ from podium.config.schema import DatasetConfig, PodiumConfig, TrainingConfig
 from podium.config.search import HpoConfig, stopping_named
 from podium.data.prepare import prepare
 from podium.execution.workers import WorkerPool
-from podium.hpo.engines.embedded import EmbeddedEngine
-from podium.hpo.experiment import Experiment
+from podium.hpo.engines import EmbeddedEngine
+from podium.hpo.experiment import Experiment, Params
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.space import Params
 from podium.hpo.study import run_study
 from podium.hpo.trial import CrossValidationTrial
 from podium.records import RunRecord, StoppingRule, StudyRecord, TrialRecord

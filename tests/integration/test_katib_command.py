@@ -26,7 +26,7 @@ from podium.errors import (
     ProcessKilled,
     TimeLimitExceeded,
 )
-from podium.hpo.engines.base import TrialResult
+from podium.hpo.engines import TrialResult
 from podium.hpo.ledger import TrialLedger
 from podium.katib.experiment import from_katib
 from podium.katib_local.runner import CommandRunner

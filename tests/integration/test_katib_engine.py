@@ -18,7 +18,7 @@ import pytest
 from podium.cluster.client import Cluster, ObjectMetadata
 from podium.config.search import stopping_named
 from podium.errors import ClusterError, ConfigError, StudyFailed
-from podium.hpo.engines.base import Engine, TrialFunction
+from podium.hpo.engines import Engine, TrialFunction
 from podium.hpo.engines.katib.experiments import INJECTION_LABEL
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import run_study

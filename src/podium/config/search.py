@@ -150,14 +150,14 @@ class NoStopping(Section):
 
 
 class Median(Section):
-    """Podium's rule; see `podium.hpo.engines.embedded`."""
+    """Podium's rule; see `podium.hpo.engines`."""
 
     name: Literal["median"] = "median"
     settings: MedianSettings = MedianSettings()
 
 
 class MedianStop(Section):
-    """Katib's rule; see `podium.hpo.engines.embedded`."""
+    """Katib's rule; see `podium.hpo.engines`."""
 
     name: Literal["medianstop"] = "medianstop"
     settings: MedianStopSettings = MedianStopSettings()

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from podium.errors import NonFiniteLoss, StoreError, StudyFailed, TrialPruned
-from podium.hpo.space import Params
+from podium.hpo.experiment import Params
 from podium.keys import canonical_json, digest_bytes
 from podium.records import Frozen, Observed, Report, Scalar, StoppingRule, TrialRecord
 from podium.store.files import DocumentFolder

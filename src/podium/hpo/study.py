@@ -15,7 +15,7 @@ from podium.config.fields import explain
 from podium.config.section import Section
 from podium.errors import ConfigError, InputError, StudyFailed
 from podium.events import emit
-from podium.hpo.engines.base import Engine, OnTrial
+from podium.hpo.engines import Engine, OnTrial
 from podium.hpo.experiment import Direction, Experiment, Objective, Progress
 from podium.hpo.ledger import TrialLedger
 from podium.records import TrialRecord

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from podium.config.fields import explain
 from podium.config.schema import TrainingConfig
 from podium.errors import ComputationFailed, ConfigError, KilledFromOutside, TrialPruned
-from podium.hpo.engines.base import TrialResult
+from podium.hpo.engines import TrialResult
 from podium.hpo.experiment import Direction
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.study import best_trial

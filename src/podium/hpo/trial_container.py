@@ -25,9 +25,9 @@ from podium.config.schema import BackboneConfig
 from podium.errors import ConfigError, InputError, ModelError, PodiumError
 from podium.execution.ending import sigterm_unwinds
 from podium.execution.failures import describe, rebuild
-from podium.hpo.engines.base import TrialFunction, TrialResult, end_of_trial
+from podium.hpo.engines import TrialFunction, TrialResult, end_of_trial
+from podium.hpo.experiment import Params, Space
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.space import Params, Space
 from podium.hpo.trial import CrossValidationTrial, metric_line
 from podium.katib.search import params_from_texts
 from podium.records import ArtifactRef, Frozen, TrialRecord

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from podium.errors import ConfigError
-from podium.hpo.experiment import Experiment, Objective
-from podium.hpo.space import Params
+from podium.hpo.experiment import Experiment, Objective, Params
 from podium.katib.read import at, check_model, given, load, one_of, required
 from podium.katib.search import (
     NAS,

@@ -27,8 +27,7 @@ from podium.config.search import (
     stopping_named,
 )
 from podium.errors import ConfigError
-from podium.hpo.experiment import Experiment
-from podium.hpo.space import Params, Space
+from podium.hpo.experiment import Experiment, Params, Space
 from podium.katib.read import at, number, one_of, required, whole_number
 from podium.records import Scalar
 from podium.text import hint

@@ -23,8 +23,7 @@ from podium.errors import (
 from podium.execution.ending import adopt_orphans, kill_descendants
 from podium.execution.failures import Purpose, out_of_memory_kills, signal_name
 from podium.execution.launch import Process
-from podium.hpo.engines.base import TrialResult
-from podium.hpo.engines.embedded import log_of
+from podium.hpo.engines import TrialResult, log_of
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.katib.experiment import KatibExperiment, render, trial_name
 from podium.katib.read import shown

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from podium.hpo.engines.embedded import log_of
+from podium.hpo.engines import log_of
 from podium.hpo.experiment import Objective, Outcome
 from podium.jsonfile import write_text
 from podium.katib.experiment import (

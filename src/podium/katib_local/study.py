@@ -10,7 +10,7 @@ from typing import Any
 from podium.errors import ConfigError, StudyFailed
 from podium.execution.calls import WorkerCall
 from podium.execution.workers import WorkerPool
-from podium.hpo.engines.embedded import EmbeddedEngine
+from podium.hpo.engines import EmbeddedEngine
 from podium.hpo.experiment import Progress
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.study import LEDGERS, StudyAbout, StudyDescription, run_study

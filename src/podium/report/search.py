@@ -14,8 +14,7 @@ from podium.display import numbers
 from podium.display.blocks import Block, Cell, Columns, Row, Section, Table, Text
 from podium.display.charts import LOW_HEIGHT, Axis, Coordinate, Line, Mark, ParallelChart, Path, Plot, PlotChart, Tick
 from podium.errors import InputError
-from podium.hpo.experiment import Experiment
-from podium.hpo.space import Space
+from podium.hpo.experiment import Experiment, Space
 from podium.records import Scalar, StudyRecord, TrialRecord, TrialStatus
 from podium.report.inputs import ReportInputs
 

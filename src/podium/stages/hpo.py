@@ -51,7 +51,7 @@ def compute(step: StepRun) -> StudyRecord:
     """
     from podium.execution.failures import Purpose
     from podium.execution.workers import WorkerPool
-    from podium.hpo.engines.embedded import EmbeddedEngine
+    from podium.hpo.engines import EmbeddedEngine
     from podium.hpo.trial import BestFoldModels, CrossValidationTrial
     from podium.models.network import check_backbone
     from podium.stages.train import training_spec

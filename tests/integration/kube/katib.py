@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from podium.hpo.engines.base import TrialFunction
+from podium.hpo.engines import TrialFunction
 from podium.hpo.engines.katib.experiments import LEDGER_ANNOTATION
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.suggest import suggester_for
@@ -357,7 +357,7 @@ def _number(ledger: TrialLedger, name: str, numbered: Any) -> int:
 
 
 def json_space(text: str) -> Any:
-    from podium.hpo.space import Space
+    from podium.hpo.experiment import Space
 
     return Space(parameters=json.loads(text))
 

@@ -16,7 +16,7 @@ import pytest
 
 from podium.config.search import Algorithm, algorithm_named
 from podium.errors import InputError, OutOfMemory, StudyFailed
-from podium.hpo.engines.base import Engine, TrialFunction
+from podium.hpo.engines import Engine, TrialFunction
 from podium.hpo.experiment import Objective
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import best_trial, run_study

@@ -9,10 +9,9 @@ import pytest
 
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.config.search import ALGORITHM_SETTINGS, algorithm_named
-from podium.hpo.engines.embedded import EmbeddedEngine
-from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.engines import EmbeddedEngine
+from podium.hpo.experiment import Experiment, Objective, Params, Space
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.space import Params, Space
 from podium.hpo.study import run_study
 
 from .conformance import dead_owner

@@ -11,11 +11,9 @@ from hypothesis import given
 from podium.config.search import algorithm_named, stopping_named
 from podium.errors import ConfigError, InputError, OutOfMemory, StudyFailed
 from podium.events import ENV_FILE
-from podium.hpo.engines.base import Engine, OnTrial
-from podium.hpo.engines.embedded import EmbeddedEngine
-from podium.hpo.experiment import Experiment, Objective
+from podium.hpo.engines import EmbeddedEngine, Engine, OnTrial
+from podium.hpo.experiment import Experiment, Objective, Space
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.space import Space
 from podium.hpo.study import LEDGERS, StudyAbout, StudyDescription, best_trial, find_study, list_studies, run_study
 from podium.records import TrialRecord
 from podium.store.process import ProcessIdentity
@@ -23,7 +21,7 @@ from podium.store.store import ArtifactStore
 
 from .conformance import PARAMS, dead_owner
 from .support import InlinePool, Trial, experiment, file_ledger, where
-from .test_space import spaces
+from .test_experiment import spaces
 
 
 class Refuses(Engine):

@@ -9,7 +9,7 @@ import pytest
 
 from podium.config.schema import BackboneConfig
 from podium.errors import ConfigError, InputError, TimeLimitExceeded
-from podium.hpo.engines.base import TrialResult
+from podium.hpo.engines import TrialResult
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.trial_container import TrialInstructions, main, params_given, run
 from podium.records import ArtifactRef

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter, Parameter
 from podium.config.search import Algorithm, algorithm_named
 from podium.errors import ConfigError
-from podium.hpo.space import Space
+from podium.hpo.experiment import Space
 from podium.katib.experiment import KatibExperiment, from_katib, to_katib
 from podium.katib.search import from_text, space_from_katib, space_to_katib, to_text
 from podium.katib.template import TrialParameter, TrialTemplate

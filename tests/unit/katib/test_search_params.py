@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
 from podium.errors import ConfigError
-from podium.hpo.space import Space
+from podium.hpo.experiment import Space
 from podium.katib.search import params_from_texts, to_text
 
 SPACE = Space(

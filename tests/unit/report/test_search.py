@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
-from podium.hpo.space import Space
+from podium.hpo.experiment import Space
 from podium.records import StudyRecord, TrialRecord
 from podium.report.search import history_chart, parallel_chart, parameter_axis, slice_chart
-from tests.unit.hpo.test_space import inside, parameters
+from tests.unit.hpo.test_experiment import inside, parameters
 
 SPACE = Space(
     parameters={

@@ -9,9 +9,8 @@ import numpy as np
 
 from podium.config.search import CmaesSettings
 from podium.errors import ConfigError
-from podium.hpo.experiment import NUMERIC, Experiment
-from podium.hpo.space import Params
-from podium.hpo.suggest.model_free import Suggester, Suggestion, Trials, seed_of
+from podium.hpo.experiment import NUMERIC, Experiment, Params
+from podium.hpo.suggest import Suggester, Suggestion, Trials, seed_of
 from podium.records import Scalar, TrialRecord
 
 _GENERATION, _PARENTS = "generation", "parents"

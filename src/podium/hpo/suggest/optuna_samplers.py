@@ -22,9 +22,8 @@ from optuna.trial import TrialState, create_trial
 
 from podium.config.parameters import FloatParameter, IntParameter
 from podium.errors import ConfigError, InputError
-from podium.hpo.experiment import NUMERIC, Experiment, Objective
-from podium.hpo.space import Params, Space
-from podium.hpo.suggest.model_free import Suggester, Suggestion, Trials, seed_of
+from podium.hpo.experiment import NUMERIC, Experiment, Objective, Params, Space
+from podium.hpo.suggest import Suggester, Suggestion, Trials, seed_of
 from podium.records import TrialRecord
 
 LEAST_TRIALS = 8

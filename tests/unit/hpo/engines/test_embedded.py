@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from podium.config.search import Algorithm, algorithm_named, stopping_named
 from podium.errors import KilledFromOutside, OutOfMemory, ProcessKilled, StoreError
-from podium.hpo.engines.base import MAX_KILLS, Engine, TrialFunction, TrialResult
-from podium.hpo.engines.embedded import EmbeddedEngine, Stopper
+from podium.hpo.engines import MAX_KILLS, EmbeddedEngine, Engine, Stopper, TrialFunction, TrialResult
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.study import best_trial, run_study

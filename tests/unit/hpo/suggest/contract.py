@@ -16,13 +16,12 @@ from pydantic import ValidationError
 
 from podium.config.search import Algorithm
 from podium.errors import ConfigError
-from podium.hpo.experiment import Experiment
-from podium.hpo.space import Space
+from podium.hpo.experiment import Experiment, Space
 from podium.hpo.suggest import Suggester, suggester_for
 from podium.records import Report, TrialRecord
 
 from ..support import experiment, score_of
-from ..test_space import spaces
+from ..test_experiment import spaces
 
 Fate = Callable[[int], str]
 """How a trial ends, by its number."""

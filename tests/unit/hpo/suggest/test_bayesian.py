@@ -8,8 +8,7 @@ import pytest
 from podium.config.parameters import FloatParameter, IntParameter, Parameter
 from podium.config.search import Algorithm, algorithm_named
 from podium.errors import ConfigError
-from podium.hpo.experiment import Objective
-from podium.hpo.space import Space
+from podium.hpo.experiment import Objective, Space
 from podium.hpo.suggest import suggester_for
 from podium.records import TrialRecord
 

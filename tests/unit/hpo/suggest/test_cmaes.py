@@ -7,8 +7,7 @@ import pytest
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.config.search import algorithm_named
 from podium.errors import ConfigError
-from podium.hpo.experiment import Experiment, Objective
-from podium.hpo.space import Space
+from podium.hpo.experiment import Experiment, Objective, Space
 from podium.hpo.suggest import Suggester, suggester_for
 from podium.records import TrialRecord
 

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
 from podium.config.search import algorithm_named
-from podium.hpo.experiment import Experiment
-from podium.hpo.space import Space
+from podium.hpo.experiment import Experiment, Space
 
 from ..support import SPACE, experiment
-from ..test_space import categorical_parameters, int_parameters, parameters
+from ..test_experiment import categorical_parameters, int_parameters, parameters
 from .contract import SuggesterContract
 
 

@@ -8,8 +8,7 @@ from pydantic import ValidationError
 
 from podium.config.parameters import FloatParameter, IntParameter
 from podium.config.search import algorithm_named
-from podium.hpo.experiment import Experiment, Objective, Progress, hyperband
-from podium.hpo.space import Space
+from podium.hpo.experiment import Experiment, Objective, Progress, Space, hyperband
 from podium.hpo.suggest import suggester_for
 from podium.records import TrialRecord
 

@@ -6,7 +6,7 @@ import pytest
 
 from podium.config.parameters import CategoricalParameter, FloatParameter, IntParameter
 from podium.errors import InputError
-from podium.hpo.space import Space
+from podium.hpo.experiment import Space
 from podium.hpo.suggest import suggester_for
 from podium.hpo.suggest.optuna_samplers import importance
 from podium.records import TrialRecord

@@ -9,10 +9,8 @@ from scipy.stats import qmc
 
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
 from podium.config.search import algorithm_named
-from podium.hpo.experiment import Progress
-from podium.hpo.space import Space
-from podium.hpo.suggest import suggester_for
-from podium.hpo.suggest.model_free import seed_of
+from podium.hpo.experiment import Progress, Space
+from podium.hpo.suggest import seed_of, suggester_for
 
 from ..support import experiment
 from .contract import ended, run

@@ -7,9 +7,8 @@ import pytest
 
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.search import Algorithm, algorithm_named
-from podium.hpo.space import Space
-from podium.hpo.suggest import suggester_for
-from podium.hpo.suggest.model_free import seed_of
+from podium.hpo.experiment import Space
+from podium.hpo.suggest import seed_of, suggester_for
 from podium.hpo.suggest.optuna_samplers import OptunaSpace, new_study
 from podium.records import Report, TrialRecord
 

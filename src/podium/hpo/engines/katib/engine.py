@@ -16,7 +16,7 @@ from podium.cluster.client import Kind, Manifest, ObjectMetadata, condition, nam
 from podium.cluster.jobs import KEY_LABEL, Jobs, JobSpec, key_label
 from podium.errors import ClusterError, StudyFailed
 from podium.execution.ending import signals_ignored, sigterm_unwinds
-from podium.hpo.engines.base import Engine, OnTrial
+from podium.hpo.engines import Engine, OnTrial
 from podium.hpo.engines.katib.experiments import (
     EXPERIMENT,
     LEDGER_ANNOTATION,

@@ -22,8 +22,7 @@ from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.search import RESTARTED
 from podium.errors import ClusterError, ConfigError
 from podium.hpo.engines.katib.trials import TRIAL, StudyTrials, has_ended
-from podium.hpo.experiment import Experiment
-from podium.hpo.space import Params, Space
+from podium.hpo.experiment import Experiment, Params, Space
 from podium.hpo.trial_container import NAME_VARIABLE
 from podium.katib.experiment import EXPERIMENT_LABEL, KatibExperiment, to_katib
 from podium.katib.search import to_text

@@ -12,10 +12,9 @@ from typing import Any, Literal
 from podium.cluster.client import Kind, Manifest, condition, name_of
 from podium.errors import ComputationFailed, ConfigError, MetricsUnavailable, StudyFailed
 from podium.events import emit
-from podium.hpo.engines.base import OnTrial
-from podium.hpo.experiment import Experiment, Objective, Progress
+from podium.hpo.engines import OnTrial
+from podium.hpo.experiment import Experiment, Objective, Params, Progress, Space
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.space import Params, Space
 from podium.hpo.trial_container import TrialDocuments, merge
 from podium.katib.search import params_from_texts
 from podium.records import Observed, Report, TrialRecord

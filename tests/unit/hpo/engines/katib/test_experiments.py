@@ -20,8 +20,7 @@ from podium.hpo.engines.katib.experiments import (
     job_for_trial,
     trial_template,
 )
-from podium.hpo.experiment import Experiment
-from podium.hpo.space import Space
+from podium.hpo.experiment import Experiment, Space
 from podium.katib.experiment import from_katib, render
 
 from ...support import SPACE, experiment
