@@ -28,18 +28,7 @@ from podium.records import (
 )
 from podium.selection.comparison import shown_better
 
-NAMES = [
-    "podium",
-    "torch",
-    "transformers",
-    "datasets",
-    "scikit-learn",
-    "seqeval",
-    "optuna",
-    "mlflow",
-    "kfp",
-    "numpy",
-]
+NAMES = ["podium", "torch", "transformers", "datasets", "scikit-learn", "seqeval", "optuna", "mlflow", "kfp", "numpy"]
 """Packages whose versions shape results and their speed."""
 
 

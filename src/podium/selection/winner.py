@@ -25,16 +25,7 @@ from dataclasses import dataclass, replace
 
 from podium.config.benchmark import ConstraintsConfig, SelectionConfig
 from podium.errors import InputError
-from podium.records import (
-    Comparison,
-    Evidence,
-    Interval,
-    LeaderboardEntry,
-    Measurement,
-    ParetoPoint,
-    Reason,
-    identity,
-)
+from podium.records import Comparison, Evidence, Interval, LeaderboardEntry, Measurement, ParetoPoint, Reason, identity
 from podium.selection.comparison import as_good, described, lower_bound, rows_to_settle, shown_worse
 
 WINNER_BEST = "winner-is-best"
@@ -269,11 +260,7 @@ def _reasons(
 
 
 def _price(
-    able: Sequence[Candidate],
-    best: Candidate,
-    against: Mapping[str, Comparison],
-    config: SelectionConfig,
-    rows: int,
+    able: Sequence[Candidate], best: Candidate, against: Mapping[str, Comparison], config: SelectionConfig, rows: int
 ) -> tuple[Reason, ...]:
     """About how many held-out rows would settle the closest comparison with a cheaper candidate, where one is open."""
     needed = []

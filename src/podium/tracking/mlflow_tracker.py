@@ -194,7 +194,7 @@ class MlflowTracker(Runs):
         if before == version:
             return move.model_copy(update={"state": "done"})
         tag = f"{MOVE}{move.at:%Y%m%dT%H%M%S.%f}.{uuid.uuid4().hex[:8]}"
-        self._write_move(model_name, tag, move)
+        self._write_move(model_name, tag, move, "begun")
         self._set_alias(model_name, CHAMPION, version)
         return self._complete(model_name, tag, move)
 
@@ -213,9 +213,9 @@ class MlflowTracker(Runs):
         for tag in sorted((tag for tag in tags if tag.startswith(MOVE)), reverse=True):
             move = Move.model_validate_json(tags[tag])
             if move.state == "begun" and follows == move.after:
-                move = self._end_move(name, tag, move, "done") if settled else self._complete(name, tag, move)
+                move = self._write_move(name, tag, move, "done") if settled else self._complete(name, tag, move)
             elif move.state == "begun" and datetime.now(UTC) - move.at > alive:
-                move = self._end_move(name, tag, move, "abandoned")
+                move = self._write_move(name, tag, move, "abandoned")
             if move.state == "done":
                 follows = move.before
             settled.append(move)
@@ -227,16 +227,13 @@ class MlflowTracker(Runs):
         if str(self._model(name).aliases.get(CHALLENGER, "")) == move.after:
             doing = f"taking the alias {CHALLENGER} from version {move.after} of {name}"
             self._call(doing, lambda client: client.delete_registered_model_alias(name, CHALLENGER))
-        return self._end_move(name, tag, move, "done")
+        return self._write_move(name, tag, move, "done")
 
-    def _end_move(self, name: str, tag: str, move: Move, state: Literal["done", "abandoned"]) -> Move:
-        ended = move.model_copy(update={"state": state})
-        self._write_move(name, tag, ended)
-        return ended
-
-    def _write_move(self, name: str, tag: str, move: Move) -> None:
+    def _write_move(self, name: str, tag: str, move: Move, state: Literal["begun", "done", "abandoned"]) -> Move:
+        now = move.model_copy(update={"state": state})
         doing = f"recording a move of the champion of {name}"
-        self._call(doing, lambda client: client.set_registered_model_tag(name, tag, move.model_dump_json()))
+        self._call(doing, lambda client: client.set_registered_model_tag(name, tag, now.model_dump_json()))
+        return now
 
     def _model(self, name: str) -> Any:
         doing = f"looking up the registered model {name}"

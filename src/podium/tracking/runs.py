@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +211,7 @@ class Runs(Connection):
         items += [("tags", entities.RunTag(*item), len(item[1])) for item in _fit(tags, MAX_TAG)]
         items += [("metrics", item, 0) for item in metrics]
         for batch in _batches(items):
-            self._call(f"logging to run {run_id}", partial(_send, run_id, batch))
+            self._call(f"logging to run {run_id}", methodcaller("log_batch", run_id, **batch))
 
     def _metrics(
         self, metrics: Mapping[str, float], step: int = 0, at_ms: int | None = None, **links: str
@@ -227,10 +227,6 @@ def query(tags: Mapping[str, str]) -> str:
         f"tags.`{name}` LIKE '{value[:-1]}%'" if value.endswith("*") else f"tags.`{name}` = '{value}'"
         for name, value in tags.items()
     )
-
-
-def _send(run_id: str, batch: Mapping[str, list[Any]], client: Any) -> None:
-    client.log_batch(run_id, **batch)
 
 
 def _fit(items: Iterable[tuple[str, str]], limit: int) -> list[tuple[str, str]]:
