@@ -114,11 +114,20 @@ class _Partitioner:
         return set().union(*(self.kinds[number] for number in np.unique(kinds_of)))
 
     def _sample(self, rows: Ints, total: int) -> Mask:
-        """Mark `total` rows in proportion to roles and strata, taken from as many documents as possible."""
+        """Mark `total` rows in proportion to roles and strata, taken from as many documents as possible.
+
+        Every kind stays: with as many rows as folds and splits need where each must have it, otherwise with one.
+        """
         size = len(self.names) + 1
         cells = self.role * size + self.strata
         counts = np.bincount(cells, minlength=len(ROLES) * size)
-        quota = quotas(counts, total, np.zeros_like(counts), counts)
+        low = np.minimum(counts, self.config.folds + 2 if self.task.every_kind else 1)
+        if (least := int(low.sum())) > total:
+            raise DataError(
+                f"a sample must keep all {self.task.kinds_word} in folds and splits, which takes {least} rows here, "
+                f"but got dataset.max_rows={total}; raise it, or leave it out to use all {len(rows)} rows"
+            )
+        quota = quotas(counts, total, low, counts)
         return choose(cells, ranks(self.index.digests[rows], self.seed, "sample"), quota)
 
     def _unite(self) -> None:

@@ -172,8 +172,7 @@ class PreparedData(Frozen):
         rows: by split.
         label_counts: by split, how often each label or tag occurs.
         read_rows: all rows that were read.
-        duplicates: rows that were dropped because their content occurs elsewhere. Rows that are neither kept, rejected
-            nor duplicates were left out by `dataset.max_rows`.
+        duplicates: rows that were dropped because their content occurs elsewhere.
         rejected: rows that break the schema and were dropped.
         sources: digest of every file, by its display name.
     """
@@ -190,6 +189,11 @@ class PreparedData(Frozen):
     rejected_examples: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     sources: dict[str, str]
+
+    @property
+    def left_out(self) -> int:
+        """Rows that `dataset.max_rows` left out: all that are neither used, rejected nor duplicates."""
+        return self.read_rows - self.rejected - self.duplicates - sum(self.rows.values())
 
 
 class DataRecord(PreparedData, Record):

@@ -240,6 +240,7 @@ def _data(given: ReportInputs) -> Section:
         ("Rows read", f"{data.read_rows:,}"),
         ("Duplicates dropped", f"{data.duplicates:,}"),
         ("Rows rejected", f"{data.rejected:,}"),
+        ("Left out by dataset.max_rows", f"{data.left_out:,}"),
         ("Rows used", ", ".join(f"{split} {rows:,}" for split, rows in data.rows.items())),
         ("Folds", str(data.folds)),
         ("Labels", str(len(data.labels))),

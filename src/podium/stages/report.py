@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from podium.records import Interval, Measurement, Record, ReportRecord, RunRecord
+from podium.records import DataRecord, Interval, Measurement, Record, ReportRecord, RunRecord
 from podium.report import Rendered, ReportInputs, render
 from podium.report.render import HTML_FILE, MARKDOWN_FILE, METRICS_FILE
 from podium.stages.step import StepRun, open_store
@@ -38,7 +38,8 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
     decision, selection = inputs.decision, inputs.selection
     entry, test, measured = inputs.winner, inputs.winner_test, inputs.winner_measurement
     form = f" as {decision.winner_variant}" if decision.winner_variant not in (None, "eager") else ""
-    lines = {"Winner": f"{decision.winner}{form} (trial {entry.trial} of its study)" if entry else "none"}
+    lines = {"Data": _rows_text(inputs.data)}
+    lines["Winner"] = f"{decision.winner}{form} (trial {entry.trial} of its study)" if entry else "none"
     if test:
         lines["Score"] = f"{selection.metric} {_interval_text(test)} on {inputs.data.rows['test']:,} held-out rows"
         if corrected := inputs.corrected_score:
@@ -55,6 +56,18 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
         "registered": decision.registered,
         "lines": lines,
     }
+
+
+def _rows_text(data: DataRecord) -> str:
+    """What became of every row that was read."""
+    gone = (
+        (data.left_out, "left out by dataset.max_rows"),
+        (data.duplicates, "duplicates dropped"),
+        (data.rejected, "rejected"),
+    )
+    splits = ", ".join(f"{rows:,} {split}" for split, rows in data.rows.items())
+    used = f"{sum(data.rows.values()):,} of {data.read_rows:,} rows used ({splits})"
+    return "; ".join([used, *(f"{count:,} {why}" for count, why in gone if count)])
 
 
 def _interval_text(interval: Interval) -> str:

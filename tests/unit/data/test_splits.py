@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.config.schema import DatasetConfig
 from podium.data.index import RowIndex, ValidRow, keep_rows
 from podium.data.partition import Partition, deal_folds, partition, quotas, ranks, rarest_kind
+from podium.errors import DataError
 
 COUNTS = st.lists(st.integers(0, 200), min_size=1, max_size=8)
 
@@ -119,6 +121,21 @@ def test_a_sample_is_stratified(majority: int, wanted: int) -> None:
     chosen = np.concatenate([parts.train, parts.validation, parts.test])
     assert len(chosen) == wanted
     assert abs((chosen >= 200).sum() - wanted * (majority + 4) / len(rows)) <= 1
+
+
+@given(st.integers(4, 9), st.integers(20, 400))
+def test_a_sample_keeps_what_folds_and_splits_need_of_a_rare_class(rare: int, wanted: int) -> None:
+    rows = [(n, 0) for n in range(1000)] + [(2000 + n, 1) for n in range(rare)]
+    parts = split(rows, max_rows=wanted)
+    chosen = np.concatenate([parts.train, parts.validation, parts.test])
+    assert len(chosen) == wanted
+    assert (chosen >= 1000).sum() >= 4
+
+
+def test_a_sample_too_small_for_its_classes_is_refused_with_its_size() -> None:
+    rows = [(100 * label + n, label) for label in range(10) for n in range(50)]
+    with pytest.raises(DataError, match=r"takes \d+ rows here, but got dataset.max_rows=20; raise it, or leave"):
+        split(rows, max_rows=20)
 
 
 def test_ranks_look_random() -> None:
