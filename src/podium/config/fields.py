@@ -192,14 +192,11 @@ def config_error(problems: Sequence[str]) -> ConfigError:
 
 
 def explain(
-    error: ValidationError,
-    origins: Mapping[FieldPath, str] = MappingProxyType({}),
-    root: Node = PodiumConfig,
+    error: ValidationError, origins: Mapping[FieldPath, str] = MappingProxyType({}), root: Node = PodiumConfig
 ) -> list[str]:
     """One sentence per finding, in schema order, each with the place its value came from.
 
     Args:
-        error: what pydantic found.
         origins: where the value at each path was set.
         root: what was validated; None for a value outside the config.
     """
@@ -208,7 +205,9 @@ def explain(
     for finding in error.errors(include_url=False):
         path, tail, parent = _split(finding["loc"], root)
         if (path, tail) not in sentences:
-            sentences[path, tail] = list(_explain(finding, path, tail, parent, origins, groups))
+            origin = origin_of(path, origins)
+            place = f" ({origin})" if origin else ""
+            sentences[path, tail] = list(_explain(finding, path, tail, parent, place, groups))
     return [line for lines in sentences.values() for line in lines]
 
 
@@ -245,28 +244,17 @@ def _split(loc: Sequence[int | str], root: Node) -> tuple[FieldPath, str, Node]:
             node = chosen
             continue
         if not (isinstance(node, (type, dict, OneOf)) and isinstance(part, str)):
-            return tuple(path), f"[{part}]" if isinstance(part, int) else _tail(loc[position:]), parent
+            tail = f"[{part}]" if isinstance(part, int) else f".{part}" if position < len(loc) - 1 else ""
+            return tuple(path), tail, parent
         path.append(part)
         node, parent = child_of(node, part), node
     return tuple(path), "", parent
 
 
-def _tail(rest: Sequence[int | str]) -> str:
-    return f".{rest[0]}" if len(rest) > 1 else ""
-
-
 def _explain(
-    finding: ErrorDetails,
-    path: FieldPath,
-    tail: str,
-    parent: Node,
-    origins: Mapping[FieldPath, str],
-    groups: Sequence[str],
+    finding: ErrorDetails, path: FieldPath, tail: str, parent: Node, place: str, groups: Sequence[str]
 ) -> Iterator[str]:
-    kind, message = finding["type"], finding["msg"]
-    origin = origin_of(path, origins)
-    place = f" ({origin})" if origin else ""
-    name = ".".join(path) + tail
+    kind, message, name = finding["type"], finding["msg"], ".".join(path) + tail
     if kind == "extra_forbidden":
         yield _unknown_key(path, parent, groups, place)
     elif kind == "missing":

@@ -109,11 +109,7 @@ class BackboneConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How one model is trained. A study may search any field named in `TUNABLE`.
-
-    `evaluations_per_epoch` unset: once with early stopping, otherwise only at the end. `threads` unset: one in a
-    trial, since as many trials run as there are cores, and all cores in a refit.
-    """
+    """How one model is trained. A study may search any field named in `TUNABLE`."""
 
     epochs: float = Field(2.0, gt=0, description="Passes over the rows.")
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate.")

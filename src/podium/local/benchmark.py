@@ -271,15 +271,10 @@ def _registered(reference: str, tracking_uri: str, downloads: Path) -> tuple[str
 
 def as_json(results: Sequence[Outcome]) -> list[dict[str, Any]]:
     """The records as JSON-like values, with where the raw samples lie and whether each was reused."""
-    return [
-        {
-            **one.record.model_dump(mode="json"),
-            "kind": one.record.kind,
-            "reused": one.reused,
-            "samples": str(one.samples / "samples.json"),
-        }
-        for one in results
+    more = [
+        {"kind": one.record.kind, "reused": one.reused, "samples": str(one.samples / "samples.json")} for one in results
     ]
+    return [one.record.model_dump(mode="json") | own for one, own in zip(results, more, strict=True)]
 
 
 def print_results(outcomes: Sequence[Outcome], console: Console) -> None:

@@ -77,11 +77,11 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
             local.go()
     except KeyboardInterrupt:
         directory.finish("stopped")
-        _end_parent_quietly(local.run, "KILLED", {})
+        _end_parent(local.run, "KILLED", {}, quietly=True)
         raise
     except PodiumError as error:
         directory.finish("failed")
-        _end_parent_quietly(local.run, "FAILED", {"podium.error": str(error)})
+        _end_parent(local.run, "FAILED", {"podium.error": str(error)}, quietly=True)
         raise
     record = cast(ReportRecord, local.records[STEPS[-1].title()])
     shutil.copyfile(open_store(config).fetch(record.artifacts["report"]) / HTML_FILE, directory.path / "report.html")
@@ -101,18 +101,17 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
             console.print(f"{'':<9}{escape(line)}", highlight=False, soft_wrap=True)
 
 
-def _end_parent(run: RunRecord, status: RunStatus, tags: Mapping[str, str]) -> None:
-    if run.mlflow_run_id:
+def _end_parent(run: RunRecord, status: RunStatus, tags: Mapping[str, str], quietly: bool = False) -> None:
+    """Tag and end the parent run in MLflow, if there is one; `quietly`: without hiding why the run ended."""
+    if not run.mlflow_run_id:
+        return
+    try:
         tracker = tracker_for(run.config.tracking)
         tracker.set_tags(run.mlflow_run_id, tags)
         tracker.close(run.mlflow_run_id, status)
-
-
-def _end_parent_quietly(run: RunRecord, status: RunStatus, tags: Mapping[str, str]) -> None:
-    """End the parent run without hiding why the run ended."""
-    try:
-        _end_parent(run, status, tags)
     except TrackingError as error:
+        if not quietly:
+            raise
         _log.warning("the run could not be marked %s in MLflow: %s", status, error)
 
 
