@@ -31,22 +31,14 @@ TaskName = Annotated[str, AfterValidator(_known_task)]
 
 @dataclass(frozen=True)
 class Place:
-    """Marks a text field that `podium.config.compose` resolves against the caller's directory.
-
-    Attributes:
-        hub: text that looks like a hub id, and is no path there, stays as it is.
-    """
+    """Marks a path, resolved against the caller's directory; with `hub` a hub id that is no path stays as it is."""
 
     hub: bool = False
 
 
 @dataclass(frozen=True)
 class DeferredSection:
-    """Marks a field whose section is known only when it is needed, because plugins contribute to it.
-
-    Attributes:
-        section: returns the class with everything that may be set.
-    """
+    """Marks a field whose section is known only when it is needed, because plugins contribute to it."""
 
     section: Callable[[], type[Section]]
 

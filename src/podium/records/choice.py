@@ -23,13 +23,10 @@ class Figure(Frozen):
     """One measured quantity.
 
     Attributes:
-        name: stable name within its scenario, for machines: `p50_ms`, `per_second`.
-        title: what people call it: `p50`, `rows`.
+        name: stable name within its scenario, for machines: `p50_ms`, `per_second`; `title`, what people call it.
         unit: `ms`, `/s`, `J`; empty for a number without a unit.
         value: null where it could not be measured; a note of the result says why.
-        low, high: bounds of its confidence interval; null where it has none.
-        confidence: of that interval.
-        method: how the bounds were found.
+        low, high: bounds of its confidence interval, of this `confidence`, found by `method`; null where it has none.
         labels: what the figure holds for, by name, where a scenario has several of one name: `{"batch size": 8}`.
     """
 
@@ -221,8 +218,7 @@ class Comparison(Frozen):
         differing: how many rows, or documents, the two answer differently; null in records that did not count them.
         p_value: two-sided, of no difference, of this comparison alone.
         p_adjusted: Holm's, over the comparisons that were made together; null for a comparison made alone.
-        measurably_worse: by the adjusted p-value where there is one, otherwise by the p-value.
-        measurably_better: likewise.
+        measurably_worse, measurably_better: by the adjusted p-value where there is one, otherwise by the p-value.
     """
 
     reference: str
@@ -249,10 +245,8 @@ class SelectionRecord(Record):
 
     Attributes:
         rows: how many held-out rows there are.
-        comparisons: the best champion against each other one, on the held-out rows.
-        baselines: best first.
-        baseline_comparisons: every champion against every baseline.
-        fold_tests: the best champion against each other one, on the folds that chose their trials.
+        comparisons: the best champion against each other one, on these rows; `fold_tests`: on their folds.
+        baselines: best first; `baseline_comparisons`, every champion against every baseline.
     """
 
     kind: ClassVar[str] = "selection"
@@ -272,8 +266,7 @@ class BenchmarkRecord(Record):
     Artifacts: `samples.BACKBONE.VARIANT`, raw latencies; `model.BACKBONE.VARIANT` and `predictions.BACKBONE.VARIANT`,
     the files and the held-out predictions of each variant that is `ok`.
 
-    Attributes:
-        variants: every variant of every champion that the config names, with the reason where it was not measured.
+    `variants` has every variant of every champion that the config names, with the reason where it was not measured.
     """
 
     kind: ClassVar[str] = "benchmark"
@@ -311,10 +304,9 @@ class Evidence(Frozen):
         baseline_comparisons: the winner against every baseline.
         winner_score: score of the winner, corrected for having been chosen on the rows that score it; null where there
             is no winner, or only one candidate.
-        against_incumbent: winner minus incumbent; null where there is no incumbent or no comparison is possible.
-        not_comparable: why the incumbent could not be compared; otherwise empty.
-        incumbent_measurement: its cost on the same hardware; null where it is not needed or could not be measured.
-        incumbent_unmeasured: why the incumbent could not be measured; otherwise empty.
+        against_incumbent: winner minus incumbent; null without one, and where `not_comparable` says why not.
+        incumbent_measurement: its cost on the same hardware; null where it is not needed, and where
+            `incumbent_unmeasured` says why it could not be measured.
         withdrawn: models that were rolled back, by `identity`, each with a sentence that says by whom and why.
     """
 

@@ -96,8 +96,7 @@ class TrialRecord(Frozen):
         fold_scores: objective metric of each finished fold, by fold number in text form.
         score: the objective of a trial that succeeded: the mean over its folds. Of a pruned one its last value, if any.
         metrics: every metric that was collected, the objective among them, by name.
-        reason: of a trial that failed or was pruned: a stable word for machines, the name of the error's class.
-        error: the same for people.
+        reason: of a trial that failed or was pruned: the name of the error's class; `error`, the same for people.
         kills: how often its worker was killed from outside and it was executed again.
     """
 
@@ -274,13 +273,11 @@ class VariantCheck(Frozen):
 
     Attributes:
         rows: held-out rows whose logits were compared.
-        logit_difference: largest absolute difference between logits on them.
-        logit_scale: largest absolute logit of the eager model on them.
-        tolerance: largest difference allowed, as a share of the scale.
+        logit_difference: largest absolute difference between logits on them; `logit_scale`, largest absolute logit of
+            the eager model; `tolerance`, largest difference allowed, as a share of the scale.
         agreement: share of all held-out rows, or words, that get the label of the eager model.
-        metric: the quality that was compared on all held-out rows.
-        score: of the variant itself.
-        difference: variant minus eager, by paired bootstrap.
+        metric: the quality that was compared on all held-out rows: `score` of the variant itself, and `difference`,
+            variant minus eager, by paired bootstrap.
         margin: the loss from which on a variant fails, once the interval lies wholly beyond it.
     """
 
@@ -301,8 +298,7 @@ class Variant(Frozen):
     Attributes:
         model_digest: of the refitted model it was made from.
         status: only `ok` is benchmarked; `skipped` could not be made here, `failed` was made wrong or not at all.
-        code: why not `ok`: a stable word for machines; empty when `ok`.
-        reason: the same for people.
+        code: why not `ok`: a stable word for machines, empty when `ok`; `reason`, the same for people.
         check: null for `eager`, which is the reference, and where there was nothing to check.
         size_mb: of its files in MB (10^6 bytes).
         build_seconds: making and checking it.
