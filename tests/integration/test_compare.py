@@ -35,9 +35,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
     assert done.code == 0, done.output
     store = ArtifactStore(str(folder / "podium-out" / "store"))
     found = {}
-    for kind, digest in store.find("measurement/"):
-        record = store.get(kind, digest)
-        assert isinstance(record, MeasurementRecord)
+    for _, digest in store.find("measurement/"):
+        record = store.get(MeasurementRecord, digest)
+        assert record is not None
         found[record.measurement.backbone] = digest
     return folder, [found["short"][:16], found["long"][:16]]
 
