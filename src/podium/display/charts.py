@@ -69,7 +69,7 @@ class Axis:
 
 
 class Range(NamedTuple):
-    """A value with its interval."""
+    """A value with its interval, or a value alone."""
 
     style: str
     value: float
@@ -79,11 +79,6 @@ class Range(NamedTuple):
     @classmethod
     def of(cls, style: str, interval: Interval) -> Range:
         return cls(style, interval.value, interval.low, interval.high)
-
-    @classmethod
-    def at(cls, style: str, value: float) -> Range:
-        """A value alone."""
-        return cls(style, value, value, value)
 
 
 class IntervalRow(NamedTuple):

@@ -171,7 +171,7 @@ def leaderboard_chart(
     values = [v for one in entries for v in (one.test.low, one.test.high, one.cv_score)]
     least = min(values) - (max(values) - min(values))
     found = [
-        (one.backbone, one.test, (Range.at("hollow", one.cv_score), Range.of("first", one.test))) for one in entries
+        (one.backbone, one.test, (Range("hollow", *[one.cv_score] * 3), Range.of("first", one.test))) for one in entries
     ] + [(f"{one.name} baseline", one.test, (Range.of("second", one.test),)) for one in baselines]
     drawn = found[: len(entries)] + [row for row in found[len(entries) :] if row[1].low >= least]
     said = "; ".join(f"{name} {numbers.score(test.value)} ({numbers.bounds(test)})" for name, test, _ in found)

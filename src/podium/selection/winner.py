@@ -200,15 +200,11 @@ def _why_not(one: Candidate, best: Candidate, comparison: Comparison, config: Se
 
 def _costs(one: Candidate, other: Candidate, cost: str) -> str:
     """The costs of two candidates with their intervals, in words."""
-    return f"{cost} {_cost(one, cost)} against {_cost(other, cost)}"
-
-
-def _cost(one: Candidate, cost: str) -> str:
-    bounds = one.bounds(cost)
-    if bounds is None:
-        return "not measured"
-    low, _, high = bounds
-    return f"{low:.4g} {UNITS[cost]}" if low == high else f"{low:.4g} to {high:.4g} {UNITS[cost]}"
+    said = []
+    for low, _, high in (candidate.bounds(cost) or (None, None, None) for candidate in (one, other)):
+        known = "not measured" if low is None else f"{low:.4g} {UNITS[cost]}"
+        said.append(known if low == high else f"{low:.4g} to {high:.4g} {UNITS[cost]}")
+    return f"{cost} {said[0]} against {said[1]}"
 
 
 def broken(name: str, measured: Callable[[str], float | None], constraints: ConstraintsConfig) -> tuple[Reason, ...]:
