@@ -44,12 +44,7 @@ class Key:
 
     @classmethod
     def of(cls, kind: str, **parts: Any) -> Key:
-        """The key of `kind` with these parts.
-
-        Raises:
-            TypeError: a part has no canonical JSON form.
-            ValueError: a part holds NaN or an infinity.
-        """
+        """The key of `kind` with these parts, which have a canonical JSON form without NaN and infinities."""
         normal = {name: _normalise(value) for name, value in parts.items()}
         body = {"kind": kind, "schema": SCHEMA_VERSION, "parts": normal}
         return cls(kind, hashlib.sha256(canonical_json(body)).hexdigest(), normal)

@@ -114,14 +114,6 @@ def test_no_more_calls_than_the_size(pool: WorkerPool, tmp_path: Path) -> None:
     third.kill()
 
 
-def test_functions_of_the_main_module_are_refused(pool: WorkerPool, tmp_path: Path) -> None:
-    def own() -> None: ...
-
-    own.__module__ = "__main__"
-    with pytest.raises(ValueError, match="must be importable"):
-        pool.submit(own, log=tmp_path / "log.txt")
-
-
 def test_children_of_a_call_end_with_it(pool: WorkerPool, tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     spawning = "__import__('subprocess').Popen(['sleep', '600']).pid"

@@ -19,7 +19,6 @@ import numpy as np
 from podium.data.index import Ints
 from podium.data.partition import Partition
 from podium.data.staging import Staged, row_schema
-from podium.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 """Splits of a prepared data set, by folder name."""
@@ -37,23 +36,15 @@ class DataArtifact:
     are over, are of class `datasets.Dataset`. Their columns: `id`; the content, a text or a list of words; the target,
     an index into `labels` or a list of them. The task names content and target (`Task.content`, `Task.target`). Where
     rows belong to documents, `document` is the id of the first row of the document.
-
-    Raises:
-        InputError: the directory is not a prepared data set.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        try:
-            described = json.loads((self.path / FOLDS_FILE).read_text())
-            self.task: str = described["task"]
-            self.labels: tuple[str, ...] = tuple(described["labels"])
-            self.fold_count: int = described["count"]
-            self.folds: Ints = np.array(described["folds"], dtype=np.int64)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{self.path} must be a prepared data set, but its {FOLDS_FILE} is not: {error}"
-            ) from error
+        described = json.loads((self.path / FOLDS_FILE).read_text())
+        self.task: str = described["task"]
+        self.labels: tuple[str, ...] = tuple(described["labels"])
+        self.fold_count: int = described["count"]
+        self.folds: Ints = np.array(described["folds"], dtype=np.int64)
 
     @cached_property
     def train(self) -> Any:
@@ -74,13 +65,7 @@ class DataArtifact:
         return concatenate_datasets([self.train, self.validation])
 
     def fold(self, k: int) -> tuple[Ints, Ints]:
-        """Positions in `development` of the rows to train on and of the rows held out in fold `k`.
-
-        Raises:
-            InputError: there is no fold `k`.
-        """
-        if not 0 <= k < self.fold_count:
-            raise InputError(f"0 <= fold < {self.fold_count} must hold, but got fold={k}")
+        """Positions in `development` of the rows to train on and of the rows held out in fold `k`."""
         return np.flatnonzero(self.folds != k), np.flatnonzero(self.folds == k)
 
     def _split(self, name: str) -> Any:

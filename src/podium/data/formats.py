@@ -12,9 +12,6 @@ from podium.errors import DataError, InputError
 from podium.plugins import Registry
 from podium.tasks import TASKS
 
-AUTO = "auto"
-"""The value of `dataset.format` with which extension or contents decide the format."""
-
 FORMATS: Registry[type[Reader]] = Registry(
     "podium.formats",
     "dataset.format",
@@ -141,7 +138,7 @@ def _by_extension(path: Path) -> type[Reader] | None:
 
 
 def _resolve(config: DatasetConfig, role: Role, location: str) -> Source:
-    chosen = None if config.format == AUTO else FORMATS.get(config.format)
+    chosen = None if config.format == "auto" else FORMATS.get(config.format)
     by_query = chosen is not None and chosen.by_query
     if by_query != (config.query is not None):
         of_query = " or ".join(reader.name for reader in FORMATS.all() if reader.by_query)

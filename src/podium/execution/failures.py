@@ -98,10 +98,7 @@ def death(
 
 def signal_name(number: int) -> str:
     """`SIGKILL` for 9, and so on."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    return next((known.name for known in signal.Signals if known == number), f"signal {number}")
 
 
 def excerpt(log: Path | None) -> str:

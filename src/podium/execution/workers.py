@@ -95,13 +95,9 @@ class WorkerPool:
     def submit(self, function: Callable[..., Any], *args: Any, log: Path) -> WorkerCall:
         """Call `function(*args)` in a new worker; its standard output and error are appended to `log`.
 
-        Function, arguments and result travel pickled. The call has this process's environment and working directory.
-
-        Raises:
-            ValueError: the function belongs to the main module, which a worker does not have.
+        Function, arguments and result travel pickled, so the function must not belong to the main module, which a
+        worker does not have. The call has this process's environment and working directory.
         """
-        if getattr(function, "__module__", None) == "__main__":
-            raise ValueError(f"a call's function must be importable, but {function!r} belongs to the main module")
         while len(running := self.running()) >= self._size:
             self.wait_any(running)
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -14,15 +14,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from pydantic import TypeAdapter, ValidationError
-
 from podium.errors import DamagedArtifact, StoreError
 from podium.keys import canonical_json, digest_bytes, manifest_of
 from podium.store.files import Files, LocalFiles, Workspace, discard, flush, guarded
 from podium.text import shortened
 
 _SINGLE_PUT_BYTES = 64 << 20
-_MANIFEST = TypeAdapter(dict[str, str])
 _SHOWN = 5
 
 _log = logging.getLogger(__name__)
@@ -32,6 +29,7 @@ class LocalArtifacts:
     """Artifacts on a mounted file system, read where they are stored. Safe for several processes.
 
     A new artifact is staged beside its place and renamed. Files of a scratch folder are linked instead of copied.
+    Methods raise DamagedArtifact for one that is not there or not whole, and StoreError when the storage fails.
     """
 
     def __init__(self, root: Path, workspace: Workspace) -> None:
@@ -39,11 +37,7 @@ class LocalArtifacts:
         self.workspace = workspace
 
     def put(self, digest: str, manifest: Mapping[str, str], source: Path) -> None:
-        """Store the files of `source`, whose manifest has this digest; an artifact that is there and whole stays.
-
-        Raises:
-            StoreError: the storage failed, or the source changed meanwhile.
-        """
+        """Store the files of `source`, whose manifest has this digest; an artifact that is there and whole stays."""
         target = self.root / digest
         with guarded("store an artifact", str(target)):
             if target.exists():
@@ -59,7 +53,7 @@ class LocalArtifacts:
                 for name in manifest:
                     self._stage(_file(source, name), staged / "files" / name)
                 try:
-                    check_files(staged / "files", manifest, digest)
+                    _check_files(staged / "files", manifest, digest)
                 except DamagedArtifact as error:
                     raise StoreError(f"{source} must not change while it is stored, but it did: {error}") from error
                 (staged / "manifest.json").write_bytes(canonical_json(dict(manifest)))
@@ -75,19 +69,14 @@ class LocalArtifacts:
                 flush(target.parent)
 
     def verify(self, digest: str) -> Path:
-        """Local directory of the artifact's files, each just checked by digest.
-
-        Raises:
-            DamagedArtifact: the artifact is not stored, or not whole.
-            StoreError: the storage failed.
-        """
+        """Local directory of the artifact's files, each just checked by digest."""
         folder = self.root / digest
         with guarded("read an artifact", str(folder)):
             try:
                 data = (folder / "manifest.json").read_bytes()
             except FileNotFoundError:
                 data = None
-            check_files(folder / "files", load_manifest(data, digest, str(folder)), digest)
+            _check_files(folder / "files", _load_manifest(data, digest, str(folder)), digest)
         return folder / "files"
 
     def contains(self, digest: str) -> bool:
@@ -106,15 +95,10 @@ class LocalArtifacts:
         """Link a file that only the workspace has, where the file system can; copy any other."""
         copy.parent.mkdir(parents=True, exist_ok=True)
         ours = original.resolve().is_relative_to(self.workspace.root.resolve())
-        linked = ours and not original.is_symlink() and original.stat().st_nlink == 1
-        if linked:
-            try:
+        if ours and not original.is_symlink() and original.stat().st_nlink == 1:
+            with suppress(OSError):
                 copy.hardlink_to(original)
-            except OSError as error:
-                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK):
-                    raise
-                linked = False
-        if not linked:
+        if not copy.exists():
             shutil.copyfile(original, copy)
         copy.chmod(0o444)
 
@@ -159,9 +143,9 @@ class RemoteArtifacts:
 
     def verify(self, digest: str) -> Path:
         place = self._manifest(digest)
-        manifest = load_manifest(self.files.read(place), digest, self.files.path(place))
+        manifest = _load_manifest(self.files.read(place), digest, self.files.path(place))
         listed = self._listing(digest)
-        check_names(listed, manifest, digest)
+        _check_names(listed, manifest, digest)
         mark = digest_bytes(json.dumps(listed, sort_keys=True, default=str).encode()).encode()
         if self.cache_files.read(f"marks/{digest}") == mark:
             try:
@@ -178,7 +162,7 @@ class RemoteArtifacts:
                         self.files.fs.get_file(self.files.path(place), str(download / name))
                     except FileNotFoundError as error:
                         raise DamagedArtifact(f"{self.files.path(place)} was removed meanwhile") from error
-            check_files(download, manifest, digest)
+            _check_files(download, manifest, digest)
             self.cache.put(digest, manifest, download)
         self.cache_files.write(f"marks/{digest}", mark)
         return self.cache.verify(digest)
@@ -243,48 +227,30 @@ def is_inside(name: str) -> bool:
     return not rooted and "\\" not in name and "\0" not in name and path.as_posix() == name
 
 
-def load_manifest(data: bytes | None, digest: str, place: str) -> dict[str, str]:
-    """Read the manifest of the artifact `digest`.
-
-    Raises:
-        DamagedArtifact: it is missing, does not have the digest, or names a path outside the artifact.
-    """
+def _load_manifest(data: bytes | None, digest: str, place: str) -> dict[str, str]:
     if data is None:
         raise DamagedArtifact(f"artifact {digest} is not in the store: there is no manifest at {place}")
     if digest_bytes(data) != digest:
         raise DamagedArtifact(f"artifact {digest} is damaged: its manifest at {place} is not the one that was stored")
-    try:
-        manifest = _MANIFEST.validate_json(data)
-    except ValidationError as error:
-        raise DamagedArtifact(f"a manifest maps file names to digests, but {place} does not: {error}") from error
+    manifest: dict[str, str] = json.loads(data)
     outside = [name for name in manifest if not is_inside(name)]
     if outside:
         raise DamagedArtifact(f"a manifest names files inside its artifact, but {place} names {outside[0]!r}")
     return manifest
 
 
-def check_files(path: Path, manifest: Mapping[str, str], digest: str) -> None:
-    """Compare the files below `path` with a manifest, by digest.
-
-    Raises:
-        DamagedArtifact: a file is changed, missing or extra.
-    """
+def _check_files(path: Path, manifest: Mapping[str, str], digest: str) -> None:
     try:
         found = manifest_of(path)
     except FileNotFoundError as error:
         raise DamagedArtifact(f"artifact {digest} was removed while it was read: {error}") from error
-    check_names(found, manifest, digest)
+    _check_names(found, manifest, digest)
     changed = [name for name in manifest if manifest[name] != found[name]]
     if changed:
         raise DamagedArtifact(f"artifact {digest} is damaged at {path}: changed {shortened(changed, _SHOWN)}")
 
 
-def check_names(found: Mapping[str, object], manifest: Mapping[str, str], digest: str) -> None:
-    """Compare the names of files with a manifest.
-
-    Raises:
-        DamagedArtifact: a file is missing or extra.
-    """
+def _check_names(found: Mapping[str, object], manifest: Mapping[str, str], digest: str) -> None:
     missing = sorted(manifest.keys() - found.keys())
     extra = sorted(found.keys() - manifest.keys())
     faults = [

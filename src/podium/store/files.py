@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -138,11 +138,9 @@ class Files:
 
     def read(self, name: str) -> bytes | None:
         """All bytes of a file, or None where there is none."""
-        with self.guard("read", name):
-            try:
-                return bytes(self.fs.cat_file(self.path(name)))
-            except FileNotFoundError:
-                return None
+        with self.guard("read", name), suppress(FileNotFoundError):
+            return bytes(self.fs.cat_file(self.path(name)))
+        return None
 
     def write(self, name: str, data: bytes) -> None:
         """Create or replace a file; readers see the old bytes or the new, never a mixture."""
@@ -154,29 +152,22 @@ class Files:
 
         This holds for file systems with a conditional put (s3, gs, az), and for memory within one process.
         """
-        with self.guard("create", name), _memory_lock:
-            try:
-                self.fs.pipe_file(self.path(name), data, mode="create")
-            except FileExistsError:
-                return False
+        with self.guard("create", name), _memory_lock, suppress(FileExistsError):
+            self.fs.pipe_file(self.path(name), data, mode="create")
             return True
+        return False
 
     def names(self, folder: str) -> list[str]:
         """Names directly below a folder, sorted; none where it does not exist."""
-        with self.guard("list", folder):
-            try:
-                found = self.fs.ls(self.path(folder), detail=False)
-            except FileNotFoundError:
-                return []
-            return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in found)
+        found: list[str] = []
+        with self.guard("list", folder), suppress(FileNotFoundError):
+            found = self.fs.ls(self.path(folder), detail=False)
+        return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in found)
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is already gone is fine."""
-        with self.guard("remove", name):
-            try:
-                self.fs.rm_file(self.path(name))
-            except FileNotFoundError:
-                return
+        with self.guard("remove", name), suppress(FileNotFoundError):
+            self.fs.rm_file(self.path(name))
 
 
 class LocalFiles(Files):

@@ -62,11 +62,7 @@ class Lease:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lease, after waiting for it as long as another holder lives.
-
-        Raises:
-            StoreError: the storage failed while the lease was acquired.
-        """
+        """Hold the lease, after waiting for it as long as another holder lives."""
         self._acquire()
         ended = threading.Event()
         pulse = threading.Thread(target=self._beat, args=(ended,), name=f"lease {self.title}", daemon=True)

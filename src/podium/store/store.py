@@ -108,15 +108,9 @@ class ArtifactStore:
         """Make a result visible under its key, replacing an older one; its artifacts must be stored already.
 
         Raises:
-            StoreError: the record names an artifact that is not stored or changes on its way through JSON, or the
-                store cannot be written. An older record of the key is then still there.
+            StoreError: the record changes on its way through JSON, or the storage fails. An older record of the key is
+                then still there.
         """
-        for role, ref in record.artifacts.items():
-            if not self._artifacts.contains(check_digest(ref.digest)):
-                raise StoreError(
-                    f"the artifacts of a record are stored before it, but {key} names {role}={ref.digest}, "
-                    "which is not in the store: call put_artifact first"
-                )
         text = record.to_json()
         if type(record).from_json(text) != record:
             raise StoreError(

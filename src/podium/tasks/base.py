@@ -1,11 +1,10 @@
 """The contract of a task: what a data set is labelled for, and all that follows from it.
 
-A task is one class in one file, and one instance of it in the registry `podium.tasks.TASKS`. No other package asks
-which task it has: it asks the task. Instances hold no state, so one serves all threads and processes.
-
-The base class has what holds for tasks whose rows are texts, one vector of logits each. A task whose rows are lists of
-words overrides what differs. Tasks know nothing of configs, stores or models: they are given plain values, and import
-torch and scikit-learn only inside the methods that use them, since every command loads them.
+A task is one class in one file, and one instance without state in the registry `podium.tasks.TASKS`. No other package
+asks which task it has: it asks the task. The base class has what holds for tasks whose rows are texts, one vector of
+logits each; a task whose rows are lists of words overrides what differs. Tasks know nothing of configs, stores or
+models: they are given plain values, and import torch and scikit-learn only inside the methods that use them, since
+every command loads them.
 """
 
 from __future__ import annotations

@@ -81,6 +81,19 @@ def text_column(columns: Sequence[Column], given: str | None, label: str | None,
     return ranked[0].name, "the longest text"
 
 
+def choose(
+    candidates: Sequence[Column], given: str | None, names: Sequence[str], only: str, refusal: InputError
+) -> tuple[str, str]:
+    """The given column, or the candidate with one of `names`, or the only one; and why. Else the refusal is raised."""
+    if given is not None:
+        return given, "given"
+    if (name := by_name(candidates, names)) is not None:
+        return name, "by its name"
+    if len(candidates) != 1:
+        raise refusal
+    return candidates[0].name, only
+
+
 def by_name(columns: Sequence[Column], names: Sequence[str]) -> str | None:
     """The column that has the first possible of `names`, whatever its case; None where none has one."""
     return next((column.name for wanted in names for column in columns if column.name.lower() == wanted), None)

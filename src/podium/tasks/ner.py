@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from podium.errors import InputError
 from podium.tasks.base import IGNORED, NO_ANSWER, BaselineKind, Decoded, Task, Training
-from podium.tasks.columns import Choice, Column, ambiguous, by_name, encodable, found, shown
+from podium.tasks.columns import Choice, Column, ambiguous, choose, encodable, found, shown
 from podium.tasks.metrics import Additive, Answers, Metric, counts_f1, grouped, ratio, share_of
 from podium.tasks.text_classification import score_rows
 
@@ -146,25 +146,13 @@ class Ner(Task):
         return bool(_taggable(columns)) and sum(bool(column.lists) for column in columns) > 1
 
     def choose_columns(self, columns: Sequence[Column], content: str | None, target: str | None) -> Choice:
-        name, reason = self._tags_column(columns, target, content)
-        if content is not None:
-            return Choice(content, "given", name, reason)
-        lists = [column for column in columns if column.lists and column.name != name]
-        if (tokens := by_name(lists, self.content_names)) is not None:
-            return Choice(tokens, "by its name", name, reason)
-        if len(lists) != 1:
-            raise ambiguous("tokens", "--text-column", columns)
-        return Choice(lists[0].name, "the other lists", name, reason)
-
-    def _tags_column(self, columns: Sequence[Column], given: str | None, content: str | None) -> tuple[str, str]:
-        if given is not None:
-            return given, "given"
         taggable = [column for column in _taggable(columns) if column.name != content]
-        if (name := by_name(taggable, self.target_names)) is not None:
-            return name, "by its name"
-        if len(taggable) != 1:
-            raise ambiguous("tags", "--label-column", columns)
-        return taggable[0].name, "lists of BIO tags"
+        refusal = ambiguous("tags", "--label-column", columns)
+        tags, why_tags = choose(taggable, target, self.target_names, "lists of BIO tags", refusal)
+        lists = [column for column in columns if column.lists and column.name != tags]
+        refusal = ambiguous("tokens", "--text-column", columns)
+        tokens, why_tokens = choose(lists, content, self.content_names, "the other lists", refusal)
+        return Choice(tokens, why_tokens, tags, why_tags)
 
     def encode(
         self, tokenizer: Any, contents: Sequence[Any], targets: Sequence[Any], labels: int, max_length: int

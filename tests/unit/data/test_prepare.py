@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from podium.data.artifact import DataArtifact
 from podium.data.formats import fingerprint
 from podium.data.prepare import prepare
-from podium.errors import InputError, StoreError
+from podium.errors import StoreError
 from podium.keys import digest_tree
 from podium.records import DataRecord
 
@@ -46,8 +45,6 @@ def test_development_and_folds(tmp_path: Path, prepared: Prepare) -> None:
         assert sorted([*train, *held]) == list(range(80))
         held_out += held.tolist()
     assert sorted(held_out) == list(range(80))
-    with pytest.raises(InputError, match="0 <= fold < 4 must hold, but got fold=4"):
-        artifact.fold(4)
 
 
 def test_ner(tmp_path: Path, prepared: Prepare) -> None:
@@ -210,11 +207,6 @@ def test_swapping_files_is_another_fingerprint(tmp_path: Path, configure: Config
     two = write_jsonl(tmp_path / "two.jsonl", labelled(b=3))
     assert fingerprint(configure(one, test_path=str(two))) != fingerprint(configure(two, test_path=str(one)))
     assert fingerprint(configure(one, test_path=str(two))) != fingerprint(configure(one, validation_path=str(two)))
-
-
-def test_a_damaged_artifact_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"must be a prepared data set, but its folds\.json is not"):
-        DataArtifact(tmp_path)
 
 
 def test_folds_are_integers(tmp_path: Path, prepared: Prepare) -> None:
