@@ -37,7 +37,7 @@ def run(
     """Take a labelled data set to a proven champion, on this machine."""
     from podium.devices.hardware import fingerprint
     from podium.stages.hpo import experiment_of
-    from podium.stages.prepare import new_run, resolve_form
+    from podium.stages.prepare import new_run, plan, resolve_form
 
     form = RunForm(
         run_preset=preset,
@@ -59,8 +59,6 @@ def run(
         experiment_of(resolved, name)
     fingerprint(resolved.benchmark.device, resolved.benchmark.threads)
     if dry_run:
-        from podium.stages.plan import plan
-
         typer.echo(plan(new_run(resolved, "dry-run")))
         return
     from rich.console import Console
@@ -140,7 +138,7 @@ def benchmark(
 @config.command()
 def show(overrides: Overrides = None, preset: Preset = RunForm.run_preset, config_file: ConfigFile = "") -> None:
     """Print the resolved config, and where each value came from."""
-    from podium.config.describe import render_config
+    from podium.config.compose import render_config
     from podium.stages.prepare import resolve_form
 
     form = RunForm(run_preset=preset, run_config=config_file, run_overrides=tuple(overrides or ()))
@@ -152,6 +150,6 @@ def explain(
     name: Annotated[str, typer.Argument(help="A field or section, e.g. training.epochs; all when left out.")] = "",
 ) -> None:
     """Say what config fields mean, their defaults, and whether they change keys."""
-    from podium.config.describe import explain_fields
+    from podium.config.compose import explain_fields
 
     typer.echo(explain_fields(name))

@@ -1,4 +1,6 @@
-"""Step `decide`: the evidence of every candidate and of the incumbent, the winner, the verdict, and the registry."""
+"""Steps `select` and `decide`: champions compared, the evidence on winner and incumbent, the verdict, and the
+registry.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,14 @@ from pathlib import Path
 
 from podium.benchmarking.session import MeasurementRequest, ModelFiles
 from podium.devices.hardware import available_cores
-from podium.errors import BenchmarkError, DamagedArtifact, ModelError, StepFailed
+from podium.errors import BenchmarkError, DamagedArtifact, ModelError, StepFailed, StudyFailed
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.predictions import Predictions
 from podium.keys import digest_tree
 from podium.records import (
     RULE,
     ArtifactRef,
+    BaselineEntry,
     BaselineRecord,
     BenchmarkRecord,
     DataRecord,
@@ -26,23 +29,86 @@ from podium.records import (
     Measurement,
     ModelRecord,
     SelectionRecord,
+    StudyRecord,
     VariantScore,
 )
-from podium.selection.comparison import compare
+from podium.selection.champions import fold_test, leaderboard
+from podium.selection.comparison import Budget, compare, compare_with_best, described, shown_better
 from podium.selection.decision import FORCED, Judgement, judge
 from podium.selection.winner import Candidate, choose, contenders, pareto_fronts
 from podium.selection.winner_score import corrected_score, rule_of
 from podium.stages.benchmark import hardware_of, measuring_service, measuring_session
 from podium.stages.keys import lone_measurement_key
 from podium.stages.promotion import who
-from podium.stages.select import comparison_budget
 from podium.stages.step import StepRun
 from podium.stages.steps import judged_against
 from podium.stages.train import keep_predictions
 from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION, TAG_FILES
 
 
-def compute(step: StepRun) -> DecisionRecord:
+def comparison_budget(step: StepRun) -> Budget:
+    """How two models are compared in this run."""
+    config, part = step.config, step.config.selection
+    return Budget(metric=config.hpo.metric, confidence=part.confidence, resamples=part.resamples, seed=config.seed)
+
+
+def select(step: StepRun) -> SelectionRecord:
+    """Rank the champions, compare each with the best and with every baseline, all on the same held-out rows.
+
+    Raises:
+        StudyFailed: no study has enough trials.
+        InputError: studies and models do not pair up, or models and baselines are not for the same rows and labels.
+    """
+    baseline, studies, models = step.one(BaselineRecord), step.all(StudyRecord), step.all(ModelRecord)
+    config, budget, metric = step.config.selection, comparison_budget(step), step.config.hpo.metric
+    how = {"confidence": config.confidence, "data_fraction": step.config.hpo.data_fraction}
+    ranked, warnings = leaderboard(studies, models, metric, config.min_trials, **how)
+    if not ranked:
+        raise StudyFailed(f"no backbone can be a champion: {'; '.join(warnings)}")
+    predictions = {
+        model.backbone: Predictions.load(step.store.fetch(model.artifacts["predictions"])) for model in models
+    }
+    baselines = {
+        one.name: Predictions.load(step.store.fetch(baseline.artifacts[one.name])) for one in baseline.baselines
+    }
+    tests = {name: bootstrap_interval(held, **budget) for name, held in predictions.items()}
+    ranked = tuple(entry.model_copy(update={"test": tests[entry.backbone]}) for entry in ranked)
+    against_baselines = tuple(
+        compare((entry.backbone, predictions[entry.backbone]), (name, baselines[name]), **budget)
+        for entry in ranked
+        for name in sorted(baselines)
+    )
+    entries = [
+        BaselineEntry(name=one.name, test=bootstrap_interval(baselines[one.name], **budget), seconds=one.seconds)
+        for one in baseline.baselines
+    ]
+    scores = {entry.backbone: entry.test for entry in ranked} | {f"baseline.{one.name}": one.test for one in entries}
+    step.tracker.log_metrics(
+        step.mlflow_run_id, {f"{name}.test_{metric}": interval.value for name, interval in scores.items()}
+    )
+    folds = {study.backbone: study.best_trial.fold_scores for study in studies}
+    named = [(entry.backbone, folds[entry.backbone]) for entry in ranked]
+    fold_tests = (fold_test(one, named[0], **how) for one in named[1:])
+    unbeaten = (
+        f"{item.challenger} does not measurably beat the {item.reference} baseline: the difference in {item.metric} is "
+        f"{described(item.difference)}"
+        for item in against_baselines
+        if not shown_better(item)
+    )
+    return SelectionRecord(
+        **step.stamp,
+        metric=metric,
+        rows=len(predictions[ranked[0].backbone]),
+        leaderboard=ranked,
+        comparisons=compare_with_best(ranked, predictions, **budget),
+        baselines=tuple(sorted(entries, key=lambda one: (-one.test.value, one.name))),
+        baseline_comparisons=against_baselines,
+        fold_tests=tuple(test for test in fold_tests if test is not None),
+        warnings=(*warnings, *unbeaten),
+    )
+
+
+def decide(step: StepRun) -> DecisionRecord:
     """Choose the winner, judge it against the incumbent, and register it.
 
     A decision that put the present incumbent in place stands as long as the evidence behind it is the same.

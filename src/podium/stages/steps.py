@@ -97,14 +97,14 @@ STEPS = (
     Step("baseline", ("prepare",), BaselineRecord, keys.baseline_key, "train:baseline"),
     Step("hpo", ("prepare",), StudyRecord, _study_key, "hpo:compute", True, is_complete),
     Step("refit", ("prepare", "hpo"), ModelRecord, _refit_key, "train:refit", True),
-    Step("select", ("baseline", "hpo", "refit"), SelectionRecord, keys.selection_key, "select:compute"),
+    Step("select", ("baseline", "hpo", "refit"), SelectionRecord, keys.selection_key, "decide:select"),
     Step("benchmark", ("prepare", "select", "refit"), BenchmarkRecord, _benchmark_key, "benchmark:compute"),
     Step(
         name="decide",
         inputs=("prepare", "baseline", "select", "benchmark", "refit"),
         record=DecisionRecord,
         key=_decision_key,
-        compute="decide:compute",
+        compute="decide:decide",
         complete=still_holds,
     ),
     Step(

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from podium.config.compose import Composed
-from podium.config.describe import describe_fields, explain_fields, render_config
+from podium.config.compose import Composed, describe_fields, explain_fields, render_config
 from podium.errors import ConfigError
 
 

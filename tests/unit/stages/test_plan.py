@@ -11,7 +11,7 @@ from podium.config.schema import PodiumConfig
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import LEDGERS
 from podium.stages import keys, steps
-from podium.stages.plan import plan_step
+from podium.stages.prepare import plan_step
 from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
 from tests.unit.report.samples import sample

@@ -12,7 +12,7 @@ from podium.errors import InputError
 from podium.evaluation.predictions import Predictions
 from podium.keys import Key
 from podium.records import Baseline, BaselineRecord, ModelRecord, Record
-from podium.stages.select import compute
+from podium.stages.decide import select
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
@@ -71,7 +71,7 @@ def step(store: ArtifactStore, records: tuple[Record, ...]) -> StepRun:
 
 def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: Any) -> None:
     given = baseline(keep, majority=predictions(0.2, 8), linear=predictions(0.9, 9))
-    found = compute(step(store, (given, *INPUTS.studies, *models(keep))))
+    found = select(step(store, (given, *INPUTS.studies, *models(keep))))
     assert [entry.backbone for entry in found.leaderboard] == ["deberta-v3-small", "minilm", "bert-tiny"]
     assert found.rows == 300
     assert [(item.challenger, item.reference) for item in found.comparisons] == [
@@ -91,7 +91,7 @@ def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: A
 
 
 def test_without_baselines_nothing_is_said_of_them(store: ArtifactStore, keep: Any) -> None:
-    found = compute(step(store, (baseline(keep), *INPUTS.studies, *models(keep))))
+    found = select(step(store, (baseline(keep), *INPUTS.studies, *models(keep))))
     assert (found.baselines, found.baseline_comparisons, found.warnings) == ((), (), ())
 
 
@@ -106,4 +106,4 @@ def test_a_baseline_on_other_rows_or_labels_is_refused(
     store: ArtifactStore, keep: Any, other: Predictions, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        compute(step(store, (baseline(keep, linear=other), *INPUTS.studies, *models(keep))))
+        select(step(store, (baseline(keep, linear=other), *INPUTS.studies, *models(keep))))
