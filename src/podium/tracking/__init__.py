@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from podium.config.schema import TrackingConfig
 from podium.errors import ConfigError
-from podium.tracking.base import RegistryState, Tracker
+from podium.tracking.base import RegistryState, Tracker, redact
 from podium.tracking.sqlite_registry import read_state
-from podium.tracking.text import redact
 
 __all__ = ["RegistryState", "Tracker", "redact", "registry_state", "tracker_for"]
 

@@ -18,8 +18,7 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from podium.errors import PodiumError, TrackingError
-from podium.tracking.base import Tracker
-from podium.tracking.text import redact
+from podium.tracking.base import Tracker, redact
 
 R = TypeVar("R")
 

@@ -29,12 +29,12 @@ from podium.tracking.base import (
     TrackedInput,
     TrackedModel,
     TrackedRun,
+    redact,
 )
 from podium.tracking.connection import load_mlflow, or_none
 from podium.tracking.package import WEIGHTS, describe_model
 from podium.tracking.runs import REQUEST, Runs, query
 from podium.tracking.sqlite_registry import incumbent_of
-from podium.tracking.text import redact
 
 STORE = "podium.store"
 LOGGED_MODEL = "podium.logged_model"
@@ -320,9 +320,7 @@ def _tracked(run: Any) -> TrackedRun:
         TrackedInput(one.name, one.digest, json.loads(one.source).get("uri", ""), json.loads(one.profile or "{}"))
         for one in (item.dataset for item in given)
     )
-    return TrackedRun(
-        info.run_id, info.run_name, info.status, info.start_time, data.tags, data.params, data.metrics, inputs
-    )
+    return TrackedRun(info.run_id, info.run_name, info.status, data.tags, data.params, data.metrics, inputs)
 
 
 def _version(version: Any, aliases: Mapping[str, Any]) -> TrackedModel:

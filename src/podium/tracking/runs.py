@@ -13,9 +13,20 @@ from typing import Any
 
 from podium.errors import TrackingError
 from podium.records import DataRecord, TrialRecord, TrialStatus
-from podium.tracking.base import TAG_KEY, TAG_KIND, TAG_PARENT, TAG_TRIAL, RunStatus
+from podium.tracking.base import (
+    MAX_DATASET_DIGEST,
+    MAX_PARAM,
+    MAX_TAG,
+    TAG_KEY,
+    TAG_KIND,
+    TAG_PARENT,
+    TAG_TRIAL,
+    RunStatus,
+    flatten,
+    redact,
+    tidy_name,
+)
 from podium.tracking.connection import Connection, load_mlflow
-from podium.tracking.text import MAX_DATASET_DIGEST, MAX_PARAM, MAX_TAG, flatten, redact, tidy_name
 
 PARENT_RUN = "mlflow.parentRunId"
 ATTACHED = "podium.attached"

@@ -28,8 +28,8 @@ from podium.tracking.base import (
     TAG_SCORE,
     TAG_VARIANT,
     RegistryState,
+    redact,
 )
-from podium.tracking.text import redact
 
 SCHEMA = "dc11669786a5"
 """The revision of MLflow's tables that is read here: that of MLflow 3.17 (`alembic_version`)."""

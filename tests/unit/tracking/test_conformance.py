@@ -45,12 +45,12 @@ class TestSqlite(RecordingConformance, ModelConformance):
     def test_the_tags_and_limits_are_those_of_this_mlflow(self) -> None:
         from mlflow.utils import mlflow_tags, validation
 
-        from podium.tracking import runs, text
+        from podium.tracking import base, runs
 
-        assert text.MAX_PARAM == validation.MAX_PARAM_VAL_LENGTH
-        assert text.MAX_TAG == validation.MAX_TAG_VAL_LENGTH
-        assert text.MAX_NAME == validation.MAX_ENTITY_KEY_LENGTH
-        assert text.MAX_DATASET_DIGEST == validation.MAX_DATASET_DIGEST_SIZE
+        assert base.MAX_PARAM == validation.MAX_PARAM_VAL_LENGTH
+        assert base.MAX_TAG == validation.MAX_TAG_VAL_LENGTH
+        assert base.MAX_NAME == validation.MAX_ENTITY_KEY_LENGTH
+        assert base.MAX_DATASET_DIGEST == validation.MAX_DATASET_DIGEST_SIZE
         assert runs.PARENT_RUN == mlflow_tags.MLFLOW_PARENT_RUN_ID
 
     def test_a_file_that_is_no_database_is_refused_at_once(self, tmp_path: Path) -> None:

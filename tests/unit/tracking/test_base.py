@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podium.tracking.base import MAX_NAME, flatten, redact, tidy_name
 from podium.tracking.connection import load_mlflow
-from podium.tracking.text import MAX_NAME, flatten, redact, tidy_name
 
 
 @pytest.mark.parametrize(
