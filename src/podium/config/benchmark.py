@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -185,39 +185,3 @@ class SelectionConfig(Section):
     )
     constraints: ConstraintsConfig = ConstraintsConfig()
     promotion: PromotionConfig = PromotionConfig()
-
-
-def selection_problems(
-    selection: SelectionConfig, baseline: BaselineConfig, *, candidates: int, trials: int, samples: int
-) -> Iterator[str]:
-    """What the rest of the config makes impossible.
-
-    Args:
-        candidates: backbones that compete.
-        trials: that a study may have.
-        samples: latency samples that a benchmark takes at most.
-    """
-    minima = {"min_trials": selection.min_trials, "promotion.min_trials": selection.promotion.min_trials}
-    for name, minimum in minima.items():
-        if minimum > trials:
-            yield (
-                f"selection.{name} <= hpo.max_trials must hold, but got selection.{name}={minimum}, "
-                f"hpo.max_trials={trials}"
-            )
-    if selection.promotion.must_beat_baselines and not baseline.kinds:
-        yield "selection.promotion.must_beat_baselines needs a baseline, but baseline.kinds is empty; name one"
-    smallest = max(candidates - 1, 1) * 2 / (selection.resamples + 1)
-    if smallest > 1 - selection.confidence:
-        yield (
-            f"selection.resamples={selection.resamples} cannot show a difference between {candidates} candidates at "
-            f"selection.confidence={selection.confidence:g}, since no p-value can fall below {smallest:.2g}; raise "
-            "resamples or lower confidence"
-        )
-    bounded = {name for name, bound in selection.constraints if bound is not None}
-    for name, needed in QUANTILE_SAMPLES.items():
-        if (name in bounded or name == selection.cost) and samples < needed:
-            where = f"selection.constraints.{name}" if name in bounded else f"selection.cost={name}"
-            yield (
-                f"{where} needs {needed} latency samples, but benchmark.repetitions * benchmark.samples = {samples}; "
-                "raise one of them"
-            )

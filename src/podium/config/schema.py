@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from podium.config.benchmark import BaselineConfig, BenchmarkConfig, SelectionConfig, selection_problems
+from podium.config.benchmark import QUANTILE_SAMPLES, BaselineConfig, BenchmarkConfig, SelectionConfig
 from podium.config.cluster import ClusterConfig
 from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter
 from podium.config.search import HpoConfig
@@ -225,13 +225,7 @@ class PodiumConfig(Section):
             found, when = _checked_when(name, parameter, self.hpo.space)
             problems += found
             space[name] = checked.model_copy(update={"when": when})
-        problems += selection_problems(
-            self.selection,
-            self.baseline,
-            candidates=len(self.backbones),
-            trials=self.hpo.max_trials,
-            samples=self.benchmark.repetitions * self.benchmark.samples,
-        )
+        problems += _selection_problems(self)
         problems += [
             f"hpo.space.{name} has no effect with training.adapter=none; set training.adapter=lora or leave it out"
             for name in self.hpo.space
@@ -254,6 +248,36 @@ def _backbone_problems(backbones: dict[str, BackboneConfig]) -> Iterator[str]:
             yield (
                 f"backbones.{name}: a backbone's name has at most 40 lower-case letters, digits and dashes and starts "
                 f"with a letter, but got {name!r}; rename it"
+            )
+
+
+def _selection_problems(config: PodiumConfig) -> Iterator[str]:
+    """What the rest of the config makes impossible."""
+    selection, candidates, trials = config.selection, len(config.backbones), config.hpo.max_trials
+    samples = config.benchmark.repetitions * config.benchmark.samples
+    minima = {"min_trials": selection.min_trials, "promotion.min_trials": selection.promotion.min_trials}
+    for name, minimum in minima.items():
+        if minimum > trials:
+            yield (
+                f"selection.{name} <= hpo.max_trials must hold, but got selection.{name}={minimum}, "
+                f"hpo.max_trials={trials}"
+            )
+    if selection.promotion.must_beat_baselines and not config.baseline.kinds:
+        yield "selection.promotion.must_beat_baselines needs a baseline, but baseline.kinds is empty; name one"
+    smallest = max(candidates - 1, 1) * 2 / (selection.resamples + 1)
+    if smallest > 1 - selection.confidence:
+        yield (
+            f"selection.resamples={selection.resamples} cannot show a difference between {candidates} candidates at "
+            f"selection.confidence={selection.confidence:g}, since no p-value can fall below {smallest:.2g}; raise "
+            "resamples or lower confidence"
+        )
+    bounded = {name for name, bound in selection.constraints if bound is not None}
+    for name, needed in QUANTILE_SAMPLES.items():
+        if (name in bounded or name == selection.cost) and samples < needed:
+            where = f"selection.constraints.{name}" if name in bounded else f"selection.cost={name}"
+            yield (
+                f"{where} needs {needed} latency samples, but benchmark.repetitions * benchmark.samples = {samples}; "
+                "raise one of them"
             )
 
 

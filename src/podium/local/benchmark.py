@@ -80,12 +80,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class LocatedModel:
-    """A model on this machine.
-
-    Attributes:
-        name: how messages and files call it.
-        digest: digest of all its files.
-    """
+    """A model on this machine, the name it has in messages and files, and the digest of all its files."""
 
     name: str
     path: Path

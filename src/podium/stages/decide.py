@@ -171,12 +171,7 @@ def _register(step: StepRun, winner: Candidate, found: Judgement) -> dict[str, s
 
 @dataclass(frozen=True)
 class IncumbentPredictions:
-    """The incumbent on the held-out rows of this run.
-
-    Attributes:
-        predictions: None when it cannot predict them; `problem` says why.
-        made: the stored artifact, when they were predicted now.
-    """
+    """The incumbent on the held-out rows: None where `problem` says why, and `made` is stored where it predicts now."""
 
     predictions: Predictions | None
     problem: str = ""
