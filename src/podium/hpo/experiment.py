@@ -136,14 +136,10 @@ CONDITIONAL = ("random", "tpe", "multivariate-tpe")
 
 
 class Objective(Section):
-    """What makes one trial better than another.
+    """What makes one trial better than another. A score that reaches the goal ends the study early.
 
-    Attributes:
-        metric: name of the score, for people and records.
-        direction: whether a larger or a smaller score is better.
-        goal: a score at which the study ends early; None searches through the whole budget.
-        additional_metrics: other metrics that are collected and decide nothing.
-        strategies: by metric; one that is not named takes the best value: `max` if scores are maximised, else `min`.
+    The additional metrics are collected and decide nothing. A metric without a strategy takes its best value: `max` if
+    scores are maximised, else `min`.
     """
 
     metric: Annotated[str, Field(min_length=1)]
@@ -165,15 +161,13 @@ class Objective(Section):
         return self
 
     def better(self, score: float, other: float) -> bool:
-        """Whether `score` is strictly better than `other`."""
         return score > other if self.direction == "maximize" else score < other
 
     def value(self, observed: Mapping[str, Observed]) -> float:
-        """The objective of a trial that reported these values: the least, greatest or last one by its strategy."""
+        """The objective of a trial that reported these values, by its strategy."""
         return float(getattr(observed[self.metric], self.strategies[self.metric]))
 
     def reached(self, score: float) -> bool:
-        """Whether `score` meets the goal."""
         return self.goal is not None and not self.better(self.goal, score)
 
 
@@ -213,17 +207,14 @@ def hyperband(most: float, eta: int) -> tuple[Rung, ...]:
 
 
 class Experiment(Section):
-    """One search over one space.
+    """One search over one space. The same seed and results lead to the same trials.
 
     Attributes:
         name: for people, logs and, on a cluster, the name of the resource.
-        max_trials: trials that end, whether they succeed or fail, before the study does.
-        parallel_trials: trials that run at once.
-        max_failed_trials: failed trials after which the study goes on; one more ends it with an error.
         space: what is searched; for hyperband, the range of the resource becomes that of its schedule.
-        seed: source of every suggestion: the same seed and results lead to the same trials.
-        early_stopping: when a trial is stopped before its end.
-        resume_policy: whether a study that used up its budget can be extended; Podium's ledger always can be.
+        max_trials: trials that end, whether they succeed or fail, before the study does.
+        max_failed_trials: failed trials after which the study goes on; one more ends it with an error.
+        resume_policy: of Katib; Podium's ledger can always be extended.
     """
 
     name: str
@@ -287,12 +278,7 @@ class Experiment(Section):
     def from_config(cls, name: str, config: HpoConfig, metric: str, seed: int, cores: int) -> Experiment:
         """The experiment that a validated `hpo` section describes; every metric a study may name is maximised.
 
-        Args:
-            name: for people and logs.
-            config: the `hpo` section of the config.
-            metric: of the objective.
-            seed: of the run.
-            cores: how many trials run at once where the config leaves that open.
+        As many trials run at once as there are cores where the config leaves that open.
 
         Raises:
             ConfigError: the algorithm cannot search this space.
@@ -318,22 +304,16 @@ class Experiment(Section):
 class Progress:
     """Counts the trials of a study as they end, each once, and says when the study is over.
 
-    Attributes:
-        ended: number of trials that succeeded, failed or were pruned; all of them use up the budget.
-        failed: number of trials that failed.
-        goal_reached: whether a succeeded trial meets the goal or, as in Katib, a pruned one with metrics does.
+    Succeeded, failed and pruned trials are `ended` and use up the budget. A succeeded trial meets the goal or, as in
+    Katib, a pruned one with metrics does.
     """
 
     def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
-        self._experiment = experiment
-        self.ended = 0
-        self.failed = 0
-        self.goal_reached = False
+        self._experiment, self.ended, self.failed, self.goal_reached = experiment, 0, 0, False
         for trial in trials:
             self.add(trial)
 
     def add(self, trial: TrialRecord) -> None:
-        """Count a trial, unless it is still running."""
         self.ended += trial.status != "running"
         self.failed += trial.status == "failed"
         objective = self._experiment.objective

@@ -35,9 +35,8 @@ _log = logging.getLogger(__name__)
 class Claim:
     """The right to execute a trial and to write its results.
 
-    Attributes:
-        record: the trial as it was when claimed; its `fold_scores` need not be computed again.
-        attempt: 1 for the first execution, and one more for each later one.
+    The record is the trial as it was when claimed: its `fold_scores` need not be computed again. The first execution is
+    attempt 1.
     """
 
     record: TrialRecord
@@ -45,12 +44,10 @@ class Claim:
 
     @property
     def number(self) -> int:
-        """Number of the trial."""
         return self.record.number
 
     @property
     def params(self) -> Params:
-        """Parameters of the trial."""
         return self.record.params
 
 
@@ -90,10 +87,8 @@ class TrialLedger:
         """Enter a new trial as running, with labels that the algorithm reads again when the study is resumed.
 
         Raises:
-            ValueError: the number is negative, or already names a trial: numbers are never used twice.
+            ValueError: the number already names a trial: numbers are never used twice.
         """
-        if number < 0:
-            raise ValueError(f"number >= 0 must hold, but got {number}")
         document, attempts = self._newest(number)
         if document is not None:
             raise ValueError(f"a trial number is used once, but trial {number} is already in the ledger")
@@ -186,7 +181,6 @@ class TrialLedger:
         return tuple(document.trial for document in newest if document is not None)
 
     def finished(self) -> tuple[TrialRecord, ...]:
-        """The trials that ended, by number."""
         return tuple(trial for trial in self.trials() if trial.status != "running")
 
     def owner(self, number: int) -> ProcessIdentity | None:

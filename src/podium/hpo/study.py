@@ -89,22 +89,15 @@ def run_study(
     on_trial: OnTrial | None = None,
     about: StudyAbout | None = None,
 ) -> tuple[TrialRecord, ...]:
-    """Run or resume a study until its goal or budget is reached.
+    """Run or resume a study until its goal or budget is reached, and return the trials that ended, by number.
 
-    A study that is already over starts nothing. The caller holds the study's lease. Emits `study_started` (name,
-    objective, budget, how many trials were found ended) and, for every trial that ended, `trial_finished` (number,
-    params, status, score, error, metric, metrics, best score so far, whether an earlier session ended it).
+    Trials of the ledger are kept and count, and a study that is already over starts nothing. The caller holds the
+    study's lease. Emits `study_started` (name, objective, budget, how many trials were found ended) and, for every
+    trial that ended, `trial_finished` (number, params, status, score, error, metric, metrics, best score so far,
+    whether an earlier session ended it).
 
-    Args:
-        experiment: what to search.
-        ledger: of this study; trials it holds are kept and count.
-        engine: runs the trials that are missing.
-        on_trial: called with every trial that ended: first those found in the ledger, so that a consumer killed
-            between a trial and its call catches up, then each new one as it ends. It must tolerate repeated calls.
-        about: where the study comes from; with the experiment it becomes the ledger's description of the study.
-
-    Returns:
-        The trials that ended, by number. At least one succeeded.
+    `on_trial` is called with every trial that ended: first those found in the ledger, so that a consumer killed between
+    a trial and its call catches up, then each new one as it ends. It must tolerate repeated calls.
 
     Raises:
         StudyFailed: more than `max_failed_trials` failed, or none succeeded; the message names their errors.
@@ -216,7 +209,6 @@ class StoredStudy:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """How many trials have each status."""
         return Counter(trial.status for trial in self.trials)
 
     @property
@@ -226,7 +218,6 @@ class StoredStudy:
 
     @property
     def place(self) -> str:
-        """The full name of this study: key and ledger."""
         return f"{self.key}/{self.ledger}"
 
     @cached_property
@@ -245,12 +236,10 @@ class StoredStudy:
 
     @cached_property
     def ranked(self) -> list[TrialRecord]:
-        """Its succeeded trials, best first."""
         return ranked(self.trials, self.experiment.objective.direction)
 
     @property
     def started_at(self) -> datetime | None:
-        """When its first trial began."""
         return min((trial.started_at for trial in self.trials if trial.started_at), default=None)
 
 

@@ -226,13 +226,8 @@ def fold_models_of(trial: CrossValidationTrial, record: TrialRecord) -> Path:
         before, score = record.fold_scores[str(fold)], result.metrics[spec.metric]
         if score != before:
             _log.warning(
-                "fold %d of trial %d was trained again for its model, and has %s=%s instead of %s: another machine or "
-                "number of threads adds up in another order",
-                fold,
-                record.number,
-                spec.metric,
-                score,
-                before,
+                f"fold {fold} of trial {record.number} was trained again for its model, and has {spec.metric}={score} "
+                f"instead of {before}: another machine or number of threads adds up in another order"
             )
 
     whole = {fold for fold in range(trial.folds) if (kept / f"fold-{fold}").is_dir()}

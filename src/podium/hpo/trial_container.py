@@ -15,6 +15,7 @@ import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
@@ -74,17 +75,13 @@ class TrialInstructions(Frozen):
 
     @classmethod
     def of(
-        cls,
-        trial: CrossValidationTrial,
-        space: Mapping[str, AnyParameter],
-        data: ArtifactRef,
-        backbone: BackboneConfig,
+        cls, trial: CrossValidationTrial, space: dict[str, AnyParameter], data: ArtifactRef, backbone: BackboneConfig
     ) -> Self:
         """The instructions to do in a pod what `trial` does on this machine."""
         from podium.models.backbone import backbone_digest
 
         return cls(
-            space=dict(space),
+            space=space,
             training=trial.spec.model_dump(mode="json", exclude=_LOCAL),
             data=data,
             backbone=backbone,
@@ -99,21 +96,18 @@ class TrialInstructions(Frozen):
         Raises:
             ConfigError: there are none, or this version does not understand them.
         """
-        text = documents.get(_INSTRUCTIONS)
-        if text is None:
-            raise ConfigError(f"{documents.place} must hold {_INSTRUCTIONS}, which the engine writes, but does not")
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate_json(documents.get(_INSTRUCTIONS) or "")
         except ValidationError as error:
             raise ConfigError(
                 f"{_INSTRUCTIONS} in {documents.place} cannot be read; are image and engine of one version? {error}"
             ) from error
 
     def write(self, documents: DocumentFolder) -> None:
-        """Write the instructions where the pods of the study find them."""
         documents.put(_INSTRUCTIONS, self.model_dump_json(indent=1))
 
 
+@dataclass(frozen=True)
 class TrialDocuments:
     """The documents through which the engine and the process of one trial on another machine exchange what they know.
 
@@ -122,33 +116,31 @@ class TrialDocuments:
     killed and started again. Methods raise StoreError when the storage fails.
     """
 
-    def __init__(self, documents: DocumentFolder, owner: ProcessIdentity | None = None) -> None:
-        """Read and write documents as `owner`; None for this process."""
-        self._documents = documents
-        self._owner = owner
+    documents: DocumentFolder
+    owner: ProcessIdentity | None = None
+    """None for this process."""
 
     @property
     def record(self) -> TrialRecord | None:
         """The trial as its process wrote it; None before it began."""
-        return next(iter(TrialLedger(self._documents).trials()), None)
+        return next(iter(TrialLedger(self.documents).trials()), None)
 
     @property
     def has_ended(self) -> bool:
-        """Whether the trial wrote that it ended, with success or failure."""
         record = self.record
         return record is not None and record.status != "running"
 
     @property
     def error(self) -> PodiumError | None:
         """The error of the process that would end every trial alike; None where it met none."""
-        described: Mapping[str, str] = json.loads(self._documents.get(_ERROR) or "{}")
+        described: Mapping[str, str] = json.loads(self.documents.get(_ERROR) or "{}")
         return rebuild(described, None) if described else None
 
     def prepare(self, trial: TrialRecord) -> None:
         """Write what the study's ledger holds of a trial, for the process that is to continue it."""
-        self._documents.put(_ERROR, "{}")
+        self.documents.put(_ERROR, "{}")
         if self.record is None:
-            ledger = TrialLedger(self._documents, _NOBODY)
+            ledger = TrialLedger(self.documents, _NOBODY)
             merge(trial, ledger.begin(trial.number, trial.params, trial.labels, trial.rule), ledger)
 
     def execute(self, trial: TrialFunction, params: Params, number: int = 0) -> TrialRecord:
@@ -160,14 +152,14 @@ class TrialDocuments:
             PodiumError: an error that would end every trial alike; the engine finds it as `error`.
             StudyFailed: another process on this machine executes the trial.
         """
-        ledger, found = TrialLedger(self._documents, self._owner), self.record
+        ledger, found = TrialLedger(self.documents, self.owner), self.record
         if found is not None and found.status != "running":
             return found
         claim = ledger.begin(number, params) if found is None else ledger.take_over(found.number)
         try:
             return end_of_trial(claim, ledger, lambda: trial(claim, ledger))
         except PodiumError as error:
-            self._documents.put(_ERROR, json.dumps(describe(error)))
+            self.documents.put(_ERROR, json.dumps(describe(error)))
             raise
 
 

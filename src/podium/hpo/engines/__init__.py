@@ -92,8 +92,7 @@ def end_of_trial(
 class Engine(ABC):
     """Runs the trials of an experiment somewhere, until the study is over.
 
-    The constructor of a concrete engine takes what a trial executes and where; `run` takes what to search. An instance
-    may run several studies, one after another.
+    A concrete engine is made of what a trial executes and where; `run` takes what to search.
 
     Ownership: the caller holds the study's lease, so that no other engine runs it. While `run` runs, only it begins,
     takes over and ends trials of the ledger. When it returns or raises, nothing that it started still runs.
@@ -166,8 +165,8 @@ class EmbeddedEngine(Engine):
         progress = Progress(experiment, trials)
         if progress.outcome is not None:
             return
-        suggester, stopper = suggester_for(experiment, trials, self.prior), Stopper(experiment, trials)
-        upcoming = _claims(ledger, suggester, stopper, trials)
+        suggester, known = suggester_for(experiment, trials, self.prior), list(trials)
+        upcoming = _claims(experiment, ledger, suggester, known)
         running: dict[WorkerCall, Claim] = {}
         ended: Sequence[WorkerCall] = ()
         try:
@@ -192,7 +191,7 @@ class EmbeddedEngine(Engine):
                             continue
                         progress.add(record)
                         suggester.tell(record)
-                        stopper.add(record)
+                        known.append(record)
                         on_trial(record)
         finally:
             for call in (*running, *ended):
@@ -214,19 +213,22 @@ class EmbeddedEngine(Engine):
 
 
 def _claims(
-    ledger: TrialLedger, suggester: Suggester, stopper: Stopper, trials: Sequence[TrialRecord]
+    experiment: Experiment, ledger: TrialLedger, suggester: Suggester, trials: list[TrialRecord]
 ) -> Iterator[Claim | None]:
-    """Trials left running, then new ones under free numbers without end; None while the algorithm suggests nothing."""
-    for trial in trials:
-        if trial.status == "running":
-            yield ledger.take_over(trial.number)
-    taken = {trial.number for trial in trials}
+    """Trials left running, then new ones under free numbers without end; None while the algorithm suggests nothing.
+
+    The list grows by the trials that end meanwhile.
+    """
+    taken = {trial.number: trial.status for trial in trials}
+    for number, status in taken.items():
+        if status == "running":
+            yield ledger.take_over(number)
     for number in itertools.count():
         if number in taken:
             continue
         while (suggestion := suggester.suggest(number)) is None:
             yield None
-        yield ledger.begin(number, suggestion.params, suggestion.labels, stopper.rule())
+        yield ledger.begin(number, suggestion.params, suggestion.labels, stopping_rule(experiment, trials))
 
 
 def log_of(logs: Path, number: int) -> Path:
@@ -234,8 +236,8 @@ def log_of(logs: Path, number: int) -> Path:
     return logs / f"trial-{number:06d}.log"
 
 
-class Stopper:
-    """Makes the early stopping rules of a study; a function of the succeeded trials it has seen, in any order.
+def stopping_rule(experiment: Experiment, trials: Iterable[TrialRecord]) -> StoppingRule | None:
+    """The early stopping rule for a trial that begins after these ended; None lets it run to its end.
 
     `medianstop` is Katib's rule (`pkg/earlystopping/v1beta1/medianstop`): the threshold is the *mean*, over succeeded
     trials, of the mean of each one's first `start_step` reports; a trial is judged once, at its `start_step`-th report,
@@ -245,37 +247,26 @@ class Stopper:
     The point is the share of the same fold's training (see `Report.progress`), so that trials of more epochs or smaller
     batches are compared with others at the same share; without folds it is the number of the report.
     """
-
-    def __init__(self, experiment: Experiment, trials: Iterable[TrialRecord] = ()) -> None:
-        self._rule = experiment.early_stopping
-        self._direction = experiment.objective.direction
-        self._curves: list[_Curve] = []
-        for trial in trials:
-            self.add(trial)
-
-    def add(self, trial: TrialRecord) -> None:
-        """Learn from a trial that ended; only those that succeeded and made reports count."""
-        if trial.status == "succeeded" and trial.reports:
-            numbered = enumerate(trial.reports, start=1)
-            self._curves.append([(float(n) if r.progress is None else r.progress, r.value) for n, r in numbered])
-
-    def rule(self) -> StoppingRule | None:
-        """The rule for a trial that begins now; None lets it run to its end."""
-        rule, common = self._rule, {"algorithm": self._rule.name, "direction": self._direction}
-        if isinstance(rule, NoStopping) or len(self._curves) < rule.settings.min_trials_required:
-            return None
-        start = rule.settings.start_step
-        if isinstance(rule, MedianStop):
-            means = [fmean(value for _, value in curve[:start]) for curve in self._curves]
-            return StoppingRule(**common, compared="best", thresholds={start: fmean(means)})
-        thresholds = {}
-        for point in sorted({point for curve in self._curves for point, _ in curve}):
-            values = [value for curve in self._curves if (value := _reached(curve, point)) is not None]
-            if len(values) >= rule.settings.min_trials_required:
-                thresholds[point] = median(values)
-        if not thresholds:
-            return None
-        return StoppingRule(**common, compared="latest", point="progress", start_step=start, thresholds=thresholds)
+    rule = experiment.early_stopping
+    reported = [trial.reports for trial in trials if trial.status == "succeeded" and trial.reports]
+    if isinstance(rule, NoStopping) or len(reported) < rule.settings.min_trials_required:
+        return None
+    start, common = rule.settings.start_step, {"algorithm": rule.name, "direction": experiment.objective.direction}
+    if isinstance(rule, MedianStop):
+        means = [fmean(report.value for report in reports[:start]) for reports in reported]
+        return StoppingRule(**common, compared="best", thresholds={start: fmean(means)})
+    curves: list[_Curve] = [
+        [(float(n) if r.progress is None else r.progress, r.value) for n, r in enumerate(reports, start=1)]
+        for reports in reported
+    ]
+    thresholds = {}
+    for point in sorted({point for curve in curves for point, _ in curve}):
+        values = [value for curve in curves if (value := _reached(curve, point)) is not None]
+        if len(values) >= rule.settings.min_trials_required:
+            thresholds[point] = median(values)
+    if not thresholds:
+        return None
+    return StoppingRule(**common, compared="latest", point="progress", start_step=start, thresholds=thresholds)
 
 
 def _reached(curve: _Curve, point: float) -> float | None:

@@ -175,13 +175,10 @@ _log = logging.getLogger(__name__)
 def suggester_for(
     experiment: Experiment, trials: Iterable[TrialRecord], prior: Iterable[TrialRecord] = ()
 ) -> Suggester:
-    """The algorithm of an experiment, as it runs on this machine.
+    """The algorithm of an experiment, as it runs on this machine, with all trials of the ledger.
 
-    Args:
-        experiment: what is searched.
-        trials: all trials of the ledger, running ones included.
-        prior: trials of another study that the algorithm learns from before its own. They use up no budget. Those
-            without a score or outside the space are left out, with a warning.
+    The trials of another study, `prior`, are learnt from before its own and use up no budget. Those without a score or
+    outside the space are left out, with a warning.
 
     Raises:
         ConfigError: a setting has no meaning on this machine, or the algorithm cannot learn from a prior study.
@@ -201,11 +198,8 @@ def suggester_for(
         if trial.status == "succeeded" and trial.score is not None:
             usable.append(trial.model_copy(update={"params": params}))
     if left := len(given) - len(usable):
-        _log.warning(
-            "%d of %d trials of the warm start are not used: they did not succeed or lie outside the space",
-            left,
-            len(given),
-        )
+        why = "they did not succeed or lie outside the space"
+        _log.warning("%d of %d trials of the warm start are not used: %s", left, len(given), why)
     kinds: dict[str, type[Suggester]] = {"random": Random, "grid": Grid, "sobol": Sobol, "hyperband": Hyperband}
     if name == "cmaes":
         from podium.hpo.suggest.cmaes import Cmaes

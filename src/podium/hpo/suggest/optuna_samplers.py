@@ -7,10 +7,10 @@ holds what the window holds. A resumed study therefore suggests what an undistur
 from __future__ import annotations
 
 import heapq
+import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import optuna
@@ -20,7 +20,7 @@ from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvalu
 from optuna.samplers import GPSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
-from podium.config.parameters import FloatParameter, IntParameter
+from podium.config.parameters import IntParameter
 from podium.errors import ConfigError, InputError
 from podium.hpo.experiment import NUMERIC, Experiment, Objective, Params, Space
 from podium.hpo.suggest import Suggester, Suggestion, Trials, seed_of
@@ -51,7 +51,9 @@ class OptunaSpace:
         for name, parameter in space.parameters.items():
             if not isinstance(parameter, NUMERIC):
                 self._distributions[name] = CategoricalDistribution(parameter.choices)
-            elif parameter.distribution == "normal" or _is_long(parameter):
+                continue
+            steps = (parameter.high - parameter.low) / (parameter.step or math.inf)
+            if parameter.distribution == "normal" or steps >= _LISTED:
                 self._by_quantile.add(name)
                 self._distributions[name] = FloatDistribution(0.0, 1.0)
             else:
@@ -88,10 +90,6 @@ class OptunaSpace:
             params[name] = parameter.normalise(parameter.quantile(found) if name in self._by_quantile else found)
         study.tell(trial.number, state=TrialState.FAIL)
         return self._space.normalise(params)
-
-
-def _is_long(parameter: FloatParameter | IntParameter) -> bool:
-    return parameter.step is not None and (parameter.high - parameter.low) / parameter.step >= _LISTED
 
 
 def new_study(direction: str) -> Any:
@@ -138,10 +136,8 @@ def aligned(objective: Objective, prior: Trials, trials: Iterable[TrialRecord]) 
 class ModelBased(Suggester):
     """Suggests what random search would until enough trials have a score, and then what a model of them says.
 
-    Attributes:
-        best: how many of the best trials before the recent ones the model sees.
-        recent: how many recent trials it sees.
-        startup_setting: name of the setting that says how many trials must have a score before the model is asked.
+    The model sees the recent trials and the best ones before them. The setting `startup_setting` says how many trials
+    must have a score before it is asked.
     """
 
     best = 25
@@ -247,26 +243,19 @@ class Bayesian(ModelBased):
                 )
 
     def _modelled(self, trials: list[TrialRecord], seed: int) -> Params:
+        import torch
+
         study = new_study(self._experiment.objective.direction)
         study.sampler = GPSampler(seed=seed, n_startup_trials=0, warn_independent_sampling=False)
         for trial in trials:
             state = TrialState.RUNNING if trial.score is None else TrialState.COMPLETE
             study.add_trial(self._optuna_space.trial(trial, state))
-        with _one_torch_thread():
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # Threads that wait for each other cost the tiny tensors here most of the time.
+        try:
             return self._optuna_space.ask(study)
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Let PyTorch use one thread: threads that wait for each other cost the tiny tensors here most of the time."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+        finally:
+            torch.set_num_threads(threads)
 
 
 def importance(experiment: Experiment, trials: Iterable[TrialRecord]) -> dict[str, float]:
@@ -276,9 +265,8 @@ def importance(experiment: Experiment, trials: Iterable[TrialRecord]) -> dict[st
     a space with conditional parameters by conditional PED-ANOVA (Watanabe et al., IJCAI 2023), the share in what
     tells the best tenth of the trials from the others. Both are Optuna's.
 
-    Returns:
-        Shares by parameter, the largest first; they add up to 1. A parameter that no trial had, or that has one value
-        only, has none.
+    The shares are in order, the largest first, and add up to 1. A parameter that no trial had, or that has one value
+    only, has none.
 
     Raises:
         InputError: fewer than `LEAST_TRIALS` trials succeeded, or all of them scored the same.

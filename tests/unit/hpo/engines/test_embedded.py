@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from podium.config.search import Algorithm, algorithm_named, stopping_named
 from podium.errors import KilledFromOutside, OutOfMemory, ProcessKilled, StoreError
-from podium.hpo.engines import MAX_KILLS, EmbeddedEngine, Engine, Stopper, TrialFunction, TrialResult
+from podium.hpo.engines import MAX_KILLS, EmbeddedEngine, Engine, TrialFunction, TrialResult, stopping_rule
 from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.study import best_trial, run_study
@@ -213,6 +213,19 @@ def _wait(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+class Stopper:
+    """The rule after the trials that were added."""
+
+    def __init__(self, aim: Experiment, trials: Sequence[TrialRecord] = ()) -> None:
+        self._aim, self._trials = aim, list(trials)
+
+    def add(self, trial: TrialRecord) -> None:
+        self._trials.append(trial)
+
+    def rule(self) -> StoppingRule | None:
+        return stopping_rule(self._aim, self._trials)
 
 
 def stopper(name: str, direction: Any = "maximize", **settings: int) -> Stopper:
