@@ -13,21 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from podium.errors import InputError
-from podium.tracking.base import (
-    CHALLENGER,
-    CHAMPION,
-    TAG_DECISION,
-    TAG_KEY,
-    TAG_KIND,
-    TAG_MODEL_DIGEST,
-    TAG_MODEL_KEY,
-    TAG_PARENT,
-    TAG_TRIAL,
-    TrackedInput,
-    TrackedModel,
-    TrackedRun,
-    Tracker,
-)
+from podium.tracking import base
+from podium.tracking.base import TrackedInput, TrackedModel, TrackedRun, Tracker
 
 _SHOWN_FILES = 20
 _HEX = re.compile(r"[0-9a-f]{4,64}")
@@ -72,8 +59,8 @@ def lineage(tracker: Tracker, what: str) -> list[Node]:
     walk = _Walk(tracker)
     if version is not None:
         walk.from_model(version)
-    elif run is not None and TAG_KEY in run.tags:
-        walk.back("result", run.tags[TAG_KEY], 0, run)
+    elif run is not None and base.TAG_KEY in run.tags:
+        walk.back("result", run.tags[base.TAG_KEY], 0, run)
     elif _HEX.fullmatch(what):
         walk.from_digest(what)
     else:
@@ -116,11 +103,11 @@ class _Walk:
     def _add_model(self, version: TrackedModel, depth: int) -> None:
         aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
         title = f"model {version.name} version {version.version}{aliases}"
-        self._add(depth, "model", "", title, details=(f"digest {version.tags.get(TAG_MODEL_DIGEST, 'unknown')}",))
+        self._add(depth, "model", "", title, details=(f"digest {version.tags.get(base.TAG_MODEL_DIGEST, 'unknown')}",))
 
     def _add_result(self, run: TrackedRun | None, kind: str, key: str, depth: int) -> None:
         if run is None:
-            self._add(depth, kind, key, missing=f"no run at {self.tracker.uri} has {TAG_KEY} = {key}")
+            self._add(depth, kind, key, missing=f"no run at {self.tracker.uri} has {base.TAG_KEY} = {key}")
             return
         verdict = run.tags.get("podium.verdict")
         details = (f"verdict {verdict}",) if verdict else ()
@@ -129,13 +116,13 @@ class _Walk:
     def from_model(self, version: TrackedModel) -> None:
         """The version, the decision that registered it, and its refit with everything behind it."""
         self._add_model(version, 0)
-        if decision := version.tags.get(TAG_DECISION):
+        if decision := version.tags.get(base.TAG_DECISION):
             self._add_result(self._computed(decision), "decision", decision, 1)
-        if key := version.tags.get(TAG_MODEL_KEY):
+        if key := version.tags.get(base.TAG_MODEL_KEY):
             run = self.tracker.run(version.run_id) if version.run_id else None
-            self.back("refit", key, 1, run if run and run.tags.get(TAG_KEY) in (key, None) else None)
+            self.back("refit", key, 1, run if run and run.tags.get(base.TAG_KEY) in (key, None) else None)
         else:
-            self._add(1, "refit", missing=f"version {version.version} carries no tag {TAG_MODEL_KEY}")
+            self._add(1, "refit", missing=f"version {version.version} carries no tag {base.TAG_MODEL_KEY}")
 
     def back(
         self, name: str, key: str, depth: int, run: TrackedRun | None, inputs: Iterable[TrackedInput] = ()
@@ -151,7 +138,7 @@ class _Walk:
             return
         self._seen.add(key)
         run = run or self._computed(key)
-        kind, parents = (run.tags.get(TAG_KIND, "result"), _parents(run)) if run else (name, {})
+        kind, parents = (run.tags.get(base.TAG_KIND, "result"), _parents(run)) if run else (name, {})
         known = next((item for item in (run.inputs if run else inputs) if key.startswith(item.digest)), None)
         if known if run is None else kind == "data":
             self._data(key, depth, known, run)
@@ -171,8 +158,8 @@ class _Walk:
         """The result with this key, every one of `steps` made from it, and the versions registered of refits."""
         if key in self._seen:
             return
-        made = _best([run for run in steps if run.tags[TAG_KEY] == key])
-        if made and made.tags.get(TAG_KIND) == "data":
+        made = _best([run for run in steps if run.tags[base.TAG_KEY] == key])
+        if made and made.tags.get(base.TAG_KIND) == "data":
             self.back("data", key, depth, made)
         else:
             self._seen.add(key)
@@ -180,21 +167,21 @@ class _Walk:
         if name == "refit":
             for version in self.tracker.versions(key):
                 self._add_model(version, depth + 1)
-        children = [(run.tags.get(TAG_KIND, "result"), run) for run in steps if key in _parents(run).values()]
+        children = [(run.tags.get(base.TAG_KIND, "result"), run) for run in steps if key in _parents(run).values()]
         for kind, run in sorted(children, key=lambda child: _ORDER.get(child[0], len(_ORDER))):
-            self.forward(kind, run.tags[TAG_KEY], depth + 1, steps)
+            self.forward(kind, run.tags[base.TAG_KEY], depth + 1, steps)
 
     def from_digest(self, digits: str) -> None:
         """Forward from the data with this key or with a file of this digest, or back from another result."""
         steps = self.tracker.steps()
-        kinds = {run.tags[TAG_KEY]: run.tags.get(TAG_KIND) for run in reversed(steps)}
+        kinds = {run.tags[base.TAG_KEY]: run.tags.get(base.TAG_KIND) for run in reversed(steps)}
         read = {key for run in steps for name, key in _parents(run).items() if name == "data"}
         keys = {key for key in (*kinds, *read) if key.startswith(digits)}
         if len(keys) > 1:
             listed = ", ".join(sorted(keys))
             raise InputError(f"{digits!r} must name one result, but these keys begin with it: {listed}")
         if not keys:
-            computed = {run.tags[TAG_KEY]: run for run in reversed(steps) if run.tags.get(TAG_KIND) == "data"}
+            computed = {run.tags[base.TAG_KEY]: run for run in reversed(steps) if run.tags.get(base.TAG_KIND) == "data"}
             keys = {key for key, run in computed.items() if _has_file(self.tracker, run, digits)}
         if not keys:
             raise InputError(f"no key and no data file recorded at {self.tracker.uri} begins with {digits!r}")
@@ -203,14 +190,15 @@ class _Walk:
                 self._seen.clear()
                 self.forward("data", key, 0, steps)
             else:
-                self.back("result", key, 0, _best([run for run in steps if run.tags[TAG_KEY] == key]))
+                self.back("result", key, 0, _best([run for run in steps if run.tags[base.TAG_KEY] == key]))
 
     def _trial(self, refit: TrackedRun, study: str, depth: int) -> None:
-        number = refit.tags.get(TAG_TRIAL)
+        number = refit.tags.get(base.TAG_TRIAL)
         if number is None:
-            self._add(depth, "trial", missing=f"run {refit.run_id} carries no tag {TAG_TRIAL}")
+            self._add(depth, "trial", missing=f"run {refit.run_id} carries no tag {base.TAG_TRIAL}")
             return
-        trial = _best(self.tracker.runs({TAG_KIND: "trial", f"{TAG_PARENT}study": study, TAG_TRIAL: number}))
+        wanted = {base.TAG_KIND: "trial", f"{base.TAG_PARENT}study": study, base.TAG_TRIAL: number}
+        trial = _best(self.tracker.runs(wanted))
         title = f"trial {number} of study {study[:12]}"
         if trial is None:
             self._add(depth, "trial", missing=f"no run at {self.tracker.uri} is {title}")
@@ -233,7 +221,7 @@ class _Walk:
         self._add(depth, "data", key, title, run_id=run_id, details=about, files=files, missing=missing)
 
     def _computed(self, key: str) -> TrackedRun | None:
-        return _best(self.tracker.runs({TAG_KEY: key}))
+        return _best(self.tracker.runs({base.TAG_KEY: key}))
 
 
 def _version(tracker: Tracker, what: str) -> TrackedModel | None:
@@ -243,7 +231,7 @@ def _version(tracker: Tracker, what: str) -> TrackedModel | None:
     name, slash, number = what.rpartition("/")
     if slash:
         return tracker.registered(name, number) if number.isdigit() else None
-    return tracker.registered(what, CHAMPION) or tracker.registered(what, CHALLENGER)
+    return tracker.registered(what, base.CHAMPION) or tracker.registered(what, base.CHALLENGER)
 
 
 def _best(runs: list[TrackedRun]) -> TrackedRun | None:
@@ -252,7 +240,8 @@ def _best(runs: list[TrackedRun]) -> TrackedRun | None:
 
 
 def _parents(run: TrackedRun) -> dict[str, str]:
-    return {name.removeprefix(TAG_PARENT): key for name, key in run.tags.items() if name.startswith(TAG_PARENT)}
+    prefix = base.TAG_PARENT
+    return {name.removeprefix(prefix): key for name, key in run.tags.items() if name.startswith(prefix)}
 
 
 def _files(tracker: Tracker, run: TrackedRun | None, given: TrackedInput) -> tuple[Mapping[str, str], str | None]:

@@ -12,25 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from podium.records import How, Incumbent, ModelRecord, Move, identity
-from podium.tracking.base import (
-    CHALLENGER,
-    CHAMPION,
-    MOVE,
-    PREVIOUS,
-    TAG_KEY,
-    TAG_KIND,
-    TAG_METRIC,
-    TAG_MODEL_DIGEST,
-    TAG_MODEL_KEY,
-    TAG_PARENT,
-    TAG_SCORE,
-    TAG_TRIAL,
-    TAG_VARIANT,
-    TrackedInput,
-    TrackedModel,
-    TrackedRun,
-    redact,
-)
+from podium.tracking import base
+from podium.tracking.base import TrackedInput, TrackedModel, TrackedRun, redact
 from podium.tracking.connection import load_mlflow, or_none
 from podium.tracking.package import WEIGHTS, describe_model
 from podium.tracking.runs import REQUEST, Runs, query
@@ -78,7 +61,7 @@ class MlflowTracker(Runs):
         return model_id
 
     def incumbent(self, model_name: str) -> Incumbent | None:
-        found = self.registered(model_name, CHAMPION)
+        found = self.registered(model_name, base.CHAMPION)
         return incumbent_of(model_name, found.version, found.tags, self.uri) if found else None
 
     def register(
@@ -91,7 +74,7 @@ class MlflowTracker(Runs):
         variant: str = "eager",
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        own = {**_tags(model), TAG_VARIANT: variant, **(tags or {})}
+        own = {**_tags(model), base.TAG_VARIANT: variant, **(tags or {})}
         tags = {name: redact(value) for name, value in own.items()}
         self._call(
             f"registering {model_name}",
@@ -102,7 +85,7 @@ class MlflowTracker(Runs):
             int(item.version)
             for item in self.versions(model.key)
             if item.name == model_name
-            and (item.tags.get(TAG_MODEL_DIGEST), item.tags.get(TAG_VARIANT, "eager")) == wanted
+            and (item.tags.get(base.TAG_MODEL_DIGEST), item.tags.get(base.TAG_VARIANT, "eager")) == wanted
         ]
         if not held:
             return self._register(model_name, run_id, path, model, tags)
@@ -128,7 +111,7 @@ class MlflowTracker(Runs):
         run = self._run(run_id)
         known = run.data.tags if run else {}
         # The logged model of the refit's run is the eager one; another variant has files of its own.
-        mine = known.get(TAG_MODEL_KEY) == model.key and tags[TAG_VARIANT] == "eager"
+        mine = known.get(base.TAG_MODEL_KEY) == model.key and tags[base.TAG_VARIANT] == "eager"
         model_id = (known.get(LOGGED_MODEL) if mine else None) or self._create_logged_model(run, model, tags)
         links = {"run_id": run_id if run else None, "model_id": model_id}
         with tempfile.TemporaryDirectory(prefix="podium-model-") as scratch:
@@ -179,7 +162,7 @@ class MlflowTracker(Runs):
         self, model_name: str, version: str, *, how: How, by: str, reason: str, decision: str = ""
     ) -> Move:
         self._settle(model_name, timedelta(0))
-        champion = self.registered(model_name, CHAMPION)
+        champion = self.registered(model_name, base.CHAMPION)
         before = champion.version if champion else ""
         move = Move(
             how=how,
@@ -193,13 +176,13 @@ class MlflowTracker(Runs):
         )
         if before == version:
             return move.model_copy(update={"state": "done"})
-        tag = f"{MOVE}{move.at:%Y%m%dT%H%M%S.%f}.{uuid.uuid4().hex[:8]}"
+        tag = f"{base.MOVE}{move.at:%Y%m%dT%H%M%S.%f}.{uuid.uuid4().hex[:8]}"
         self._write_move(model_name, tag, move, "begun")
-        self._set_alias(model_name, CHAMPION, version)
+        self._set_alias(model_name, base.CHAMPION, version)
         return self._complete(model_name, tag, move)
 
     def set_challenger(self, model_name: str, version: str) -> None:
-        self._set_alias(model_name, CHALLENGER, version)
+        self._set_alias(model_name, base.CHALLENGER, version)
 
     def moves(self, model_name: str) -> list[Move]:
         return [move for move in self._settle(model_name, _ALIVE) if move.state == "done"]
@@ -208,9 +191,9 @@ class MlflowTracker(Runs):
         """Complete or abandon every move that began longer than `alive` ago and did not end; returns all moves."""
         model = self._model(name)
         tags = model.tags if model else {}
-        follows = str(model.aliases.get(CHAMPION, "")) if model else ""
+        follows = str(model.aliases.get(base.CHAMPION, "")) if model else ""
         settled: list[Move] = []
-        for tag in sorted((tag for tag in tags if tag.startswith(MOVE)), reverse=True):
+        for tag in sorted((tag for tag in tags if tag.startswith(base.MOVE)), reverse=True):
             move = Move.model_validate_json(tags[tag])
             if move.state == "begun" and follows == move.after:
                 move = self._write_move(name, tag, move, "done") if settled else self._complete(name, tag, move)
@@ -223,10 +206,10 @@ class MlflowTracker(Runs):
 
     def _complete(self, name: str, tag: str, move: Move) -> Move:
         if move.before:
-            self._set_alias(name, PREVIOUS, move.before)
-        if str(self._model(name).aliases.get(CHALLENGER, "")) == move.after:
-            doing = f"taking the alias {CHALLENGER} from version {move.after} of {name}"
-            self._call(doing, lambda client: client.delete_registered_model_alias(name, CHALLENGER))
+            self._set_alias(name, base.PREVIOUS, move.before)
+        if str(self._model(name).aliases.get(base.CHALLENGER, "")) == move.after:
+            doing = f"taking the alias {base.CHALLENGER} from version {move.after} of {name}"
+            self._call(doing, lambda client: client.delete_registered_model_alias(name, base.CHALLENGER))
         return self._write_move(name, tag, move, "done")
 
     def _write_move(self, name: str, tag: str, move: Move, state: Literal["begun", "done", "abandoned"]) -> Move:
@@ -251,10 +234,10 @@ class MlflowTracker(Runs):
         return self._search(query(tags))
 
     def steps(self) -> list[TrackedRun]:
-        found = self._search(f"tags.`{TAG_KIND}` != 'trial' AND tags.`{TAG_KIND}` != 'fold'")
-        return [run for run in found if TAG_KEY in run.tags]
+        found = self._search(f"tags.`{base.TAG_KIND}` != 'trial' AND tags.`{base.TAG_KIND}` != 'fold'")
+        return [run for run in found if base.TAG_KEY in run.tags]
 
-    def registered(self, model_name: str, selector: str = CHAMPION) -> TrackedModel | None:
+    def registered(self, model_name: str, selector: str = base.CHAMPION) -> TrackedModel | None:
         def get(client: Any) -> TrackedModel | None:
             model = or_none(lambda: client.get_registered_model(model_name))
             if model is None:
@@ -267,7 +250,7 @@ class MlflowTracker(Runs):
 
     def versions(self, model_key: str) -> list[TrackedModel]:
         def get(client: Any) -> list[TrackedModel]:
-            found = client.search_model_versions(query({TAG_MODEL_KEY: model_key}))
+            found = client.search_model_versions(query({base.TAG_MODEL_KEY: model_key}))
             return [_version(item, client.get_registered_model(item.name).aliases) for item in found]
 
         return self._call(f"looking up versions of refit {model_key[:12]}", get)
@@ -298,20 +281,20 @@ class MlflowTracker(Runs):
 def _tags(model: ModelRecord) -> dict[str, str]:
     """The tags of a version or logged model, by which it is compared and its refit is found."""
     own = {
-        TAG_MODEL_KEY: model.key,
-        TAG_MODEL_DIGEST: model.artifacts["model"].digest,
-        TAG_METRIC: model.metric,
-        TAG_SCORE: repr(model.metrics[model.metric].value),
-        TAG_TRIAL: str(model.trial),
+        base.TAG_MODEL_KEY: model.key,
+        base.TAG_MODEL_DIGEST: model.artifacts["model"].digest,
+        base.TAG_METRIC: model.metric,
+        base.TAG_SCORE: repr(model.metrics[model.metric].value),
+        base.TAG_TRIAL: str(model.trial),
         "podium.backbone": model.backbone,
         "podium.task": model.task,
     }
-    return own | {f"{TAG_PARENT}{name}": key for name, key in model.parents.items()}
+    return own | {f"{base.TAG_PARENT}{name}": key for name, key in model.parents.items()}
 
 
 def _identity(version: TrackedModel | None) -> str:
-    digest = version.tags.get(TAG_MODEL_DIGEST, "") if version else ""
-    return identity(digest, version.tags.get(TAG_VARIANT, "eager")) if version and digest else ""
+    digest = version.tags.get(base.TAG_MODEL_DIGEST, "") if version else ""
+    return identity(digest, version.tags.get(base.TAG_VARIANT, "eager")) if version and digest else ""
 
 
 def _tracked(run: Any) -> TrackedRun:

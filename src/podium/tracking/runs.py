@@ -13,19 +13,8 @@ from typing import Any
 
 from podium.errors import TrackingError
 from podium.records import DataRecord, TrialRecord, TrialStatus
-from podium.tracking.base import (
-    MAX_DATASET_DIGEST,
-    MAX_PARAM,
-    MAX_TAG,
-    TAG_KEY,
-    TAG_KIND,
-    TAG_PARENT,
-    TAG_TRIAL,
-    RunStatus,
-    flatten,
-    redact,
-    tidy_name,
-)
+from podium.tracking import base
+from podium.tracking.base import RunStatus, flatten, redact, tidy_name
 from podium.tracking.connection import Connection, load_mlflow
 
 PARENT_RUN = "mlflow.parentRunId"
@@ -54,11 +43,11 @@ class Runs(Connection):
     """Opening, filling and closing runs."""
 
     def open_run(self, name: str, tags: Mapping[str, str], run_id: str | None = None) -> str:
-        tags = {TAG_KIND: "run", **tags}
+        tags = {base.TAG_KIND: "run", **tags}
         return self._attach(self._outermost(run_id), tags) if run_id else self._create(name, tags, None)
 
     def open_step(self, parent: str, name: str, tags: Mapping[str, str], run_id: str | None = None) -> str:
-        tags = {TAG_KIND: "step", **tags}
+        tags = {base.TAG_KIND: "step", **tags}
         return self._attach(run_id, tags) if run_id else self._create(name, tags, parent)
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
@@ -90,7 +79,7 @@ class Runs(Connection):
         scheme, separator, _ = source.partition(":")
         entity = entities.Dataset(
             name=data.name,
-            digest=data.key[:MAX_DATASET_DIGEST],
+            digest=data.key[: base.MAX_DATASET_DIGEST],
             source_type=scheme if separator else "local",
             source=json.dumps({"uri": redact(source)}),
             profile=json.dumps(profile),
@@ -102,9 +91,9 @@ class Runs(Connection):
 
     def log_trial(self, step_run_id: str, trial: TrialRecord) -> None:
         step = self._call(f"looking up run {step_run_id}", lambda client: client.get_run(step_run_id))
-        key, number = step.data.tags.get(TAG_KEY), {TAG_TRIAL: str(trial.number)}
-        owner = {f"{TAG_PARENT}study": key} if key else {PARENT_RUN: step_run_id}
-        found = self._tagged(step, {TAG_KIND: "trial", **owner, **number})
+        key, number = step.data.tags.get(base.TAG_KEY), {base.TAG_TRIAL: str(trial.number)}
+        owner = {f"{base.TAG_PARENT}study": key} if key else {PARENT_RUN: step_run_id}
+        found = self._tagged(step, {base.TAG_KIND: "trial", **owner, **number})
         content = hashlib.sha256(trial.model_dump_json().encode()).hexdigest()
         for run in found:
             if run.data.tags.get(CONTENT) == content and run.info.status == (_STATUS[trial.status] or "RUNNING"):
@@ -113,14 +102,14 @@ class Runs(Connection):
                 return
         here = [run for run in found if run.data.tags.get(PARENT_RUN) == step_run_id]
         unfinished = [run for run in found if run.info.status == "RUNNING"]
-        tags = {name: value for name, value in step.data.tags.items() if name.startswith(TAG_PARENT)} | number
+        tags = {name: value for name, value in step.data.tags.items() if name.startswith(base.TAG_PARENT)} | number
         tags |= owner if key else {}
         self._record_trial(step_run_id, next(iter(here + unfinished), None), tags, trial, content)
 
     def _tagged(self, beside: Any, tags: Mapping[str, str]) -> list[Any]:
         """Runs with these tags in the experiment of the run `beside`, latest first."""
         experiments = [beside.info.experiment_id]
-        doing = f"looking up a {tags[TAG_KIND]} beside run {beside.info.run_id}"
+        doing = f"looking up a {tags[base.TAG_KIND]} beside run {beside.info.run_id}"
         return list(self._call(doing, lambda client: client.search_runs(experiments, query(tags))))
 
     def _record_trial(
@@ -129,16 +118,16 @@ class Runs(Connection):
         started, ended = _milliseconds(trial.started_at), _milliseconds(trial.finished_at or trial.started_at)
         name, folds = f"trial-{trial.number:03d}", {}
         if existing is None:
-            run_id = self._create(name, {**tags, TAG_KIND: "trial"}, step_run_id, started)
+            run_id = self._create(name, {**tags, base.TAG_KIND: "trial"}, step_run_id, started)
         else:
             run_id = existing.info.run_id
             if existing.data.tags.get(PARENT_RUN) != step_run_id:
                 self.set_tags(run_id, {PARENT_RUN: step_run_id})
-            known = self._tagged(existing, {TAG_KIND: "fold", PARENT_RUN: run_id})
+            known = self._tagged(existing, {base.TAG_KIND: "fold", PARENT_RUN: run_id})
             folds = {run.data.tags[FOLD]: run.info.run_id for run in known}
         course, at = [], started
         for fold, score in sorted(trial.fold_scores.items(), key=lambda item: int(item[0])):
-            fold_tags = {**tags, TAG_KIND: "fold", FOLD: fold}
+            fold_tags = {**tags, base.TAG_KIND: "fold", FOLD: fold}
             fold_id = folds.get(fold) or self._create(f"{name}-fold-{fold}", fold_tags, run_id, at)
             seconds = trial.fold_seconds.get(fold, 0.0)
             at = None if at is None else at + int(seconds * 1000)
@@ -172,7 +161,7 @@ class Runs(Connection):
     def _create(self, name: str, tags: Mapping[str, str], parent: str | None, start_ms: int | None = None) -> str:
         request = {REQUEST: uuid.uuid4().hex}
         nested = {PARENT_RUN: parent} if parent else {}
-        fitted = dict(_fit({**tags, **request, **nested}.items(), MAX_TAG))
+        fitted = dict(_fit({**tags, **request, **nested}.items(), base.MAX_TAG))
 
         def home(client: Any) -> str:
             return str(client.get_run(parent).info.experiment_id) if parent else self._experiment_id(client)
@@ -194,7 +183,7 @@ class Runs(Connection):
                 raise TrackingError(f"run {run_id} at {self.uri} must be active to attach to, but it is deleted")
             if run.info.status != "RUNNING":
                 client.update_run(run_id, status="RUNNING")
-            return TAG_KIND in run.data.tags and ATTACHED not in run.data.tags
+            return base.TAG_KIND in run.data.tags and ATTACHED not in run.data.tags
 
         ours = self._call(f"attaching to run {run_id}", reopen)
         self.set_tags(run_id, dict(tags) if ours else {**tags, ATTACHED: "true"})
@@ -218,8 +207,8 @@ class Runs(Connection):
     ) -> None:
         """Record all of it in as few requests as MLflow's limits allow."""
         entities = load_mlflow().entities
-        items = [("params", entities.Param(*item), len(item[1])) for item in _fit(params, MAX_PARAM)]
-        items += [("tags", entities.RunTag(*item), len(item[1])) for item in _fit(tags, MAX_TAG)]
+        items = [("params", entities.Param(*item), len(item[1])) for item in _fit(params, base.MAX_PARAM)]
+        items += [("tags", entities.RunTag(*item), len(item[1])) for item in _fit(tags, base.MAX_TAG)]
         items += [("metrics", item, 0) for item in metrics]
         for batch in _batches(items):
             self._call(f"logging to run {run_id}", methodcaller("log_batch", run_id, **batch))

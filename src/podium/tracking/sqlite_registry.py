@@ -17,19 +17,8 @@ from urllib.parse import quote
 
 from podium.errors import TrackingError
 from podium.records import Incumbent, Move
-from podium.tracking.base import (
-    CHAMPION,
-    MOVE,
-    TAG_DECISION,
-    TAG_FILES,
-    TAG_METRIC,
-    TAG_MODEL_DIGEST,
-    TAG_MODEL_KEY,
-    TAG_SCORE,
-    TAG_VARIANT,
-    RegistryState,
-    redact,
-)
+from podium.tracking import base
+from podium.tracking.base import RegistryState, redact
 
 SCHEMA = "dc11669786a5"
 """The revision of MLflow's tables that is read here: that of MLflow 3.17 (`alembic_version`)."""
@@ -58,14 +47,14 @@ def read_state(uri: str, name: str) -> RegistryState | None:
                 return None
             tags = file.execute(f"SELECT key, value FROM registered_model_tags WHERE {_WHERE}", (name,)).fetchall()
             alias = file.execute(
-                f"SELECT version FROM registered_model_aliases WHERE {_WHERE} AND alias = ?", (name, CHAMPION)
+                f"SELECT version FROM registered_model_aliases WHERE {_WHERE} AND alias = ?", (name, base.CHAMPION)
             ).fetchone()
             of_version = file.execute(
                 f"SELECT key, value FROM model_version_tags WHERE {_WHERE} AND version = ?", (name, alias and alias[0])
             ).fetchall()
     except sqlite3.Error:
         return None
-    moves = [Move.model_validate_json(value) for key, value in sorted(tags) if key.startswith(MOVE)]
+    moves = [Move.model_validate_json(value) for key, value in sorted(tags) if key.startswith(base.MOVE)]
     if any(move.state == "begun" for move in moves):
         return None
     incumbent = incumbent_of(name, str(alias[0]), dict(of_version), redact(uri)) if alias else None
@@ -78,21 +67,22 @@ def incumbent_of(name: str, version: str, tags: Mapping[str, str], uri: str) -> 
     Raises:
         TrackingError: Podium did not register the version.
     """
-    missing = [tag for tag in (TAG_MODEL_DIGEST, TAG_MODEL_KEY, TAG_METRIC, TAG_SCORE) if tag not in tags]
+    needed = (base.TAG_MODEL_DIGEST, base.TAG_MODEL_KEY, base.TAG_METRIC, base.TAG_SCORE)
+    missing = [tag for tag in needed if tag not in tags]
     if missing:
         raise TrackingError(
             f"a champion carries the tags by which Podium compares models, but version {version} of {name!r} at {uri} "
-            f"lacks {', '.join(missing)}: Podium did not register it. Remove its alias {CHAMPION!r}, or use another "
-            "name: tracking.model_name=NAME"
+            f"lacks {', '.join(missing)}: Podium did not register it. Remove its alias {base.CHAMPION!r}, or use "
+            "another name: tracking.model_name=NAME"
         )
     return Incumbent(
         name=name,
         version=version,
-        model_digest=tags[TAG_MODEL_DIGEST],
-        model_key=tags[TAG_MODEL_KEY],
-        metric=tags[TAG_METRIC],
-        score=float(tags[TAG_SCORE]),
-        decision_key=tags.get(TAG_DECISION, ""),
-        variant=tags.get(TAG_VARIANT, "eager"),
-        files_digest=tags.get(TAG_FILES, tags[TAG_MODEL_DIGEST]),
+        model_digest=tags[base.TAG_MODEL_DIGEST],
+        model_key=tags[base.TAG_MODEL_KEY],
+        metric=tags[base.TAG_METRIC],
+        score=float(tags[base.TAG_SCORE]),
+        decision_key=tags.get(base.TAG_DECISION, ""),
+        variant=tags.get(base.TAG_VARIANT, "eager"),
+        files_digest=tags.get(base.TAG_FILES, tags[base.TAG_MODEL_DIGEST]),
     )
