@@ -28,7 +28,7 @@ from podium.display.numbers import figure
 from podium.errors import InputError, ModelError
 from podium.export.variants import obstacle
 from podium.keys import digest_tree
-from podium.local.progress import ProgressView, report_to
+from podium.local.progress import progress_view, report_to
 from podium.models.backbone import GENERATION, ModelFacts, inspect_model, locate_backbone
 from podium.records import Measurement, MeasurementRecord
 from podium.stages.keys import lone_measurement_key
@@ -134,7 +134,7 @@ def _progress(console: Console, requests: Sequence[MeasurementRequest], folder: 
     """Show the progress of a session on `console`; its events are kept in `folder` meanwhile."""
     names = list(dict.fromkeys(one.model.name for one in requests))
     events = folder / "events.jsonl"
-    with report_to(events, f"benchmark-{names[0]}" if len(names) == 1 else "benchmark"), ProgressView(events, console):
+    with report_to(events, f"benchmark-{names[0]}" if len(names) == 1 else "benchmark"), progress_view(events, console):
         yield
     for one in requests:
         _say(console, f"{one.model.title}: done")

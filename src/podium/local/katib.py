@@ -18,7 +18,7 @@ from podium.katib.experiment import KatibExperiment, from_katib, render, to_kati
 from podium.katib.read import at
 from podium.katib_local.command import check_template, local_command, not_honoured
 from podium.katib_local.study import LocalStudy, study_key
-from podium.local.progress import ProgressView, report_to
+from podium.local.progress import progress_view, report_to
 from podium.store.store import ArtifactStore
 from podium.strict_yaml import kubernetes_yaml
 
@@ -53,7 +53,7 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
         for note in not_honoured(katib):
             console.print(f"  not honoured: {note}", highlight=False, markup=False, soft_wrap=True)
         events = study.directory / "events.jsonl"
-        with report_to(events, name), ProgressView(events, console):
+        with report_to(events, name), progress_view(events, console):
             resource = _run(study, file)
     _print_summary(resource, study.directory, console)
     return resource

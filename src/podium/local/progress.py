@@ -6,11 +6,10 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -194,69 +193,55 @@ def report_to(events: Path, step: str) -> Iterator[None]:
         yield
 
 
-class ProgressView:
-    """Context manager that follows an events file and draws it until it is closed.
+@contextmanager
+def progress_view(events: Path, console: Console) -> Iterator[None]:
+    """Follow an events file in a thread of its own, and draw it on `console`, until the body ends."""
+    state, started, done = State(), time.time(), threading.Event()
 
-    A background thread of its own reads and draws; it ends with the context. Events of a study outside the pipeline
-    need name no step.
-    """
+    def take(event: dict[str, Any]) -> None:
+        line = state.apply(event)
+        if line and not event.get("found") and not console.is_terminal:
+            study = state.studies.get(event["step"])
+            name = event["step"] or (study.name if study else "")
+            text = f"[{event['time'] - started:6.1f}s] {name:<18} {line}"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def __init__(self, events: Path, console: Console) -> None:
-        self._events = events
-        self._console = console
-        self._state = State()
-        self._started = time.time()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=False)
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live.start()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-        if self._console.is_terminal:
-            self._live.stop()
-
-    def _follow(self) -> None:
+    def follow() -> None:
         position, rest = 0, b""
         while True:
-            finishing = self._done.is_set()
-            if self._events.exists():
-                with self._events.open("rb") as stream:
+            finishing = done.is_set()
+            if events.exists():
+                with events.open("rb") as stream:
                     stream.seek(position)
                     data = stream.read()
                 position += len(data)
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
-                    self._take(json.loads(line))
+                    take(json.loads(line))
             if finishing:
                 return
-            self._done.wait(_POLL_SECONDS)
+            done.wait(_POLL_SECONDS)
 
-    def _take(self, event: dict[str, Any]) -> None:
-        line = self._state.apply(event)
-        if line and not event.get("found") and not self._console.is_terminal:
-            study = self._state.studies.get(event["step"])
-            name = event["step"] or (study.name if study else "")
-            text = f"[{event['time'] - self._started:6.1f}s] {name:<18} {line}"
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+    thread = threading.Thread(target=follow, daemon=True)
+    live = Live(console=console, get_renderable=lambda: _drawn(state), refresh_per_second=4, transient=False)
+    with live if console.is_terminal else nullcontext():
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
-    def _render(self) -> RenderableType:
-        now = time.time()
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for step in self._state.steps.values():
-            running = step.outcome == "running"
-            seconds = now - step.started if running else step.seconds or 0.0
-            mark: RenderableType = Spinner("dots") if running else Text("✗" if step.outcome in _NOT_DONE else "✓")
-            table.add_row(mark, step.name, f"{seconds:5.1f} s", step.note if running else step.outcome)
-        return Group(table, *(leaderboard(study, now) for study in self._state.running_studies()))
+
+def _drawn(state: State) -> RenderableType:
+    now = time.time()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for step in state.steps.values():
+        running = step.outcome == "running"
+        seconds = now - step.started if running else step.seconds or 0.0
+        mark: RenderableType = Spinner("dots") if running else Text("✗" if step.outcome in _NOT_DONE else "✓")
+        table.add_row(mark, step.name, f"{seconds:5.1f} s", step.note if running else step.outcome)
+    return Group(table, *(leaderboard(study, now) for study in state.running_studies()))
 
 
 def leaderboard(study: Study, now: float) -> Group:

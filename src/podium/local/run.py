@@ -39,7 +39,7 @@ from podium.execution.ending import end_descendants
 from podium.execution.environment import variables_set
 from podium.execution.launch import Process
 from podium.jsonfile import write_json
-from podium.local.progress import ProgressView
+from podium.local.progress import progress_view
 from podium.records import Record, ReportRecord, RunRecord
 from podium.report.render import HTML_FILE
 from podium.stages.prepare import locate_backbones, new_run, open_parent
@@ -73,7 +73,7 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
         directory.finish("failed")
         raise
     try:
-        with ProgressView(directory.events, console):
+        with progress_view(directory.events, console):
             local.go()
     except KeyboardInterrupt:
         directory.finish("stopped")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from podium.local.progress import ProgressView, State, leaderboard
+from podium.local.progress import State, leaderboard, progress_view
 
 
 def ended(
@@ -51,7 +51,7 @@ def write(path: Path, events: list[dict[str, Any]]) -> None:
 def shown(path: Path, terminal: bool) -> str:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, width=120)
-    with ProgressView(path, console):
+    with progress_view(path, console):
         write(path, EVENTS)
     return stream.getvalue()
 
@@ -127,7 +127,7 @@ def rows(text: str) -> list[str]:
 def test_a_line_cut_in_two_by_a_slow_writer_is_taken_whole(tmp_path: Path) -> None:
     path, stream = tmp_path / "events.jsonl", io.StringIO()
     line = json.dumps({"time": 1.0, **EVENTS[0]}) + "\n"
-    with ProgressView(path, Console(file=stream, width=120)):
+    with progress_view(path, Console(file=stream, width=120)):
         path.write_text(line[:20])
         with path.open("a") as rest:
             rest.write(line[20:])
