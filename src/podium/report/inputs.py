@@ -9,23 +9,7 @@ from functools import cached_property
 from importlib import metadata
 from typing import TypeVar
 
-from podium.records import (
-    BenchmarkRecord,
-    Comparison,
-    DataRecord,
-    DecisionRecord,
-    Interval,
-    LeaderboardEntry,
-    Measurement,
-    ModelRecord,
-    Record,
-    RunRecord,
-    SelectionRecord,
-    StudyRecord,
-    Variant,
-    VariantCheck,
-    VariantScore,
-)
+from podium import records
 from podium.selection.comparison import shown_better
 
 NAMES = ["podium", "torch", "transformers", "datasets", "scikit-learn", "seqeval", "optuna", "mlflow", "kfp", "numpy"]
@@ -43,7 +27,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=records.Record)
 
 
 @dataclass(frozen=True)
@@ -56,8 +40,8 @@ class ReportInputs:
         command: the shell command that repeats the run; empty when it is not known.
     """
 
-    run: RunRecord
-    steps: Mapping[str, Record]
+    run: records.RunRecord
+    steps: Mapping[str, records.Record]
     environment: Mapping[str, str] = field(default_factory=versions)
     command: str = ""
 
@@ -65,74 +49,74 @@ class ReportInputs:
         return tuple(record for record in self.steps.values() if isinstance(record, kind))
 
     @cached_property
-    def data(self) -> DataRecord:
-        return self._all(DataRecord)[0]
+    def data(self) -> records.DataRecord:
+        return self._all(records.DataRecord)[0]
 
     @cached_property
-    def studies(self) -> tuple[StudyRecord, ...]:
-        return self._all(StudyRecord)
+    def studies(self) -> tuple[records.StudyRecord, ...]:
+        return self._all(records.StudyRecord)
 
     @cached_property
-    def models(self) -> tuple[ModelRecord, ...]:
-        return self._all(ModelRecord)
+    def models(self) -> tuple[records.ModelRecord, ...]:
+        return self._all(records.ModelRecord)
 
     @cached_property
-    def selection(self) -> SelectionRecord:
-        return self._all(SelectionRecord)[0]
+    def selection(self) -> records.SelectionRecord:
+        return self._all(records.SelectionRecord)[0]
 
     @cached_property
-    def benchmark(self) -> BenchmarkRecord:
-        return self._all(BenchmarkRecord)[0]
+    def benchmark(self) -> records.BenchmarkRecord:
+        return self._all(records.BenchmarkRecord)[0]
 
     @cached_property
-    def decision(self) -> DecisionRecord:
-        return self._all(DecisionRecord)[0]
+    def decision(self) -> records.DecisionRecord:
+        return self._all(records.DecisionRecord)[0]
 
     @property
-    def winner(self) -> LeaderboardEntry | None:
+    def winner(self) -> records.LeaderboardEntry | None:
         name = self.decision.winner
         return next((entry for entry in self.selection.leaderboard if entry.backbone == name), None)
 
     @property
-    def corrected_score(self) -> Interval | None:
+    def corrected_score(self) -> records.Interval | None:
         """The winner's score without the gain of having been chosen; None where that changes no digit shown."""
         corrected, test = self.decision.evidence.winner_score, self.winner_test
         if corrected is None or test is None or round(corrected.value, 3) >= round(test.value, 3):
             return None
         return corrected
 
-    def model_of(self, entry: LeaderboardEntry) -> ModelRecord | None:
+    def model_of(self, entry: records.LeaderboardEntry) -> records.ModelRecord | None:
         """The refit behind a leaderboard entry."""
         return next((model for model in self.models if model.backbone == entry.backbone), None)
 
-    def measurements_of(self, entry: LeaderboardEntry) -> list[Measurement]:
+    def measurements_of(self, entry: records.LeaderboardEntry) -> list[records.Measurement]:
         """The measured variants of a champion."""
         identity = (entry.backbone, entry.model_digest)
         return [item for item in self.benchmark.measurements if (item.backbone, item.model_digest) == identity]
 
-    def is_winner(self, one: Measurement | Variant | VariantScore) -> bool:
+    def is_winner(self, one: records.Measurement | records.Variant | records.VariantScore) -> bool:
         """Whether this variant won."""
         return (one.backbone, one.variant) == (self.decision.winner, self.decision.winner_variant)
 
     @property
-    def winner_measurement(self) -> Measurement | None:
+    def winner_measurement(self) -> records.Measurement | None:
         """The measurement of the winning variant, or None when it was not measured."""
         found = self.measurements_of(self.winner) if self.winner else []
         return next((item for item in found if self.is_winner(item)), next(iter(found), None))
 
     @property
-    def winner_test(self) -> Interval | None:
+    def winner_test(self) -> records.Interval | None:
         """The held-out score of the winning variant's own predictions, or None when there is no winner."""
         own = next((score.test for score in self.decision.evidence.variant_scores if self.is_winner(score)), None)
         return own or (self.winner.test if self.winner else None)
 
     @property
-    def unbeaten(self) -> list[Comparison]:
+    def unbeaten(self) -> list[records.Comparison]:
         """The winner against the baselines that it is not shown to beat, by the interval, as the decision judges."""
         comparisons = self.decision.evidence.baseline_comparisons if self.winner else ()
         return [one for one in comparisons if not shown_better(one)]
 
     @property
-    def winner_check(self) -> VariantCheck | None:
+    def winner_check(self) -> records.VariantCheck | None:
         """The winning variant against the eager model; None where the eager model wins, or nothing does."""
         return next((one.check for one in self.benchmark.variants if self.is_winner(one)), None)

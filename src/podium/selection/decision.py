@@ -8,16 +8,7 @@ from functools import partial
 from podium.errors import InputError
 from podium.records import RULE, Comparison, DecisionRecord, Evidence, Incumbent, Reason, Verdict, refit_of
 from podium.selection.comparison import as_good, described, shown_better, shown_worse
-from podium.selection.winner import (
-    CONSTRAINT_BROKEN,
-    UNITS,
-    Candidate,
-    Choice,
-    broken,
-    choose,
-    quantity,
-    quantity_bounds,
-)
+from podium.selection.winner import CONSTRAINT_BROKEN, UNITS, Candidate, Choice, bounds_of, broken, choose, quantity
 
 NO_WINNER = "no-winner"
 NO_INCUMBENT = "no-incumbent"
@@ -159,7 +150,7 @@ def _by_cost(winner: Candidate, evidence: Evidence, held: tuple[Reason, ...]) ->
     unmet = broken(_title(incumbent), partial(quantity, holder), policy.constraints)
     if faults := [reason.text for reason in unmet if reason.code == CONSTRAINT_BROKEN]:
         return "PROMOTE", (Reason(code=INCUMBENT_BREAKS, text=" ".join(faults)), *held)
-    own, theirs = (quantity_bounds(item, policy.cost) if item else None for item in (winner.measurement, holder))
+    own, theirs = (bounds_of(item, policy.cost) if item else None for item in (winner.measurement, holder))
     if own is None or theirs is None or theirs[0] <= 0 or own[2] >= theirs[0]:
         return "HOLD", held
     saved = 1 - own[2] / theirs[0]

@@ -86,19 +86,19 @@ class Candidate:
         return None if (bounds := self.bounds(name)) is None else bounds[1]
 
     def bounds(self, name: str) -> tuple[float, float, float] | None:
-        """See `quantity_bounds`; without a benchmark the size is known alone."""
+        """See `bounds_of`; without a benchmark the size is known alone."""
         if self.measurement is None:
             return (self.entry.size_mb,) * 3 if name == "size_mb" else None
-        return quantity_bounds(self.measurement, name)
+        return bounds_of(self.measurement, name)
 
 
 def quantity(measured: Measurement, name: str) -> float | None:
     """A cost or a constrained quantity by its config name; None when it was not measured."""
-    bounds = quantity_bounds(measured, name)
+    bounds = bounds_of(measured, name)
     return None if bounds is None else bounds[1]
 
 
-def quantity_bounds(measured: Measurement, name: str) -> tuple[float, float, float] | None:
+def bounds_of(measured: Measurement, name: str) -> tuple[float, float, float] | None:
     """Lower bound, value and upper bound of a quantity; all are its value where it has no interval."""
     found = {"memory_mb": measured.peak_rss_mb, "size_mb": measured.size_mb, "energy_j": measured.energy_j}
     for item in measured.latency:
