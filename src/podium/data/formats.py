@@ -122,11 +122,9 @@ def _of_directory(path: Path) -> type[Reader]:
             f"the files of a data set directory must share one format, but {path} holds {', '.join(sorted(found))}; "
             "set dataset.format, or give the path of one file"
         )
-    if found:
-        return found.popitem()[1]
-    for reader in formats:
-        if reader.sniffs_directory(entries):
-            return reader
+    matching = [*found.values()] or [reader for reader in formats if reader.sniffs_directory(entries)]
+    if matching:
+        return matching[0]
     raise DataError(
         "a data set directory must hold one folder per label, data files, or a saved Hugging Face data set, but "
         f"{path} holds {len(files)} other files; set dataset.path to the file with the rows"
@@ -153,8 +151,6 @@ def _resolve(config: DatasetConfig, role: Role, location: str) -> Source:
         path = locate(location)
     except InputError as error:
         raise DataError(f"dataset.{field}: {error}") from error
-    if not path.exists():
-        raise DataError(f"dataset.{field} must name an existing file or folder, but {path} does not exist")
     if chosen is None or by_query:
         chosen = FORMATS.get(infer_format(path, config.task))
     return chosen.find(path, role)

@@ -57,13 +57,11 @@ def _environment(threads: int) -> dict[str, str]:
 @contextmanager
 def variables_set(variables: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables of this process while the body runs."""
-    before = {name: os.environ.get(name) for name in variables}
+    before = {name: os.environ[name] for name in variables if name in os.environ}
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in variables:
+            del os.environ[name]
+        os.environ.update(before)

@@ -10,11 +10,7 @@ from podium.store.store import ArtifactStore
 
 
 def explain_key(store: ArtifactStore, prefix: str) -> str:
-    """The parts of the one stored key that starts with `prefix`, one nested path per line.
-
-    Raises:
-        InputError: no key, or more than one, starts with `prefix`.
-    """
+    """The parts of the key that `ArtifactStore.resolve` finds for `prefix`, one nested path per line."""
     kind, digest = store.resolve(prefix)
     lines = [f"{kind}/{digest}"]
     lines += [f"  {path}: {_show(value)}" for path, value in _leaves(store.parts(kind, digest))]
@@ -22,11 +18,7 @@ def explain_key(store: ArtifactStore, prefix: str) -> str:
 
 
 def explain_difference(store: ArtifactStore, a: str, b: str) -> str:
-    """Which parts differ between two stored keys given by prefix, each with both values.
-
-    Raises:
-        InputError: no key, or more than one, starts with a prefix.
-    """
+    """Which parts differ between two keys that `ArtifactStore.resolve` finds, each with both values."""
     first, second = store.resolve(a), store.resolve(b)
     names = ["/".join(name) for name in (first, second)]
     if first == second:
