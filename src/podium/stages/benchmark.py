@@ -7,22 +7,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from podium import records
 from podium.config.benchmark import VariantName
 from podium.events import emit
 from podium.export.variants import BuildCall, Built, build, obstacle
 from podium.inference.predictor import PredictorSpec
 from podium.keys import Key
-from podium.records import (
-    ArtifactRef,
-    BenchmarkRecord,
-    DataRecord,
-    Measurement,
-    ModelRecord,
-    RunRecord,
-    SelectionRecord,
-    Variant,
-    VariantRecord,
-)
 from podium.stages.keys import measurement_key, variant_key
 from podium.stages.step import StepInputs, StepRun
 from podium.tasks import TASKS
@@ -35,28 +25,28 @@ _METRIC_NAME = re.compile(r"[^A-Za-z0-9_.\- ]")
 _NOT_HERE = "not-possible-here"
 
 
-def champions_of(inputs: StepInputs) -> list[ModelRecord]:
+def champions_of(inputs: StepInputs) -> list[records.ModelRecord]:
     """The models on the leaderboard, in its order."""
-    of_key = {model.key: model for model in inputs.all(ModelRecord)}
-    return [of_key[entry.model_key] for entry in inputs.one(SelectionRecord).leaderboard]
+    of_key = {model.key: model for model in inputs.all(records.ModelRecord)}
+    return [of_key[entry.model_key] for entry in inputs.one(records.SelectionRecord).leaderboard]
 
 
-def hardware_of(run: RunRecord) -> dict[str, str]:
+def hardware_of(run: records.RunRecord) -> dict[str, str]:
     """The fingerprint of what the benchmark of this run uses."""
     from podium.devices.hardware import fingerprint
 
     return fingerprint(run.config.benchmark.device, run.config.benchmark.threads)
 
 
-def compute(step: StepRun) -> BenchmarkRecord:
+def compute(step: StepRun) -> records.BenchmarkRecord:
     """Make, check and measure every variant of every champion; what exists for this hardware is reused.
 
     A variant that could not be made here, or failed its check, is in the record with the reason, and not measured.
     """
     from podium.benchmarking.session import MeasurementRequest, ModelFiles
 
-    data, hardware = step.one(DataRecord), hardware_of(step.run)
-    variants: dict[str, VariantRecord] = {}
+    data, hardware = step.one(records.DataRecord), hardware_of(step.run)
+    variants: dict[str, records.VariantRecord] = {}
     requests: dict[str, MeasurementRequest] = {}
     for model in champions_of(step):
         for variant, made in build_variants(step, model, hardware).items():
@@ -74,8 +64,8 @@ def compute(step: StepRun) -> BenchmarkRecord:
                     measurement_key(step.config, data, model, variant, hardware),
                     {"refit": model.key, "data": data.key, "variant": made.key},
                 )
-    records = measuring_service(step, hardware).measure(list(requests.values()), measuring_session(step))
-    measured = dict(zip(requests, records, strict=True))
+    results = measuring_service(step, hardware).measure(list(requests.values()), measuring_session(step))
+    measured = dict(zip(requests, results, strict=True))
     for name, record in measured.items():
         step.tracker.log_metrics(step.mlflow_run_id, figures(name, record.measurement))
     step.tracker.log_params(step.mlflow_run_id, {f"hardware.{name}": value for name, value in hardware.items()})
@@ -84,10 +74,10 @@ def compute(step: StepRun) -> BenchmarkRecord:
     artifacts = {f"samples.{name}": record.artifacts["samples"] for name, record in measured.items()}
     for name, made in variants.items():
         artifacts |= {f"{role}.{name}": ref for role, ref in made.artifacts.items()}
-    return BenchmarkRecord(
+    return records.BenchmarkRecord(
         **{**step.stamp, "parents": {**step.parents, **parents}},
         hardware=hardware,
-        measurements=tuple(record.measurement for record in records),
+        measurements=tuple(record.measurement for record in results),
         variants=tuple(made.variant for made in variants.values()),
         artifacts=artifacts,
     )
@@ -107,13 +97,13 @@ def measuring_session(step: StepRun) -> Session:
     from podium.benchmarking.session import Session
     from podium.data.artifact import DataArtifact
 
-    data, config = step.one(DataRecord), step.config.benchmark
+    data, config = step.one(records.DataRecord), step.config.benchmark
     rows = list(DataArtifact(step.store.fetch(data.artifacts["data"])).test[TASKS.get(data.task).content])
     drawn = sample_rows(rows, config.repetitions * config.samples, step.config.seed)
     return Session(drawn, data.task, config, data.labels)
 
 
-def figures(name: str, item: Measurement) -> dict[str, float]:
+def figures(name: str, item: records.Measurement) -> dict[str, float]:
     """Figures for the tracking server, as `MODEL.VARIANT.SCENARIO_FIGURE`, with labels where a scenario has several."""
     found = {name: getattr(item, name) for name in ("peak_rss_mb", "peak_device_mb", "size_mb")}
     for scenario, result in item.scenarios.items():
@@ -125,18 +115,20 @@ def figures(name: str, item: Measurement) -> dict[str, float]:
     return {f"{name}.{_METRIC_NAME.sub('_', key)}": value for key, value in found.items() if value is not None}
 
 
-def build_variants(step: StepRun, model: ModelRecord, hardware: Mapping[str, str]) -> dict[VariantName, VariantRecord]:
+def build_variants(
+    step: StepRun, model: records.ModelRecord, hardware: Mapping[str, str]
+) -> dict[VariantName, records.VariantRecord]:
     """Every variant of `model` that the config names, in its order. One that could not be built or failed has a reason.
 
     Raises:
         BenchmarkError: the model cannot be loaded, or the process that builds was killed.
     """
-    data, device = step.one(DataRecord), hardware["device"]
+    data, device = step.one(records.DataRecord), hardware["device"]
     keys = {name: variant_key(step.config, data, model, name, device) for name in step.config.benchmark.variants}
-    found: dict[VariantName, VariantRecord] = {}
+    found: dict[VariantName, records.VariantRecord] = {}
     missing: list[VariantName] = []
     for name, key in keys.items():
-        stored = step.store.get(VariantRecord, key.digest) if step.config.run_mode == "reuse" else None
+        stored = step.store.get(records.VariantRecord, key.digest) if step.config.run_mode == "reuse" else None
         if stored is not None:
             found[name] = stored
         elif name == "eager":
@@ -153,9 +145,9 @@ def build_variants(step: StepRun, model: ModelRecord, hardware: Mapping[str, str
 
 
 def _build(
-    step: StepRun, model: ModelRecord, hardware: Mapping[str, str], keys: Mapping[VariantName, Key]
-) -> dict[VariantName, VariantRecord]:
-    data, store = step.one(DataRecord), step.store
+    step: StepRun, model: records.ModelRecord, hardware: Mapping[str, str], keys: Mapping[VariantName, Key]
+) -> dict[VariantName, records.VariantRecord]:
+    data, store = step.one(records.DataRecord), step.store
     with store.scratch() as scratch:
         call = BuildCall(
             eager=PredictorSpec(
@@ -188,15 +180,20 @@ def _build(
 
 
 def _keep(
-    step: StepRun, key: Key, model: ModelRecord, name: VariantName, built: Built, artifacts: dict[str, ArtifactRef]
-) -> VariantRecord:
-    record = VariantRecord(
+    step: StepRun,
+    key: Key,
+    model: records.ModelRecord,
+    name: VariantName,
+    built: Built,
+    artifacts: dict[str, records.ArtifactRef],
+) -> records.VariantRecord:
+    record = records.VariantRecord(
         key=key.digest,
         parents={"refit": model.key},
         mlflow_run_id=step.mlflow_run_id or None,
         seconds=built.seconds,
         artifacts=artifacts,
-        variant=Variant(
+        variant=records.Variant(
             backbone=model.backbone,
             variant=name,
             model_digest=model.artifacts["model"].digest,

@@ -14,29 +14,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from podium import records
 from podium.benchmarking.calls import Repetition
 from podium.errors import DamagedArtifact, InputError
 from podium.evaluation.predictions import Predictions
-from podium.records import (
-    RECORDS,
-    ArtifactRef,
-    BenchmarkRecord,
-    DecisionRecord,
-    Interval,
-    MeasurementRecord,
-    ModelRecord,
-    Record,
-    SelectionRecord,
-    VariantRecord,
-)
 from podium.selection.estimates import ComparedModel
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
 from podium.tracking.base import TAG_DECISION, TAG_MODEL_KEY
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=records.Record)
 
-_STEPS = (("decide", DecisionRecord), ("benchmark", BenchmarkRecord), ("select", SelectionRecord))
+_STEPS = (
+    ("decide", records.DecisionRecord),
+    ("benchmark", records.BenchmarkRecord),
+    ("select", records.SelectionRecord),
+)
 _REGISTERED = re.compile(r"(?:models:/)?([^/@:]+)(?:@([^/@:]+)|/(\d+))")
 _MODEL = re.compile(r"(.+?):([a-z][a-z0-9-]*)(?:\.([a-z][a-z0-9-]*))?")
 
@@ -71,8 +64,8 @@ def _find(text: str, name: str, store: ArtifactStore, runs: Path, tracker: Calla
     if folder is not None:
         own = folder.resolve().parents[1] / "store"
         store = ArtifactStore(str(own)) if own.is_dir() else store
-        record: Record = _of_directory(folder, store)
-    elif (registered := _REGISTERED.fullmatch(run)) and registered[1] not in RECORDS:
+        record: records.Record = _of_directory(folder, store)
+    elif (registered := _REGISTERED.fullmatch(run)) and registered[1] not in records.RECORDS:
         record = _registered(registered, store, tracker())
     elif re.fullmatch(r"(?:[a-z][a-z_-]*/)?[0-9a-f]{4,64}", run):
         record = _stored(store, *store.resolve(run))
@@ -81,12 +74,12 @@ def _find(text: str, name: str, store: ArtifactStore, runs: Path, tracker: Calla
             f"a run is a run directory, the id of a run in {runs}, `latest`, the key of a result, or a registered "
             f"version as NAME@champion, but got {run!r}"
         )
-    if isinstance(record, MeasurementRecord | ModelRecord):
+    if isinstance(record, records.MeasurementRecord | records.ModelRecord):
         return _alone(name, record, store)
     return _chosen(name, record, backbone, variant, store)
 
 
-def _of_directory(folder: Path, store: ArtifactStore) -> Record:
+def _of_directory(folder: Path, store: ArtifactStore) -> records.Record:
     for step, kind in _STEPS:
         file = folder / "steps" / step / "record.json"
         if file.exists():
@@ -94,12 +87,12 @@ def _of_directory(folder: Path, store: ArtifactStore) -> Record:
     raise InputError(f"{folder} has no selection, benchmark or decision yet; wait for the run, or start it again")
 
 
-def _registered(match: re.Match[str], store: ArtifactStore, tracker: Tracker) -> Record:
+def _registered(match: re.Match[str], store: ArtifactStore, tracker: Tracker) -> records.Record:
     name, selector = match[1], match[2] or match[3]
     version = tracker.registered(name, selector)
     if version is None:
         raise InputError(f"{tracker.uri} has no version or alias {selector!r} of a registered model {name!r}")
-    for tag, kind in ((TAG_DECISION, DecisionRecord.kind), (TAG_MODEL_KEY, ModelRecord.kind)):
+    for tag, kind in ((TAG_DECISION, records.DecisionRecord.kind), (TAG_MODEL_KEY, records.ModelRecord.kind)):
         if (key := version.tags.get(tag)) and store.find(f"{kind}/{key}"):
             return _stored(store, kind, key)
     raise InputError(
@@ -108,8 +101,8 @@ def _registered(match: re.Match[str], store: ArtifactStore, tracker: Tracker) ->
     )
 
 
-def _stored(store: ArtifactStore, kind: str, digest: str) -> Record:
-    record = store.get(RECORDS[kind], digest)
+def _stored(store: ArtifactStore, kind: str, digest: str) -> records.Record:
+    record = store.get(records.RECORDS[kind], digest)
     if record is None:
         raise InputError(
             f"{kind}/{digest[:12]} is missing or damaged in {store.uri}; run the pipeline again to replace it"
@@ -117,7 +110,7 @@ def _stored(store: ArtifactStore, kind: str, digest: str) -> Record:
     return record
 
 
-def _related(store: ArtifactStore, record: Record, kind: type[R], name: str) -> R | None:
+def _related(store: ArtifactStore, record: records.Record, kind: type[R], name: str) -> R | None:
     """The record itself where it is of a kind, or else its parent called `name`."""
     if isinstance(record, kind):
         return record
@@ -125,17 +118,17 @@ def _related(store: ArtifactStore, record: Record, kind: type[R], name: str) -> 
 
 
 def _chosen(
-    name: str, record: Record, backbone: str | None, variant: str | None, store: ArtifactStore
+    name: str, record: records.Record, backbone: str | None, variant: str | None, store: ArtifactStore
 ) -> ComparedModel:
     """The model of a run that the name means, with its evidence; without a model the winner, where there is one."""
-    if not isinstance(record, DecisionRecord | BenchmarkRecord | SelectionRecord):
+    if not isinstance(record, records.DecisionRecord | records.BenchmarkRecord | records.SelectionRecord):
         raise InputError(
             f"a decision, benchmark, selection, measurement or refit can be compared, but {_title(record)} is a "
             f"{record.kind}"
         )
-    selection = _related(store, record, SelectionRecord, "selection")
-    benchmark = _related(store, record, BenchmarkRecord, "benchmark")
-    if backbone is None and isinstance(record, DecisionRecord):
+    selection = _related(store, record, records.SelectionRecord, "selection")
+    benchmark = _related(store, record, records.BenchmarkRecord, "benchmark")
+    if backbone is None and isinstance(record, records.DecisionRecord):
         backbone, variant = record.winner, record.winner_variant
     measurements = {(one.backbone, one.variant): one for one in benchmark.measurements} if benchmark else {}
     entries = {entry.backbone: entry for entry in selection.leaderboard} if selection else {}
@@ -149,11 +142,11 @@ def _chosen(
         )
     chosen, form = meant[0]
     sources = [one for one in (benchmark, selection) if one is not None]
-    refits = (_related(store, one, ModelRecord, f"refit.{chosen}") for one in sources)
+    refits = (_related(store, one, records.ModelRecord, f"refit.{chosen}") for one in sources)
     refit = next((one for one in refits if one is not None), None)
     artifacts = benchmark.artifacts if benchmark else {}
     predictions = artifacts.get(f"predictions.{chosen}.{form}")
-    scores: Mapping[str, Interval] | None = None
+    scores: Mapping[str, records.Interval] | None = None
     if form in (None, "eager"):
         scores = {selection.metric: entries[chosen].test} if selection and chosen in entries else {}
         if predictions is None and refit is not None:
@@ -172,12 +165,12 @@ def _chosen(
     )
 
 
-def _alone(name: str, record: MeasurementRecord | ModelRecord, store: ArtifactStore) -> ComparedModel:
+def _alone(name: str, record: records.MeasurementRecord | records.ModelRecord, store: ArtifactStore) -> ComparedModel:
     about = {"name": name, "record": _title(record), "data": record.parents.get("data", "")}
-    if isinstance(record, ModelRecord):
+    if isinstance(record, records.ModelRecord):
         own = record.artifacts.get("predictions")
         return _model(store, own, None, title=record.backbone, scores=record.metrics, **about)
-    variant, measured = _related(store, record, VariantRecord, "variant"), record.measurement
+    variant, measured = _related(store, record, records.VariantRecord, "variant"), record.measurement
     return _model(
         store,
         variant.artifacts.get("predictions") if variant else None,
@@ -190,7 +183,7 @@ def _alone(name: str, record: MeasurementRecord | ModelRecord, store: ArtifactSt
 
 
 def _model(
-    store: ArtifactStore, predictions: ArtifactRef | None, samples: ArtifactRef | None, **fields: Any
+    store: ArtifactStore, predictions: records.ArtifactRef | None, samples: records.ArtifactRef | None, **fields: Any
 ) -> ComparedModel:
     """The model with what can be read of its predictions and samples, and notes on the rest."""
     notes: list[str] = []
@@ -210,5 +203,5 @@ def _model(
     return ComparedModel(predictions=held, repetitions=repetitions, notes=notes, **fields)
 
 
-def _title(record: Record) -> str:
+def _title(record: records.Record) -> str:
     return f"{record.kind} {record.key[:12]}"

@@ -10,28 +10,13 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+from podium import records
 from podium.benchmarking.session import MeasurementRequest, ModelFiles
 from podium.devices.hardware import available_cores
 from podium.errors import BenchmarkError, DamagedArtifact, ModelError, StepFailed, StudyFailed
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.predictions import Predictions
 from podium.keys import digest_tree
-from podium.records import (
-    RULE,
-    ArtifactRef,
-    BaselineEntry,
-    BaselineRecord,
-    BenchmarkRecord,
-    DataRecord,
-    DecisionRecord,
-    Evidence,
-    Incumbent,
-    Measurement,
-    ModelRecord,
-    SelectionRecord,
-    StudyRecord,
-    VariantScore,
-)
 from podium.selection.champions import fold_test, leaderboard
 from podium.selection.comparison import Budget, compare, compare_with_best, described, shown_better
 from podium.selection.decision import FORCED, Judgement, judge
@@ -52,14 +37,18 @@ def comparison_budget(step: StepRun) -> Budget:
     return Budget(metric=config.hpo.metric, confidence=part.confidence, resamples=part.resamples, seed=config.seed)
 
 
-def select(step: StepRun) -> SelectionRecord:
+def select(step: StepRun) -> records.SelectionRecord:
     """Rank the champions, compare each with the best and with every baseline, all on the same held-out rows.
 
     Raises:
         StudyFailed: no study has enough trials.
         InputError: studies and models do not pair up, or models and baselines are not for the same rows and labels.
     """
-    baseline, studies, models = step.one(BaselineRecord), step.all(StudyRecord), step.all(ModelRecord)
+    baseline, studies, models = (
+        step.one(records.BaselineRecord),
+        step.all(records.StudyRecord),
+        step.all(records.ModelRecord),
+    )
     config, budget, metric = step.config.selection, comparison_budget(step), step.config.hpo.metric
     how = {"confidence": config.confidence, "data_fraction": step.config.hpo.data_fraction}
     ranked, warnings = leaderboard(studies, models, metric, config.min_trials, **how)
@@ -79,7 +68,9 @@ def select(step: StepRun) -> SelectionRecord:
         for name in sorted(baselines)
     )
     entries = [
-        BaselineEntry(name=one.name, test=bootstrap_interval(baselines[one.name], **budget), seconds=one.seconds)
+        records.BaselineEntry(
+            name=one.name, test=bootstrap_interval(baselines[one.name], **budget), seconds=one.seconds
+        )
         for one in baseline.baselines
     ]
     scores = {entry.backbone: entry.test for entry in ranked} | {f"baseline.{one.name}": one.test for one in entries}
@@ -95,7 +86,7 @@ def select(step: StepRun) -> SelectionRecord:
         for item in against_baselines
         if not shown_better(item)
     )
-    return SelectionRecord(
+    return records.SelectionRecord(
         **step.stamp,
         metric=metric,
         rows=len(predictions[ranked[0].backbone]),
@@ -108,7 +99,7 @@ def select(step: StepRun) -> SelectionRecord:
     )
 
 
-def decide(step: StepRun) -> DecisionRecord:
+def decide(step: StepRun) -> records.DecisionRecord:
     """Choose the winner, judge it against the incumbent, and register it.
 
     A decision that put the present incumbent in place stands as long as the evidence behind it is the same.
@@ -117,7 +108,7 @@ def decide(step: StepRun) -> DecisionRecord:
     evidence, seen = gather(step, incumbent)
     found = judge(evidence)
     winner = found.choice.winner
-    return DecisionRecord(
+    return records.DecisionRecord(
         **step.stamp,
         verdict=found.verdict,
         winner=winner.entry.backbone if winner else None,
@@ -137,8 +128,8 @@ def _register(step: StepRun, winner: Candidate, found: Judgement) -> dict[str, s
     name = step.config.model_name
     if (incumbent := step.run.incumbent) and incumbent.identity == winner.identity:
         return {"name": name, "version": incumbent.version, "alias": CHAMPION}
-    model = next(item for item in step.all(ModelRecord) if item.key == winner.entry.model_key)
-    built = step.one(BenchmarkRecord).artifacts
+    model = next(item for item in step.all(records.ModelRecord) if item.key == winner.entry.model_key)
+    built = step.one(records.BenchmarkRecord).artifacts
     files = built.get(f"model.{model.backbone}.{winner.variant}", model.artifacts["model"])
     version = step.tracker.register(
         name,
@@ -175,15 +166,19 @@ class IncumbentPredictions:
 
     predictions: Predictions | None
     problem: str = ""
-    made: ArtifactRef | None = None
+    made: records.ArtifactRef | None = None
 
 
-def gather(step: StepRun, incumbent: Incumbent | None) -> tuple[Evidence, IncumbentPredictions | None]:
+def gather(step: StepRun, incumbent: records.Incumbent | None) -> tuple[records.Evidence, IncumbentPredictions | None]:
     """What the decision follows from, and the incumbent's predictions where they were needed."""
-    selection, benchmark, budget = step.one(SelectionRecord), step.one(BenchmarkRecord), comparison_budget(step)
+    selection, benchmark, budget = (
+        step.one(records.SelectionRecord),
+        step.one(records.BenchmarkRecord),
+        comparison_budget(step),
+    )
     held = cache(partial(_held_out, step))
-    evidence = Evidence(
-        rule=RULE,
+    evidence = records.Evidence(
+        rule=records.RULE,
         metric=selection.metric,
         rows=selection.rows,
         policy=step.config.selection,
@@ -192,7 +187,7 @@ def gather(step: StepRun, incumbent: Incumbent | None) -> tuple[Evidence, Incumb
         baseline_comparisons=(),
         measurements=benchmark.measurements,
         variant_scores=tuple(
-            VariantScore(
+            records.VariantScore(
                 backbone=item.backbone,
                 variant=item.variant,
                 test=bootstrap_interval(held(item.backbone, item.variant), **budget),
@@ -212,7 +207,7 @@ def gather(step: StepRun, incumbent: Incumbent | None) -> tuple[Evidence, Incumb
     if winner is None:
         return evidence, None
     own = (winner.name, held(winner.entry.backbone, winner.variant))
-    stored = sorted(step.one(BaselineRecord).artifacts.items())
+    stored = sorted(step.one(records.BaselineRecord).artifacts.items())
     against = tuple(compare(own, (name, Predictions.load(step.store.fetch(ref))), **budget) for name, ref in stored)
     evidence = evidence.model_copy(update={"baseline_comparisons": against})
     if any(item.differing for item in evidence.comparisons):
@@ -238,12 +233,16 @@ def gather(step: StepRun, incumbent: Incumbent | None) -> tuple[Evidence, Incumb
 
 def _held_out(step: StepRun, backbone: str, variant: str) -> Predictions:
     if variant == "eager":
-        eager = {model.backbone: model.artifacts["predictions"] for model in step.all(ModelRecord)}
+        eager = {model.backbone: model.artifacts["predictions"] for model in step.all(records.ModelRecord)}
         return Predictions.load(step.store.fetch(eager[backbone]))
-    return Predictions.load(step.store.fetch(step.one(BenchmarkRecord).artifacts[f"predictions.{backbone}.{variant}"]))
+    return Predictions.load(
+        step.store.fetch(step.one(records.BenchmarkRecord).artifacts[f"predictions.{backbone}.{variant}"])
+    )
 
 
-def incumbent_predictions(step: StepRun, incumbent: Incumbent, model: Callable[[], Path]) -> IncumbentPredictions:
+def incumbent_predictions(
+    step: StepRun, incumbent: records.Incumbent, model: Callable[[], Path]
+) -> IncumbentPredictions:
     """Predictions of the incumbent, in the variant that is in use, for the test rows of this run.
 
     Args:
@@ -253,7 +252,7 @@ def incumbent_predictions(step: StepRun, incumbent: Incumbent, model: Callable[[
         TrackingError: the registry cannot be asked.
     """
     data, _, known = _stored(step, incumbent)
-    if data == step.one(DataRecord).key and known is not None:
+    if data == step.one(records.DataRecord).key and known is not None:
         return IncumbentPredictions(Predictions.load(step.store.fetch(known)))
     try:
         predictions = _predict(step, incumbent, model())
@@ -263,12 +262,12 @@ def incumbent_predictions(step: StepRun, incumbent: Incumbent, model: Callable[[
 
 
 def _incumbent_measurement(
-    step: StepRun, incumbent: Incumbent, model: Callable[[], Path]
-) -> tuple[Measurement | None, str]:
+    step: StepRun, incumbent: records.Incumbent, model: Callable[[], Path]
+) -> tuple[records.Measurement | None, str]:
     """The measurement of the incumbent on the hardware of the benchmark, or None and the reason why there is none."""
     from podium.export.variants import obstacle
 
-    benchmark, data = step.one(BenchmarkRecord), step.one(DataRecord)
+    benchmark, data = step.one(records.BenchmarkRecord), step.one(records.DataRecord)
     own = (incumbent.model_digest, incumbent.variant)
     known = next((item for item in benchmark.measurements if (item.model_digest, item.variant) == own), None)
     if known is not None:
@@ -291,7 +290,7 @@ def _incumbent_measurement(
         return None, str(error)
 
 
-def incumbent_model(step: StepRun, incumbent: Incumbent, folder: Path) -> Path:
+def incumbent_model(step: StepRun, incumbent: records.Incumbent, folder: Path) -> Path:
     """Directory of the incumbent's files: from the store, or else downloaded from the registry into `folder`.
 
     Raises:
@@ -312,28 +311,30 @@ def incumbent_model(step: StepRun, incumbent: Incumbent, folder: Path) -> Path:
     return found
 
 
-def _stored(step: StepRun, incumbent: Incumbent) -> tuple[str, ArtifactRef | None, ArtifactRef | None]:
+def _stored(
+    step: StepRun, incumbent: records.Incumbent
+) -> tuple[str, records.ArtifactRef | None, records.ArtifactRef | None]:
     """What the store holds of the incumbent: the key of its data, its files, and its predictions of their test rows."""
-    refit = step.store.get(ModelRecord, incumbent.model_key)
+    refit = step.store.get(records.ModelRecord, incumbent.model_key)
     if refit is None:
         return "", None, None
     data = refit.parents.get("data", "")
     if incumbent.variant == "eager":
         return data, refit.artifacts["model"], refit.artifacts["predictions"]
-    decision = step.store.get(DecisionRecord, incumbent.decision_key) if incumbent.decision_key else None
-    benchmark = step.store.get(BenchmarkRecord, decision.parents["benchmark"]) if decision else None
+    decision = step.store.get(records.DecisionRecord, incumbent.decision_key) if incumbent.decision_key else None
+    benchmark = step.store.get(records.BenchmarkRecord, decision.parents["benchmark"]) if decision else None
     form, built = f"{refit.backbone}.{incumbent.variant}", benchmark.artifacts if benchmark else {}
     return data, built.get(f"model.{form}"), built.get(f"predictions.{form}")
 
 
-def _predict(step: StepRun, incumbent: Incumbent, model: Path) -> Predictions:
+def _predict(step: StepRun, incumbent: records.Incumbent, model: Path) -> Predictions:
     """Its predictions in the variant that is in use, on the CPU where the device of the benchmark cannot run it."""
     from podium.data.artifact import DataArtifact
     from podium.execution.slots import core_slots
     from podium.export.variants import obstacle
     from podium.inference.predictor import PredictorSpec, load_predictor, predict
 
-    data, device = step.one(DataRecord), hardware_of(step.run)["device"]
+    data, device = step.one(records.DataRecord), hardware_of(step.run)["device"]
     rows = DataArtifact(step.store.fetch(data.artifacts["data"])).test
     with core_slots(available_cores()) as threads:
         spec = PredictorSpec(

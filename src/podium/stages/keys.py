@@ -10,24 +10,11 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from podium import records
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.schema import PodiumConfig, TrainingConfig
 from podium.export.variants import FORMS, OPSET, environment
 from podium.keys import Key, canonical_json, digest_bytes
-from podium.records import (
-    RULE,
-    BaselineRecord,
-    BenchmarkRecord,
-    DataRecord,
-    Incumbent,
-    ModelRecord,
-    Record,
-    RunRecord,
-    SelectionRecord,
-    StudyRecord,
-    TrialRecord,
-    refit_of,
-)
 from podium.stages.step import StepInputs
 
 
@@ -38,21 +25,21 @@ def data_key(config: PodiumConfig, sources: Mapping[str, str]) -> Key:
 
 def baseline_key(inputs: StepInputs) -> Key:
     """Key of the baselines: the data and which ones are run."""
-    config, data = inputs.config, inputs.one(DataRecord).artifacts["data"]
+    config, data = inputs.config, inputs.one(records.DataRecord).artifacts["data"]
     return Key.of("baseline", data=data.digest, baseline=config.baseline, seed=config.seed)
 
 
-def family_key(config: PodiumConfig, data: DataRecord) -> Key:
+def family_key(config: PodiumConfig, data: records.DataRecord) -> Key:
     """Key of a study family: studies of different backbones that share everything else."""
     return Key.of("family", **_study_parts(config, data))
 
 
-Prior = Mapping[str, Sequence[TrialRecord]]
+Prior = Mapping[str, Sequence[records.TrialRecord]]
 """Trials that a search learns from before its own, by key of their study."""
 
 
 def study_key(
-    config: PodiumConfig, data: DataRecord, backbone: str, backbone_digest: str, prior: Prior | None = None
+    config: PodiumConfig, data: records.DataRecord, backbone: str, backbone_digest: str, prior: Prior | None = None
 ) -> Key:
     """Key of a study. Its trial budget is left out, so that a study can be extended.
 
@@ -73,7 +60,7 @@ def study_key(
     )
 
 
-def refit_key(config: PodiumConfig, data: DataRecord, study: StudyRecord, backbone_digest: str) -> Key:
+def refit_key(config: PodiumConfig, data: records.DataRecord, study: records.StudyRecord, backbone_digest: str) -> Key:
     """Key of a refitted model: data, backbone, the training it ends with, and the trial it comes from."""
     return Key.of(
         "refit",
@@ -87,7 +74,7 @@ def refit_key(config: PodiumConfig, data: DataRecord, study: StudyRecord, backbo
     )
 
 
-def refit_training(config: PodiumConfig, study: StudyRecord) -> TrainingConfig:
+def refit_training(config: PodiumConfig, study: records.StudyRecord) -> TrainingConfig:
     """The training of the best trial with its number of epochs settled; `hpo.epochs` bounds trials, not the refit.
 
     Where trials stopped early, the refit trains for the median of the best epochs of the trial's folds, since it
@@ -102,7 +89,7 @@ def refit_training(config: PodiumConfig, study: StudyRecord) -> TrainingConfig:
 
 def selection_key(inputs: StepInputs) -> Key:
     """Key of a selection: the evidence of candidates and baselines, and how it is compared."""
-    studies, config = inputs.all(StudyRecord), inputs.config
+    studies, config = inputs.all(records.StudyRecord), inputs.config
     counts = {study.backbone: sum(trial.status == "succeeded" for trial in study.trials) for study in studies}
     candidates = {
         model.backbone: {
@@ -112,9 +99,9 @@ def selection_key(inputs: StepInputs) -> Key:
             "cv_score": model.cv_score,
             "trials": counts[model.backbone],
         }
-        for model in inputs.all(ModelRecord)
+        for model in inputs.all(records.ModelRecord)
     }
-    part, baselines = config.selection, inputs.one(BaselineRecord).artifacts
+    part, baselines = config.selection, inputs.one(records.BaselineRecord).artifacts
     return Key.of(
         "selection",
         candidates=candidates,
@@ -127,7 +114,9 @@ def selection_key(inputs: StepInputs) -> Key:
     )
 
 
-def variant_key(config: PodiumConfig, data: DataRecord, model: ModelRecord, variant: VariantName, device: str) -> Key:
+def variant_key(
+    config: PodiumConfig, data: records.DataRecord, model: records.ModelRecord, variant: VariantName, device: str
+) -> Key:
     """Key of a deployable variant: the model, how it is made and with what, and how it is checked."""
     return Key.of(
         "variant",
@@ -143,7 +132,11 @@ def variant_key(config: PodiumConfig, data: DataRecord, model: ModelRecord, vari
 
 
 def measurement_key(
-    config: PodiumConfig, data: DataRecord, model: ModelRecord, variant: VariantName, hardware: Mapping[str, str]
+    config: PodiumConfig,
+    data: records.DataRecord,
+    model: records.ModelRecord,
+    variant: VariantName,
+    hardware: Mapping[str, str],
 ) -> Key:
     """Key of one measurement: artifact, variant, scenario and hardware."""
     how = _made(variant, hardware["device"])
@@ -171,7 +164,7 @@ def lone_measurement_key(
 
 
 def benchmark_key(
-    config: PodiumConfig, data: DataRecord, models: Sequence[ModelRecord], hardware: Mapping[str, str]
+    config: PodiumConfig, data: records.DataRecord, models: Sequence[records.ModelRecord], hardware: Mapping[str, str]
 ) -> Key:
     """Key of the step's result: all measurements of a selection's champions on one piece of hardware."""
     return Key.of(
@@ -184,14 +177,17 @@ def benchmark_key(
 
 
 def decision_key(
-    run: RunRecord, selection: SelectionRecord, benchmark: BenchmarkRecord, incumbent: Incumbent | None
+    run: records.RunRecord,
+    selection: records.SelectionRecord,
+    benchmark: records.BenchmarkRecord,
+    incumbent: records.Incumbent | None,
 ) -> Key:
     """Key of a decision: the evidence, the policy, the incumbent it was judged against, and what was rolled back."""
     policy, candidates = run.config.selection, {entry.model_digest for entry in selection.leaderboard}
     predictions = {name: ref.digest for name, ref in benchmark.artifacts.items() if name.startswith("predictions.")}
     return Key.of(
         "decision",
-        rule=RULE,
+        rule=records.RULE,
         margin=policy.margin,
         selection=selection.key,
         predictions=predictions,
@@ -201,7 +197,7 @@ def decision_key(
         promotion=policy.promotion,
         model_name=run.config.model_name,
         incumbent=incumbent.model_dump() if incumbent else None,
-        withdrawn={name: why for name, why in run.withdrawn.items() if refit_of(name) in candidates},
+        withdrawn={name: why for name, why in run.withdrawn.items() if records.refit_of(name) in candidates},
     )
 
 
@@ -210,17 +206,17 @@ def report_key(inputs: StepInputs) -> Key:
     return Key.of("report", results={f"{one.kind}/{one.key}": digest_record(one) for one in inputs.records})
 
 
-def digest_record(record: Record) -> str:
+def digest_record(record: records.Record) -> str:
     """Digest of a record's content: one key can hold a longer study later."""
     return digest_bytes(record.to_json().encode())
 
 
-def _study_parts(config: PodiumConfig, data: DataRecord) -> dict[str, Any]:
+def _study_parts(config: PodiumConfig, data: records.DataRecord) -> dict[str, Any]:
     digest = data.artifacts["data"].digest
     return {"data": digest, "training": config.training, "hpo": config.hpo, "seed": config.seed}
 
 
-def _benchmark_parts(config: PodiumConfig, data: DataRecord, hardware: Mapping[str, str]) -> dict[str, Any]:
+def _benchmark_parts(config: PodiumConfig, data: records.DataRecord, hardware: Mapping[str, str]) -> dict[str, Any]:
     digest, scenario = data.artifacts["data"].digest, _scenario(config.benchmark)
     return {"data": digest, "scenario": scenario, "hardware": dict(hardware), "seed": config.seed}
 
@@ -231,7 +227,7 @@ def _scenario(part: BenchmarkConfig, always: tuple[str, ...] = ()) -> dict[str, 
     return {**own, "scenarios": {name: part.settings_of(name) for name in (*always, *part.scenarios)}}
 
 
-def _measured(model: ModelRecord) -> dict[str, Any]:
+def _measured(model: records.ModelRecord) -> dict[str, Any]:
     return {"backbone": model.backbone, "model": model.artifacts["model"].digest}
 
 

@@ -11,20 +11,8 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
+from podium import records
 from podium.keys import Key
-from podium.records import (
-    BaselineRecord,
-    BenchmarkRecord,
-    DataRecord,
-    DecisionRecord,
-    Incumbent,
-    ModelRecord,
-    Record,
-    ReportRecord,
-    RunRecord,
-    SelectionRecord,
-    StudyRecord,
-)
 from podium.stages import keys
 from podium.stages.hpo import is_complete, prior_trials
 from podium.stages.step import ENV_RUN_DIR, Step, StepInputs, execute, open_store
@@ -38,23 +26,27 @@ def _data_key(inputs: StepInputs) -> Key:
 
 
 def _study_key(inputs: StepInputs) -> Key:
-    data = inputs.one(DataRecord)
+    data = inputs.one(records.DataRecord)
     prior = prior_trials(open_store(inputs.config), inputs.config, data)
     return keys.study_key(inputs.config, data, inputs.backbone, _backbone_digest(inputs), prior)
 
 
 def _refit_key(inputs: StepInputs) -> Key:
-    return keys.refit_key(inputs.config, inputs.one(DataRecord), inputs.one(StudyRecord), _backbone_digest(inputs))
+    return keys.refit_key(
+        inputs.config, inputs.one(records.DataRecord), inputs.one(records.StudyRecord), _backbone_digest(inputs)
+    )
 
 
 def _benchmark_key(inputs: StepInputs) -> Key:
     from podium.stages.benchmark import champions_of, hardware_of
 
-    return keys.benchmark_key(inputs.config, inputs.one(DataRecord), champions_of(inputs), hardware_of(inputs.run))
+    return keys.benchmark_key(
+        inputs.config, inputs.one(records.DataRecord), champions_of(inputs), hardware_of(inputs.run)
+    )
 
 
 def _decision_key(inputs: StepInputs) -> Key:
-    selection, benchmark = inputs.one(SelectionRecord), inputs.one(BenchmarkRecord)
+    selection, benchmark = inputs.one(records.SelectionRecord), inputs.one(records.BenchmarkRecord)
     return keys.decision_key(inputs.run, selection, benchmark, judged_against(inputs))
 
 
@@ -64,21 +56,21 @@ def _backbone_digest(inputs: StepInputs) -> str:
     return backbone_digest(locate_backbone(inputs.config.backbones[inputs.backbone]))
 
 
-def judged_against(inputs: StepInputs) -> Incumbent | None:
+def judged_against(inputs: StepInputs) -> records.Incumbent | None:
     """The incumbent of a decision: the champion the run began with, or the one that champion was itself judged
     against when it won on this very evidence."""
     run, incumbent = inputs.run, inputs.run.incumbent
     if incumbent is None or not incumbent.decision_key:
         return incumbent
-    earlier = open_store(run.config).get(DecisionRecord, incumbent.decision_key)
+    earlier = open_store(run.config).get(records.DecisionRecord, incumbent.decision_key)
     if earlier is None or earlier.verdict != "PROMOTE":
         return incumbent
-    evidence = inputs.one(SelectionRecord), inputs.one(BenchmarkRecord)
+    evidence = inputs.one(records.SelectionRecord), inputs.one(records.BenchmarkRecord)
     same = keys.decision_key(run, *evidence, earlier.incumbent).digest == earlier.key
     return earlier.incumbent if same else incumbent
 
 
-def still_holds(run: RunRecord, decision: DecisionRecord) -> bool:
+def still_holds(run: records.RunRecord, decision: records.DecisionRecord) -> bool:
     """Whether a stored decision is still in force: a promotion that the registry has lost is carried out again.
 
     The champion is looked up anew where the run began with another one: a run beside this one may have promoted it.
@@ -86,23 +78,23 @@ def still_holds(run: RunRecord, decision: DecisionRecord) -> bool:
     if decision.verdict != "PROMOTE" or not decision.registered:
         return True
 
-    def in_place(incumbent: Incumbent | None) -> bool:
+    def in_place(incumbent: records.Incumbent | None) -> bool:
         return incumbent is not None and incumbent.decision_key == decision.key
 
     return in_place(run.incumbent) or in_place(registry_state(run.config.tracking, run.config.model_name).incumbent)
 
 
 STEPS = (
-    Step("prepare", (), DataRecord, _data_key, "prepare:compute"),
-    Step("baseline", ("prepare",), BaselineRecord, keys.baseline_key, "train:baseline"),
-    Step("hpo", ("prepare",), StudyRecord, _study_key, "hpo:compute", True, is_complete),
-    Step("refit", ("prepare", "hpo"), ModelRecord, _refit_key, "train:refit", True),
-    Step("select", ("baseline", "hpo", "refit"), SelectionRecord, keys.selection_key, "decide:select"),
-    Step("benchmark", ("prepare", "select", "refit"), BenchmarkRecord, _benchmark_key, "benchmark:compute"),
+    Step("prepare", (), records.DataRecord, _data_key, "prepare:compute"),
+    Step("baseline", ("prepare",), records.BaselineRecord, keys.baseline_key, "train:baseline"),
+    Step("hpo", ("prepare",), records.StudyRecord, _study_key, "hpo:compute", True, is_complete),
+    Step("refit", ("prepare", "hpo"), records.ModelRecord, _refit_key, "train:refit", True),
+    Step("select", ("baseline", "hpo", "refit"), records.SelectionRecord, keys.selection_key, "decide:select"),
+    Step("benchmark", ("prepare", "select", "refit"), records.BenchmarkRecord, _benchmark_key, "benchmark:compute"),
     Step(
         name="decide",
         inputs=("prepare", "baseline", "select", "benchmark", "refit"),
-        record=DecisionRecord,
+        record=records.DecisionRecord,
         key=_decision_key,
         compute="decide:decide",
         complete=still_holds,
@@ -110,7 +102,7 @@ STEPS = (
     Step(
         name="report",
         inputs=("prepare", "baseline", "hpo", "refit", "select", "benchmark", "decide"),
-        record=ReportRecord,
+        record=records.ReportRecord,
         key=keys.report_key,
         compute="report:compute",
     ),
@@ -144,13 +136,13 @@ def input_titles(step: Step, backbone: str, backbones: Collection[str]) -> list[
     return [other.title(one) for other in others for one in (mine if other.per_backbone else [""])]
 
 
-def inputs_of(step: Step, backbone: str, run: RunRecord, records: Mapping[str, Record]) -> StepInputs:
+def inputs_of(step: Step, backbone: str, run: records.RunRecord, results: Mapping[str, records.Record]) -> StepInputs:
     """What a step works from, out of the records of a run by title."""
     titles = input_titles(step, backbone, run.config.backbones)
-    return StepInputs(run, tuple(records[title] for title in titles), backbone)
+    return StepInputs(run, tuple(results[title] for title in titles), backbone)
 
 
-def perform(name: str, run: str, *inputs: str | Sequence[str], backbone: str = "") -> Record:
+def perform(name: str, run: str, *inputs: str | Sequence[str], backbone: str = "") -> records.Record:
     """Do a step on records that lie in files, as the components of a pipeline get them.
 
     In a pod the last step also ends the parent run in MLflow; on a laptop the local runner does.
@@ -163,24 +155,24 @@ def perform(name: str, run: str, *inputs: str | Sequence[str], backbone: str = "
         backbone: of a step that runs once per backbone.
     """
     step = step_named(name)
-    records: list[Record] = []
+    results: list[records.Record] = []
     for other, paths in zip(map(step_named, step.inputs), inputs, strict=True):
-        records += [other.record.read(path) for path in ([paths] if isinstance(paths, str) else paths)]
-    given = StepInputs(RunRecord.read(run), tuple(records), backbone)
+        results += [other.record.read(path) for path in ([paths] if isinstance(paths, str) else paths)]
+    given = StepInputs(records.RunRecord.read(run), tuple(results), backbone)
     made = execute(step, given)
     if step is STEPS[-1] and ENV_RUN_DIR not in os.environ:
         tracker, parent = tracker_for(given.config.tracking), given.run.mlflow_run_id or ""
-        tracker.set_tags(parent, result_tags([*records, made]))
+        tracker.set_tags(parent, result_tags([*results, made]))
         tracker.close(parent, "FINISHED")
     return made
 
 
-def title_of(record: Record) -> str:
+def title_of(record: records.Record) -> str:
     """Title of the step that made a record: `select`, `hpo-minilm`."""
     (step,) = (step for step in STEPS if step.record is type(record))
     return step.title(getattr(record, "backbone", ""))
 
 
-def result_tags(records: Iterable[Record]) -> dict[str, str]:
+def result_tags(results: Iterable[records.Record]) -> dict[str, str]:
     """Tags of the parent run: the key of every step's result, computed or reused, by title of the step."""
-    return {f"podium.result.{title_of(record)}": record.key for record in records}
+    return {f"podium.result.{title_of(record)}": record.key for record in results}
