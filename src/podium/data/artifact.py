@@ -18,10 +18,8 @@ import numpy as np
 
 from podium.data.index import Ints
 from podium.data.partition import Partition
+from podium.data.sources import ROLES, Role
 from podium.data.staging import Staged, row_schema
-
-SPLITS = ("train", "validation", "test")
-"""Splits of a prepared data set, by folder name."""
 
 FOLDS_FILE = "folds.json"
 """Fold of every development row, number of folds, task and labels."""
@@ -91,11 +89,11 @@ def write_artifact(
     schema = row_schema(index.task, pa.int64())
     if documents is not None:
         schema = schema.append(pa.field("document", pa.string()))
-    rows_of: dict[str, Ints] = {split: getattr(parts, split) for split in SPLITS}
-    counts = {split: np.zeros(len(labels), dtype=np.int64) for split in SPLITS}
+    rows_of: dict[Role, Ints] = {split: getattr(parts, split) for split in ROLES}
+    counts = {split: np.zeros(len(labels), dtype=np.int64) for split in ROLES}
     with ExitStack() as stack:
         writers = {}
-        for split in SPLITS:
+        for split in ROLES:
             (output / split).mkdir(parents=True, exist_ok=True)
             sink = stack.enter_context(pa.OSFile(str(output / split / _DATA_FILE), "wb"))
             writers[split] = stack.enter_context(pa.ipc.new_stream(sink, schema))
@@ -120,7 +118,7 @@ def write_artifact(
         _describe(output / split, schema, hasher.hexdigest())
     folds = {"task": index.task, "labels": labels, "count": int(parts.folds.max()) + 1, "folds": parts.folds.tolist()}
     (output / FOLDS_FILE).write_text(json.dumps(folds, ensure_ascii=False))
-    return {split: dict(zip(labels, counts[split].tolist(), strict=True)) for split in SPLITS}
+    return {split: dict(zip(labels, counts[split].tolist(), strict=True)) for split in ROLES}
 
 
 def _renumbered(provisional: Any, numbers: Ints) -> tuple[Any, Ints]:

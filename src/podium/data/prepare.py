@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from podium.config.schema import DatasetConfig
-from podium.data.artifact import SPLITS, write_artifact
+from podium.data.artifact import write_artifact
 from podium.data.formats import fingerprint, resolve_sources
 from podium.data.index import documents, keep_rows
 from podium.data.partition import partition
 from podium.data.readers.base import FALLBACK
-from podium.data.sources import Source
+from podium.data.sources import ROLES, Source
 from podium.data.staging import REWRITTEN, Staged, stage
 from podium.errors import DataError, StoreError, disk_full_message, is_disk_full
 from podium.records import PreparedData
@@ -70,7 +70,7 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
         name=config.name,
         task=config.task,
         labels=labels,
-        rows={split: len(getattr(parts, split)) for split in SPLITS},
+        rows={split: len(getattr(parts, split)) for split in ROLES},
         label_counts=counts,
         folds=config.folds,
         read_rows=staged.read,

@@ -46,10 +46,6 @@ class Column:
             self.numbers += 1
             self.values.add(str(value))
 
-    @property
-    def mean_length(self) -> float:
-        return self.length / max(1, self.texts)
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -73,12 +69,13 @@ def text_column(columns: Sequence[Column], given: str | None, label: str | None,
     textual = [column for column in columns if column.texts and column.name != label]
     if (name := by_name(textual, TEXT_NAMES)) is not None:
         return name, "by its name"
-    ranked = sorted(textual, key=lambda column: -column.mean_length)
+    mean = {column.name: column.length / column.texts for column in textual}
+    ranked = sorted(mean, key=mean.__getitem__, reverse=True)
     if not ranked:
         raise InputError(f"a data set for {task} must have a text column, but its columns are: {listed(columns)}")
-    if len(ranked) > 1 and ranked[0].mean_length < _CLEARLY_LONGER * ranked[1].mean_length:
+    if len(ranked) > 1 and mean[ranked[0]] < _CLEARLY_LONGER * mean[ranked[1]]:
         raise ambiguous("text", "--text-column", columns)
-    return ranked[0].name, "the longest text"
+    return ranked[0], "the longest text"
 
 
 def choose(
