@@ -111,7 +111,7 @@ def benchmark_models(command: BenchmarkCommand, directory: Path, console: Consol
         config = resolve_form(RunForm(run_overrides=overrides), directory).config.benchmark
         hardware = fingerprint(config.device, config.threads)
         kinds = {model.name: model.facts.kind for model in models}
-        texts = {kind: _texts(kind, command, directory) for kind in kinds.values()}
+        texts = {kind: _texts(kind, command, directory) for kind in dict.fromkeys(kinds.values())}
         drawn = config.repetitions * config.samples
         sessions = {kind: Session(sample_rows(read.rows, drawn, seed=0), kind, config) for kind, read in texts.items()}
         requests = [one for model in models for one in _requests(model, texts, sessions, command, hardware)]
