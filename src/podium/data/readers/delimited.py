@@ -49,8 +49,8 @@ class Delimited(Reader):
 
     def _records(self, file: SourceFile) -> Iterator[tuple[int, list[str]] | BadRow]:
         lines = self.lines(file)
+        # Of a record that is broken, all lines but the first are read again.
         record: list[tuple[int, str]] = []
-        """Lines of the current record: all but the first are read again if it is broken."""
         again: deque[tuple[int, str]] = deque()
         width: int | None = None
 
