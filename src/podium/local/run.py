@@ -67,21 +67,17 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
     locate_backbones(config)
     directory = RunDirectory(Path(config.output), command)
     console.print(f"Run {directory.run_id}: {config.dataset.name}, {', '.join(config.backbones)}", highlight=False)
+    local = None
     try:
         local = LocalRun(new_run(config, directory.run_id), directory)
-    except PodiumError:
-        directory.finish("failed")
-        raise
-    try:
         with progress_view(directory.events, console):
             local.go()
-    except KeyboardInterrupt:
-        directory.finish("stopped")
-        _end_parent(local.run, "KILLED", {}, quietly=True)
-        raise
-    except PodiumError as error:
-        directory.finish("failed")
-        _end_parent(local.run, "FAILED", {"podium.error": str(error)}, quietly=True)
+    except (KeyboardInterrupt, PodiumError) as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        directory.finish("stopped" if stopped else "failed")
+        if local is not None:
+            tags = {} if stopped else {"podium.error": str(error)}
+            _end_parent(local.run, "KILLED" if stopped else "FAILED", tags, quietly=True)
         raise
     record = cast(ReportRecord, local.records[STEPS[-1].title()])
     shutil.copyfile(open_store(config).fetch(record.artifacts["report"]) / HTML_FILE, directory.path / "report.html")
