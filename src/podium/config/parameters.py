@@ -28,12 +28,7 @@ _WITHIN = _NORMAL.cdf(3) - _BELOW
 
 
 class Parameter(Section):
-    """One dimension of a search space.
-
-    Attributes:
-        when: makes the parameter conditional. It is searched only where each parameter named here is searched and has
-            one of the values listed.
-    """
+    """One dimension of a search space; a conditional one is searched only where all that `when` names are as listed."""
 
     when: dict[str, tuple[Value, ...]] = Field(
         default_factory=dict,
@@ -158,8 +153,9 @@ class _Range(Parameter):
     def _point(self, steps: int) -> int | float:
         return type(self.low)(Fraction(str(self.low)) + steps * Fraction(str(self.step)))
 
+    @abstractmethod
     def _number(self, value: Value) -> int | float:
-        raise NotImplementedError
+        """The value as a number of the declared type; a ValueError where it is none."""
 
 
 class FloatParameter(_Range):

@@ -178,18 +178,17 @@ def _settings_by_name(union: Any) -> dict[str, type[Section]]:
 ALGORITHM_SETTINGS, STOPPING_SETTINGS = _settings_by_name(Algorithm), _settings_by_name(EarlyStopping)
 """The class of the settings of every algorithm and of every rule, by name."""
 
-_ALGORITHM: TypeAdapter[Algorithm] = TypeAdapter(Algorithm)
-_STOPPING: TypeAdapter[EarlyStopping] = TypeAdapter(EarlyStopping)
-
 
 def algorithm_named(name: str, settings: Mapping[str, Any] | None = None) -> Algorithm:
     """The algorithm of that name, with defaults for the settings that are not given; may raise a ValidationError."""
-    return _ALGORITHM.validate_python({"name": name, "settings": dict(settings or {})})
+    found: Algorithm = TypeAdapter(Algorithm).validate_python({"name": name, "settings": dict(settings or {})})
+    return found
 
 
 def stopping_named(name: str, settings: Mapping[str, Any] | None = None) -> EarlyStopping:
     """The same for the rules of early stopping."""
-    return _STOPPING.validate_python({"name": name, "settings": dict(settings or {})})
+    found: EarlyStopping = TypeAdapter(EarlyStopping).validate_python({"name": name, "settings": dict(settings or {})})
+    return found
 
 
 class HpoConfig(Section):

@@ -36,12 +36,8 @@ _SHORT = 12
 class StudyAbout(Section):
     """Where a study comes from.
 
-    Attributes:
-        engine: what runs its trials.
-        backbone: that it tunes; empty for one read from a Katib file.
-        family: key of the studies that share everything but the backbone; empty for one read from a Katib file.
-        source: the Katib file it was read from; empty for one of the pipeline.
-        katib: the Katib Experiment it was read from.
+    One of the pipeline has a backbone that it tunes, and a family: the key of the studies that share everything else.
+    One that was read from a Katib file has that file as its source, and the Experiment in it.
     """
 
     engine: str = "embedded"
@@ -66,11 +62,7 @@ class StudyDescription(Section):
 
     @classmethod
     def read(cls, documents: DocumentFolder) -> StudyDescription | None:
-        """The description among the documents of a ledger; None where there is none.
-
-        Raises:
-            InputError: it does not describe a study as this version of Podium writes it.
-        """
+        """The description among the documents of a ledger, if any; InputError where this version did not write it."""
         text = documents.get(_DESCRIPTION)
         try:
             return None if text is None else cls.model_validate_json(text)
@@ -189,14 +181,11 @@ def _errors(trials: Sequence[TrialRecord]) -> str:
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """One study as its ledger holds it now.
+    """One study as its ledger holds it now; several studies may share the name of their experiments.
 
     Attributes:
         key: the study key of the pipeline, or `katib-NAMESPACE.NAME` of one read from a Katib file.
         ledger: name of its ledger: `main`, or the run that began anew under the same key.
-        experiment: what it searches; its name is for people, and several studies may share one.
-        about: where it comes from.
-        trials: all of them, by number.
         owners: processes that execute its running trials and may be alive.
     """
 
@@ -222,10 +211,9 @@ class StoredStudy:
 
     @cached_property
     def state(self) -> Literal["running", "stopped", "finished", "goal reached", "failed"]:
-        """Its state.
+        """`stopped`: it is not over, and no process that may be alive executes one of its trials.
 
-        `stopped`: it is not over, and no process that may be alive executes one of its trials. `failed`: it ended
-        without a best trial, or with more failures than `max_failed_trials`.
+        `failed`: it ended without a best trial, or with more failures than `max_failed_trials`.
         """
         outcome = Progress(self.experiment, self.trials).outcome
         if outcome is None:

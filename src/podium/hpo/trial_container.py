@@ -40,9 +40,6 @@ from podium.text import hint
 STORE_VARIABLE = "PODIUM_STORE"
 LEDGER_VARIABLE = "PODIUM_LEDGER"
 NAME_VARIABLE = "PODIUM_TRIAL"
-OPTION_PREFIX = "KUBEFLOW_TRAINER_OPT_"
-RANK_VARIABLE = "RANK"
-"""Set by torchrun. Of several processes that train together, only the one of rank 0 writes the trial's documents."""
 
 _INSTRUCTIONS = "instructions.json"
 _ERROR = "error.json"
@@ -57,13 +54,8 @@ _log = logging.getLogger(__name__)
 class TrialInstructions(Frozen):
     """What every trial of a study does in its pod; only the params differ.
 
-    Attributes:
-        space: the section `hpo.space`.
-        training: a TrainingSpec without its paths.
-        data: the data set, in the store.
-        backbone: where the pretrained model is, in the pod or on the hub.
-        backbone_digest: digest of the pretrained model that the study is about.
-        trial: the other fields of a CrossValidationTrial.
+    `training` is a TrainingSpec without its paths, `trial` the other fields of a CrossValidationTrial. The backbone is
+    where the pretrained model lies in the pod or on the hub, and has the digest that the study is about.
     """
 
     space: dict[str, AnyParameter]
@@ -91,11 +83,7 @@ class TrialInstructions(Frozen):
 
     @classmethod
     def read(cls, documents: DocumentFolder) -> Self:
-        """Read the instructions of a study.
-
-        Raises:
-            ConfigError: there are none, or this version does not understand them.
-        """
+        """The instructions of a study; a ConfigError where this version does not find or understand them."""
         try:
             return cls.model_validate_json(documents.get(_INSTRUCTIONS) or "")
         except ValidationError as error:
@@ -223,7 +211,7 @@ def params_given(arguments: Sequence[str], environment: Mapping[str, str], space
         ConfigError: an argument has another form, or a parameter is missing, unknown or outside its range.
     """
     names = list(space.parameters)
-    variables = {OPTION_PREFIX + name.upper().replace("-", "_"): name for name in names}
+    variables = {"KUBEFLOW_TRAINER_OPT_" + name.upper().replace("-", "_"): name for name in names}
     texts = {name: environment[variable] for variable, name in variables.items() if variable in environment}
     for argument in arguments:
         name, equals, text = argument.removeprefix("--").partition("=")
@@ -243,17 +231,18 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> TrialRecord
     """
     name = environment.get(NAME_VARIABLE) or environment.get("KATIB_TRIAL_NAME", "")
     uri, ledger = environment.get(STORE_VARIABLE, ""), environment.get(LEDGER_VARIABLE, "")
-    for variable, value in ((NAME_VARIABLE, name), (STORE_VARIABLE, uri), (LEDGER_VARIABLE, ledger)):
+    for variable, value in {NAME_VARIABLE: name, STORE_VARIABLE: uri, LEDGER_VARIABLE: ledger}.items():
         if not value:
             raise InputError(f"the variable {variable} must be set, as the engine that starts trials does, but is not")
     store = ArtifactStore(uri)
     documents = store.documents(ledger)
     instructions = TrialInstructions.read(documents)
     params = params_given(arguments, environment, Space(parameters=instructions.space))
-    own, rank = documents.below(name), environment.get(RANK_VARIABLE, "0")
+    own, rank = documents.below(name), environment.get("RANK", "0")
     trial = TrialDocuments(own)
     if rank != "0":
-        # Another rank sees what an earlier attempt finished, and what it writes itself stays in its process.
+        # Of several processes that torchrun starts, rank 0 alone writes the trial's documents. Another one sees what an
+        # earlier attempt finished, and what it writes itself stays in its process.
         copy = ArtifactStore(f"memory://{uuid.uuid4().hex}").documents("trial")
         for document in own.names():
             copy.put(document, own.get(document) or "")

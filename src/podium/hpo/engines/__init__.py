@@ -39,12 +39,9 @@ MAX_KILLS = 2
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended that did not fail.
+    """How a trial ended that did not fail: with a score and every metric that was collected.
 
-    Attributes:
-        score: its objective; the ledger gives a pruned trial its last report instead.
-        metrics: every metric that was collected, by name.
-        pruned: why it was stopped early; None for a trial that succeeded.
+    `pruned` says why it was stopped early; the ledger then takes its last report for its score.
     """
 
     score: float
