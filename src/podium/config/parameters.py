@@ -127,7 +127,7 @@ class _Range(Parameter):
         else:
             scaled = min(max(low * (1.0 - share) + high * share, low), high)
         value = min(max(math.exp(scaled) if self.log else scaled, self.low), self.top)
-        return value if self.step is None else self._point(round((value - self.low) / self.step))
+        return value if self.step is None else min(self._point(round((value - self.low) / self.step)), self.top)
 
     def share(self, value: Value) -> float:
         number = value if isinstance(value, int) else float(value)

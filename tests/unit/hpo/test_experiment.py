@@ -295,6 +295,7 @@ def test_the_unit_interval_maps_onto_the_values_and_back(parameter: Parameter, s
         IntParameter(low=8, high=64, step=8, distribution="normal"),
         DiscreteParameter(choices=(0.5, 8, 0)),
         IntParameter(low=1, high=64, log=True),
+        IntParameter(low=1, high=10**16, log=True),
     ],
 )
 def test_quantiles_rise_and_lie_inside(parameter: Parameter) -> None:
