@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from podium.devices.peaks import gpu_peak
+
 
 @dataclass(frozen=True)
 class _Counter:
@@ -92,33 +94,6 @@ def _nvml() -> EnergyMeter:
     return EnergyMeter([counter], "NVML, the whole GPU")
 
 
-PEAKS: dict[str, tuple[float, float | None]] = {
-    "T4": (8.1, None),  # product brief, April 2020
-    "V100 SXM2": (15.7, None),  # data sheet, January 2020
-    "V100 SXM3": (15.7, None),
-    "V100 PCIE": (14, None),
-    "V100S PCIE": (16.4, None),
-    "A10": (31.2, 125),  # data sheet, March 2021
-    "A10G": (35, 70),  # data sheet for AWS, February 2022; its tensor peak has not been compared with it yet
-    "A30": (10.3, 165),  # data sheet, April 2021
-    "A40": (37.4, 149.7),  # data sheet, October 2020
-    "A100": (19.5, 312),  # data sheet, June 2021
-    "L4": (30.3, 121),  # data sheet, March 2023
-    "L40": (90.5, 181),  # data sheet, October 2022
-    "L40S": (91.6, 362),  # data sheet, August 2023
-    "H100 PCIE": (51, 756),  # data sheet, September 2023
-    "H100 NVL": (60, 835),
-    "H100 80GB HBM3": (67, 989),  # the SXM module
-    "H200": (67, 989),  # data sheet, November 2024
-    "H200 NVL": (60, 835),
-}
-"""Dense peaks of NVIDIA's GPUs in fp32 and bf16, in 10^12 operations per second without structured sparsity.
-
-The first is that of the CUDA cores, since PyTorch does not use TF32 for matrix products by default; the second is that
-of the tensor cores. The names are the parts of the names of NVML that tell the GPUs apart.
-"""
-
-
 def utilisation(
     weights: int | None, tokens_per_second: float, gpu: str, precision: Literal["fp32", "bf16"]
 ) -> tuple[float | None, str]:
@@ -135,12 +110,11 @@ def utilisation(
     if not gpu:
         reason = "no dense peak is known of a CPU: it depends on clock speeds that change with load and instructions"
         return None, reason
-    words = f" {gpu.replace('-', ' ').upper()} "
-    known = max((name for name in PEAKS if f" {name} " in words), key=len, default="")
-    peak = PEAKS.get(known, (None, None))[precision == "bf16"]
+    known = gpu_peak(gpu)
+    peak = known.flops(precision) if known else None
     if peak is None:
         return None, f"no dense peak of {gpu} in {precision} is in Podium's table"
     if weights is None:
         return None, "the weights of an exported graph are not counted"
-    note = f"of {peak:g}e12 operations per second, dense {precision}"
-    return 2 * weights * tokens_per_second / (peak * 1e12), note
+    note = f"of {peak / 1e12:g}e12 operations per second, dense {precision}"
+    return 2 * weights * tokens_per_second / peak, note
