@@ -136,7 +136,8 @@ class _Range(Parameter):
         low, high = self._ends()
         scaled = math.log(number) if self.log else float(number)
         if self.distribution == "normal":
-            deviations = (scaled - low - (high - low) / 2) / ((high - low) / 6)
+            # Not divided by a sixth of the width, which is 0 where the width is the smallest float there is.
+            deviations = 6 * ((scaled - low) / (high - low) - 0.5)
             return min(max((_NORMAL.cdf(deviations) - _BELOW) / _WITHIN, 0.0), 1.0)
         return 0.5 if low == high else min(max((scaled - low) / (high - low), 0.0), 1.0)
 

@@ -137,3 +137,9 @@ def test_texts_are_written_so_that_kubernetes_reads_texts() -> None:
     assert "max: '1e+22'" in written
     assert all(f"- '{choice}'" in written for choice in ("n", "1e3", "on"))
     assert from_katib(written) == katib
+
+
+def test_a_normal_range_as_narrow_as_floats_go_divides_by_nothing() -> None:
+    narrow = FloatParameter(low=0.0, high=5e-324, distribution="normal")
+    assert all(narrow.low <= narrow.quantile(share) <= narrow.high for share in (0.0, 0.5, 1.0))
+    assert [narrow.share(value) for value in (narrow.low, narrow.high)] == [0.0, 1.0]
