@@ -97,6 +97,10 @@ class ClusterError(PodiumError):
         self.status = status
 
 
+class JobNotStarted(PodiumError):
+    """The pods of a Job are refused by the cluster, or do not start in time."""
+
+
 class BenchmarkError(PodiumError):
     """A measurement could not be taken or cannot support what was asked of it."""
 

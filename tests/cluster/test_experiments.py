@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from podium.cluster.client import JOB, NAMESPACE, Cluster, ObjectMetadata, name_of
-from podium.cluster.jobs import JobSpec
 from podium.config.cluster import ClusterConfig
 from podium.errors import ClusterError
-from podium.hpo.engines.katib.experiments import EXPERIMENT, INJECTION_LABEL, Experiments
+from podium.hpo.engines.katib.experiments import EXPERIMENT, INJECTION_LABEL, Experiments, trial_job
 from podium.hpo.engines.katib.trials import TRIAL, StudyTrials
 from podium.hpo.ledger import TrialLedger
 
@@ -54,7 +54,7 @@ def ledger(tmp_path: Path) -> TrialLedger:
 
 def experiments(cluster: Cluster, ledger: TrialLedger, image: str = "registry.invalid/podium:1", **budget: Any) -> Any:
     study = experiment(name=f"test-{Path(ledger.documents.place).parents[2].name}", **budget)
-    job = JobSpec(ClusterConfig(image=image), {"PODIUM_STORE": "s3://none"}, key=ledger.documents.place)
+    job = replace(trial_job(ClusterConfig(image=image), {"PODIUM_STORE": "s3://none"}), key=ledger.documents.place)
     made = Experiments(cluster, ObjectMetadata({"podium/run": "test"}), study, ledger.documents.place, job)
     return made, StudyTrials(study, ledger, lambda _: None, str)
 

@@ -17,7 +17,7 @@ import pytest
 
 from podium.cluster.client import Cluster, ObjectMetadata
 from podium.config.search import stopping_named
-from podium.errors import ClusterError, ConfigError, StudyFailed
+from podium.errors import ClusterError, ConfigError, JobNotStarted, StudyFailed
 from podium.hpo.engines import Engine, TrialFunction
 from podium.hpo.engines.katib.experiments import INJECTION_LABEL
 from podium.hpo.ledger import TrialLedger
@@ -332,7 +332,7 @@ class TestWhatGoesWrong:
         katib.trial = Trial(tmp_path / "executed", seconds=60)
         made = threading.Thread(target=_add_pod, args=(api, status))
         made.start()
-        with pytest.raises(StudyFailed, match=f"Pod {NAMESPACE}/stuck must start within .*: {reason}"):
+        with pytest.raises(JobNotStarted, match=f"Pod {NAMESPACE}/stuck must start within .*: {reason}"):
             run_study(experiment(), ledger, engine(api, start_seconds=1.5))
         made.join()
         assert names(api) == []

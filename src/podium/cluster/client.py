@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +43,7 @@ _SILENT_SECONDS = 30.0
 """How long a connection may be silent, and an object of the same name may take to disappear."""
 
 _LOG_LINES = 15
+_TIMESTAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
 _HINTS = {
     400: "correct what it names",
     401: "log in again, or renew the token of the kubeconfig",
@@ -61,6 +66,7 @@ class Kind:
 
 NAMESPACE = Kind("Namespace", "v1", "namespaces")
 POD = Kind("Pod", "v1", "pods")
+EVENT = Kind("Event", "v1", "events")
 JOB = Kind("Job", "batch/v1", "jobs")
 TRAIN_JOB = Kind("TrainJob", "trainer.kubeflow.org/v1alpha1", "trainjobs")
 
@@ -147,9 +153,9 @@ class Cluster:
             raise
         return found
 
-    def find(self, kind: Kind, selector: str = "") -> list[Manifest]:
-        """The objects of the namespace that a label selector matches."""
-        query = [("labelSelector", selector)] if selector else []
+    def find(self, kind: Kind, selector: str = "", fields: str = "") -> list[Manifest]:
+        """The objects of the namespace that a label selector and a field selector match."""
+        query = [(name, value) for name, value in (("labelSelector", selector), ("fieldSelector", fields)) if value]
         return list(self._request("GET", kind, query_params=query)["items"])
 
     def create(self, kind: Kind, manifest: Mapping[str, Any]) -> Manifest:
@@ -216,6 +222,13 @@ class Cluster:
             return []
         return bytes(answer.data).decode(errors="replace").splitlines()
 
+    @cached_property
+    def unrepeated(self) -> client.ApiClient:
+        """A client for answers that come bit by bit: silence is no reason to ask again."""
+        settings = copy.copy(self._api.configuration)
+        settings.retries = False
+        return client.ApiClient(settings)
+
     def _request(self, method: str, kind: Kind, name: str = "", content: str = "application/json", **given: Any) -> Any:
         root = "api" if "/" not in kind.api_version else "apis"
         place = "" if kind == NAMESPACE else f"/namespaces/{self.namespace}"
@@ -234,6 +247,79 @@ class Cluster:
         except (ApiException, urllib3.exceptions.HTTPError) as error:
             title = self.title(kind, name) if name else f"{kind.plural} of namespace {self.namespace}"
             raise _explained(error, title) from error
+
+
+@dataclass
+class ContainerLog:
+    """The output of a container that has started, read over any number of connections without loss or repetition.
+
+    The server can only be asked for the lines since a whole second. Those of the last second come again and are left
+    out.
+
+    Attributes:
+        cluster: where it runs.
+        pod: name of its pod.
+        container: its name.
+        complete: whether all lines were read, or the pod is gone.
+    """
+
+    cluster: Cluster
+    pod: str
+    container: str
+    complete: bool = field(default=False, init=False)
+    _since: str = field(default="", init=False)
+    _read: Counter[bytes] = field(default_factory=Counter, init=False)
+
+    def read_on(self, ended: bool, silent_seconds: float) -> Iterator[str]:
+        """The lines that follow, as they are written, until the container ends or is silent, or the connection drops.
+
+        Args:
+            ended: whether the container had ended before. Otherwise a line without an end may be cut off, and is left
+                to the next call.
+            silent_seconds: how long to wait for a line.
+
+        Raises:
+            ClusterError: the log may not be read.
+        """
+        query = [("container", self.container), ("follow", "true"), ("timestamps", "true")]
+        repeated = self._read.copy()
+        try:
+            # The generated `read_namespaced_pod_log` lacks `sinceTime`.
+            answer = self.cluster.unrepeated.call_api(
+                f"/api/v1/namespaces/{self.cluster.namespace}/pods/{self.pod}/log",
+                "GET",
+                query_params=[*query, ("sinceTime", self._since)] if self._since else query,
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _preload_content=False,
+                _request_timeout=(_SILENT_SECONDS, silent_seconds),
+            )
+            with answer:
+                for line in answer:
+                    if (ended or line.endswith(b"\n")) and self._is_new(line, repeated):
+                        yield line.partition(b" ")[2].decode(errors="replace").removesuffix("\n")
+            self.complete = ended
+        except (ApiException, urllib3.exceptions.HTTPError) as cause:
+            error = _explained(cause, f"log of {self.cluster.title(POD, self.pod)}")
+            if error.status not in (None, 404, *RETRIES.status_forcelist):
+                raise error from cause
+            self.complete = error.status == 404
+            _log.log(logging.INFO if error.status else logging.DEBUG, "%s; it is read on", error)
+
+    def _is_new(self, line: bytes, repeated: Counter[bytes]) -> bool:
+        """Note the timestamp of a line, unless it is one of those that are repeated."""
+        stamp = line.partition(b" ")[0]
+        found = _TIMESTAMP.fullmatch(stamp)
+        # Without a timestamp come words of the kubelet, such as that the log is gone.
+        if found is None or repeated[stamp]:
+            repeated[stamp] -= 1
+            return False
+        since = (found[1] + found[2]).decode()
+        if since > self._since:
+            self._since = since
+            self._read.clear()
+        self._read[stamp] += 1
+        return True
 
 
 def _explained(error: Exception, title: str) -> ClusterError:

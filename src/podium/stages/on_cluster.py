@@ -9,11 +9,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from podium.cluster.client import POD_NAMESPACE, Cluster, ObjectMetadata
-from podium.cluster.jobs import Jobs, JobSpec
+from podium.cluster.jobs import Jobs
 from podium.config.cluster import ClusterConfig
 from podium.config.paths import is_uri
 from podium.errors import ConfigError
 from podium.hpo.engines.katib.engine import KatibEngine
+from podium.hpo.engines.katib.experiments import ADVICE, trial_job
 from podium.hpo.trial_container import LEDGER_VARIABLE, STORE_VARIABLE, TrialInstructions
 from podium.records import DataRecord
 from podium.stages.step import StepRun
@@ -45,8 +46,8 @@ def katib_engine(step: StepRun, trial: CrossValidationTrial, ledger: str) -> Kat
     there = replace(trial, spec=trial.spec.model_copy(update={"threads": threads}))
     instructions = TrialInstructions.of(there, config.hpo.space, data, config.backbones[step.backbone])
     instructions.write(step.store.documents(ledger))
-    jobs = Jobs(cluster, start_seconds=settings.start_seconds)
-    job = JobSpec(settings, {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger})
+    jobs = Jobs(cluster, ADVICE, start_seconds=settings.start_seconds)
+    job = trial_job(settings, {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger})
     return KatibEngine(jobs, job, _metadata(step, cluster.namespace), keep_on_cancel=settings.keep_on_cancel)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from kubernetes import client
 
 from podium.cluster.client import RETRIES, Cluster, ObjectMetadata
-from podium.cluster.jobs import Jobs, JobSpec
+from podium.cluster.jobs import Jobs
 from podium.config.cluster import ClusterConfig
 from podium.hpo.engines.katib.engine import KatibEngine
+from podium.hpo.engines.katib.experiments import ADVICE, trial_job
 
 from .katib import NAMESPACE
 from .server import ApiServer
@@ -35,8 +36,8 @@ def connected(api: ApiServer, namespace: str = NAMESPACE) -> Cluster:
 def engine(
     api: ApiServer, metadata: ObjectMetadata | None = None, keep_on_cancel: bool = False, **settings: Any
 ) -> KatibEngine:
-    jobs = Jobs(connected(api), **{"stop_seconds": 5.0, "poll_seconds": 0.02, **settings})
-    job = JobSpec(ClusterConfig(image="podium:1"), {"SPACE": json.dumps(SPACE)})
+    jobs = Jobs(connected(api), ADVICE, **{"stop_seconds": 5.0, "poll_seconds": 0.02, **settings})
+    job = trial_job(ClusterConfig(image="podium:1"), {"SPACE": json.dumps(SPACE)})
     return KatibEngine(jobs, job, metadata or ObjectMetadata(), keep_on_cancel)
 
 

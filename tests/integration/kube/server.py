@@ -1,7 +1,7 @@
 """A small Kubernetes API over real HTTP: enough of its behaviour to test a client against, faults included.
 
-Objects live in memory. What is imitated is what a client can see: 404, 409, Status bodies, label selectors, merge
-patches, finalisation of owned objects.
+Objects live in memory. What is imitated is what a client can see: 404, 409, Status bodies, selectors, merge
+patches, logs that are followed, finalisation of owned objects.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import reduce
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -66,12 +68,14 @@ class Fault:
         code: of the answer; 0: the connection is closed without one; -1: after the request was carried out.
         times: how many requests.
         headers: of the answer.
+        lines: after how many lines of a log that is followed, and a half, the connection is closed.
     """
 
     method: str
     path: str
     code: int
     times: int = 1
+    lines: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -114,12 +118,12 @@ class ApiServer:
             except KeyError:
                 raise Refused(404, "NotFound", f'{plural} "{name}" not found', {"name": name, "kind": plural}) from None
 
-    def list(self, plural: str, namespace: str, selector: str = "") -> list[Manifest]:
+    def list(self, plural: str, namespace: str, selector: str = "", fields: str = "") -> list[Manifest]:
         with self.changed:
             return [
                 item
                 for (kind, where, _), item in sorted(self.objects.items())
-                if kind == plural and where == namespace and _fits(item, selector)
+                if kind == plural and where == namespace and _fits(item, selector) and _has(item, fields)
             ]
 
     def create(self, plural: str, namespace: str, manifest: Mapping[str, Any]) -> Manifest:
@@ -218,6 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
             name = match["ns"] if plural == "namespaces" else match["name"]
             if match["sub"] == "log":
                 api.get(plural, namespace, name)
+                if query.get("follow") == "true":
+                    return self._follow_log(namespace, name, query, fault)
             answer = self._answer(plural, namespace, name, match["sub"], query, body)
             if fault is not None:
                 return self._cut()
@@ -235,7 +241,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "POST":
             return api.create(plural, namespace, body)
         if name is None:
-            return {"kind": "List", "items": api.list(plural, namespace, query.get("labelSelector", ""))}
+            selectors = query.get("labelSelector", ""), query.get("fieldSelector", "")
+            return {"kind": "List", "items": api.list(plural, namespace, *selectors)}
         if sub == "log":
             lines = api.logs.get((name, query.get("container", "")), "").splitlines()
             return "\n".join(lines[-int(query.get("tailLines", "1000")) :])
@@ -247,6 +254,41 @@ class _Handler(BaseHTTPRequestHandler):
             api.delete(plural, namespace, name, owned_first=body["propagationPolicy"] == "Foreground")
             return found
         return api.get(plural, namespace, name)
+
+    def _follow_log(self, namespace: str, name: str, query: Mapping[str, str], fault: Fault | None) -> None:
+        """Lines as they are written, with timestamps: three lines in every second, of which two share one."""
+        api, container = self.server.api, query["container"]
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.flush()
+        sent = seen = 0
+        with suppress(OSError):
+            while True:
+                with api.changed:
+                    pod = api.objects.get(("pods", namespace, name), {})
+                    lines = api.logs.get((name, container), "").splitlines(keepends=True)
+                    if not (ended := container_ended(pod, container)) and len(lines) <= seen:
+                        api.changed.wait(0.2)
+                        continue
+                for line in lines[seen:]:
+                    second, part = divmod(seen, 3)
+                    stamp = f"2026-11-29T12:{second // 60:02}:{second % 60:02}.{part // 2:09}Z"
+                    seen += 1
+                    if stamp[:19] < query.get("sinceTime", "")[:19]:
+                        continue
+                    if fault is not None and sent == fault.lines:
+                        self._chunk(f"{stamp} {line}"[:-3].encode())
+                        return self._cut()
+                    self._chunk(f"{stamp} {line}".encode())
+                    sent += 1
+                if ended:
+                    self.wfile.write(b"0\r\n\r\n")
+                    return None
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.wfile.flush()
 
     def _send(
         self, code: int, answer: Manifest | str, content: str = "application/json", headers: Mapping[str, str] = {}
@@ -264,6 +306,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         return
+
+
+def container_ended(pod: Manifest, container: str) -> bool:
+    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    return not pod or any(item["name"] == container and "terminated" in item["state"] for item in statuses)
 
 
 def owner(api_version: str, kind: str, manifest: Manifest) -> dict[str, Any]:
@@ -288,6 +335,14 @@ def _fits(manifest: Manifest, selector: str) -> bool:
     return all(
         labels.get(name) == value for name, _, value in (part.partition("=") for part in selector.split(",") if part)
     )
+
+
+def _has(manifest: Manifest, fields: str) -> bool:
+    for part in filter(None, fields.split(",")):
+        path, _, value = part.partition("=")
+        if reduce(lambda found, name: found.get(name, {}), path.split("."), manifest) != value:
+            return False
+    return True
 
 
 def _merged(target: Any, changes: Any) -> Any:

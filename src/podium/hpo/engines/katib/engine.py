@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from podium.cluster.client import Kind, Manifest, ObjectMetadata, condition, name_of
-from podium.cluster.jobs import KEY_LABEL, Jobs, JobSpec, key_label
+from podium.cluster.jobs import Jobs
+from podium.cluster.manifests import KEY_LABEL, JobSpec, key_label
 from podium.errors import ClusterError, StudyFailed
 from podium.execution.ending import signals_ignored, sigterm_unwinds
 from podium.hpo.engines import Engine, OnTrial
@@ -135,7 +136,7 @@ class _Session:
             for name in self._trials.followed.keys() - set(map(name_of, found)):
                 self._trials.lose(name)
             yield found
-            self._jobs.check_started(selector)
+            self._jobs.check_started(selector, self._job, list(self._trials.followed))
             time.sleep(self._jobs.poll_seconds)
 
     # Trials of a Katib Experiment.
@@ -223,8 +224,8 @@ class _Session:
 
     def _end(self, item: Manifest) -> None:
         """Enter the result of a trial whose Katib Trial or Job has ended."""
-        name, kind = name_of(item), self._job.kind
-        failure, log = partial(self._jobs.failure, item, kind), self._jobs.log_command(kind, name)
+        name = name_of(item)
+        failure, log = partial(self._jobs.failure, item, self._job), self._jobs.log_command(self._job.kind, name)
         ending = ending_of(item, self._experiment.objective, failure, log)
         if ending is not None:
             self._trials.end(name, ending)

@@ -17,7 +17,9 @@ from podium.cluster.client import (
     labels_of,
     name_of,
 )
-from podium.cluster.jobs import CONTAINERS, JobSpec, job_manifest
+from podium.cluster.jobs import Advice
+from podium.cluster.manifests import JobSpec, job_manifest
+from podium.config.cluster import ClusterConfig
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.search import RESTARTED
 from podium.errors import ClusterError, ConfigError
@@ -38,6 +40,13 @@ STUDY_LABEL = "podium/study"
 
 LEDGER_ANNOTATION = "podium/ledger"
 SPEC_ANNOTATION = "podium/spec"
+
+ADVICE = Advice(
+    memory="raise memory of the node pool, or lower training.batch_size or training.max_length",
+    deadline="raise cluster.trial_seconds, or train less",
+    start="correct image, secrets, node pool or start_seconds in the section cluster, and run the same command again",
+)
+"""What the user can do about the Job of a trial."""
 
 _SHELL_SAFE = re.compile(r"[A-Za-z0-9_.,:@%+=/-]+")
 """Texts that a shell leaves as they are: Katib joins a trial's command line into `sh -c` without quoting."""
@@ -71,6 +80,19 @@ def check_for_katib(experiment: Experiment) -> None:
             )
 
 
+def trial_job(config: ClusterConfig, environment: Mapping[str, str]) -> JobSpec:
+    """The Job of a trial that is not named yet and has no params; the processes of several nodes are torchrun's."""
+    return JobSpec(
+        config,
+        ["python" if config.trial_nodes == 1 else "torchrun", "-m", "podium.hpo.trial_container"],
+        environment,
+        container="trial",
+        pool=config.pool,
+        nodes=config.trial_nodes,
+        deadline_seconds=config.trial_seconds,
+    )
+
+
 def job_for_trial(job: JobSpec, name: str, params: Params) -> JobSpec:
     """The Job that executes the trial of that name: a parameter is an argument `--name=value`."""
     return _with_arguments(job, name, name, {key: to_text(value) for key, value in params.items()})
@@ -90,7 +112,7 @@ def trial_template(job: JobSpec, space: Space) -> TrialTemplate:
     placeholders = {name: f"${{trialParameters.{name}}}" for name in space.parameters}
     template = _with_arguments(job, "", f"${{trialParameters.{_NAME_PARAMETER}}}", placeholders)
     return TrialTemplate(
-        primary_container=CONTAINERS[job.kind],
+        primary_container=job.primary_container,
         parameters=(
             *(TrialParameter(name=name, reference=name) for name in placeholders),
             TrialParameter(name=_NAME_PARAMETER, reference="${trialSpec.Name}"),
@@ -103,8 +125,8 @@ def trial_template(job: JobSpec, space: Space) -> TrialTemplate:
 
 
 def _with_arguments(job: JobSpec, name: str, trial: str, values: Mapping[str, str]) -> JobSpec:
-    arguments = [f"--{key}={value}" for key, value in values.items()]
-    return replace(job, name=name, arguments=arguments, environment={**job.environment, NAME_VARIABLE: trial})
+    command = [*job.command, *(f"--{key}={value}" for key, value in values.items())]
+    return replace(job, name=name, command=command, environment={**job.environment, NAME_VARIABLE: trial})
 
 
 def continued(experiment: Experiment, ended: int, failed: int, began: int) -> Experiment:

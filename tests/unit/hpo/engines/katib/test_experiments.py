@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from podium.cluster.client import Cluster, ObjectMetadata
-from podium.cluster.jobs import JobSpec, job_manifest
+from podium.cluster.manifests import JobSpec, job_manifest
 from podium.config.cluster import ClusterConfig
 from podium.config.parameters import CategoricalParameter, IntParameter
 from podium.config.search import algorithm_named, stopping_named
@@ -18,6 +18,7 @@ from podium.hpo.engines.katib.experiments import (
     base_name,
     continued,
     job_for_trial,
+    trial_job,
     trial_template,
 )
 from podium.hpo.experiment import Experiment, Space
@@ -25,8 +26,8 @@ from podium.katib.experiment import from_katib, render
 
 from ...support import SPACE, experiment
 
-JOB = JobSpec(ClusterConfig(image="podium:1"), {"PODIUM_STORE": "s3://b"})
-TRAIN_JOB = JobSpec(ClusterConfig(image="podium:1", trial_nodes=2, runtime="torch-distributed"))
+JOB = trial_job(ClusterConfig(image="podium:1"), {"PODIUM_STORE": "s3://b"})
+TRAIN_JOB = trial_job(ClusterConfig(image="podium:1", trial_nodes=2, runtime="torch-distributed"), {})
 PLACE = "bucket/documents/ledgers/abc/main"
 
 
@@ -66,6 +67,21 @@ def test_what_is_sent_is_an_experiment_as_podium_reads_it(job: JobSpec) -> None:
     assert (read.experiment.max_trials, read.experiment.max_failed_trials) == (6, 2)
     assert read.template.retain
     assert read.template.kind[1] == ("Job" if job is JOB else "TrainJob")
+    assert read.template.primary_container == ("trial" if job is JOB else "node")
+
+
+def test_torchrun_starts_the_processes_of_a_trial_of_several_nodes() -> None:
+    work = manifest(experiment(), TRAIN_JOB)["spec"]["trialTemplate"]["trialSpec"]["spec"]["trainer"]
+    assert work["command"][:3] == ["torchrun", "-m", "podium.hpo.trial_container"]
+    assert work["numNodes"] == 2
+
+
+def test_a_trial_takes_pool_and_deadline_of_the_config() -> None:
+    config = ClusterConfig.model_validate(
+        {"image": "podium:1", "pools": {"gpu": {"memory": "16Gi"}}, "trial_pool": "gpu", "trial_seconds": 60}
+    )
+    job = trial_job(config, {})
+    assert (job.pool.memory, job.deadline_seconds) == ("16Gi", 60)
 
 
 def test_the_command_line_has_nothing_that_a_shell_would_read() -> None:

@@ -8,8 +8,8 @@ import kubernetes_validate
 import pytest
 
 from podium.cluster.client import ObjectMetadata
-from podium.cluster.jobs import JobSpec, job_manifest, key_label
-from podium.config.cluster import ClusterConfig
+from podium.cluster.manifests import JobSpec, job_manifest, key_label
+from podium.config.cluster import ClusterConfig, NodePoolConfig
 
 POOL = {
     "selector": {"pool": "gpu"},
@@ -23,29 +23,25 @@ POOL = {
     "queue": "team-a",
 }
 SHARED = {"volume_claim": "shared", "volume_path": "/shared"}
+PROFILER = {"runAsUser": 0, "runAsNonRoot": False, "capabilities": {"add": ["SYS_ADMIN"]}}
 OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "launcher", "uid": "7"}
 
 
-def spec(metadata: ObjectMetadata | None = None, pool: dict[str, Any] | None = None, **config: Any) -> JobSpec:
-    values = {"image": "podium:1", "service_account": "workers", "pools": {"gpu": {**POOL, **(pool or {})}}}
-    cluster = ClusterConfig.model_validate({**values, "trial_pool": "gpu", **config})
-    return JobSpec(
-        cluster,
-        {"PODIUM_STORE": "s3://b"},
-        "work",
-        "k",
-        ["--learning_rate=0.1"],
-        metadata or ObjectMetadata({"a": "b"}),
-    )
+def spec(config: dict[str, Any] | None = None, pool: dict[str, Any] | None = None, **given: Any) -> JobSpec:
+    cluster = ClusterConfig.model_validate({"image": "podium:1", "service_account": "workers", **(config or {})})
+    node_pool = NodePoolConfig.model_validate({**POOL, **(pool or {})})
+    values: dict[str, Any] = {"environment": {"PODIUM_STORE": "s3://b"}, "metadata": ObjectMetadata({"a": "b"})}
+    return JobSpec(cluster, ["work", "--hard"], name="work", key="k", pool=node_pool, **{**values, **given})
 
 
 @pytest.mark.parametrize(
     "given",
     [
-        JobSpec(ClusterConfig(image="podium:1"), name="work", key="k"),
+        JobSpec(ClusterConfig(image="podium:1"), ["work"], name="work", key="k"),
         spec(),
-        spec(pool={"spot": True}, secrets=("store",), trial_seconds=600, **SHARED),
-        spec(ObjectMetadata({}, {"podium/key": "the whole key"}, OWNER)),
+        spec({"secrets": ("store",), **SHARED}, {"spot": True}, deadline_seconds=600),
+        spec(metadata=ObjectMetadata({}, {"podium/key": "the whole key"}, OWNER)),
+        spec(security=PROFILER),
     ],
 )
 def test_a_job_is_one_that_kubernetes_takes(given: JobSpec) -> None:
@@ -55,11 +51,11 @@ def test_a_job_is_one_that_kubernetes_takes(given: JobSpec) -> None:
 
 
 def test_the_profile_of_the_pool_is_in_the_pod() -> None:
-    manifest = job_manifest(spec(secrets=("store", "tracking"), trial_seconds=600))
+    manifest = job_manifest(spec({"secrets": ("store", "tracking")}, deadline_seconds=600))
     pod = manifest["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert container["name"] == "trial"
-    assert container["command"] == ["python", "-m", "podium.hpo.trial_container", "--learning_rate=0.1"]
+    assert container["name"] == "main"
+    assert container["command"] == ["work", "--hard"]
     assert container["env"] == [{"name": "PODIUM_STORE", "value": "s3://b"}]
     assert container["envFrom"] == [{"secretRef": {"name": "store"}}, {"secretRef": {"name": "tracking"}}]
     assert container["resources"] == {
@@ -89,6 +85,11 @@ def test_a_pod_meets_the_restricted_standard() -> None:
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
+def test_a_profiler_may_have_more_rights() -> None:
+    (container,) = job_manifest(spec(security=PROFILER))["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"] == PROFILER
+
+
 def test_a_node_that_is_taken_away_fails_no_job_of_a_spot_pool() -> None:
     assert "podFailurePolicy" not in job_manifest(spec())["spec"]
     manifest = job_manifest(spec(pool={"spot": True}))
@@ -99,13 +100,13 @@ def test_a_node_that_is_taken_away_fails_no_job_of_a_spot_pool() -> None:
 
 
 def test_several_nodes_make_a_train_job() -> None:
-    given = spec(pool={"priority_class": None}, trial_nodes=2, runtime="torch-distributed", trial_seconds=60)
-    manifest = job_manifest(given)
+    given = {"priority_class": None}
+    manifest = job_manifest(spec({"runtime": "torch-distributed"}, given, nodes=2, deadline_seconds=60))
     assert (manifest["apiVersion"], manifest["kind"]) == ("trainer.kubeflow.org/v1alpha1", "TrainJob")
     body = manifest["spec"]
     assert body["runtimeRef"] == {"name": "torch-distributed"}
     assert body["trainer"]["numNodes"] == 2
-    assert body["trainer"]["command"] == ["torchrun", "-m", "podium.hpo.trial_container", "--learning_rate=0.1"]
+    assert body["trainer"]["command"] == ["work", "--hard"]
     assert body["trainer"]["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "2"
     (patch,) = body["runtimePatches"]
     (replicated,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
