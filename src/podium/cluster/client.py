@@ -254,13 +254,7 @@ class ContainerLog:
     """The output of a container that has started, read over any number of connections without loss or repetition.
 
     The server can only be asked for the lines since a whole second. Those of the last second come again and are left
-    out.
-
-    Attributes:
-        cluster: where it runs.
-        pod: name of its pod.
-        container: its name.
-        complete: whether all lines were read, or the pod is gone.
+    out. The log is `complete` when all lines were read, or the pod is gone.
     """
 
     cluster: Cluster

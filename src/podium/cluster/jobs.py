@@ -47,13 +47,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Advice:
-    """What a user can do about a Job that fails, in the words of their configuration.
-
-    Attributes:
-        memory: after OOMKilled.
-        deadline: after DeadlineExceeded.
-        start: where a pod does not start in time.
-    """
+    """What a user can do about a Job that was OOMKilled, exceeded its deadline, or does not start, in their words."""
 
     memory: str = "raise the memory of the node pool"
     deadline: str = "raise the deadline of the Job"
@@ -86,7 +80,7 @@ class Jobs:
         when `on_line` raises. It is left running when the API server does not answer: the next call adopts it.
 
         Args:
-            spec: the Job; it has a name.
+            spec: the Job.
             on_line: called with every line of the output as it is written, of an adopted Job with those from its start.
 
         Raises:
