@@ -337,6 +337,17 @@ class TestWhatGoesWrong:
         made.join()
         assert names(api) == []
 
+    def test_pods_of_a_trial_that_the_server_refuses_end_the_study(
+        self, api: ApiServer, katib: KatibController, tmp_path: Path, ledger: TrialLedger
+    ) -> None:
+        katib.trial = Trial(tmp_path / "executed", seconds=60)
+        made = threading.Thread(target=_refuse_pods, args=(api,))
+        made.start()
+        with pytest.raises(JobNotStarted, match=r"Job .* must start within .*: FailedCreate: .*violates PodSecurity"):
+            run_study(experiment(), ledger, engine(api))
+        made.join()
+        assert names(api) == []
+
     def test_katib_may_take_its_time_between_two_trials(
         self,
         api: ApiServer,
@@ -370,6 +381,14 @@ class TestWhatGoesWrong:
         trials = run_study(one_by_one, ledger, engine(api, start_seconds=3.0), on_trial)
         assert [record.status for record in trials] == ["succeeded", "succeeded"]
         assert len(names(api)) == 1
+
+
+def _refuse_pods(api: ApiServer) -> None:
+    wait_until(lambda: names(api, "jobs") != [])
+    job = api.list("jobs", NAMESPACE)[0]["metadata"]
+    involved = {"kind": "Job", "name": job["name"], "uid": job["uid"]}
+    refusal = {"reason": "FailedCreate", "message": 'pods "a" is forbidden: violates PodSecurity "restricted:latest"'}
+    api.create("events", NAMESPACE, {"metadata": {"name": "refused"}, "involvedObject": involved, **refusal})
 
 
 def _add_pod(api: ApiServer, status: dict[str, Any]) -> None:
