@@ -393,5 +393,3 @@ def test_command_leaves_its_result_or_its_error(text_spec: SpecMaker, tmp_path: 
     file.write_text(spec.model_copy(update={"labels": ("a", "b")}).model_dump_json())
     assert main(command) == 2
     assert json.loads((tmp_path / "result.json").read_text())["error"]["type"] == "DataError"
-    file.unlink()
-    assert main(command) == 2
