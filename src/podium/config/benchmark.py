@@ -20,8 +20,11 @@ from podium.config.section import DeferredSection, Fraction, Positive, Section, 
 from podium.plugins import Registry
 from podium.text import did_you_mean
 
-VariantName = Literal["eager", "bf16", "compile", "onnx", "onnx-int8"]
-"""The deployable forms of a model; `podium.export.variants` says what each is."""
+ChosenVariant = Literal["eager", "bf16", "compile", "onnx", "onnx-int8"]
+"""The deployable forms of a transformer, of which a config chooses some; `podium.export.variants` says what each is."""
+
+VariantName = Literal[ChosenVariant, "linear"]
+"""The deployable forms of a model; `linear` is the one form of a linear model."""
 
 SCENARIOS: Registry[Any] = Registry(
     "podium.scenarios",
@@ -72,7 +75,7 @@ class BenchmarkConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where models are measured. `auto`: cuda where there is one."
     )
-    variants: Annotated[tuple[VariantName, ...], Field(min_length=1), AfterValidator(unique)] = Field(
+    variants: Annotated[tuple[ChosenVariant, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         ("eager",), description="[Deployable forms](#deployable-variants) that are built, checked and measured."
     )
     max_quality_loss: float = Field(

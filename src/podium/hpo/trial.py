@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
+from podium.config.entrants import ENTRANTS
 from podium.config.fields import explain
-from podium.config.schema import TrainingConfig
+from podium.config.section import Section
 from podium.errors import ComputationFailed, ConfigError, KilledFromOutside, TrialPruned
 from podium.hpo.engines import TrialResult
 from podium.hpo.experiment import Direction
@@ -24,9 +25,10 @@ from podium.hpo.study import best_trial
 from podium.records import Observed, Report, Scalar, TrialRecord
 
 if TYPE_CHECKING:
-    from podium.training.launch import TrainingResult, TrainingSpec
+    from podium.training.launch import FitSpec, TrainingResult
     from podium.training.trainer import Evaluation
 
+S = TypeVar("S", bound=Section)
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +48,7 @@ class CrossValidationTrial:
         parallel_folds: how many folds run at once; if several do, each reports only when it ends.
     """
 
-    spec: TrainingSpec
+    spec: FitSpec
     folds: int
     early_stopping: bool = False
     parallel_folds: int = 1
@@ -55,7 +57,7 @@ class CrossValidationTrial:
         """The mean score over all folds; the last line it prints has every metric.
 
         Raises:
-            InputError, ComputationFailed: see `podium.training.train.train`.
+            InputError, ComputationFailed: see `podium.entrants.base.EntrantKind.train`.
             StoreError: the ledger cannot be written.
         """
         from podium.training.launch import cross_validate
@@ -80,19 +82,15 @@ class CrossValidationTrial:
             shutil.rmtree(spec.output, ignore_errors=True)
         return scores.result(pruned)
 
-    def training_of(self, number: int, params: Mapping[str, Scalar]) -> TrainingSpec:
+    def training_of(self, number: int, params: Mapping[str, Scalar]) -> FitSpec:
         """What the folds of a trial train; the number of the fold is not set.
 
         Raises:
-            ConfigError: a param names no training field, or has a value that field does not take.
+            ConfigError: see `settings_with`.
         """
-        try:
-            config = TrainingConfig(**{**self.spec.config.model_dump(), **params})
-        except ValidationError as error:
-            problems = "; ".join(explain(error, root=TrainingConfig))
-            raise ConfigError(f"params {dict(params)} do not fit the section training: {problems}") from error
-        if self.early_stopping and self.parallel_folds == 1 and config.evaluations_per_epoch is None:
-            config = config.model_copy(update={"evaluations_per_epoch": 1})
+        config = settings_with(self.spec.config, params)
+        if self.early_stopping and self.parallel_folds == 1:
+            config = ENTRANTS.get(self.spec.kind).reporting(config)
         return self.spec.model_copy(
             update={
                 "config": config,
@@ -181,6 +179,19 @@ class _FoldScores:
         return {name: fmean(metrics[name] for metrics in folds) for name in (self._metric, *others)}
 
 
+def settings_with(settings: S, params: Mapping[str, Scalar]) -> S:
+    """Hyperparameters with the params of a trial in place of the fields they name.
+
+    Raises:
+        ConfigError: a param names no field, or has a value that field does not take.
+    """
+    try:
+        return type(settings)(**{**settings.model_dump(), **params})
+    except ValidationError as error:
+        problems = "; ".join(explain(error, root=type(settings)))
+        raise ConfigError(f"params {dict(params)} do not fit the hyperparameters of the entrant: {problems}") from error
+
+
 def metric_line(metrics: Mapping[str, float]) -> str:
     """The time and `name=value` of every metric, as the default filter of Katib's collectors reads them.
 
@@ -215,7 +226,7 @@ def fold_models_of(trial: CrossValidationTrial, record: TrialRecord) -> Path:
     Models that are missing, because the cache was cleared or another machine ran the trial, are trained again.
 
     Raises:
-        InputError, ComputationFailed: see `podium.training.train.train`.
+        InputError, ComputationFailed: see `podium.entrants.base.EntrantKind.train`.
     """
     from podium.training.launch import cross_validate, fold_models
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import ValidationError
 
@@ -36,6 +36,9 @@ from podium.store.files import DocumentFolder
 from podium.store.process import ProcessIdentity
 from podium.store.store import ArtifactStore
 from podium.text import hint
+
+if TYPE_CHECKING:
+    from podium.training.launch import TrainingSpec
 
 STORE_VARIABLE = "PODIUM_STORE"
 LEDGER_VARIABLE = "PODIUM_LEDGER"
@@ -77,7 +80,7 @@ class TrialInstructions(Frozen):
             training=trial.spec.model_dump(mode="json", exclude=_LOCAL),
             data=data,
             backbone=backbone,
-            backbone_digest=backbone_digest(trial.spec.backbone),
+            backbone_digest=backbone_digest(cast("TrainingSpec", trial.spec).backbone),
             trial={name: value for name, value in vars(trial).items() if name != "spec"},
         )
 

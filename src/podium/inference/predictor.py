@@ -113,6 +113,10 @@ def predictor_class(variant: str) -> type[Predictor]:
         from podium.inference.onnx_predictor import OnnxPredictor
 
         return OnnxPredictor
+    if variant == "linear":
+        from podium.inference.linear_predictor import LinearPredictor
+
+        return LinearPredictor
     from podium.inference.torch_predictor import TORCH_PREDICTORS
 
     return TORCH_PREDICTORS[variant]

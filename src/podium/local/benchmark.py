@@ -38,7 +38,6 @@ from podium.tasks import TASKS
 from podium.text import shortened
 
 _UNCHECKED: tuple[VariantName, ...] = ("bf16", "compile")
-_PACKAGED: tuple[VariantName, ...] = ("onnx", "onnx-int8")
 _SHOWN = 5
 _VERSION = re.compile(r"models:/+([^/@]+)(?:@(.+)|/(\d+))")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -196,8 +195,7 @@ def _requests(
                 f"{shortened(model.facts.labels, _SHOWN)} and the data also {shortened(strange, _SHOWN)}; give data "
                 "that the model was made for, or leave out its label column"
             )
-        own: tuple[VariantName, ...] = ("onnx",) if model.facts.package else ("eager",)
-        variants = own if command.any_variant else config.variants
+        variants = model.facts.variants[:1] if command.any_variant else config.variants
         for variant in variants:
             _check_variant(model, variant, hardware["device"])
     named = {"name": model.name, "digest": model.digest}
@@ -212,11 +210,11 @@ def _requests(
 
 
 def _check_variant(model: LocatedModel, variant: VariantName, device: str) -> None:
-    if (variant in _PACKAGED) != model.facts.package:
-        what, hint = "a model directory", f"build one with `podium run benchmark.variants=[{variant}]`"
-        if model.facts.package:
-            what, hint = "an exported package", "leave --variant out"
-        raise ModelError(f"onnx variants are packages and other variants are not, but {model.path} is {what}; {hint}")
+    own = model.facts.variants
+    if variant not in own:
+        build = f"build one with `podium run benchmark.variants=[{variant}]`"
+        hint = build if own[0] == "eager" else "leave --variant out"
+        raise ModelError(f"{model.path} can be measured as {' or '.join(own)}, but not as {variant}; {hint}")
     if (reason := obstacle(variant, device)) is not None:
         raise InputError(f"{variant} cannot be measured here: {reason}")
 

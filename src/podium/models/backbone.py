@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from podium.config.benchmark import VariantName
 from podium.config.schema import BackboneConfig
 from podium.errors import InputError, ModelError
 from podium.keys import digest_file, digest_manifest
@@ -31,6 +32,13 @@ FILES = (*TOKENIZER_FILES, "*.safetensors", "*.safetensors.index.json")
 
 GENERATION = "generation"
 """The kind of causal language models; other models are of the kind of their task."""
+
+_TORCH: tuple[VariantName, ...] = ("eager", "bf16", "compile")
+_PACKAGES: dict[str, tuple[str, str, tuple[VariantName, ...]]] = {
+    "model.onnx": ("podium.json", "tokenizer.json", ("onnx", "onnx-int8")),
+    "linear.json": ("linear.json", "model.safetensors", ("linear",)),
+}
+"""By the file that tells a package: the file with its task and labels, another one, and the variants it can be."""
 
 _GENERATES = ("ForCausalLM", "LMHeadModel")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -160,29 +168,29 @@ class ModelFacts:
 
     Attributes:
         kind: name of the task, or `GENERATION`.
-        package: whether it is an exported package, which runs without torch.
+        variants: the deployable forms that its files can be, the usual one first.
         labels: their names in order; empty for `GENERATION`, and where the model has none but numbers.
     """
 
     kind: str
-    package: bool
+    variants: tuple[VariantName, ...]
     labels: tuple[str, ...] = ()
 
 
 def inspect_model(path: Path) -> ModelFacts:
-    """Kind and labels of a model directory or exported package.
+    """Kind and labels of a model directory or package.
 
     Raises ModelError if it is none, lacks files, is damaged, or has no head that answers anything.
     """
     check_model_files(path)
-    if (path / "model.onnx").is_file():
-        about = _json(path / "podium.json")
-        task, labels = about.get("task"), about.get("labels")
-        if task not in TASKS.names() or not isinstance(labels, list) or not (path / "tokenizer.json").is_file():
-            raise ModelError(
-                f"a package holds model.onnx, tokenizer.json and podium.json with its task, but not {path}"
-            )
-        return ModelFacts(task, package=True, labels=tuple(labels))
+    for first, (about_file, other, variants) in _PACKAGES.items():
+        if (path / first).is_file():
+            about = _json(path / about_file)
+            task, labels = about.get("task"), about.get("labels")
+            if task not in TASKS.names() or not isinstance(labels, list) or not (path / other).is_file():
+                files = ", ".join(dict.fromkeys((first, other, about_file)))
+                raise ModelError(f"a package holds {files}, with task and labels in {about_file}, but not {path}")
+            return ModelFacts(task, variants, labels=tuple(labels))
     config = _json(path / "config.json")
     check_weights(path)
     _check_safetensors(path)
@@ -191,10 +199,10 @@ def inspect_model(path: Path) -> ModelFacts:
     names = config.get("architectures") or []
     for name in names:
         if name.endswith(_GENERATES):
-            return ModelFacts(GENERATION, package=False)
+            return ModelFacts(GENERATION, _TORCH)
         for task in TASKS.all():
             if task.fits(name, config):
-                return ModelFacts(task.name, package=False, labels=_labels(config))
+                return ModelFacts(task.name, _TORCH, labels=_labels(config))
     raise ModelError(
         "a model to measure is a sequence classifier, a token classifier or a causal language model, but "
         f"{path / 'config.json'} names {', '.join(names) or 'no architecture'}; train it for one of these first"
@@ -202,11 +210,12 @@ def inspect_model(path: Path) -> ModelFacts:
 
 
 def check_model_files(path: Path) -> None:
-    """Raise ModelError for a directory that is clearly no model or exported package, before anything is loaded."""
-    if not any((path / name).is_file() for name in ("config.json", "model.onnx")):
+    """Raise ModelError for a directory that is clearly no model or package, before anything is loaded."""
+    names = ("config.json", *_PACKAGES)
+    if not any((path / name).is_file() for name in names):
         raise ModelError(
-            "a model to benchmark is a directory with config.json, safetensors and tokenizer, or an exported package, "
-            f"but {path} " + ("has neither config.json nor model.onnx" if path.is_dir() else "is no directory")
+            "a model to benchmark is a directory with config.json, safetensors and tokenizer, or a package, "
+            f"but {path} " + (f"has none of {', '.join(names)}" if path.is_dir() else "is no directory")
         )
 
 

@@ -124,7 +124,8 @@ def build_variants(
         BenchmarkError: the model cannot be loaded, or the process that builds was killed.
     """
     data, device = step.one(records.DataRecord), hardware["device"]
-    keys = {name: variant_key(step.config, data, model, name, device) for name in step.config.benchmark.variants}
+    variants: tuple[VariantName, ...] = step.config.benchmark.variants
+    keys = {name: variant_key(step.config, data, model, name, device) for name in variants}
     found: dict[VariantName, records.VariantRecord] = {}
     missing: list[VariantName] = []
     for name, key in keys.items():

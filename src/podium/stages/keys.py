@@ -7,12 +7,12 @@ depends on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import median
 from typing import Any
 
 from podium import records
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.schema import PodiumConfig, TrainingConfig
+from podium.entrants.transformer import TRANSFORMER
 from podium.export.variants import FORMS, OPSET, environment
 from podium.keys import Key, canonical_json, digest_bytes
 from podium.stages.step import StepInputs
@@ -75,16 +75,9 @@ def refit_key(config: PodiumConfig, data: records.DataRecord, study: records.Stu
 
 
 def refit_training(config: PodiumConfig, study: records.StudyRecord) -> TrainingConfig:
-    """The training of the best trial with its number of epochs settled; `hpo.epochs` bounds trials, not the refit.
-
-    Where trials stopped early, the refit trains for the median of the best epochs of the trial's folds, since it
-    has no held-out fold of its own to stop on.
-    """
+    """The training of the best trial as a refit has it; `hpo.epochs` bounds trials, not the refit."""
     fields = {**config.training.model_dump(), **study.best_trial.params}
-    if fields["early_stopping_patience"]:
-        fields["epochs"] = median(metrics["epoch"] for metrics in study.best_trial.fold_metrics.values())
-        fields["early_stopping_patience"] = None
-    return TrainingConfig(**fields)
+    return TRANSFORMER.settled(TrainingConfig(**fields), list(study.best_trial.fold_metrics.values()))
 
 
 def selection_key(inputs: StepInputs) -> Key:

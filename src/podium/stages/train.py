@@ -6,6 +6,7 @@ import shutil
 import time
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from podium.config.schema import TrainingConfig
@@ -17,7 +18,7 @@ from podium.records import ArtifactRef, Baseline, BaselineRecord, DataRecord, In
 from podium.stages.keys import refit_training
 from podium.stages.step import StepRun
 from podium.tasks import TASKS
-from podium.tasks.base import BaselineKind, Training
+from podium.tasks.base import Training
 
 if TYPE_CHECKING:
     from podium.data.artifact import DataArtifact
@@ -121,12 +122,25 @@ def baseline(step: StepRun) -> BaselineRecord:
     return BaselineRecord(**step.stamp, baselines=tuple(found), artifacts=artifacts)
 
 
-def predict(kind: BaselineKind, data: DataArtifact, seed: int) -> Predictions:
+def predict(kind: str, data: DataArtifact, seed: int) -> Predictions:
     """Train a baseline on train and validation rows, and predict the test rows; equal arguments give equal answers."""
     task, development = TASKS.get(data.task), data.development
     rows = Training(list(development[task.content]), list(development[task.target]))
-    answers = task.baseline(kind, rows, list(data.test[task.content]), data.labels, seed)
+    if kind == "linear":
+        return _linear(rows, data, seed)
+    answers = task.baseline(rows, list(data.test[task.content]), data.labels)
     return Predictions.of(data.task, data.labels, data.test, answers)
+
+
+def _linear(rows: Training, data: DataArtifact, seed: int) -> Predictions:
+    """The predictions of a linear model with default hyperparameters."""
+    from podium.entrants.linear import LinearConfig
+    from podium.entrants.linear_training import fit, load
+    from podium.inference.predictor import predict as predict_rows
+
+    with TemporaryDirectory() as folder:
+        fit(TASKS.get(data.task), data.labels, rows, LinearConfig(), seed).save(Path(folder))
+        return predict_rows(load(Path(folder), data.task, data.labels), data.task, data.labels, data.test)
 
 
 def keep_predictions(step: StepRun, predictions: Predictions) -> ArtifactRef:

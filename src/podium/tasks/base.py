@@ -27,7 +27,7 @@ NO_ANSWER = -1
 """In an array of label indices: the model gave no valid answer."""
 
 Decoding = Literal["single", "multi", "tokens"]
-BaselineKind = Literal["majority", "linear"]
+Features = Literal["terms", "words"]
 
 
 class Decoded(NamedTuple):
@@ -46,7 +46,7 @@ class Option:
 
 
 class Training(NamedTuple):
-    """Rows that a baseline learns from: texts or lists of words, and for each its label index or indices."""
+    """Rows that a model learns from: texts or lists of words, and for each its label index or indices."""
 
     contents: Sequence[Any]
     targets: Sequence[Any]
@@ -74,6 +74,8 @@ class Task(ABC):
         pipeline: the pipeline of transformers that serves the model, and the tag of its model card.
         pyfunc: settings of that pipeline where MLflow serves it.
         decoding: how logits become answers outside Podium, see `podium.models.onnx_package`.
+        features: what a linear model sees of a row: `terms` of its text, or the `words` of its list and those around
+            each, see `podium.models.linear_package`.
         example: an input that exporters and compilers may follow.
         examples: texts that a served model answers as its example.
         shipped: the shipped data set whose contents are the input of a benchmark where none are given.
@@ -97,6 +99,7 @@ class Task(ABC):
     pipeline: ClassVar[str] = "text-classification"
     pyfunc: ClassVar[Mapping[str, Any]] = {}
     decoding: ClassVar[Decoding]
+    features: ClassVar[Features] = "terms"
     example: ClassVar[str | list[str]] = "a few words"
     examples: ClassVar[tuple[str, ...]] = ("A match in London", "Shares fell")
     shipped: ClassVar[str] = "bbc-news"
@@ -212,6 +215,18 @@ class Task(ABC):
         """A class for each row, of which a share of the training rows takes equal shares; None to take any rows."""
         return None
 
+    def linear_targets(self, targets: Sequence[Any], labels: int) -> NDArray[np.int64]:
+        """What a linear model learns for each of its inputs, which are texts, or the words of all rows in order.
+
+        Args:
+            targets: label index or indices of each row.
+            labels: how many labels there are.
+
+        Returns:
+            Label indices of shape (inputs,), or of shape (inputs, labels) a 1 for each label that an input has.
+        """
+        return np.asarray(targets, dtype=np.int64)
+
     def balanced_weights(self, labels: Sequence[Any], count: int) -> NDArray[np.float64]:
         """Weight of each of `count` labels in the loss, from the labels of all rows as `encode` gives them.
 
@@ -324,10 +339,5 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def baseline(
-        self, kind: BaselineKind, rows: Training, contents: Sequence[Any], labels: Sequence[str], seed: int
-    ) -> Decoded:
-        """Train a model without a neural network on `rows`, and let it answer for `contents`.
-
-        Equal arguments give equal answers. A model of kind `majority` does not look at the contents of a text.
-        """
+    def baseline(self, rows: Training, contents: Sequence[Any], labels: Sequence[str]) -> Decoded:
+        """What is most frequent in `rows`, as the answer for `contents`; equal arguments give equal answers."""

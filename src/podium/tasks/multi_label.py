@@ -5,15 +5,11 @@ A cell holds its labels as a list, as a list in JSON, or as a text that `label_s
 Metrics: `micro_f1`, F1 over all pairs of a text and a label; `macro_f1`, the unweighted mean of F1 over the labels that
 occur in truth or answers; `subset_accuracy`, the share of texts whose labels are all right. A text without a valid
 answer misses all its labels, and counts as one wrong label in `micro_f1`. A ratio whose denominator is zero is 0.
-
-Baselines: `majority` answers the most frequent set of labels; `linear` is one logistic regression per label on TF-IDF
-of words and word pairs.
 """
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
@@ -22,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
-from podium.tasks.base import NO_ANSWER, BaselineKind, Decoded, Option, Task, Training
+from podium.tasks.base import NO_ANSWER, Decoded, Option, Task, Training
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, found, missing, read_label
 from podium.tasks.metrics import Additive, Answers, Metric, counts_f1, grouped, mean_f1, share_of
-from podium.tasks.text_classification import regression, score_rows, tfidf_pipeline
+from podium.tasks.text_classification import score_rows
 
 _SEPARATOR = ","
 
@@ -109,6 +105,9 @@ class MultiLabel(Task):
     def encode_targets(self, targets: Sequence[Sequence[int]], labels: int) -> list[list[float]]:
         return [[float(label in row) for label in range(labels)] for row in targets]
 
+    def linear_targets(self, targets: Sequence[Sequence[int]], labels: int) -> NDArray[np.int64]:
+        return np.array(self.encode_targets(targets, labels), dtype=np.int64)
+
     def balanced_weights(self, labels: Sequence[Any], count: int) -> NDArray[np.float64]:
         """Weight of each label where it is true: rows without it by rows with it, so that both weigh alike."""
         rows = np.asarray(labels)
@@ -176,20 +175,11 @@ class MultiLabel(Task):
         columns = precision_recall_fscore_support(true, predicted, average=None, zero_division=0)
         return {"scores": score_rows(answers.labels, columns), "scores_of": "label"}
 
-    def baseline(
-        self, kind: BaselineKind, rows: Training, contents: Sequence[str], labels: Sequence[str], seed: int
-    ) -> Decoded:
-        if kind == "majority":
-            counts = Counter(tuple(row) for row in rows.targets)
-            best = min(counts, key=lambda row: (-counts[row], row))
-            return Decoded(self.truth([best] * len(contents), labels))
-        from sklearn.multiclass import OneVsRestClassifier
-
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Label .* is present in all training examples|Label not")
-            model = tfidf_pipeline(OneVsRestClassifier(regression()))
-            model.fit(list(rows.contents), self.truth(rows.targets, labels))
-        return self.decode(model.predict_proba(list(contents)), labels)
+    def baseline(self, rows: Training, contents: Sequence[str], labels: Sequence[str]) -> Decoded:
+        """The most frequent set of labels."""
+        counts = Counter(tuple(row) for row in rows.targets)
+        best = min(counts, key=lambda row: (-counts[row], row))
+        return Decoded(self.truth([best] * len(contents), labels))
 
 
 def _split(text: str, separator: str) -> list[Any]:

@@ -5,22 +5,19 @@ the default mode of seqeval: an entity is right when its type and both its ends 
 opens an entity (seqeval's `mode="strict"` would drop it); `token_accuracy`, the share of words with the right tag. A
 sentence without a valid answer counts as one predicted entity that is wrong, and all its words as wrong. A ratio whose
 denominator is zero counts as 0.
-
-Baselines: `majority` answers the most frequent tag of each word, and for words never seen the most frequent tag of all;
-`linear` is logistic regression on the word, its affixes, its shape and its neighbours, each word by itself.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
-from podium.tasks.base import IGNORED, NO_ANSWER, BaselineKind, Decoded, Task, Training
+from podium.tasks.base import IGNORED, NO_ANSWER, Decoded, Task, Training
 from podium.tasks.columns import Choice, Column, ambiguous, choose, encodable, found, shown
 from podium.tasks.metrics import Additive, Answers, Metric, counts_f1, grouped, ratio, share_of
 from podium.tasks.text_classification import score_rows
@@ -31,9 +28,6 @@ OUTSIDE = "O"
 
 _NO_ENTITY = "\0no valid answer"
 """Type of the one entity that a sentence without a valid answer is scored with; no data set has it."""
-
-_HASHED_FEATURES = 1 << 20
-_EPOCHS = 10
 
 
 def _tags(answers: Answers) -> tuple[list[list[str]], list[list[str]]]:
@@ -93,6 +87,7 @@ class Ner(Task):
     # The parser of mlflow 3.17 fails on a sentence without entities, so it is given every word's tag, `O` too.
     pyfunc: ClassVar[Mapping[str, Any]] = {"ignore_labels": []}
     decoding = "tokens"
+    features = "words"
     example: ClassVar[str | list[str]] = ["a", "few", "words"]
     shipped = "conll2003"
     metrics = (
@@ -183,6 +178,9 @@ class Ner(Task):
 
         return DataCollatorForTokenClassification(tokenizer)
 
+    def linear_targets(self, targets: Sequence[Sequence[int]], labels: int) -> NDArray[np.int64]:
+        return np.concatenate([np.asarray(tags, dtype=np.int64) for tags in targets])
+
     def reduce(self, logits: Any) -> Any:
         """The best label of each word, and `NO_ANSWER` for a word that the model did not see."""
         if not isinstance(logits, np.ndarray):
@@ -242,11 +240,9 @@ class Ner(Task):
         scores = score_rows(types, columns)
         return {"scores": {name: row for name, row in scores.items() if name != _NO_ENTITY}, "scores_of": "entity"}
 
-    def baseline(
-        self, kind: BaselineKind, rows: Training, contents: Sequence[Sentence], labels: Sequence[str], seed: int
-    ) -> Decoded:
-        answers = _frequent_tags(rows, contents) if kind == "majority" else _tagger(rows, contents, seed)
-        return self.decode(answers, labels)
+    def baseline(self, rows: Training, contents: Sequence[Sentence], labels: Sequence[str]) -> Decoded:
+        """The most frequent tag of each word, and for words never seen the most frequent tag of all."""
+        return self.decode(_frequent_tags(rows, contents), labels)
 
 
 def invalid_tag(tags: Iterable[object]) -> str | None:
@@ -291,45 +287,6 @@ def _frequent_tags(rows: Training, asked: Sequence[Sentence]) -> list[list[int]]
 
 def _most_frequent(counts: Counter[int]) -> int:
     return min(counts, key=lambda tag: (-counts[tag], tag))
-
-
-def _tagger(rows: Training, asked: Sequence[Sentence], seed: int) -> list[list[int]]:
-    from sklearn.feature_extraction import FeatureHasher
-    from sklearn.linear_model import SGDClassifier
-
-    flat = np.concatenate([np.asarray(tags) for tags in rows.targets])
-    if len(np.unique(flat)) < 2:
-        return [[int(flat[0])] * len(sentence) for sentence in asked]
-    hasher = FeatureHasher(_HASHED_FEATURES, input_type="string", alternate_sign=False)
-    # Stochastic: CoNLL-2003 has 200,000 tokens, on which a full-batch solver takes minutes.
-    model = SGDClassifier(loss="log_loss", alpha=1e-6, max_iter=_EPOCHS, tol=None, random_state=seed)
-    model.fit(hasher.transform(_features(rows.contents)), flat)
-    answers = iter(model.predict(hasher.transform(_features(asked))).tolist())
-    return [[next(answers) for _ in sentence] for sentence in asked]
-
-
-def _features(sentences: Sequence[Sentence]) -> Iterator[list[str]]:
-    """Features of every word, sentence after sentence."""
-    for sentence in sentences:
-        padded = ["", *sentence, ""]
-        for before, token, after in zip(padded, sentence, padded[2:], strict=False):
-            yield [
-                f"word={token}",
-                f"lower={token.lower()}",
-                f"before={before.lower()}",
-                f"after={after.lower()}",
-                f"shape={_shape(token)}",
-                f"before_shape={_shape(before)}",
-                f"after_shape={_shape(after)}",
-                *(f"prefix={token[:size]}" for size in (2, 3)),
-                *(f"suffix={token[-size:]}" for size in (2, 3)),
-            ]
-
-
-def _shape(token: str) -> str:
-    """Letters and digits by kind, runs made one: `Xx` for Rome, `d` for 42, `^` beyond a sentence."""
-    kinds = ["X" if char.isupper() else "x" if char.islower() else "d" if char.isdigit() else char for char in token]
-    return "".join(kind for kind, previous in zip(kinds, ["", *kinds], strict=False) if kind != previous) or "^"
 
 
 TASK = Ner()

@@ -3,9 +3,6 @@
 Metrics: `macro_f1`, the unweighted mean of F1 over the labels that occur in truth or answers (scikit-learn's default);
 `accuracy`; `log_loss` where probabilities are known. A text without a valid answer is missed by its true label, and has
 the largest log loss there is. A ratio whose denominator is zero counts as 0.
-
-Baselines: `majority` answers the most frequent label; `linear` is logistic regression on TF-IDF of words and
-word pairs.
 """
 
 from __future__ import annotations
@@ -17,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
-from podium.tasks.base import NO_ANSWER, BaselineKind, Decoded, Task, Training
+from podium.tasks.base import NO_ANSWER, Decoded, Task, Training
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, read_label
 from podium.tasks.metrics import Additive, Answers, Metric, mean_f1, share_of
 
 _ROWS_PER_LABEL = 5
 _LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
-_MAX_FEATURES = 100_000
 
 
 def score_rows(names: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[str, float | int]]:
@@ -32,23 +28,6 @@ def score_rows(names: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[s
         name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
         for name, p, r, f, s in zip(names, *columns, strict=True)
     }
-
-
-def tfidf_pipeline(classifier: Any) -> Any:
-    """A classifier of scikit-learn on TF-IDF of words and word pairs."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
-
-    # Any run of characters without white space is a token, so that no script is left without features.
-    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), max_features=_MAX_FEATURES, token_pattern=r"\S+")
-    return make_pipeline(words, classifier)
-
-
-def regression() -> Any:
-    """The logistic regression of the linear baselines."""
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(C=10.0, solver="newton-cg")
 
 
 def _macro_f1_sums(answers: Answers) -> Additive:
@@ -186,17 +165,9 @@ class TextClassification(Task):
             "scores_of": "label",
         }
 
-    def baseline(
-        self, kind: BaselineKind, rows: Training, contents: Sequence[str], labels: Sequence[str], seed: int
-    ) -> Decoded:
-        classes = np.asarray(rows.targets)
-        counts = np.bincount(classes, minlength=len(labels))
-        if kind == "majority" or np.count_nonzero(counts) < 2:
-            return self.decode(np.tile(counts / counts.sum(), (len(contents), 1)), labels)
-        model = tfidf_pipeline(regression()).fit(list(rows.contents), classes)
-        found = np.zeros((len(contents), len(labels)))
-        found[:, model.classes_] = model.predict_proba(list(contents))
-        return self.decode(found, labels)
+    def baseline(self, rows: Training, contents: Sequence[str], labels: Sequence[str]) -> Decoded:
+        counts = np.bincount(np.asarray(rows.targets), minlength=len(labels))
+        return self.decode(np.tile(counts / counts.sum(), (len(contents), 1)), labels)
 
 
 TASK = TextClassification()

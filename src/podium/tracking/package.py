@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 import warnings
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from podium.models.linear_package import ABOUT
 from podium.models.onnx_package import GRAPH
 from podium.records import ModelRecord
 from podium.tasks import TASKS
@@ -18,6 +20,12 @@ from podium.tracking.connection import load_mlflow
 WEIGHTS = "model"
 """Folder of a packaged model that holds the files of the model directory."""
 
+_RUNNERS = {GRAPH: "onnx_package", ABOUT: "linear_package"}
+"""The module of `podium.models` that runs a package, by the file that tells what package it is."""
+
+_REQUIRED = {"onnx_package": ("onnxruntime", "tokenizers"), "linear_package": ()}
+"""What these modules need beside numpy."""
+
 
 def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | None, folder: Path) -> None:
     """Write everything of an MLflow model but its weights into `folder`: MLmodel, signature, example, requirements.
@@ -26,7 +34,8 @@ def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | 
     that the model loads and predicts.
 
     Args:
-        path: directory of a model that transformers loads, or an exported package (`podium.models.onnx_package`).
+        path: directory of a model that transformers loads, or a package (`podium.models.onnx_package`,
+            `podium.models.linear_package`).
         model: the refit that it is, or was made from; `model_id` names its logged model, `run_id` the run that made it.
         folder: must not exist.
     """
@@ -40,8 +49,9 @@ def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     with warnings.catch_warnings(action="ignore"):
-        if (path / GRAPH).is_file():
-            _describe_package(path, task, folder, common)
+        runner = next((module for file, module in _RUNNERS.items() if (path / file).is_file()), None)
+        if runner is not None:
+            _describe_package(path, runner, task, folder, common)
         else:
             _describe_transformers(path, task, f"podium:refit/{model.key}", folder, common)
     (folder / "LICENSE.txt").unlink(missing_ok=True)
@@ -70,29 +80,32 @@ def _describe_transformers(path: Path, task: Task, name: str, folder: Path, comm
     shutil.rmtree(folder / WEIGHTS)
 
 
-def _describe_package(path: Path, task: Task, folder: Path, common: dict[str, Any]) -> None:
-    """A pyfunc of onnxruntime and tokenizers alone; it takes the column of the contents: `text` or `tokens`."""
+def _describe_package(path: Path, runner: str, task: Task, folder: Path, common: dict[str, Any]) -> None:
+    """A pyfunc of what the package needs alone; it takes the column of the contents: `text` or `tokens`.
+
+    Args:
+        runner: module of `podium.models` that runs the package.
+    """
     mlflow = load_mlflow()
     import pandas as pd
 
-    from podium.models import onnx_package
-
+    module = import_module(f"podium.models.{runner}")
     example = {task.content: [text.split() if task.words else text for text in task.examples]}
     # mlflow runs the logged code here as well, to make the example's answer.
-    sys.modules["onnx_package"] = onnx_package
+    sys.modules[runner] = module
     mlflow.pyfunc.save_model(
         str(folder),
-        python_model=str(Path(__file__).with_name("served_onnx.py")),
-        code_paths=[str(onnx_package.__file__)],
+        python_model=str(Path(__file__).with_name("served_package.py")),
+        code_paths=[str(module.__file__)],
         artifacts={"package": str(path)},
         input_example=pd.DataFrame(example),
-        pip_requirements=[_pinned(name) for name in ("onnxruntime", "tokenizers", "numpy", "pandas")],
+        pip_requirements=[_pinned(name) for name in (*_REQUIRED[runner], "numpy", "pandas")],
         **common,
     )
     written = mlflow.models.Model.load(str(folder))
     flavor = written.flavors["python_function"]
     flavor["artifacts"]["package"] = {"uri": f"podium:{WEIGHTS}", "path": WEIGHTS}
-    flavor["model_code_path"] = "served_onnx.py"  # mlflow looks for it in the model, and notes where it was before
+    flavor["model_code_path"] = "served_package.py"  # mlflow looks for it in the model, and notes where it was before
     written.save(str(folder / "MLmodel"))
     shutil.rmtree(folder / "artifacts")
 

@@ -1,9 +1,8 @@
-"""The rows of a training: tokenised once and shared, sampled, and held out to be scored."""
+"""The rows of a transformer's training: tokenised once and shared, and held out to be scored."""
 
 from __future__ import annotations
 
 import logging
-import math
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -90,24 +89,6 @@ def _open(folder: Path, rows: int) -> Dataset | None:
         _log.warning("tokenised data in %s has %d rows instead of %d and is made again", folder, len(dataset), rows)
         return None
     return dataset
-
-
-def sample_rows(
-    rows: NDArray[np.int64], classes: NDArray[np.int64] | None, fraction: float, seed: int
-) -> NDArray[np.int64]:
-    """A random share of row numbers, in ascending order: `fraction` of each class, rounded up.
-
-    `classes` are those of the rows; None draws without regard to classes.
-    """
-    if fraction == 1.0:
-        return np.sort(rows)
-    groups = np.zeros(len(rows), dtype=np.int64) if classes is None else classes
-    shuffled = np.random.default_rng(seed).permutation(len(rows))
-    kept: list[NDArray[np.int64]] = []
-    for group in np.unique(groups):
-        members = shuffled[groups[shuffled] == group]
-        kept.append(members[: math.ceil(fraction * len(members))])
-    return np.sort(rows[np.concatenate(kept)])
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
+from podium.config.entrants import ENTRANTS
 from podium.config.schema import TrainingConfig
 from podium.config.section import Section, TaskName
 from podium.events import emit
@@ -36,15 +37,16 @@ GRACE_SECONDS = 30.0
 """How much longer than its own time limit a training may take to notice it (imports, one long step)."""
 
 
-class TrainingSpec(Section):
-    """One training: a fold of a cross-validation, or the refit on everything but the test rows.
+class FitSpec(Section):
+    """One training of an entrant of any kind: a fold of a cross-validation, or the refit on all but the test rows.
 
     Attributes:
-        task: name of the task, which decides head, tokenisation and metrics.
+        kind: name of the kind of entrant (`podium.config.entrants.ENTRANTS`), whose subclass of this class it is.
+        task: name of the task, which decides what is learned, and its metrics.
         labels: those of the data set, in the order of the model's outputs.
         data: directory of the `data` artifact.
         data_digest: digest of that artifact, the name its tokenised form is cached under; computed when empty.
-        backbone: directory of the pretrained model (see `podium.models.backbone.locate_backbone`).
+        config: the hyperparameters.
         metric: what early stopping watches and progress shows; higher is better.
         fold: train on the other folds and score this one; None: train on all of development, predict the test rows.
         keep_model: leave `{output}/model` after a fold too, with the weights that its score was measured with.
@@ -52,16 +54,15 @@ class TrainingSpec(Section):
         threads: compute threads; only the order of floating-point sums depends on them.
         output: directory of this training alone; holds its checkpoints, `model` and `predictions`.
         cache: directory of tokenised data, shared by any number of processes.
-        context: fields added to every progress event (trial number, backbone name).
+        context: fields added to every progress event (trial number, entrant).
     """
 
+    kind: str
     task: TaskName
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     data: Path
     data_digest: str = ""
-    backbone: Path
-    trust_remote_code: bool = False
-    config: TrainingConfig
+    config: SerializeAsAny[Section]
     metric: str
     seed: int
     fold: Annotated[int, Field(ge=0)] | None = None
@@ -71,6 +72,29 @@ class TrainingSpec(Section):
     output: Path
     cache: Path
     context: dict[str, Scalar] = Field(default_factory=dict)
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds after which the training fails; None for no limit."""
+        return None
+
+
+class TrainingSpec(FitSpec):
+    """One training of a transformer.
+
+    Attributes:
+        backbone: directory of the pretrained model (see `podium.models.backbone.locate_backbone`).
+    """
+
+    kind: Literal["transformer"] = "transformer"
+    backbone: Path
+    trust_remote_code: bool = False
+    config: TrainingConfig
+
+    @property
+    def time_limit(self) -> float | None:
+        """See `FitSpec`."""
+        return self.config.timeout_seconds
 
     def fingerprint(self, data_digest: str, backbone_digest: str) -> str:
         """Digest of everything that shapes the weights: a checkpoint is resumed only under the same one."""
@@ -86,10 +110,10 @@ class TrainingResult(Section):
         metrics: of the held-out fold, or of the test rows after a refit. With early stopping those of the best
             evaluation, otherwise those of the last.
         epoch: the (fractional) epoch those metrics were measured at.
-        steps: optimiser steps up to that point.
+        steps: optimiser steps up to that point; of a linear model, passes over its rows.
         seconds: wall time of this process's share; a resumed training counts from its resumption.
         samples_per_second: training examples per second of the training loop, evaluations included.
-        threads: torch threads used.
+        threads: compute threads used.
     """
 
     metrics: dict[str, float]
@@ -100,7 +124,7 @@ class TrainingResult(Section):
     threads: int
 
 
-def run_training(spec: TrainingSpec, log: Path, environment: Mapping[str, str] | None = None) -> TrainingResult:
+def run_training(spec: FitSpec, log: Path, environment: Mapping[str, str] | None = None) -> TrainingResult:
     """Run `spec` as a process in its own session, once as many cores are free as it has threads.
 
     Its checkpoints stay in `spec.output`, so that the same call resumes it. Its output is appended to `log`.
@@ -113,25 +137,25 @@ def run_training(spec: TrainingSpec, log: Path, environment: Mapping[str, str] |
         OutOfMemory: device or host memory ran out.
         NonFiniteLoss: the loss or a metric became NaN or infinite.
         ProcessKilled: a signal ended the process.
-        TimeLimitExceeded: `spec.config.timeout_seconds` passed.
+        TimeLimitExceeded: `spec.time_limit` passed.
         ComputationFailed: it ended in any other way without a result.
     """
     result = run_program(
-        "podium.training.train",
+        "podium.entrants.train",
         spec,
         spec.output,
         log,
         purpose=TRAINING,
         environment={**training_environment(spec.threads, spec.seed), **(environment or {})},
         cores=spec.threads,
-        limit=spec.config.timeout_seconds,
+        limit=spec.time_limit,
         grace=GRACE_SECONDS,
     )
     return TrainingResult.model_validate(result)
 
 
 def cross_validate(
-    spec: TrainingSpec,
+    spec: FitSpec,
     folds: int,
     done: Collection[int],
     on_fold: Callable[[int, TrainingResult], None],
@@ -143,13 +167,13 @@ def cross_validate(
     A fold holds as many core slots as it has threads. It works in `{output}/fold-K`, which is removed when the fold is
     done; a fold that was killed before resumes from its checkpoint there. Where the spec keeps models, the model of
     each fold stays in `fold_models(spec.output)`. A fold that fails ends the others, with the errors of
-    `podium.training.train.train`.
+    `podium.entrants.base.EntrantKind.train`.
 
     Args:
         spec: the training; its `fold` is replaced.
         on_fold: called with number and result of each fold as it ends. An exception that it raises ends the others.
         on_evaluation: called with the number of a fold and the arguments of `on_evaluation` of
-            `podium.training.train.train`; only where folds run one after another.
+            `podium.entrants.base.EntrantKind.train`; only where folds run one after another.
         at_once: how many folds run at a time. 1 runs them in this process, in order. More run each in a fork of this
             process, which gives back the core slots that it holds.
     """
@@ -168,14 +192,13 @@ def fold_models(output: Path) -> Path:
 
 
 def _train(
-    spec: TrainingSpec, folds: int, on_evaluation: Callable[[int, Evaluation, float], None] | None, fold: int
+    spec: FitSpec, folds: int, on_evaluation: Callable[[int, Evaluation, float], None] | None, fold: int
 ) -> TrainingResult:
-    from podium.training.train import train
-
     part = spec.model_copy(update={"fold": fold, "output": spec.output / f"fold-{fold}"})
     with core_slots(spec.threads):
         emit("fold_started", **spec.context, fold=fold, folds=folds)
-        result = train(part, None if on_evaluation is None else partial(on_evaluation, fold))
+        report = None if on_evaluation is None else partial(on_evaluation, fold)
+        result: TrainingResult = ENTRANTS.get(spec.kind).train(part, report)
     if spec.keep_model:
         kept = fold_models(spec.output) / f"fold-{fold}"
         shutil.rmtree(kept, ignore_errors=True)

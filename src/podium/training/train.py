@@ -1,9 +1,8 @@
-"""The one entry point of training: `train(spec)`, or `python -m podium.training.train --spec FILE`."""
+"""The training of a transformer."""
 
 from __future__ import annotations
 
 import copy
-import json
 import math
 import shutil
 import time
@@ -17,21 +16,19 @@ import numpy as np
 import pyarrow as pa
 import torch
 import transformers
-import yaml
 from datasets import Dataset
 from transformers import TrainingArguments, set_seed
 
-from podium.data.artifact import DataArtifact
 from podium.errors import ConfigError, DataError, NonFiniteLoss, OutOfMemory
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
-from podium.execution import program
-from podium.keys import digest_tree, keyed
+from podium.keys import digest_tree
 from podium.models.backbone import backbone_digest, load_tokenizer, tokenizer_digest
 from podium.models.network import check_length, has_adapters, load_model, with_lora
 from podium.tasks import TASKS
-from podium.training.data import HeldOut, sample_rows, tokenised
+from podium.training.data import HeldOut, tokenised
 from podium.training.launch import TrainingResult, TrainingSpec
+from podium.training.rows import model_card, open_data, rows_to_train
 from podium.training.trainer import Checkpoints, Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
 
 OnEvaluation = Callable[[Evaluation, float], None]
@@ -72,12 +69,7 @@ class _Training:
     def __init__(self, spec: TrainingSpec, started: float, on_evaluation: OnEvaluation | None) -> None:
         self.spec, self.started, self.on_evaluation = spec, started, on_evaluation
         self.task = TASKS.get(spec.task)
-        self.artifact = DataArtifact(spec.data)
-        if (self.artifact.task, tuple(self.artifact.labels)) != (spec.task, spec.labels):
-            raise DataError(
-                f"the data must have the task and labels of the training ({spec.task}: {', '.join(spec.labels)}), "
-                f"but {spec.data} has {self.artifact.task}: {', '.join(self.artifact.labels)}"
-            )
+        self.artifact = open_data(spec)
         self.data_digest = spec.data_digest or digest_tree(spec.data)
         self.backbone_digest = backbone_digest(spec.backbone)
         self.tokenizer = load_tokenizer(spec.backbone, spec.task, spec.trust_remote_code)
@@ -122,16 +114,11 @@ class _Training:
         development = artifact.development
         tokens = self._tokenised("development", development)
         if spec.fold is None:
-            rows = np.arange(len(development))
             test = artifact.test
             held = HeldOut.of(spec.task, spec.labels, test, self._tokenised("test", test), np.arange(len(test)))
         else:
-            rows, held_rows = artifact.fold(spec.fold)
-            held = HeldOut.of(spec.task, spec.labels, development, tokens, held_rows)
-        classes = self.task.classes(development[self.task.target])
-        if classes is not None:
-            classes = classes[rows]
-        return tokens.select(sample_rows(rows, classes, spec.data_fraction, spec.seed)), held
+            held = HeldOut.of(spec.task, spec.labels, development, tokens, artifact.fold(spec.fold)[1])
+        return tokens.select(rows_to_train(spec, artifact)), held
 
     def _adapts(self) -> bool:
         return self.spec.config.adapter == "lora"
@@ -232,7 +219,17 @@ class _Training:
         tokenizer = load_tokenizer(self.spec.backbone, self.spec.task, self.spec.trust_remote_code)
         tokenizer.model_max_length = self.spec.config.max_length
         tokenizer.save_pretrained(partial)
-        (partial / "README.md").write_text(_card(self, rows, metrics))
+        card = model_card(
+            self.spec,
+            library="transformers",
+            summary=f"Fine-tuned by Podium: {self.model.num_parameters():,} parameters, weights as safetensors.\n\n"
+            f"Backbone digest: `{self.backbone_digest}`",
+            use=f'from transformers import pipeline\n\nmodel = pipeline("{self.task.pipeline}", model="DIRECTORY")',
+            data_digest=self.data_digest,
+            rows=rows,
+            metrics=metrics,
+        )
+        (partial / "README.md").write_text(card)
         partial.rename(target)
 
 
@@ -312,61 +309,3 @@ def _memory_errors(spec: TrainingSpec) -> Iterator[None]:
             f"lower training.batch_size (now {config.batch_size}; training.gradient_accumulation makes up for it) "
             f"or training.max_length (now {config.max_length})"
         ) from error
-
-
-def _card(training: _Training, rows: Mapping[str, int], metrics: Mapping[str, float]) -> str:
-    """A Hugging Face model card, without path and time, so that the same training gives the same bytes."""
-    spec, parameters = training.spec, training.model.num_parameters()
-    counts = {f"{name} rows": f"{count:,}" for name, count in rows.items()}
-    pipeline = TASKS.get(spec.task).pipeline
-    head = {"library_name": "transformers", "pipeline_tag": pipeline, "tags": ["podium"], "metrics": sorted(metrics)}
-    settings = {**keyed(spec.config), "seed": spec.seed, "data_fraction": spec.data_fraction}
-    return f"""---
-{yaml.safe_dump(head, sort_keys=False).strip()}
----
-
-# {pipeline.capitalize()} model
-
-Fine-tuned by Podium: {parameters:,} parameters, weights as safetensors.
-
-## Data
-
-{_table("what", "value", {**counts, "digest": training.data_digest})}
-
-Labels: {", ".join(f"`{label}`" for label in spec.labels)}
-
-## Results
-
-On {"the held-out test rows" if spec.fold is None else f"the rows of fold {spec.fold}, held out of the training"}:
-
-{_table("metric", "value", {name: f"{value:.4f}" for name, value in metrics.items()})}
-
-## Training
-
-Backbone digest: `{training.backbone_digest}`
-
-{_table("setting", "value", {name: json.dumps(value) for name, value in settings.items()})}
-
-## Use
-
-```python
-from transformers import pipeline
-
-model = pipeline("{pipeline}", model="DIRECTORY")
-```
-"""
-
-
-def _table(left: str, right: str, rows: Mapping[str, str]) -> str:
-    lines = [f"| {left} | {right} |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
-    return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the training of a spec file and write its result or error; returns the exit code."""
-    options = program.argument_parser("podium.training.train", "Run one training.").parse_args(arguments)
-    return program.run(options, TrainingSpec.model_validate_json, lambda spec: train(spec).model_dump())
-
-
-if __name__ == "__main__":
-    program.end(main())

@@ -46,7 +46,7 @@ def repetition(number: int) -> Repetition:
 
 
 @pytest.mark.parametrize(
-    ("make", "reason"), [(True, "has neither config.json nor model.onnx"), (False, "is no directory")]
+    ("make", "reason"), [(True, "has none of config.json, model.onnx, linear.json"), (False, "is no directory")]
 )
 def test_what_is_no_model_directory_is_refused_before_any_process(tmp_path: Path, make: bool, reason: str) -> None:
     path = tmp_path / "model"

@@ -196,7 +196,7 @@ def model(folder: Path, architecture: str = "BertForSequenceClassification", **c
 )
 def test_the_kind_is_that_of_the_architecture(tmp_path: Path, architecture: str, kind: str) -> None:
     found = inspect_model(model(tmp_path, architecture))
-    assert (found.kind, found.package) == (kind, False)
+    assert (found.kind, found.variants[0]) == (kind, "eager")
     assert found.labels == (() if kind == "generation" else ("spam", "ham")), "in the order of their numbers"
 
 
@@ -209,7 +209,16 @@ def test_an_exported_package_tells_its_task(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "podium.json").write_text(json.dumps({"task": "ner", "labels": ["O", "B-PER"]}))
     found = inspect_model(tmp_path)
-    assert (found.kind, found.package, found.labels) == ("ner", True, ("O", "B-PER"))
+    assert (found.kind, found.variants, found.labels) == ("ner", ("onnx", "onnx-int8"), ("O", "B-PER"))
+
+
+def test_a_linear_model_tells_its_task(tmp_path: Path) -> None:
+    (tmp_path / "linear.json").write_text(json.dumps({"task": "multi-label", "labels": ["a", "b"]}))
+    with pytest.raises(ModelError, match=r"a package holds linear\.json, model\.safetensors"):
+        inspect_model(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    found = inspect_model(tmp_path)
+    assert (found.kind, found.variants, found.labels) == ("multi-label", ("linear",), ("a", "b"))
 
 
 def cut_weights(folder: Path) -> None:
@@ -220,7 +229,7 @@ def cut_weights(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda folder: (folder / "config.json").unlink(), "has neither config.json nor model.onnx"),
+        (lambda folder: (folder / "config.json").unlink(), "has none of config.json, model.onnx, linear.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "must be JSON"),
         (lambda folder: (folder / "config.json").write_text("[]"), "holds list"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer"),
@@ -228,6 +237,7 @@ def cut_weights(folder: Path) -> None:
         (cut_weights, "damaged or cut off"),
         (lambda folder: model(folder, "BertModel"), "names BertModel; train it"),
         (lambda folder: (folder / "model.onnx").touch(), "podium.json must be JSON"),
+        (lambda folder: (folder / "linear.json").touch(), "linear.json must be JSON"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_with_the_reason(tmp_path: Path, damage: object, reason: str) -> None:

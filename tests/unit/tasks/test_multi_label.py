@@ -207,5 +207,5 @@ def test_balanced_weights_make_rows_with_and_without_a_label_weigh_alike() -> No
 
 
 def test_the_majority_baseline_answers_the_most_frequent_set() -> None:
-    found = TASK.baseline("majority", Training(["x"] * 3, [[0, 2], [0, 2], [1]]), ["y"], LABELS, 1)
+    found = TASK.baseline(Training(["x"] * 3, [[0, 2], [0, 2], [1]]), ["y"], LABELS)
     assert found.predicted.tolist() == [[1, 0, 1]]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from podium.models.backbone import load_tokenizer
 from podium.tasks import TASKS
 from podium.tasks.base import IGNORED
-from podium.training.data import HeldOut, sample_rows, tokenised
+from podium.training.data import HeldOut, tokenised
 
 LABELS = ("O", "B-PER", "I-PER")
 NER = TASKS.get("ner")
@@ -183,11 +183,3 @@ def test_without_documents_predictions_have_none() -> None:
     held = held_out(None)
     outputs = [np.zeros(size, dtype=int) for size in (3, 2, 1)]
     assert held.predictions(outputs, outputs).documents is None
-
-
-def test_sample_rows_keeps_every_class() -> None:
-    rows, classes = np.arange(100, 120), np.array([0] * 17 + [1] * 2 + [2])
-    kept = sample_rows(rows, classes, 0.1, seed=1)
-    assert sorted(classes[kept - 100].tolist()) == [0, 0, 1, 2] and (np.diff(kept) > 0).all()
-    assert (sample_rows(rows, classes, 0.1, seed=1) == kept).all()
-    assert (sample_rows(rows, None, 1.0, seed=1) == rows).all() and len(sample_rows(rows, None, 0.5, seed=1)) == 10

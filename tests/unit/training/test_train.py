@@ -25,7 +25,7 @@ from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.training import train as module
 from podium.training.launch import TrainingResult, TrainingSpec, cross_validate
-from podium.training.train import main, train
+from podium.training.train import train
 from podium.training.trainer import Evaluation, PodiumTrainer
 
 SpecMaker = Callable[..., TrainingSpec]
@@ -381,15 +381,3 @@ def test_cross_validation_ends_with_what_the_callback_raises(text_spec: SpecMake
 
     with pytest.raises(KeyboardInterrupt, match="0"):
         cross_validate(text_spec(epochs=0.1), 2, {}, stop)
-
-
-def test_command_leaves_its_result_or_its_error(text_spec: SpecMaker, tmp_path: Path) -> None:
-    spec = text_spec(epochs=0.1)
-    file = tmp_path / "spec.json"
-    file.write_text(spec.model_dump_json())
-    command = ["--spec", str(file), "--result", str(tmp_path / "result.json")]
-    assert main(command) == 0
-    assert json.loads((tmp_path / "result.json").read_text())["result"]["steps"] == 1
-    file.write_text(spec.model_copy(update={"labels": ("a", "b")}).model_dump_json())
-    assert main(command) == 2
-    assert json.loads((tmp_path / "result.json").read_text())["error"]["type"] == "DataError"

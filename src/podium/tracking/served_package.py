@@ -1,6 +1,7 @@
-"""The code that MLflow logs with an exported package and runs to serve it: onnxruntime and tokenizers, no torch.
+"""The code that MLflow logs with a package and runs to serve it, without torch and scikit-learn.
 
-MLflow executes this file on its own (models from code), with `podium.models.onnx_package` beside it as `onnx_package`.
+MLflow executes this file on its own (models from code). The module that runs the package is beside it under its own
+name: `podium.models.onnx_package` as `onnx_package`, or `podium.models.linear_package` as `linear_package`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-from onnx_package import OnnxPackage  # type: ignore[import-not-found]
 
 
 class ServedPackage(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -19,7 +19,12 @@ class ServedPackage(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         """Load the package once per server."""
-        self.package = OnnxPackage(Path(context.artifacts["package"]))
+        folder = Path(context.artifacts["package"])
+        if (folder / "linear.json").is_file():
+            from linear_package import LinearPackage as Package  # type: ignore[import-not-found]
+        else:
+            from onnx_package import OnnxPackage as Package  # type: ignore[import-not-found]
+        self.package = Package(folder)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Predict the texts in the column `text`, or the words in the column `tokens`."""

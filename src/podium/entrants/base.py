@@ -1,0 +1,117 @@
+"""The contract of a kind of entrant: how it is described, searched, trained, keyed and deployed.
+
+A kind is one class, and one instance of it in the registry `podium.config.entrants.ENTRANTS`. No other package asks
+which kind it has: it asks the kind. Instances hold no state, so one serves all threads and processes. Every command
+loads them, so torch and scikit-learn are imported only inside the methods that use them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from podium.config.benchmark import VariantName
+from podium.config.parameters import AnyParameter
+from podium.config.section import Section
+from podium.tasks.base import Task
+from podium.training.launch import FitSpec, TrainingResult
+
+if TYPE_CHECKING:
+    from podium.training.trainer import Evaluation
+
+
+class EntrantKind(ABC):
+    """What a model that competes can be.
+
+    A trained model is a directory that `podium.inference.predictor.predictor_class` loads as the first of `variants`,
+    and that `podium.tracking.package.describe_model` recognises by its files and makes MLflow serve.
+
+    Attributes:
+        name: as configs, specs and records give it.
+        entry: the section that describes one entrant: what is trained.
+        settings: the section of its hyperparameters, with their defaults: how it is trained.
+        spec: the description of one training, a `FitSpec` whose `kind` is `name` and whose `config` is a `settings`.
+        variants: the forms in which it can be deployed. The first one is the form in which it is trained.
+        preload: the modules that a worker pool loads for its trainings (see `podium.execution.workers`).
+    """
+
+    name: ClassVar[str]
+    entry: ClassVar[type[Section]]
+    settings: ClassVar[type[Section]]
+    spec: ClassVar[type[FitSpec]]
+    variants: ClassVar[tuple[VariantName, ...]]
+    preload: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def tunable(self, task: Task) -> tuple[str, ...]:
+        """Fields of `settings` that a search space for this task may name."""
+
+    @abstractmethod
+    def space(self, task: Task) -> dict[str, AnyParameter]:
+        """The search space where the config gives none."""
+
+    def source(self, entry: Any) -> dict[str, Any]:
+        """The fields of `spec` that follow from an entry: what is trained, located on this machine.
+
+        Args:
+            entry: of the class `entry`.
+
+        Raises:
+            ModelError: it is not there.
+        """
+        return {}
+
+    def identity(self, entry: Any) -> dict[str, Any]:
+        """The parts of a key that say what is trained; hyperparameters, data and seed are parts of their own.
+
+        Raises:
+            ModelError: it is not there.
+        """
+        return {}
+
+    def check(self, spec: Any) -> None:
+        """Check before the first trial, in a worker, that what is trained fits the task.
+
+        Args:
+            spec: of the class `spec`.
+
+        Raises:
+            ModelError: it does not.
+        """
+        return None
+
+    def reporting(self, config: Any) -> Any:
+        """Hyperparameters that make a fold report at least once an epoch, where the kind has something to report."""
+        return config
+
+    def settled(self, config: Any, folds: Sequence[Mapping[str, float]]) -> Any:
+        """The hyperparameters of a refit, which has no held-out fold to stop on.
+
+        Args:
+            config: those of the best trial.
+            folds: what each fold of the best trial ended with: its metrics, and the `epoch` they were measured at.
+        """
+        return config
+
+    @abstractmethod
+    def train(self, spec: Any, on_evaluation: Callable[[Evaluation, float], None] | None = None) -> TrainingResult:
+        """Run one training in this process; equal specs give equal models.
+
+        A refit leaves `{output}/model`, with a model card, and `{output}/predictions` of the test rows. A fold leaves
+        only its result, and `{output}/model` where the spec keeps it.
+
+        Args:
+            spec: of the class `spec`.
+            on_evaluation: called after every evaluation of a fold but the last, with the result that the fold would
+                have if it ended here, and with the share of the training done, between 0 and 1. An exception that it
+                raises ends the training.
+
+        Raises:
+            ConfigError: a setting does not fit the model or the device.
+            DataError: the data does not fit the spec.
+            ModelError: what is trained does not fit the task.
+            NonFiniteLoss: the loss or a metric became NaN or infinite.
+            OutOfMemory: host or device memory ran out.
+            TimeLimitExceeded: `spec.time_limit` passed.
+        """

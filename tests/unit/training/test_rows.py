@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import numpy as np
+
+from podium.training.rows import sample_rows
+
+
+def test_sample_rows_keeps_every_class() -> None:
+    rows, classes = np.arange(100, 120), np.array([0] * 17 + [1] * 2 + [2])
+    kept = sample_rows(rows, classes, 0.1, seed=1)
+    assert sorted(classes[kept - 100].tolist()) == [0, 0, 1, 2] and (np.diff(kept) > 0).all()
+    assert (sample_rows(rows, classes, 0.1, seed=1) == kept).all()
+    assert (sample_rows(rows, None, 1.0, seed=1) == rows).all() and len(sample_rows(rows, None, 0.5, seed=1)) == 10
