@@ -15,7 +15,7 @@ from podium.entrants.linear import LINEAR, LinearConfig, LinearSpec
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.execution.workers import WorkerPool
-from podium.hpo.engines.embedded import EmbeddedEngine
+from podium.hpo.engines import EmbeddedEngine
 from podium.hpo.experiment import Experiment
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import best_trial, run_study

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -98,7 +98,7 @@ class LinearModel:
         if self.inputs.idf is not None:
             tensors["idf"] = self.inputs.idf
         single = {name: np.ascontiguousarray(tensor, dtype=np.float32) for name, tensor in tensors.items()}
-        save_file(single, folder / TENSORS)
+        (folder / TENSORS).write_bytes(save(single))
 
 
 def fit(
@@ -224,12 +224,15 @@ def _terms(texts: Sequence[str], config: LinearConfig) -> Inputs:
 
 def _words(sentences: Sequence[Sequence[str]], config: LinearConfig) -> Inputs:
     settings = {"window": config.window}
-    words = [names for sentence in sentences for names in word_features(sentence, **settings)]
-    vocabulary = tuple(sorted({name for names in words for name in names}))
-    places = {name: place for place, name in enumerate(vocabulary)}
-    columns = np.array([[places[name] for name in names] for names in words], dtype=np.int32)
-    starts = np.arange(0, columns.size + 1, columns.shape[1])
-    matrix = csr_matrix((np.ones(columns.size), columns.ravel(), starts), shape=(len(words), len(vocabulary)))
+    words = (names for sentence in sentences for names in word_features(sentence, **settings))
+    found: dict[str, int] = {}
+    flat = np.fromiter((found.setdefault(name, len(found)) for names in words for name in names), dtype=np.int32)
+    vocabulary = tuple(sorted(found))
+    places = np.empty(len(found), dtype=np.int32)
+    places[[found[name] for name in vocabulary]] = np.arange(len(found))
+    count = sum(map(len, sentences))
+    starts = np.arange(0, flat.size + 1, flat.size // count)
+    matrix = csr_matrix((np.ones(flat.size), places[flat], starts), shape=(count, len(vocabulary)))
     matrix.sum_duplicates()
     return Inputs(settings, vocabulary, matrix)
 

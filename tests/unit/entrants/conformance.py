@@ -17,7 +17,7 @@ from podium.entrants.train import main, read_spec
 from podium.errors import DataError
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
-from podium.hpo.space import Space
+from podium.hpo.experiment import Space
 from podium.hpo.trial import settings_with
 from podium.inference.predictor import PredictorSpec, predict, predictor_class
 from podium.models.backbone import inspect_model
