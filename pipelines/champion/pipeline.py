@@ -1,4 +1,4 @@
-"""The graph of Podium: prepare, baselines, search and refit per backbone, select, benchmark, decide, report."""
+"""The graph of Podium: prepare, baseline, search and refit per entrant, select, benchmark, decide, report."""
 
 from kfp import dsl
 
@@ -20,9 +20,9 @@ def champion(**form):
     prepared = prepare(**form, kfp_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     run, data = prepared.outputs["run"], prepared.outputs["data"]
     beside = baseline(run=run, data=data)
-    with dsl.ParallelFor(prepared.outputs["Output"], name="backbones") as backbone:
-        searched = hpo(backbone=backbone, run=run, data=data)
-        refitted = refit(backbone=backbone, run=run, data=data, study=searched.outputs["study"])
+    with dsl.ParallelFor(prepared.outputs["Output"], name="entrants") as entrant:
+        searched = hpo(entrant=entrant, run=run, data=data)
+        refitted = refit(entrant=entrant, run=run, data=data, study=searched.outputs["study"])
 
     # A Collected belongs to the task that reads it: kfp 2.17 fails to compile one that is shared.
     def studies() -> dsl.Collected:

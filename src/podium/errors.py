@@ -30,7 +30,7 @@ class DataError(InputError):
 
 
 class ModelError(InputError):
-    """A backbone cannot be loaded or does not fit the task."""
+    """An entrant cannot be loaded or does not fit the task."""
 
 
 class StoreError(PodiumError):

@@ -110,7 +110,7 @@ def test_a_registered_version_is_measured_by_its_uri(smoke_run: Finished, tmp_pa
     arguments = [*FLAGS, "--tracking-uri", database, "--data", "news.csv", "-o", "json"]
     (tmp_path / "news.csv").write_text("text,label\n" + "a goal in the last minute,sports\na new phone,tech\n" * 20)
     (found,) = json.loads(command(tmp_path, "models:/bbc-news@champion", *arguments))
-    assert found["measurement"]["backbone"].startswith("bbc-news-v")
+    assert found["measurement"]["entrant"].startswith("bbc-news-v")
 
 
 @pytest.mark.parametrize(

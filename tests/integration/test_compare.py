@@ -38,7 +38,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
     for _, digest in store.find("measurement/"):
         record = store.get(MeasurementRecord, digest)
         assert record is not None
-        found[record.measurement.backbone] = digest
+        found[record.measurement.entrant] = digest
     return folder, [found["short"][:16], found["long"][:16]]
 
 

@@ -235,7 +235,7 @@ def step_of(store: Path, data: Any, *variants: VariantName) -> StepRun:
         {
             "store": str(store),
             "dataset": {"name": "x", "path": "/x", "task": "text-classification"},
-            "backbones": {"bert-tiny": {"path": "/tiny"}},
+            "entrants": {"bert-tiny": {"path": "/tiny"}},
             "hpo": {"space": {"learning_rate": {"type": "float", "low": 1e-5, "high": 1e-3}}},
             "benchmark": {"variants": variants},
         }

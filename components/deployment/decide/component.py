@@ -20,7 +20,7 @@ def decide(
     Args:
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
-        baselines: The baselines and their predictions, from `baseline`.
+        baselines: The baseline and its predictions, from `baseline`.
         selection: The champions, from `select`.
         measurements: The measurements, from `benchmark`.
         models: All refitted models, from `refit`.

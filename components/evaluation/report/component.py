@@ -24,7 +24,7 @@ def report(
     Args:
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
-        baselines: The baselines, from `baseline`.
+        baselines: The baseline, from `baseline`.
         studies: All studies, from `hpo`.
         models: All refitted models, from `refit`.
         selection: The leaderboard, from `select`.

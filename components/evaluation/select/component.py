@@ -1,4 +1,4 @@
-"""Rank the champions of all backbones."""
+"""Rank the champions of all entrants."""
 
 from kfp import dsl
 
@@ -13,11 +13,11 @@ def select(
     models: dsl.Input[list[dsl.Model]],
     selection: dsl.Output[dsl.Artifact],
 ):
-    """Choose the champion of each backbone, and compare champions and baselines on the same held-out rows.
+    """Choose the champion of each entrant, and compare them with each other and the baseline on the same held-out rows.
 
     Args:
         run: The run, from `prepare`.
-        baselines: The baselines, from `baseline`.
+        baselines: The baseline, from `baseline`.
         studies: All studies, from `hpo`.
         models: All refitted models, from `refit`.
         selection: The leaderboard and the comparisons behind it.

@@ -1,4 +1,4 @@
-"""Train what fine-tuning must beat."""
+"""Score what every entrant must beat."""
 
 from kfp import dsl
 
@@ -11,12 +11,12 @@ def baseline(
     data: dsl.Input[dsl.Dataset],
     baselines: dsl.Output[dsl.Artifact],
 ):
-    """Train baselines on train and validation rows, and score them on the held-out test rows.
+    """Score the majority class of train and validation rows on the held-out test rows.
 
     Args:
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
-        baselines: The baselines and their held-out predictions.
+        baselines: The baseline and its held-out predictions.
     """
     from podium.stages.steps import perform
 

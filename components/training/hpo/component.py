@@ -1,4 +1,4 @@
-"""Search the hyperparameters of one backbone."""
+"""Search the hyperparameters of one entrant."""
 
 from kfp import dsl
 
@@ -6,16 +6,16 @@ from podium.components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def hpo(backbone: str, run: dsl.Input[dsl.Artifact], data: dsl.Input[dsl.Dataset], study: dsl.Output[dsl.Artifact]):
-    """Search the hyperparameters of one backbone by k-fold cross-validation.
+def hpo(entrant: str, run: dsl.Input[dsl.Artifact], data: dsl.Input[dsl.Dataset], study: dsl.Output[dsl.Artifact]):
+    """Search the hyperparameters of one entrant by k-fold cross-validation.
 
     Args:
-        backbone: Name of the backbone in the config.
+        entrant: Name of the entrant in the config.
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
         study: Every trial, and the best one.
     """
     from podium.stages.steps import perform
 
-    record = perform("hpo", run.path, data.path, backbone=backbone)
+    record = perform("hpo", run.path, data.path, entrant=entrant)
     study.metadata.update(record.save(study.path))

@@ -7,7 +7,7 @@ from podium.components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def refit(
-    backbone: str,
+    entrant: str,
     run: dsl.Input[dsl.Artifact],
     data: dsl.Input[dsl.Dataset],
     study: dsl.Input[dsl.Artifact],
@@ -16,7 +16,7 @@ def refit(
     """Refit the best trial on train and validation rows, and score it on the held-out test rows.
 
     Args:
-        backbone: Name of the backbone in the config.
+        entrant: Name of the entrant in the config.
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
         study: The study, from `hpo`.
@@ -24,5 +24,5 @@ def refit(
     """
     from podium.stages.steps import perform
 
-    record = perform("refit", run.path, data.path, study.path, backbone=backbone)
+    record = perform("refit", run.path, data.path, study.path, entrant=entrant)
     model.metadata.update(record.save(model.path))

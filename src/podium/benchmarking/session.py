@@ -47,7 +47,7 @@ class ModelFiles:
     Attributes:
         files: directory of the variant: a saved sequence or token classifier, or a causal language model, with its
             tokenizer, which truncates at its `model_max_length`; or an exported package.
-        name: of the backbone, or what else people know the model by.
+        name: of the entrant, or what else people know the model by.
         model_digest: of the refit that the variant was made from.
     """
 
@@ -308,7 +308,7 @@ def _measurement(
             taken[scenario.name] = [result for (result,) in found]
             parameters |= own
     raw = {
-        "backbone": model.name,
+        "entrant": model.name,
         "variant": model.variant,
         "model_digest": model.model_digest,
         "device": spec.device,
@@ -356,7 +356,7 @@ def summarise(
         few = f"{len(repetitions)} repetitions give wide intervals: set benchmark.repetitions to 3 or more"
         notes.insert(0, few)
     return Measurement(
-        backbone=model.name,
+        entrant=model.name,
         variant=model.variant,
         model_digest=model.model_digest,
         scenarios=results,

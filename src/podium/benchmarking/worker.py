@@ -49,7 +49,7 @@ def measured(call: WorkerCall, next_turn: Callable[[str], None], started_ns: int
     """
     scenarios: list[AnyScenario] = [SCENARIOS.get(name) for name in call.scenarios]
     first = scenarios[0]
-    bench = Bench(call, first.predictor_class(call.model.variant), next_turn, started_ns)
+    bench = Bench(call, first.predictor_class(call.model.variant, call.model.model_dir), next_turn, started_ns)
     if first.from_start:
         bind(call.cores)
     else:

@@ -12,7 +12,7 @@ import typer
 
 from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, Output, form_option
 from podium.config.form import RunForm
-from podium.errors import InputError
+from podium.errors import ConfigError, InputError
 
 config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 
@@ -31,7 +31,10 @@ def run(
     task: Annotated[str, form_option("data_task", "--task")] = "",
     text_column: Annotated[str, form_option("data_text_column", "--text-column")] = "",
     label_column: Annotated[str, form_option("data_label_column", "--label-column")] = "",
-    backbone: Annotated[list[str] | None, form_option("model_backbones", "--backbone")] = None,
+    entrant: Annotated[list[str] | None, form_option("model_entrants", "--entrant")] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option(help="A pretrained model that competes, beside the linear model; repeatable.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what would be reused.")] = False,
 ) -> None:
     """Take a labelled data set to a proven champion, on this machine."""
@@ -47,7 +50,7 @@ def run(
         data_task=task,
         data_text_column=text_column,
         data_label_column=label_column,
-        model_backbones=tuple(backbone or ()),
+        model_entrants=(*(entrant or (("linear",) if backbone else ())), *(backbone or ())),
     )
     composed = resolve_form(form, Path.cwd())
     for line in composed.inferred:
@@ -55,8 +58,11 @@ def run(
     resolved = composed.config
     # A search that contradicts itself, and a device or thread count that this machine lacks, are reported before
     # anything is trained.
-    for name in resolved.backbones:
-        experiment_of(resolved, name)
+    for name in resolved.entrants:
+        try:
+            experiment_of(resolved, name)
+        except ConfigError as error:
+            raise ConfigError(f"entrants.{name}: {error}") from error
     fingerprint(resolved.benchmark.device, resolved.benchmark.threads)
     if dry_run:
         typer.echo(plan(new_run(resolved, "dry-run")))

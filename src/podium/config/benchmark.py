@@ -20,11 +20,8 @@ from podium.config.section import DeferredSection, Fraction, Positive, Section, 
 from podium.plugins import Registry
 from podium.text import did_you_mean
 
-ChosenVariant = Literal["eager", "bf16", "compile", "onnx", "onnx-int8"]
-"""The deployable forms of a transformer, of which a config chooses some; `podium.export.variants` says what each is."""
-
-VariantName = Literal[ChosenVariant, "linear"]
-"""The deployable forms of a model; `linear` is the one form of a linear model."""
+VariantName = Literal["eager", "bf16", "compile", "onnx", "onnx-int8"]
+"""The deployable forms of a model; `eager` is the form in which it is trained. See `podium.export.variants`."""
 
 SCENARIOS: Registry[Any] = Registry(
     "podium.scenarios",
@@ -75,7 +72,7 @@ class BenchmarkConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where models are measured. `auto`: cuda where there is one."
     )
-    variants: Annotated[tuple[ChosenVariant, ...], Field(min_length=1), AfterValidator(unique)] = Field(
+    variants: Annotated[tuple[VariantName, ...], Field(min_length=1), AfterValidator(unique)] = Field(
         ("eager",), description="[Deployable forms](#deployable-variants) that are built, checked and measured."
     )
     max_quality_loss: float = Field(
@@ -123,14 +120,6 @@ QUANTILE_SAMPLES = {"latency_p50_ms": 20, "latency_p90_ms": 100, "latency_p95_ms
 """Latency samples below which the benchmark leaves a quantile out: ten are expected beyond it."""
 
 
-class BaselineConfig(Section):
-    """What fine-tuning must beat, trained on the same rows: a majority vote, and a linear model on plain features."""
-
-    kinds: Annotated[tuple[Literal["majority", "linear"], ...], AfterValidator(unique)] = Field(
-        ("majority", "linear"), description="Baselines that champions are compared with."
-    )
-
-
 class ConstraintsConfig(Section):
     """Bounds that a winner must meet; null means unbounded. Energy is per row."""
 
@@ -159,7 +148,7 @@ class PromotionConfig(Section):
     )
     min_test_rows: int = Field(0, ge=0, description="Held-out rows below which nothing is promoted.")
     min_trials: int = Field(0, ge=0, description="Finished trials of the winner below which it is not promoted.")
-    must_beat_baselines: bool = Field(False, description="Promote only what measurably beats every baseline.")
+    must_beat_baselines: bool = Field(True, description="Promote only what measurably beats the majority class.")
     force: bool = Field(False, description="Promote the winner, whatever speaks against it.")
     reason: str | None = Field(None, description="Reason of a forced promotion; required by `force`, and recorded.")
 
@@ -175,7 +164,7 @@ class SelectionConfig(Section):
 
     confidence: Fraction = Field(0.95, description="Confidence of score intervals and comparisons.")
     resamples: int = Field(2000, ge=100, description="Resamples of the bootstrap, at least 100.")
-    min_trials: Positive = Field(1, description="Finished trials that a backbone needs to compete.")
+    min_trials: Positive = Field(1, description="Finished trials that an entrant needs to compete.")
     margin: float = Field(
         0.01,
         ge=0,

@@ -211,7 +211,7 @@ def _paths_given(value: Any, path: FieldPath) -> Iterator[FieldPath]:
 
 def _validated(layers: _Layers, directory: Path) -> Composed:
     tree = _interpolated(layers.tree)
-    tree.setdefault("backbones", {})
+    tree.setdefault("entrants", {})
     problems = list(_resolve_places(tree, layers.origins, directory))
     try:
         config = PodiumConfig.model_validate(tree)

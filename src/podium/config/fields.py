@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from podium.config.schema import PodiumConfig
-from podium.config.section import DeferredSection, Section
+from podium.config.section import DeferredSection, Defining, Section
 from podium.errors import ConfigError
 from podium.text import nearest
 
@@ -136,10 +136,11 @@ def names_below(node: Node) -> tuple[str, ...]:
 
 
 def defining_names(node: Node) -> tuple[str, ...]:
-    """Fields that state what an entry of a dict is: those without a default, and the one that chooses a section."""
+    """Fields that state what an entry of a dict is: those without a default, marked ones, or what chooses a section."""
     if isinstance(node, OneOf):
         return (node.by,)
-    return tuple(n for n, f in node.model_fields.items() if f.is_required()) if isinstance(node, type) else ()
+    fields = node.model_fields.items() if isinstance(node, type) else ()
+    return tuple(n for n, f in fields if f.is_required() or any(isinstance(mark, Defining) for mark in f.metadata))
 
 
 def leaves(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
@@ -289,6 +290,6 @@ def _wrong_tag(finding: ErrorDetails, name: str, place: str) -> str:
 def _mapping_hint(path: FieldPath, groups: Sequence[str]) -> str:
     if len(path) == 1 and path[0] in groups:
         return f"; to choose an option of the group in a file, write it under `defaults`: `- {path[0]}: OPTION`"
-    if len(path) == 2 and path[0] == "backbones":
-        return f"; set {'.'.join(path)}.path"
+    if len(path) == 2 and path[0] == "entrants":
+        return f"; set {'.'.join(path)}.path or {'.'.join(path)}.kind"
     return ""

@@ -32,8 +32,10 @@ class RunForm:
     data_task: str = _asked("", "What the data is labelled for, such as `ner`; inferred when empty.")
     data_text_column: str = _asked("", "Column of the text; inferred when empty.")
     data_label_column: str = _asked("", "Column of the label; inferred when empty.")
-    model_backbones: tuple[str, ...] = _asked((), "Models that compete: paths or hub ids.")
-    hpo_max_trials: int = _asked(0, "Trials per backbone; 0 leaves it to the preset.", sets="hpo.max_trials")
+    model_entrants: tuple[str, ...] = _asked(
+        (), "Models that compete: `linear`, or paths or hub ids of pretrained models."
+    )
+    hpo_max_trials: int = _asked(0, "Trials per entrant; 0 leaves it to the preset.", sets="hpo.max_trials")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -14,8 +14,9 @@ from itertools import chain, count
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from podium.config.entrants import ENTRANTS
 from podium.config.fields import FieldPath, config_error, group_options, is_text, node_at, suggestion
-from podium.config.schema import NAME_PATTERN, PodiumConfig
+from podium.config.schema import NAME_PATTERN, EntrantConfig, PodiumConfig
 from podium.errors import ConfigError, InputError
 from podium.strict_yaml import Yaml12, read_yaml
 
@@ -93,19 +94,23 @@ def choice_of(group: str, value: Any) -> str:
     return f"{group}=[{','.join(value)}]" if isinstance(value, list) else f"{group}={value}"
 
 
-def backbone_choice(paths: Sequence[str]) -> Parsed:
-    """The choice that exactly these backbones compete, under readable names made from their paths.
+def entrant_choice(named: Sequence[str]) -> Parsed:
+    """The choice that exactly these entrants compete, pretrained models under readable names made from their paths.
 
     Args:
-        paths: directories, `pkg:NAME/PATH` or hub ids, as a user wrote them.
+        named: as a user wrote them: `linear`, or another kind that starts from nothing; or the directory,
+            `pkg:NAME/PATH` or hub id of a pretrained model.
     """
-    names: list[str] = []
-    for path in paths:
-        slug = _slug(path)
+    assigned: dict[str, Assignment] = {}
+    for one in named:
+        if one in ENTRANTS.names() and ENTRANTS.get(one).check_entry(EntrantConfig(kind=one)) is None:
+            assigned[one] = Assignment(("entrants", one, "kind"), one)
+            continue
+        slug = _slug(one)
         numbered = (f"{slug[:36].rstrip('-')}-{number}" for number in count(2))
-        names.append(next(name for name in chain([slug], numbered) if name not in names))
-    assigned = [Assignment(("backbones", name, "path"), path) for name, path in zip(names, paths, strict=True)]
-    return Parsed({"model": "model=[]"}, assigned)
+        name = next(name for name in chain([slug], numbered) if name not in assigned and name not in ENTRANTS.names())
+        assigned[name] = Assignment(("entrants", name, "path"), one)
+    return Parsed({"entrant": "entrant=[]"}, list(assigned.values()))
 
 
 def _slug(path: str) -> str:
@@ -118,7 +123,7 @@ def _slug(path: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", readable.lower()).strip("-")
     slug = (slug if slug[:1].isalpha() else f"m-{slug}")[:40].strip("-")
     if not NAME_PATTERN.fullmatch(slug):
-        raise AssertionError(f"{slug!r}, made from {path!r}, is not a backbone name")
+        raise AssertionError(f"{slug!r}, made from {path!r}, is no name of an entrant")
     return slug
 
 

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from podium.config.benchmark import QUANTILE_SAMPLES, BaselineConfig, BenchmarkConfig, SelectionConfig
+from podium.config.benchmark import QUANTILE_SAMPLES, BenchmarkConfig, SelectionConfig
 from podium.config.cluster import ClusterConfig
+from podium.config.entrants import ENTRANTS
 from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter
 from podium.config.search import HpoConfig
-from podium.config.section import Fraction, Place, Positive, Section, TaskName
+from podium.config.section import Defining, Fraction, Place, Positive, Section, TaskName
 from podium.keys import NotKeyed
 from podium.tasks import TASKS
 from podium.text import did_you_mean, nearest
 
 NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
-"""What a backbone may be called: its name becomes part of task, run, file and Kubernetes object names."""
+"""What an entrant may be called: its name becomes part of task, run, file and Kubernetes object names."""
 
 
 class DatasetConfig(Section):
@@ -93,12 +95,17 @@ class DatasetConfig(Section):
         return self
 
 
-class BackboneConfig(Section):
-    """A pretrained model that competes: a directory, `pkg:NAME/PATH`, or a hub id."""
+class EntrantConfig(Section):
+    """A model that competes: a pretrained model that is fine-tuned, or one of another kind."""
 
-    path: Annotated[str, Place(hub=True), NotKeyed("the weights are keyed by their digest, not by their place")] = (
-        Field(description="Directory, hub id or `pkg:NAME/PATH`.")
+    kind: Annotated[str, Defining()] = Field(
+        "transformer",
+        description="`transformer` fine-tunes a pretrained model, `linear` trains a linear model on words or word "
+        "features. Packages may bring others.",
     )
+    path: Annotated[
+        str | None, Place(hub=True), Defining(), NotKeyed("the weights are keyed by their digest, not by their place")
+    ] = Field(None, description="Pretrained model: directory, hub id or `pkg:NAME/PATH`; required by `transformer`.")
     revision: Annotated[str | None, NotKeyed("the weights it resolves to are keyed by their digest")] = Field(
         None, description="Branch, tag or commit of a hub id."
     )
@@ -155,6 +162,27 @@ class TrainingConfig(Section):
     )
 
 
+class LinearConfig(Section):
+    """How a linear model is trained. Which fields matter depends on the task: see `Linear.tunable`."""
+
+    C: float = Field(
+        10.0, gt=0, description="Inverse strength of the L2 penalty on the weights, as scikit-learn defines it."
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="`balanced` weights the loss by inverse class frequency."
+    )
+    analyzer: Literal["word", "char_wb"] = Field(
+        "word",
+        description="Terms of a text: words and runs of them with `word`, runs of characters in words with `char_wb`.",
+    )
+    word_ngrams: Positive = Field(2, description="Words of the longest term, with `analyzer=word`.")
+    char_ngrams: int = Field(5, ge=2, description="Characters of the longest term, with `analyzer=char_wb`.")
+    min_df: Positive = Field(1, description="Texts that a term must be in.")
+    max_features: Positive = Field(100_000, description="Terms that are kept at most, the most frequent ones.")
+    window: int = Field(2, ge=0, description="Words to either side that are looked at to tag a word.")
+    epochs: Positive = Field(10, description="Passes over the sentences.")
+
+
 TUNABLE = (
     "epochs",
     "learning_rate",
@@ -196,10 +224,10 @@ class PodiumConfig(Section):
         None, description="Directory or URI of results (`s3://`, `gs://`). `null`: `store` in `output`."
     )
     dataset: DatasetConfig
-    backbones: dict[str, BackboneConfig]
+    entrants: dict[str, EntrantConfig]
     training: TrainingConfig = TrainingConfig()
+    linear: LinearConfig = LinearConfig()
     hpo: HpoConfig
-    baseline: BaselineConfig = BaselineConfig()
     selection: SelectionConfig = SelectionConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     tracking: Annotated[TrackingConfig, NotKeyed("records results, does not shape them")] = TrackingConfig()
@@ -212,19 +240,22 @@ class PodiumConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems, metrics = list(_backbone_problems(self.backbones)), TASKS.get(self.dataset.task).objectives
+        task = TASKS.get(self.dataset.task)
+        problems, metrics = list(_entrant_problems(self.entrants)), task.objectives
         if self.hpo.metric and self.hpo.metric not in metrics:
             problems.append(
                 f"hpo.metric must be one of {', '.join(metrics)} for dataset.task={self.dataset.task}, but got "
                 f"{self.hpo.metric!r}"
             )
-        space: dict[str, AnyParameter] = {}
-        for name, parameter in self.hpo.space.items():
-            found, checked = _checked_parameter(name, parameter)
+        linear = ENTRANTS.get("linear").tunable(task)
+        spaces = {
+            "space": _Fields("hpo.space", "training", TrainingConfig, TUNABLE),
+            "linear_space": _Fields("hpo.linear_space", "linear", LinearConfig, linear, f" for {self.dataset.task}"),
+        }
+        settled: dict[str, Any] = {"metric": self.hpo.metric or metrics[0]}
+        for place, about in spaces.items():
+            found, settled[place] = about.checked(getattr(self.hpo, place))
             problems += found
-            found, when = _checked_when(name, parameter, self.hpo.space)
-            problems += found
-            space[name] = checked.model_copy(update={"when": when})
         problems += _selection_problems(self)
         problems += [
             f"hpo.space.{name} has no effect with training.adapter=none; set training.adapter=lora or leave it out"
@@ -235,25 +266,29 @@ class PodiumConfig(Section):
             problems.append("hpo.engine=katib runs trials in pods, which need an image: set cluster.image")
         if problems:
             raise ValueError("\n".join(problems))
-        settled = {"metric": self.hpo.metric or metrics[0], "space": space}
         object.__setattr__(self, "hpo", self.hpo.model_copy(update=settled))
         return self
 
 
-def _backbone_problems(backbones: dict[str, BackboneConfig]) -> Iterator[str]:
-    if not backbones:
-        yield "backbones must name at least one pretrained model; choose model=[...] or set backbones.NAME.path"
-    for name in backbones:
+def _entrant_problems(entrants: dict[str, EntrantConfig]) -> Iterator[str]:
+    if not entrants:
+        yield "entrants must name at least one model; choose entrant=[...] or set entrants.NAME.path"
+    for name, entrant in entrants.items():
+        if entrant.kind not in ENTRANTS.names():
+            known, hint = ", ".join(ENTRANTS.names()), did_you_mean(entrant.kind, ENTRANTS.names())
+            yield f"entrants.{name}.kind must be one of {known}, but got {entrant.kind!r}{hint}"
+        elif wrong := ENTRANTS.get(entrant.kind).check_entry(entrant):
+            yield f"entrants.{name}.path: {wrong}"
         if not NAME_PATTERN.fullmatch(name):
             yield (
-                f"backbones.{name}: a backbone's name has at most 40 lower-case letters, digits and dashes and starts "
+                f"entrants.{name}: an entrant's name has at most 40 lower-case letters, digits and dashes and starts "
                 f"with a letter, but got {name!r}; rename it"
             )
 
 
 def _selection_problems(config: PodiumConfig) -> Iterator[str]:
     """What the rest of the config makes impossible."""
-    selection, candidates, trials = config.selection, len(config.backbones), config.hpo.max_trials
+    selection, candidates, trials = config.selection, len(config.entrants), config.hpo.max_trials
     samples = config.benchmark.repetitions * config.benchmark.samples
     minima = {"min_trials": selection.min_trials, "promotion.min_trials": selection.promotion.min_trials}
     for name, minimum in minima.items():
@@ -262,8 +297,6 @@ def _selection_problems(config: PodiumConfig) -> Iterator[str]:
                 f"selection.{name} <= hpo.max_trials must hold, but got selection.{name}={minimum}, "
                 f"hpo.max_trials={trials}"
             )
-    if selection.promotion.must_beat_baselines and not config.baseline.kinds:
-        yield "selection.promotion.must_beat_baselines needs a baseline, but baseline.kinds is empty; name one"
     smallest = max(candidates - 1, 1) * 2 / (selection.resamples + 1)
     if smallest > 1 - selection.confidence:
         yield (
@@ -281,48 +314,80 @@ def _selection_problems(config: PodiumConfig) -> Iterator[str]:
             )
 
 
-def _checked_parameter(name: str, parameter: AnyParameter) -> tuple[list[str], AnyParameter]:
-    """Problems of one dimension of the space, and the dimension with its choices in the field's own type."""
-    here = f"hpo.space.{name}"
-    if name not in TUNABLE:
-        near = nearest(name, TUNABLE)
-        hint = f"did you mean hpo.space.{near}?" if near else f"these are {', '.join(TUNABLE)}"
-        return [f"{here}: a space names training fields that can be searched, but got {name!r}; {hint}"], parameter
-    if isinstance(parameter, CategoricalParameter | DiscreteParameter):
-        results = [_checked_value(name, choice) for choice in parameter.choices]
-        problems = [f"{here}.choices: {problem}" for problem, _ in results if problem]
-        return problems, parameter.model_copy(update={"choices": tuple(value for _, value in results)})
-    whole = TrainingConfig.model_fields[name].annotation is int
-    if whole and parameter.type == "float":
-        return [f"{here}.type: training.{name} is a whole number, but got type=float; set {here}.type=int"], parameter
-    bounds = (("low", parameter.low), ("high", parameter.high))
-    return [f"{here}.{at}: {problem}" for at, value in bounds if (problem := _checked_value(name, value)[0])], parameter
+@dataclass(frozen=True)
+class _Fields:
+    """The fields that a search space names.
 
-
-def _checked_when(
-    name: str, parameter: AnyParameter, space: Mapping[str, AnyParameter]
-) -> tuple[list[str], dict[str, tuple[Any, ...]]]:
-    """Problems of the conditions of one dimension, and the conditions with their values in the type of their fields.
-
-    That they do not depend on each other, and that the values are values of the parent, is checked by the space.
+    Attributes:
+        place: of the space in the config.
+        section: name of the section of the fields.
+        settings: its class.
+        tunable: which of them can be searched.
+        where: in words, what that depends on.
     """
-    here, problems, when = f"hpo.space.{name}.when", [], {}
-    for parent, values in parameter.when.items():
-        if parent not in space:
-            near = nearest(parent, space)
-            hint = f"did you mean {near}?" if near else f"these are {', '.join(space)}"
-            problems.append(f"{here}: a condition names a parameter of hpo.space, but got {parent!r}; {hint}")
-            continue
-        results = [_checked_value(parent, value) for value in values]
-        problems += [f"{here}.{parent}: {problem}" for problem, _ in results if problem]
-        when[parent] = tuple(value for _, value in results)
-    return problems, when
 
+    place: str
+    section: str
+    settings: type[Section]
+    tunable: tuple[str, ...]
+    where: str = ""
 
-def _checked_value(name: str, value: Any) -> tuple[str | None, Any]:
-    """What is wrong with `value` for the training field `name`, if anything, and the value in that field's type."""
-    try:
-        return None, getattr(TrainingConfig.model_validate({name: value}), name)
-    except ValidationError as error:
-        expected = error.errors()[0]["msg"].removeprefix("Input ")
-        return f"training.{name} {expected[0].lower()}{expected[1:]}, but got {value!r}", value
+    def checked(self, space: Mapping[str, AnyParameter]) -> tuple[list[str], dict[str, AnyParameter]]:
+        """Problems of a space, and the space with its choices and conditions in the types of the fields."""
+        problems: list[str] = []
+        found: dict[str, AnyParameter] = {}
+        for name, parameter in space.items():
+            own, checked = self._parameter(name, parameter)
+            others, when = self._when(name, parameter, space)
+            problems += [*own, *others]
+            found[name] = checked.model_copy(update={"when": when})
+        return problems, found
+
+    def _parameter(self, name: str, parameter: AnyParameter) -> tuple[list[str], AnyParameter]:
+        """Problems of one dimension, and the dimension with its choices in the field's own type."""
+        here = f"{self.place}.{name}"
+        if name not in self.tunable:
+            near = nearest(name, self.tunable)
+            hint = f"did you mean {self.place}.{near}?" if near else f"these are {', '.join(self.tunable)}"
+            fields = f"{self.section} fields that can be searched{self.where}"
+            problem = f"{here}: a space names {fields}, but got {name!r}; {hint}"
+            return [problem], parameter
+        if isinstance(parameter, CategoricalParameter | DiscreteParameter):
+            results = [self._value(name, choice) for choice in parameter.choices]
+            problems = [f"{here}.choices: {problem}" for problem, _ in results if problem]
+            return problems, parameter.model_copy(update={"choices": tuple(value for _, value in results)})
+        whole = self.settings.model_fields[name].annotation is int
+        if whole and parameter.type == "float":
+            problem = f"{here}.type: {self.section}.{name} is a whole number, but got type=float; set {here}.type=int"
+            return [problem], parameter
+        bounds = (("low", parameter.low), ("high", parameter.high))
+        wrong = [(at, self._value(name, value)[0]) for at, value in bounds]
+        problems = [f"{here}.{at}: {problem}" for at, problem in wrong if problem]
+        return problems, parameter
+
+    def _when(
+        self, name: str, parameter: AnyParameter, space: Mapping[str, AnyParameter]
+    ) -> tuple[list[str], dict[str, tuple[Any, ...]]]:
+        """Problems of the conditions of one dimension, and the conditions with values in the type of their fields.
+
+        That they do not depend on each other, and that the values are values of the parent, is checked by the space.
+        """
+        here, problems, when = f"{self.place}.{name}.when", [], {}
+        for parent, values in parameter.when.items():
+            if parent not in space:
+                near = nearest(parent, space)
+                hint = f"did you mean {near}?" if near else f"these are {', '.join(space)}"
+                problems.append(f"{here}: a condition names a parameter of {self.place}, but got {parent!r}; {hint}")
+                continue
+            results = [self._value(parent, value) for value in values]
+            problems += [f"{here}.{parent}: {problem}" for problem, _ in results if problem]
+            when[parent] = tuple(value for _, value in results)
+        return problems, when
+
+    def _value(self, name: str, value: Any) -> tuple[str | None, Any]:
+        """What is wrong with `value` for a field, if anything, and the value in that field's type."""
+        try:
+            return None, getattr(self.settings.model_validate({name: value}), name)
+        except ValidationError as error:
+            expected = error.errors()[0]["msg"].removeprefix("Input ")
+            return f"{self.section}.{name} {expected[0].lower()}{expected[1:]}, but got {value!r}", value

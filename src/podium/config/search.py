@@ -205,6 +205,9 @@ class HpoConfig(Section):
         None, description="Score at which the search ends."
     )
     space: dict[str, AnyParameter]
+    linear_space: dict[str, AnyParameter] = Field(
+        default_factory=dict, description="Search space of linear models. Empty: one that suits the task."
+    )
     epochs: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Epochs of a trial; the refit keeps `training.epochs`. `null`: trials have as many."
     )
@@ -218,7 +221,7 @@ class HpoConfig(Section):
         "(hpo.md#warm-start), which enter the key.",
     )
     max_trials: Annotated[Positive, NotKeyed("a budget: a study can be extended")] = Field(
-        8, description="Trials per backbone; failed ones count."
+        8, description="Trials per entrant; failed ones count."
     )
     max_failed_trials: Annotated[int, NotKeyed("a budget: it bounds a study, not a trial")] = Field(
         3, ge=0, description="Failed trials per study; one more ends the run."

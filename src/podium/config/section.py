@@ -37,6 +37,11 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Defining:
+    """Marks a field with a default that says what an entry of a dict is: a mapping with it is a whole entry."""
+
+
+@dataclass(frozen=True)
 class DeferredSection:
     """Marks a field whose section is known only when it is needed, because plugins contribute to it."""
 

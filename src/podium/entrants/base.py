@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from podium.config.benchmark import VariantName
 from podium.config.parameters import AnyParameter
+from podium.config.schema import EntrantConfig, PodiumConfig
 from podium.config.section import Section
 from podium.tasks.base import Task
 from podium.training.launch import FitSpec, TrainingResult
@@ -29,7 +30,6 @@ class EntrantKind(ABC):
 
     Attributes:
         name: as configs, specs and records give it.
-        entry: the section that describes one entrant: what is trained.
         settings: the section of its hyperparameters, with their defaults: how it is trained.
         spec: the description of one training, a `FitSpec` whose `kind` is `name` and whose `config` is a `settings`.
         variants: the forms in which it can be deployed. The first one is the form in which it is trained.
@@ -37,7 +37,6 @@ class EntrantKind(ABC):
     """
 
     name: ClassVar[str]
-    entry: ClassVar[type[Section]]
     settings: ClassVar[type[Section]]
     spec: ClassVar[type[FitSpec]]
     variants: ClassVar[tuple[VariantName, ...]]
@@ -48,21 +47,30 @@ class EntrantKind(ABC):
         """Fields of `settings` that a search space for this task may name."""
 
     @abstractmethod
-    def space(self, task: Task) -> dict[str, AnyParameter]:
-        """The search space where the config gives none."""
-
-    def source(self, entry: Any) -> dict[str, Any]:
-        """The fields of `spec` that follow from an entry: what is trained, located on this machine.
+    def settings_in(self, config: PodiumConfig, trial: bool = False) -> Any:
+        """The hyperparameters of a run, of the class `settings`, before those of a trial replace some.
 
         Args:
-            entry: of the class `entry`.
+            trial: as a trial has them, whose budget may be smaller than that of the refit.
+        """
+
+    @abstractmethod
+    def space_in(self, config: PodiumConfig) -> dict[str, AnyParameter]:
+        """The search space of a run, or the one that suits its task where the config gives none."""
+
+    def check_entry(self, entry: EntrantConfig) -> str | None:
+        """What is wrong with the description of an entrant of this kind; None when it is fine."""
+        return None
+
+    def source(self, entry: EntrantConfig) -> dict[str, Any]:
+        """The fields of `spec` that follow from an entry: what is trained, located on this machine.
 
         Raises:
             ModelError: it is not there.
         """
         return {}
 
-    def identity(self, entry: Any) -> dict[str, Any]:
+    def identity(self, entry: EntrantConfig) -> dict[str, Any]:
         """The parts of a key that say what is trained; hyperparameters, data and seed are parts of their own.
 
         Raises:

@@ -5,42 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from podium.config.benchmark import VariantName
 from podium.config.parameters import AnyParameter, CategoricalParameter, FloatParameter, IntParameter
-from podium.config.section import Positive, Section
+from podium.config.schema import EntrantConfig, LinearConfig, PodiumConfig
 from podium.entrants.base import EntrantKind
+from podium.tasks import TASKS
 from podium.tasks.base import Task
 from podium.training.launch import FitSpec, TrainingResult
 
 if TYPE_CHECKING:
     from podium.training.trainer import Evaluation
-
-
-class LinearEntry(Section):
-    """A linear model that competes; there is nothing to say of it but its hyperparameters."""
-
-
-class LinearConfig(Section):
-    """How a linear model is trained. Which fields matter depends on the task: see `Linear.tunable`."""
-
-    C: float = Field(
-        10.0, gt=0, description="Inverse strength of the L2 penalty on the weights, as scikit-learn defines it."
-    )
-    class_weights: Literal["none", "balanced"] = Field(
-        "none", description="`balanced` weights the loss by inverse class frequency."
-    )
-    analyzer: Literal["word", "char_wb"] = Field(
-        "word",
-        description="Terms of a text: words and runs of them with `word`, runs of characters in words with `char_wb`.",
-    )
-    word_ngrams: Positive = Field(2, description="Words of the longest term, with `analyzer=word`.")
-    char_ngrams: int = Field(5, ge=2, description="Characters of the longest term, with `analyzer=char_wb`.")
-    min_df: Positive = Field(1, description="Texts that a term must be in.")
-    max_features: Positive = Field(100_000, description="Terms that are kept at most, the most frequent ones.")
-    window: int = Field(2, ge=0, description="Words to either side that are looked at to tag a word.")
-    epochs: Positive = Field(10, description="Passes over the sentences.")
 
 
 _SPACES: dict[str, dict[str, AnyParameter]] = {
@@ -75,17 +49,22 @@ class Linear(EntrantKind):
     """A linear model, which trains in seconds and is deployed with numpy alone."""
 
     name = "linear"
-    entry = LinearEntry
     settings = LinearConfig
     spec = LinearSpec
-    variants: ClassVar[tuple[VariantName, ...]] = ("linear",)
+    variants: ClassVar[tuple[VariantName, ...]] = ("eager",)
     preload = ("seqeval.metrics", "podium.execution.workers", "podium.entrants.linear_training")
 
     def tunable(self, task: Task) -> tuple[str, ...]:
         return _TUNABLE[task.features]
 
-    def space(self, task: Task) -> dict[str, AnyParameter]:
-        return dict(_SPACES[task.features])
+    def settings_in(self, config: PodiumConfig, trial: bool = False) -> LinearConfig:
+        return config.linear
+
+    def space_in(self, config: PodiumConfig) -> dict[str, AnyParameter]:
+        return config.hpo.linear_space or dict(_SPACES[TASKS.get(config.dataset.task).features])
+
+    def check_entry(self, entry: EntrantConfig) -> str | None:
+        return None if entry.path is None else "a linear model starts from nothing, so it has no path; leave it out"
 
     def train(self, spec: Any, on_evaluation: Callable[[Evaluation, float], None] | None = None) -> TrainingResult:
         """There is nothing to report before the end, so `on_evaluation` is not called."""

@@ -21,7 +21,8 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 
-from podium.entrants.linear import LinearConfig, LinearSpec
+from podium.config.schema import LinearConfig
+from podium.entrants.linear import LinearSpec
 from podium.errors import DataError, OutOfMemory
 from podium.evaluation.metrics import all_metrics
 from podium.inference.linear_predictor import LinearPredictor
@@ -186,7 +187,7 @@ def _train(spec: LinearSpec, started: float) -> TrainingResult:
 def load(folder: Path, task: str, labels: tuple[str, ...]) -> LinearPredictor:
     """The predictor of a saved model, which is checked for its task and labels."""
     options = {"trust_remote_code": False, "device": "cpu", "threads": 1}
-    return LinearPredictor(PredictorSpec(model_dir=folder, variant="linear", task=task, labels=labels, **options))
+    return LinearPredictor(PredictorSpec(model_dir=folder, variant="eager", task=task, labels=labels, **options))
 
 
 def _card(spec: LinearSpec, model: LinearModel, metrics: dict[str, float], rows: dict[str, int]) -> str:

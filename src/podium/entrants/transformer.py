@@ -7,8 +7,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from podium.config.benchmark import VariantName
-from podium.config.parameters import AnyParameter, CategoricalParameter, FloatParameter
-from podium.config.schema import TUNABLE, BackboneConfig, TrainingConfig
+from podium.config.parameters import AnyParameter
+from podium.config.schema import TUNABLE, EntrantConfig, PodiumConfig, TrainingConfig
 from podium.entrants.base import EntrantKind
 from podium.tasks.base import Task
 from podium.training.launch import PRELOAD, TrainingResult, TrainingSpec
@@ -21,7 +21,6 @@ class Transformer(EntrantKind):
     """A backbone with a head for the task, fine-tuned as a whole."""
 
     name = "transformer"
-    entry = BackboneConfig
     settings = TrainingConfig
     spec = TrainingSpec
     variants: ClassVar[tuple[VariantName, ...]] = ("eager", "bf16", "compile", "onnx", "onnx-int8")
@@ -30,31 +29,32 @@ class Transformer(EntrantKind):
     def tunable(self, task: Task) -> tuple[str, ...]:
         return TUNABLE
 
-    def space(self, task: Task) -> dict[str, AnyParameter]:
-        """Rare tags want more updates than whole texts do: smaller batches, higher rates."""
-        if task.words:
-            return {
-                "learning_rate": FloatParameter(low=5e-5, high=2e-3, log=True),
-                "batch_size": CategoricalParameter(choices=(8, 16)),
-                "warmup_ratio": FloatParameter(low=0.0, high=0.2),
-                "dropout": FloatParameter(low=0.0, high=0.3),
-            }
-        return {
-            "learning_rate": FloatParameter(low=3e-5, high=1e-3, log=True),
-            "batch_size": CategoricalParameter(choices=(8, 16, 32)),
-            "weight_decay": FloatParameter(low=0.0, high=0.1),
-            "dropout": FloatParameter(low=0.0, high=0.3),
-        }
+    def settings_in(self, config: PodiumConfig, trial: bool = False) -> TrainingConfig:
+        """`hpo.epochs` bounds trials, not the refit."""
+        if not trial or config.hpo.epochs is None:
+            return config.training
+        return config.training.model_copy(update={"epochs": config.hpo.epochs})
 
-    def source(self, entry: BackboneConfig) -> dict[str, Any]:
-        from podium.models.backbone import locate_backbone
+    def space_in(self, config: PodiumConfig) -> dict[str, AnyParameter]:
+        return config.hpo.space
 
-        return {"backbone": locate_backbone(entry), "trust_remote_code": entry.trust_remote_code}
+    def check_entry(self, entry: EntrantConfig) -> str | None:
+        if entry.path is None:
+            return "a transformer starts from a pretrained model; give a directory, a hub id or pkg:NAME/PATH"
+        return None
 
-    def identity(self, entry: BackboneConfig) -> dict[str, Any]:
+    def source(self, entry: EntrantConfig) -> dict[str, Any]:
+        from podium.models.backbone import check_weights, locate_backbone
+
+        path = locate_backbone(str(entry.path), entry.revision)
+        check_weights(path)
+        return {"backbone": path, "trust_remote_code": entry.trust_remote_code}
+
+    def identity(self, entry: EntrantConfig) -> dict[str, Any]:
         from podium.models.backbone import backbone_digest, locate_backbone
 
-        return {"backbone": backbone_digest(locate_backbone(entry)), "trust_remote_code": entry.trust_remote_code}
+        digest = backbone_digest(locate_backbone(str(entry.path), entry.revision))
+        return {"backbone": digest, "trust_remote_code": entry.trust_remote_code}
 
     def check(self, spec: TrainingSpec) -> None:
         from podium.models.network import check_backbone

@@ -18,7 +18,7 @@ _THREADS = (
 def training_environment(threads: int, seed: int = 0) -> dict[str, str]:
     """This process's environment, changed for a training that gives the same result each time.
 
-    Every numeric library gets `threads`, and `seed` is that of Python's hashing. Backbones are local directories by the
+    Every numeric library gets `threads`, and `seed` is that of Python's hashing. Entrants are local directories by the
     time a training starts, so the hub is switched off.
     """
     return {

@@ -49,7 +49,6 @@ _VNNI = ("avx512_vnni", "amx_int8", "asimd")
 
 FORMS: dict[VariantName, Form] = {
     "eager": Form(0.0, ()),
-    "linear": Form(0.0, ()),
     # Eight bits of significand: 0.4 % per operation, over the depth of a network.
     "bf16": Form(0.05, _TORCH, _BF16),
     # The same fp32 arithmetic in another order: up to 1e-6 of the scale in a correct build.
@@ -63,7 +62,7 @@ FORMS: dict[VariantName, Form] = {
 
 def environment(variant: VariantName, device: str) -> dict[str, str]:
     """What a variant depends on besides model and data, as text by name: part of its key."""
-    if variant in ("eager", "linear"):
+    if variant == "eager":
         return {}
     form = FORMS[variant]
     facts = {"device": device, **{name: metadata.version(name) for name in form.packages}}

@@ -140,7 +140,7 @@ class _Builder:
 
     def _load(self, variant: VariantName, folder: Path) -> Predictor:
         spec = self._call.eager.model_copy(update={"variant": variant, "model_dir": folder})
-        return predictor_class(variant)(spec)
+        return predictor_class(variant, folder)(spec)
 
 
 def compare_logits(eager: Logits, own: Logits) -> tuple[float, float]:

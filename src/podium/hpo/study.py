@@ -36,12 +36,12 @@ _SHORT = 12
 class StudyAbout(Section):
     """Where a study comes from.
 
-    One of the pipeline has a backbone that it tunes, and a family: the key of the studies that share everything else.
+    One of the pipeline has an entrant that it tunes, and a family: the key of the studies that share everything else.
     One that was read from a Katib file has that file as its source, and the Experiment in it.
     """
 
     engine: str = "embedded"
-    backbone: str = ""
+    entrant: str = ""
     family: str = ""
     source: str = ""
     katib: dict[str, Any] | None = None

@@ -38,7 +38,7 @@ def studies_table(studies: Sequence[StoredStudy], problems: Sequence[str], now: 
             (
                 study.short,
                 study.experiment.name,
-                study.about.backbone or "-",
+                study.about.entrant or "-",
                 study.about.engine,
                 f"{len(study.trials) - counts['running']}/{study.experiment.max_trials}",
                 *(str(counts[status]) for status in _ENDED),
@@ -60,7 +60,7 @@ def study_text(study: StoredStudy) -> str:
     running = f"{counts['running']} {'running' if study.state == 'running' else 'cut off'}" if counts["running"] else ""
     facts = {
         "study": f"{experiment.name}  ({study.place})",
-        "from": about.source or f"backbone {about.backbone}",
+        "from": about.source or f"entrant {about.entrant}",
         "engine": ", ".join((about.engine, *study.owners)),
         "objective": f"{objective.direction} {objective.metric}{goal}",
         "algorithm": f"{experiment.algorithm.name}{_settings(experiment.algorithm.settings)}, seed {experiment.seed}",
@@ -129,8 +129,8 @@ def best_facts(study: StoredStudy) -> dict[str, Any]:
         "metrics": collected(best, objective) or {name: statistics.fmean(by_metric[name]) for name in by_metric},
         "params": dict(best.params),
     }
-    if study.about.backbone:
-        facts["backbone"] = study.about.backbone
+    if study.about.entrant:
+        facts["entrant"] = study.about.entrant
         facts["overrides"] = [f"training.{name}={value_text(value, 17)}" for name, value in best.params.items()]
     return facts
 
@@ -226,7 +226,7 @@ def export_study(study: StoredStudy, form: Literal["csv", "json", "parquet", "ka
             if study.about.katib is None:
                 raise InputError(
                     f"only a study that was read from a Katib file is written as one, but {study.experiment.name} "
-                    f"searched backbone {study.about.backbone!r}; --format json has its experiment"
+                    f"searched entrant {study.about.entrant!r}; --format json has its experiment"
                 )
             return kubernetes_yaml(study.about.katib).encode()
         case "json":

@@ -17,12 +17,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self
 
 from pydantic import ValidationError
 
+from podium.config.entrants import ENTRANTS
 from podium.config.parameters import AnyParameter
-from podium.config.schema import BackboneConfig
+from podium.config.schema import EntrantConfig
 from podium.errors import ConfigError, InputError, ModelError, PodiumError
 from podium.execution.ending import sigterm_unwinds
 from podium.execution.failures import describe, rebuild
@@ -36,9 +37,6 @@ from podium.store.files import DocumentFolder
 from podium.store.process import ProcessIdentity
 from podium.store.store import ArtifactStore
 from podium.text import hint
-
-if TYPE_CHECKING:
-    from podium.training.launch import TrainingSpec
 
 STORE_VARIABLE = "PODIUM_STORE"
 LEDGER_VARIABLE = "PODIUM_LEDGER"
@@ -57,30 +55,29 @@ _log = logging.getLogger(__name__)
 class TrialInstructions(Frozen):
     """What every trial of a study does in its pod; only the params differ.
 
-    `training` is a TrainingSpec without its paths, `trial` the other fields of a CrossValidationTrial. The backbone is
-    where the pretrained model lies in the pod or on the hub, and has the digest that the study is about.
+    `training` is the spec of a training without its paths, `trial` the other fields of a CrossValidationTrial. The
+    entrant says what is trained, such as where a pretrained model lies in the pod or on the hub, and `identity` what
+    the study is about.
     """
 
     space: dict[str, AnyParameter]
     training: dict[str, Any]
     data: ArtifactRef
-    backbone: BackboneConfig
-    backbone_digest: str
+    entrant: EntrantConfig
+    identity: dict[str, Any]
     trial: dict[str, Any]
 
     @classmethod
     def of(
-        cls, trial: CrossValidationTrial, space: dict[str, AnyParameter], data: ArtifactRef, backbone: BackboneConfig
+        cls, trial: CrossValidationTrial, space: dict[str, AnyParameter], data: ArtifactRef, entrant: EntrantConfig
     ) -> Self:
         """The instructions to do in a pod what `trial` does on this machine."""
-        from podium.models.backbone import backbone_digest
-
         return cls(
             space=space,
             training=trial.spec.model_dump(mode="json", exclude=_LOCAL),
             data=data,
-            backbone=backbone,
-            backbone_digest=backbone_digest(cast("TrainingSpec", trial.spec).backbone),
+            entrant=entrant,
+            identity=ENTRANTS.get(entrant.kind).identity(entrant),
             trial={name: value for name, value in vars(trial).items() if name != "spec"},
         )
 
@@ -169,37 +166,32 @@ def merge(trial: TrialRecord, claim: Claim, ledger: TrialLedger) -> TrialRecord:
 def cross_validate_in_pod(
     instructions: TrialInstructions, store: ArtifactStore, name: str, claim: Claim, ledger: TrialLedger
 ) -> TrialResult:
-    """Fetch data and backbone, and cross-validate as `CrossValidationTrial` does; `name` is that of the process.
+    """Fetch data and entrant, and cross-validate as `CrossValidationTrial` does; `name` is that of the process.
 
     Raises:
-        ModelError: the backbone in this pod is not that of the study.
+        ModelError: the entrant in this pod is not that of the study.
     """
     from podium.execution.environment import training_environment
-    from podium.models.backbone import backbone_digest, locate_backbone
-    from podium.training.launch import TrainingSpec
 
-    backbone, digest = locate_backbone(instructions.backbone), instructions.backbone_digest
-    found = backbone_digest(backbone)
-    if found != digest:
+    entrant = instructions.entrant
+    kind = ENTRANTS.get(entrant.kind)
+    if kind.identity(entrant) != instructions.identity:
         raise ModelError(
-            f"a trial must train the backbone of its study, {digest[:12]}, but {instructions.backbone.path} leads to "
-            f"{found[:12]} in this pod; put the same files into the image, or name a hub id with a revision"
+            f"a trial must train the entrant of its study, but {entrant.path} leads to other files in this pod; put "
+            "the same files into the image, or name a hub id with a revision"
         )
     # Named after the pod's trial: pods may share the store as a volume, and do not know their trial's number.
     output = store.cache(f"trial-{name}")
-    spec = TrainingSpec.model_validate(
+    spec = kind.spec.model_validate(
         {
             **instructions.training,
             "data": store.fetch(instructions.data),
-            "backbone": backbone,
+            **kind.source(entrant),
             "output": output,
             "cache": store.cache("tokenised"),
         }
     )
     os.environ.update(training_environment(spec.threads, spec.seed))
-    import torch
-
-    torch.set_num_threads(spec.threads)
     try:
         return CrossValidationTrial(spec, **instructions.trial)(claim, ledger)
     finally:

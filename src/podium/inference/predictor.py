@@ -16,6 +16,9 @@ from podium.records.base import Frozen
 from podium.tasks import TASKS
 from podium.text import shortened
 
+LINEAR_PACKAGE = "linear.json"
+"""The file that tells a linear model."""
+
 Row = str | list[str]
 """A text, or the tokens of a sentence."""
 
@@ -107,13 +110,13 @@ class Predictor(LoadedModel, Protocol):
         """Number of weights that every input token is multiplied with: all but embeddings; None if not known."""
 
 
-def predictor_class(variant: str) -> type[Predictor]:
-    """The predictor of a variant. Imports only the libraries that the variant is deployed with."""
+def predictor_class(variant: str, folder: Path) -> type[Predictor]:
+    """The predictor of a variant of the model in `folder`, with only the libraries that it is deployed with."""
     if variant in ("onnx", "onnx-int8"):
         from podium.inference.onnx_predictor import OnnxPredictor
 
         return OnnxPredictor
-    if variant == "linear":
+    if (folder / LINEAR_PACKAGE).is_file():
         from podium.inference.linear_predictor import LinearPredictor
 
         return LinearPredictor
@@ -127,7 +130,7 @@ def load_predictor(spec: PredictorSpec) -> Predictor:
 
     Raises ModelError if the model is damaged, incomplete, or for another task or other labels.
     """
-    predictor = predictor_class(spec.variant)
+    predictor = predictor_class(spec.variant, spec.model_dir)
     try:
         predictor.prepare(spec)
         return predictor(spec)

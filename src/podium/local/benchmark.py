@@ -20,7 +20,7 @@ from podium.benchmarking.session import MeasurementRequest, MeasuringService, Mo
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.form import RunForm
 from podium.config.paths import resolve
-from podium.config.schema import BackboneConfig, TrackingConfig
+from podium.config.schema import TrackingConfig
 from podium.data.staging import Texts, read_texts
 from podium.devices.hardware import fingerprint
 from podium.display.blocks import Cell, Row, Table
@@ -213,7 +213,7 @@ def _check_variant(model: LocatedModel, variant: VariantName, device: str) -> No
     own = model.facts.variants
     if variant not in own:
         build = f"build one with `podium run benchmark.variants=[{variant}]`"
-        hint = build if own[0] == "eager" else "leave --variant out"
+        hint = build if len(own) > 1 else "leave --variant out"
         raise ModelError(f"{model.path} can be measured as {' or '.join(own)}, but not as {variant}; {hint}")
     if (reason := obstacle(variant, device)) is not None:
         raise InputError(f"{variant} cannot be measured here: {reason}")
@@ -235,7 +235,7 @@ def locate_model(reference: str, directory: Path, tracking_uri: str, downloads: 
     else:
         resolved = resolve(reference, directory, hub=True)
         try:
-            path = locate_backbone(BackboneConfig(path=resolved))
+            path = locate_backbone(resolved)
         except ModelError as error:
             tried = f"there is no directory {directory / reference}, and as a hub id: "
             here = "" if Path(resolved).is_absolute() else tried
@@ -316,7 +316,7 @@ def _rich(table: Table) -> RichTable:
 
 
 def _title(measurement: Measurement) -> str:
-    return f"{measurement.backbone} ({measurement.variant})"
+    return f"{measurement.entrant} ({measurement.variant})"
 
 
 def _say(console: Console, text: str) -> None:

@@ -42,7 +42,7 @@ from podium.jsonfile import write_json
 from podium.local.progress import progress_view
 from podium.records import Record, ReportRecord, RunRecord
 from podium.report.render import HTML_FILE
-from podium.stages.prepare import locate_backbones, new_run, open_parent
+from podium.stages.prepare import locate_entrants, new_run, open_parent
 from podium.stages.process import RUN_FILE, record_file
 from podium.stages.step import Step, StepInputs, open_store
 from podium.stages.steps import STEPS, Node, chains, inputs_of, result_tags
@@ -51,7 +51,7 @@ from podium.tracking.base import RunStatus
 
 _GRACE_SECONDS = 10.0
 _CHAINS_AT_ONCE = 2
-"""How many backbones are worked on at once; their trials and trainings share the cores in any case."""
+"""How many entrants are worked on at once; their trials and trainings share the cores in any case."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,14 +59,14 @@ _log = logging.getLogger(__name__)
 def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
     """Run the graph, draw its progress, and print the answer.
 
-    Every backbone is located before anything is computed, so that a missing one costs no training.
+    Every entrant is located before anything is computed, so that a missing one costs no training.
 
     Raises:
         PodiumError: a step failed; what was finished before stays stored.
     """
-    locate_backbones(config)
+    locate_entrants(config)
     directory = RunDirectory(Path(config.output), command)
-    console.print(f"Run {directory.run_id}: {config.dataset.name}, {', '.join(config.backbones)}", highlight=False)
+    console.print(f"Run {directory.run_id}: {config.dataset.name}, {', '.join(config.entrants)}", highlight=False)
     local = None
     try:
         local = LocalRun(new_run(config, directory.run_id), directory)
@@ -204,7 +204,7 @@ class LocalRun:
             ThreadPoolExecutor(_CHAINS_AT_ONCE) as pool,
         ):
             try:
-                for group in chains(self.run.config.backbones):
+                for group in chains(self.run.config.entrants):
                     for ended in [pool.submit(self._follow, chain) for chain in group]:
                         ended.result()
             except KeyboardInterrupt:
@@ -215,19 +215,19 @@ class LocalRun:
 
     def _follow(self, chain: Sequence[Node]) -> None:
         """Do the steps of a chain in turn, until one of this or another chain fails."""
-        for step, backbone in chain:
+        for step, entrant in chain:
             if self._failed.is_set():
                 return
-            inputs = inputs_of(step, backbone, self.run, self.records)
+            inputs = inputs_of(step, entrant, self.run, self.records)
             try:
-                self.records[step.title(backbone)] = self._stored(step, inputs) or self._computed(step, inputs)
+                self.records[step.title(entrant)] = self._stored(step, inputs) or self._computed(step, inputs)
             except BaseException:
                 self._failed.set()
                 raise
 
     def _stored(self, step: Step, inputs: StepInputs) -> Record | None:
         """The stored result, noted in the run directory as that of a step."""
-        started, title = time.time(), step.title(inputs.backbone)
+        started, title = time.time(), step.title(inputs.entrant)
         try:
             key = step.key(inputs)
             found = step.stored(self._store, inputs, key)
@@ -247,9 +247,9 @@ class LocalRun:
                 self.run = open_parent(self.run, {"podium.directory": str(self._directory.path)})
                 self._directory.save_run(self.run)
                 self._opened = True
-        title = step.title(inputs.backbone)
+        title = step.title(inputs.entrant)
         log = self._directory.log_of(title)
-        arguments = [str(self._directory.path), step.name, *([inputs.backbone] if inputs.backbone else [])]
+        arguments = [str(self._directory.path), step.name, *([inputs.entrant] if inputs.entrant else [])]
         # Ctrl-C reaches it, too, and it ends with this process.
         with Process([sys.executable, "-m", "podium.stages.process", *arguments], log, own_session=False) as process:
             if process.wait() != 0:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from podium.config.benchmark import VariantName
-from podium.config.schema import BackboneConfig
 from podium.errors import InputError, ModelError
 from podium.keys import digest_file, digest_manifest
 from podium.tasks import TASKS
@@ -36,7 +35,7 @@ GENERATION = "generation"
 _TORCH: tuple[VariantName, ...] = ("eager", "bf16", "compile")
 _PACKAGES: dict[str, tuple[str, str, tuple[VariantName, ...]]] = {
     "model.onnx": ("podium.json", "tokenizer.json", ("onnx", "onnx-int8")),
-    "linear.json": ("linear.json", "model.safetensors", ("linear",)),
+    "linear.json": ("linear.json", "model.safetensors", ("eager",)),
 }
 """By the file that tells a package: the file with its task and labels, another one, and the variants it can be."""
 
@@ -45,7 +44,7 @@ _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def locate_backbone(config: BackboneConfig) -> Path:
+def locate_backbone(place: str, revision: str | None = None) -> Path:
     """The local directory of a backbone: a path, `pkg:NAME/PATH`, or a hub id, which is downloaded.
 
     Of a hub repository only the files that shape a training are fetched, weights as safetensors. Raises ModelError if
@@ -53,24 +52,24 @@ def locate_backbone(config: BackboneConfig) -> Path:
     """
     from podium.config.paths import locate
 
-    if "://" in config.path or config.path.startswith(("pkg:", "/", "~", ".")):
+    if "://" in place or place.startswith(("pkg:", "/", "~", ".")):
         try:
-            path = locate(config.path)
+            path = locate(place)
         except InputError as error:
-            raise ModelError(f"backbone {config.path!r} must be a directory with a model, but: {error}") from error
+            raise ModelError(f"backbone {place!r} must be a directory with a model, but: {error}") from error
         if not path.is_dir():
-            raise ModelError(f"a backbone must be a directory, but {config.path!r} leads to the file {path}")
+            raise ModelError(f"a backbone must be a directory, but {place!r} leads to the file {path}")
         return path
-    if not _HUB_ID.fullmatch(config.path):
-        raise ModelError(f"a backbone must be a directory, pkg:NAME/PATH or a hub id, but got {config.path!r}")
+    if not _HUB_ID.fullmatch(place):
+        raise ModelError(f"a backbone must be a directory, pkg:NAME/PATH or a hub id, but got {place!r}")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(config.path, revision=config.revision, allow_patterns=list(FILES)))
+        return Path(snapshot_download(place, revision=revision, allow_patterns=list(FILES)))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"backbone {config.path!r} must be in the Hugging Face cache or reachable on the hub, but: {reason} "
+            f"backbone {place!r} must be in the Hugging Face cache or reachable on the hub, but: {reason} "
             "Check the id and the network, or give a directory"
         ) from error
 

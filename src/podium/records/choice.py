@@ -78,7 +78,7 @@ class Measurement(Frozen):
     """What was measured of one deployable variant of one model.
 
     Attributes:
-        backbone: name of the backbone or, of a model that was measured alone, of the model.
+        entrant: name of the entrant or, of a model that was measured alone, of the model.
         scenarios: results by name of the scenario. A classifier always has `latency` (batch size 1) and `throughput`
             (full batches), both on rows with the data set's own lengths; a causal language model has `generation`.
         peak_rss_mb: largest resident memory of any repetition, in MB of 10^6 bytes; device memory likewise.
@@ -87,7 +87,7 @@ class Measurement(Frozen):
         unstable: whether repetitions disagree; the notes say in what.
     """
 
-    backbone: str
+    entrant: str
     variant: str
     model_digest: str
     scenarios: dict[str, ScenarioResult]
@@ -136,7 +136,7 @@ class Measurement(Frozen):
         found = self.scenario("throughput").figure("per_second")
         if found is None or found.interval is None:
             raise BenchmarkError(
-                f"only classifiers have a throughput in rows, but of {self.backbone} was measured: "
+                f"only classifiers have a throughput in rows, but of {self.entrant} was measured: "
                 f"{', '.join(self.scenarios)}"
             )
         return found.interval
@@ -197,7 +197,7 @@ class LeaderboardEntry(Frozen):
         runner_up: the best trial against the second best of its study; null where too few folds allow no test.
     """
 
-    backbone: str
+    entrant: str
     model_key: str
     model_digest: str
     trial: int
@@ -241,7 +241,7 @@ class BaselineEntry(Frozen):
 
 
 class SelectionRecord(Record):
-    """Champions per backbone, ranked, with the comparisons behind the ranking.
+    """Champions per entrant, ranked, with the comparisons behind the ranking.
 
     Attributes:
         rows: how many held-out rows there are.
@@ -285,7 +285,7 @@ class Reason(Frozen):
 class VariantScore(Frozen):
     """The score of a variant's own predictions on the held-out rows."""
 
-    backbone: str
+    entrant: str
     variant: str
     test: Interval
 
@@ -331,7 +331,7 @@ class Evidence(Frozen):
 class ParetoPoint(Frozen):
     """A candidate that no other one beats on both quality and cost."""
 
-    backbone: str
+    entrant: str
     variant: str | None
     score: float
     cost: float

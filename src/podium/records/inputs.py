@@ -207,11 +207,11 @@ class DataRecord(PreparedData, Record):
 
 
 class StudyRecord(Record):
-    """A finished study of one backbone: every trial, and the best one; `ledger` names where it is continued."""
+    """A finished study of one entrant: every trial, and the best one; `ledger` names where it is continued."""
 
     kind: ClassVar[str] = "study"
     family: str
-    backbone: str
+    entrant: str
     metric: str
     direction: Literal["maximize", "minimize"]
     budget: int
@@ -228,7 +228,7 @@ class StudyRecord(Record):
         """Mean score of the best trial's folds."""
         score = self.best_trial.score
         if score is None:
-            raise InputError(f"the best trial must have a score, but trial {self.best} of {self.backbone} has none")
+            raise InputError(f"the best trial must have a score, but trial {self.best} of {self.entrant} has none")
         return score
 
 
@@ -256,7 +256,7 @@ class ModelRecord(Record):
     """
 
     kind: ClassVar[str] = "refit"
-    backbone: str
+    entrant: str
     task: TaskName
     trial: int
     params: dict[str, Scalar]
@@ -304,7 +304,7 @@ class Variant(Frozen):
         build_seconds: making and checking it.
     """
 
-    backbone: str
+    entrant: str
     variant: VariantName
     model_digest: str
     status: Literal["ok", "failed", "skipped"]

@@ -75,7 +75,7 @@ class ReportInputs:
     @property
     def winner(self) -> records.LeaderboardEntry | None:
         name = self.decision.winner
-        return next((entry for entry in self.selection.leaderboard if entry.backbone == name), None)
+        return next((entry for entry in self.selection.leaderboard if entry.entrant == name), None)
 
     @property
     def corrected_score(self) -> records.Interval | None:
@@ -87,16 +87,16 @@ class ReportInputs:
 
     def model_of(self, entry: records.LeaderboardEntry) -> records.ModelRecord | None:
         """The refit behind a leaderboard entry."""
-        return next((model for model in self.models if model.backbone == entry.backbone), None)
+        return next((model for model in self.models if model.entrant == entry.entrant), None)
 
     def measurements_of(self, entry: records.LeaderboardEntry) -> list[records.Measurement]:
         """The measured variants of a champion."""
-        identity = (entry.backbone, entry.model_digest)
-        return [item for item in self.benchmark.measurements if (item.backbone, item.model_digest) == identity]
+        identity = (entry.entrant, entry.model_digest)
+        return [item for item in self.benchmark.measurements if (item.entrant, item.model_digest) == identity]
 
     def is_winner(self, one: records.Measurement | records.Variant | records.VariantScore) -> bool:
         """Whether this variant won."""
-        return (one.backbone, one.variant) == (self.decision.winner, self.decision.winner_variant)
+        return (one.entrant, one.variant) == (self.decision.winner, self.decision.winner_variant)
 
     @property
     def winner_measurement(self) -> records.Measurement | None:

@@ -24,10 +24,10 @@ _WIDE_MATRIX = 10
 def leaderboard_section(given: ReportInputs) -> Section:
     """The leaderboard with its chart, the comparisons behind it, and the tests on folds."""
     selection = given.selection
-    blocks: list[Block] = [Text("No backbone has a champion.")]
+    blocks: list[Block] = [Text("No entrant has a champion.")]
     if entries := selection.leaderboard:
         lead = (
-            "One champion per backbone: the best trial of its search, trained again on all development rows and scored "
+            "One champion per entrant: the best trial of its search, trained again on all development rows and scored "
             "once on rows that no search has seen."
         )
         if selection.baselines:
@@ -81,7 +81,7 @@ def _table(given: ReportInputs) -> Table:
 
 def _champion(entry: LeaderboardEntry, rank: int, given: ReportInputs) -> Row:
     selection, ahead = given.selection, entry.runner_up
-    own = (one for one in selection.baseline_comparisons if one.challenger == entry.backbone)
+    own = (one for one in selection.baseline_comparisons if one.challenger == entry.entrant)
     worse = [
         f"{'worse than' if shown_worse(one) else 'does not beat'} {one.reference}"
         for one in own
@@ -89,7 +89,7 @@ def _champion(entry: LeaderboardEntry, rank: int, given: ReportInputs) -> Row:
     ]
     beaten = "all" if len(selection.baselines) > 1 else "".join(one.name for one in selection.baselines)
     cells = (
-        *(str(rank), entry.backbone, scored(entry.test)),
+        *(str(rank), entry.entrant, scored(entry.test)),
         Cell(", ".join(worse), style="lost") if worse else f"beats {beaten}" if beaten else "–",
         *(f"{numbers.score(entry.cv_score)} ± {numbers.score(entry.cv_std)}", str(entry.trials)),
         Cell(numbers.signed(ahead.difference.value), f"{ahead.reference}, p {numbers.p_equals(ahead.p_value)}")
@@ -141,7 +141,7 @@ def _against_baselines(given: ReportInputs) -> Section:
 def _fold_tests(selection: SelectionRecord) -> list[Section]:
     """Tests on fold scores: champions against the best one, and each champion's trial against its runner-up."""
     found = [(f"{one.challenger} − {one.reference}", one) for one in selection.fold_tests] + [
-        (f"{entry.backbone}: {test.challenger} − {test.reference}", test)
+        (f"{entry.entrant}: {test.challenger} − {test.reference}", test)
         for entry in selection.leaderboard
         if (test := entry.runner_up)
     ]
@@ -171,7 +171,7 @@ def leaderboard_chart(
     values = [v for one in entries for v in (one.test.low, one.test.high, one.cv_score)]
     least = min(values) - (max(values) - min(values))
     found = [
-        (one.backbone, one.test, (Range("hollow", *[one.cv_score] * 3), Range.of("first", one.test))) for one in entries
+        (one.entrant, one.test, (Range("hollow", *[one.cv_score] * 3), Range.of("first", one.test))) for one in entries
     ] + [(f"{one.name} baseline", one.test, (Range.of("second", one.test),)) for one in baselines]
     drawn = found[: len(entries)] + [row for row in found[len(entries) :] if row[1].low >= least]
     said = "; ".join(f"{name} {numbers.score(test.value)} ({numbers.bounds(test)})" for name, test, _ in found)
@@ -214,9 +214,9 @@ def errors_section(given: ReportInputs) -> Section:
                 for name, value in model.metrics.items()
             ]
             columns, caption = ("Metric", "Value", "Interval"), "All metrics on held-out rows."
-            table = Table(f"Metrics of {entry.backbone}", columns, "lrr", metrics, caption, style="tight")
-            blocks = [*error_blocks(model.details, entry.backbone), table]
-        champions.append(Section(entry.backbone, blocks, mark=WINNER if entry is given.winner else ""))
+            table = Table(f"Metrics of {entry.entrant}", columns, "lrr", metrics, caption, style="tight")
+            blocks = [*error_blocks(model.details, entry.entrant), table]
+        champions.append(Section(entry.entrant, blocks, mark=WINNER if entry is given.winner else ""))
     if not champions:
         return Section("What each champion gets wrong", [Text("There is no champion.")])
     wide = _WIDE_MATRIX < len(given.data.labels) <= MATRIX_LIMIT

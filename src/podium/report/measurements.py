@@ -31,8 +31,8 @@ _LIKE_MEDIAN = ("latency_p90_ms", "latency_p95_ms")
 
 
 def title(measurement: Measurement | Variant) -> str:
-    """Backbone and variant."""
-    return f"{measurement.backbone} ({measurement.variant})"
+    """Entrant and variant."""
+    return f"{measurement.entrant} ({measurement.variant})"
 
 
 def variants_section(given: ReportInputs) -> Section:
@@ -85,13 +85,13 @@ def _variant(made: Variant, given: ReportInputs) -> Row:
 
 
 def _identity(one: Measurement | Variant) -> tuple[str, str, str]:
-    return one.backbone, one.variant, one.model_digest
+    return one.entrant, one.variant, one.model_digest
 
 
 def _score(made: Variant, given: ReportInputs) -> Interval | None:
     """As the decision saw it; as its check saw it for a variant that was no candidate."""
     scores = given.decision.evidence.variant_scores
-    found = [one.test for one in scores if (one.backbone, one.variant) == (made.backbone, made.variant)]
+    found = [one.test for one in scores if (one.entrant, one.variant) == (made.entrant, made.variant)]
     if made.check:
         found.append(made.check.score)
     elif made.variant == "eager":
@@ -108,7 +108,7 @@ def _tradeoffs(given: ReportInputs) -> Section:
 
     fronts = {
         COSTS[name]: ", then ".join(
-            said(f"{one.backbone} ({one.variant})" if one.variant else one.backbone, one.score, one.cost, name)
+            said(f"{one.entrant} ({one.variant})" if one.variant else one.entrant, one.score, one.cost, name)
             for one in front
         )
         for name, front in pareto.items()
@@ -118,9 +118,9 @@ def _tradeoffs(given: ReportInputs) -> Section:
     for name, front in pareto.items():
         if name in _LIKE_MEDIAN and name != evidence.policy.cost:
             continue
-        best, marks = {(point.backbone, point.variant) for point in front}, []
+        best, marks = {(point.entrant, point.variant) for point in front}, []
         for one in candidates:
-            value, identity = one.quantity(name), (one.entry.backbone, one.variant)
+            value, identity = one.quantity(name), (one.entry.entrant, one.variant)
             if value is not None:
                 won = identity == (given.decision.winner, given.decision.winner_variant)
                 style = "best" if won else "first" if identity in best else "hollow"

@@ -105,7 +105,7 @@ def _answer(given: ReportInputs) -> Answer:
     median = measured.quantile_ms(0.5) if measured else None
     speed = "" if median is None else f" and answers one request in {numbers.figure(median)} ms at the median"
     text = (
-        f"**{winner.backbone}**{form} reaches {metric} **{numbers.score(test.value)}** "
+        f"**{winner.entrant}**{form} reaches {metric} **{numbers.score(test.value)}** "
         f"({test.confidence:.0%} interval {numbers.bounds(test)}) on "
         f"{given.data.rows.get('test', 0):,} held-out rows{speed}."
     )
@@ -123,7 +123,7 @@ def _answer(given: ReportInputs) -> Answer:
         text += f" It {lost} the {one.reference} baseline: {numbers.difference(one.difference)}."
     parameters = f"{numbers.figure(winner.parameters / 1e6)} M parameters"
     figures = [
-        ("Winner", winner.backbone, f"{parameters}, {measured.variant}" if measured else parameters),
+        ("Winner", winner.entrant, f"{parameters}, {measured.variant}" if measured else parameters),
         (metric, numbers.score(expected.value), f"{numbers.bounds(expected)}{', corrected' if corrected else ''}"),
     ]
     if measured:

@@ -136,12 +136,12 @@ def _metrics(given: ReportInputs) -> dict[str, float]:
         }
     found |= {f"baseline.{one.name}.score": one.test.value for one in given.selection.baselines}
     found |= {
-        f"{made.backbone}.{made.variant}.score": made.check.score.value
+        f"{made.entrant}.{made.variant}.score": made.check.score.value
         for made in given.benchmark.variants
         if made.check
     }
     for entry in given.selection.leaderboard:
-        found[f"{entry.backbone}.score"] = entry.test.value
+        found[f"{entry.entrant}.score"] = entry.test.value
         for one in given.measurements_of(entry):
-            found[f"{entry.backbone}.{one.variant}.latency_p50_ms"] = one.quantile_ms(0.5)
+            found[f"{entry.entrant}.{one.variant}.latency_p50_ms"] = one.quantile_ms(0.5)
     return {name: value for name, value in found.items() if value is not None}

@@ -31,7 +31,7 @@ _STYLES = {"succeeded": "first", "pruned": "pruned", "failed": "failed", "runnin
 
 
 def search_section(given: ReportInputs) -> Section:
-    """A study per backbone, and below them the tables of all trials."""
+    """A study per entrant, and below them the tables of all trials."""
     lead = (
         "Every trial is a cross-validation on the development rows; its score is the mean of the folds, its spread "
         "their standard deviation."
@@ -42,7 +42,7 @@ def search_section(given: ReportInputs) -> Section:
 
 
 def _study(study: StudyRecord, config: PodiumConfig) -> Section:
-    experiment = Experiment.from_config(study.backbone, config.hpo, study.metric, config.seed, cores=1)
+    experiment = Experiment.from_config(study.entrant, config.hpo, study.metric, config.seed, cores=1)
     blocks: list[Block] = [Text(_outcome(study)), history_chart(study)]
     absent = []
     try:
@@ -60,7 +60,7 @@ def _study(study: StudyRecord, config: PodiumConfig) -> Section:
         ]
     else:
         absent.append(Text(f"Charts of the parameters need {_LEAST_CHARTED} trials with a score.", "small"))
-    return Section(study.backbone, [*blocks, *absent])
+    return Section(study.entrant, [*blocks, *absent])
 
 
 def _outcome(study: StudyRecord) -> str:
@@ -94,7 +94,7 @@ def _importance(experiment: Experiment, study: StudyRecord) -> Table:
     ]
     columns = ("Parameter", "Best value", "Importance")
     caption = "Importance: the share of the score's variation that a parameter explains."
-    return Table(f"Parameter importance of {study.backbone}", columns, "lrr", rows, caption, style="tight")
+    return Table(f"Parameter importance of {study.entrant}", columns, "lrr", rows, caption, style="tight")
 
 
 def _trials(study: StudyRecord) -> Section:
@@ -119,9 +119,9 @@ def _trials(study: StudyRecord) -> Section:
         *("Trial", "Score", "Spread", *(numbers.field_name(name) for name in params)),
         *(*(f"Fold {fold}" for fold in folds), "Time", "Status"),
     )
-    label = f"Trials of {study.backbone}"
+    label = f"Trials of {study.entrant}"
     table = Table(label, columns, "r" * (len(columns) - 1) + "l", [row(trial) for trial in trials])
-    return Section(f"All trials of {study.backbone}", [table], "open" if len(trials) <= _OPEN_TRIALS else "closed")
+    return Section(f"All trials of {study.entrant}", [table], "open" if len(trials) <= _OPEN_TRIALS else "closed")
 
 
 def _scored(study: StudyRecord) -> list[TrialRecord]:
@@ -162,7 +162,7 @@ def history_chart(study: StudyRecord) -> PlotChart:
     counts = Counter(trial.status for trial in trials)
     pruned = f" and {counts['pruned']} that were stopped early" if counts["pruned"] else ""
     alt = (
-        f"{numbers.metric_name(study.metric)} of {counts['succeeded']} finished trials of {study.backbone}{pruned}; "
+        f"{numbers.metric_name(study.metric)} of {counts['succeeded']} finished trials of {study.entrant}{pruned}; "
         f"the best is trial {study.best} with {numbers.score(study.best_trial.score)}"
     )
     legend = _legend({"steps", *(mark.style for mark in marks)}, first="trial, with the spread of its folds")
@@ -189,7 +189,7 @@ def slice_chart(study: StudyRecord, space: Space) -> PlotChart:
         )
         plots.append(Plot(f"{title} (log)" if across.log else title, across, up, marks=marks, height=LOW_HEIGHT))
     alt = (
-        f"{numbers.metric_name(study.metric)} of the trials of {study.backbone} against {', '.join(names)}; the table "
+        f"{numbers.metric_name(study.metric)} of the trials of {study.entrant} against {', '.join(names)}; the table "
         "of all trials has figures"
     )
     legend = _legend({mark.style for plot in plots for mark in plot.marks}, first="trial")
@@ -228,7 +228,7 @@ def parallel_chart(study: StudyRecord, space: Space) -> ParallelChart:
         for rank, trial in enumerate(kept, start=1)
     )
     best = _params(study.best_trial)
-    alt = f"Parallel coordinates of {len(kept)} trials of {study.backbone}; the best one has {best}"
+    alt = f"Parallel coordinates of {len(kept)} trials of {study.entrant}; the best one has {best}"
     legend = _legend({path.style for path in paths}, first="trial, the better the stronger")
     return ParallelChart(alt, tuple(coordinates), paths, legend)
 

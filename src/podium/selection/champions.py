@@ -1,4 +1,4 @@
-"""The champion of each backbone: the best trial of its study, refitted and scored on held-out rows.
+"""The champion of each entrant: the best trial of its study, refitted and scored on held-out rows.
 
 The best trial has the highest mean over all of its folds; ties go to the earlier one. It is never a trial that failed,
 was stopped early, or was scored on fewer folds than others, so that no single lucky fold makes a champion. The spread
@@ -33,11 +33,11 @@ def leaderboard(
 ) -> tuple[tuple[LeaderboardEntry, ...], tuple[str, ...]]:
     """The champions, best first, and warnings.
 
-    A backbone whose study finished fewer than `min_trials` trials is left out with a warning, since its best trial says
-    little about the backbone. Champions are ranked by test score; ties go to the smaller model, then by name.
+    An entrant whose study finished fewer than `min_trials` trials is left out with a warning, since its best trial says
+    little about the entrant. Champions are ranked by test score; ties go to the smaller model, then by name.
 
     Args:
-        studies: one study per backbone.
+        studies: one study per entrant.
         models: the refit of each study's best trial, in any order.
         metric: test metric that ranks, larger is better.
         min_trials: succeeded trials a study must have.
@@ -48,26 +48,26 @@ def leaderboard(
         InputError: studies and models do not pair up, are not all for one task and its labels, or a model is not the
             refit of a trial that may be a champion.
     """
-    of_backbone = {model.backbone: model for model in models}
-    if sorted(model.backbone for model in models) != sorted(study.backbone for study in studies):
+    of_entrant = {model.entrant: model for model in models}
+    if sorted(model.entrant for model in models) != sorted(study.entrant for study in studies):
         raise InputError(
             "every study must have the refit of its best trial and no other, but studies are of "
-            f"{sorted(study.backbone for study in studies)} and models of {sorted(model.backbone for model in models)}"
+            f"{sorted(study.entrant for study in studies)} and models of {sorted(model.entrant for model in models)}"
         )
     if len({(model.task, frozenset(model.labels)) for model in models}) > 1:
-        shown = "; ".join(f"{model.backbone}: {model.task} with {', '.join(model.labels)}" for model in models)
+        shown = "; ".join(f"{model.entrant}: {model.task} with {', '.join(model.labels)}" for model in models)
         raise InputError(f"all models must be for the same task and labels to be compared, but got {shown}")
     entries, warnings = [], []
     for study in studies:
         finished = sum(trial.status == "succeeded" for trial in study.trials)
         if finished < min_trials:
             warnings.append(
-                f"{study.backbone} finished {finished} of the {min_trials} trials that selection.min_trials asks for, "
+                f"{study.entrant} finished {finished} of the {min_trials} trials that selection.min_trials asks for, "
                 "so it is not a candidate; raise hpo.max_trials or lower selection.min_trials"
             )
         else:
             test = against_runner_up(study, confidence=confidence, data_fraction=data_fraction)
-            entries.append(_champion(study, of_backbone[study.backbone], metric, finished, test))
+            entries.append(_champion(study, of_entrant[study.entrant], metric, finished, test))
     return rank(entries), tuple(sorted(warnings))
 
 
@@ -76,19 +76,19 @@ def _champion(
 ) -> LeaderboardEntry:
     """The entry of the refit of the best trial of a study."""
     best, folds = study.best_trial, max(len(trial.fold_scores) for trial in study.trials)
-    if (model.backbone, model.trial) != (study.backbone, study.best):
+    if (model.entrant, model.trial) != (study.entrant, study.best):
         raise InputError(
-            f"a champion must be the refit of the best trial ({study.backbone}, trial {study.best}), "
-            f"but got {model.backbone}, trial {model.trial}"
+            f"a champion must be the refit of the best trial ({study.entrant}, trial {study.best}), "
+            f"but got {model.entrant}, trial {model.trial}"
         )
     if best.status != "succeeded" or len(best.fold_scores) < folds:
         raise InputError(
-            f"a champion must have finished on all {folds} folds, but trial {best.number} of {study.backbone} "
+            f"a champion must have finished on all {folds} folds, but trial {best.number} of {study.entrant} "
             f"{best.status} with {len(best.fold_scores)}; run the search anew with run_mode=force_new"
         )
     artifact = model.artifacts["model"]
     return LeaderboardEntry(
-        backbone=model.backbone,
+        entrant=model.entrant,
         model_key=model.key,
         model_digest=artifact.digest,
         trial=model.trial,
@@ -103,8 +103,8 @@ def _champion(
 
 
 def rank(entries: Iterable[LeaderboardEntry]) -> tuple[LeaderboardEntry, ...]:
-    """Entries by test score, best first; ties go to the smaller model, then by name of the backbone."""
-    return tuple(sorted(entries, key=lambda entry: (-entry.test.value, entry.parameters, entry.backbone)))
+    """Entries by test score, best first; ties go to the smaller model, then by name of the entrant."""
+    return tuple(sorted(entries, key=lambda entry: (-entry.test.value, entry.parameters, entry.entrant)))
 
 
 def fold_test(

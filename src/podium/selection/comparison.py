@@ -64,7 +64,7 @@ def compare_with_best(
     Difference, interval and p-value depend on the two champions only. The adjusted p-value, and so what is called
     measurably worse, depends on all of them. Raises as `compare` does.
     """
-    best, *others = [(entry.backbone, predictions[entry.backbone]) for entry in ranked]
+    best, *others = [(entry.entrant, predictions[entry.entrant]) for entry in ranked]
     return adjusted([compare(other, best, **budget) for other in others])
 
 

@@ -83,7 +83,7 @@ def replay(record: DecisionRecord) -> tuple[Judgement, list[str]]:
     winner = found.choice.winner
     recorded = {
         "verdict": (record.verdict, found.verdict),
-        "winner": (record.winner, winner.entry.backbone if winner else None),
+        "winner": (record.winner, winner.entry.entrant if winner else None),
         "variant": (record.winner_variant, winner.variant if winner else None),
         "reasons": ([reason.code for reason in record.reasons], [reason.code for reason in found.reasons]),
     }
@@ -182,7 +182,7 @@ def _missing_evidence(winner: Candidate, evidence: Evidence) -> tuple[list[Reaso
         reasons.append(Reason(code=TOO_FEW_ROWS, text=text))
     if trials < policy.min_trials:
         asked = f"selection.promotion.min_trials={policy.min_trials}"
-        text = f"The {trials} finished trials of {winner.entry.backbone} are fewer than {asked}."
+        text = f"The {trials} finished trials of {winner.entry.entrant} are fewer than {asked}."
         reasons.append(Reason(code=TOO_FEW_TRIALS, text=text))
     for item in evidence.baseline_comparisons:
         if item.challenger == winner.name and not shown_better(item):

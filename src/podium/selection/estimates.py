@@ -68,7 +68,7 @@ class ComparedModel:
 
     Attributes:
         name: as it was asked for.
-        title: backbone and variant.
+        title: entrant and variant.
         record: kind and key of the stored result it was found in.
         data: key of the data behind it; empty where it is not known.
         hardware: fingerprint of what it was measured on.

@@ -70,7 +70,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        return f"{self.entry.backbone} ({self.variant})"
+        return f"{self.entry.entrant} ({self.variant})"
 
     @property
     def variant(self) -> str:
@@ -156,13 +156,13 @@ def contenders(evidence: Evidence) -> tuple[Candidate, ...]:
     Raises:
         InputError: a measured variant has no score.
     """
-    own = {(score.backbone, score.variant): score.test for score in evidence.variant_scores}
+    own = {(score.entrant, score.variant): score.test for score in evidence.variant_scores}
     config, found = evidence.policy, []
     for entry in evidence.leaderboard:
-        ours = (entry.backbone, entry.model_digest)
-        measured = [item for item in evidence.measurements if (item.backbone, item.model_digest) == ours]
+        ours = (entry.entrant, entry.model_digest)
+        measured = [item for item in evidence.measurements if (item.entrant, item.model_digest) == ours]
         for item in measured or (None,):
-            test = entry.test if item is None or item.variant == "eager" else own.get((item.backbone, item.variant))
+            test = entry.test if item is None or item.variant == "eager" else own.get((item.entrant, item.variant))
             bare = Candidate(entry, item, test or entry.test, None, ())
             if test is None:
                 raise InputError(f"{bare.name} must have a score of its own predictions, but none was given")
@@ -172,7 +172,7 @@ def contenders(evidence: Evidence) -> tuple[Candidate, ...]:
 
 
 def _best_first(one: Candidate) -> tuple[float, int, str, bool, str]:
-    return -one.test.value, one.entry.parameters, one.entry.backbone, one.variant != "eager", one.variant
+    return -one.test.value, one.entry.parameters, one.entry.entrant, one.variant != "eager", one.variant
 
 
 def cheaper(one: Candidate, other: Candidate, cost: str) -> bool:
@@ -287,7 +287,7 @@ def pareto_fronts(candidates: Sequence[Candidate]) -> dict[str, tuple[ParetoPoin
     for name in UNITS:
         points = [
             ParetoPoint(
-                backbone=one.entry.backbone,
+                entrant=one.entry.entrant,
                 variant=one.measurement.variant if one.measurement else None,
                 score=one.test.value,
                 cost=value,
@@ -297,7 +297,7 @@ def pareto_fronts(candidates: Sequence[Candidate]) -> dict[str, tuple[ParetoPoin
         ]
         kept = zip(points, on_front([(point.cost, point.score) for point in points]), strict=True)
         front = [point for point, unbeaten in kept if unbeaten]
-        fronts[name] = tuple(sorted(front, key=lambda point: (point.cost, point.backbone, point.variant or "")))
+        fronts[name] = tuple(sorted(front, key=lambda point: (point.cost, point.entrant, point.variant or "")))
     return {name: front for name, front in fronts.items() if front}
 
 

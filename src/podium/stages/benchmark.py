@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from podium import records
 from podium.config.benchmark import VariantName
+from podium.config.entrants import ENTRANTS
+from podium.config.schema import PodiumConfig
 from podium.events import emit
 from podium.export.variants import BuildCall, Built, build, obstacle
 from podium.inference.predictor import PredictorSpec
@@ -50,16 +52,16 @@ def compute(step: StepRun) -> records.BenchmarkRecord:
     requests: dict[str, MeasurementRequest] = {}
     for model in champions_of(step):
         for variant, made in build_variants(step, model, hardware).items():
-            name = f"{model.backbone}.{variant}"
+            name = f"{model.entrant}.{variant}"
             variants[name] = made
             if made.variant.status == "ok":
                 requests[name] = MeasurementRequest(
                     ModelFiles(
                         files=step.store.fetch(made.artifacts["model"]),
-                        name=model.backbone,
+                        name=model.entrant,
                         variant=variant,
                         model_digest=model.artifacts["model"].digest,
-                        trust_remote_code=step.config.backbones[model.backbone].trust_remote_code,
+                        trust_remote_code=step.config.entrants[model.entrant].trust_remote_code,
                     ),
                     measurement_key(step.config, data, model, variant, hardware),
                     {"refit": model.key, "data": data.key, "variant": made.key},
@@ -115,6 +117,12 @@ def figures(name: str, item: records.Measurement) -> dict[str, float]:
     return {f"{name}.{_METRIC_NAME.sub('_', key)}": value for key, value in found.items() if value is not None}
 
 
+def variants_of(config: PodiumConfig, entrant: str) -> tuple[VariantName, ...]:
+    """The variants of the config that the entrant's kind has; at least the form in which it is trained."""
+    own: tuple[VariantName, ...] = ENTRANTS.get(config.entrants[entrant].kind).variants
+    return tuple(name for name in config.benchmark.variants if name in own) or own[:1]
+
+
 def build_variants(
     step: StepRun, model: records.ModelRecord, hardware: Mapping[str, str]
 ) -> dict[VariantName, records.VariantRecord]:
@@ -124,7 +132,7 @@ def build_variants(
         BenchmarkError: the model cannot be loaded, or the process that builds was killed.
     """
     data, device = step.one(records.DataRecord), hardware["device"]
-    variants: tuple[VariantName, ...] = step.config.benchmark.variants
+    variants = variants_of(step.config, model.entrant)
     keys = {name: variant_key(step.config, data, model, name, device) for name in variants}
     found: dict[VariantName, records.VariantRecord] = {}
     missing: list[VariantName] = []
@@ -141,7 +149,7 @@ def build_variants(
     if missing:
         found |= _build(step, model, hardware, {name: keys[name] for name in sorted(missing)})
     for name in keys:
-        emit("variant", backbone=model.backbone, variant=name, status=found[name].variant.status)
+        emit("variant", entrant=model.entrant, variant=name, status=found[name].variant.status)
     return {name: found[name] for name in keys}
 
 
@@ -156,7 +164,7 @@ def _build(
                 variant="eager",
                 task=data.task,
                 labels=data.labels,
-                trust_remote_code=step.config.backbones[model.backbone].trust_remote_code,
+                trust_remote_code=step.config.entrants[model.entrant].trust_remote_code,
                 device=hardware["device"],
                 threads=int(hardware["threads"]),
             ),
@@ -169,7 +177,7 @@ def _build(
             output=scratch / "variants",
         )
         made = {}
-        for name, built in build(call, (step.directory or scratch) / f"variants-{model.backbone}.log").items():
+        for name, built in build(call, (step.directory or scratch) / f"variants-{model.entrant}.log").items():
             artifacts, folder = {}, call.output / name
             if not built.code:
                 # A compiled model has the files of the eager one.
@@ -195,7 +203,7 @@ def _keep(
         seconds=built.seconds,
         artifacts=artifacts,
         variant=records.Variant(
-            backbone=model.backbone,
+            entrant=model.entrant,
             variant=name,
             model_digest=model.artifacts["model"].digest,
             status="ok" if not built.code else "skipped" if built.code == _NOT_HERE else "failed",

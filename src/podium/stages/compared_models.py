@@ -59,7 +59,7 @@ def find_models(
 
 def _find(text: str, name: str, store: ArtifactStore, runs: Path, tracker: Callable[[], Tracker]) -> ComparedModel:
     match = None if Path(text).is_dir() else _MODEL.fullmatch(text)
-    run, backbone, variant = match.groups() if match else (text, None, None)
+    run, entrant, variant = match.groups() if match else (text, None, None)
     folder = next((path for path in (Path(run), runs / run) if (path / "steps").is_dir()), None)
     if folder is not None:
         own = folder.resolve().parents[1] / "store"
@@ -76,7 +76,7 @@ def _find(text: str, name: str, store: ArtifactStore, runs: Path, tracker: Calla
         )
     if isinstance(record, records.MeasurementRecord | records.ModelRecord):
         return _alone(name, record, store)
-    return _chosen(name, record, backbone, variant, store)
+    return _chosen(name, record, entrant, variant, store)
 
 
 def _of_directory(folder: Path, store: ArtifactStore) -> records.Record:
@@ -118,7 +118,7 @@ def _related(store: ArtifactStore, record: records.Record, kind: type[R], name: 
 
 
 def _chosen(
-    name: str, record: records.Record, backbone: str | None, variant: str | None, store: ArtifactStore
+    name: str, record: records.Record, entrant: str | None, variant: str | None, store: ArtifactStore
 ) -> ComparedModel:
     """The model of a run that the name means, with its evidence; without a model the winner, where there is one."""
     if not isinstance(record, records.DecisionRecord | records.BenchmarkRecord | records.SelectionRecord):
@@ -128,13 +128,13 @@ def _chosen(
         )
     selection = _related(store, record, records.SelectionRecord, "selection")
     benchmark = _related(store, record, records.BenchmarkRecord, "benchmark")
-    if backbone is None and isinstance(record, records.DecisionRecord):
-        backbone, variant = record.winner, record.winner_variant
-    measurements = {(one.backbone, one.variant): one for one in benchmark.measurements} if benchmark else {}
-    entries = {entry.backbone: entry for entry in selection.leaderboard} if selection else {}
+    if entrant is None and isinstance(record, records.DecisionRecord):
+        entrant, variant = record.winner, record.winner_variant
+    measurements = {(one.entrant, one.variant): one for one in benchmark.measurements} if benchmark else {}
+    entries = {entry.entrant: entry for entry in selection.leaderboard} if selection else {}
     candidates: list[tuple[str, str | None]] = [*measurements]
     candidates += [(one, None) for one in entries if one not in {held for held, _ in measurements}]
-    meant = [one for one in candidates if backbone in (None, one[0]) and variant in (None, one[1])]
+    meant = [one for one in candidates if entrant in (None, one[0]) and variant in (None, one[1])]
     if len(meant) != 1:
         listed = ", ".join(".".join(part for part in one if part) for one in meant or candidates)
         raise InputError(
@@ -169,13 +169,13 @@ def _alone(name: str, record: records.MeasurementRecord | records.ModelRecord, s
     about = {"name": name, "record": _title(record), "data": record.parents.get("data", "")}
     if isinstance(record, records.ModelRecord):
         own = record.artifacts.get("predictions")
-        return _model(store, own, None, title=record.backbone, scores=record.metrics, **about)
+        return _model(store, own, None, title=record.entrant, scores=record.metrics, **about)
     variant, measured = _related(store, record, records.VariantRecord, "variant"), record.measurement
     return _model(
         store,
         variant.artifacts.get("predictions") if variant else None,
         record.artifacts.get("samples"),
-        title=f"{measured.backbone} ({measured.variant})",
+        title=f"{measured.entrant} ({measured.variant})",
         hardware=record.hardware,
         measurement=measured,
         **about,

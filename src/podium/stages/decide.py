@@ -53,17 +53,17 @@ def select(step: StepRun) -> records.SelectionRecord:
     how = {"confidence": config.confidence, "data_fraction": step.config.hpo.data_fraction}
     ranked, warnings = leaderboard(studies, models, metric, config.min_trials, **how)
     if not ranked:
-        raise StudyFailed(f"no backbone can be a champion: {'; '.join(warnings)}")
+        raise StudyFailed(f"no entrant can be a champion: {'; '.join(warnings)}")
     predictions = {
-        model.backbone: Predictions.load(step.store.fetch(model.artifacts["predictions"])) for model in models
+        model.entrant: Predictions.load(step.store.fetch(model.artifacts["predictions"])) for model in models
     }
     baselines = {
         one.name: Predictions.load(step.store.fetch(baseline.artifacts[one.name])) for one in baseline.baselines
     }
     tests = {name: bootstrap_interval(held, **budget) for name, held in predictions.items()}
-    ranked = tuple(entry.model_copy(update={"test": tests[entry.backbone]}) for entry in ranked)
+    ranked = tuple(entry.model_copy(update={"test": tests[entry.entrant]}) for entry in ranked)
     against_baselines = tuple(
-        compare((entry.backbone, predictions[entry.backbone]), (name, baselines[name]), **budget)
+        compare((entry.entrant, predictions[entry.entrant]), (name, baselines[name]), **budget)
         for entry in ranked
         for name in sorted(baselines)
     )
@@ -73,12 +73,12 @@ def select(step: StepRun) -> records.SelectionRecord:
         )
         for one in baseline.baselines
     ]
-    scores = {entry.backbone: entry.test for entry in ranked} | {f"baseline.{one.name}": one.test for one in entries}
+    scores = {entry.entrant: entry.test for entry in ranked} | {f"baseline.{one.name}": one.test for one in entries}
     step.tracker.log_metrics(
         step.mlflow_run_id, {f"{name}.test_{metric}": interval.value for name, interval in scores.items()}
     )
-    folds = {study.backbone: study.best_trial.fold_scores for study in studies}
-    named = [(entry.backbone, folds[entry.backbone]) for entry in ranked]
+    folds = {study.entrant: study.best_trial.fold_scores for study in studies}
+    named = [(entry.entrant, folds[entry.entrant]) for entry in ranked]
     fold_tests = (fold_test(one, named[0], **how) for one in named[1:])
     unbeaten = (
         f"{item.challenger} does not measurably beat the {item.reference} baseline: the difference in {item.metric} is "
@@ -89,7 +89,7 @@ def select(step: StepRun) -> records.SelectionRecord:
     return records.SelectionRecord(
         **step.stamp,
         metric=metric,
-        rows=len(predictions[ranked[0].backbone]),
+        rows=len(predictions[ranked[0].entrant]),
         leaderboard=ranked,
         comparisons=compare_with_best(ranked, predictions, **budget),
         baselines=tuple(sorted(entries, key=lambda one: (-one.test.value, one.name))),
@@ -111,7 +111,7 @@ def decide(step: StepRun) -> records.DecisionRecord:
     return records.DecisionRecord(
         **step.stamp,
         verdict=found.verdict,
-        winner=winner.entry.backbone if winner else None,
+        winner=winner.entry.entrant if winner else None,
         winner_variant=winner.variant if winner else None,
         winner_model_key=winner.entry.model_key if winner else None,
         reasons=found.reasons,
@@ -130,7 +130,7 @@ def _register(step: StepRun, winner: Candidate, found: Judgement) -> dict[str, s
         return {"name": name, "version": incumbent.version, "alias": CHAMPION}
     model = next(item for item in step.all(records.ModelRecord) if item.key == winner.entry.model_key)
     built = step.one(records.BenchmarkRecord).artifacts
-    files = built.get(f"model.{model.backbone}.{winner.variant}", model.artifacts["model"])
+    files = built.get(f"model.{model.entrant}.{winner.variant}", model.artifacts["model"])
     version = step.tracker.register(
         name,
         model.mlflow_run_id or step.mlflow_run_id,
@@ -188,9 +188,9 @@ def gather(step: StepRun, incumbent: records.Incumbent | None) -> tuple[records.
         measurements=benchmark.measurements,
         variant_scores=tuple(
             records.VariantScore(
-                backbone=item.backbone,
+                entrant=item.entrant,
                 variant=item.variant,
-                test=bootstrap_interval(held(item.backbone, item.variant), **budget),
+                test=bootstrap_interval(held(item.entrant, item.variant), **budget),
             )
             for item in benchmark.measurements
             if item.variant != "eager"
@@ -200,13 +200,13 @@ def gather(step: StepRun, incumbent: records.Incumbent | None) -> tuple[records.
     )
     candidates = contenders(evidence)
     able = [one for one in candidates if not one.failures]
-    named = [(one.name, held(one.entry.backbone, one.variant)) for one in able]
+    named = [(one.name, held(one.entry.entrant, one.variant)) for one in able]
     against_best = tuple(compare(one, named[0], **budget) for one in named[1:])
     evidence = evidence.model_copy(update={"comparisons": against_best})
     winner = choose(evidence).winner
     if winner is None:
         return evidence, None
-    own = (winner.name, held(winner.entry.backbone, winner.variant))
+    own = (winner.name, held(winner.entry.entrant, winner.variant))
     stored = sorted(step.one(records.BaselineRecord).artifacts.items())
     against = tuple(compare(own, (name, Predictions.load(step.store.fetch(ref))), **budget) for name, ref in stored)
     evidence = evidence.model_copy(update={"baseline_comparisons": against})
@@ -231,12 +231,12 @@ def gather(step: StepRun, incumbent: records.Incumbent | None) -> tuple[records.
     return evidence.model_copy(update=found), seen
 
 
-def _held_out(step: StepRun, backbone: str, variant: str) -> Predictions:
+def _held_out(step: StepRun, entrant: str, variant: str) -> Predictions:
     if variant == "eager":
-        eager = {model.backbone: model.artifacts["predictions"] for model in step.all(records.ModelRecord)}
-        return Predictions.load(step.store.fetch(eager[backbone]))
+        eager = {model.entrant: model.artifacts["predictions"] for model in step.all(records.ModelRecord)}
+        return Predictions.load(step.store.fetch(eager[entrant]))
     return Predictions.load(
-        step.store.fetch(step.one(records.BenchmarkRecord).artifacts[f"predictions.{backbone}.{variant}"])
+        step.store.fetch(step.one(records.BenchmarkRecord).artifacts[f"predictions.{entrant}.{variant}"])
     )
 
 
@@ -278,7 +278,7 @@ def _incumbent_measurement(
     if reason := obstacle(incumbent.variant, hardware["device"]):
         return None, reason
     name = f"{incumbent.name}-v{incumbent.version}"
-    known_as = {"backbone": name, "model": incumbent.model_digest}
+    known_as = {"entrant": name, "model": incumbent.model_digest}
     session = measuring_session(step)
     key = lone_measurement_key(step.config.benchmark, data.task, session.rows, known_as, incumbent.variant, hardware)
     try:
@@ -323,7 +323,7 @@ def _stored(
         return data, refit.artifacts["model"], refit.artifacts["predictions"]
     decision = step.store.get(records.DecisionRecord, incumbent.decision_key) if incumbent.decision_key else None
     benchmark = step.store.get(records.BenchmarkRecord, decision.parents["benchmark"]) if decision else None
-    form, built = f"{refit.backbone}.{incumbent.variant}", benchmark.artifacts if benchmark else {}
+    form, built = f"{refit.entrant}.{incumbent.variant}", benchmark.artifacts if benchmark else {}
     return data, built.get(f"model.{form}"), built.get(f"predictions.{form}")
 
 

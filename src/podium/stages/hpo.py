@@ -1,4 +1,4 @@
-"""Step `hpo`: the study of one backbone, and the finished studies whose trials it learns from before its own."""
+"""Step `hpo`: the study of one entrant, and the finished studies whose trials it learns from before its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from podium.config.entrants import ENTRANTS
 from podium.config.schema import PodiumConfig
+from podium.config.search import HpoConfig
 from podium.devices.hardware import available_cores
 from podium.errors import ConfigError, InputError
 from podium.hpo.experiment import Experiment, Progress
@@ -30,44 +32,49 @@ _SHOWN = 5
 
 def is_complete(run: RunRecord, study: StudyRecord) -> bool:
     """Whether a stored study satisfies the goal and budget of this run."""
-    return Progress(experiment_of(run.config, study.backbone), study.trials).outcome is not None
+    return Progress(experiment_of(run.config, study.entrant), study.trials).outcome is not None
 
 
-def experiment_of(config: PodiumConfig, backbone: str) -> Experiment:
-    """The neutral description of one backbone's search."""
-    name = f"{config.dataset.name}-{backbone}"
-    return Experiment.from_config(name, config.hpo, config.hpo.metric, config.seed, available_cores())
+def experiment_of(config: PodiumConfig, entrant: str) -> Experiment:
+    """The neutral description of one entrant's search."""
+    name = f"{config.dataset.name}-{entrant}"
+    return Experiment.from_config(name, search_of(config, entrant), config.hpo.metric, config.seed, available_cores())
+
+
+def search_of(config: PodiumConfig, entrant: str) -> HpoConfig:
+    """The search of one entrant: that of the config, over the space of its kind."""
+    return config.hpo.model_copy(update={"space": ENTRANTS.get(config.entrants[entrant].kind).space_in(config)})
 
 
 def compute(step: StepRun) -> StudyRecord:
-    """Search the hyperparameters of one backbone, or go on with the study that exists.
+    """Search the hyperparameters of one entrant, or go on with the study that exists.
 
     A stored study with fewer trials than the budget is extended from its ledger; finished trials are never
     repeated. With `run_mode=force_new` a ledger of its own is begun.
 
     Raises:
-        ModelError: the backbone does not fit the task.
+        ModelError: the entrant does not fit the task.
         StudyFailed: too many trials failed.
     """
     from podium.execution.failures import Purpose
     from podium.execution.workers import WorkerPool
     from podium.hpo.engines import EmbeddedEngine
     from podium.hpo.trial import BestFoldModels, CrossValidationTrial
-    from podium.models.network import check_backbone
     from podium.stages.train import training_spec
-    from podium.training.launch import PRELOAD, TRAINING
+    from podium.training.launch import TRAINING
 
-    config, data, backbone, hpo = step.config, step.one(DataRecord), step.backbone, step.config.hpo
+    config, data, entrant, hpo = step.config, step.one(DataRecord), step.entrant, step.config.hpo
     stored = step.store.get(StudyRecord, step.key.digest)
     ledger_name = step.run.run_id if config.run_mode == "force_new" else stored.ledger if stored else MAIN
-    experiment = experiment_of(config, backbone)
+    experiment = experiment_of(config, entrant)
     direction, prefix = experiment.objective.direction, f"{LEDGERS}/{step.key.digest}/{ledger_name}"
     ledger = TrialLedger(step.store.documents(prefix))
     work = step.store.cache(f"trials-{step.key.digest}-{ledger_name}")
     logs = (step.directory or work) / "trials"
-    training = config.training if hpo.epochs is None else config.training.model_copy(update={"epochs": hpo.epochs})
+    kind = ENTRANTS.get(config.entrants[entrant].kind)
+    settings = kind.settings_in(config, trial=True)
     own = {"keep_model": hpo.fold_models == "best", "data_fraction": hpo.data_fraction}
-    spec = training_spec(step, training, work, config.training.threads or 1, **own)
+    spec = training_spec(step, settings, work, getattr(settings, "threads", None) or 1, **own)
     trial = CrossValidationTrial(spec, data.folds, hpo.early_stopping.name != "none", hpo.parallel_folds)
     models = BestFoldModels(trial, direction)
 
@@ -77,7 +84,7 @@ def compute(step: StepRun) -> StudyRecord:
             models.ended(record)
 
     _log_search(step)
-    about = StudyAbout(engine=hpo.engine, backbone=backbone, family=family_key(config, data).digest)
+    about = StudyAbout(engine=hpo.engine, entrant=entrant, family=family_key(config, data, entrant).digest)
     artifacts: dict[str, ArtifactRef] = {}
     if hpo.engine == "katib":
         from podium.stages.on_cluster import katib_engine
@@ -86,14 +93,13 @@ def compute(step: StepRun) -> StudyRecord:
         best = best_trial(trials, direction)
     else:
         purpose = Purpose("the trial", TRAINING.memory_advice)
-        preload = (*PRELOAD, CrossValidationTrial.__module__, "podium.store.store")
+        preload = (*kind.preload, CrossValidationTrial.__module__, "podium.store.store")
         with WorkerPool(experiment.parallel_trials, spec.threads, preload, purpose) as pool:
             # In a worker, which has the libraries loaded; loading them here as well would cost seconds.
-            check = (check_backbone, spec.backbone, data.task, spec.trust_remote_code)
-            pool.submit(*check, log=logs / "backbone.txt").wait()
-            prior = prior_trials(step.store, config, data)
+            pool.submit(kind.check, spec, log=logs / "entrant.txt").wait()
+            prior = prior_trials(step.store, config, data, entrant)
             known = tuple(trial for trials in prior.values() for trial in trials)
-            engine = EmbeddedEngine(trial, pool, logs, known, {"backbone": backbone, "folds": data.folds})
+            engine = EmbeddedEngine(trial, pool, logs, known, {"entrant": entrant, "folds": data.folds})
             trials = run_study(experiment, ledger, engine, track, about)
             best = best_trial(trials, direction)
             if stored is not None and (stored.ledger, stored.best) == (ledger_name, best.number):
@@ -104,7 +110,7 @@ def compute(step: StepRun) -> StudyRecord:
     study = StudyRecord(
         **step.stamp,
         family=about.family,
-        backbone=backbone,
+        entrant=entrant,
         metric=hpo.metric,
         direction=direction,
         budget=experiment.max_trials,
@@ -118,10 +124,10 @@ def compute(step: StepRun) -> StudyRecord:
 
 
 def _log_search(step: StepRun) -> None:
-    hpo = step.config.hpo
+    hpo = search_of(step.config, step.entrant)
     space = {f"space.{name}": one.model_dump_json(exclude_none=True) for name, one in hpo.space.items()}
     search = {"metric": hpo.metric, "algorithm": hpo.algorithm.name, "max_trials": hpo.max_trials, **space}
-    step.tracker.log_params(step.mlflow_run_id, {"backbone": step.backbone, **search})
+    step.tracker.log_params(step.mlflow_run_id, {"entrant": step.entrant, **search})
 
 
 def _fold_models(
@@ -133,15 +139,17 @@ def _fold_models(
     return {"fold_models": step.store.put_artifact("fold_models", models)}
 
 
-def prior_trials(store: ArtifactStore, config: PodiumConfig, data: DataRecord) -> Prior:
+def prior_trials(store: ArtifactStore, config: PodiumConfig, data: DataRecord, entrant: str) -> Prior:
     """The trials of the studies that `hpo.warm_start` names, by key of the study, in order of the keys.
+
+    Studies of another kind of entrant are left out, since they search other hyperparameters.
 
     Raises:
         ConfigError: no finished study of the store has such a key, several have, or it is not of the same family:
             it searched something else, or trained on other data.
     """
     found: dict[str, tuple[TrialRecord, ...]] = {}
-    family = family_key(config, data)
+    family = family_key(config, data, entrant)
     for prefix in config.hpo.warm_start:
         try:
             _, key = store.resolve(f"study/{prefix.removeprefix('study/')}")
@@ -150,12 +158,15 @@ def prior_trials(store: ArtifactStore, config: PodiumConfig, data: DataRecord) -
         study = store.get(StudyRecord, key)
         if study is None:
             raise ConfigError(f"hpo.warm_start: the record of study {key} is damaged; run that study again")
+        parts = store.parts("study", key)
+        if parts.get("entrant_kind") != family.parts["entrant_kind"]:
+            continue
         if study.family != family.digest:
-            had = {name: value for name, value in store.parts("study", key).items() if name in family.parts}
+            had = {name: value for name, value in parts.items() if name in family.parts}
             changed = [f"{path} ({old}, here {new})" for path, old, new in differences(had, family.parts)]
             raise ConfigError(
-                "hpo.warm_start: a study must be of the same family, that is, differ in its backbone and budgets only, "
-                f"but {key[:12]} ({study.backbone}) has other {shortened(changed, _SHOWN, separator='; ')}"
+                "hpo.warm_start: a study must be of the same family, that is, differ in its entrant and budgets only, "
+                f"but {key[:12]} ({study.entrant}) has other {shortened(changed, _SHOWN, separator='; ')}"
             )
         found[key] = study.trials
     return dict(sorted(found.items()))

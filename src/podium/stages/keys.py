@@ -11,8 +11,9 @@ from typing import Any
 
 from podium import records
 from podium.config.benchmark import BenchmarkConfig, VariantName
-from podium.config.schema import PodiumConfig, TrainingConfig
-from podium.entrants.transformer import TRANSFORMER
+from podium.config.entrants import ENTRANTS
+from podium.config.schema import PodiumConfig
+from podium.config.section import Section
 from podium.export.variants import FORMS, OPSET, environment
 from podium.keys import Key, canonical_json, digest_bytes
 from podium.stages.step import StepInputs
@@ -24,26 +25,35 @@ def data_key(config: PodiumConfig, sources: Mapping[str, str]) -> Key:
 
 
 def baseline_key(inputs: StepInputs) -> Key:
-    """Key of the baselines: the data and which ones are run."""
-    config, data = inputs.config, inputs.one(records.DataRecord).artifacts["data"]
-    return Key.of("baseline", data=data.digest, baseline=config.baseline, seed=config.seed)
+    """Key of the baseline: the data, and the seed of its intervals."""
+    return Key.of("baseline", data=inputs.one(records.DataRecord).artifacts["data"].digest, seed=inputs.config.seed)
 
 
-def family_key(config: PodiumConfig, data: records.DataRecord) -> Key:
-    """Key of a study family: studies of different backbones that share everything else."""
-    return Key.of("family", **_study_parts(config, data))
+def family_key(config: PodiumConfig, data: records.DataRecord, entrant: str) -> Key:
+    """Key of a study family: studies of entrants of one kind that share everything else."""
+    return Key.of("family", **_study_parts(config, data, entrant))
 
 
 Prior = Mapping[str, Sequence[records.TrialRecord]]
 """Trials that a search learns from before its own, by key of their study."""
 
 
+def identity_of(config: PodiumConfig, entrant: str) -> dict[str, Any]:
+    """What is trained, whatever its hyperparameters; a ModelError where it is not there."""
+    entry = config.entrants[entrant]
+    return {"kind": entry.kind, **ENTRANTS.get(entry.kind).identity(entry)}
+
+
 def study_key(
-    config: PodiumConfig, data: records.DataRecord, backbone: str, backbone_digest: str, prior: Prior | None = None
+    config: PodiumConfig,
+    data: records.DataRecord,
+    entrant: str,
+    identity: Mapping[str, Any],
+    prior: Prior | None = None,
 ) -> Key:
     """Key of a study. Its trial budget is left out, so that a study can be extended.
 
-    The backbone's name is in it, since the results of the study carry that name. Of a warm start it holds what the
+    The entrant's name is in it, since the results of the study carry that name. Of a warm start it holds what the
     search can learn from: params and scores of the trials that succeeded.
     """
     learnt = {
@@ -52,45 +62,47 @@ def study_key(
     }
     return Key.of(
         "study",
-        **_study_parts(config, data),
-        name=backbone,
-        backbone=backbone_digest,
-        trust_remote_code=config.backbones[backbone].trust_remote_code,
+        **_study_parts(config, data, entrant),
+        name=entrant,
+        entrant=dict(identity),
         warm_start={study: digest_bytes(canonical_json(trials)) for study, trials in learnt.items()},
     )
 
 
-def refit_key(config: PodiumConfig, data: records.DataRecord, study: records.StudyRecord, backbone_digest: str) -> Key:
-    """Key of a refitted model: data, backbone, the training it ends with, and the trial it comes from."""
+def refit_key(
+    config: PodiumConfig, data: records.DataRecord, study: records.StudyRecord, identity: Mapping[str, Any]
+) -> Key:
+    """Key of a refitted model: data, entrant, the training it ends with, and the trial it comes from."""
     return Key.of(
         "refit",
         data=data.artifacts["data"].digest,
-        backbone=backbone_digest,
-        trust_remote_code=config.backbones[study.backbone].trust_remote_code,
-        training=refit_training(config, study),
+        entrant=dict(identity),
+        settings=refit_settings(config, study),
         trial={"study": study.key, "number": study.best, "score": study.best_score},
         metric=study.metric,
         seed=config.seed,
     )
 
 
-def refit_training(config: PodiumConfig, study: records.StudyRecord) -> TrainingConfig:
-    """The training of the best trial as a refit has it; `hpo.epochs` bounds trials, not the refit."""
-    fields = {**config.training.model_dump(), **study.best_trial.params}
-    return TRANSFORMER.settled(TrainingConfig(**fields), list(study.best_trial.fold_metrics.values()))
+def refit_settings(config: PodiumConfig, study: records.StudyRecord) -> Section:
+    """The hyperparameters of the best trial as a refit has them."""
+    kind = ENTRANTS.get(config.entrants[study.entrant].kind)
+    fields = {**kind.settings_in(config).model_dump(), **study.best_trial.params}
+    settled: Section = kind.settled(kind.settings(**fields), list(study.best_trial.fold_metrics.values()))
+    return settled
 
 
 def selection_key(inputs: StepInputs) -> Key:
     """Key of a selection: the evidence of candidates and baselines, and how it is compared."""
     studies, config = inputs.all(records.StudyRecord), inputs.config
-    counts = {study.backbone: sum(trial.status == "succeeded" for trial in study.trials) for study in studies}
+    counts = {study.entrant: sum(trial.status == "succeeded" for trial in study.trials) for study in studies}
     candidates = {
-        model.backbone: {
+        model.entrant: {
             "refit": model.key,
             "predictions": model.artifacts["predictions"].digest,
             "model": model.artifacts["model"].digest,
             "cv_score": model.cv_score,
-            "trials": counts[model.backbone],
+            "trials": counts[model.entrant],
         }
         for model in inputs.all(records.ModelRecord)
     }
@@ -114,7 +126,7 @@ def variant_key(
     return Key.of(
         "variant",
         **_measured(model),
-        trust_remote_code=config.backbones[model.backbone].trust_remote_code,
+        trust_remote_code=config.entrants[model.entrant].trust_remote_code,
         data=data.artifacts["data"].digest,
         predictions=model.artifacts["predictions"].digest,
         metric=model.metric,
@@ -163,7 +175,7 @@ def benchmark_key(
     return Key.of(
         "benchmark",
         **_benchmark_parts(config, data, hardware),
-        models={model.backbone: _measured(model) for model in models},
+        models={model.entrant: _measured(model) for model in models},
         variants=[_made(variant, hardware["device"]) for variant in config.benchmark.variants],
         max_quality_loss=config.benchmark.max_quality_loss,
     )
@@ -204,9 +216,16 @@ def digest_record(record: records.Record) -> str:
     return digest_bytes(record.to_json().encode())
 
 
-def _study_parts(config: PodiumConfig, data: records.DataRecord) -> dict[str, Any]:
-    digest = data.artifacts["data"].digest
-    return {"data": digest, "training": config.training, "hpo": config.hpo, "seed": config.seed}
+def _study_parts(config: PodiumConfig, data: records.DataRecord, entrant: str) -> dict[str, Any]:
+    name = config.entrants[entrant].kind
+    kind = ENTRANTS.get(name)
+    return {
+        "entrant_kind": name,
+        "data": data.artifacts["data"].digest,
+        "settings": kind.settings_in(config),
+        "hpo": config.hpo.model_copy(update={"space": kind.space_in(config), "linear_space": {}}),
+        "seed": config.seed,
+    }
 
 
 def _benchmark_parts(config: PodiumConfig, data: records.DataRecord, hardware: Mapping[str, str]) -> dict[str, Any]:
@@ -221,7 +240,7 @@ def _scenario(part: BenchmarkConfig, always: tuple[str, ...] = ()) -> dict[str, 
 
 
 def _measured(model: records.ModelRecord) -> dict[str, Any]:
-    return {"backbone": model.backbone, "model": model.artifacts["model"].digest}
+    return {"entrant": model.entrant, "model": model.artifacts["model"].digest}
 
 
 def _made(variant: VariantName, device: str) -> dict[str, Any]:

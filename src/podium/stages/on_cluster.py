@@ -17,6 +17,7 @@ from podium.hpo.engines.katib.engine import KatibEngine
 from podium.hpo.engines.katib.experiments import ADVICE, trial_job
 from podium.hpo.trial_container import LEDGER_VARIABLE, STORE_VARIABLE, TrialInstructions
 from podium.records import DataRecord
+from podium.stages.hpo import search_of
 from podium.stages.step import StepRun
 
 if TYPE_CHECKING:
@@ -42,9 +43,11 @@ def katib_engine(step: StepRun, trial: CrossValidationTrial, ledger: str) -> Kat
     config, settings, data = step.config, step.config.cluster, step.one(DataRecord).artifacts["data"]
     check_reachable(step.store.uri, settings)
     cluster = Cluster.connect(settings.namespace)
-    threads = config.training.threads or threads_of(settings.pool.cpu)
+    threads = getattr(trial.spec.config, "threads", None) or threads_of(settings.pool.cpu)
     there = replace(trial, spec=trial.spec.model_copy(update={"threads": threads}))
-    instructions = TrialInstructions.of(there, config.hpo.space, data, config.backbones[step.backbone])
+    instructions = TrialInstructions.of(
+        there, search_of(config, step.entrant).space, data, config.entrants[step.entrant]
+    )
     instructions.write(step.store.documents(ledger))
     jobs = Jobs(cluster, ADVICE, start_seconds=settings.start_seconds)
     job = trial_job(settings, {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger})
@@ -78,7 +81,7 @@ def _metadata(step: StepRun, namespace: str) -> ObjectMetadata:
     """Ids of runs: as annotations, and those that have the form of labels as labels, too."""
     ids = {
         "podium/run": step.run.run_id,
-        "podium/backbone": step.backbone,
+        "podium/entrant": step.entrant,
         "podium/kfp-run": step.run.tags.get("podium.kfp.run_id", ""),
         "podium/mlflow-run": step.mlflow_run_id,
         "podium/study-key": step.key.digest,

@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from podium.config.compose import Composed, compose
+from podium.config.entrants import ENTRANTS
 from podium.config.form import RunForm
-from podium.config.overrides import Assignment, Parsed, backbone_choice, choice_of, parse_overrides
+from podium.config.overrides import Assignment, Parsed, choice_of, entrant_choice, parse_overrides
 from podium.config.paths import locate, resolve
 from podium.config.schema import PodiumConfig
 from podium.errors import DataError
@@ -38,7 +39,7 @@ def resolve_form(form: RunForm, directory: Path) -> Composed:
 
     Raises:
         ConfigError: a value is unknown or contradicts another.
-        InputError: the data or a backbone is missing, or its columns cannot be inferred.
+        InputError: the data or an entrant is missing, or its columns cannot be inferred.
     """
     files = [locate(resolve(form.run_config, directory))] if form.run_config else []
     given = Parsed()
@@ -57,8 +58,8 @@ def resolve_form(form: RunForm, directory: Path) -> Composed:
         )
         given.add(found.given)
         lines = tuple(found.lines)
-    if form.model_backbones:
-        given.add(backbone_choice(form.model_backbones))
+    if form.model_entrants:
+        given.add(entrant_choice(form.model_entrants))
     given.assignments += [Assignment(tuple(name.split(".")), value) for name, value in form.config_values().items()]
     return replace(compose(form.run_overrides, directory, files, given), inferred=lines)
 
@@ -66,28 +67,26 @@ def resolve_form(form: RunForm, directory: Path) -> Composed:
 def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, Record]:
     """What the first pod of a pipeline does: compose the config, open the parent run, and prepare the data.
 
-    Every backbone is located before anything is computed, so that a missing one costs no training.
+    Every entrant is located before anything is computed, so that a missing one costs no training.
 
     Raises:
         ConfigError, DataError, ModelError: the input cannot be used.
     """
     config = resolve_form(form, Path.cwd()).config
-    locate_backbones(config)
+    locate_entrants(config)
     tags = {"podium.kfp.run_id": kfp_run_id} if kfp_run_id else {}
     run = open_parent(new_run(config, f"{datetime.now():%Y%m%d-%H%M%S}-{kfp_run_id[:8] or os.getpid()}", tags))
     return run, execute(step_named("prepare"), StepInputs(run))
 
 
-def locate_backbones(config: PodiumConfig) -> None:
-    """Check that every backbone has weights here.
+def locate_entrants(config: PodiumConfig) -> None:
+    """Check that what every entrant starts from is here.
 
     Raises:
-        ModelError: one is missing or has no safetensors weights; the message names it and what to do.
+        ModelError: a pretrained model is missing or has no safetensors weights; the message says what to do.
     """
-    from podium.models.backbone import check_weights, locate_backbone
-
-    for backbone in config.backbones.values():
-        check_weights(locate_backbone(backbone))
+    for entrant in config.entrants.values():
+        ENTRANTS.get(entrant.kind).source(entrant)
 
 
 def new_run(config: PodiumConfig, run_id: str, tags: dict[str, str] | None = None) -> RunRecord:
@@ -126,14 +125,14 @@ def plan(run: RunRecord) -> str:
     """The steps of a run, in order, one per line: what would happen, the key where it is known, and why.
 
     Raises:
-        ModelError: a backbone is missing.
+        ModelError: an entrant is missing.
     """
-    locate_backbones(run.config)
+    locate_entrants(run.config)
     found: dict[str, Record] = {}
     rows = []
-    for step, backbone in nodes(run.config.backbones):
-        title = step.title(backbone)
-        key, reason, stored = plan_step(step, backbone, run, found)
+    for step, entrant in nodes(run.config.entrants):
+        title = step.title(entrant)
+        key, reason, stored = plan_step(step, entrant, run, found)
         if stored is not None:
             found[title] = stored
         rows.append((title, "run" if stored is None else "reuse", key, reason))
@@ -142,16 +141,16 @@ def plan(run: RunRecord) -> str:
     return "\n".join([*lines, f"{len(rows) - len(found)} of {len(rows)} steps would run; nothing was computed"])
 
 
-def plan_step(step: Step, backbone: str, run: RunRecord, found: Mapping[str, Record]) -> tuple[str, str, Record | None]:
+def plan_step(step: Step, entrant: str, run: RunRecord, found: Mapping[str, Record]) -> tuple[str, str, Record | None]:
     """The key of a step, what would happen to it, and the stored result that would be reused.
 
     Args:
         found: by title, what would be reused of the steps before this one; without all that it reads it has no key yet.
     """
-    if missing := set(input_titles(step, backbone, run.config.backbones)) - found.keys():
-        titles = [other.title(one) for other, one in nodes(run.config.backbones)]
+    if missing := set(input_titles(step, entrant, run.config.entrants)) - found.keys():
+        titles = [other.title(one) for other, one in nodes(run.config.entrants)]
         return "", f"depends on the result of {max(missing, key=titles.index)}", None
-    inputs, store = inputs_of(step, backbone, run, found), open_store(run.config)
+    inputs, store = inputs_of(step, entrant, run, found), open_store(run.config)
     key = step.key(inputs)
     if run.config.run_mode == "force_new":
         return key.digest, "run_mode=force_new", None
@@ -162,15 +161,15 @@ def plan_step(step: Step, backbone: str, run: RunRecord, found: Mapping[str, Rec
         return key.digest, "the registry has lost its promotion" if stored else _why_missing(store, key), None
     ledger = stored.ledger if isinstance(stored, StudyRecord) else MAIN
     lost = "its trials are lost; it would begin anew" if stored else None
-    return key.digest, _unfinished(run, backbone, store, key, ledger) or lost or _why_missing(store, key), None
+    return key.digest, _unfinished(run, entrant, store, key, ledger) or lost or _why_missing(store, key), None
 
 
-def _unfinished(run: RunRecord, backbone: str, store: ArtifactStore, key: Key, ledger: str) -> str | None:
+def _unfinished(run: RunRecord, entrant: str, store: ArtifactStore, key: Key, ledger: str) -> str | None:
     """Where a study goes on that was stopped, failed, or has a larger budget now; None where it has no trials."""
     trials = TrialLedger(store.documents(f"{LEDGERS}/{key.digest}/{ledger}")).trials()
     if not trials:
         return None
-    progress = Progress(experiment_of(run.config, backbone), trials)
+    progress = Progress(experiment_of(run.config, entrant), trials)
     left = len(trials) - progress.ended
     cut_off = f" and {left} that were cut off" if left else ""
     done = f"its ledger has {progress.ended} of {run.config.hpo.max_trials} trials{cut_off}"

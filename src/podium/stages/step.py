@@ -41,12 +41,12 @@ class StepInputs:
     Attributes:
         run: the run it belongs to.
         records: the results of the steps that it reads, in the order of the graph.
-        backbone: of a step that runs once per backbone; it then reads the results of this backbone alone.
+        entrant: of a step that runs once per entrant; it then reads the results of this entrant alone.
     """
 
     run: RunRecord
     records: tuple[Record, ...] = ()
-    backbone: str = ""
+    entrant: str = ""
 
     @property
     def config(self) -> PodiumConfig:
@@ -96,7 +96,7 @@ class Step:
         record: the class of its result.
         key: what the result depends on.
         compute: the function that makes the result, imported when it is needed: `module:function` in `podium.stages`.
-        per_backbone: whether there is one for each backbone.
+        per_entrant: whether there is one for each entrant.
         complete: whether a stored result satisfies this run (a study may hold fewer trials than the budget).
     """
 
@@ -105,12 +105,12 @@ class Step:
     record: type[Record]
     key: Callable[[StepInputs], Key]
     compute: str
-    per_backbone: bool = False
+    per_entrant: bool = False
     complete: Callable[[RunRecord, Any], bool] = lambda run, record: True
 
-    def title(self, backbone: str = "") -> str:
+    def title(self, entrant: str = "") -> str:
         """Name of the step in one run: `select`, `hpo-minilm`."""
-        return f"{self.name}-{backbone}" if self.per_backbone else self.name
+        return f"{self.name}-{entrant}" if self.per_entrant else self.name
 
     def stored(self, store: ArtifactStore, inputs: StepInputs, key: Key) -> Record | None:
         """The stored result of `key` if this run may reuse it; with `run_mode=force_new` it may reuse nothing."""
@@ -131,7 +131,7 @@ def execute(step: Step, inputs: StepInputs) -> Record:
     Two runs that need the same result compute it once: the second waits for the first one's lease and then finds
     the result.
     """
-    with step_context(step.title(inputs.backbone)) as directory:
+    with step_context(step.title(inputs.entrant)) as directory:
         store, key = open_store(inputs.config), step.key(inputs)
         record, how = step.stored(store, inputs, key), "reused"
         if record is None:
@@ -210,7 +210,7 @@ def _compute(step: Step, inputs: StepInputs, key: Key, store: ArtifactStore, dir
         tags["podium.kfp.pod"] = pod
         # The MLflow plugin of Kubeflow Pipelines has already made a run for this task.
         given = os.environ.get("MLFLOW_RUN_ID")
-    tracked = tracker.open_step(run.mlflow_run_id or "", step.title(inputs.backbone), tags, given)
+    tracked = tracker.open_step(run.mlflow_run_id or "", step.title(inputs.entrant), tags, given)
     started = time.monotonic()
     _log.info("computing %s", key)
     try:
@@ -237,11 +237,11 @@ def _compute(step: Step, inputs: StepInputs, key: Key, store: ArtifactStore, dir
 
 
 def _parents(inputs: StepInputs, key: Key) -> dict[str, str]:
-    """Keys of the results that are read, by kind, and by backbone where a step gathers those of all backbones."""
+    """Keys of the results that are read, by kind, and by entrant where a step gathers those of all entrants."""
     found = {}
     for record in inputs.records:
-        backbone = "" if inputs.backbone else getattr(record, "backbone", "")
-        found[f"{record.kind}.{backbone}" if backbone else record.kind] = record.key
+        entrant = "" if inputs.entrant else getattr(record, "entrant", "")
+        found[f"{record.kind}.{entrant}" if entrant else record.kind] = record.key
     # The studies that a search was warmed up with are part of its key.
     warm = key.parts.get("warm_start", {})
     return found | {f"warm_start_{number}": study for number, study in enumerate(warm, start=1)}

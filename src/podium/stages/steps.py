@@ -27,14 +27,14 @@ def _data_key(inputs: StepInputs) -> Key:
 
 def _study_key(inputs: StepInputs) -> Key:
     data = inputs.one(records.DataRecord)
-    prior = prior_trials(open_store(inputs.config), inputs.config, data)
-    return keys.study_key(inputs.config, data, inputs.backbone, _backbone_digest(inputs), prior)
+    prior = prior_trials(open_store(inputs.config), inputs.config, data, inputs.entrant)
+    identity = keys.identity_of(inputs.config, inputs.entrant)
+    return keys.study_key(inputs.config, data, inputs.entrant, identity, prior)
 
 
 def _refit_key(inputs: StepInputs) -> Key:
-    return keys.refit_key(
-        inputs.config, inputs.one(records.DataRecord), inputs.one(records.StudyRecord), _backbone_digest(inputs)
-    )
+    identity = keys.identity_of(inputs.config, inputs.entrant)
+    return keys.refit_key(inputs.config, inputs.one(records.DataRecord), inputs.one(records.StudyRecord), identity)
 
 
 def _benchmark_key(inputs: StepInputs) -> Key:
@@ -48,12 +48,6 @@ def _benchmark_key(inputs: StepInputs) -> Key:
 def _decision_key(inputs: StepInputs) -> Key:
     selection, benchmark = inputs.one(records.SelectionRecord), inputs.one(records.BenchmarkRecord)
     return keys.decision_key(inputs.run, selection, benchmark, judged_against(inputs))
-
-
-def _backbone_digest(inputs: StepInputs) -> str:
-    from podium.models.backbone import backbone_digest, locate_backbone
-
-    return backbone_digest(locate_backbone(inputs.config.backbones[inputs.backbone]))
 
 
 def judged_against(inputs: StepInputs) -> records.Incumbent | None:
@@ -109,7 +103,7 @@ STEPS = (
 )
 
 Node = tuple[Step, str]
-"""A step and its backbone; the backbone is empty where the step runs once."""
+"""A step and its entrant; the entrant is empty where the step runs once."""
 
 
 def step_named(name: str) -> Step:
@@ -117,32 +111,32 @@ def step_named(name: str) -> Step:
     return next(step for step in STEPS if step.name == name)
 
 
-def chains(backbones: Collection[str]) -> Iterator[list[list[Node]]]:
-    """The graph as groups that follow each other; the chains of a group are independent, one per backbone."""
-    for per_backbone, steps in groupby(STEPS, key=lambda step: step.per_backbone):
+def chains(entrants: Collection[str]) -> Iterator[list[list[Node]]]:
+    """The graph as groups that follow each other; the chains of a group are independent, one per entrant."""
+    for per_entrant, steps in groupby(STEPS, key=lambda step: step.per_entrant):
         rows = list(steps)
-        yield [[(step, backbone) for step in rows] for backbone in (backbones if per_backbone else ("",))]
+        yield [[(step, entrant) for step in rows] for entrant in (entrants if per_entrant else ("",))]
 
 
-def nodes(backbones: Collection[str]) -> list[Node]:
+def nodes(entrants: Collection[str]) -> list[Node]:
     """Every step of a run, in an order in which each comes after its inputs."""
-    return [node for group in chains(backbones) for chain in group for node in chain]
+    return [node for group in chains(entrants) for chain in group for node in chain]
 
 
-def input_titles(step: Step, backbone: str, backbones: Collection[str]) -> list[str]:
-    """Titles of the steps that a step reads: of its own backbone, or of all of them where it gathers."""
-    mine = [backbone] if step.per_backbone else backbones
+def input_titles(step: Step, entrant: str, entrants: Collection[str]) -> list[str]:
+    """Titles of the steps that a step reads: of its own entrant, or of all of them where it gathers."""
+    mine = [entrant] if step.per_entrant else entrants
     others = map(step_named, step.inputs)
-    return [other.title(one) for other in others for one in (mine if other.per_backbone else [""])]
+    return [other.title(one) for other in others for one in (mine if other.per_entrant else [""])]
 
 
-def inputs_of(step: Step, backbone: str, run: records.RunRecord, results: Mapping[str, records.Record]) -> StepInputs:
+def inputs_of(step: Step, entrant: str, run: records.RunRecord, results: Mapping[str, records.Record]) -> StepInputs:
     """What a step works from, out of the records of a run by title."""
-    titles = input_titles(step, backbone, run.config.backbones)
-    return StepInputs(run, tuple(results[title] for title in titles), backbone)
+    titles = input_titles(step, entrant, run.config.entrants)
+    return StepInputs(run, tuple(results[title] for title in titles), entrant)
 
 
-def perform(name: str, run: str, *inputs: str | Sequence[str], backbone: str = "") -> records.Record:
+def perform(name: str, run: str, *inputs: str | Sequence[str], entrant: str = "") -> records.Record:
     """Do a step on records that lie in files, as the components of a pipeline get them.
 
     In a pod the last step also ends the parent run in MLflow; on a laptop the local runner does.
@@ -151,14 +145,14 @@ def perform(name: str, run: str, *inputs: str | Sequence[str], backbone: str = "
         name: of the step.
         run: path of the run's record.
         inputs: paths of the records of `Step.inputs`, in their order; a list where the step gathers those of all
-            backbones.
-        backbone: of a step that runs once per backbone.
+            entrants.
+        entrant: of a step that runs once per entrant.
     """
     step = step_named(name)
     results: list[records.Record] = []
     for other, paths in zip(map(step_named, step.inputs), inputs, strict=True):
         results += [other.record.read(path) for path in ([paths] if isinstance(paths, str) else paths)]
-    given = StepInputs(records.RunRecord.read(run), tuple(results), backbone)
+    given = StepInputs(records.RunRecord.read(run), tuple(results), entrant)
     made = execute(step, given)
     if step is STEPS[-1] and ENV_RUN_DIR not in os.environ:
         tracker, parent = tracker_for(given.config.tracking), given.run.mlflow_run_id or ""
@@ -170,7 +164,7 @@ def perform(name: str, run: str, *inputs: str | Sequence[str], backbone: str = "
 def title_of(record: records.Record) -> str:
     """Title of the step that made a record: `select`, `hpo-minilm`."""
     (step,) = (step for step in STEPS if step.record is type(record))
-    return step.title(getattr(record, "backbone", ""))
+    return step.title(getattr(record, "entrant", ""))
 
 
 def result_tags(results: Iterable[records.Record]) -> dict[str, str]:

@@ -144,7 +144,7 @@ class MlflowTracker(Runs):
         def create(client: Any) -> str:
             made = client.create_logged_model(
                 home(client),
-                name=re.sub(r"[^\w\- ]", "_", model.backbone),
+                name=re.sub(r"[^\w\- ]", "_", model.entrant),
                 source_run_id=run.info.run_id if run else None,
                 tags={**tags, **request},
                 params={name: str(value) for name, value in model.params.items()},
@@ -286,7 +286,7 @@ def _tags(model: ModelRecord) -> dict[str, str]:
         base.TAG_METRIC: model.metric,
         base.TAG_SCORE: repr(model.metrics[model.metric].value),
         base.TAG_TRIAL: str(model.trial),
-        "podium.backbone": model.backbone,
+        "podium.entrant": model.entrant,
         "podium.task": model.task,
     }
     return own | {f"{base.TAG_PARENT}{name}": key for name, key in model.parents.items()}

@@ -218,7 +218,7 @@ class Bench:
         if self.fails in names:
             raise BenchmarkError(f"{self.fails} is broken")
         made = measurement(repetitions(1))
-        return [(made.model_copy(update={"backbone": name}), {"of": name}) for name in names]
+        return [(made.model_copy(update={"entrant": name}), {"of": name}) for name in names]
 
     def measured(self, names: str, *, reuse: bool = True, task: str = "text-classification") -> list[MeasurementRecord]:
         service = MeasuringService(self.store, {"device": "cpu"}, reuse=reuse)
@@ -241,12 +241,12 @@ def test_what_is_not_stored_is_one_session(bench: Bench) -> None:
     bench.measured("b")
     found = bench.measured("abc")
     assert bench.calls == [["b"], ["a", "c"]]
-    assert [record.measurement.backbone for record in found] == ["a", "b", "c"]
+    assert [record.measurement.entrant for record in found] == ["a", "b", "c"]
     assert [record.key for record in found] == [request(name).key.digest for name in "abc"]
     assert {record.parents["data"] for record in found} == {"0" * 64}
     for record in found:
         samples = bench.store.fetch(record.artifacts["samples"]) / "samples.json"
-        assert samples.read_text() == f'{{"of": "{record.measurement.backbone}"}}'
+        assert samples.read_text() == f'{{"of": "{record.measurement.entrant}"}}'
     assert bench.measured("abc") == found
     assert len(bench.calls) == 2
 

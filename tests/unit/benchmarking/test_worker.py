@@ -58,7 +58,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> Noted:
         def prepare(spec: PredictorSpec) -> None:
             pass
 
-    monkeypatch.setattr(type(LATENCY), "predictor_class", lambda self, variant: Predictor)
+    monkeypatch.setattr(type(LATENCY), "predictor_class", lambda self, variant, folder: Predictor)
     monkeypatch.setattr(worker, "environment", lambda device: {})
     return fake
 

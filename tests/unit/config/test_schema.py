@@ -15,7 +15,7 @@ LEARNING_RATE = {"type": "float", "low": 1e-5, "high": 1e-3, "log": True}
 def build(**changes: Any) -> PodiumConfig:
     values: dict[str, Any] = {
         "dataset": {"name": "x", "path": "/x", "task": "text-classification"},
-        "backbones": {"tiny": {"path": "/tiny"}},
+        "entrants": {"tiny": {"path": "/tiny"}},
         "hpo": {"space": {"learning_rate": LEARNING_RATE}},
     }
     for name, value in changes.items():
@@ -61,8 +61,46 @@ def test_validating_a_config_twice_changes_nothing() -> None:
     assert PodiumConfig.model_validate(config.model_dump()) == config
 
 
+def test_a_space_of_linear_models_takes_the_types_of_their_fields() -> None:
+    space = {
+        "C": {"type": "discrete", "choices": [1, 10]},
+        "analyzer": {"type": "categorical", "choices": ["word", "char_wb"]},
+        "max_features": {"type": "categorical", "choices": [1000.0, 20000], "when": {"C": [10]}},
+    }
+    found = build(hpo={"linear_space": space}).hpo.linear_space
+    assert [type(choice) for choice in found["C"].choices or ()] == [float, float]
+    assert [type(choice) for choice in found["max_features"].choices or ()] == [int, int]
+    assert found["max_features"].when == {"C": (10.0,)}
+    assert found["analyzer"].choices == ("word", "char_wb")
+    assert build().hpo.linear_space == {}
+
+
+@pytest.mark.parametrize(
+    ("task", "field"), [("ner", "window"), ("text-classification", "min_df"), ("multi-label", "min_df")]
+)
+def test_a_space_of_linear_models_names_what_has_an_effect_for_the_task(task: str, field: str) -> None:
+    space = {field: {"type": "int", "low": 1, "high": 3}}
+    assert build(dataset={"task": task}, hpo={"linear_space": space}).hpo.linear_space[field].high == 3
+    other = "text-classification" if task == "ner" else "ner"
+    with pytest.raises(ValidationError) as caught:
+        build(dataset={"task": other}, hpo={"linear_space": space})
+    assert f"a space names linear fields that can be searched for {other}, but got {field!r}" in str(caught.value)
+
+
+def test_entrants_may_be_of_several_kinds() -> None:
+    found = build(entrants={"tiny": {"path": "/tiny"}, "quick": {"kind": "linear"}}).entrants
+    assert {name: (one.kind, one.path) for name, one in found.items()} == {
+        "tiny": ("transformer", "/tiny"),
+        "quick": ("linear", None),
+    }
+
+
 def space_of(name: str, **parameter: Any) -> dict[str, Any]:
     return {"hpo": {"space": {name: parameter}}}
+
+
+def linear_space_of(name: str, **parameter: Any) -> dict[str, Any]:
+    return {"hpo": {"linear_space": {name: parameter}}}
 
 
 @pytest.mark.parametrize(
@@ -88,27 +126,49 @@ def space_of(name: str, **parameter: Any) -> dict[str, Any]:
             space_of("dropout", type="float", low=0, high=0.5, when={"dropout": ["much"]}),
             "hpo.space.dropout.when.dropout: training.dropout should be a valid number",
         ),
+        (linear_space_of("c", type="float", low=1, high=2), "hpo.linear_space.c: a space names linear fields"),
+        (linear_space_of("min_dff", type="int", low=1, high=2), "did you mean hpo.linear_space.min_df?"),
+        (linear_space_of("learning_rate", type="float", low=1, high=2), "but got 'learning_rate'; these are C,"),
+        (linear_space_of("epochs", type="int", low=1, high=2), "can be searched for text-classification, but got"),
+        (
+            linear_space_of("C", type="float", low=0, high=1),
+            "hpo.linear_space.C.low: linear.C should be greater",
+        ),
+        (linear_space_of("min_df", type="float", low=1, high=2), "set hpo.linear_space.min_df.type=int"),
+        (
+            linear_space_of("analyzer", type="categorical", choices=["words"]),
+            "hpo.linear_space.analyzer.choices: linear.analyzer should be 'word' or 'char_wb', but got 'words'",
+        ),
+        (
+            linear_space_of("min_df", type="int", low=1, high=2, when={"dropout": [0.1]}),
+            "hpo.linear_space.min_df.when: a condition names a parameter of hpo.linear_space, but got 'dropout'",
+        ),
         ({"hpo": {"space": {}}}, "space must name at least one parameter"),
         ({"hpo": {"metric": "f1"}}, "must be one of macro_f1, accuracy for dataset.task=text-classification"),
         ({"hpo": {"engine": "katib", "warm_start": ["abc"]}}, "Katib knows no trials of another study"),
         ({"hpo": {"max_trials": 2, "max_failed_trials": 3}}, "max_failed_trials <= max_trials must hold"),
         ({"hpo": {"fold_models": "best", "engine": "katib"}}, "fold_models=best needs engine=embedded"),
         ({"hpo": {"max_trials": 3}, "selection": {"min_trials": 4}}, "selection.min_trials <= hpo.max_trials"),
-        ({"backbones": {"My_Model": {"path": "x"}}}, "got 'My_Model'"),
-        ({"backbones": {"a" * 41: {"path": "x"}}}, "at most 40"),
-        ({"backbones": {"1b": {"path": "x"}}}, "starts with a letter"),
-        ({"backbones": {"a/b": {"path": "x"}}}, "got 'a/b'"),
+        (
+            {"entrants": {"x": {"kind": "forest"}}},
+            "entrants.x.kind must be one of transformer, linear, but got 'forest'",
+        ),
+        ({"entrants": {"x": {"kind": "liner"}}}, "did you mean"),
+        ({"entrants": {"x": {"kind": "linear", "path": "/x"}}}, "entrants.x.path: a linear model starts from nothing"),
+        ({"entrants": {"x": {}}}, "entrants.x.path: a transformer starts from a pretrained model; give a directory"),
+        ({"entrants": {"x": {"kind": "transformer"}}}, "entrants.x.path: a transformer starts from a pretrained model"),
+        ({"linear": {"C": 0}}, "greater than 0"),
+        ({"entrants": {"My_Model": {"path": "x"}}}, "got 'My_Model'"),
+        ({"entrants": {"a" * 41: {"path": "x"}}}, "at most 40"),
+        ({"entrants": {"1b": {"path": "x"}}}, "starts with a letter"),
+        ({"entrants": {"a/b": {"path": "x"}}}, "got 'a/b'"),
         ({"dataset": {"validation_fraction": 0.5, "test_fraction": 0.5}}, "leave rows to train on"),
         ({"selection": {"promotion": {"force": True}}}, "states its reason"),
         (
             {"hpo": {"max_trials": 3}, "selection": {"promotion": {"min_trials": 4}}},
             "selection.promotion.min_trials <= hpo.max_trials",
         ),
-        ({"baseline": {"kinds": ["linear", "linear"]}}, "items must not repeat"),
-        (
-            {"baseline": {"kinds": []}, "selection": {"promotion": {"must_beat_baselines": True}}},
-            "must_beat_baselines needs a baseline",
-        ),
+        ({"benchmark": {"variants": ["eager", "eager"]}}, "items must not repeat"),
         ({"selection": {"constraints": {"memory_mb": 0}}}, "greater than 0"),
         (
             {"selection": {"constraints": {"latency_p95_ms": 8}}, "benchmark": {"repetitions": 1, "samples": 199}},
@@ -129,9 +189,9 @@ def test_contradictions_are_refused(changes: dict[str, Any], says: str) -> None:
 
 def test_contradictions_between_sections_are_all_listed() -> None:
     with pytest.raises(ValidationError) as caught:
-        build(hpo={"metric": "f1", "max_trials": 3}, selection={"min_trials": 4}, backbones={"A": {"path": "x"}})
+        build(hpo={"metric": "f1", "max_trials": 3}, selection={"min_trials": 4}, entrants={"A": {"path": "x"}})
     text = str(caught.value)
-    assert all(part in text for part in ("hpo.metric", "selection.min_trials", "backbones.A"))
+    assert all(part in text for part in ("hpo.metric", "selection.min_trials", "entrants.A"))
 
 
 def test_epochs_of_trials_have_one_source() -> None:
@@ -141,10 +201,10 @@ def test_epochs_of_trials_have_one_source() -> None:
         HpoConfig(space={"epochs": epochs}, epochs=1.0)
 
 
-def test_no_backbone_is_refused() -> None:
+def test_no_entrant_is_refused() -> None:
     values = build().model_dump()
-    with pytest.raises(ValidationError, match="at least one pretrained model"):
-        PodiumConfig.model_validate({**values, "backbones": {}})
+    with pytest.raises(ValidationError, match="entrants must name at least one model"):
+        PodiumConfig.model_validate({**values, "entrants": {}})
 
 
 def test_a_truth_value_is_no_number() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from podium.config.schema import BackboneConfig, TrainingConfig
+from podium.config.schema import EntrantConfig, TrainingConfig
 from podium.entrants.transformer import TRANSFORMER
 from podium.training.launch import TrainingSpec
 from tests.unit.entrants.conformance import EntrantConformance
@@ -19,8 +19,8 @@ class TestTransformer(EntrantConformance):
         return text_spec(fold=None, epochs=0.1)
 
     @pytest.fixture
-    def entry(self, bert_tiny: Path) -> BackboneConfig:
-        return BackboneConfig(path=str(bert_tiny))
+    def entry(self, bert_tiny: Path) -> EntrantConfig:
+        return EntrantConfig(path=str(bert_tiny))
 
 
 def test_a_refit_trains_for_the_median_of_the_best_epochs() -> None:

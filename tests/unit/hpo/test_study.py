@@ -49,7 +49,7 @@ def test_progress_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     trial = Trial(
         tmp_path / "executed", errors={1: OutOfMemory("full")}, scores={0: 3.0, 2: 5.0, 3: 4.0, 4: 2.0, 5: 1.0}
     )
-    fields = {"backbone": "synthetic", "folds": 2}
+    fields = {"entrant": "synthetic", "folds": 2}
     engine = EmbeddedEngine(trial, InlinePool(), tmp_path / "logs", event_fields=fields)
     ledger = file_ledger(tmp_path)
     objective = Objective(metric="score", direction="minimize")
@@ -65,8 +65,8 @@ def test_progress_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [event["found"] for event in ended] == [True] * 3 + [False] * 3
     assert ended[1]["error"].startswith("OutOfMemory: full")
     assert ended[1]["status"] == "failed"
-    new = {name: started[4][name] for name in ("backbone", "folds", "attempt")}
-    assert new == {"backbone": "synthetic", "folds": 2, "attempt": 1}
+    new = {name: started[4][name] for name in ("entrant", "folds", "attempt")}
+    assert new == {"entrant": "synthetic", "folds": 2, "attempt": 1}
     assert started[4]["params"] == ended[4]["params"] == ledger.trials()[4].params
 
 
@@ -107,7 +107,7 @@ def reread(description: StudyDescription) -> StudyDescription:
 @given(space=spaces)
 def test_every_space_reads_back_equal(space: Space) -> None:
     description = StudyDescription(
-        experiment=experiment(space=space), about=StudyAbout(backbone="tiny", family="f" * 64)
+        experiment=experiment(space=space), about=StudyAbout(entrant="tiny", family="f" * 64)
     )
     again = reread(description)
     assert again == description
@@ -167,7 +167,7 @@ def test_what_describes_no_study_is_refused(text: str, message: str) -> None:
 def test_a_study_describes_itself_before_its_first_trial_and_again_when_it_is_extended(tmp_path: Path) -> None:
     ledger = file_ledger(tmp_path)
     engine = EmbeddedEngine(Trial(tmp_path / "executed"), InlinePool(), tmp_path / "logs")
-    about = StudyAbout(backbone="tiny")
+    about = StudyAbout(entrant="tiny")
     seen: list[StudyDescription | None] = []
 
     def on_trial(trial: TrialRecord) -> None:
@@ -193,7 +193,7 @@ def study(
 ) -> TrialLedger:
     """The ledger of a study that is described and has no trials yet."""
     trials = TrialLedger(store.documents(f"{LEDGERS}/{key}/{ledger}"), owner)
-    StudyDescription(experiment=experiment(**changes), about=StudyAbout(backbone="tiny")).write(trials.documents)
+    StudyDescription(experiment=experiment(**changes), about=StudyAbout(entrant="tiny")).write(trials.documents)
     return trials
 
 

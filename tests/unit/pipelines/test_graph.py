@@ -26,7 +26,7 @@ FOLDERS = {path.parent.name: path.parent for path in (ROOT / "components").glob(
 
 
 def tasks() -> dict[str, dict[str, Any]]:
-    """Every task of the compiled pipeline by name; those of the loop over backbones among them."""
+    """Every task of the compiled pipeline by name; those of the loop over entrants among them."""
     found = dict(SPEC["root"]["dag"]["tasks"])
     (name,) = (name for name, task in found.items() if "parameterIterator" in task)
     loop = found.pop(name)
@@ -39,7 +39,7 @@ def plural(output: str) -> str:
 
 def artifact_name(reader: str, name: str) -> str:
     """What a component calls the result of a step that it reads."""
-    gathers = step_named(name).per_backbone and not step_named(reader).per_backbone
+    gathers = step_named(name).per_entrant and not step_named(reader).per_entrant
     output = OUTPUTS[name]
     return plural(output) if gathers else output
 
@@ -54,8 +54,8 @@ def test_a_task_reads_what_the_table_says(step: Any) -> None:
     artifacts = inputs.get("artifacts", {})
     expected = [] if step.name == "prepare" else ["run", *(artifact_name(step.name, name) for name in step.inputs)]
     assert sorted(artifacts) == sorted(expected)
-    assert ("backbone" in inputs.get("parameters", {})) is step.per_backbone
-    producers = {OUTPUTS[other.name]: other.name for other in STEPS if not other.per_backbone}
+    assert ("entrant" in inputs.get("parameters", {})) is step.per_entrant
+    producers = {OUTPUTS[other.name]: other.name for other in STEPS if not other.per_entrant}
     for name, artifact in artifacts.items():
         if name in producers and "taskOutputArtifact" in artifact:
             made = artifact["taskOutputArtifact"]
@@ -77,7 +77,7 @@ def test_inputs_are_earlier_steps() -> None:
     assert all(names.index(name) < place for place, step in enumerate(STEPS) for name in step.inputs)
 
 
-def test_steps_per_backbone_follow_each_other_for_each_backbone() -> None:
-    titles = [step.title(backbone) for step, backbone in nodes(["a", "b"])]
+def test_steps_per_entrant_follow_each_other_for_each_entrant() -> None:
+    titles = [step.title(entrant) for step, entrant in nodes(["a", "b"])]
     assert titles[:6] == ["prepare", "baseline", "hpo-a", "refit-a", "hpo-b", "refit-b"]
     assert titles[6:] == ["select", "benchmark", "decide", "report"]

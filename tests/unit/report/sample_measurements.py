@@ -25,7 +25,7 @@ def interval(value: float, method: str = "t over 3 repetitions") -> Interval:
 def benchmark(models: tuple[ModelRecord, ...]) -> BenchmarkRecord:
     return BenchmarkRecord(
         key=key("benchmark"),
-        parents={f"refit_{model.backbone}": model.key for model in models},
+        parents={f"refit_{model.entrant}": model.key for model in models},
         mlflow_run_id=key("run-benchmark")[:32],
         seconds=33.0,
         hardware={"device": "cpu", "cpu": "AMD EPYC 7B13", "cores": "2", "threads": "1", "precision": "fp32"},
@@ -35,7 +35,7 @@ def benchmark(models: tuple[ModelRecord, ...]) -> BenchmarkRecord:
 
 
 def _variants(model: ModelRecord) -> list[Variant]:
-    common = {"backbone": model.backbone, "model_digest": model.artifacts["model"].digest}
+    common = {"entrant": model.entrant, "model_digest": model.artifacts["model"].digest}
     size = model.artifacts["model"].size_bytes / 1e6
     lossy = "in macro_f1 it is -0.0412 from the eager model, wholly beyond the 0.01 that may be lost"
     return [
@@ -74,7 +74,7 @@ def _check(model: ModelRecord, loss: float) -> VariantCheck:
 def _measurement(model: ModelRecord, variant: str) -> Measurement:
     p50 = model.parameters / 2.4e6 * SPEED[variant]
     return Measurement(
-        backbone=model.backbone,
+        entrant=model.entrant,
         variant=variant,
         model_digest=model.artifacts["model"].digest,
         scenarios=_scenarios(p50),

@@ -9,7 +9,7 @@ import numpy as np
 
 from podium.config.benchmark import SelectionConfig
 from podium.config.parameters import CategoricalParameter, FloatParameter
-from podium.config.schema import BackboneConfig, DatasetConfig, PodiumConfig
+from podium.config.schema import DatasetConfig, EntrantConfig, PodiumConfig
 from podium.config.search import HpoConfig
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import all_metrics, details
@@ -49,7 +49,7 @@ ACCURACY = {"minilm": 0.955, "bert-tiny": 0.88, "deberta-v3-small": 0.96}
 def sample(
     task: str = "text-classification",
     labels: tuple[str, ...] | None = None,
-    backbones: tuple[str, ...] = ("minilm", "bert-tiny"),
+    entrants: tuple[str, ...] = ("minilm", "bert-tiny"),
     trials: int = 8,
     linear: float = 0.91,
     **changes: Any,
@@ -58,19 +58,19 @@ def sample(
     labels = labels or (LABELS if task == "text-classification" else TAGS)
     metric = "macro_f1" if task == "text-classification" else "f1"
     predictions = {
-        name: _predictions(task, labels, ACCURACY.get(name, 0.9), seed) for seed, name in enumerate(backbones)
+        name: _predictions(task, labels, ACCURACY.get(name, 0.9), seed) for seed, name in enumerate(entrants)
     }
-    studies = tuple(_study(name, metric, trials, ACCURACY.get(name, 0.9)) for name in backbones)
-    models = tuple(_model(study, predictions[study.backbone]) for study in studies)
+    studies = tuple(_study(name, metric, trials, ACCURACY.get(name, 0.9)) for name in entrants)
+    models = tuple(_model(study, predictions[study.entrant]) for study in studies)
     entries, warnings = leaderboard(studies, models, metric, min_trials=1)
     budget: dict[str, Any] = {"metric": metric, "confidence": 0.95, "resamples": 500, "seed": 13}
     baselines = {"linear": _predictions(task, labels, linear, 7), "majority": _predictions(task, labels, 0.0, 8)}
     scored = {name: bootstrap_interval(found, metric, 0.95, 500, 13) for name, found in baselines.items()}
-    folds = {study.backbone: study.best_trial.fold_scores for study in studies}
-    best, *others = [(one.backbone, folds[one.backbone]) for one in entries]
+    folds = {study.entrant: study.best_trial.fold_scores for study in studies}
+    best, *others = [(one.entrant, folds[one.entrant]) for one in entries]
     selection = SelectionRecord(
         key=key("selection"),
-        parents={f"refit_{model.backbone}": model.key for model in models},
+        parents={f"refit_{model.entrant}": model.key for model in models},
         mlflow_run_id=key("run-selection")[:32],
         seconds=0.4,
         metric=metric,
@@ -79,7 +79,7 @@ def sample(
         comparisons=compare_with_best(entries, predictions, **budget),
         baselines=tuple(BaselineEntry(name=name, test=scored[name], seconds=2.3) for name in ("linear", "majority")),
         baseline_comparisons=tuple(
-            compare((entry.backbone, predictions[entry.backbone]), item, **budget)
+            compare((entry.entrant, predictions[entry.entrant]), item, **budget)
             for entry in entries
             for item in baselines.items()
         ),
@@ -88,7 +88,7 @@ def sample(
     )
     measured = benchmark(models)
     fields: dict[str, Any] = {
-        "run": _run(task, backbones),
+        "run": _run(task, entrants),
         "data": _data(task, labels),
         "baseline": BaselineRecord(
             key=key("baseline"),
@@ -118,10 +118,10 @@ def models_of(inputs: ReportInputs) -> tuple[ModelRecord, ...]:
     return tuple(record for record in inputs.steps.values() if isinstance(record, ModelRecord))
 
 
-def _run(task: str, backbones: tuple[str, ...]) -> RunRecord:
+def _run(task: str, entrants: tuple[str, ...]) -> RunRecord:
     config = PodiumConfig(
         dataset=DatasetConfig(name="bbc-news", path="pkg:corpus/data", task=task, licence="research use"),
-        backbones={name: BackboneConfig(path=f"pkg:{name}/model") for name in backbones},
+        entrants={name: EntrantConfig(path=f"pkg:{name}/model") for name in entrants},
         hpo=HpoConfig(
             space={
                 "learning_rate": FloatParameter(low=1e-5, high=1e-3, log=True),
@@ -167,8 +167,8 @@ def _predictions(task: str, labels: tuple[str, ...], accuracy: float, seed: int)
     return Predictions(task, labels, ids, classes, np.where(noise.random(425) < accuracy, classes, wrong))
 
 
-def _study(backbone: str, metric: str, count: int, level: float) -> StudyRecord:
-    noise = np.random.default_rng(len(backbone))
+def _study(entrant: str, metric: str, count: int, level: float) -> StudyRecord:
+    noise = np.random.default_rng(len(entrant))
     found = [_trial(number, level - 0.25 * noise.random() ** 2, noise) for number in range(count)]
     failed = {"status": "failed", "error": "OutOfMemory: 3.2 GB needed, 2.0 GB free", "score": None, "fold_scores": {}}
     pruned = {"status": "pruned", "error": "0.7 is below 0.9", "score": 0.7, "fold_scores": {"0": 0.7}}
@@ -176,12 +176,12 @@ def _study(backbone: str, metric: str, count: int, level: float) -> StudyRecord:
     trials = tuple(trial.model_copy(update=changes.get(trial.number, {})) for trial in found)
     best = max((trial for trial in trials if trial.status == "succeeded"), key=lambda trial: trial.score or 0)
     return StudyRecord(
-        key=key(f"study-{backbone}"),
+        key=key(f"study-{entrant}"),
         parents={"data": key("data")},
-        mlflow_run_id=key(f"run-study-{backbone}")[:32],
+        mlflow_run_id=key(f"run-study-{entrant}")[:32],
         seconds=71.0 * count,
         family=key("family"),
-        backbone=backbone,
+        entrant=entrant,
         metric=metric,
         direction="maximize",
         budget=count,
@@ -209,7 +209,7 @@ def _trial(number: int, score: float, noise: np.random.Generator) -> TrialRecord
 
 
 def _model(study: StudyRecord, predictions: Predictions) -> ModelRecord:
-    name = study.backbone
+    name = study.entrant
     size = 17_600_000 if name == "bert-tiny" else 90_900_000
     return ModelRecord(
         key=key(f"refit-{name}"),
@@ -220,7 +220,7 @@ def _model(study: StudyRecord, predictions: Predictions) -> ModelRecord:
         },
         mlflow_run_id=key(f"run-refit-{name}")[:32],
         seconds=48.3,
-        backbone=name,
+        entrant=name,
         task=predictions.task,
         trial=study.best,
         params=study.best_trial.params,
@@ -251,7 +251,7 @@ def _decision(
         score=0.9234,
     )
     scores = [
-        VariantScore(backbone=one.backbone, variant=one.variant, test=one.check.score)
+        VariantScore(entrant=one.entrant, variant=one.variant, test=one.check.score)
         for one in benchmark.variants
         if one.check and one.status == "ok"
     ]
@@ -267,12 +267,12 @@ def _decision(
         incumbent=champion,
         incumbent_measurement=benchmark.measurements[-1],
     )
-    best, *others = [(one.name, predictions[one.entry.backbone]) for one in contenders(evidence)]
+    best, *others = [(one.name, predictions[one.entry.entrant]) for one in contenders(evidence)]
     against_best = tuple(compare(one, best, **budget) for one in others)
     evidence = evidence.model_copy(update={"comparisons": against_best})
     chosen = judge(evidence).choice.winner
     assert chosen and chosen.measurement
-    name = chosen.entry.backbone
+    name = chosen.entry.entrant
     own = (chosen.name, predictions[name])
     evidence = evidence.model_copy(
         update={

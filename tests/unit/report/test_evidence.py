@@ -21,7 +21,7 @@ def words(rendered: Rendered, section: str) -> str:
 
 @pytest.fixture(scope="module")
 def inputs() -> ReportInputs:
-    return sample(backbones=THREE, linear=0.97)
+    return sample(entrants=THREE, linear=0.97)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_adjusted_p_value_decides_what_is_called_worse(inputs):
         update={"difference": interval, "p_value": 0.031, "p_adjusted": 0.062, "measurably_worse": False}
     )
     selection = inputs.selection.model_copy(update={"comparisons": (several, *others)})
-    found = render(sample(backbones=THREE, selection=selection))
+    found = render(sample(entrants=THREE, selection=selection))
     row = next(line for line in found.markdown.splitlines() if "0.062" in line)
     assert row.split("|")[5:8] == [" 0.031 ", " 0.062 ", " not measurably worse "]
     said = words(found, "leaderboard")
@@ -76,7 +76,7 @@ def test_folds_are_the_view_before_the_test(rendered, inputs):
 def test_every_variant_is_shown_with_what_became_of_it(rendered, inputs):
     page, plain = words(rendered, "variants"), rendered.markdown
     for one in inputs.benchmark.variants:
-        assert f"{one.backbone} ({one.variant})" in page
+        assert f"{one.entrant} ({one.variant})" in page
         assert one.reason in page and one.reason.replace("_", "\\_") in plain
     assert "Not asked for: compile." in page
     assert "this machine shows no RAPL counter" in page and "this machine shows no RAPL counter" in plain
@@ -102,7 +102,7 @@ def test_scenarios_are_shown_and_an_absent_rate_says_why(inputs):
     server = held.model_copy(update={"figures": absent, "notes": ("idle, it takes 140 ms",)})
     changes = {"scenarios": {**first.scenarios, "server": server}, "unstable": True, "notes": ("medians differ",)}
     items = (first.model_copy(update=changes), *others)
-    found = render(sample(backbones=THREE, benchmark=inputs.benchmark.model_copy(update={"measurements": items})))
+    found = render(sample(entrants=THREE, benchmark=inputs.benchmark.model_copy(update={"measurements": items})))
     page = words(found, "benchmark")
     for said in (
         "p99 within 130 ms",
@@ -123,7 +123,7 @@ def test_a_quantile_that_one_variant_lacks_keeps_its_column(inputs):
     latency = first.scenarios["latency"]
     median = latency.model_copy(update={"figures": latency.figures[:1]})
     items = (first.model_copy(update={"scenarios": {**first.scenarios, "latency": median}}), *others)
-    found = render(sample(backbones=THREE, benchmark=inputs.benchmark.model_copy(update={"measurements": items})))
+    found = render(sample(entrants=THREE, benchmark=inputs.benchmark.model_copy(update={"measurements": items})))
     assert ">p95</th>" in found.html
 
 
@@ -138,7 +138,7 @@ def test_the_decision_can_be_made_again_and_says_how_it_compared(rendered, input
 def test_an_incumbent_that_was_not_compared_says_why(inputs):
     update = {"against_incumbent": None, "not_comparable": "it has other labels."}
     evidence = Evidence.model_validate({**dict(inputs.decision.evidence), **update})
-    found = render(sample(backbones=THREE, decision=inputs.decision.model_copy(update={"evidence": evidence})))
+    found = render(sample(entrants=THREE, decision=inputs.decision.model_copy(update={"evidence": evidence})))
     assert "It was not compared: it has other labels." in words(found, "why")
 
 

@@ -150,7 +150,7 @@ def test_credentials_are_left_out():
 
 
 def test_entities_instead_of_a_matrix():
-    text = Page(render(sample("ner", backbones=("bert-tiny",), trials=3)).html).text
+    text = Page(render(sample("ner", entrants=("bert-tiny",), trials=3)).html).text
     assert "Scores per entity" in text
     assert "Confusion matrix" not in text
     assert "entity F1" in text
@@ -227,7 +227,7 @@ def test_a_short_study_says_why_its_importance_is_absent_and_a_long_one_shows_it
     short = render(sample(trials=8))
     assert "The importance of parameters needs at least 8 succeeded trials, but minilm has 6" in short.html
     assert "| Parameter | Best value | Importance |" not in short.markdown
-    long = render(sample(trials=20, backbones=("minilm",)))
+    long = render(sample(trials=20, entrants=("minilm",)))
     assert "importance of parameters needs" not in long.html
     rows = long.markdown.split("| Parameter | Best value | Importance |")[1].split("\n\n")[0].splitlines()[2:]
     assert {row.split("|")[1].strip() for row in rows} == {"batch size", "learning rate", "warmup ratio"}
@@ -235,7 +235,7 @@ def test_a_short_study_says_why_its_importance_is_absent_and_a_long_one_shows_it
 
 
 def test_a_study_of_one_trial_has_no_charts_of_its_parameters():
-    page = render(sample(trials=1, backbones=("minilm",))).html
+    page = render(sample(trials=1, entrants=("minilm",))).html
     assert "Charts of the parameters need 2 trials with a score." in page
     search = page.split('id="search"')[1]
     assert 'class="parallel"' not in search and 'class="slices"' not in search

@@ -37,7 +37,7 @@ def study(*scores: float | None, direction: str = "maximize") -> StudyRecord:
     return StudyRecord(
         key="k",
         family="f",
-        backbone="tiny",
+        entrant="tiny",
         metric="macro_f1",
         direction=direction,
         budget=9,

@@ -34,7 +34,7 @@ def interval() -> Callable[..., Interval]:
 
 @pytest.fixture
 def study() -> Callable[..., StudyRecord]:
-    def build(backbone: str = "tiny", scores=(0.7, 0.9, None), best: int = 1) -> StudyRecord:
+    def build(entrant: str = "tiny", scores=(0.7, 0.9, None), best: int = 1) -> StudyRecord:
         trials = tuple(
             TrialRecord(
                 number=number,
@@ -48,7 +48,7 @@ def study() -> Callable[..., StudyRecord]:
         return StudyRecord(
             key="s" * 64,
             family="f" * 64,
-            backbone=backbone,
+            entrant=entrant,
             metric="macro_f1",
             direction="maximize",
             budget=len(trials),
@@ -61,11 +61,11 @@ def study() -> Callable[..., StudyRecord]:
 
 @pytest.fixture
 def model() -> Callable[..., ModelRecord]:
-    def build(backbone: str = "tiny", test: float = 0.88, trial: int = 1, parameters: int = 4_400_000) -> ModelRecord:
+    def build(entrant: str = "tiny", test: float = 0.88, trial: int = 1, parameters: int = 4_400_000) -> ModelRecord:
         return ModelRecord(
-            key=f"key-{backbone}",
-            artifacts={"model": ArtifactRef(name="model", digest=f"digest-{backbone}", files=5, size_bytes=17_000_000)},
-            backbone=backbone,
+            key=f"key-{entrant}",
+            artifacts={"model": ArtifactRef(name="model", digest=f"digest-{entrant}", files=5, size_bytes=17_000_000)},
+            entrant=entrant,
             task="text-classification",
             trial=trial,
             params={"learning_rate": 2e-4},
@@ -81,11 +81,11 @@ def model() -> Callable[..., ModelRecord]:
 
 @pytest.fixture
 def entry() -> Callable[..., LeaderboardEntry]:
-    def build(backbone: str, test: float = 0.9, parameters: int = 1000, size_mb: float = 17.0) -> LeaderboardEntry:
+    def build(entrant: str, test: float = 0.9, parameters: int = 1000, size_mb: float = 17.0) -> LeaderboardEntry:
         return LeaderboardEntry(
-            backbone=backbone,
-            model_key=f"key-{backbone}",
-            model_digest=f"digest-{backbone}",
+            entrant=entrant,
+            model_key=f"key-{entrant}",
+            model_digest=f"digest-{entrant}",
             trial=0,
             cv_score=0.9,
             cv_std=0.01,
@@ -116,7 +116,7 @@ def comparison() -> Callable[..., Comparison]:
 @pytest.fixture
 def measurement() -> Callable[..., Measurement]:
     def build(
-        backbone: str,
+        entrant: str,
         p50: float | None = 10.0,
         p90: float | None = 12.0,
         memory: float = 500.0,
@@ -129,9 +129,9 @@ def measurement() -> Callable[..., Measurement]:
         found = {0.5: p50, 0.9: p90}
         quantiles = {q: _interval(value, value, value) for q, value in found.items() if value is not None}
         return Measurement(
-            backbone=backbone,
+            entrant=entrant,
             variant=variant,
-            model_digest=digest or f"digest-{backbone}",
+            model_digest=digest or f"digest-{entrant}",
             scenarios=classifier_scenarios(quantiles, _interval(100.0), energy_j=energy_j),
             peak_rss_mb=memory,
             size_mb=17.0,

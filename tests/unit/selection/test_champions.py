@@ -14,7 +14,7 @@ def champion(study, model, metric):
 
 def test_champion_carries_evidence_of_study_and_refit(study, model):
     entry = champion(study(), model(), "macro_f1")
-    assert (entry.backbone, entry.trial, entry.trials) == ("tiny", 1, 2)
+    assert (entry.entrant, entry.trial, entry.trials) == ("tiny", 1, 2)
     assert (entry.model_key, entry.model_digest) == ("key-tiny", "digest-tiny")
     assert entry.test.value == 0.88
     assert entry.cv_std == pytest.approx(0.04 / 2**0.5)
@@ -25,20 +25,20 @@ def test_ranked_by_test_score(study, model):
     studies = [study("tiny"), study("mini"), study("base")]
     models = [model("mini", 0.92), model("base", 0.85), model("tiny", 0.88)]
     entries, warnings = leaderboard(studies, models, "macro_f1", min_trials=1)
-    assert [entry.backbone for entry in entries] == ["mini", "tiny", "base"]
+    assert [entry.entrant for entry in entries] == ["mini", "tiny", "base"]
     assert warnings == ()
 
 
 def test_ties_are_the_same_in_any_order(entry):
     entries = [entry("b", 0.9, 10), entry("a", 0.9, 10), entry("c", 0.9, 5), entry("d", 0.91, 99)]
     for order in itertools.permutations(entries):
-        assert [one.backbone for one in rank(order)] == ["d", "c", "a", "b"]
+        assert [one.entrant for one in rank(order)] == ["d", "c", "a", "b"]
 
 
-def test_too_few_finished_trials_leave_a_backbone_out_with_a_warning(study, model):
+def test_too_few_finished_trials_leave_a_entrant_out_with_a_warning(study, model):
     studies = [study("tiny"), study("mini", scores=(0.7, 0.9, 0.8))]
     entries, warnings = leaderboard(studies, [model("tiny", 0.99), model("mini")], "macro_f1", min_trials=3)
-    assert [entry.backbone for entry in entries] == ["mini"]
+    assert [entry.entrant for entry in entries] == ["mini"]
     assert "tiny finished 2 of the 3 trials" in warnings[0]
 
 

@@ -11,7 +11,7 @@ from podium.selection.decision import decide, judge, replay
 from podium.selection.winner import Candidate
 from tests.unit.selection.evidence import evidence_of
 
-FREE = PromotionConfig()
+FREE = PromotionConfig(must_beat_baselines=False)
 
 
 def incumbent(digest: str = "old", **more) -> Incumbent:
@@ -124,8 +124,8 @@ def test_too_little_evidence_holds_a_promotion_and_is_told_under_force(a, policy
     ],
 )
 def test_the_baseline_rule(a, comparison, bounds, strict, free):
-    against = [comparison("a", "linear", sum(bounds) / 2, *bounds)]
-    assert verdict(a, None, PromotionConfig(must_beat_baselines=True), baselines=against) == strict
+    against = [comparison("a", "majority", sum(bounds) / 2, *bounds)]
+    assert verdict(a, None, PromotionConfig(), baselines=against) == strict, "the default"
     assert verdict(a, None, FREE, baselines=against) == free
 
 
@@ -141,13 +141,13 @@ def evidence(entry, comparison, measurement, **changes) -> Evidence:
     fields = {
         "metric": "macro_f1",
         "rows": 100,
-        "policy": SelectionConfig(),
+        "policy": SelectionConfig(promotion=FREE),
         "rule": RULE,
         "leaderboard": (entry("best", 0.92), entry("fast", 0.918)),
         "comparisons": (comparison("fast (eager)", "best (eager)", -0.002, -0.006, 0.002),),
         "baseline_comparisons": (
-            comparison("fast (eager)", "linear", 0.01, -0.03, 0.04),
-            comparison("best (eager)", "linear", -0.2, -0.3, -0.1),
+            comparison("fast (eager)", "majority", 0.01, -0.03, 0.04),
+            comparison("best (eager)", "majority", -0.2, -0.3, -0.1),
         ),
         "measurements": (measurement("best", 30), measurement("fast", 5)),
         "incumbent": incumbent(),
@@ -158,7 +158,7 @@ def evidence(entry, comparison, measurement, **changes) -> Evidence:
 
 def test_judging_chooses_and_decides_on_what_concerns_the_winner(entry, comparison, measurement):
     found = judge(evidence(entry, comparison, measurement))
-    assert (found.verdict, found.choice.winner.entry.backbone) == ("PROMOTE", "fast")
+    assert (found.verdict, found.choice.winner.entry.entrant) == ("PROMOTE", "fast")
     assert [reason.code for reason in found.reasons] == [
         "winner-as-good-as-best",
         "winner-is-cheaper",
@@ -319,9 +319,9 @@ POLICY = st.fixed_dictionaries(
 @given(values=SORTED, baseline=SORTED, eased=POLICY, strict=POLICY)
 def test_asking_for_more_never_promotes_more(values, baseline, eased, strict):
     paired = paired_with("news", values)
-    baselines = [paired_with("linear", baseline)]
+    baselines = [paired_with("majority", baseline)]
     winner = LeaderboardEntry(
-        backbone="a",
+        entrant="a",
         model_key="k",
         model_digest="new",
         trial=0,

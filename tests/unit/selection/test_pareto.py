@@ -20,7 +20,7 @@ def pareto_front(found, name):
 
 
 def names(front):
-    return [point.backbone for point in front]
+    return [point.entrant for point in front]
 
 
 def test_who_is_beaten_on_both_is_not_on_the_front(entry, measurement, interval):
@@ -40,7 +40,7 @@ def test_there_is_a_front_for_what_was_measured(entry, measurement):
     choice = choose([entry("a")], [], [measurement("a", p90=None)], SelectionConfig())
     fronts = pareto_fronts(choice.candidates)
     assert set(fronts) == {"latency_p50_ms", "memory_mb", "size_mb"}
-    assert fronts["memory_mb"][0].model_dump() == {"backbone": "a", "variant": "eager", "score": 0.9, "cost": 500.0}
+    assert fronts["memory_mb"][0].model_dump() == {"entrant": "a", "variant": "eager", "score": 0.9, "cost": 500.0}
     assert set(pareto_fronts(choose([entry("a")], [], [], SelectionConfig()).candidates)) == {"size_mb"}
 
 
@@ -53,6 +53,6 @@ def test_the_front_depends_on_no_order_and_on_nobody_that_is_not_on_it(entry, me
     found = candidates(entry, measurement, interval, figures)
     front = pareto_front(found, "latency_p50_ms")
     assert pareto_front(data.draw(st.permutations(found)), "latency_p50_ms") == front
-    assert pareto_front([one for one in found if one.entry.backbone in names(front)], "latency_p50_ms") == front
+    assert pareto_front([one for one in found if one.entry.entrant in names(front)], "latency_p50_ms") == front
     assert [point.score for point in front] == sorted(point.score for point in front)
     assert bool(front) == bool(figures)

@@ -37,8 +37,8 @@ def comparison(comparison):
     return build
 
 
-def score(interval, backbone, variant, test):
-    return VariantScore(backbone=backbone, variant=variant, test=interval(test))
+def score(interval, entrant, variant, test):
+    return VariantScore(entrant=entrant, variant=variant, test=interval(test))
 
 
 def codes(choice):
@@ -59,7 +59,7 @@ def two(entry, comparison, measurement):
 
 def test_the_cheaper_of_what_is_as_good_wins(two):
     choice = choose(*two, FREE)
-    assert choice.winner.entry.backbone == "fast"
+    assert choice.winner.entry.entrant == "fast"
     assert choice.winner.measurement.variant == "eager"
     assert choice.winner.cost == 5
     assert codes(choice) == [WINNER_AS_GOOD, WINNER_CHEAPER]
@@ -69,7 +69,7 @@ def test_the_cheaper_of_what_is_as_good_wins(two):
 def test_what_is_only_not_shown_to_be_worse_does_not_win(two, comparison):
     entries, _, measurements = two
     choice = choose(entries, [comparison("fast", "best", -0.003, -0.02, 0.014)], measurements, FREE, rows=300)
-    assert choice.winner.entry.backbone == "best"
+    assert choice.winner.entry.entrant == "best"
     assert codes(choice) == [WINNER_BEST, NOT_SHOWN_AS_GOOD, ROWS_NEEDED]
     assert "cannot be told from 300 held-out rows; about 3,600 would tell" in choice.reasons[2].text
     wide = FREE.model_copy(update={"margin": 0.02})
@@ -99,7 +99,7 @@ def test_costs_that_are_not_apart_do_not_decide(two, interval):
         return one.model_copy(update={"scenarios": {**one.scenarios, "latency": changed}})
 
     choice = choose(entries, comparisons, [spread(slow, 4, 35), spread(fast, 3, 7)], FREE)
-    assert choice.winner.entry.backbone == "best"
+    assert choice.winner.entry.entrant == "best"
     assert codes(choice) == [WINNER_BEST, NOT_CHEAPER]
     assert "latency_p50_ms 3 to 7 ms against 4 to 35 ms" in choice.reasons[1].text
 
@@ -112,14 +112,14 @@ def test_a_cost_that_is_close_to_another_eligible_one_is_said(two, entry, compar
         [*measurements, measurement("twin", 5)],
         FREE,
     )
-    assert choice.winner.entry.backbone == "fast"
+    assert choice.winner.entry.entrant == "fast"
     assert choice.reasons[1].text.endswith("but not apart from that of twin (eager).")
 
 
 def test_a_measurably_worse_candidate_never_wins(two, comparison):
     entries, _, measurements = two
     choice = choose(entries, [comparison("fast", "best", -0.05, -0.07, -0.03)], measurements, FREE)
-    assert choice.winner.entry.backbone == "best"
+    assert choice.winner.entry.entrant == "best"
     assert codes(choice) == [WINNER_BEST, WORSE_THAN_BEST]
     assert "-0.0700 and -0.0300 at 95% confidence" in choice.reasons[1].text
 
@@ -136,14 +136,14 @@ def test_a_broken_constraint_rules_out_and_says_by_how_much(two, constraint, val
 
 
 def test_a_bound_that_is_just_met_is_met(two):
-    assert choose(*two, bounded(latency_p90_ms=6)).winner.entry.backbone == "fast"
+    assert choose(*two, bounded(latency_p90_ms=6)).winner.entry.entrant == "fast"
 
 
 def test_the_best_within_constraints_wins_when_the_cheapest_breaks_them(entry, comparison, measurement):
     entries = [entry("best", 0.92), entry("fast", 0.91)]
     measurements = [measurement("best", 30, 40, 300), measurement("fast", 5, 6, 900)]
     choice = choose(entries, [comparison("fast", "best", -0.001, -0.003, 0.001)], measurements, bounded(memory_mb=500))
-    assert choice.winner.entry.backbone == "best"
+    assert choice.winner.entry.entrant == "best"
     assert codes(choice) == [WINNER_BEST, CONSTRAINT_BROKEN]
 
 
@@ -174,10 +174,10 @@ def test_what_was_not_measured_is_neither_cheaper_nor_dearer(entry, comparison, 
     entries, comparisons = [entry("a", 0.92), entry("b", 0.919)], [comparison("b", "a", -0.001, -0.003, 0.001)]
     for measured in (measurement("a"), measurement("b")):
         choice = choose(entries, comparisons, [measured], FREE)
-        assert (choice.winner.entry.backbone, codes(choice)) == ("a", [WINNER_BEST, NOT_CHEAPER])
+        assert (choice.winner.entry.entrant, codes(choice)) == ("a", [WINNER_BEST, NOT_CHEAPER])
         assert "not measured" in choice.reasons[1].text
     alone = choose([entry("a")], [], [], FREE)
-    assert alone.winner.entry.backbone == "a"
+    assert alone.winner.entry.entrant == "a"
     assert alone.winner.measurement is None
 
 
@@ -232,14 +232,14 @@ def test_a_variant_without_a_score_of_its_own_is_not_judged_by_the_eager_one(var
 
 def test_equal_costs_go_to_the_better_score(entry, comparison, measurement):
     entries, comparisons = [entry("b", 0.92), entry("a", 0.919)], [comparison("a", "b", -0.001, -0.003, 0.001)]
-    assert choose(entries, comparisons, [measurement("a"), measurement("b")], FREE).winner.entry.backbone == "b"
+    assert choose(entries, comparisons, [measurement("a"), measurement("b")], FREE).winner.entry.entrant == "b"
 
 
 @pytest.mark.parametrize(("cost", "winner"), [("memory_mb", "best"), ("latency_p50_ms", "fast")])
 def test_cost_is_the_declared_one(entry, comparison, measurement, cost, winner):
     entries, comparisons = [entry("best", 0.92), entry("fast", 0.92)], [comparison("fast", "best", 0.0, -0.005, 0.005)]
     measurements = [measurement("best", 30, 40, 300), measurement("fast", 5, 6, 900)]
-    assert choose(entries, comparisons, measurements, SelectionConfig(cost=cost)).winner.entry.backbone == winner
+    assert choose(entries, comparisons, measurements, SelectionConfig(cost=cost)).winner.entry.entrant == winner
 
 
 def test_an_unstable_benchmark_is_said(entry, measurement):
@@ -272,7 +272,7 @@ def test_the_number_of_entrants_does_not_change_what_is_worse(entry, comparison,
     entries = [entry("best", 0.92), entry("cheap", 0.90), entry("dear", 0.919)]
     measurements = [measurement("best", 20), measurement("cheap", 5), measurement("dear", 50)]
     for field, comparisons in ((entries[:2], alone), (entries, both)):
-        assert choose(field, comparisons, measurements, FREE).winner.entry.backbone == "best"
+        assert choose(field, comparisons, measurements, FREE).winner.entry.entrant == "best"
 
 
 FIGURES = st.sampled_from([0.80, 0.85, 0.90])
@@ -287,7 +287,7 @@ def test_the_rule_is_as_stated_and_irrelevant_entrants_and_order_do_not_touch_it
 ):
     """Drawn scores and costs tie often. Whoever is neither best nor winner can leave without any effect."""
     entries = [entry(f"m{number}", test) for number, (test, *_) in enumerate(field)]
-    ranked = sorted(entries, key=lambda one: (-one.test.value, one.backbone))
+    ranked = sorted(entries, key=lambda one: (-one.test.value, one.entrant))
     lows = {f"m{number}": low for number, (_, _, low, _) in enumerate(field)}
     costs = {f"m{number}": bounds for number, (_, bounds, *_) in enumerate(field)}
     big = {f"m{number}" for number, (*_, is_big) in enumerate(field) if is_big}
@@ -302,21 +302,21 @@ def test_the_rule_is_as_stated_and_irrelevant_entrants_and_order_do_not_touch_it
 
     def chosen(kept):
         """Judged by Holm among those who are there, as a run would do."""
-        there = [one.backbone for one in ranked if one in kept]
+        there = [one.entrant for one in ranked if one in kept]
         families = [
             adjusted([comparison(other, reference, -0.001, lows[other], 0.01) for other in there[place + 1 :]])
             for place, reference in enumerate(there)
         ]
         given = data.draw(st.permutations([item for family in families for item in family]))
         choice = choose(data.draw(st.permutations(kept)), given, data.draw(st.permutations(measurements)), config)
-        return choice.winner and choice.winner.entry.backbone
+        return choice.winner and choice.winner.entry.entrant
 
-    able = [one.backbone for one in ranked if one.backbone not in big]
+    able = [one.entrant for one in ranked if one.entrant not in big]
     best = able[0] if able else None
     saving = [name for name in able[1:] if lows[name] >= -0.01 and costs[name][1] < costs[best][0]]
     winner = chosen(entries)
     assert winner == min(saving, key=lambda name: (sum(costs[name]), able.index(name)), default=best)
-    kept = [one for one in entries if one.backbone in (best, winner) or data.draw(st.booleans())]
+    kept = [one for one in entries if one.entrant in (best, winner) or data.draw(st.booleans())]
     assert chosen(kept or entries) == winner
 
 
@@ -329,7 +329,7 @@ def test_a_better_model_that_cannot_be_shipped_stands_in_nobody_s_way(entry, com
     ]
     measurements = [measurement("huge", 90, memory=9000), measurement("good", 20), measurement("fast", 5)]
     choice = choose(entries, comparisons, measurements, bounded(memory_mb=1000))
-    assert choice.winner.entry.backbone == "fast"
+    assert choice.winner.entry.entrant == "fast"
     assert codes(choice) == [WINNER_AS_GOOD, WINNER_CHEAPER, CONSTRAINT_BROKEN]
     assert "shown to be as good as good (eager), the best by score within the constraints" in choice.reasons[0].text
     with pytest.raises(InputError, match=r"fast \(eager\) must be compared with good"):

@@ -39,18 +39,18 @@ class Stored:
         self.store = ArtifactStore(str(root / "store"))
         given = sample()
         self.models = [self._model(model) for model in models_of(given)]
-        refits = {f"refit.{model.backbone}": model.key for model in self.models}
+        refits = {f"refit.{model.entrant}": model.key for model in self.models}
         first, second = self.models
         self.selection = self._put(given.selection.model_copy(update={"parents": refits, "artifacts": {}}))
         measured = [(first, "eager", 1.0), (first, "onnx", 0.8), (second, "eager", 2.0)]
-        found = {(model.backbone, variant): repetitions(3, slower) for model, variant, slower in measured}
+        found = {(model.entrant, variant): repetitions(3, slower) for model, variant, slower in measured}
         self.benchmark = self._put(
             BenchmarkRecord(
                 key="",
                 parents={**refits, "selection": self.selection.key},
                 hardware=HARDWARE,
                 measurements=tuple(
-                    measurement(found[model.backbone, variant], backbone=model.backbone, variant=variant)
+                    measurement(found[model.entrant, variant], entrant=model.entrant, variant=variant)
                     for model, variant, _ in measured
                 ),
                 artifacts={
@@ -63,7 +63,7 @@ class Stored:
             given.decision.model_copy(
                 update={
                     "parents": {"selection": self.selection.key, "benchmark": self.benchmark.key},
-                    "winner": first.backbone,
+                    "winner": first.entrant,
                     "winner_variant": "onnx",
                 }
             )
@@ -76,13 +76,13 @@ class Stored:
         return self.store.put_artifact("samples", folder)
 
     def _model(self, model: ModelRecord) -> ModelRecord:
-        folder = self.root / "scratch" / model.backbone
+        folder = self.root / "scratch" / model.entrant
         predictions(0.9).save(folder)
         artifact = self.store.put_artifact("predictions", folder)
         return self._put(model.model_copy(update={"artifacts": {"predictions": artifact}}))
 
     def _put(self, record: R) -> R:
-        key = Key.of(record.kind, of=getattr(record, "backbone", record.kind))
+        key = Key.of(record.kind, of=getattr(record, "entrant", record.kind))
         record = record.model_copy(update={"key": key.digest})
         self.store.put(key, record)
         return record
@@ -115,8 +115,8 @@ def test_a_run_stands_for_its_winner(stored: Stored) -> None:
     )
     (stored.runs / "latest").symlink_to("20260304-1")
     found = stored.find("latest", "20260304-1", str(directory))
-    backbone = stored.models[0].backbone
-    assert {one.title for one in found} == {f"{backbone} (onnx)"}
+    entrant = stored.models[0].entrant
+    assert {one.title for one in found} == {f"{entrant} (onnx)"}
     assert [one.name for one in found] == ["latest", "20260304-1", str(directory)]
     one = found[0]
     assert one.measurement is not None
@@ -128,7 +128,7 @@ def test_a_run_stands_for_its_winner(stored: Stored) -> None:
 
 
 def test_a_model_of_a_run_can_be_named(stored: Stored) -> None:
-    first, second = (model.backbone for model in stored.models)
+    first, second = (model.entrant for model in stored.models)
     key = f"decision/{stored.decision.key[:12]}"
     found = stored.find(f"{key}:{first}.eager", f"{key}:{second}")
     assert [one.title for one in found] == [f"{first} (eager)", f"{second} (eager)"]
@@ -138,8 +138,8 @@ def test_a_model_of_a_run_can_be_named(stored: Stored) -> None:
 def test_keys_of_every_kind_that_can_be_compared(stored: Stored) -> None:
     model = stored.models[1]
     found = stored.find(
-        f"benchmark/{stored.benchmark.key}:{model.backbone}",
-        f"selection/{stored.selection.key[:8]}:{model.backbone}",
+        f"benchmark/{stored.benchmark.key}:{model.entrant}",
+        f"selection/{stored.selection.key[:8]}:{model.entrant}",
         model.key[:12],
     )
     assert [one.record for one in found] == [
@@ -208,7 +208,7 @@ def test_a_registered_version_stands_for_its_decision_or_its_refit(stored: Store
 def test_what_means_nothing_or_several_things_is_told(stored: Stored) -> None:
     stored.directory("20260304-2")
     (stored.runs / "20260304-2" / "steps").mkdir(parents=True)
-    first = stored.models[0].backbone
+    first = stored.models[0].entrant
     for text, said in (
         ("nowhere", "a run is a run directory"),
         ("20260304-2", "no selection, benchmark or decision yet"),
@@ -225,7 +225,7 @@ def test_predictions_are_those_of_the_variant_where_it_has_its_own(stored: Store
     folder = stored.root / "scratch" / "own"
     predictions(0.7, seed=3).save(folder)
     own = stored.store.put_artifact("predictions", folder)
-    first = stored.models[0].backbone
+    first = stored.models[0].entrant
     artifacts = {**stored.benchmark.artifacts, f"predictions.{first}.onnx": own}
     key = Key.of("benchmark", of="with predictions")
     stored.store.put(key, stored.benchmark.model_copy(update={"key": key.digest, "artifacts": artifacts}))
@@ -245,6 +245,6 @@ def test_decisions_without_their_parents_are_told(tmp_path: Path) -> None:
 
 def test_selections_hold_their_metric(stored: Stored) -> None:
     assert isinstance(stored.selection, SelectionRecord)
-    one = stored.find(f"selection/{stored.selection.key}:{stored.models[0].backbone}")[0]
+    one = stored.find(f"selection/{stored.selection.key}:{stored.models[0].entrant}")[0]
     assert one.scores is not None
     assert stored.selection.metric in one.scores

@@ -17,7 +17,7 @@ from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
 from tests.unit.report.samples import models_of, sample
 
-INPUTS = sample(backbones=("minilm",))
+INPUTS = sample(entrants=("minilm",))
 LABELS = INPUTS.data.labels
 TRUTH = np.arange(300) % len(LABELS)
 

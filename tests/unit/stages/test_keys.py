@@ -9,50 +9,65 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from podium.config.benchmark import BenchmarkConfig, optional_scenarios
-from podium.config.schema import PodiumConfig, TrainingConfig
+from podium.config.schema import EntrantConfig, PodiumConfig
+from podium.config.section import Section
 from podium.keys import NotKeyed
+from podium.models import backbone
 from podium.records import ArtifactRef, BaselineRecord
 from podium.stages import keys
-from podium.stages.keys import refit_training
 from podium.stages.step import StepInputs
 from tests.unit.report.samples import models_of, sample
 
 INPUTS = sample()
-_trial = INPUTS.studies[0].best_trial.model_copy(update={"fold_metrics": {"0": {"epoch": 1.5}}})
-STUDY = INPUTS.studies[0].model_copy(update={"trials": (_trial,)})
+PARAMS = {"epochs": 3}
+"""Of the best trial: of both kinds of entrants, so that its study can be read as one of the other kind."""
+TRIAL = INPUTS.studies[0].best_trial.model_copy(update={"params": PARAMS, "fold_metrics": {"0": {"epoch": 1.5}}})
+STUDY, MODEL = INPUTS.studies[0].model_copy(update={"trials": (TRIAL,)}), models_of(INPUTS)[0]
+LINEAR_STUDY, LINEAR_MODEL = (record.model_copy(update={"entrant": "linear"}) for record in (STUDY, MODEL))
 CONFIG = INPUTS.run.config.model_copy(
     update={
         "dataset": INPUTS.run.config.dataset.model_copy(update={"query": "select 1"}),
+        "entrants": {**INPUTS.run.config.entrants, "linear": EntrantConfig(kind="linear")},
         "benchmark": BenchmarkConfig(scenarios=optional_scenarios()),
     }
 )
 BASELINE = BaselineRecord(
     key="b" * 64,
     baselines=(),
-    artifacts={"linear": ArtifactRef(name="predictions", digest="p" * 64, files=1, size_bytes=1)},
+    artifacts={"majority": ArtifactRef(name="predictions", digest="p" * 64, files=1, size_bytes=1)},
 )
-ORDER = ["data", "baseline", "family", "study", "refit", "selection", "variant", "measurement", "benchmark", "decision"]
+
+
+@pytest.fixture(autouse=True)
+def backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbone, "locate_backbone", lambda place, revision: place)
+    monkeypatch.setattr(backbone, "backbone_digest", lambda path: "digest")
 
 
 def step_keys(config: PodiumConfig) -> dict[str, str]:
-    """The key of every step under `config`, with the same upstream results."""
-    study, model = STUDY, models_of(INPUTS)[0]
+    """The key of every step under `config`, with the same upstream results; those of a linear entrant by `linear`."""
+    data, studies, models = INPUTS.data, (*INPUTS.studies, LINEAR_STUDY), (*models_of(INPUTS), LINEAR_MODEL)
     run = INPUTS.run.model_copy(update={"config": config})
-    given = StepInputs(run, (INPUTS.data, BASELINE, *INPUTS.studies, *models_of(INPUTS)))
+    given = StepInputs(run, (data, BASELINE, *studies, *models))
     hardware = {"cpu": "x", "device": config.benchmark.device, "threads": str(config.benchmark.threads)}
-    found = (
-        keys.data_key(config, INPUTS.data.sources),
-        keys.baseline_key(given),
-        keys.family_key(config, INPUTS.data),
-        keys.study_key(config, INPUTS.data, study.backbone, "digest"),
-        keys.refit_key(config, INPUTS.data, study, "digest"),
-        keys.selection_key(given),
-        keys.variant_key(config, INPUTS.data, model, "onnx", "cpu"),
-        keys.measurement_key(config, INPUTS.data, model, "eager", hardware),
-        keys.benchmark_key(config, INPUTS.data, models_of(INPUTS), hardware),
-        keys.decision_key(run, INPUTS.selection, INPUTS.benchmark, None),
-    )
-    return {key.kind: key.digest for key in found}
+    found = {
+        "data": keys.data_key(config, data.sources),
+        "baseline": keys.baseline_key(given),
+        "selection": keys.selection_key(given),
+        "benchmark": keys.benchmark_key(config, data, models, hardware),
+        "decision": keys.decision_key(run, INPUTS.selection, INPUTS.benchmark, None),
+    }
+    for prefix, study, model in (("", STUDY, MODEL), ("linear ", LINEAR_STUDY, LINEAR_MODEL)):
+        identity = keys.identity_of(config, study.entrant)
+        own = (
+            keys.family_key(config, data, study.entrant),
+            keys.study_key(config, data, study.entrant, identity),
+            keys.refit_key(config, data, study, identity),
+            keys.variant_key(config, data, model, "eager" if prefix else "onnx", "cpu"),
+            keys.measurement_key(config, data, model, "eager", hardware),
+        )
+        found |= {f"{prefix}{key.kind}": key for key in own}
+    return {name: key.digest for name, key in found.items()}
 
 
 def leaves(model: BaseModel, path: tuple[str, ...] = (), keyed: bool = True) -> Iterator[tuple[tuple[str, ...], bool]]:
@@ -68,10 +83,16 @@ def leaves(model: BaseModel, path: tuple[str, ...] = (), keyed: bool = True) -> 
             yield (*path, name), counts
 
 
+REGISTERED = {"transformer": "linear", "linear": "transformer", "text-classification": "multi-label"}
+"""What a key looks up by name, and another one."""
+
+
 def mutated(value: Any, path: tuple[str, ...]) -> Any:
     """`value` with the leaf at `path` replaced by something else; not validated, as only keys are made of it."""
     if value == optional_scenarios():
         return value[1:]
+    if isinstance(value, str) and value in REGISTERED:
+        return REGISTERED[value]
     if not path:
         return {"other": 1} if isinstance(value, dict) else ("onnx",) if isinstance(value, tuple) else f"not {value!r}"
     if isinstance(value, dict):
@@ -80,28 +101,28 @@ def mutated(value: Any, path: tuple[str, ...]) -> Any:
 
 
 LEAVES = dict(leaves(CONFIG))
-CANDIDATES = ("balanced", "fp32", "lora", 2, 17, 0.3, 9.0)
+CANDIDATES = ("balanced", "fp32", "lora", "char_wb", 2, 17, 0.3, 9.0)
 
 
-def other_training(name: str) -> TrainingConfig:
-    """A valid training that differs in one field: the refit's key needs one that validates."""
+def other_settings(section: Section, name: str) -> Section:
+    """Valid hyperparameters that differ in one field: the refit's key needs some that validate."""
     for value in CANDIDATES:
         try:
-            found = TrainingConfig(**{**CONFIG.training.model_dump(), name: value})
+            found = type(section)(**{**section.model_dump(), name: value})
         except ValidationError:
             continue
-        if getattr(found, name) != getattr(CONFIG.training, name):
+        if getattr(found, name) != getattr(section, name):
             return found
-    raise AssertionError(f"add a value for training.{name} to CANDIDATES")
+    raise AssertionError(f"add a value for {name} to CANDIDATES")
 
 
 def changed_by(path: tuple[str, ...]) -> set[str]:
-    if path[0] == "training":
-        config = CONFIG.model_copy(update={"training": other_training(path[1])})
+    if path[0] in ("training", "linear"):
+        config = CONFIG.model_copy(update={path[0]: other_settings(getattr(CONFIG, path[0]), path[1])})
     else:
         config = mutated(CONFIG, path)
     before, after = step_keys(CONFIG), step_keys(config)
-    return {kind for kind in ORDER if before[kind] != after[kind]}
+    return {name for name in before if before[name] != after[name]}
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=".".join)
@@ -109,63 +130,88 @@ def test_a_field_changes_a_key_exactly_when_it_is_keyed(path: tuple[str, ...]) -
     changed = changed_by(path)
     # The name under which the winner is registered decides which incumbent it meets, so the decision holds it.
     expected = LEAVES[path] or path in {("tracking", "model_name"), ("dataset", "name")}
-    if path[0] == "backbones" and path[1] != INPUTS.studies[0].backbone:
-        pytest.skip("another backbone's study")
+    if path[0] == "entrants" and path[1] not in (STUDY.entrant, "linear"):
+        pytest.skip("another entrant's study")
     assert bool(changed) == expected, f"{'.'.join(path)} changed {changed or 'no key'}"
+
+
+SEARCHES = {"family", "study", "linear family", "linear study"}
+MEASURED = {"measurement", "linear measurement", "benchmark"}
 
 
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
         ("dataset.test_fraction", {"data"}),
-        ("hpo.data_fraction", {"family", "study"}),
-        ("training.weight_decay", {"family", "study", "refit"}),
+        ("hpo.data_fraction", SEARCHES),
+        ("hpo.linear_space", {"linear family", "linear study"}),
+        ("hpo.space.warmup_ratio.high", {"family", "study"}),
+        ("entrants.minilm.kind", {"family", "study", "refit"}),
+        ("entrants.minilm.trust_remote_code", {"study", "refit", "variant"}),
+        ("entrants.linear.kind", {"linear family", "linear study", "linear refit"}),
         ("selection.resamples", {"selection"}),
         ("selection.min_trials", {"selection"}),
         ("selection.cost", {"decision"}),
         ("selection.promotion.must_beat_baselines", {"decision"}),
-        ("baseline.kinds", {"baseline"}),
-        ("benchmark.samples", {"measurement", "benchmark"}),
+        ("benchmark.samples", MEASURED),
         ("benchmark.variants", {"benchmark"}),
-        ("benchmark.max_quality_loss", {"variant", "benchmark"}),
-        ("seed", {"data", "baseline", "family", "study", "refit", "selection", "variant", "measurement", "benchmark"}),
+        ("benchmark.max_quality_loss", {"variant", "linear variant", "benchmark"}),
+        (
+            "seed",
+            {"data", "baseline", "refit", "linear refit", "selection", "variant", "linear variant"}
+            | SEARCHES
+            | MEASURED,
+        ),
     ],
 )
 def test_a_field_changes_only_the_steps_it_shapes(path: str, expected: set[str]) -> None:
     assert changed_by(tuple(path.split("."))) == expected
 
 
-def test_the_family_leaves_out_the_backbone_and_the_study_its_budget() -> None:
-    other = keys.study_key(CONFIG, INPUTS.data, INPUTS.studies[0].backbone, "other digest")
-    assert other.digest != step_keys(CONFIG)["study"]
+@pytest.mark.parametrize(
+    "path", [path for path, keyed in LEAVES.items() if keyed and path[0] in ("training", "linear")], ids=".".join
+)
+def test_hyperparameters_change_the_study_and_the_refit_of_their_own_kind_alone(path: tuple[str, ...]) -> None:
+    prefix = "" if path[0] == "training" else "linear "
+    refit = set() if path[1] in PARAMS else {f"{prefix}refit"}
+    assert changed_by(path) == {f"{prefix}family", f"{prefix}study"} | refit
+
+
+def test_the_family_leaves_out_the_entrant_and_the_study_its_budget() -> None:
+    study = keys.study_key(CONFIG, INPUTS.data, STUDY.entrant, {"kind": "transformer", "backbone": "other digest"})
+    assert study.digest != step_keys(CONFIG)["study"]
+    families = {name: keys.family_key(CONFIG, INPUTS.data, name).digest for name in CONFIG.entrants}
+    assert families["minilm"] == families["bert-tiny"] != families["linear"], "of one kind"
     more = CONFIG.model_copy(update={"hpo": CONFIG.hpo.model_copy(update={"max_trials": 99, "goal": 0.5})})
     assert step_keys(more) == step_keys(CONFIG)
 
 
-def test_a_backbone_under_another_name_has_a_study_of_its_own() -> None:
-    """The record of a study carries the name, and every step after it looks the backbone up by that name."""
-    name = INPUTS.studies[0].backbone
-    renamed = CONFIG.model_copy(update={"backbones": {"renamed": CONFIG.backbones[name]}})
-    assert keys.study_key(renamed, INPUTS.data, "renamed", "digest").digest != step_keys(CONFIG)["study"]
+@pytest.mark.parametrize("name", ["minilm", "linear"])
+def test_an_entrant_under_another_name_has_a_study_of_its_own(name: str) -> None:
+    """The record of a study carries the name, and every step after it looks the entrant up by that name."""
+    renamed = CONFIG.model_copy(update={"entrants": {"renamed": CONFIG.entrants[name]}})
+    identity = keys.identity_of(CONFIG, name)
+    assert keys.identity_of(renamed, "renamed") == identity
+    own = keys.study_key(CONFIG, INPUTS.data, name, identity)
+    assert keys.study_key(renamed, INPUTS.data, "renamed", identity).digest != own.digest
 
 
 def test_a_refit_follows_the_best_trial_and_not_the_length_of_the_study() -> None:
-    study = INPUTS.studies[0]
+    study, identity = INPUTS.studies[0], {"kind": "transformer", "backbone": "digest"}
     longer = study.model_copy(update={"trials": (*study.trials, study.trials[0].model_copy(update={"number": 99}))})
-    assert keys.refit_key(CONFIG, INPUTS.data, longer, "d") == keys.refit_key(CONFIG, INPUTS.data, study, "d")
+    short, long = (keys.refit_key(CONFIG, INPUTS.data, one, identity) for one in (study, longer))
+    assert short == long
     assert keys.digest_record(longer) != keys.digest_record(study)
 
 
 def test_with_early_stopping_the_refit_trains_for_the_median_best_epoch() -> None:
-    study = INPUTS.studies[0]
-    best = study.best_trial.model_copy(
-        update={"fold_metrics": {str(fold): {"epoch": epoch} for fold, epoch in enumerate((1.0, 2.0, 5.0))}}
-    )
-    study = study.model_copy(
-        update={"trials": tuple(best if trial.number == best.number else trial for trial in study.trials)}
-    )
-    config = CONFIG.model_copy(
-        update={"training": CONFIG.training.model_copy(update={"early_stopping_patience": 2, "epochs": 8.0})}
-    )
-    settled = refit_training(config, study)
+    folds = {str(fold): {"epoch": epoch} for fold, epoch in enumerate((1.0, 2.0, 5.0))}
+    study = STUDY.model_copy(update={"trials": (TRIAL.model_copy(update={"fold_metrics": folds}),)})
+    training = CONFIG.training.model_copy(update={"early_stopping_patience": 2, "epochs": 8.0})
+    settled = keys.refit_settings(CONFIG.model_copy(update={"training": training}), study)
     assert (settled.epochs, settled.early_stopping_patience) == (2.0, None)
+
+
+def test_a_linear_refit_has_the_settings_of_the_config_and_of_its_trial() -> None:
+    config = CONFIG.model_copy(update={"linear": CONFIG.linear.model_copy(update={"C": 3.0, "epochs": 5})})
+    assert keys.refit_settings(config, LINEAR_STUDY) == config.linear.model_copy(update=PARAMS)

@@ -14,7 +14,7 @@ from podium.config.schema import PodiumConfig
 from podium.errors import InputError
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import LEDGERS
-from podium.stages import keys, steps
+from podium.stages import keys
 from podium.stages.prepare import plan_step, resolve_form
 from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
@@ -64,7 +64,7 @@ def test_the_command_takes_a_config_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 INPUTS = sample()
-BACKBONE = INPUTS.studies[0].backbone
+ENTRANT, IDENTITY = INPUTS.studies[0].entrant, {"backbone": "digest"}
 
 
 def planned_config(tmp_path: Path, **changes: Any) -> PodiumConfig:
@@ -73,18 +73,18 @@ def planned_config(tmp_path: Path, **changes: Any) -> PodiumConfig:
 
 
 @pytest.fixture(autouse=True)
-def backbone_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "_backbone_digest", lambda _: "digest")
+def entrant_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "identity_of", lambda config, entrant: IDENTITY)
 
 
 def reason(asked: PodiumConfig) -> str:
     run = INPUTS.run.model_copy(update={"config": asked})
-    return plan_step(step_named("hpo"), BACKBONE, run, {"prepare": INPUTS.data})[1]
+    return plan_step(step_named("hpo"), ENTRANT, run, {"prepare": INPUTS.data})[1]
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> TrialLedger:
-    key = keys.study_key(planned_config(tmp_path), INPUTS.data, BACKBONE, "digest")
+    key = keys.study_key(planned_config(tmp_path), INPUTS.data, ENTRANT, IDENTITY)
     return TrialLedger(ArtifactStore(str(tmp_path)).documents(f"{LEDGERS}/{key.digest}/main"))
 
 
@@ -123,7 +123,7 @@ def test_a_failed_study_says_what_lets_it_go_on(tmp_path: Path, ledger: TrialLed
 
 def test_a_stored_study_is_extended_by_a_larger_budget_or_a_higher_goal(tmp_path: Path, ledger: TrialLedger) -> None:
     fill(ledger, 8)
-    key = keys.study_key(planned_config(tmp_path), INPUTS.data, BACKBONE, "digest")
+    key = keys.study_key(planned_config(tmp_path), INPUTS.data, ENTRANT, IDENTITY)
     ArtifactStore(str(tmp_path)).put(
         key, INPUTS.studies[0].model_copy(update={"key": key.digest, "trials": ledger.trials(), "best": 0})
     )

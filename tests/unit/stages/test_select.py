@@ -19,7 +19,7 @@ from podium.tracking import Tracker
 from tests.unit.report.samples import models_of, sample
 
 BACKBONES = ("minilm", "bert-tiny", "deberta-v3-small")
-INPUTS = sample(backbones=BACKBONES)
+INPUTS = sample(entrants=BACKBONES)
 LABELS = INPUTS.data.labels
 
 
@@ -49,10 +49,10 @@ def models(keep: Any) -> list[ModelRecord]:
     return [
         model.model_copy(
             update={
-                "artifacts": {**model.artifacts, "predictions": keep(predictions(accuracy[model.backbone], place))},
+                "artifacts": {**model.artifacts, "predictions": keep(predictions(accuracy[model.entrant], place))},
                 "metrics": {
                     **model.metrics,
-                    "macro_f1": model.metrics["macro_f1"].model_copy(update={"value": accuracy[model.backbone]}),
+                    "macro_f1": model.metrics["macro_f1"].model_copy(update={"value": accuracy[model.entrant]}),
                 },
             }
         )
@@ -72,7 +72,7 @@ def step(store: ArtifactStore, records: tuple[Record, ...]) -> StepRun:
 def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: Any) -> None:
     given = baseline(keep, majority=predictions(0.2, 8), linear=predictions(0.9, 9))
     found = select(step(store, (given, *INPUTS.studies, *models(keep))))
-    assert [entry.backbone for entry in found.leaderboard] == ["deberta-v3-small", "minilm", "bert-tiny"]
+    assert [entry.entrant for entry in found.leaderboard] == ["deberta-v3-small", "minilm", "bert-tiny"]
     assert found.rows == 300
     assert [(item.challenger, item.reference) for item in found.comparisons] == [
         ("minilm", "deberta-v3-small"),

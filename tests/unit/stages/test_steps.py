@@ -11,12 +11,12 @@ from podium.stages.steps import STEPS, input_titles, inputs_of, nodes, result_ta
 from tests.unit.report.samples import sample
 
 INPUTS = sample()
-BACKBONES = list(INPUTS.run.config.backbones)
+BACKBONES = list(INPUTS.run.config.entrants)
 
 
 def test_every_step_of_a_run_is_tagged_with_its_result() -> None:
     tags = result_tags(INPUTS.steps.values())
-    titles = [step.title(backbone) for step, backbone in nodes(BACKBONES)]
+    titles = [step.title(entrant) for step, entrant in nodes(BACKBONES)]
     assert set(tags) == {f"podium.result.{title}" for title in titles if title != "report"}
     assert tags["podium.result.baseline"] == INPUTS.steps["baseline"].key
 
@@ -32,12 +32,12 @@ def test_what_computes_a_step_is_there(step) -> None:
     assert callable(resolve_name(f"podium.stages.{step.compute}"))
 
 
-def test_a_step_of_one_backbone_reads_the_results_of_this_backbone() -> None:
+def test_a_step_of_one_entrant_reads_the_results_of_this_entrant() -> None:
     given = inputs_of(step_named("refit"), BACKBONES[1], INPUTS.run, INPUTS.steps)
     assert [record.kind for record in given.records] == ["data", "study"]
     assert given.records[1] == INPUTS.studies[1]
 
 
-def test_a_step_that_gathers_reads_the_results_of_all_backbones() -> None:
+def test_a_step_that_gathers_reads_the_results_of_all_entrants() -> None:
     given = inputs_of(step_named("select"), "", INPUTS.run, INPUTS.steps)
     assert [record.kind for record in given.records] == ["baseline", "study", "study", "refit", "refit"]

@@ -58,7 +58,7 @@ def model_record(key: str = digest("f"), model_digest: str = digest("e"), **chan
         "key": key,
         "parents": {"study": digest("5"), "data": digest("d")},
         "artifacts": {"model": ArtifactRef(name="model", digest=model_digest, files=5, size_bytes=10)},
-        "backbone": "bert.tiny/2",
+        "entrant": "bert.tiny/2",
         "task": "text-classification",
         "trial": 1,
         "params": {"learning_rate": 2e-4},

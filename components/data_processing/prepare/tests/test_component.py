@@ -9,9 +9,9 @@ pytestmark = pytest.mark.integration
 
 def test_it_hands_over_the_run_and_the_stored_data(in_smoke_folder, output) -> None:
     run, data = output("run"), output("data")
-    backbones = prepare.python_func(run=run, data=data, run_preset="smoke", kfp_run_id="0123456789")
+    entrants = prepare.python_func(run=run, data=data, run_preset="smoke", kfp_run_id="0123456789")
     record = RunRecord.read(run.path)
-    assert backbones == list(record.config.backbones)
+    assert entrants == list(record.config.entrants)
     assert record.tags["podium.kfp.run_id"] == "0123456789"
     stored = DataRecord.read(in_smoke_folder.record("prepare"))
     assert DataRecord.read(data.path) == stored

@@ -16,9 +16,9 @@ def test_it_hands_over_the_decision_that_still_stands(in_smoke_folder, handed_ov
         baselines=handed_over("baseline"),
         selection=handed_over("select"),
         measurements=handed_over("benchmark"),
-        models=[handed_over("refit-bert-tiny")],
+        models=[handed_over("refit-linear"), handed_over("refit-bert-tiny")],
         decision=decision,
     )
     record = DecisionRecord.read(decision.path)
     assert record == DecisionRecord.read(in_smoke_folder.record("decide"))
-    assert (record.verdict, record.winner) == ("PROMOTE", "bert-tiny")
+    assert (record.verdict, record.winner) == ("PROMOTE", "linear")

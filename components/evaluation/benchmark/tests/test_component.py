@@ -12,10 +12,10 @@ def test_it_hands_over_the_measurements_of_the_champions(in_smoke_folder, run_ar
         run=run_artifact,
         data=handed_over("prepare"),
         selection=handed_over("select"),
-        models=[handed_over("refit-bert-tiny")],
+        models=[handed_over("refit-linear"), handed_over("refit-bert-tiny")],
         measurements=measurements,
     )
     record = BenchmarkRecord.read(measurements.path)
-    model = ModelRecord.read(in_smoke_folder.record("refit-bert-tiny"))
-    assert [item.model_digest for item in record.measurements] == [model.artifacts["model"].digest]
-    assert record.measurements[0].quantile_ms(0.5) > 0
+    models = [ModelRecord.read(in_smoke_folder.record(f"refit-{name}")) for name in ("linear", "bert-tiny")]
+    assert [item.model_digest for item in record.measurements] == [model.artifacts["model"].digest for model in models]
+    assert all(item.quantile_ms(0.5) > 0 for item in record.measurements)

@@ -11,16 +11,16 @@ def test_it_hands_over_the_leaderboard(in_smoke_folder, run_artifact, handed_ove
     select.python_func(
         run=run_artifact,
         baselines=handed_over("baseline"),
-        studies=[handed_over("hpo-bert-tiny")],
-        models=[handed_over("refit-bert-tiny")],
+        studies=[handed_over("hpo-linear"), handed_over("hpo-bert-tiny")],
+        models=[handed_over("refit-linear"), handed_over("refit-bert-tiny")],
         selection=selection,
     )
     record = SelectionRecord.read(selection.path)
-    model = ModelRecord.read(in_smoke_folder.record("refit-bert-tiny"))
-    assert [entry.model_key for entry in record.leaderboard] == [model.key]
-    assert record.leaderboard[0].test.value == model.metrics[record.metric].value
+    models = [ModelRecord.read(in_smoke_folder.record(f"refit-{name}")) for name in ("linear", "bert-tiny")]
+    assert [entry.model_key for entry in record.leaderboard] == [model.key for model in models]
+    for entry, model in zip(record.leaderboard, models, strict=True):
+        assert entry.test.low <= entry.test.value == model.metrics[record.metric].value <= entry.test.high
     assert [(item.challenger, item.reference) for item in record.baseline_comparisons] == [
-        ("bert-tiny", "linear"),
+        ("linear", "majority"),
         ("bert-tiny", "majority"),
     ]
-    assert record.leaderboard[0].test.low <= record.leaderboard[0].test.value <= record.leaderboard[0].test.high

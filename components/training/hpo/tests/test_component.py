@@ -8,7 +8,7 @@ pytestmark = pytest.mark.integration
 
 def test_it_hands_over_the_study_with_its_lineage(in_smoke_folder, run_artifact, handed_over, output) -> None:
     study = output("study")
-    hpo.python_func(backbone="bert-tiny", run=run_artifact, data=handed_over("prepare"), study=study)
+    hpo.python_func(entrant="bert-tiny", run=run_artifact, data=handed_over("prepare"), study=study)
     record = StudyRecord.read(study.path)
     assert record == StudyRecord.read(in_smoke_folder.record("hpo-bert-tiny"))
     assert len(record.trials) == record.budget

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from podium.benchmarking.bench import Bench, Call
@@ -102,9 +103,9 @@ class Scenario(ABC, Generic[S, D]):
         found: D = config.settings_of(self.name)
         return found
 
-    def predictor_class(self, variant: str) -> type[LoadedModel]:
-        """The class that loads the model."""
-        return predictor_class(variant)
+    def predictor_class(self, variant: str, folder: Path) -> type[LoadedModel]:
+        """The class that loads the model in `folder`."""
+        return predictor_class(variant, folder)
 
     def warm_up_call(self, bench: Bench) -> Call:
         """What is called, with one row, until its times are steady."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from itertools import cycle, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -68,7 +69,7 @@ class Generation(Scenario[GenerationSamples, GenerationSettings]):
     language_model = True
     least_repetitions = 2
 
-    def predictor_class(self, variant: str) -> type[LoadedModel]:
+    def predictor_class(self, variant: str, folder: Path) -> type[LoadedModel]:
         from podium.inference.torch_predictor import Generator
 
         return Generator

@@ -148,7 +148,7 @@ class EmbeddedEngine(Engine):
             at once.
         logs: directory that gets one log per trial.
         prior: trials of other studies that the search learns from before its own; they count for nothing else.
-        event_fields: what the event of a trial's start holds besides its number and params, such as its backbone.
+        event_fields: what the event of a trial's start holds besides its number and params, such as its entrant.
     """
 
     trial: TrialFunction

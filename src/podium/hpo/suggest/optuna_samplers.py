@@ -122,7 +122,7 @@ def window(objective: Objective, trials: Iterable[TrialRecord], best: int, recen
 def aligned(objective: Objective, prior: Trials, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     """The trials of another study with their scores shifted so that its best equals the best of this study.
 
-    The same params may score higher or lower throughout on another backbone or data set; unshifted, the better
+    The same params may score higher or lower throughout on another entrant or data set; unshifted, the better
     study would alone decide where to search.
     """
     best = max if objective.direction == "maximize" else min
