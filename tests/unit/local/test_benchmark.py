@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.models.test_backbone import model
 
 from podium.errors import InputError, ModelError
 from podium.local.benchmark import locate_model
+from tests.unit.models.test_backbone import model
 
 
 def test_a_directory_is_named_after_itself_and_known_by_its_files(tmp_path: Path) -> None:
