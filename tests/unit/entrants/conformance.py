@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from podium.config.entrants import ENTRANTS
-from podium.config.section import Section
+from podium.config.form import RunForm
+from podium.config.schema import EntrantConfig, PodiumConfig
 from podium.data.artifact import DataArtifact
 from podium.entrants.base import EntrantKind
 from podium.entrants.train import main, read_spec
@@ -21,8 +22,16 @@ from podium.hpo.experiment import Space
 from podium.hpo.trial import settings_with
 from podium.inference.predictor import PredictorSpec, predict, predictor_class
 from podium.models.backbone import inspect_model
+from podium.stages.prepare import resolve_form
 from podium.tasks import TASKS
 from podium.training.launch import FitSpec, cross_validate, fold_models
+
+
+def config_of(task: str) -> PodiumConfig:
+    """The shipped config of a run for a task."""
+    preset = {"ner": "smoke-ner", "multi-label": "multi-label"}.get(task, "smoke")
+    given = ("dataset.path=rows.csv",) if preset == "multi-label" else ()
+    return resolve_form(RunForm(run_preset=preset, run_overrides=given), Path.cwd()).config
 
 
 class EntrantConformance:
@@ -36,7 +45,8 @@ class EntrantConformance:
         raise NotImplementedError
 
     @pytest.fixture
-    def entry(self) -> Section:
+    def entry(self) -> EntrantConfig:
+        """The entry of a config that describes the entrant of `spec`."""
         raise NotImplementedError
 
     def test_it_is_registered(self) -> None:
@@ -50,18 +60,25 @@ class EntrantConformance:
 
     @pytest.mark.parametrize("name", TASKS.names())
     def test_the_default_space_names_what_can_be_tuned(self, name: str) -> None:
-        task = TASKS.get(name)
-        tunable, space = self.kind.tunable(task), Space(parameters=self.kind.space(task))
+        tunable = self.kind.tunable(TASKS.get(name))
+        space = Space(parameters=self.kind.space_in(config_of(name)))
+        assert space.parameters
         assert set(space.parameters) <= set(tunable) <= set(self.kind.settings.model_fields)
         for share in (0.0, 0.3, 0.6, 1.0):
             params = space.at([share] * len(space.parameters))
             settings = settings_with(self.kind.settings(), params)
             assert {field: getattr(settings, field) for field in params} == params
 
+    def test_a_run_gives_it_settings(self) -> None:
+        config = config_of("text-classification")
+        for trial in (False, True):
+            assert type(self.kind.settings_in(config, trial)) is self.kind.settings
+
     def test_a_spec_survives_json(self, spec: FitSpec) -> None:
         assert read_spec(spec.model_dump_json()) == spec
 
-    def test_an_entry_says_what_is_trained(self, entry: Section, spec: FitSpec) -> None:
+    def test_an_entry_says_what_is_trained(self, entry: EntrantConfig, spec: FitSpec) -> None:
+        assert entry.kind == self.kind.name and self.kind.check_entry(entry) is None
         own = self.kind.source(entry)
         assert own == {name: getattr(spec, name) for name in own}
         assert set(own) == set(self.kind.spec.model_fields) - set(FitSpec.model_fields)
@@ -84,15 +101,15 @@ class EntrantConformance:
             device="cpu",
             threads=1,
         )
-        predictor: Any = predictor_class(variant)(model)
+        predictor: Any = predictor_class(variant, model.model_dir)(model)
         again = predict(predictor, spec.task, spec.labels, test)
         assert again.ids == recorded.ids and np.array_equal(again.predicted, recorded.predicted)
         assert predictor(list(test["text"])[:5]) == again.named("predicted")[:5], "as it is deployed"
         found = inspect_model(spec.output / "model")
         assert (found.kind, found.labels, found.variants[0]) == (spec.task, spec.labels, variant)
 
-    def test_every_variant_has_a_predictor(self) -> None:
-        assert all(callable(predictor_class(variant)) for variant in self.kind.variants)
+    def test_every_variant_has_a_predictor(self, tmp_path: Path) -> None:
+        assert all(callable(predictor_class(variant, tmp_path)) for variant in self.kind.variants)
 
     def test_equal_specs_give_equal_models(self, spec: FitSpec, tmp_path: Path) -> None:
         files = []

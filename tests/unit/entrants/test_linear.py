@@ -15,17 +15,20 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 
-from podium.config.parameters import Parameter
+from podium.config.parameters import FloatParameter
+from podium.config.schema import DatasetConfig, EntrantConfig, LinearConfig
 from podium.data.artifact import DataArtifact
-from podium.entrants.linear import LINEAR, LinearConfig, LinearEntry, LinearSpec
+from podium.data.prepare import prepare
+from podium.entrants.linear import LINEAR, LinearSpec
 from podium.entrants.linear_training import NEVER, LinearModel, fit, load
 from podium.errors import DataError, OutOfMemory
+from podium.evaluation.metrics import score
 from podium.evaluation.predictions import Predictions
 from podium.models.linear_package import LinearPackage, word_features
 from podium.tasks import TASKS
 from podium.tasks.base import Training
 from tests.unit.conftest import TAGS, TEXT_LABELS, bbc_rows, conll_rows
-from tests.unit.entrants.conformance import EntrantConformance
+from tests.unit.entrants.conformance import EntrantConformance, config_of
 
 TEXT, MULTI, NER = (TASKS.get(name) for name in ("text-classification", "multi-label", "ner"))
 STRANGE = [
@@ -48,8 +51,8 @@ class TestLinear(EntrantConformance):
         return spec_of("text-classification", TEXT_LABELS, bbc, tmp_path / "out", "accuracy")
 
     @pytest.fixture
-    def entry(self) -> LinearEntry:
-        return LinearEntry()
+    def entry(self) -> EntrantConfig:
+        return EntrantConfig(kind="linear")
 
 
 def spec_of(task: str, labels: tuple[str, ...], data: Path, output: Path, metric: str, **fields: Any) -> LinearSpec:
@@ -246,7 +249,14 @@ def test_only_what_a_task_uses_can_be_tuned() -> None:
     assert LINEAR.tunable(TEXT) == LINEAR.tunable(MULTI)
     assert "window" in LINEAR.tunable(NER) and "window" not in LINEAR.tunable(TEXT)
     assert "min_df" in LINEAR.tunable(TEXT) and "min_df" not in LINEAR.tunable(NER)
-    assert all(isinstance(parameter, Parameter) for parameter in LINEAR.space(NER).values())
+
+
+def test_a_config_may_give_the_space_and_an_entry_no_path() -> None:
+    config = config_of("ner")
+    own = {"C": FloatParameter(low=1, high=2)}
+    given = config.model_copy(update={"hpo": config.hpo.model_copy(update={"linear_space": own})})
+    assert LINEAR.space_in(given) == own != LINEAR.space_in(config)
+    assert "leave it out" in str(LINEAR.check_entry(EntrantConfig(kind="linear", path="bert")))
 
 
 def test_a_lack_of_memory_says_what_to_lower(bbc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,3 +284,48 @@ def test_a_package_holds_no_pickle_and_is_for_its_task(bbc: Path, tmp_path: Path
         load(tmp_path / "model", "ner", TAGS)
     with pytest.raises(Exception, match="labels must be those"):
         load(tmp_path / "model", "text-classification", ("a", "b"))
+
+
+def refitted(rows: Path, task: str, folder: Path) -> Predictions:
+    """Predictions of the test rows of a file by a model that was refitted on the others."""
+    metric = TASKS.get(task).objectives[0]
+    found = prepare(DatasetConfig(name="x", path=str(rows), task=task, folds=2), 13, folder / "data")
+    LINEAR.train(spec_of(task, found.labels, folder / "data", folder / "out", metric))
+    return Predictions.load(folder / "out" / "predictions")
+
+
+def test_it_learns_which_words_tell(tmp_path: Path) -> None:
+    words = {"sport": "match goal team coach league win", "money": "bank market price share profit tax"}
+    rows = [
+        f'{{"text": "{text.split()[row % 6]} number {row}", "label": "{label}"}}'
+        for label, text in words.items()
+        for row in range(80 if label == "sport" else 40)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    found = refitted(tmp_path / "rows.jsonl", "text-classification", tmp_path)
+    assert score(found, "accuracy") == 1.0
+    assert found.probabilities is not None and found.probabilities.sum(axis=1) == pytest.approx(1)
+
+
+def test_it_sees_shape_and_neighbours_of_a_word(tmp_path: Path) -> None:
+    """What follows `in` is a place, though never twice the same one."""
+    lines = [f"Ada B-PER\nlives O\nin O\nTown{row:03} B-LOC\nsince O\n{row} O\n" for row in range(90)]
+    (tmp_path / "rows.conll").write_text("\n".join(lines))
+    assert score(refitted(tmp_path / "rows.conll", "ner", tmp_path), "f1") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("texts_of", "language"), [(("日本 の 記事", "別 の 話"), "Japanese"), (("! !", "? ?"), "marks alone")]
+)
+def test_texts_without_latin_words_have_features_too(texts_of: Any, language: str, tmp_path: Path) -> None:
+    rows = [f'{{"text": "{text} {row}", "label": "{n}"}}' for n, text in enumerate(texts_of) for row in range(20)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    found = refitted(tmp_path / "rows.jsonl", "text-classification", tmp_path)
+    assert score(found, "accuracy") == 1.0, language
+
+
+def test_predictions_know_the_documents_of_the_test_sentences(tmp_path: Path) -> None:
+    sentences = (f"Ada{row} B-PER\nlives O\n\nin O\nTown{row} B-LOC\n" for row in range(12))
+    (tmp_path / "rows.conll").write_text("\n".join(f"-DOCSTART- O\n\n{text}" for text in sentences))
+    found = refitted(tmp_path / "rows.conll", "ner", tmp_path).documents
+    assert found == tuple(DataArtifact(tmp_path / "data").test["document"]) and len(found) == 2 * len(set(found))

@@ -9,7 +9,9 @@ from podium.config.schema import DatasetConfig
 from podium.data.artifact import DataArtifact
 from podium.data.prepare import prepare
 from podium.evaluation.metrics import score
-from podium.stages.train import predict
+from podium.evaluation.predictions import Predictions
+from podium.tasks import TASKS
+from podium.tasks.base import Training
 
 WORDS = {"sport": "match goal team coach league win", "money": "bank market price share profit tax"}
 
@@ -41,57 +43,37 @@ def prepared(folder: Path, path: Path, task: str) -> DataArtifact:
     return DataArtifact(folder / "data")
 
 
+def predict(data: DataArtifact) -> Predictions:
+    """The baseline on the test rows."""
+    task, development = TASKS.get(data.task), data.development
+    rows = Training(list(development[task.content]), list(development[task.target]))
+    answers = task.baseline(rows, list(data.test[task.content]), data.labels)
+    return Predictions.of(data.task, data.labels, data.test, answers)
+
+
 def test_the_majority_class_is_said_of_every_text(texts: DataArtifact) -> None:
-    found = predict("majority", texts, 1)
+    found = predict(texts)
     assert {texts.labels[row] for row in found.predicted} == {"sport"}
     assert found.probabilities[0] == pytest.approx([1 / 3, 2 / 3], abs=0.02)
     assert found.ids == tuple(texts.test["id"]) and list(found.truth) == list(texts.test["label"])
 
 
-def test_the_linear_model_learns_which_words_tell(texts: DataArtifact) -> None:
-    found = predict("linear", texts, 1)
-    assert score(found, "accuracy") == 1.0
-    assert found.probabilities.sum(axis=1) == pytest.approx(1)
-
-
 def test_the_most_frequent_tag_of_each_token_knows_no_unseen_one(sentences: DataArtifact) -> None:
-    found = predict("majority", sentences, 1)
+    found = predict(sentences)
     assert {(row[0], row[3]) for row in found.predicted} == {("B-PER", "O")}
     assert score(found, "recall") == 0.5 and score(found, "precision") == 1.0
 
 
-def test_the_linear_tagger_sees_shape_and_neighbours(sentences: DataArtifact) -> None:
-    assert score(predict("linear", sentences, 1), "f1") == 1.0
-
-
-@pytest.mark.parametrize("kind", ["majority", "linear"])
-def test_equal_arguments_give_equal_answers(texts: DataArtifact, sentences: DataArtifact, kind: str) -> None:
+def test_equal_arguments_give_equal_answers(texts: DataArtifact, sentences: DataArtifact) -> None:
     for data in (texts, sentences):
-        first, second = (predict(kind, data, 5) for _ in range(2))
+        first, second = (predict(data) for _ in range(2))
         assert np.array_equal(np.asarray(first.predicted), np.asarray(second.predicted))
         assert first.labels == data.labels
 
 
-def test_a_class_that_no_row_to_train_on_has_is_never_said(texts: DataArtifact, monkeypatch) -> None:
-    kept = texts.development.filter(lambda row: row["label"] == 0)
-    monkeypatch.setattr(texts, "development", kept)
-    assert set(predict("linear", texts, 1).predicted) == {0}
-
-
-@pytest.mark.parametrize(
-    ("texts_of", "language"), [(("日本 の 記事", "別 の 話"), "Japanese"), (("! !", "? ?"), "marks alone")]
-)
-def test_texts_without_latin_words_have_features_too(texts_of, language: str, tmp_path: Path) -> None:
-    rows = [f'{{"text": "{text} {row}", "label": "{n}"}}' for n, text in enumerate(texts_of) for row in range(20)]
-    (tmp_path / "rows.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    data = prepared(tmp_path, tmp_path / "rows.jsonl", "text-classification")
-    assert score(predict("linear", data, 1), "accuracy") == 1.0, language
-
-
-@pytest.mark.parametrize("kind", ["majority", "linear"])
-def test_predictions_know_the_documents_of_the_test_sentences(kind: str, tmp_path: Path) -> None:
+def test_predictions_know_the_documents_of_the_test_sentences(tmp_path: Path) -> None:
     sentences = (f"Ada{row} B-PER\nlives O\n\nin O\nTown{row} B-LOC\n" for row in range(12))
     (tmp_path / "rows.conll").write_text("\n".join(f"-DOCSTART- O\n\n{text}" for text in sentences))
     data = prepared(tmp_path, tmp_path / "rows.conll", "ner")
-    found = predict(kind, data, 1).documents
+    found = predict(data).documents
     assert found == tuple(data.test["document"]) and len(found) == 2 * len(set(found))

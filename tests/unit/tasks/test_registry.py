@@ -10,12 +10,10 @@ import pytest
 from pydantic import ValidationError
 
 from podium import plugins
-from podium.config.schema import DatasetConfig
-from podium.data.artifact import DataArtifact
+from podium.config.schema import DatasetConfig, LinearConfig
 from podium.data.infer import infer
 from podium.data.prepare import prepare
-from podium.evaluation.metrics import all_metrics
-from podium.stages.train import predict
+from podium.entrants.linear import LINEAR, LinearSpec
 from podium.tasks import TASKS
 from podium.tasks.text_classification import TextClassification
 
@@ -53,7 +51,9 @@ def test_a_task_of_another_package_is_recognised_prepared_and_scored(installed: 
     assert (given["task"], given["label_column"]) == ("sentiment", "mood")
     found = prepare(DatasetConfig.model_validate(given), 13, tmp_path / "data")
     assert (found.task, found.labels) == ("sentiment", ("+", "-"))
-    assert all_metrics(predict("linear", DataArtifact(tmp_path / "data"), 1))["macro_f1"] == 1.0
+    folders = {name: tmp_path / name for name in ("data", "output", "cache")}
+    spec = LinearSpec(task=found.task, labels=found.labels, config=LinearConfig(), metric="macro_f1", seed=1, **folders)
+    assert LINEAR.train(spec).metrics["macro_f1"] == 1.0
 
 
 def test_a_task_that_is_not_installed_is_unknown(tmp_path: Path) -> None:
