@@ -116,7 +116,7 @@ class EntrantConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How one model is trained. A study may search any field named in `TUNABLE`."""
+    """How a transformer is trained. A study may search any field named in `TUNABLE`."""
 
     epochs: float = Field(2.0, gt=0, description="Passes over the rows.")
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate.")

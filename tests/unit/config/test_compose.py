@@ -19,6 +19,7 @@ from podium.config.schema import (
     TrainingConfig,
 )
 from podium.errors import ConfigError
+from podium.stages.hpo import experiment_of
 from podium.tasks import TASKS
 
 Compose = Callable[..., Composed]
@@ -45,6 +46,8 @@ def test_every_preset_composes(preset: str, composed: Compose) -> None:
     assert config.entrants["linear"].kind == "linear", "a linear model competes in every preset"
     assert "transformer" in {entrant.kind for entrant in config.entrants.values()}
     assert config.hpo.metric == TASKS.get(config.dataset.task).objectives[0]
+    for name in config.entrants:
+        assert experiment_of(config, name).algorithm == config.hpo.algorithm, "every study of a preset can be searched"
 
 
 @pytest.mark.parametrize(
