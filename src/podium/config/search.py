@@ -210,7 +210,7 @@ class HpoConfig(Section):
     )
     epochs: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Epochs of a trial of a transformer; the refit keeps `training.epochs`. `null`: trials have as many.",
+        description="Epochs of a transformer's trial; the refit keeps `training.epochs`. `null`: trials have as many.",
     )
     data_fraction: float = Field(1.0, gt=0, le=1, description="Share of the rows that a trial trains on.")
     fold_models: Literal["none", "best"] = Field(
