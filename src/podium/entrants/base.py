@@ -31,6 +31,7 @@ class EntrantKind(ABC):
     Attributes:
         name: as configs, specs and records give it.
         settings: the section of its hyperparameters, with their defaults: how it is trained.
+        section: where a config of a run has them.
         spec: the description of one training, a `FitSpec` whose `kind` is `name` and whose `config` is a `settings`.
         variants: the forms in which it can be deployed. The first one is the form in which it is trained.
         preload: the modules that a worker pool loads for its trainings (see `podium.execution.workers`).
@@ -38,6 +39,7 @@ class EntrantKind(ABC):
 
     name: ClassVar[str]
     settings: ClassVar[type[Section]]
+    section: ClassVar[str]
     spec: ClassVar[type[FitSpec]]
     variants: ClassVar[tuple[VariantName, ...]]
     preload: ClassVar[tuple[str, ...]]

@@ -22,8 +22,8 @@ _SPACES: dict[str, dict[str, AnyParameter]] = {
         "C": FloatParameter(low=0.1, high=100.0, log=True),
         "class_weights": CategoricalParameter(choices=("none", "balanced")),
         "analyzer": CategoricalParameter(choices=("word", "char_wb")),
-        "word_ngrams": IntParameter(low=1, high=2, when={"analyzer": ("word",)}),
-        "char_ngrams": IntParameter(low=3, high=5, when={"analyzer": ("char_wb",)}),
+        "word_ngrams": IntParameter(low=1, high=2),
+        "char_ngrams": IntParameter(low=3, high=5),
         "min_df": IntParameter(low=1, high=3),
     },
     "words": {
@@ -33,7 +33,11 @@ _SPACES: dict[str, dict[str, AnyParameter]] = {
         "epochs": IntParameter(low=5, high=20),
     },
 }
-"""The default space by what the model sees of a row (`Task.features`)."""
+"""The default space by what the model sees of a row (`Task.features`).
+
+Of the two n-grams only that of the analyzer has an effect. They are not conditional, since Katib and most algorithms
+search no conditional parameters.
+"""
 
 _TUNABLE = {"terms": (*_SPACES["terms"], "max_features"), "words": tuple(_SPACES["words"])}
 
@@ -50,6 +54,7 @@ class Linear(EntrantKind):
 
     name = "linear"
     settings = LinearConfig
+    section = "linear"
     spec = LinearSpec
     variants: ClassVar[tuple[VariantName, ...]] = ("eager",)
     preload = ("seqeval.metrics", "podium.execution.workers", "podium.entrants.linear_training")

@@ -22,6 +22,7 @@ class Transformer(EntrantKind):
 
     name = "transformer"
     settings = TrainingConfig
+    section = "training"
     spec = TrainingSpec
     variants: ClassVar[tuple[VariantName, ...]] = ("eager", "bf16", "compile", "onnx", "onnx-int8")
     preload = PRELOAD

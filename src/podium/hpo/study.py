@@ -36,12 +36,14 @@ _SHORT = 12
 class StudyAbout(Section):
     """Where a study comes from.
 
-    One of the pipeline has an entrant that it tunes, and a family: the key of the studies that share everything else.
-    One that was read from a Katib file has that file as its source, and the Experiment in it.
+    One of the pipeline has an entrant that it tunes, the section of the config that has the entrant's hyperparameters,
+    and a family: the key of the studies that share everything else. One that was read from a Katib file has that file
+    as its source, and the Experiment in it.
     """
 
     engine: str = "embedded"
     entrant: str = ""
+    section: str = "training"
     family: str = ""
     source: str = ""
     katib: dict[str, Any] | None = None

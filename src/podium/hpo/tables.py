@@ -30,7 +30,7 @@ def studies_table(studies: Sequence[StoredStudy], problems: Sequence[str], now: 
     """All studies, one line each, and the problems of others; ages are counted until `now`."""
     if not studies and not problems:
         return "no studies yet; `podium run` and `podium hpo run` make them"
-    head = ("KEY", "NAME", "BACKBONE", "ENGINE", "TRIALS", "OK", "FAILED", "PRUNED", "RUNNING", "BEST", "STATE", "AGE")
+    head = ("KEY", "NAME", "ENTRANT", "ENGINE", "TRIALS", "OK", "FAILED", "PRUNED", "RUNNING", "BEST", "STATE", "AGE")
     rows: list[Sequence[str]] = [head]
     for study in studies:
         counts, started = study.counts, study.started_at
@@ -96,8 +96,8 @@ def _leaderboard(study: StoredStudy) -> str:
 def best_facts(study: StoredStudy) -> dict[str, Any]:
     """The best trial of a study as JSON values.
 
-    `overrides` are the config values that train with its params; absent where params are no training fields, as
-    those of a Katib file. `spread` is the standard deviation of the fold scores. `metrics` are those that were
+    `overrides` are the config values that train with its params; absent where params are no config fields, as those
+    of a Katib file. `spread` is the standard deviation of the fold scores. `metrics` are those that were
     collected, or else their means over the folds.
 
     Raises:
@@ -131,7 +131,9 @@ def best_facts(study: StoredStudy) -> dict[str, Any]:
     }
     if study.about.entrant:
         facts["entrant"] = study.about.entrant
-        facts["overrides"] = [f"training.{name}={value_text(value, 17)}" for name, value in best.params.items()]
+        facts["overrides"] = [
+            f"{study.about.section}.{name}={value_text(value, 17)}" for name, value in best.params.items()
+        ]
     return facts
 
 

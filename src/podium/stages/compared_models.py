@@ -1,6 +1,6 @@
 """The models that `podium compare` compares: how each is named, and the evidence for it in the store.
 
-A name is RUN[:BACKBONE[.VARIANT]]. RUN is a run directory, the id of a run, `latest`, the key of a stored decision,
+A name is RUN[:ENTRANT[.VARIANT]]. RUN is a run directory, the id of a run, `latest`, the key of a stored decision,
 benchmark, selection, measurement or refit (`KIND/DIGITS` or enough of its digits), or a registered version that Podium
 promoted (`NAME@alias` or `NAME/VERSION`). A run or a decision without a model means its winner.
 """

@@ -84,7 +84,8 @@ def compute(step: StepRun) -> StudyRecord:
             models.ended(record)
 
     _log_search(step)
-    about = StudyAbout(engine=hpo.engine, entrant=entrant, family=family_key(config, data, entrant).digest)
+    family = family_key(config, data, entrant).digest
+    about = StudyAbout(engine=hpo.engine, entrant=entrant, section=kind.section, family=family)
     artifacts: dict[str, ArtifactRef] = {}
     if hpo.engine == "katib":
         from podium.stages.on_cluster import katib_engine

@@ -1,4 +1,4 @@
-"""The process of one step on this machine: `python -m podium.stages.process RUN_DIRECTORY STEP [BACKBONE]`.
+"""The process of one step on this machine: `python -m podium.stages.process RUN_DIRECTORY STEP [ENTRANT]`.
 
 It reads the run and the results that the step needs from the run directory, and leaves the step's own result there.
 """

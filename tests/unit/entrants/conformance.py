@@ -62,7 +62,7 @@ class EntrantConformance:
     def test_the_default_space_names_what_can_be_tuned(self, name: str) -> None:
         tunable = self.kind.tunable(TASKS.get(name))
         space = Space(parameters=self.kind.space_in(config_of(name)))
-        assert space.parameters
+        assert space.parameters and not space.conditional, "Katib and most algorithms search no conditional parameters"
         assert set(space.parameters) <= set(tunable) <= set(self.kind.settings.model_fields)
         for share in (0.0, 0.3, 0.6, 1.0):
             params = space.at([share] * len(space.parameters))
@@ -73,6 +73,7 @@ class EntrantConformance:
         config = config_of("text-classification")
         for trial in (False, True):
             assert type(self.kind.settings_in(config, trial)) is self.kind.settings
+        assert self.kind.settings_in(config) == getattr(config, self.kind.section)
 
     def test_a_spec_survives_json(self, spec: FitSpec) -> None:
         assert read_spec(spec.model_dump_json()) == spec

@@ -101,6 +101,11 @@ def test_the_best_trial_comes_with_overrides_that_train_with_it() -> None:
     assert text.splitlines()[-1] == " ".join(facts["overrides"])
 
 
+def test_overrides_are_in_the_section_of_the_entrant() -> None:
+    facts = best_facts(study(*TRIALS, about=StudyAbout(entrant="words", section="linear")))
+    assert facts["overrides"] and all(one.startswith("linear.") for one in facts["overrides"])
+
+
 def test_params_of_a_katib_file_are_no_training_fields() -> None:
     metrics = {"score": Observed(min=0.1, max=0.5, latest=0.4), "loss": Observed(min=0.2, max=0.9, latest=0.3)}
     facts = best_facts(study(trial(0, 0.5, metrics=metrics), about=StudyAbout(source="e.yaml")))

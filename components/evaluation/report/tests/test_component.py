@@ -13,8 +13,8 @@ def test_it_writes_page_summary_and_metrics(in_smoke_folder, run_artifact, hande
         run=run_artifact,
         data=handed_over("prepare"),
         baselines=handed_over("baseline"),
-        studies=[handed_over("hpo-bert-tiny")],
-        models=[handed_over("refit-bert-tiny")],
+        studies=[handed_over("hpo-linear"), handed_over("hpo-bert-tiny")],
+        models=[handed_over("refit-linear"), handed_over("refit-bert-tiny")],
         selection=handed_over("select"),
         measurements=handed_over("benchmark"),
         decision=handed_over("decide"),
@@ -23,6 +23,7 @@ def test_it_writes_page_summary_and_metrics(in_smoke_folder, run_artifact, hande
         metrics=metrics,
     )
     html = (tmp_path / "page.html").read_text()
-    assert html.lstrip().lower().startswith("<!doctype html>") and "bert-tiny" in html and "PROMOTE" in html
+    assert html.lstrip().lower().startswith("<!doctype html>")
+    assert all(shown in html for shown in ("linear", "bert-tiny", "PROMOTE"))
     assert "bert-tiny" in (tmp_path / "summary.md").read_text()
     assert metrics.metadata and all(isinstance(value, (int, float)) for value in metrics.metadata.values())
