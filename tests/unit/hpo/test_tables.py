@@ -52,7 +52,7 @@ def test_the_table_has_one_line_for_every_study() -> None:
     lines = studies_table(
         [study(*TRIALS), katib], ["cd/main has no study.json"], WHEN + timedelta(hours=3)
     ).splitlines()
-    assert lines[0].split()[:4] == ["KEY", "NAME", "BACKBONE", "ENGINE"]
+    assert lines[0].split()[:4] == ["KEY", "NAME", "ENTRANT", "ENGINE"]
     assert " ".join(lines[1].split()) == "abababababab synthetic tiny embedded 4/6 2 1 1 0 0.7500 stopped 3 h"
     assert " ".join(lines[2].split()) == "katib-default.e e - embedded 0/6 0 0 0 0 - stopped -"
     assert lines[3] == "cd/main has no study.json"
