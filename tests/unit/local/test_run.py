@@ -21,8 +21,8 @@ from podium.stages.steps import nodes
 from tests.unit.report.samples import sample
 
 INPUTS = sample()
-BACKBONES = list(INPUTS.run.config.entrants)
-TITLES = [step.title(entrant) for step, entrant in nodes(BACKBONES)]
+ENTRANTS = list(INPUTS.run.config.entrants)
+TITLES = [step.title(entrant) for step, entrant in nodes(ENTRANTS)]
 REPORT = "report"
 
 
@@ -60,7 +60,7 @@ def test_only_what_is_missing_is_started(tmp_path: Path) -> None:
 
 
 def test_after_a_failure_nothing_more_is_started(tmp_path: Path) -> None:
-    failed = f"hpo-{BACKBONES[0]}"
+    failed = f"hpo-{ENTRANTS[0]}"
     walk = Walk(tmp_path, missing=(failed, "select", REPORT), fails=failed)
     with pytest.raises(StepFailed, match=failed):
         walk.go()

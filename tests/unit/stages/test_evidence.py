@@ -38,14 +38,14 @@ def keep(store: ArtifactStore, folder: Path, accuracy: float) -> ArtifactRef:
     return store.put_artifact("predictions", folder / "predictions")
 
 
-def gathered(store: ArtifactStore, folder: Path, eager: float, onnx: float, linear: float) -> Evidence:
+def gathered(store: ArtifactStore, folder: Path, eager: float, onnx: float, frequent: float) -> Evidence:
     """Of one champion whose ONNX form is quicker, each with so many rows right."""
     (model,) = models_of(INPUTS)
     model = model.model_copy(update={"artifacts": {**model.artifacts, "predictions": keep(store, folder, eager)}})
     benchmark = INPUTS.benchmark.model_copy(
         update={"artifacts": {"predictions.minilm.onnx": keep(store, folder, onnx)}}
     )
-    baselines = BaselineRecord(key="b" * 64, baselines=(), artifacts={"linear": keep(store, folder, linear)})
+    baselines = BaselineRecord(key="b" * 64, baselines=(), artifacts={"frequent": keep(store, folder, frequent)})
     read = (INPUTS.data, baselines, INPUTS.selection, benchmark, model)
     step = StepRun(INPUTS.run, read, store=store, tracker=Tracker(), key=Key.of("decision"))
     return gather(step, None)[0]
@@ -55,7 +55,7 @@ def gathered(store: ArtifactStore, folder: Path, eager: float, onnx: float, line
 def test_a_variant_is_held_to_its_own_predictions(
     store: ArtifactStore, tmp_path: Path, onnx: float, winner: str
 ) -> None:
-    evidence = gathered(store, tmp_path, eager=0.95, onnx=onnx, linear=0.8)
+    evidence = gathered(store, tmp_path, eager=0.95, onnx=onnx, frequent=0.8)
     (score,) = evidence.variant_scores
     assert (score.variant, score.test.value) == ("onnx", pytest.approx(onnx, abs=0.05))
     found = judge(evidence).choice.winner
@@ -66,5 +66,5 @@ def test_a_variant_is_held_to_its_own_predictions(
 def test_the_winner_meets_the_baselines_in_the_variant_that_would_be_deployed(
     store: ArtifactStore, tmp_path: Path
 ) -> None:
-    (comparison,) = gathered(store, tmp_path, eager=0.95, onnx=0.95, linear=0.97).baseline_comparisons
+    (comparison,) = gathered(store, tmp_path, eager=0.95, onnx=0.95, frequent=0.97).baseline_comparisons
     assert comparison.challenger == "minilm (onnx)" and comparison.difference.value < 0

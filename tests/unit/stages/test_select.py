@@ -18,8 +18,8 @@ from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
 from tests.unit.report.samples import models_of, sample
 
-BACKBONES = ("minilm", "bert-tiny", "deberta-v3-small")
-INPUTS = sample(entrants=BACKBONES)
+ENTRANTS = ("minilm", "bert-tiny", "deberta-v3-small")
+INPUTS = sample(entrants=ENTRANTS)
 LABELS = INPUTS.data.labels
 
 
@@ -45,7 +45,7 @@ def keep(store: ArtifactStore, tmp_path: Path):
 
 
 def models(keep: Any) -> list[ModelRecord]:
-    accuracy = dict(zip(BACKBONES, (0.9, 0.6, 0.95), strict=True))
+    accuracy = dict(zip(ENTRANTS, (0.9, 0.6, 0.95), strict=True))
     return [
         model.model_copy(
             update={
@@ -70,7 +70,7 @@ def step(store: ArtifactStore, records: tuple[Record, ...]) -> StepRun:
 
 
 def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: Any) -> None:
-    given = baseline(keep, majority=predictions(0.2, 8), linear=predictions(0.9, 9))
+    given = baseline(keep, majority=predictions(0.2, 8), frequent=predictions(0.9, 9))
     found = select(step(store, (given, *INPUTS.studies, *models(keep))))
     assert [entry.entrant for entry in found.leaderboard] == ["deberta-v3-small", "minilm", "bert-tiny"]
     assert found.rows == 300
@@ -79,12 +79,12 @@ def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: A
         ("bert-tiny", "deberta-v3-small"),
     ]
     assert found.comparisons[1].measurably_worse
-    assert [entry.name for entry in found.baselines] == ["linear", "majority"]
+    assert [entry.name for entry in found.baselines] == ["frequent", "majority"]
     beaten = {(item.challenger, item.reference): item.measurably_better for item in found.baseline_comparisons}
-    assert len(beaten) == 6 and beaten["minilm", "majority"] and not beaten["minilm", "linear"]
+    assert len(beaten) == 6 and beaten["minilm", "majority"] and not beaten["minilm", "frequent"]
     assert [warning.split(":")[0] for warning in found.warnings] == [
-        "minilm does not measurably beat the linear baseline",
-        "bert-tiny does not measurably beat the linear baseline",
+        "minilm does not measurably beat the frequent baseline",
+        "bert-tiny does not measurably beat the frequent baseline",
     ]
     assert {test.reference for test in found.fold_tests} == {"deberta-v3-small"}
     assert all(entry.runner_up is not None for entry in found.leaderboard)
@@ -106,4 +106,4 @@ def test_a_baseline_on_other_rows_or_labels_is_refused(
     store: ArtifactStore, keep: Any, other: Predictions, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        select(step(store, (baseline(keep, linear=other), *INPUTS.studies, *models(keep))))
+        select(step(store, (baseline(keep, frequent=other), *INPUTS.studies, *models(keep))))

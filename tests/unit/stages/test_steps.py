@@ -11,19 +11,19 @@ from podium.stages.steps import STEPS, input_titles, inputs_of, nodes, result_ta
 from tests.unit.report.samples import sample
 
 INPUTS = sample()
-BACKBONES = list(INPUTS.run.config.entrants)
+ENTRANTS = list(INPUTS.run.config.entrants)
 
 
 def test_every_step_of_a_run_is_tagged_with_its_result() -> None:
     tags = result_tags(INPUTS.steps.values())
-    titles = [step.title(entrant) for step, entrant in nodes(BACKBONES)]
+    titles = [step.title(entrant) for step, entrant in nodes(ENTRANTS)]
     assert set(tags) == {f"podium.result.{title}" for title in titles if title != "report"}
     assert tags["podium.result.baseline"] == INPUTS.steps["baseline"].key
 
 
 def test_the_report_shows_every_step_that_it_reads() -> None:
     page = render(INPUTS).html
-    for title in input_titles(step_named("report"), "", BACKBONES):
+    for title in input_titles(step_named("report"), "", ENTRANTS):
         assert f'<th scope="row">{title}</th>' in page
 
 
@@ -33,7 +33,7 @@ def test_what_computes_a_step_is_there(step) -> None:
 
 
 def test_a_step_of_one_entrant_reads_the_results_of_this_entrant() -> None:
-    given = inputs_of(step_named("refit"), BACKBONES[1], INPUTS.run, INPUTS.steps)
+    given = inputs_of(step_named("refit"), ENTRANTS[1], INPUTS.run, INPUTS.steps)
     assert [record.kind for record in given.records] == ["data", "study"]
     assert given.records[1] == INPUTS.studies[1]
 
