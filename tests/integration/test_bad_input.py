@@ -99,7 +99,7 @@ def test_a_ten_megabyte_line(tmp_path: Path) -> None:
     assert code == 2 and "max_row_bytes" in output and "81" in output
 
 
-def test_a_entrant_without_weights(tmp_path: Path) -> None:
+def test_an_entrant_without_weights(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"model_type": "bert"}')
     code, output = run(tmp_path, "--backbone", "./model")

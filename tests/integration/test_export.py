@@ -82,7 +82,7 @@ class Trained:
         return build(BuildCall.model_validate(values | fields), self.folder / f"{name}.log")
 
     def load(self, variant: VariantName, folder: Path, **fields: Any) -> Predictor:
-        return predictor_class(variant)(self.spec(variant=variant, model_dir=folder, **fields))
+        return predictor_class(variant, folder)(self.spec(variant=variant, model_dir=folder, **fields))
 
 
 @pytest.fixture(scope="module")

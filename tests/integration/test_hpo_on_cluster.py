@@ -65,11 +65,12 @@ def hpo(run: RunRecord, data: DataRecord, entrant: str) -> StudyRecord:
 
 
 @pytest.mark.slow
-def test_a_study_runs_in_pods_and_is_stored(api: ApiServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("entrant", ["bert-tiny", "linear"])
+def test_a_study_runs_in_pods_and_is_stored(api: ApiServer, tmp_path: Path, entrant: str) -> None:
     shared = ("cluster.volume_claim=shared", f"cluster.volume_path={tmp_path}")
     run = RunRecord(run_id="run-1", config=config(tmp_path, *shared), tags={"podium.kfp.run_id": "kfp-1"})
     data = execute(step_named("prepare"), StepInputs(run))
-    study = hpo(run, data, "bert-tiny")
+    study = hpo(run, data, entrant)
     assert [trial.status for trial in study.trials] == ["succeeded"]
     assert all(set(trial.fold_scores) == {"0", "1"} for trial in study.trials)
     assert study.best_score == max(trial.score or 0.0 for trial in study.trials)
@@ -83,7 +84,7 @@ def test_a_study_runs_in_pods_and_is_stored(api: ApiServer, tmp_path: Path) -> N
     }
     assert observed == {trial.labels["katib_trial"]: trial.score for trial in study.trials}
     requests = len(api.requests)
-    assert hpo(run, data, "bert-tiny") == study
+    assert hpo(run, data, entrant) == study
     assert len(api.requests) == requests
 
 

@@ -78,9 +78,16 @@ def test_what_cannot_be_done_is_said_in_one_line(
     assert "Traceback" not in done.output
 
 
-def test_a_search_that_contradicts_itself_is_told_before_anything_runs(smoke_run: Finished) -> None:
-    done = podium(smoke_run.folder, "run", "--preset", "smoke", "hpo.algorithm.name=grid", "--dry-run")
-    assert done.code == 2 and "algorithm 'grid' needs a uniform scale and a step, but 'dropout'" in done.output
+@pytest.mark.parametrize(
+    ("left_out", "refused"), [("bert-tiny", ("linear", "C")), ("linear", ("bert-tiny", "dropout"))]
+)
+def test_a_search_that_contradicts_itself_is_told_before_anything_runs(
+    smoke_run: Finished, left_out: str, refused: tuple[str, str]
+) -> None:
+    asked = ("hpo.algorithm.name=grid", f"~entrants.{left_out}")
+    done = podium(smoke_run.folder, "run", "--preset", "smoke", *asked, "--dry-run")
+    message = "entrants.{}: hpo: algorithm 'grid' needs a uniform scale and a step, but '{}'".format(*refused)
+    assert done.code == 2 and message in done.output
 
 
 LOADED = """

@@ -64,9 +64,9 @@ def step_in(store: ArtifactStore, smoke_run: Finished, data: DataRecord) -> Step
     return StepRun(run, (data,), store=store, tracker=tracker, key=Key.of("decision"))
 
 
-def incumbent(smoke_run: Finished) -> Incumbent:
+def incumbent(smoke_run: Finished, name: str = "bbc-news") -> Incumbent:
     tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_run.folder}/podium-out/mlflow.db"))
-    found = tracker.incumbent("bbc-news")
+    found = tracker.incumbent(name)
     assert found is not None
     return found
 
@@ -76,7 +76,9 @@ def ask(step: StepRun, champion: Incumbent) -> IncumbentPredictions:
         return incumbent_predictions(step, champion, lambda: incumbent_model(step, champion, scratch / "model"))
 
 
-def test_a_model_asked_again_says_what_its_refit_said(store, model, data, tmp_path: Path) -> None:
+@pytest.mark.parametrize("entrant", ["linear", "bert-tiny"])
+def test_a_model_asked_again_says_what_its_refit_said(smoke_run: Finished, store, data, entrant: str) -> None:
+    model = ModelRecord.read(smoke_run.record(f"refit-{entrant}"))
     artifact = data.artifacts["data"]
     found = predict_test_rows(store.fetch(model.artifacts["model"]), DataArtifact(store.fetch(artifact)))
     before = Predictions.load(store.fetch(model.artifacts["predictions"]))
@@ -141,12 +143,14 @@ def test_a_run_does_not_promote_again_what_people_rolled_back(smoke_copy: Finish
 def test_another_variant_of_the_champion_is_a_challenger_and_then_the_incumbent_as_such(
     smoke_copy: Finished, store, data, tmp_path: Path
 ) -> None:
-    onnx = ("run", "--preset", "smoke", "benchmark.variants=[onnx]")
-    run = podium(smoke_copy.folder, *onnx)
-    assert run.code == 0, run.output
+    eager = ("run", "--preset", "smoke", "~entrants.linear", "tracking.model_name=tiny")
+    onnx = (*eager, "benchmark.variants=[onnx]")
+    first, run = (podium(smoke_copy.folder, *command) for command in (eager, onnx))
+    assert first.code == run.code == 0, first.output + run.output
+    assert DecisionRecord.read(first.record("decide")).verdict == "PROMOTE"
     decision = DecisionRecord.read(run.record("decide"))
     assert (decision.verdict, decision.winner_variant) == ("HOLD", "onnx")
-    assert decision.registered == {"name": "bbc-news", "version": "2", "alias": "challenger"}
+    assert decision.registered == {"name": "tiny", "version": "2", "alias": "challenger"}
     evidence = decision.evidence
     assert evidence is not None and evidence.against_incumbent is not None
     assert evidence.against_incumbent.challenger == "bert-tiny (onnx)"
@@ -155,9 +159,9 @@ def test_another_variant_of_the_champion_is_a_challenger_and_then_the_incumbent_
     assert kept is not None and (kept.variant, kept.model_digest) == ("eager", evidence.leaderboard[0].model_digest)
     assert [item.variant for item in evidence.measurements] == ["onnx"]
 
-    moved = podium(smoke_copy.folder, "promote", "bbc-news", "challenger", "--reason", "it needs no torch")
+    moved = podium(smoke_copy.folder, "promote", "tiny", "challenger", "--reason", "it needs no torch")
     assert moved.code == 0, moved.output
-    champion = incumbent(smoke_copy)
+    champion = incumbent(smoke_copy, "tiny")
     assert (champion.version, champion.variant, champion.model_digest) == ("2", "onnx", kept.model_digest)
     own_store = ArtifactStore(str(smoke_copy.folder / "podium-out" / "store"))
     own = ask(step_in(own_store, smoke_copy, data), champion)

@@ -12,7 +12,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from podium.entrants.linear import LinearConfig
+from podium.config.schema import LinearConfig
 from podium.entrants.linear_training import fit
 from podium.models.linear_package import LinearPackage
 from podium.records import ArtifactRef

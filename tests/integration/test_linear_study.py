@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from podium.config.parameters import FloatParameter
 from podium.config.paths import locate
-from podium.config.schema import DatasetConfig
+from podium.config.schema import DatasetConfig, EntrantConfig, LinearConfig, PodiumConfig
 from podium.config.search import HpoConfig
 from podium.data.artifact import DataArtifact
 from podium.data.prepare import prepare
-from podium.entrants.linear import LINEAR, LinearConfig, LinearSpec
+from podium.entrants.linear import LINEAR, LinearSpec
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.execution.workers import WorkerPool
@@ -21,6 +22,7 @@ from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import best_trial, run_study
 from podium.hpo.trial import CrossValidationTrial, settings_with
 from podium.inference.predictor import PredictorSpec, load_predictor, predict
+from podium.stages.hpo import search_of
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
 from podium.training.launch import run_training
@@ -41,9 +43,13 @@ DATA = {
 def test_a_study_and_its_refit(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     options = {**DATA[task], "path": str(locate(str(DATA[task]["path"])))}
-    data = prepare(DatasetConfig(name="x", task=task, folds=2, **options), 13, tmp_path / "data")
+    dataset = DatasetConfig(name="x", task=task, folds=2, **options)
+    data = prepare(dataset, 13, tmp_path / "data")
     metric = TASKS.get(task).objectives[0]
-    config = HpoConfig(space=LINEAR.space(TASKS.get(task)), max_trials=4, max_failed_trials=0, parallel_trials=2)
+    of_transformers = {"learning_rate": FloatParameter(low=1e-5, high=1e-3)}
+    own = HpoConfig(space=of_transformers, max_trials=4, max_failed_trials=0, parallel_trials=2)
+    whole = PodiumConfig(dataset=dataset, entrants={"linear": EntrantConfig(kind="linear")}, hpo=own)
+    config = search_of(whole, "linear")
     spec = LinearSpec(
         task=task,
         labels=data.labels,

