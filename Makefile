@@ -21,7 +21,7 @@ $(STAMP): constraints.txt requirements-models.txt pyproject.toml setup.py
 	$(BIN)/python -m compileall -qq $(VENV)/lib || true
 	@touch $(STAMP)
 
-run: setup  ## Run the main job: BBC news, two backbones, to a proven champion
+run: setup  ## Run the main job: BBC news, a linear model and two transformers, to a proven champion
 	$(BIN)/podium run
 
 test: setup lint types contracts  ## Lint, types, contracts, all tests but the slow ones

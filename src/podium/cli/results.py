@@ -35,7 +35,7 @@ def compare(
         typer.Argument(
             metavar="RUN[:MODEL] RUN[:MODEL]...",
             help="A run directory, run id, `latest`, key of a result, or registered NAME@alias; the first is the "
-            "baseline. MODEL is BACKBONE or BACKBONE.VARIANT; the winner when left out.",
+            "baseline. MODEL is ENTRANT or ENTRANT.VARIANT; the winner when left out.",
         ),
     ],
     output: Annotated[Literal["text", "json", "html"], Output] = "text",

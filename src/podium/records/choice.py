@@ -263,7 +263,7 @@ class SelectionRecord(Record):
 class BenchmarkRecord(Record):
     """Measurements of the champions on one piece of hardware; parents are the single measurements.
 
-    Artifacts: `samples.BACKBONE.VARIANT`, raw latencies; `model.BACKBONE.VARIANT` and `predictions.BACKBONE.VARIANT`,
+    Artifacts: `samples.ENTRANT.VARIANT`, raw latencies; `model.ENTRANT.VARIANT` and `predictions.ENTRANT.VARIANT`,
     the files and the held-out predictions of each variant that is `ok`.
 
     `variants` has every variant of every champion that the config names, with the reason where it was not measured.
@@ -293,7 +293,7 @@ class VariantScore(Frozen):
 class Evidence(Frozen):
     """Everything that a decision follows from, so that it can be made again.
 
-    Candidates are variants, called `BACKBONE (VARIANT)` in comparisons, and are compared by their own predictions.
+    Candidates are variants, called `ENTRANT (VARIANT)` in comparisons, and are compared by their own predictions.
 
     Attributes:
         rule: name of the rule by which the winner was chosen; records without one were made when a candidate only had

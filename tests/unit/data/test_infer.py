@@ -179,7 +179,7 @@ def test_odd_names_mean_themselves(tmp_path: Path, name: str) -> None:
     column = name.replace("\n", " ").replace('"', "")
     path.write_text(f'text,"{column}"\nhello,a\nthere,b\n')
     found = infer(path, label_column=column).given
-    config = compose(["model=[bert-tiny]", "preset=smoke"], tmp_path, given=found).config
+    config = compose(["entrant=[bert-tiny]", "preset=smoke"], tmp_path, given=found).config
     assert (config.dataset.path, config.dataset.label_column) == (str(path), column)
 
 
