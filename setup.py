@@ -1,6 +1,6 @@
 """Maps `components/` and `pipelines/` into the wheel as `podium.components` and `podium.pipelines`."""
 
-from setuptools import find_namespace_packages, find_packages, setup
+from setuptools import find_namespace_packages, setup
 
 ROOTS = {"podium.components": "components", "podium.pipelines": "pipelines"}
 TESTS = ["*.tests", "*.tests.*"]
@@ -8,7 +8,7 @@ TESTS = ["*.tests", "*.tests.*"]
 setup(
     package_dir={"": "src", **ROOTS},
     packages=[
-        *find_packages("src"),
+        *find_namespace_packages("src", include=["podium", "podium.*"]),
         *ROOTS,
         *(
             f"{name}.{sub}"

@@ -146,6 +146,13 @@ def signals_ignored() -> Iterator[None]:
 
 
 @contextmanager
+def group_signals_survived() -> Iterator[None]:
+    """Survive what a child sends to its process group, as `kill 0` does, without ignoring it: children inherit that."""
+    with _handled(dict.fromkeys((signal.SIGHUP, signal.SIGINT, signal.SIGTERM), lambda *_: None)):
+        yield
+
+
+@contextmanager
 def _handled(handlers: dict[signal.Signals, Any]) -> Iterator[None]:
     """Handle signals so while the body runs; only the main thread can."""
     main = threading.current_thread() is threading.main_thread()

@@ -20,7 +20,7 @@ from podium.errors import (
     ProcessKilled,
     TimeLimitExceeded,
 )
-from podium.execution.ending import adopt_orphans, kill_descendants
+from podium.execution.ending import adopt_orphans, group_signals_survived, kill_descendants
 from podium.execution.failures import Purpose, out_of_memory_kills, signal_name
 from podium.execution.launch import Process
 from podium.hpo.engines import TrialResult, log_of
@@ -74,21 +74,18 @@ class CommandRunner:
             ConfigError: the template does not fit this machine.
         """
         adopt_orphans()
-        # Its worker survives a signal that a command sends to its process group, as `kill 0` in its cleanup does. The
-        # command does not inherit a handler, as it would a signal that is ignored.
-        for group_signal in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            signal.signal(group_signal, lambda *_: None)
         number = claim.number
         command = local_command(self.katib, render(self.katib, number, claim.params), self.metrics_file(number))
         reports = _Reports(claim, ledger)
         end = None if command.deadline is None else time.monotonic() + command.deadline
-        for _ in range(command.retries):
-            try:
-                return self._run(command, number, reports, end)
-            except ComputationFailed as error:
-                if isinstance(error, _FINAL):
-                    raise
-        return self._run(command, number, reports, end)
+        with group_signals_survived():
+            for _ in range(command.retries):
+                try:
+                    return self._run(command, number, reports, end)
+                except ComputationFailed as error:
+                    if isinstance(error, _FINAL):
+                        raise
+            return self._run(command, number, reports, end)
 
     def metrics_file(self, number: int) -> Path | None:
         """The file from which a trial's metrics are read; None for a collector of kind StdOut."""
