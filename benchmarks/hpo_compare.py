@@ -61,7 +61,7 @@ def prepared(workload: str, trials: int, rows: int, directory: Path) -> dict[str
             folds=FOLDS,
         )
         data = prepare(dataset, SEED, directory / "data")
-        task |= {"data": str(directory), "labels": data.labels, "folds": FOLDS, "entrant": str(BACKBONE)}
+        task |= {"data": str(directory), "labels": data.labels, "folds": FOLDS, "backbone": str(BACKBONE)}
     study = experiment(task)
     suggester = suggester_for(study, ())
     suggested = [suggester.suggest(number) for number in range(trials)]

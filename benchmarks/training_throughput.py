@@ -97,7 +97,7 @@ def podium(data: Rows, max_length: int, epochs: float, work: Path) -> float:
         task="text-classification",
         labels=tuple(labels),
         data=work / "data",
-        entrant=BACKBONE,
+        backbone=BACKBONE,
         config=TrainingConfig(epochs=epochs, batch_size=BATCH, max_length=max_length, warmup_ratio=0.0),
         metric="accuracy",
         seed=SEED,

