@@ -226,8 +226,12 @@ class TestRun:
             node.write("running\n")
 
         node = Node(api, act)
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            jobs.run(SPEC, lambda line: os.kill(os.getpid(), number))
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # xdist's workers ignore SIGINT
+        try:
+            with pytest.raises((KeyboardInterrupt, SystemExit)):
+                jobs.run(SPEC, lambda line: os.kill(os.getpid(), number))
+        finally:
+            signal.signal(signal.SIGINT, before)
         node.join()
         assert stored(api) == []
         assert api.list("pods", "space") == []
