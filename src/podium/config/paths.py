@@ -32,7 +32,7 @@ def resolve(value: str, directory: Path, *, hub: bool = False) -> str:
 
     `$NAME` and `${NAME}` are replaced by environment variables (`$$` is a dollar), a leading `~` by the home
     directory. URIs and `pkg:NAME/PATH` stay as they are, except that a relative SQLite file
-    (`sqlite:///runs.db`) becomes absolute. Everything else is a path relative to `directory`, but for `hub`, which
+    (`sqlite:///runs.db`) becomes absolute. Everything else is a path relative to `directory`, except with `hub`, which
     keeps `name` and `organisation/name` where no such path exists.
 
     Raises:

@@ -105,7 +105,7 @@ def benchmark_models(command: BenchmarkCommand, directory: Path, console: Consol
         ]
         names = [model.name for model in models]
         if twice := ", ".join(sorted({name for name in names if names.count(name) > 1})):
-            raise InputError(f"models are told apart by their names, but {twice} is given twice; rename a directory")
+            raise InputError(f"models must have different names, but {twice} is given twice; rename a directory")
         overrides = ("benchmark=standard", *(f"benchmark.{setting}" for setting in command.settings))
         config = resolve_form(RunForm(run_overrides=overrides), directory).config.benchmark
         hardware = fingerprint(config.device, config.threads)

@@ -53,7 +53,7 @@ def move_by_hand(tracker: Tracker, name: str, version: str, how: Literal["forced
         version = target.after
     found = tracker.registered(name, version)
     if found is None:
-        raise InputError(f"{version!r} must be a version or an alias of {name!r}, but {tracker.uri} has none such")
+        raise InputError(f"{version!r} must be a version or an alias of {name!r}, but {tracker.uri} has neither")
     if TAG_MODEL_DIGEST not in found.tags:
         raise InputError(
             f"a champion carries the tags by which Podium compares models, but version {found.version} of {name} has "
