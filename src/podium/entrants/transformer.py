@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Transformer(EntrantKind):
-    """A backbone with a head for the task, fine-tuned as a whole."""
+    """A backbone with a head for the task, fine-tuned as a whole or by low-rank adapters."""
 
     name = "transformer"
     settings = TrainingConfig

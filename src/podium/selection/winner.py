@@ -6,9 +6,10 @@ A candidate is shown to be as good where the lower bound of its paired differenc
 
 The error that is controlled is one of a single candidate: one that is truly worse than the best by the margin or more
 passes with a probability of at most (1 - confidence) / 2, so with k such candidates one of them passes with at most k
-times that. Equal predictions are as good by definition, which proves little below about 4 / margin rows. There is no
-adjustment for their number, and no weighted or min-max composite score, since either lets an
-entrant that neither is best nor wins change the order of the others. `benchmarks/selection_rule.py` simulates the rule.
+times that. The exception are equal predictions, which are as good by definition: with fewer than about 4 / margin rows
+two different models may give them by chance. There is no adjustment for the number of candidates, and no weighted or
+min-max composite score, since either lets an entrant that neither is best nor wins change the order of the others.
+`benchmarks/selection_rule.py` simulates the rule.
 
 A candidate is cheaper than the best only where the intervals of the two costs do not overlap. Among several that are as
 good and cheaper than the best, the measured cost decides: to let overlapping intervals decide in favour of the score

@@ -50,8 +50,8 @@ def corrected_score(
 def rule_of(candidates: Sequence[Candidate], config: SelectionConfig) -> Callable[[Floats], NDArray[np.intp]]:
     """The rule of `podium.selection.winner.choose` on resamples, for candidates within the constraints.
 
-    Costs are as measured. The half-width of the interval of each difference is that of all resamples, so that no
-    resample has to be resampled itself.
+    It approximates: costs are as measured, and the half-width of the interval of each difference is that of all
+    resamples, without the widening of `lower_bound`, so that no resample has to be resampled itself.
     """
     cost = np.array([np.inf if one.cost is None else one.cost for one in candidates])
     saves = np.array([[cheaper(one, best, config.cost) for one in candidates] for best in candidates])

@@ -222,8 +222,9 @@ def _study_parts(config: PodiumConfig, data: records.DataRecord, entrant: str) -
     return {
         "entrant_kind": name,
         "data": data.artifacts["data"].digest,
-        "settings": kind.settings_in(config),
-        "hpo": config.hpo.model_copy(update={"space": kind.space_in(config), "linear_space": {}}),
+        "settings": kind.settings_in(config, trial=True),
+        # The settings of a trial have the epochs that `hpo.epochs` gives them.
+        "hpo": config.hpo.model_copy(update={"space": kind.space_in(config), "linear_space": {}, "epochs": None}),
         "seed": config.seed,
     }
 

@@ -64,7 +64,7 @@ def test_an_unknown_study_is_refused(store: ArtifactStore) -> None:
 def test_a_study_of_another_family_is_refused_with_what_differs(store: ArtifactStore) -> None:
     study = put(store)
     other = hpo(warm_start=(study.key[:8],), epochs=7.0)
-    with pytest.raises(ConfigError, match=r"same family.*minilm\) has other hpo\.epochs \(null, here 7\.0\)$"):
+    with pytest.raises(ConfigError, match=r"same family.*minilm\) has other settings\.epochs \(2\.0, here 7\.0\)$"):
         prior_trials(store, other, INPUTS.data, "bert-tiny")
 
 

@@ -144,6 +144,7 @@ MEASURED = {"measurement", "linear measurement", "benchmark"}
     [
         ("dataset.test_fraction", {"data"}),
         ("hpo.data_fraction", SEARCHES),
+        ("hpo.epochs", {"family", "study"}),
         ("hpo.linear_space", {"linear family", "linear study"}),
         ("hpo.space.warmup_ratio.high", {"family", "study"}),
         ("entrants.minilm.kind", {"family", "study", "refit"}),
