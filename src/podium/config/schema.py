@@ -278,7 +278,7 @@ def _entrant_problems(entrants: dict[str, EntrantConfig]) -> Iterator[str]:
             known, hint = ", ".join(ENTRANTS.names()), did_you_mean(entrant.kind, ENTRANTS.names())
             yield f"entrants.{name}.kind must be one of {known}, but got {entrant.kind!r}{hint}"
         elif wrong := ENTRANTS.get(entrant.kind).check_entry(entrant):
-            yield f"entrants.{name}.path: {wrong}"
+            yield f"entrants.{name}.{wrong[0]}: {wrong[1]}"
         if not NAME_PATTERN.fullmatch(name):
             yield (
                 f"entrants.{name}: an entrant's name has at most 40 lower-case letters, digits and dashes and starts "

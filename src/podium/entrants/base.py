@@ -60,8 +60,8 @@ class EntrantKind(ABC):
     def space_in(self, config: PodiumConfig) -> dict[str, AnyParameter]:
         """The search space of a run, or the one that suits its task where the config gives none."""
 
-    def check_entry(self, entry: EntrantConfig) -> str | None:
-        """What is wrong with the description of an entrant of this kind; None when it is fine."""
+    def check_entry(self, entry: EntrantConfig) -> tuple[str, str] | None:
+        """A field of the description of an entrant of this kind and what is wrong with it; None when all is fine."""
         return None
 
     def source(self, entry: EntrantConfig) -> dict[str, Any]:

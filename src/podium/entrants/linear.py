@@ -68,8 +68,11 @@ class Linear(EntrantKind):
     def space_in(self, config: PodiumConfig) -> dict[str, AnyParameter]:
         return config.hpo.linear_space or dict(_SPACES[TASKS.get(config.dataset.task).features])
 
-    def check_entry(self, entry: EntrantConfig) -> str | None:
-        return None if entry.path is None else "a linear model starts from nothing, so it has no path; leave it out"
+    def check_entry(self, entry: EntrantConfig) -> tuple[str, str] | None:
+        for name in ("path", "revision", "trust_remote_code"):
+            if getattr(entry, name):
+                return name, f"a linear model starts from nothing, so it has no {name}; leave it out"
+        return None
 
     def train(self, spec: Any, on_evaluation: Callable[[Evaluation, float], None] | None = None) -> TrainingResult:
         """There is nothing to report before the end, so `on_evaluation` is not called."""

@@ -39,9 +39,9 @@ class Transformer(EntrantKind):
     def space_in(self, config: PodiumConfig) -> dict[str, AnyParameter]:
         return config.hpo.space
 
-    def check_entry(self, entry: EntrantConfig) -> str | None:
+    def check_entry(self, entry: EntrantConfig) -> tuple[str, str] | None:
         if entry.path is None:
-            return "a transformer starts from a pretrained model; give a directory, a hub id or pkg:NAME/PATH"
+            return "path", "a transformer starts from a pretrained model; give a directory, a hub id or pkg:NAME/PATH"
         return None
 
     def source(self, entry: EntrantConfig) -> dict[str, Any]:

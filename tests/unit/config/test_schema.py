@@ -155,6 +155,11 @@ def linear_space_of(name: str, **parameter: Any) -> dict[str, Any]:
         ),
         ({"entrants": {"x": {"kind": "liner"}}}, "did you mean"),
         ({"entrants": {"x": {"kind": "linear", "path": "/x"}}}, "entrants.x.path: a linear model starts from nothing"),
+        ({"entrants": {"x": {"kind": "linear", "revision": "v1"}}}, "entrants.x.revision: a linear model starts from"),
+        (
+            {"entrants": {"x": {"kind": "linear", "trust_remote_code": True}}},
+            "entrants.x.trust_remote_code: a linear model starts from nothing",
+        ),
         ({"entrants": {"x": {}}}, "entrants.x.path: a transformer starts from a pretrained model; give a directory"),
         ({"entrants": {"x": {"kind": "transformer"}}}, "entrants.x.path: a transformer starts from a pretrained model"),
         ({"linear": {"C": 0}}, "greater than 0"),
