@@ -34,6 +34,7 @@ class EntrantKind(ABC):
         section: where a config of a run has them.
         spec: the description of one training, a `FitSpec` whose `kind` is `name` and whose `config` is a `settings`.
         variants: the forms in which it can be deployed. The first one is the form in which it is trained.
+        memory_advice: what a user can do when a training runs out of memory, as the end of a sentence.
         preload: the modules that a worker pool loads for its trainings (see `podium.execution.workers`).
     """
 
@@ -42,6 +43,7 @@ class EntrantKind(ABC):
     section: ClassVar[str]
     spec: ClassVar[type[FitSpec]]
     variants: ClassVar[tuple[VariantName, ...]]
+    memory_advice: ClassVar[str]
     preload: ClassVar[tuple[str, ...]]
 
     @abstractmethod

@@ -57,6 +57,7 @@ class Linear(EntrantKind):
     section = "linear"
     spec = LinearSpec
     variants: ClassVar[tuple[VariantName, ...]] = ("eager",)
+    memory_advice = "raise linear.min_df, or lower linear.max_features or hpo.parallel_trials"
     preload = ("seqeval.metrics", "podium.execution.workers", "podium.entrants.linear_training")
 
     def tunable(self, task: Task) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class Transformer(EntrantKind):
     section = "training"
     spec = TrainingSpec
     variants: ClassVar[tuple[VariantName, ...]] = ("eager", "bf16", "compile", "onnx", "onnx-int8")
+    memory_advice = "lower training.batch_size, training.max_length or hpo.parallel_trials"
     preload = PRELOAD
 
     def tunable(self, task: Task) -> tuple[str, ...]:

@@ -61,7 +61,6 @@ def compute(step: StepRun) -> StudyRecord:
     from podium.hpo.engines import EmbeddedEngine
     from podium.hpo.trial import BestFoldModels, CrossValidationTrial
     from podium.stages.train import training_spec
-    from podium.training.launch import TRAINING
 
     config, data, entrant, hpo = step.config, step.one(DataRecord), step.entrant, step.config.hpo
     stored = step.store.get(StudyRecord, step.key.digest)
@@ -93,7 +92,7 @@ def compute(step: StepRun) -> StudyRecord:
         trials = run_study(experiment, ledger, katib_engine(step, trial, prefix), track, about)
         best = best_trial(trials, direction)
     else:
-        purpose = Purpose("the trial", TRAINING.memory_advice)
+        purpose = Purpose("the trial", kind.memory_advice)
         preload = (*kind.preload, CrossValidationTrial.__module__, "podium.store.store")
         with WorkerPool(experiment.parallel_trials, spec.threads, preload, purpose) as pool:
             # In a worker, which has the libraries loaded; loading them here as well would cost seconds.

@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 PRELOAD = ("seqeval.metrics", "sklearn.metrics", "podium.execution.workers", "podium.training.train")
 """What the fork server of a worker pool loads once, since every training needs it (see `WorkerPool`)."""
 
-TRAINING = Purpose(
-    "the training",
-    memory_advice="lower training.batch_size, training.max_length or hpo.parallel_trials",
-    time_advice="raise training.timeout_seconds, or train less",
-)
 GRACE_SECONDS = 30.0
 """How much longer than its own time limit a training may take to notice it (imports, one long step)."""
 
@@ -145,7 +140,7 @@ def run_training(spec: FitSpec, log: Path, environment: Mapping[str, str] | None
         spec,
         spec.output,
         log,
-        purpose=TRAINING,
+        purpose=_purpose(spec),
         environment={**training_environment(spec.threads, spec.seed), **(environment or {})},
         cores=spec.threads,
         limit=spec.time_limit,
@@ -180,10 +175,15 @@ def cross_validate(
     missing = [fold for fold in range(folds) if fold not in done]
     if at_once > 1 and len(missing) > 1:
         release_slots()
-        fork_each(partial(_train, spec, folds, None), missing, at_once, on_fold, TRAINING)
+        fork_each(partial(_train, spec, folds, None), missing, at_once, on_fold, _purpose(spec))
         return
     for fold in missing:
         on_fold(fold, _train(spec, folds, on_evaluation, fold))
+
+
+def _purpose(spec: FitSpec) -> Purpose:
+    advice = ENTRANTS.get(spec.kind).memory_advice
+    return Purpose("the training", advice, time_advice="raise training.timeout_seconds, or train less")
 
 
 def fold_models(output: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,12 @@ class EntrantConformance:
         for trial in (False, True):
             assert type(self.kind.settings_in(config, trial)) is self.kind.settings
         assert self.kind.settings_in(config) == getattr(config, self.kind.section)
+
+    def test_the_advice_without_memory_names_settings_of_the_config(self) -> None:
+        config = config_of("text-classification")
+        named = re.findall(r"(\w+)\.(\w+)", self.kind.memory_advice)
+        assert {section for section, _ in named} == {self.kind.section, "hpo"}
+        assert all(hasattr(getattr(config, section), name) for section, name in named)
 
     def test_a_spec_survives_json(self, spec: FitSpec) -> None:
         assert read_spec(spec.model_dump_json()) == spec
