@@ -57,6 +57,11 @@ def figure(value: float | None, unit: str = "") -> str:
     return f"{said} {unit}" if unit else said
 
 
+def count(number: int) -> str:
+    """A count of weights: in millions from there on, else in full."""
+    return f"{number:,}" if number < 1e6 else f"{figure(number / 1e6)} M"
+
+
 def parameter(value: bool | int | float | str | None) -> str:
     """A hyperparameter."""
     if value is None:

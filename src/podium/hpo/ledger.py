@@ -127,6 +127,15 @@ class TrialLedger:
         trial = _continued(self._held(claim))
         return self._claim(trial.model_copy(update={"kills": trial.kills + 1}), claim.attempt + 1)
 
+    def reopen_failed(self) -> None:
+        """Have the trials that failed executed once more, with their numbers, params and finished folds."""
+        ended: dict[str, Any] = {"reason": None, "error": None, "finished_at": None, "kills": 0}
+        for number, attempts in self._attempts().items():
+            document = self._readable(number, attempts)
+            if document is not None and document.trial.status == "failed":
+                trial = _continued(document.trial).model_copy(update={"status": "running", **ended})
+                self._claim(trial, attempts + 1)
+
     def report(self, claim: Claim, *reports: Report) -> TrialRecord:
         """Keep values of the objective that a running trial reports; `should_stop` of the result says how to go on."""
         for report in reports:

@@ -139,13 +139,29 @@ def run_study(
     trials = ledger.finished()
     progress = Progress(experiment, trials)
     if progress.outcome == "failures":
+        again = "run the same command again, which executes them once more"
+        if about is not None and about.engine != "embedded":
+            again = "run with run_mode=force_new"
         raise StudyFailed(
             f"study {experiment.name}: at most max_failed_trials={experiment.max_failed_trials} trials may fail, but "
-            f"{progress.failed} of {progress.ended} did: {_errors(trials)}. Correct the cause and run with "
-            "run_mode=force_new, or raise hpo.max_failed_trials to go on from here"
+            f"{progress.failed} of {progress.ended} did: {_errors(trials)}. Correct the cause and {again}, or "
+            "raise hpo.max_failed_trials to go on from here"
         )
     best_trial(trials, objective.direction)
     return trials
+
+
+def has_failed(experiment: Experiment, trials: Sequence[TrialRecord]) -> bool:
+    """Whether a study is over without a result: more trials failed than may, or none succeeded."""
+    outcome = Progress(experiment, trials).outcome
+    succeeded = any(trial.status == "succeeded" for trial in trials)
+    return outcome == "failures" or (outcome is not None and not succeeded)
+
+
+def try_again(experiment: Experiment, ledger: TrialLedger) -> None:
+    """Have the failed trials of a study that has failed executed once more by the next engine that runs it."""
+    if has_failed(experiment, ledger.trials()):
+        ledger.reopen_failed()
 
 
 def ranked(trials: Sequence[TrialRecord], direction: Direction) -> list[TrialRecord]:
@@ -220,7 +236,7 @@ class StoredStudy:
         outcome = Progress(self.experiment, self.trials).outcome
         if outcome is None:
             return "running" if self.owners else "stopped"
-        if outcome == "failures" or not self.counts["succeeded"]:
+        if has_failed(self.experiment, self.trials):
             return "failed"
         return "goal reached" if outcome == "goal" else "finished"
 

@@ -116,7 +116,8 @@ class State:
     def _on_step_failed(self, event: dict[str, Any]) -> str:
         step = self.steps[event["step"]]
         step.outcome, step.seconds = "stopped" if event.get("stopped") else "failed", event["seconds"]
-        return f"{step.outcome} after {step.seconds:.1f} s"
+        why = "" if event.get("stopped") else f": {event['error'].partition(chr(10))[0]}"
+        return f"{step.outcome} after {step.seconds:.1f} s{why}"
 
     def _on_step_waiting(self, event: dict[str, Any]) -> str:
         return f"waiting for {event['owner']}, which computes the same result"

@@ -33,18 +33,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from podium.config.schema import PodiumConfig
-from podium.errors import InputError, PodiumError, StepFailed, StoreError, TrackingError
+from podium.errors import InputError, PodiumError, ProcessKilled, StepFailed, StoreError, TrackingError
 from podium.events import emit
 from podium.execution.ending import end_descendants
 from podium.execution.environment import variables_set
 from podium.execution.launch import Process
 from podium.jsonfile import write_json
 from podium.local.progress import progress_view
-from podium.records import Record, ReportRecord, RunRecord
+from podium.records import FailedEntrant, Record, ReportRecord, RunRecord
 from podium.report.render import HTML_FILE
 from podium.stages.prepare import locate_entrants, new_run, open_parent
 from podium.stages.process import RUN_FILE, record_file
-from podium.stages.step import Step, StepInputs, open_store
+from podium.stages.step import Step, StepInputs, all_failed, open_store
 from podium.stages.steps import STEPS, Node, chains, inputs_of, result_tags
 from podium.tracking import redact, tracker_for
 from podium.tracking.base import RunStatus
@@ -53,16 +53,19 @@ _GRACE_SECONDS = 10.0
 _CHAINS_AT_ONCE = 2
 """How many entrants are worked on at once; their trials and trainings share the cores in any case."""
 
+_KILLED = "its process was killed (out of memory, or by hand); run the same command again to go on from what is stored"
+
 _log = logging.getLogger(__name__)
 
 
 def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
     """Run the graph, draw its progress, and print the answer.
 
-    Every entrant is located before anything is computed, so that a missing one costs no training.
+    Every entrant is located before anything is computed, so that a missing one costs no training. One that fails later
+    is left out; the others answer.
 
     Raises:
-        PodiumError: a step failed; what was finished before stays stored.
+        PodiumError: every entrant failed, or another step did; what was finished before stays stored.
     """
     locate_entrants(config)
     directory = RunDirectory(Path(config.output), command)
@@ -150,12 +153,12 @@ class RunDirectory:
         """Keep the record of the run, which the processes of its steps read."""
         run.save(self.path / RUN_FILE)
 
-    def note_reused(self, title: str, record: Record, started: float) -> None:
-        """Keep the stored result that a step took, its status, and a line for its log."""
+    def note(self, title: str, record: Record, line: str, **status: Any) -> None:
+        """Keep the result of a step that no process of its own wrote, a line for its log, and its status."""
         record.save(record_file(self.path, title))
         with self.log_of(title).open("a") as log:
-            log.write(f"reused {record.kind}/{record.key}, stored {record.created_at:%Y-%m-%d %H:%M}\n")
-        status = {"status": "done", "started_at": started, "seconds": time.time() - started}
+            log.write(f"{line}\n")
+        status = {"started_at": time.time() - status.get("seconds", 0.0), **status}
         write_json(self.log_of(title).with_name("status.json"), status)
 
     def log_of(self, step: str) -> Path:
@@ -207,23 +210,41 @@ class LocalRun:
                 for group in chains(self.run.config.entrants):
                     for ended in [pool.submit(self._follow, chain) for chain in group]:
                         ended.result()
+                    self._check_entrants()
             except KeyboardInterrupt:
                 # A step may have started its process after the signal came.
                 self._failed.set()
                 end_descendants(_GRACE_SECONDS)
                 raise
 
+    def _check_entrants(self) -> None:
+        """Raise the errors of the entrants if none is left."""
+        failed = {one.entrant: one for one in self.records.values() if isinstance(one, FailedEntrant)}
+        if failed.keys() == self.run.config.entrants.keys():
+            raise all_failed(list(failed.values()))
+
     def _follow(self, chain: Sequence[Node]) -> None:
-        """Do the steps of a chain in turn, until one of this or another chain fails."""
+        """Do the steps of a chain in turn, until one of this or another chain ends the run."""
         for step, entrant in chain:
             if self._failed.is_set():
                 return
             inputs = inputs_of(step, entrant, self.run, self.records)
             try:
-                self.records[step.title(entrant)] = self._stored(step, inputs) or self._computed(step, inputs)
+                self.records[step.title(entrant)] = (
+                    self._skipped(step, inputs) or self._stored(step, inputs) or self._computed(step, inputs)
+                )
             except BaseException:
                 self._failed.set()
                 raise
+
+    def _skipped(self, step: Step, inputs: StepInputs) -> Record | None:
+        """What a step hands on whose entrant failed before it, noted in the run directory."""
+        if not (step.per_entrant and inputs.failed):
+            return None
+        failed, title = inputs.failed[0], step.title(inputs.entrant)
+        reason = f"step {failed.title} failed"
+        self._directory.note(title, failed, f"skipped: {reason}", status="skipped", reason=reason)
+        return failed
 
     def _stored(self, step: Step, inputs: StepInputs) -> Record | None:
         """The stored result, noted in the run directory as that of a step."""
@@ -237,7 +258,8 @@ class LocalRun:
         if found is not None:
             emit("step_started", step=title, log=None)
             emit("step_finished", step=title, how="reused", key=key.digest, seconds=0.0)
-            self._directory.note_reused(title, found, started)
+            line = f"reused {found.kind}/{found.key}, stored {found.created_at:%Y-%m-%d %H:%M}"
+            self._directory.note(title, found, line, status="done", seconds=time.time() - started)
         return found
 
     def _computed(self, step: Step, inputs: StepInputs) -> Record:
@@ -252,9 +274,20 @@ class LocalRun:
         arguments = [str(self._directory.path), step.name, *([inputs.entrant] if inputs.entrant else [])]
         # Ctrl-C reaches it, too, and it ends with this process.
         with Process([sys.executable, "-m", "podium.stages.process", *arguments], log, own_session=False) as process:
-            if process.wait() != 0:
-                raise self._failure(title)
-        return step.record.read(record_file(self._directory.path, title))
+            code = process.wait()
+        if code == 0:
+            return step.read(record_file(self._directory.path, title))
+        error = self._failure(title)
+        if not isinstance(error, ProcessKilled) or not step.per_entrant or code in (-signal.SIGTERM, -signal.SIGINT):
+            raise error
+        # It could not say so itself.
+        failed = FailedEntrant(
+            entrant=inputs.entrant, step=step.name, reason=type(error).__name__, error=_KILLED, log=str(log)
+        )
+        seconds = time.time() - self._directory.steps()[title]["started_at"]
+        self._directory.note(title, failed, _KILLED, status="failed", seconds=seconds, error={"message": _KILLED})
+        emit("step_failed", step=title, seconds=seconds, error=_KILLED, stopped=False)
+        return failed
 
     def _failure(self, title: str) -> PodiumError:
         log, status = self._directory.log_of(title), self._directory.steps().get(title)
@@ -264,10 +297,7 @@ class LocalRun:
         if error := status.get("error"):
             cls = InputError if error["exit_code"] == InputError.exit_code else StepFailed
             return cls(f"step {title}: {error['message']}\n  log: {log}")
-        return StepFailed(
-            f"step {title}: its process was killed (out of memory, or by hand); run the same command again to "
-            f"go on from what is stored\n  log: {log}"
-        )
+        return ProcessKilled(f"step {title}: {_KILLED}\n  log: {log}")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import transformers
 from torch import nn
 from transformers import PreTrainedModel
 
-from podium.errors import ConfigError, ModelError
+from podium.errors import ModelError
 from podium.models.backbone import check_weights, load_config, load_tokenizer
 from podium.tasks import TASKS
 from podium.tasks.base import Task
@@ -147,10 +147,10 @@ def longest_input(model: PreTrainedModel, tokenizer: Any) -> int | None:
 
 
 def check_length(model: PreTrainedModel, tokenizer: Any, max_length: int) -> None:
-    """Raise ConfigError if the model does not have a position for each of `max_length` tokens."""
+    """Raise ModelError if the model does not have a position for each of `max_length` tokens."""
     limit = longest_input(model, tokenizer)
     if limit is not None and max_length > limit:
-        raise ConfigError(
+        raise ModelError(
             f"training.max_length <= {limit} must hold for this backbone ({model.config.model_type}), "
             f"but got {max_length}; lower training.max_length"
         )

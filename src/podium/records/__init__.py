@@ -41,6 +41,7 @@ from podium.records.inputs import (
     Baseline,
     BaselineRecord,
     DataRecord,
+    FailedEntrant,
     Incumbent,
     ModelRecord,
     Observed,

@@ -268,6 +268,36 @@ class ModelRecord(Record):
     details: dict[str, Any] = {}
 
 
+class FailedEntrant(Record):
+    """What a step hands on in place of its result where its entrant failed.
+
+    It is never stored, so that the next run tries the entrant again.
+
+    Attributes:
+        step: name of the step that failed.
+        reason: the name of the error's class; `error`, its message, which says what to do.
+        log: where the log of the step is.
+    """
+
+    kind: ClassVar[str] = "failed"
+    key: str = ""
+    entrant: str
+    step: str
+    reason: str
+    error: str
+    log: str
+
+    @property
+    def title(self) -> str:
+        """Of the step that failed."""
+        return f"{self.step}-{self.entrant}"
+
+    @property
+    def brief(self) -> str:
+        """The first line of the message, which names the cause and the remedy."""
+        return self.error.partition("\n")[0]
+
+
 class VariantCheck(Frozen):
     """A variant against the eager model.
 

@@ -38,12 +38,14 @@ class ReportInputs:
         steps: every result of the run, by title of its step, in the order of the graph.
         environment: versions and settings worth knowing, by name.
         command: the shell command that repeats the run; empty when it is not known.
+        failed: the entrants that failed, and so have no champion.
     """
 
     run: records.RunRecord
     steps: Mapping[str, records.Record]
     environment: Mapping[str, str] = field(default_factory=versions)
     command: str = ""
+    failed: tuple[records.FailedEntrant, ...] = ()
 
     def _all(self, kind: type[R]) -> tuple[R, ...]:
         return tuple(record for record in self.steps.values() if isinstance(record, kind))
@@ -71,6 +73,15 @@ class ReportInputs:
     @cached_property
     def decision(self) -> records.DecisionRecord:
         return self._all(records.DecisionRecord)[0]
+
+    @property
+    def competed(self) -> str:
+        """How many of the entrants competed, where some failed; else empty."""
+        if not self.failed:
+            return ""
+        count = len(self.run.config.entrants)
+        names = ", ".join(one.entrant for one in self.failed)
+        return f"{count - len(self.failed)} of {count} entrants competed; {names} failed"
 
     @property
     def winner(self) -> records.LeaderboardEntry | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,6 +35,10 @@ def leaderboard_section(given: ReportInputs) -> Section:
             lead += " Baselines are scored on the same rows and cannot win."
         chart = leaderboard_chart(entries, selection.baselines, selection.metric)
         blocks = [Text(lead, "muted"), chart, _table(given)]
+    blocks += [
+        Text(f"{one.entrant} failed in step {one.step}: {one.brief} (log: {one.log})", "warning")
+        for one in given.failed
+    ]
     blocks += [Text(warning, "warning") for warning in selection.warnings]
     if selection.comparisons:
         blocks.append(_differences(selection.comparisons))
@@ -69,6 +74,7 @@ def _table(given: ReportInputs) -> Table:
         (-one.test.value, Row(("–", Cell(one.name, tag="baseline"), scored(one.test), *["–"] * 6), muted=True))
         for one in selection.baselines
     ]
+    rows += [(math.inf, Row(("–", Cell(one.entrant, tag="failed"), *["–"] * 7), muted=True)) for one in given.failed]
     metric = numbers.metric_name(selection.metric)
     columns = (
         *("Rank", "Candidate", f"Test {metric}", "Baselines", "Cross-validation", "Trials", "Ahead of runner-up"),
@@ -95,7 +101,7 @@ def _champion(entry: LeaderboardEntry, rank: int, given: ReportInputs) -> Row:
         Cell(numbers.signed(ahead.difference.value), f"{ahead.reference}, p {numbers.p_equals(ahead.p_value)}")
         if ahead
         else "–",
-        *(f"{numbers.figure(entry.parameters / 1e6)} M", f"{numbers.figure(entry.size_mb)} MB"),
+        *(numbers.count(entry.parameters), f"{numbers.figure(entry.size_mb)} MB"),
     )
     return Row(cells, WINNER if entry is given.winner else "")
 

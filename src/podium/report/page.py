@@ -99,7 +99,8 @@ def _answer(given: ReportInputs) -> Answer:
     briefly = next((BRIEFLY[reason.code] for reason in found if reason.code in BRIEFLY), "")
     winner, test, measured = given.winner, given.winner_test, given.winner_measurement
     if winner is None or test is None:
-        return Answer(verdict, briefly, f"**No model is fit to ship.** {found[0].text if found else ''}")
+        why = f"{found[0].text if found else ''} {given.competed}".strip()
+        return Answer(verdict, briefly, f"**No model is fit to ship.** {why}")
     metric = numbers.metric_name(given.selection.metric)
     form = f" as **{measured.variant}**" if measured and measured.variant != "eager" else ""
     median = measured.quantile_ms(0.5) if measured else None
@@ -121,7 +122,9 @@ def _answer(given: ReportInputs) -> Answer:
     for one in given.unbeaten:
         lost = "is worse than" if shown_worse(one) else "does not beat"
         text += f" It {lost} the {one.reference} baseline: {numbers.difference(one.difference)}."
-    parameters = f"{numbers.figure(winner.parameters / 1e6)} M parameters"
+    if given.failed:
+        text += f" **{given.competed}.**"
+    parameters = f"{numbers.count(winner.parameters)} parameters"
     figures = [
         ("Winner", winner.entrant, f"{parameters}, {measured.variant}" if measured else parameters),
         (metric, numbers.score(expected.value), f"{numbers.bounds(expected)}{', corrected' if corrected else ''}"),

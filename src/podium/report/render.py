@@ -120,6 +120,7 @@ def _metrics(given: ReportInputs) -> dict[str, float]:
     found: dict[str, float | None] = {
         "promoted": float(given.decision.verdict == "PROMOTE"),
         "test_rows": given.data.rows.get("test"),
+        "failed_entrants": len(given.failed),
         "trials": sum(len(study.trials) for study in given.studies),
     }
     if winner and test:

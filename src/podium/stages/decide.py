@@ -25,7 +25,7 @@ from podium.selection.winner_score import corrected_score, rule_of
 from podium.stages.benchmark import hardware_of, measuring_service, measuring_session
 from podium.stages.keys import lone_measurement_key
 from podium.stages.promotion import who
-from podium.stages.step import StepRun
+from podium.stages.step import StepRun, all_failed
 from podium.stages.steps import judged_against
 from podium.stages.train import keep_predictions
 from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION, TAG_FILES
@@ -40,15 +40,18 @@ def comparison_budget(step: StepRun) -> Budget:
 def select(step: StepRun) -> records.SelectionRecord:
     """Rank the champions, compare each with the best and with every baseline, all on the same held-out rows.
 
+    An entrant that failed is no candidate, and nothing of the result depends on it.
+
     Raises:
+        InputError, StepFailed: every entrant failed.
         StudyFailed: no study has enough trials.
         InputError: studies and models do not pair up, or models and baselines are not for the same rows and labels.
     """
-    baseline, studies, models = (
-        step.one(records.BaselineRecord),
-        step.all(records.StudyRecord),
-        step.all(records.ModelRecord),
-    )
+    baseline, models, failed = step.one(records.BaselineRecord), step.all(records.ModelRecord), step.failed
+    if not models:
+        raise all_failed(failed)
+    gone = {one.entrant for one in failed}
+    studies = [study for study in step.all(records.StudyRecord) if study.entrant not in gone]
     config, budget, metric = step.config.selection, comparison_budget(step), step.config.hpo.metric
     how = {"confidence": config.confidence, "data_fraction": step.config.hpo.data_fraction}
     ranked, warnings = leaderboard(studies, models, metric, config.min_trials, **how)

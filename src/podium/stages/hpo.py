@@ -13,7 +13,7 @@ from podium.devices.hardware import available_cores
 from podium.errors import ConfigError, InputError
 from podium.hpo.experiment import Experiment, Progress
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.study import LEDGERS, StudyAbout, best_trial, run_study
+from podium.hpo.study import LEDGERS, StudyAbout, best_trial, run_study, try_again
 from podium.records import ArtifactRef, DataRecord, RunRecord, StudyRecord, TrialRecord
 from podium.stages.keys import Prior, family_key
 from podium.stages.step import StepRun
@@ -50,7 +50,8 @@ def compute(step: StepRun) -> StudyRecord:
     """Search the hyperparameters of one entrant, or go on with the study that exists.
 
     A stored study with fewer trials than the budget is extended from its ledger; finished trials are never
-    repeated. With `run_mode=force_new` a ledger of its own is begun.
+    repeated, and failed ones only where the study itself failed. With `run_mode=force_new` a ledger of its own is
+    begun.
 
     Raises:
         ModelError: the entrant does not fit the task.
@@ -99,6 +100,7 @@ def compute(step: StepRun) -> StudyRecord:
             pool.submit(kind.check, spec, log=logs / "entrant.txt").wait()
             prior = prior_trials(step.store, config, data, entrant)
             known = tuple(trial for trials in prior.values() for trial in trials)
+            try_again(experiment, ledger)
             engine = EmbeddedEngine(trial, pool, logs, known, {"entrant": entrant, "folds": data.folds})
             trials = run_study(experiment, ledger, engine, track, about)
             best = best_trial(trials, direction)

@@ -207,8 +207,10 @@ def decision_key(
 
 
 def report_key(inputs: StepInputs) -> Key:
-    """Key of a report: the content of every result it shows."""
-    return Key.of("report", results={f"{one.kind}/{one.key}": digest_record(one) for one in inputs.records})
+    """Key of a report: the content of every result it shows, and of what it says of entrants that failed."""
+    shown = {f"{one.kind}/{one.key}": digest_record(one) for one in inputs.results}
+    shown |= {f"{one.kind}/{one.title}": digest_record(one) for one in inputs.failed}
+    return Key.of("report", results=shown)
 
 
 def digest_record(record: records.Record) -> str:

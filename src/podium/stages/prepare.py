@@ -17,7 +17,7 @@ from podium.config.schema import PodiumConfig
 from podium.errors import DataError
 from podium.hpo.experiment import Progress
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.study import LEDGERS
+from podium.hpo.study import LEDGERS, has_failed
 from podium.keys import Key
 from podium.records import DataRecord, Record, RunRecord, StudyRecord, withdrawn
 from podium.stages.hpo import MAIN, experiment_of
@@ -169,12 +169,16 @@ def _unfinished(run: RunRecord, entrant: str, store: ArtifactStore, key: Key, le
     trials = TrialLedger(store.documents(f"{LEDGERS}/{key.digest}/{ledger}")).trials()
     if not trials:
         return None
-    progress = Progress(experiment_of(run.config, entrant), trials)
+    experiment = experiment_of(run.config, entrant)
+    progress = Progress(experiment, trials)
     left = len(trials) - progress.ended
     cut_off = f" and {left} that were cut off" if left else ""
     done = f"its ledger has {progress.ended} of {run.config.hpo.max_trials} trials{cut_off}"
-    if progress.outcome == "failures":
-        return f"{done}, and {progress.failed} failed; it would fail again unless hpo.max_failed_trials is raised"
+    if has_failed(experiment, trials):
+        again = "they would be executed once more"
+        if run.config.hpo.engine != "embedded":
+            again = "it would fail again unless hpo.max_failed_trials is raised"
+        return f"{done}, and {progress.failed} failed; {again}"
     return f"{done}; it would go on from there"
 
 

@@ -26,9 +26,9 @@ def record_file(directory: Path, title: str) -> Path:
 def run_step(directory: Path, name: str, entrant: str = "") -> None:
     """Do a step of the run that `directory` belongs to."""
     run = RunRecord.read(directory / RUN_FILE)
-    classes = {other.title(one): other.record for other, one in nodes(run.config.entrants)}
+    steps = {other.title(one): other for other, one in nodes(run.config.entrants)}
     needed = input_titles(step_named(name), entrant, run.config.entrants)
-    records = {title: classes[title].read(record_file(directory, title)) for title in needed}
+    records = {title: steps[title].read(record_file(directory, title)) for title in needed}
     execute(step_named(name), inputs_of(step_named(name), entrant, run, records))
 
 

@@ -16,7 +16,8 @@ from podium.stages.steps import title_of
 def compute(step: StepRun) -> ReportRecord:
     """Render the report of everything that the run made."""
     command = os.environ.get("PODIUM_COMMAND", "")
-    shown = ReportInputs(step.run, {title_of(record): record for record in step.records}, command=command)
+    steps = {title_of(record): record for record in step.results}
+    shown = ReportInputs(step.run, steps, command=command, failed=step.failed)
     with step.store.scratch() as scratch:
         render(shown).save(scratch / "report")
         artifact = step.store.put_artifact("report", scratch / "report")
@@ -46,10 +47,14 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
             lines["Score"] += f"; {_interval_text(corrected)} corrected for the choice among candidates"
     if measured:
         lines["Latency"] = _latency_text(measured)
-    lines["Verdict"] = "\n".join([decision.verdict, *(f"- {reason.text}" for reason in decision.reasons)])
+    verdict = f"{decision.verdict} ({inputs.competed})" if inputs.failed else decision.verdict
+    lines["Verdict"] = "\n".join([verdict, *(f"- {reason.text}" for reason in decision.reasons)])
+    if inputs.failed:
+        lines["Failed"] = "\n".join(f"{one.title}: {one.brief}\n  log: {one.log}" for one in inputs.failed)
     return {
         "winner": decision.winner,
         "verdict": decision.verdict,
+        "failed": {one.entrant: one.error for one in inputs.failed},
         "metric": selection.metric,
         "score": test.model_dump() if test else None,
         "latency_ms": {str(item.q): item.value_ms for item in measured.latency} if measured else {},

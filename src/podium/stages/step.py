@@ -6,30 +6,46 @@ The local runner names a run directory in `PODIUM_RUN_DIR`; there a step keeps `
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
+from podium import errors
 from podium.config.schema import PodiumConfig
-from podium.errors import PodiumError, TrackingError, disk_full_message, is_disk_full
+from podium.errors import (
+    ComputationFailed,
+    InputError,
+    ModelError,
+    PodiumError,
+    StepFailed,
+    StudyFailed,
+    TrackingError,
+    disk_full_message,
+    is_disk_full,
+)
 from podium.events import ENV_STEP, emit
 from podium.execution.ending import sigterm_unwinds
 from podium.jsonfile import write_json
 from podium.keys import Key
-from podium.records import Record, RunRecord
+from podium.records import FailedEntrant, Record, RunRecord
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker, tracker_for
 
 R = TypeVar("R", bound=Record)
 
 ENV_RUN_DIR = "PODIUM_RUN_DIR"
+
+_OF_ENTRANT = (ComputationFailed, ModelError, StudyFailed)
+"""Errors that say nothing of the other entrants: these go on. Any other one ends the run."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +74,16 @@ class StepInputs:
 
     def all(self, kind: type[R]) -> tuple[R, ...]:
         return tuple(record for record in self.records if isinstance(record, kind))
+
+    @property
+    def failed(self) -> tuple[FailedEntrant, ...]:
+        """The entrants that failed in an earlier step."""
+        return tuple({one.entrant: one for one in self.all(FailedEntrant)}.values())
+
+    @property
+    def results(self) -> tuple[Record, ...]:
+        """The records without those of entrants that failed."""
+        return tuple(record for record in self.records if not isinstance(record, FailedEntrant))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +138,12 @@ class Step:
         """Name of the step in one run: `select`, `hpo-minilm`."""
         return f"{self.name}-{entrant}" if self.per_entrant else self.name
 
+    def read(self, path: str | Path) -> Record:
+        """The result that lies in a file, or what was handed on in its place."""
+        text = Path(path).read_bytes()
+        failed = self.per_entrant and "reason" in json.loads(text)
+        return (FailedEntrant if failed else self.record).from_json(text)
+
     def stored(self, store: ArtifactStore, inputs: StepInputs, key: Key) -> Record | None:
         """The stored result of `key` if this run may reuse it; with `run_mode=force_new` it may reuse nothing."""
         if inputs.config.run_mode != "reuse":
@@ -129,9 +161,38 @@ def execute(step: Step, inputs: StepInputs) -> Record:
     """Return the stored result of a step, or compute, track and store it.
 
     Two runs that need the same result compute it once: the second waits for the first one's lease and then finds
-    the result.
+    the result. Where an entrant fails, its steps return a record that says so, and the run goes on without it.
     """
-    with step_context(step.title(inputs.entrant)) as directory:
+    if step.per_entrant and inputs.failed:
+        return inputs.failed[0]
+    title = step.title(inputs.entrant)
+    try:
+        return _execute(step, inputs, title)
+    except _OF_ENTRANT as error:
+        if not step.per_entrant:
+            raise
+        # For the log; the record has the message.
+        traceback.print_exc()
+        directory, reason = _directory(title), type(error).__name__
+        log = str(directory / "log.txt") if directory else f"pod {os.environ.get('KFP_POD_NAME', 'unknown')}"
+        failed = FailedEntrant(entrant=inputs.entrant, step=step.name, reason=reason, error=str(error), log=log)
+        if directory:
+            failed.save(directory / "record.json")
+        return failed
+
+
+def all_failed(failed: Sequence[FailedEntrant]) -> PodiumError:
+    """The error of a run in which every entrant failed; an InputError where the input is to blame for all of them."""
+    told = [f"step {one.title}: {one.error}\n  log: {one.log}" for one in failed]
+    wrong = all(issubclass(getattr(errors, one.reason), InputError) for one in failed)
+    text = (
+        told[0] if len(told) == 1 else "\n".join(["an entrant must be left to compete, but every one failed:", *told])
+    )
+    return (InputError if wrong else StepFailed)(text)
+
+
+def _execute(step: Step, inputs: StepInputs, title: str) -> Record:
+    with step_context(title) as directory:
         store, key = open_store(inputs.config), step.key(inputs)
         record, how = step.stored(store, inputs, key), "reused"
         if record is None:
@@ -155,8 +216,7 @@ def step_context(step: str) -> Iterator[Path | None]:
     SIGTERM becomes `SystemExit`, so that a stopped step releases what it holds.
     """
     os.environ[ENV_STEP] = step
-    root = os.environ.get(ENV_RUN_DIR)
-    directory = Path(root) / "steps" / step if root else None
+    directory = _directory(step)
     if directory:
         directory.mkdir(parents=True, exist_ok=True)
         _redirect_output(directory / "log.txt")
@@ -180,6 +240,11 @@ def step_context(step: str) -> Iterator[Path | None]:
         emit("step_failed", seconds=seconds, error=failure["message"], stopped=not isinstance(error, Exception))
         raise
     write_status("done", seconds=time.time() - started)
+
+
+def _directory(title: str) -> Path | None:
+    root = os.environ.get(ENV_RUN_DIR)
+    return Path(root) / "steps" / title if root else None
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
@@ -239,7 +304,7 @@ def _compute(step: Step, inputs: StepInputs, key: Key, store: ArtifactStore, dir
 def _parents(inputs: StepInputs, key: Key) -> dict[str, str]:
     """Keys of the results that are read, by kind, and by entrant where a step gathers those of all entrants."""
     found = {}
-    for record in inputs.records:
+    for record in inputs.results:
         entrant = "" if inputs.entrant else getattr(record, "entrant", "")
         found[f"{record.kind}.{entrant}" if entrant else record.kind] = record.key
     # The studies that a search was warmed up with are part of its key.

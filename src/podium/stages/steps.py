@@ -151,7 +151,7 @@ def perform(name: str, run: str, *inputs: str | Sequence[str], entrant: str = ""
     step = step_named(name)
     results: list[records.Record] = []
     for other, paths in zip(map(step_named, step.inputs), inputs, strict=True):
-        results += [other.record.read(path) for path in ([paths] if isinstance(paths, str) else paths)]
+        results += [other.read(path) for path in ([paths] if isinstance(paths, str) else paths)]
     given = StepInputs(records.RunRecord.read(run), tuple(results), entrant)
     made = execute(step, given)
     if step is STEPS[-1] and ENV_RUN_DIR not in os.environ:
@@ -168,5 +168,11 @@ def title_of(record: records.Record) -> str:
 
 
 def result_tags(results: Iterable[records.Record]) -> dict[str, str]:
-    """Tags of the parent run: the key of every step's result, computed or reused, by title of the step."""
-    return {f"podium.result.{title_of(record)}": record.key for record in results}
+    """Tags of the parent run: the key of every result, by title of its step, and why an entrant failed, by its name."""
+    tags = {}
+    for one in results:
+        if isinstance(one, records.FailedEntrant):
+            tags[f"podium.failed.{one.entrant}"] = one.error
+        else:
+            tags[f"podium.result.{title_of(one)}"] = one.key
+    return tags

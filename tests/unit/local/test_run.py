@@ -5,20 +5,24 @@ starts nothing more.
 from __future__ import annotations
 
 import json
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from podium.errors import InputError, StepFailed, StoreError
+from podium.errors import InputError, ProcessKilled, StepFailed, StoreError
 from podium.events import ENV_STEP
 from podium.keys import Key
+from podium.local import run as module
 from podium.local.run import LocalRun, RunDirectory
-from podium.records import Record
+from podium.records import FailedEntrant, Record
 from podium.stages.process import record_file
 from podium.stages.step import Step, StepInputs
-from podium.stages.steps import nodes
-from tests.unit.report.samples import sample
+from podium.stages.steps import nodes, step_named
+from tests.unit.report.samples import failed_entrant, sample
 
 INPUTS = sample()
 ENTRANTS = list(INPUTS.run.config.entrants)
@@ -29,10 +33,10 @@ REPORT = "report"
 class Walk(LocalRun):
     """A run whose steps have the records of the sample; those named `missing` would be computed."""
 
-    def __init__(self, place: Path, missing: tuple[str, ...] = (), fails: str = "") -> None:
+    def __init__(self, place: Path, missing: tuple[str, ...] = (), fails: str = "", lost: tuple[str, ...] = ()) -> None:
         config = INPUTS.run.config.model_copy(update={"store": str(place / "store"), "output": str(place)})
         super().__init__(INPUTS.run.model_copy(update={"config": config}), RunDirectory(place, "podium run"))
-        self.missing, self.fails = missing, fails
+        self.missing, self.fails, self.lost = missing, fails, lost
         self.started: list[str] = []
 
     def _stored(self, step: Step, inputs: StepInputs) -> Record | None:
@@ -44,7 +48,15 @@ class Walk(LocalRun):
         self.started.append(title)
         if title == self.fails:
             raise StepFailed(f"step {title}: no")
+        if title in self.lost:
+            return failed_entrant(inputs.entrant, step=step.name)
         return INPUTS.steps.get(title, INPUTS.steps["decide"])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> LocalRun:
+    config = INPUTS.run.config.model_copy(update={"store": str(tmp_path / "store"), "output": str(tmp_path)})
+    return LocalRun(INPUTS.run.model_copy(update={"config": config}), RunDirectory(tmp_path, "podium run"))
 
 
 def test_a_run_whose_results_are_stored_starts_nothing(tmp_path: Path) -> None:
@@ -67,10 +79,51 @@ def test_after_a_failure_nothing_more_is_started(tmp_path: Path) -> None:
     assert walk.started == [failed] and "select" not in walk.records
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> LocalRun:
-    config = INPUTS.run.config.model_copy(update={"store": str(tmp_path / "store"), "output": str(tmp_path)})
-    return LocalRun(INPUTS.run.model_copy(update={"config": config}), RunDirectory(tmp_path, "podium run"))
+def test_a_run_goes_on_without_an_entrant_that_failed(tmp_path: Path) -> None:
+    first, second = ENTRANTS
+    failed, skipped = f"hpo-{first}", f"refit-{first}"
+    walk = Walk(tmp_path, missing=(failed, skipped, f"refit-{second}", REPORT), lost=(failed,))
+    walk.go()
+    assert set(walk.started) == {failed, f"refit-{second}", REPORT} and set(walk.records) == set(TITLES)
+    assert (
+        walk.records[skipped] == walk.records[failed] == FailedEntrant.read(record_file(walk._directory.path, skipped))
+    )
+    status = walk._directory.steps()[skipped]
+    assert (status["status"], status["reason"]) == ("skipped", f"step {failed} failed")
+    assert f"skipped: step {failed} failed" in walk._directory.log_of(skipped).read_text()
+
+
+def test_a_run_whose_entrants_all_failed_says_why_each_did(tmp_path: Path) -> None:
+    first, second = f"hpo-{ENTRANTS[0]}", f"refit-{ENTRANTS[1]}"
+    walk = Walk(tmp_path, missing=(first, second, "select"), lost=(first, second))
+    with pytest.raises(StepFailed, match=rf"(?s)step {first}: a training.*step {second}: a training"):
+        walk.go()
+    assert "select" not in walk.started
+
+
+@pytest.mark.parametrize(("ended", "title", "goes_on"), [
+    (-signal.SIGKILL, f"hpo-{ENTRANTS[0]}", True),
+    (-signal.SIGSEGV, f"hpo-{ENTRANTS[0]}", True),
+    (-signal.SIGTERM, f"hpo-{ENTRANTS[0]}", False),
+    (-signal.SIGKILL, "select", False),
+])  # fmt: skip
+def test_a_killed_process_takes_its_entrant_out(
+    run: LocalRun, monkeypatch: pytest.MonkeyPatch, ended: int, title: str, goes_on: bool
+) -> None:
+    directory, step = run._directory, step_named(title.partition("-")[0])
+    inputs = StepInputs(run.run, (), ENTRANTS[0] if step.per_entrant else "")
+    directory.note(title, INPUTS.data, "started", status="running")
+    monkeypatch.setattr(module, "Process", lambda *_, **__: nullcontext(SimpleNamespace(wait=lambda: ended)))
+    run._opened = True
+    if not goes_on:
+        with pytest.raises(ProcessKilled, match=rf"step {title}: its process was killed"):
+            run._computed(step, inputs)
+        return
+    found = run._computed(step, inputs)
+    assert found == step.read(record_file(directory.path, title))
+    assert isinstance(found, FailedEntrant) and found.brief.startswith("its process was killed")
+    assert found.log == str(directory.log_of(title))
+    assert directory.steps()[title]["status"] == "failed"
 
 
 def inputs_step(key: Key) -> Step:
@@ -109,7 +162,7 @@ def test_an_input_that_is_unusable_is_left_to_the_step_s_process(run: LocalRun) 
     [
         ({"status": "failed", "error": {"exit_code": 2, "message": "bad row"}}, InputError, "step select: bad row"),
         ({"status": "failed", "error": {"exit_code": 1, "message": "broke"}}, StepFailed, "step select: broke"),
-        ({"status": "running"}, StepFailed, "its process was killed"),
+        ({"status": "running"}, ProcessKilled, "its process was killed"),
         (None, StepFailed, "could not start\n  Traceback"),
     ],
 )

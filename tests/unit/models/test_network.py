@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import BertConfig, RobertaConfig, RobertaForSequenceClassification, T5Config, XLNetConfig
 
-from podium.errors import ConfigError, ModelError
+from podium.errors import ModelError
 from podium.models.backbone import load_tokenizer
 from podium.models.network import check_length, load_model, set_dropout
 
@@ -60,7 +60,7 @@ def test_length_beyond_the_positions_is_refused(bert_tiny: Path) -> None:
     tokenizer = load_tokenizer(bert_tiny, "ner")
     model = load_model(bert_tiny, "ner", ("O",), tokenizer)
     check_length(model, tokenizer, 512)
-    with pytest.raises(ConfigError, match=r"max_length <= 512 must hold .* but got 513"):
+    with pytest.raises(ModelError, match=r"max_length <= 512 must hold .* but got 513"):
         check_length(model, _Unlimited(), 513)
 
 
@@ -76,7 +76,7 @@ def test_positions_that_roberta_leaves_unused_do_not_count() -> None:
     model = RobertaForSequenceClassification(config)
     check_length(model, _Unlimited(), 32)
     model(torch.full((1, 32), 7))
-    with pytest.raises(ConfigError, match="max_length <= 32"):
+    with pytest.raises(ModelError, match="max_length <= 32"):
         check_length(model, _Unlimited(), 33)
     with pytest.raises((IndexError, RuntimeError)):
         model(torch.full((1, 33), 7))

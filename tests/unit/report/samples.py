@@ -23,6 +23,7 @@ from podium.records import (
     DataRecord,
     DecisionRecord,
     Evidence,
+    FailedEntrant,
     Incumbent,
     ModelRecord,
     RunRecord,
@@ -111,7 +112,20 @@ def sample(
     made = (fields["data"], fields["baseline"], *fields["studies"], *fields["models"])
     chosen = (fields["selection"], fields["benchmark"], fields["decision"])
     steps = {title_of(record): record for record in (*made, *chosen)}
-    return ReportInputs(fields["run"], steps, fields["environment"], fields["command"])
+    failed = fields.get("failed", ())
+    return ReportInputs(fields["run"], steps, fields["environment"], fields["command"], failed)
+
+
+def failed_entrant(entrant: str, **changes: str) -> FailedEntrant:
+    """What the steps of an entrant hand on that failed."""
+    fields = {
+        "step": "hpo",
+        "reason": "OutOfMemory",
+        "error": "a training must fit into memory, but it ran out; lower training.batch_size\nlog: training.log",
+        "log": "/runs/1/steps/hpo-x/log.txt",
+        **changes,
+    }
+    return FailedEntrant(entrant=entrant, **fields)
 
 
 def models_of(inputs: ReportInputs) -> tuple[ModelRecord, ...]:

@@ -113,7 +113,10 @@ def test_a_killed_study_goes_on(tmp_path: Path, ledger: TrialLedger) -> None:
 def test_a_failed_study_says_what_lets_it_go_on(tmp_path: Path, ledger: TrialLedger) -> None:
     fill(ledger, 4, failed=4)
     assert reason(planned_config(tmp_path)) == (
-        "its ledger has 4 of 8 trials, and 4 failed; it would fail again unless hpo.max_failed_trials is raised"
+        "its ledger has 4 of 8 trials, and 4 failed; they would be executed once more"
+    )
+    assert reason(planned_config(tmp_path, engine="katib")).endswith(
+        "4 failed; it would fail again unless hpo.max_failed_trials is raised"
     )
     assert (
         reason(planned_config(tmp_path, max_failed_trials=4))

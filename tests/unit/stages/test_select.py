@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from podium.errors import InputError
+from podium.errors import InputError, StepFailed
 from podium.evaluation.predictions import Predictions
 from podium.keys import Key
 from podium.records import Baseline, BaselineRecord, ModelRecord, Record
@@ -16,7 +16,7 @@ from podium.stages.decide import select
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
-from tests.unit.report.samples import models_of, sample
+from tests.unit.report.samples import failed_entrant, models_of, sample
 
 ENTRANTS = ("minilm", "bert-tiny", "deberta-v3-small")
 INPUTS = sample(entrants=ENTRANTS)
@@ -93,6 +93,21 @@ def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: A
 def test_without_baselines_nothing_is_said_of_them(store: ArtifactStore, keep: Any) -> None:
     found = select(step(store, (baseline(keep), *INPUTS.studies, *models(keep))))
     assert (found.baselines, found.baseline_comparisons, found.warnings) == ((), (), ())
+
+
+def test_entrants_that_failed_are_no_candidates(store: ArtifactStore, keep: Any) -> None:
+    """One without a study, and one whose refit failed; the one that is left is compared with the baseline alone."""
+    searched, refitted = failed_entrant("minilm"), failed_entrant("bert-tiny", step="refit")
+    given = (baseline(keep, majority=predictions(0.2, 8)), *INPUTS.studies[1:], *models(keep)[2:])
+    found = select(step(store, (*given, searched, searched, refitted)))
+    assert [entry.entrant for entry in found.leaderboard] == ["deberta-v3-small"]
+    assert found.comparisons == () and len(found.baseline_comparisons) == 1
+
+
+def test_where_all_failed_there_is_nothing_to_select(store: ArtifactStore, keep: Any) -> None:
+    failed = tuple(failed_entrant(name) for name in ENTRANTS)
+    with pytest.raises(StepFailed, match=r"(?s)hpo-minilm: .*hpo-bert-tiny: .*hpo-deberta-v3-small: a training must"):
+        select(step(store, (baseline(keep), *failed)))
 
 
 @pytest.mark.parametrize(

@@ -329,7 +329,7 @@ def test_wrong_input(text_spec: SpecMaker, bbc: Path, tmp_path: Path) -> None:
     spec = text_spec()
     with pytest.raises(DataError, match="must have the task and labels of the training"):
         train(spec.model_copy(update={"labels": ("a", "b")}))
-    with pytest.raises(ConfigError, match="max_length <= 512"):
+    with pytest.raises(ModelError, match="max_length <= 512"):
         train(text_spec(max_length=600))
     with pytest.raises(ModelError, match=r"config\.json|tokenizer"):
         train(spec.model_copy(update={"backbone": tmp_path}))
