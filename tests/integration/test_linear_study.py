@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from podium.config.entrants import search_of
 from podium.config.parameters import FloatParameter
 from podium.config.paths import locate
 from podium.config.schema import DatasetConfig, EntrantConfig, LinearConfig, PodiumConfig
@@ -22,7 +23,6 @@ from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import best_trial, run_study
 from podium.hpo.trial import CrossValidationTrial, settings_with
 from podium.inference.predictor import PredictorSpec, load_predictor, predict
-from podium.stages.hpo import search_of
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
 from podium.training.launch import run_training

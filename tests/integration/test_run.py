@@ -287,13 +287,43 @@ def test_two_runs_at_once_do_the_work_once_and_give_the_same_answer(tmp_path: Pa
         assert runs[0].record(step).read_bytes() == runs[1].record(step).read_bytes()
 
 
-def test_a_failing_step_shows_its_own_error_and_log(tmp_path: Path) -> None:
-    finished = podium(
-        tmp_path, "run", "--preset", "smoke", "hpo.space={learning_rate:{type:float,low:1e25,high:1e30}}",
-        "hpo.max_failed_trials=0",
-    )  # fmt: skip
+NOT_FINITE = ("hpo.space={learning_rate:{type:float,low:1e25,high:1e30}}", "hpo.max_failed_trials=0")
+"""Makes the loss of every transformer NaN."""
+
+
+def test_an_entrant_that_fails_is_left_out_and_tried_again_by_the_next_run(smoke_copy: Finished) -> None:
+    tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_copy.folder}/podium-out/mlflow.db"))
+    for _ in range(2):
+        finished = podium(smoke_copy.folder, "run", "--preset", "smoke", *NOT_FINITE)
+        assert finished.code == 0, finished.output
+        log = finished.directory / "steps" / "hpo-bert-tiny" / "log.txt"
+        for said in ("(1 of 2 entrants competed; bert-tiny failed)", "Failed   hpo-bert-tiny: study", str(log), "NaN"):
+            assert said in finished.output, finished.output
+        assert "Traceback" not in finished.output and "Traceback" in log.read_text()
+        ended = how(finished)
+        assert {ended[step] for step in ("prepare", "baseline", "hpo-linear", "refit-linear")} == {"reused"}
+        assert not ended.keys() & {"hpo-bert-tiny", "refit-bert-tiny"}
+        status = {
+            step: json.loads((finished.directory / "steps" / step / "status.json").read_text())["status"]
+            for step in ("hpo-bert-tiny", "refit-bert-tiny", "select", "report")
+        }
+        assert status == {"hpo-bert-tiny": "failed", "refit-bert-tiny": "skipped", "select": "done", "report": "done"}
+        selection = SelectionRecord.read(finished.record("select"))
+        assert [entry.entrant for entry in selection.leaderboard] == ["linear"]
+        assert "bert-tiny failed in step hpo" in (finished.directory / "report.html").read_text()
+        parent = tracker.runs({"podium.run_id": finished.directory.name, "podium.kind": "run"})[0]
+        assert parent.status == "FINISHED" and "NaN" in parent.tags["podium.failed.bert-tiny"]
+        own = [run for run in tracker.steps() if run.tags.get("podium.run_id") == finished.directory.name]
+        assert {run.name: run.status for run in own}["hpo-bert-tiny"] == "FAILED"
+    repaired = podium(smoke_copy.folder, "run", "--preset", "smoke")
+    assert repaired.code == 0 and "entrants competed" not in repaired.output, repaired.output
+    assert set(how(repaired)) == set(STEPS) and how(repaired)["select"] == "reused"
+
+
+def test_a_run_whose_only_entrant_fails_shows_its_error_and_log(smoke_copy: Finished) -> None:
+    finished = podium(smoke_copy.folder, "run", "--preset", "smoke", "~entrants.linear", *NOT_FINITE)
     assert finished.code == 1, finished.output
-    assert "hpo-bert-tiny" in finished.output and "log.txt" in finished.output
+    assert "step hpo-bert-tiny" in finished.output and "log.txt" in finished.output
     assert "non-finite" in finished.output.lower() or "nan" in finished.output.lower()
     assert "Traceback" not in finished.output
     log = finished.directory / "steps" / "hpo-bert-tiny" / "log.txt"

@@ -227,7 +227,7 @@ class PodiumConfig(Section):
     entrants: dict[str, EntrantConfig]
     training: TrainingConfig = TrainingConfig()
     linear: LinearConfig = LinearConfig()
-    hpo: HpoConfig
+    hpo: HpoConfig = HpoConfig()
     selection: SelectionConfig = SelectionConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     tracking: Annotated[TrackingConfig, NotKeyed("records results, does not shape them")] = TrackingConfig()
@@ -256,6 +256,11 @@ class PodiumConfig(Section):
         for place, about in spaces.items():
             found, settled[place] = about.checked(getattr(self.hpo, place))
             problems += found
+        problems += [
+            f"hpo.space must name at least one parameter, since entrants.{name} is a {entrant.kind}, but it is empty"
+            for name, entrant in self.entrants.items()
+            if entrant.kind in ENTRANTS.names() and not ENTRANTS.get(entrant.kind).space_in(self)
+        ]
         problems += _selection_problems(self)
         problems += [
             f"hpo.space.{name} has no effect with training.adapter=none; set training.adapter=lora or leave it out"

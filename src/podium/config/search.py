@@ -204,7 +204,9 @@ class HpoConfig(Section):
     goal: Annotated[float | None, NotKeyed("ends a study sooner, as a budget does")] = Field(
         None, description="Score at which the search ends."
     )
-    space: dict[str, AnyParameter]
+    space: dict[str, AnyParameter] = Field(
+        default_factory=dict, description="Search space of transformers; required where one competes."
+    )
     linear_space: dict[str, AnyParameter] = Field(
         default_factory=dict, description="Search space of linear models. Empty: one that suits the task."
     )
@@ -225,7 +227,7 @@ class HpoConfig(Section):
         8, description="Trials per entrant; failed ones count."
     )
     max_failed_trials: Annotated[int, NotKeyed("a budget: it bounds a study, not a trial")] = Field(
-        3, ge=0, description="Failed trials per study; one more ends the run."
+        3, ge=0, description="Failed trials per study; with one more the entrant fails."
     )
     parallel_trials: Annotated[Positive | None, NotKeyed("how many run at once; null: as many as the cores")] = Field(
         None, description="Trials that run at once. `null`: as many as cores."
@@ -236,8 +238,6 @@ class HpoConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not self.space:
-            raise ValueError("space must name at least one parameter")
         if self.epochs is not None and "epochs" in self.space:
             raise ValueError(f"trials take their epochs from epochs={self.epochs} or from space.epochs; leave out one")
         if self.warm_start and self.engine == "katib":

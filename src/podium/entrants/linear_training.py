@@ -180,7 +180,6 @@ def _train(spec: LinearSpec, started: float) -> TrainingResult:
         steps=model.solution.passes,
         seconds=time.monotonic() - started,
         samples_per_second=len(chosen) / max(seconds, 1e-9),
-        threads=spec.threads,
     )
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from podium.config.entrants import search_of
 from podium.config.parameters import AnyParameter, IntParameter
 from podium.config.schema import PodiumConfig
 from podium.display import numbers
@@ -42,7 +43,8 @@ def search_section(given: ReportInputs) -> Section:
 
 
 def _study(study: StudyRecord, config: PodiumConfig) -> Section:
-    experiment = Experiment.from_config(study.entrant, config.hpo, study.metric, config.seed, cores=1)
+    search = search_of(config, study.entrant)
+    experiment = Experiment.from_config(study.entrant, search, study.metric, config.seed, cores=1)
     blocks: list[Block] = [Text(_outcome(study)), history_chart(study)]
     absent = []
     try:

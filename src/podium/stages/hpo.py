@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from podium.config.entrants import ENTRANTS
+from podium.config.entrants import ENTRANTS, search_of
 from podium.config.schema import PodiumConfig
-from podium.config.search import HpoConfig
 from podium.devices.hardware import available_cores
 from podium.errors import ConfigError, InputError
 from podium.hpo.experiment import Experiment, Progress
@@ -39,11 +38,6 @@ def experiment_of(config: PodiumConfig, entrant: str) -> Experiment:
     """The neutral description of one entrant's search."""
     name = f"{config.dataset.name}-{entrant}"
     return Experiment.from_config(name, search_of(config, entrant), config.hpo.metric, config.seed, available_cores())
-
-
-def search_of(config: PodiumConfig, entrant: str) -> HpoConfig:
-    """The search of one entrant: that of the config, over the space of its kind."""
-    return config.hpo.model_copy(update={"space": ENTRANTS.get(config.entrants[entrant].kind).space_in(config)})
 
 
 def compute(step: StepRun) -> StudyRecord:

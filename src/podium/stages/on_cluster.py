@@ -9,15 +9,16 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from podium.cluster.client import POD_NAMESPACE, Cluster, ObjectMetadata
-from podium.cluster.jobs import Jobs
+from podium.cluster.jobs import Advice, Jobs
 from podium.config.cluster import ClusterConfig
+from podium.config.entrants import ENTRANTS, search_of
 from podium.config.paths import is_uri
+from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError
 from podium.hpo.engines.katib.engine import KatibEngine
 from podium.hpo.engines.katib.experiments import ADVICE, trial_job
 from podium.hpo.trial_container import LEDGER_VARIABLE, STORE_VARIABLE, TrialInstructions
 from podium.records import DataRecord
-from podium.stages.hpo import search_of
 from podium.stages.step import StepRun
 
 if TYPE_CHECKING:
@@ -49,9 +50,15 @@ def katib_engine(step: StepRun, trial: CrossValidationTrial, ledger: str) -> Kat
         there, search_of(config, step.entrant).space, data, config.entrants[step.entrant]
     )
     instructions.write(step.store.documents(ledger))
-    jobs = Jobs(cluster, ADVICE, start_seconds=settings.start_seconds)
+    jobs = Jobs(cluster, advice_of(config, step.entrant), start_seconds=settings.start_seconds)
     job = trial_job(settings, {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger})
     return KatibEngine(jobs, job, _metadata(step, cluster.namespace), keep_on_cancel=settings.keep_on_cancel)
+
+
+def advice_of(config: PodiumConfig, entrant: str) -> Advice:
+    """What the user can do about the Job of a trial of this entrant."""
+    kind = ENTRANTS.get(config.entrants[entrant].kind)
+    return replace(ADVICE, memory=f"{ADVICE.memory}, or {kind.memory_advice}")
 
 
 def check_reachable(uri: str, config: ClusterConfig) -> None:

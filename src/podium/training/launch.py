@@ -108,7 +108,6 @@ class TrainingResult(Section):
         steps: optimiser steps up to that point; of a linear model, passes over its rows.
         seconds: wall time of this process's share; a resumed training counts from its resumption.
         samples_per_second: training examples per second of the training loop, evaluations included.
-        threads: compute threads used.
     """
 
     metrics: dict[str, float]
@@ -116,7 +115,6 @@ class TrainingResult(Section):
     steps: int
     seconds: float
     samples_per_second: float
-    threads: int
 
 
 def run_training(spec: FitSpec, log: Path, environment: Mapping[str, str] | None = None) -> TrainingResult:

@@ -106,7 +106,6 @@ class _Training:
             steps=evaluation.step,
             seconds=time.monotonic() - self.started,
             samples_per_second=trainer.samples / seconds,
-            threads=spec.threads,
         )
 
     def _data(self) -> tuple[Dataset, HeldOut]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from podium.config.entrants import search_of
 from podium.config.parameters import FloatParameter
 from podium.config.schema import PodiumConfig
 from podium.config.search import HpoConfig
@@ -27,6 +28,14 @@ def test_the_metric_is_the_first_of_the_task_unless_given() -> None:
     assert build().hpo.metric == "macro_f1"
     assert build(dataset={"task": "ner"}).hpo.metric == "f1"
     assert build(hpo={"metric": "accuracy"}).hpo.metric == "accuracy"
+
+
+def test_linear_models_alone_need_no_space() -> None:
+    alone = build(entrants={"tiny": {"path": None, "kind": "linear"}}, hpo={"space": {}})
+    assert alone.hpo.space == {} and "C" in search_of(alone, "tiny").space
+    PodiumConfig.model_validate({"dataset": alone.dataset.model_dump(), "entrants": {"linear": {"kind": "linear"}}})
+    with pytest.raises(ValidationError, match=r"hpo\.space must name at least one parameter, since entrants\.big is a"):
+        build(entrants={"tiny": {"path": None, "kind": "linear"}, "big": {"path": "/big"}}, hpo={"space": {}})
 
 
 def test_choices_take_the_type_of_their_field() -> None:
@@ -143,7 +152,7 @@ def linear_space_of(name: str, **parameter: Any) -> dict[str, Any]:
             linear_space_of("min_df", type="int", low=1, high=2, when={"dropout": [0.1]}),
             "hpo.linear_space.min_df.when: a condition names a parameter of hpo.linear_space, but got 'dropout'",
         ),
-        ({"hpo": {"space": {}}}, "space must name at least one parameter"),
+        ({"hpo": {"space": {}}}, "hpo.space must name at least one parameter, since entrants.tiny is a transformer"),
         ({"hpo": {"metric": "f1"}}, "must be one of macro_f1, accuracy for dataset.task=text-classification"),
         ({"hpo": {"engine": "katib", "warm_start": ["abc"]}}, "Katib knows no trials of another study"),
         ({"hpo": {"max_trials": 2, "max_failed_trials": 3}}, "max_failed_trials <= max_trials must hold"),

@@ -41,3 +41,10 @@ def test_signs_and_small_probabilities():
 )
 def test_a_metric_is_named_as_its_task_names_it(name: str, title: str) -> None:
     assert text.metric_name(name) == title
+
+
+@pytest.mark.parametrize(
+    ("number", "written"), [(0, "0"), (99_300, "99,300"), (999_999, "999,999"), (1_000_000, "1.00 M"), (66e6, "66.0 M")]
+)
+def test_counts_of_weights_are_in_millions_only_from_there_on(number, written):
+    assert text.count(int(number)) == written

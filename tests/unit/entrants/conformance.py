@@ -129,7 +129,7 @@ class EntrantConformance:
 
     def test_a_fold_leaves_only_its_result(self, spec: FitSpec) -> None:
         result = self.kind.train(spec.model_copy(update={"fold": 0}))
-        assert spec.metric in result.metrics and result.seconds > 0 and result.threads == 1
+        assert spec.metric in result.metrics and result.seconds > 0
         assert not (spec.output / "model").exists() and not (spec.output / "predictions").exists()
 
     def test_cross_validation_scores_every_fold_and_keeps_its_models(self, spec: FitSpec) -> None:

@@ -85,7 +85,7 @@ def test_models_that_are_missing_are_trained_again(
             metrics = {"macro_f1": 0.5}
             on_fold(
                 fold,
-                TrainingResult(metrics=metrics, epoch=1, steps=1, seconds=1, samples_per_second=1, threads=1),
+                TrainingResult(metrics=metrics, epoch=1, steps=1, seconds=1, samples_per_second=1),
             )
 
     monkeypatch.setattr("podium.training.launch.cross_validate", cross_validate)

@@ -14,7 +14,16 @@ from podium.events import ENV_FILE
 from podium.hpo.engines import EmbeddedEngine, Engine, OnTrial
 from podium.hpo.experiment import Experiment, Objective, Space
 from podium.hpo.ledger import TrialLedger
-from podium.hpo.study import LEDGERS, StudyAbout, StudyDescription, best_trial, find_study, list_studies, run_study
+from podium.hpo.study import (
+    LEDGERS,
+    StudyAbout,
+    StudyDescription,
+    best_trial,
+    find_study,
+    list_studies,
+    run_study,
+    try_again,
+)
 from podium.records import TrialRecord
 from podium.store.process import ProcessIdentity
 from podium.store.store import ArtifactStore
@@ -34,6 +43,32 @@ def test_a_ledger_of_another_study_is_refused(tmp_path: Path) -> None:
     ledger.finish(ledger.begin(0, {**PARAMS, "learning_rate": 0.5}), 0.1)
     with pytest.raises(ConfigError, match=r"trial 0 of the ledger does not belong to study synthetic: .*learning_rate"):
         run_study(experiment(), ledger, Refuses())
+
+
+@pytest.mark.parametrize("failing", [{0, 2, 3}, {0, 1, 2, 3, 4, 5}])
+def test_a_study_that_failed_executes_its_failed_trials_once_more(tmp_path: Path, failing: set[int]) -> None:
+    ledger, place, asked = file_ledger(tmp_path), tmp_path / "executed", experiment(parallel_trials=1)
+    trial = Trial(place, errors={number: OutOfMemory("full") for number in failing})
+    with pytest.raises(StudyFailed, match="run the same command again, which executes them once more"):
+        run_study(asked, ledger, EmbeddedEngine(trial, InlinePool(), tmp_path / "logs"))
+    before = {record.number: record for record in ledger.trials()}
+    try_again(asked, ledger)
+    reopened = [record for record in ledger.trials() if record.status == "running"]
+    assert [record.number for record in reopened] == sorted(failing & before.keys())
+    assert all(record.params == before[record.number].params and record.error is None for record in reopened)
+    trials = run_study(asked, ledger, EmbeddedEngine(Trial(place), InlinePool(), tmp_path / "logs"))
+    assert [record.status for record in trials] == ["succeeded"] * asked.max_trials
+    assert 1 in failing or trials[1] == before[1]
+
+
+def test_failed_trials_of_a_study_with_a_result_are_left_as_they_are(tmp_path: Path) -> None:
+    ledger, asked = file_ledger(tmp_path), experiment(max_trials=2)
+    ledger.fail(ledger.begin(0, PARAMS), "OutOfMemory", "full")
+    for _ in range(2):
+        try_again(asked, ledger)
+        assert ledger.trials()[0].status == "failed"
+        if len(ledger.trials()) == 1:
+            ledger.finish(ledger.begin(1, PARAMS), 0.5)
 
 
 def test_a_long_list_of_errors_is_cut(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ PARAMS = {"learning_rate": 5e-4, "batch_size": 8}
 
 def fold_result(score: float) -> TrainingResult:
     metrics = {"macro_f1": score, "accuracy": score + 0.01}
-    return TrainingResult(metrics=metrics, epoch=1.5, steps=9, seconds=2.0, samples_per_second=80.0, threads=1)
+    return TrainingResult(metrics=metrics, epoch=1.5, steps=9, seconds=2.0, samples_per_second=80.0)
 
 
 class Trainings:

@@ -6,11 +6,12 @@ from html.parser import HTMLParser
 
 import pytest
 
+from podium.config.schema import EntrantConfig
 from podium.records import Reason
 from podium.report import Rendered, render
 from podium.selection.winner import NO_CANDIDATE
 from tests.unit.report.sample_keys import key
-from tests.unit.report.samples import sample
+from tests.unit.report.samples import failed_entrant, sample
 
 HOSTILE = (
     '<script>alert("x")</script>',
@@ -177,6 +178,19 @@ def test_no_winner_says_why():
     assert "★ winner" not in text
     assert "score" not in found.metrics
     assert found.metrics["promoted"] == 0
+
+
+def test_entrants_that_failed_are_named_with_cause_and_log():
+    inputs = sample()
+    entrants = {**inputs.run.config.entrants, "deberta-v3-small": EntrantConfig(path="pkg:deberta/model")}
+    run = inputs.run.model_copy(update={"config": inputs.run.config.model_copy(update={"entrants": entrants})})
+    found = render(sample(run=run, failed=(failed_entrant("deberta-v3-small", step="refit"),)))
+    text = " ".join(Page(found.html).text.split())
+    assert "2 of 3 entrants competed; deberta-v3-small failed." in text
+    assert "deberta-v3-small failed in step refit: a training must fit into memory, but it ran out; lower" in text
+    assert "(log: /runs/1/steps/hpo-x/log.txt)" in text
+    assert "| – | deberta-v3-small (failed) |" in found.markdown
+    assert found.metrics["failed_entrants"] == 1
 
 
 def test_nothing_measured_and_nothing_ranked_still_render():

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.config.parameters import CategoricalParameter, DiscreteParameter, FloatParameter, IntParameter
+from podium.config.schema import DatasetConfig, EntrantConfig, PodiumConfig
+from podium.display.charts import PlotChart
 from podium.hpo.experiment import Space
 from podium.records import StudyRecord, TrialRecord
-from podium.report.search import history_chart, parallel_chart, parameter_axis, slice_chart
+from podium.report.search import _study, history_chart, parallel_chart, parameter_axis, slice_chart
 from tests.unit.hpo.test_experiment import inside, parameters
 
 SPACE = Space(
@@ -44,6 +46,13 @@ def study(*scores: float | None, direction: str = "maximize") -> StudyRecord:
         trials=trials,
         best=best.number,
     )
+
+
+def test_a_study_is_shown_over_the_space_of_its_kind():
+    entrants = {"tiny": EntrantConfig(kind="linear")}
+    config = PodiumConfig(dataset=DatasetConfig(name="x", path="/x", task="text-classification"), entrants=entrants)
+    shown = _study(study(0.7, 0.9), config)
+    assert "class weights" in " ".join(block.alt for block in shown.blocks if isinstance(block, PlotChart))
 
 
 def test_history_marks_failures_the_best_and_the_spread():

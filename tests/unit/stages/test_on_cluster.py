@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 
 from podium.config.cluster import ClusterConfig
+from podium.config.schema import EntrantConfig
 from podium.errors import ConfigError
-from podium.stages.on_cluster import check_reachable, threads_of
+from podium.stages.on_cluster import advice_of, check_reachable, threads_of
+from tests.unit.report.samples import sample
 
 SHARED = ClusterConfig(volume_claim="shared", volume_path="/shared")
 
@@ -32,3 +34,12 @@ def test_stores_of_this_machine_are_refused(uri: str, config: ClusterConfig) -> 
 @pytest.mark.parametrize(("cpu", "threads"), [("500m", 1), ("1", 1), ("2", 2), ("3500m", 3), ("7.5", 7)])
 def test_threads_are_the_whole_processors_of_the_pool(cpu: str, threads: int) -> None:
     assert threads_of(cpu) == threads
+
+
+def test_what_helps_against_lack_of_memory_are_settings_of_the_kind() -> None:
+    config = sample().run.config
+    entrants = {**config.entrants, "linear": EntrantConfig(kind="linear")}
+    config = config.model_copy(update={"entrants": entrants})
+    assert "or lower training.batch_size" in advice_of(config, "minilm").memory
+    linear = advice_of(config, "linear").memory
+    assert linear.startswith("raise the memory of the node pool, or raise linear.min_df") and "training." not in linear

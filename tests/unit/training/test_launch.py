@@ -56,11 +56,11 @@ def behave(monkeypatch: pytest.MonkeyPatch) -> Behave:
 def test_result_comes_back_and_output_goes_to_the_log(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
     behave(
         "print('to the log', os.environ['OMP_NUM_THREADS'], os.environ['EXTRA'], os.getpgid(0) == os.getpid())\n"
-        f"answer({{'result': {{**{RESULT!r}, 'threads': spec['threads']}}}})"
+        f"answer({{'result': {RESULT!r}}})"
     )
     log = tmp_path / "logs" / "log.txt"
     result = run_training(spec, log, {"EXTRA": "given"})
-    assert (result.metrics, result.threads) == ({"accuracy": 0.5}, 1)
+    assert result.metrics == {"accuracy": 0.5}
     assert log.read_text() == "to the log 1 given True\n"
 
 
@@ -73,7 +73,7 @@ def test_typed_errors_come_back(spec: TrainingSpec, behave: Behave, tmp_path: Pa
 
 def test_end_without_result_shows_the_log(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "result.json").write_text(json.dumps({"result": {**RESULT, "threads": 1}}))
+    (tmp_path / "out" / "result.json").write_text(json.dumps({"result": RESULT}))
     behave("print('the last words'); sys.exit(7)")
     with pytest.raises(ComputationFailed, match=r"exit code 7(.|\n)*the last words(.|\n)*log\.txt"):
         run_training(spec, tmp_path / "log.txt")
@@ -128,9 +128,7 @@ def make(**changes: Any) -> TrainingSpec:
 def test_json_both_ways() -> None:
     spec = make(context={"trial": 3}, fold=1)
     assert TrainingSpec.model_validate_json(spec.model_dump_json()) == spec
-    result = TrainingResult(
-        metrics={"f1": 0.1 + 0.2}, epoch=1.5, steps=3, seconds=2.0, samples_per_second=4.0, threads=1
-    )
+    result = TrainingResult(metrics={"f1": 0.1 + 0.2}, epoch=1.5, steps=3, seconds=2.0, samples_per_second=4.0)
     assert TrainingResult.model_validate_json(result.model_dump_json()) == result
 
 

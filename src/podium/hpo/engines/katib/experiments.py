@@ -42,7 +42,6 @@ LEDGER_ANNOTATION = "podium/ledger"
 SPEC_ANNOTATION = "podium/spec"
 
 ADVICE = Advice(
-    memory="raise memory of the node pool, or lower training.batch_size or training.max_length",
     deadline="raise cluster.trial_seconds, or train less",
     start="correct image, secrets, node pool or start_seconds in the section cluster, and run the same command again",
 )

@@ -1,0 +1,22 @@
+"""The lines that a user reads at the end of a run."""
+
+from __future__ import annotations
+
+from podium.config.schema import EntrantConfig
+from podium.stages.report import _summary
+from tests.unit.report.samples import failed_entrant, sample
+
+
+def test_the_verdict_says_how_many_entrants_competed_and_each_failure_its_remedy_and_log() -> None:
+    inputs = sample()
+    assert _summary(inputs)["lines"]["Verdict"].startswith("PROMOTE\n")
+    assert "Failed" not in _summary(inputs)["lines"]
+    entrants = {**inputs.run.config.entrants, "large": EntrantConfig(path="pkg:large/model")}
+    run = inputs.run.model_copy(update={"config": inputs.run.config.model_copy(update={"entrants": entrants})})
+    found = _summary(sample(run=run, failed=(failed_entrant("large"),)))
+    assert found["lines"]["Verdict"].startswith("PROMOTE (2 of 3 entrants competed; large failed)\n- ")
+    assert found["lines"]["Failed"] == (
+        "hpo-large: a training must fit into memory, but it ran out; lower training.batch_size\n"
+        "  log: /runs/1/steps/hpo-x/log.txt"
+    )
+    assert found["failed"] == {"large": failed_entrant("large").error}
