@@ -81,6 +81,11 @@ def infer(
             more = ", …" if len(found.labels) > _SHOWN else ""
             lines.append(f"labels seen: {', '.join(found.labels[:_SHOWN])}{more}")
         lines.append(f"columns: {listed(columns)} ({seen} rows seen)")
+        if found.target in found.labels:
+            lines.append(
+                f"is the first line a row? {found.target!r}, the name of the label column, is one of its labels, too; "
+                "if it is, put a line with names above it"
+            )
     if len(paths) > 1:
         lines.append("fixed splits: " + ", ".join(f"{name}={place.name}" for name, place in paths.items()))
     values = {

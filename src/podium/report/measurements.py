@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import get_args
 
 from podium.config.benchmark import SCENARIOS, VariantName
+from podium.config.entrants import ENTRANTS
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Facts, Row, Section, Table, Text
 from podium.display.charts import LOW_HEIGHT, Axis, IntervalChart, IntervalRow, Mark, Plot, PlotChart, Range
@@ -49,7 +50,10 @@ def variants_section(given: ReportInputs) -> Section:
         table = Table("Deployable variants", (*columns, "Throughput", "Memory", "Energy"), "lrrrrrrr", rows)
         blocks = [Text(lead, "muted"), table]
     asked = {one.variant for one in variants} | {one.variant for one in items}
-    if not_asked := [name for name in get_args(VariantName) if name not in asked]:
+    entrants = given.run.config.entrants
+    kinds = {entrants[entry.entrant].kind for entry in given.selection.leaderboard}
+    possible = {name for kind in kinds for name in ENTRANTS.get(kind).variants}
+    if not_asked := [name for name in get_args(VariantName) if name in possible - asked]:
         blocks.append(Text(f"Not asked for: {', '.join(not_asked)}.", "small"))
     blocks += _notes("Energy", _said(items, lambda one: (one.energy_note,)))
     if given.decision.pareto:

@@ -259,7 +259,7 @@ def _data(given: ReportInputs) -> Section:
     listed: list[Block] = [Table("Source files", ("Source", "sha256"), "ll", rows)]
     if (left := len(sources) - SHOWN_SOURCES) > 0:
         listed.append(Text(f"and {left:,} more; all are in the data record.", "small"))
-    files = f"{len(sources):,} source file{'s' if len(sources) != 1 else ''} and their digests"
+    files = f"{len(sources):,} source files and their digests" if len(sources) > 1 else "The source file and its digest"
     return Section("Data", [*blocks, Section(files, listed, "closed")])
 
 

@@ -59,7 +59,7 @@ def as_markdown(page: Page) -> str:
     """The text and tables of the page; charts are on the HTML page only."""
     lines = [f"# {_escaped(page.title)}", _escaped(page.lead)]
     if answer := page.answer:
-        said = "**".join(_escaped(part) for part in answer.text.split("**"))
+        said = _escaped(answer.text).replace("\\*\\*", "**")
         lines += [f"**{answer.verdict}** {_escaped(answer.briefly)}".rstrip(), said]
         lines += [
             "\n".join(

@@ -37,6 +37,8 @@ def search_section(given: ReportInputs) -> Section:
         "Every trial is a cross-validation on the development rows; its score is the mean of the folds, its spread "
         "their standard deviation."
     )
+    if (share := given.run.config.hpo.data_fraction) < 1:
+        lead += f" Each fold trained on {share:.0%} of its rows, where the champion trained on all."
     studies = [_study(study, given.run.config) for study in given.studies]
     tables = [_trials(study) for study in given.studies]
     return Section("Search for hyperparameters", [Text(lead, "muted"), Columns(studies), *tables])

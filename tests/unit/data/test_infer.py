@@ -52,6 +52,16 @@ def test_columns_by_contents(tmp_path: Path) -> None:
     assert (found["text_column"], found["label_column"]) == ("said", "verdict")
 
 
+def test_a_first_line_that_may_be_a_row_is_asked_about(tmp_path: Path) -> None:
+    lines = [f"{LONG} {n},{'good' if n % 3 else 'bad'}\n" for n in range(60)]
+    (tmp_path / "x.csv").write_text("".join(lines))
+    assert (
+        infer(tmp_path / "x.csv").lines[-1].startswith("is the first line a row? 'bad', the name of the label column,")
+    )
+    (tmp_path / "x.csv").write_text("".join(["said,verdict\n", *lines]))
+    assert infer(tmp_path / "x.csv").lines[-1].startswith("columns: said, verdict")
+
+
 def test_given_columns_are_taken(tmp_path: Path) -> None:
     rows = [{"text": f"{LONG} {n}", "label": "a", "other": f"{n}", "stars": n} for n in range(5)]
     found = fields(write_jsonl(tmp_path / "x.jsonl", rows), text_column="other", label_column="stars")

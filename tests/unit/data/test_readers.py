@@ -48,6 +48,18 @@ class TestCsv(ReaderContract):
         return {"path": str(path)}
 
 
+class TestCsvWithSemicolons(TestCsv):
+    delimiter = ";"
+
+
+class TestCsvWithTabs(TestCsv):
+    delimiter = "\t"
+
+
+class TestCsvWithBars(TestCsv):
+    delimiter = "|"
+
+
 class TestTsv(TestCsv):
     format = "tsv"
     delimiter = "\t"
@@ -154,3 +166,14 @@ def test_shards_of_a_directory_are_read_in_name_order(tmp_path: Path) -> None:
     (tmp_path / ".hidden.jsonl").write_text("not read")
     config = DatasetConfig(name="x", path=str(tmp_path), task="text-classification")
     assert [row.file for row in read(config)] == ["part-1.jsonl", "part-2.jsonl"]
+
+
+def test_what_parts_the_header_of_a_csv_file_parts_its_fields(tmp_path: Path) -> None:
+    for header, columns in {
+        "text,a;b": ("text", "a;b"),
+        '"text, all of it";label': ("text, all of it", "label"),
+        "text": ("text",),
+    }.items():
+        (tmp_path / "x.csv").write_text(f"{header}\n")
+        config = DatasetConfig(name="x", path=str(tmp_path / "x.csv"), task="text-classification")
+        assert open_reader(resolve_sources(config)[0], config).columns() == columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from podium.config.schema import EntrantConfig
 from podium.records import Evidence
 from podium.report import Rendered, ReportInputs, render
 from tests.unit.report.sample_keys import key
@@ -87,6 +88,12 @@ def test_a_variant_that_was_not_asked_for_is_not_said_to_have_failed(inputs):
     kept = tuple(one for one in inputs.benchmark.variants if one.variant != "bf16")
     found = render(sample(benchmark=inputs.benchmark.model_copy(update={"variants": kept})))
     assert "Not asked for: bf16, compile." in words(found, "variants")
+
+
+def test_variants_that_no_champion_can_have_are_not_said_to_be_missing(inputs):
+    entrants = {name: EntrantConfig(kind="linear") for name in inputs.run.config.entrants}
+    run = inputs.run.model_copy(update={"config": inputs.run.config.model_copy(update={"entrants": entrants})})
+    assert "Not asked for" not in words(render(sample(run=run)), "variants")
 
 
 def test_the_winning_variant_says_what_it_loses(rendered):

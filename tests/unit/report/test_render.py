@@ -224,6 +224,18 @@ def test_equal_inputs_give_equal_pages(rendered):
     assert render(sample()) == rendered
 
 
+def test_the_answer_in_markdown_keeps_its_spaces(rendered):
+    assert "**minilm** as **onnx** reaches macro F1 **0.976** (95% interval" in rendered.markdown
+
+
+def test_trials_on_a_share_of_the_rows_are_said_to_be(rendered):
+    inputs = sample()
+    hpo = inputs.run.config.hpo.model_copy(update={"data_fraction": 0.2})
+    run = inputs.run.model_copy(update={"config": inputs.run.config.model_copy(update={"hpo": hpo})})
+    said = "Each fold trained on 20% of its rows, where the champion trained on all."
+    assert said in render(sample(run=run)).markdown and said not in rendered.markdown
+
+
 def test_markdown_tables_are_whole(rendered):
     lines = rendered.markdown.splitlines()
     for number, line in enumerate(lines):

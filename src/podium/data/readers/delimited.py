@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Collection, Iterator
+from contextlib import suppress
+from itertools import chain, islice
 from typing import ClassVar
 
 from podium.config.schema import DatasetConfig
@@ -20,12 +22,12 @@ class Delimited(Reader):
     of its first line. Reading continues at the next line.
 
     Attributes:
-        delimiter: between two fields.
+        delimiters: what may stand between two fields; in each file the first one that parts its header, else the first.
         literal: whether a broken record is read without quoting, if that gives as many fields as the header has.
     """
 
     contents = frozenset[Content]({"text"})
-    delimiter: ClassVar[str]
+    delimiters: ClassVar[str]
     literal: ClassVar[bool]
 
     def __init__(self, source: Source, config: DatasetConfig) -> None:
@@ -49,6 +51,8 @@ class Delimited(Reader):
 
     def _records(self, file: SourceFile) -> Iterator[tuple[int, list[str]] | BadRow]:
         lines = self.lines(file)
+        start = list(islice(lines, 1))
+        lines, delimiter = chain(start, lines), self._delimiter(start)
         # Of a record that is broken, all lines but the first are read again.
         record: list[tuple[int, str]] = []
         again: deque[tuple[int, str]] = deque()
@@ -67,7 +71,7 @@ class Delimited(Reader):
 
         while True:
             try:
-                for fields in csv.reader(feed(), delimiter=self.delimiter, strict=True):
+                for fields in csv.reader(feed(), delimiter=delimiter, strict=True):
                     if fields:
                         if width not in (None, len(fields)):
                             raise csv.Error(f"must have the {width} fields of the header, but has {len(fields)}")
@@ -86,17 +90,26 @@ class Delimited(Reader):
             number, line = record[0]
             again.extendleft(reversed(record[1:]))
             record.clear()
-            fields = line.rstrip("\r\n").split(self.delimiter)
+            fields = line.rstrip("\r\n").split(delimiter)
             literal = self.literal and len(fields) == width
             yield (number, fields) if literal else BadRow(file.name, number, None, reason)
 
+    def _delimiter(self, start: list[tuple[int, str] | BadRow]) -> str:
+        """What parts the fields of the first line."""
+        header = [item[1] for item in start if not isinstance(item, BadRow)]
+        for one in self.delimiters:
+            with suppress(csv.Error):
+                if any(len(fields) > 1 for fields in csv.reader(header, delimiter=one, strict=True)):
+                    return one
+        return self.delimiters[0]
+
 
 class Csv(Delimited):
-    """Comma-separated values (RFC 4180)."""
+    """Comma-separated values (RFC 4180), or what spreadsheets write where the comma is the decimal mark."""
 
     name = "csv"
     extensions = (".csv",)
-    delimiter = ","
+    delimiters = ",;\t|"
     literal = False
 
 
@@ -105,7 +118,7 @@ class Tsv(Delimited):
 
     name = "tsv"
     extensions = (".tsv", ".tab")
-    delimiter = "\t"
+    delimiters = "\t"
     literal = True
 
 
