@@ -1,10 +1,11 @@
-"""The graph of Podium: prepare, baseline, search and refit per entrant, select, benchmark, decide, report."""
+"""The graph of Podium: prepare, baseline, search and refit per entrant, select, benchmark, decide, curve, report."""
 
 from kfp import dsl
 
 from podium.components.data_processing.prepare.component import prepare
 from podium.components.deployment.decide.component import decide
 from podium.components.evaluation.benchmark.component import benchmark
+from podium.components.evaluation.curve.component import curve
 from podium.components.evaluation.report.component import report
 from podium.components.evaluation.select.component import select
 from podium.components.training.baseline.component import baseline
@@ -41,6 +42,7 @@ def champion(**form):
         measurements=measured.outputs["measurements"],
         models=models(),
     )
+    learned = curve(run=run, data=data, studies=studies(), decision=decided.outputs["decision"])
     reported = report(
         run=run,
         data=data,
@@ -50,7 +52,8 @@ def champion(**form):
         selection=selected.outputs["selection"],
         measurements=measured.outputs["measurements"],
         decision=decided.outputs["decision"],
+        learning_curve=learned.outputs["learning_curve"],
     )
     # Podium decides what is reused, by content; KFP's cache would hand over another run's identities.
-    for task in (prepared, beside, searched, refitted, selected, measured, decided, reported):
+    for task in (prepared, beside, searched, refitted, selected, measured, decided, learned, reported):
         task.set_caching_options(False)

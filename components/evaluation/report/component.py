@@ -15,6 +15,7 @@ def report(
     selection: dsl.Input[dsl.Artifact],
     measurements: dsl.Input[dsl.Artifact],
     decision: dsl.Input[dsl.Artifact],
+    learning_curve: dsl.Input[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
@@ -30,6 +31,7 @@ def report(
         selection: The leaderboard, from `select`.
         measurements: The measurements, from `benchmark`.
         decision: The verdict, from `decide`.
+        learning_curve: Whether more rows would help, from `curve`.
         page: The report as one HTML page.
         summary: The report in short, as Markdown.
         metrics: The winner's figures.
@@ -40,7 +42,7 @@ def report(
     from podium.stages.steps import perform
 
     found = [item.path for item in studies], [item.path for item in models]
-    last = selection.path, measurements.path, decision.path
+    last = selection.path, measurements.path, decision.path, learning_curve.path
     record = perform("report", run.path, data.path, baselines.path, *found, *last)
     rendered = stored_report(run.path, record)
     Path(page.path).write_text(rendered.html, encoding="utf-8")

@@ -177,3 +177,19 @@ class SelectionConfig(Section):
     )
     constraints: ConstraintsConfig = ConstraintsConfig()
     promotion: PromotionConfig = PromotionConfig()
+
+
+def _increasing(fractions: tuple[float, ...]) -> tuple[float, ...]:
+    if list(fractions) != sorted(set(fractions)):
+        raise ValueError(f"fractions must increase, but got {', '.join(map(str, fractions))}")
+    return fractions
+
+
+class LearningCurveConfig(Section):
+    """Whether more rows would make the winner better: on which shares of the rows it is trained to find out."""
+
+    fractions: Annotated[tuple[Fraction, ...], AfterValidator(_increasing)] = Field(
+        (),
+        description="[Shares of the rows](#is-more-data-worth-it) on which the winner is cross-validated besides all "
+        "of them, in ascending order; three allow an extrapolation. Empty: no learning curve.",
+    )

@@ -225,9 +225,9 @@ def _unknown_key(path: FieldPath, parent: Node, groups: Sequence[str], place: st
     name = path[-1]
     prefix = "".join(f"{part}." for part in path[:-1])
     siblings = tuple(dict.fromkeys((*names_below(parent), *(groups if not prefix else ()))))
-    hint = suggestion(name, siblings, prefix)
+    elsewhere = {other[-1]: ".".join(other) for other in reversed([*schema_paths()]) if "*" not in other}
+    hint = "" if name in elsewhere else suggestion(name, siblings, prefix)
     if not hint:
-        elsewhere = {other[-1]: ".".join(other) for other in reversed([*schema_paths()]) if "*" not in other}
         near = nearest(name, elsewhere, cutoff=0.8)
         known = f"known keys are {', '.join(siblings)}" if siblings else f"{prefix.removesuffix('.')} takes no keys"
         hint = f"did you mean {elsewhere[near]}?" if near else known

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from podium.config.benchmark import QUANTILE_SAMPLES, BenchmarkConfig, SelectionConfig
+from podium.config.benchmark import QUANTILE_SAMPLES, BenchmarkConfig, LearningCurveConfig, SelectionConfig
 from podium.config.cluster import ClusterConfig
 from podium.config.entrants import ENTRANTS
 from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter
@@ -230,6 +230,7 @@ class PodiumConfig(Section):
     hpo: HpoConfig = HpoConfig()
     selection: SelectionConfig = SelectionConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
+    learning_curve: LearningCurveConfig = LearningCurveConfig()
     tracking: Annotated[TrackingConfig, NotKeyed("records results, does not shape them")] = TrackingConfig()
     cluster: Annotated[ClusterConfig, NotKeyed("where trials run does not change them")] = ClusterConfig()
 

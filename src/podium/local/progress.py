@@ -163,6 +163,11 @@ class State:
         best = study.ranked[0]
         return f"trial {trial.number} done: {number(trial.score)}  (best is trial {best.number}: {number(best.score)})"
 
+    def _on_curve_point(self, event: dict[str, Any]) -> str:
+        line = f"{event['fraction']:.0%} of the rows: {event['error'] or number(event['score'])}"
+        self._note(event, line)
+        return line
+
     def _on_benchmark_repetition(self, event: dict[str, Any]) -> str:
         line = f"{event['model']} repetition {event['number'] + 1} of {event['of']}: p50 {event['p50']:.2f} ms"
         self._note(event, line)

@@ -256,9 +256,10 @@ class LocalRun:
             # The step's process meets the same error, and reports it with its log and status.
             return None
         if found is not None:
+            how = "reused" if step.skipped(inputs, key) is None else "skipped"
             emit("step_started", step=title, log=None)
-            emit("step_finished", step=title, how="reused", key=key.digest, seconds=0.0)
-            line = f"reused {found.kind}/{found.key}, stored {found.created_at:%Y-%m-%d %H:%M}"
+            emit("step_finished", step=title, how=how, key=key.digest, seconds=0.0)
+            line = f"{how} {found.kind}/{found.key}, of {found.created_at:%Y-%m-%d %H:%M}"
             self._directory.note(title, found, line, status="done", seconds=time.time() - started)
         return found
 

@@ -37,6 +37,7 @@ from podium.records.choice import (
     VariantScore,
     Verdict,
 )
+from podium.records.curve import CurvePoint, CurveRecord, CurveValue
 from podium.records.inputs import (
     Baseline,
     BaselineRecord,

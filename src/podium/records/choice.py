@@ -327,6 +327,10 @@ class Evidence(Frozen):
     incumbent_unmeasured: str = ""
     withdrawn: dict[str, str] = {}
 
+    def score_of(self, entrant: str) -> Interval:
+        """The held-out score of an entrant's refit."""
+        return next(entry.test for entry in self.leaderboard if entry.entrant == entrant)
+
 
 class ParetoPoint(Frozen):
     """A candidate that no other one beats on both quality and cost."""

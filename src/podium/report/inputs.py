@@ -74,6 +74,10 @@ class ReportInputs:
     def decision(self) -> records.DecisionRecord:
         return self._all(records.DecisionRecord)[0]
 
+    @cached_property
+    def curve(self) -> records.CurveRecord:
+        return self._all(records.CurveRecord)[0]
+
     @property
     def competed(self) -> str:
         """How many of the entrants competed, where some failed; else empty."""

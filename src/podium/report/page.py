@@ -14,6 +14,7 @@ from podium.keys import digest_manifest
 from podium.records import Evidence, Incumbent, Reason, Record
 from podium.report.inputs import ReportInputs
 from podium.report.leaderboard import comparison_table, errors_section, leaderboard_section
+from podium.report.learning_curve import learning_curve_section
 from podium.report.measurements import COSTS, benchmark_section, variants_section
 from podium.report.search import search_section
 from podium.selection import decision as verdicts
@@ -86,6 +87,7 @@ def page_of(given: ReportInputs) -> Page:
             ("benchmark", "Benchmark", benchmark_section(given)),
             ("errors", "Errors", errors_section(given)),
             ("search", "Search", search_section(given)),
+            ("learning-curve", "More data", learning_curve_section(given)),
             ("data", "Data", _data(given)),
             ("lineage", "Lineage", _lineage(given)),
             ("reproduce", "Reproduce", _reproduce(given)),

@@ -135,6 +135,7 @@ def _metrics(given: ReportInputs) -> dict[str, float]:
             "memory_mb": measured.peak_rss_mb,
             "size_mb": measured.size_mb,
         }
+    found |= {f"learning_curve.{name}": value for name, value in given.curve.figures.items()}
     found |= {f"baseline.{one.name}.score": one.test.value for one in given.selection.baselines}
     found |= {
         f"{made.entrant}.{made.variant}.score": made.check.score.value

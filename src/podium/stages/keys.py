@@ -87,9 +87,15 @@ def refit_key(
 def refit_settings(config: PodiumConfig, study: records.StudyRecord) -> Section:
     """The hyperparameters of the best trial as a refit has them."""
     kind = ENTRANTS.get(config.entrants[study.entrant].kind)
-    fields = {**kind.settings_in(config).model_dump(), **study.best_trial.params}
-    settled: Section = kind.settled(kind.settings(**fields), list(study.best_trial.fold_metrics.values()))
+    settled: Section = kind.settled(best_settings(config, study), list(study.best_trial.fold_metrics.values()))
     return settled
+
+
+def best_settings(config: PodiumConfig, study: records.StudyRecord, trial: bool = False) -> Section:
+    """The hyperparameters of the best trial within the budget of the refit or, with `trial`, of a trial."""
+    kind = ENTRANTS.get(config.entrants[study.entrant].kind)
+    settings: Section = kind.settings(**{**kind.settings_in(config, trial).model_dump(), **study.best_trial.params})
+    return settings
 
 
 def selection_key(inputs: StepInputs) -> Key:
@@ -203,6 +209,36 @@ def decision_key(
         model_name=run.config.model_name,
         incumbent=incumbent.model_dump() if incumbent else None,
         withdrawn={name: why for name, why in run.withdrawn.items() if records.refit_of(name) in candidates},
+    )
+
+
+def points_key(inputs: StepInputs, study: records.StudyRecord) -> Key:
+    """Key of the cross-validations of a study's best trial on shares of the rows, whichever shares these are."""
+    config, entrant = inputs.config, study.entrant
+    return Key.of(
+        "curve-points",
+        data=inputs.one(records.DataRecord).artifacts["data"].digest,
+        entrant=identity_of(config, entrant),
+        settings=best_settings(config, study),
+        metric=study.metric,
+        seed=config.seed,
+    )
+
+
+def curve_key(inputs: StepInputs) -> Key:
+    """Key of the winner's learning curve: its trainings, the scores of its trial, and how it is extrapolated."""
+    config, decision = inputs.config, inputs.one(records.DecisionRecord)
+    study = next((one for one in inputs.all(records.StudyRecord) if one.entrant == decision.winner), None)
+    if study is None or not config.learning_curve.fractions:
+        return Key.of("curve", learning_curve=config.learning_curve, decision=decision.key)
+    return Key.of(
+        "curve",
+        learning_curve=config.learning_curve,
+        points=points_key(inputs, study).digest,
+        trial={"study": study.key, "number": study.best, "scores": study.best_trial.fold_scores},
+        held_out=decision.evidence.score_of(study.entrant).model_dump(),
+        rows=decision.evidence.rows,
+        confidence=config.selection.confidence,
     )
 
 

@@ -152,6 +152,8 @@ def plan_step(step: Step, entrant: str, run: RunRecord, found: Mapping[str, Reco
         return "", f"depends on the result of {max(missing, key=titles.index)}", None
     inputs, store = inputs_of(step, entrant, run, found), open_store(run.config)
     key = step.key(inputs)
+    if (skipped := step.skipped(inputs, key)) is not None:
+        return key.digest, "there is nothing to do", skipped
     if run.config.run_mode == "force_new":
         return key.digest, "run_mode=force_new", None
     if (record := step.stored(store, inputs, key)) is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from podium.records import DataRecord, Interval, Measurement, Record, ReportRecord, RunRecord
 from podium.report import Rendered, ReportInputs, render
+from podium.report.learning_curve import answer
 from podium.report.render import HTML_FILE, MARKDOWN_FILE, METRICS_FILE
 from podium.stages.step import StepRun, open_store
 from podium.stages.steps import title_of
@@ -47,6 +48,8 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
             lines["Score"] += f"; {_interval_text(corrected)} corrected for the choice among candidates"
     if measured:
         lines["Latency"] = _latency_text(measured)
+    if inputs.curve.status != "skipped":
+        lines["Data"] += f"\n{answer(inputs.curve)}"
     verdict = f"{decision.verdict} ({inputs.competed})" if inputs.failed else decision.verdict
     lines["Verdict"] = "\n".join([verdict, *(f"- {reason.text}" for reason in decision.reasons)])
     if inputs.failed:
@@ -57,6 +60,7 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
         "failed": {one.entrant: one.error for one in inputs.failed},
         "metric": selection.metric,
         "score": test.model_dump() if test else None,
+        "learning_curve": inputs.curve.figures,
         "latency_ms": {str(item.q): item.value_ms for item in measured.latency} if measured else {},
         "registered": decision.registered,
         "lines": lines,

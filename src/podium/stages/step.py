@@ -124,6 +124,8 @@ class Step:
         compute: the function that makes the result, imported when it is needed: `module:function` in `podium.stages`.
         per_entrant: whether there is one for each entrant.
         complete: whether a stored result satisfies this run (a study may hold fewer trials than the budget).
+        skipped: the result under a key where there is nothing to do; it follows from what the step reads and is never
+            stored. None where there is something to do.
     """
 
     name: str
@@ -133,6 +135,7 @@ class Step:
     compute: str
     per_entrant: bool = False
     complete: Callable[[RunRecord, Any], bool] = lambda run, record: True
+    skipped: Callable[[StepInputs, Key], Record | None] = lambda inputs, key: None
 
     def title(self, entrant: str = "") -> str:
         """Name of the step in one run: `select`, `hpo-minilm`."""
@@ -145,7 +148,12 @@ class Step:
         return (FailedEntrant if failed else self.record).from_json(text)
 
     def stored(self, store: ArtifactStore, inputs: StepInputs, key: Key) -> Record | None:
-        """The stored result of `key` if this run may reuse it; with `run_mode=force_new` it may reuse nothing."""
+        """The stored result of `key` if this run may reuse it, or the one of a step that has nothing to do.
+
+        With `run_mode=force_new` it may reuse nothing.
+        """
+        if (skipped := self.skipped(inputs, key)) is not None:
+            return skipped
         if inputs.config.run_mode != "reuse":
             return None
         found = store.get(self.record, key.digest)
@@ -195,6 +203,8 @@ def _execute(step: Step, inputs: StepInputs, title: str) -> Record:
     with step_context(title) as directory:
         store, key = open_store(inputs.config), step.key(inputs)
         record, how = step.stored(store, inputs, key), "reused"
+        if step.skipped(inputs, key) is not None:
+            how = "skipped"
         if record is None:
             with store.lease(key):
                 record = step.stored(store, inputs, key)

@@ -14,6 +14,7 @@ from itertools import groupby
 from podium import records
 from podium.keys import Key
 from podium.stages import keys
+from podium.stages.curve import skipped_curve
 from podium.stages.hpo import is_complete, prior_trials
 from podium.stages.step import ENV_RUN_DIR, Step, StepInputs, execute, open_store
 from podium.tracking import registry_state, tracker_for
@@ -94,8 +95,16 @@ STEPS = (
         complete=still_holds,
     ),
     Step(
+        name="curve",
+        inputs=("prepare", "hpo", "decide"),
+        record=records.CurveRecord,
+        key=keys.curve_key,
+        compute="curve:compute",
+        skipped=skipped_curve,
+    ),
+    Step(
         name="report",
-        inputs=("prepare", "baseline", "hpo", "refit", "select", "benchmark", "decide"),
+        inputs=("prepare", "baseline", "hpo", "refit", "select", "benchmark", "decide", "curve"),
         record=records.ReportRecord,
         key=keys.report_key,
         compute="report:compute",

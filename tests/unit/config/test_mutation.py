@@ -129,6 +129,7 @@ CONSTANTS += (
     {"max_length": (16,)},
     {"analyzer": ("char_wb",)},
     ("word",),
+    (0.5,),
     {"disk": "ssd"},
     "500m",
     "ner",

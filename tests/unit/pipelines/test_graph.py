@@ -17,6 +17,7 @@ OUTPUTS = {
     "select": "selection",
     "benchmark": "measurements",
     "decide": "decision",
+    "curve": "learning_curve",
     "report": "page",
 }
 """Name of the KFP artifact that carries the record of a step."""
@@ -80,4 +81,4 @@ def test_inputs_are_earlier_steps() -> None:
 def test_steps_per_entrant_follow_each_other_for_each_entrant() -> None:
     titles = [step.title(entrant) for step, entrant in nodes(["a", "b"])]
     assert titles[:6] == ["prepare", "baseline", "hpo-a", "refit-a", "hpo-b", "refit-b"]
-    assert titles[6:] == ["select", "benchmark", "decide", "report"]
+    assert titles[6:] == ["select", "benchmark", "decide", "curve", "report"]

@@ -20,11 +20,15 @@ from podium.records import (
     BaselineEntry,
     BaselineRecord,
     BenchmarkRecord,
+    CurvePoint,
+    CurveRecord,
+    CurveValue,
     DataRecord,
     DecisionRecord,
     Evidence,
     FailedEntrant,
     Incumbent,
+    Interval,
     ModelRecord,
     RunRecord,
     SelectionRecord,
@@ -105,12 +109,13 @@ def sample(
         "selection": selection,
         "benchmark": measured,
         "decision": _decision(selection, measured, predictions, baselines, _predictions(task, labels, 0.85, 9), budget),
+        "curve": _curve(metric, entries[0].entrant),
         "environment": {"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "podium": "0.1.0"},
         "command": "podium run preset=quickstart output=out",
     }
     fields |= changes
     made = (fields["data"], fields["baseline"], *fields["studies"], *fields["models"])
-    chosen = (fields["selection"], fields["benchmark"], fields["decision"])
+    chosen = (fields["selection"], fields["benchmark"], fields["decision"], fields["curve"])
     steps = {title_of(record): record for record in (*made, *chosen)}
     failed = fields.get("failed", ())
     return ReportInputs(fields["run"], steps, fields["environment"], fields["command"], failed)
@@ -309,4 +314,38 @@ def _decision(
         registered={"name": "bbc-news", "version": "4", "alias": "champion"},
         pareto=pareto_fronts(found.choice.candidates),
         evidence=evidence,
+    )
+
+
+def _curve(metric: str, winner: str) -> CurveRecord:
+    """A learning curve that flattens."""
+
+    def expected(rows: float, width: float = 0.004) -> Interval:
+        value = 0.97 - 1.5 * rows**-0.7
+        return Interval(value=value, low=value - width, high=value + width, confidence=0.95, method="power law")
+
+    points = [
+        CurvePoint(
+            fraction=fraction,
+            rows=1135 * fraction,
+            scores=tuple(expected(1135 * fraction).value + shift for shift in (-0.012, 0.002, 0.011)),
+            seconds=70 * fraction,
+            of_study=fraction == 1.0,
+        )
+        for fraction in (0.1, 0.2, 0.4, 0.7, 1.0)
+    ]
+    return CurveRecord(
+        key=key("curve"),
+        parents={"data": key("data"), "decision": key("decision")},
+        mlflow_run_id=key("run-curve")[:32],
+        seconds=131.0,
+        status="ok",
+        winner=winner,
+        metric=metric,
+        rows=1702,
+        points=tuple(points),
+        now=expected(1702, 0.009),
+        doubled=expected(3404, 0.011),
+        gain=Interval(value=0.0031, low=0.0009, high=0.0071, confidence=0.95, method="power law"),
+        line=tuple(CurveValue(rows=113 * 30 ** (n / 40), score=expected(113 * 30 ** (n / 40))) for n in range(41)),
     )

@@ -78,7 +78,7 @@ def test_anchors_lead_somewhere(rendered):
 def test_charts_have_words_and_tables_have_headers(rendered):
     page = Page(rendered.html)
     images = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
-    assert len(images) == 10
+    assert len(images) == 11
     assert all(attributes["aria-label"] for attributes in images)
     assert "minilm 0.977 (0.962 to 0.989)" in images[0]["aria-label"]
     headers = [attributes for tag, attributes in page.tags if tag == "th"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from podium.config.benchmark import BenchmarkConfig, optional_scenarios
+from podium.config.benchmark import BenchmarkConfig, LearningCurveConfig, optional_scenarios
 from podium.config.schema import EntrantConfig, PodiumConfig
 from podium.config.section import Section
 from podium.keys import NotKeyed
@@ -29,8 +29,10 @@ CONFIG = INPUTS.run.config.model_copy(
         "dataset": INPUTS.run.config.dataset.model_copy(update={"query": "select 1"}),
         "entrants": {**INPUTS.run.config.entrants, "linear": EntrantConfig(kind="linear")},
         "benchmark": BenchmarkConfig(scenarios=optional_scenarios()),
+        "learning_curve": LearningCurveConfig(fractions=(0.2, 0.4)),
     }
 )
+DECISION = INPUTS.decision.model_copy(update={"winner": STUDY.entrant})
 BASELINE = BaselineRecord(
     key="b" * 64,
     baselines=(),
@@ -56,6 +58,7 @@ def step_keys(config: PodiumConfig) -> dict[str, str]:
         "selection": keys.selection_key(given),
         "benchmark": keys.benchmark_key(config, data, models, hardware),
         "decision": keys.decision_key(run, INPUTS.selection, INPUTS.benchmark, None),
+        "curve": keys.curve_key(StepInputs(run, (data, STUDY, DECISION))),
     }
     for prefix, study, model in (("", STUDY, MODEL), ("linear ", LINEAR_STUDY, LINEAR_MODEL)):
         identity = keys.identity_of(config, study.entrant)
@@ -147,19 +150,20 @@ MEASURED = {"measurement", "linear measurement", "benchmark"}
         ("hpo.epochs", {"family", "study"}),
         ("hpo.linear_space", {"linear family", "linear study"}),
         ("hpo.space.warmup_ratio.high", {"family", "study"}),
-        ("entrants.minilm.kind", {"family", "study", "refit"}),
-        ("entrants.minilm.trust_remote_code", {"study", "refit", "variant"}),
+        ("entrants.minilm.kind", {"family", "study", "refit", "curve"}),
+        ("entrants.minilm.trust_remote_code", {"study", "refit", "variant", "curve"}),
         ("entrants.linear.kind", {"linear family", "linear study", "linear refit"}),
         ("selection.resamples", {"selection"}),
         ("selection.min_trials", {"selection"}),
         ("selection.cost", {"decision"}),
+        ("learning_curve.fractions", {"curve"}),
         ("selection.promotion.must_beat_baselines", {"decision"}),
         ("benchmark.samples", MEASURED),
         ("benchmark.variants", {"benchmark"}),
         ("benchmark.max_quality_loss", {"variant", "linear variant", "benchmark"}),
         (
             "seed",
-            {"data", "baseline", "refit", "linear refit", "selection", "variant", "linear variant"}
+            {"data", "baseline", "refit", "linear refit", "selection", "variant", "linear variant", "curve"}
             | SEARCHES
             | MEASURED,
         ),
@@ -174,7 +178,8 @@ def test_a_field_changes_only_the_steps_it_shapes(path: str, expected: set[str])
 )
 def test_hyperparameters_change_the_study_and_the_refit_of_their_own_kind_alone(path: tuple[str, ...]) -> None:
     prefix = "" if path[0] == "training" else "linear "
-    refit = set() if path[1] in PARAMS else {f"{prefix}refit"}
+    trained = {"refit", "curve"} if path[0] == "training" else {"linear refit"}
+    refit = set() if path[1] in PARAMS else trained
     assert changed_by(path) == {f"{prefix}family", f"{prefix}study"} | refit
 
 

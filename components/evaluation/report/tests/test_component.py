@@ -18,6 +18,7 @@ def test_it_writes_page_summary_and_metrics(in_smoke_folder, run_artifact, hande
         selection=handed_over("select"),
         measurements=handed_over("benchmark"),
         decision=handed_over("decide"),
+        learning_curve=handed_over("curve"),
         page=page,
         summary=summary,
         metrics=metrics,
