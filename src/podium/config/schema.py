@@ -1,7 +1,6 @@
 """The typed configuration: frozen, strict, checked against itself.
 
-Every field either shapes results, and so is part of the keys built from its section, or carries a
-`NotKeyed` marker with the reason it does not.
+Every field either shapes results, and so is part of the keys built from its section, or has a `NotKeyed` with a reason.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from podium.config.benchmark import QUANTILE_SAMPLES, BenchmarkConfig, LearningC
 from podium.config.cluster import ClusterConfig
 from podium.config.entrants import ENTRANTS
 from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter
+from podium.config.report import ReportConfig
 from podium.config.search import HpoConfig
 from podium.config.section import Defining, Fraction, Place, Positive, Section, TaskName
 from podium.keys import NotKeyed
@@ -231,6 +231,7 @@ class PodiumConfig(Section):
     selection: SelectionConfig = SelectionConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     learning_curve: LearningCurveConfig = LearningCurveConfig()
+    report: ReportConfig = ReportConfig()
     tracking: Annotated[TrackingConfig, NotKeyed("records results, does not shape them")] = TrackingConfig()
     cluster: Annotated[ClusterConfig, NotKeyed("where trials run does not change them")] = ClusterConfig()
 

@@ -111,7 +111,8 @@ class EntrantKind(ABC):
         """Run one training in this process; equal specs give equal models.
 
         A refit leaves `{output}/model`, with a model card, and `{output}/predictions` of the test rows. A fold leaves
-        only its result, and `{output}/model` where the spec keeps it.
+        its result, `{output}/predictions` of its held-out rows where they have probabilities, and `{output}/model`
+        where the spec keeps it.
 
         Args:
             spec: of the class `spec`.

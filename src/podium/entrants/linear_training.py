@@ -32,7 +32,7 @@ from podium.models.linear_package import ABOUT, SHORTEST_CHARACTERS, TENSORS, wo
 from podium.tasks import TASKS
 from podium.tasks.base import Task, Training
 from podium.training.launch import TrainingResult
-from podium.training.rows import model_card, open_data, rows_to_train
+from podium.training.rows import model_card, open_data, rows_to_train, save_fold_predictions
 
 NEVER = -1000.0
 """Log-odds of a label that no row has: its probability is 0 in 64 bits."""
@@ -174,6 +174,8 @@ def _train(spec: LinearSpec, started: float) -> TrainingResult:
     shutil.rmtree(partial, ignore_errors=True)
     if spec.fold is None:
         predictions.save(output / "predictions")
+    else:
+        save_fold_predictions(predictions, output)
     return TrainingResult(
         metrics=metrics,
         epoch=model.solution.passes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -110,6 +111,24 @@ class Predictions:
             [self.predicted[row] for row in order],
             None if self.probabilities is None else self.probabilities[order],
             None if self.documents is None else tuple(self.documents[row] for row in order),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The rows of several predictions, one after the other; all of one task, its labels, and the same columns."""
+        first = parts[0]
+
+        def joint(values: Sequence[Any]) -> Any:
+            return np.concatenate(values) if isinstance(values[0], np.ndarray) else list(chain(*values))
+
+        return cls(
+            first.task,
+            first.labels,
+            joint([one.ids for one in parts]),
+            joint([one.truth for one in parts]),
+            joint([one.predicted for one in parts]),
+            None if first.probabilities is None else joint([one.probabilities for one in parts]),
+            None if first.documents is None else joint([one.documents for one in parts]),
         )
 
     def save(self, directory: Path) -> None:

@@ -7,6 +7,8 @@ the write.
   dead process left running, and ends them.
 - The worker that executes a trial reports its folds. Taking a trial over opens a new document. A worker that outlives
   the process that started it writes to the old one, which nobody reads any more.
+
+The held-out predictions of a fold are a document of their own, written before the fold counts as finished.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -167,6 +170,33 @@ class TrialLedger:
         }
         return self._write(claim, old.model_copy(update=changes))
 
+    def keep_predictions(self, claim: Claim, fold: int, file: bytes) -> None:
+        """Keep the file with the held-out predictions of a fold, before `fold_finished`."""
+        self._held(claim)
+        text = f"{digest_bytes(file)} {b64encode(file).decode()}"
+        self.documents.put(_predictions_name(claim.number, fold), text)
+
+    def predictions(self, trial: TrialRecord) -> dict[int, bytes]:
+        """The files that `keep_predictions` kept of the finished folds of a trial, by fold.
+
+        A damaged one is logged as a warning and ignored.
+        """
+        found: dict[int, bytes] = {}
+        for fold in sorted(map(int, trial.fold_scores)):
+            name = _predictions_name(trial.number, fold)
+            digest, _, text = (self.documents.get(name) or "").partition(" ")
+            file = b64decode(text)
+            if digest == digest_bytes(file):
+                found[fold] = file
+            elif digest:
+                _log.warning("predictions of trial %d are ignored: their document %s is damaged", trial.number, name)
+        return found
+
+    def drop_predictions(self, trial: TrialRecord) -> None:
+        """Remove the predictions of the folds of a trial."""
+        for fold in trial.fold_scores:
+            self.documents.remove(_predictions_name(trial.number, int(fold)))
+
     def finish(self, claim: Claim, score: float, metrics: Mapping[str, Observed] | None = None) -> TrialRecord:
         """End a trial as succeeded, with its score and every metric that was collected."""
         if not math.isfinite(score):
@@ -261,6 +291,10 @@ def _continued(trial: TrialRecord) -> TrialRecord:
     """A trial without the reports of folds that have to run again."""
     kept = tuple(report for report in trial.reports if str(report.fold) in trial.fold_scores)
     return trial.model_copy(update={"reports": kept})
+
+
+def _predictions_name(number: int, fold: int) -> str:
+    return f"predictions-{number:06d}.{fold}.txt"
 
 
 def _name(number: int, attempt: int) -> str:

@@ -18,6 +18,7 @@ from podium.config.entrants import ENTRANTS
 from podium.config.fields import explain
 from podium.config.section import Section
 from podium.errors import ComputationFailed, ConfigError, KilledFromOutside, TrialPruned
+from podium.evaluation.predictions import FILE
 from podium.hpo.engines import TrialResult
 from podium.hpo.experiment import Direction
 from podium.hpo.ledger import Claim, TrialLedger
@@ -63,7 +64,7 @@ class CrossValidationTrial:
         from podium.training.launch import cross_validate
 
         spec = self.training_of(claim.number, claim.params)
-        scores = _FoldScores(claim, ledger, spec.metric, self.folds, print_reports=self.early_stopping)
+        scores = _FoldScores(claim, ledger, spec, self.folds, print_reports=self.early_stopping)
         pruned = None
         try:
             scores.stop_if_ruled(claim.record)
@@ -107,10 +108,10 @@ class _FoldScores:
     whichever of its folds ended first.
     """
 
-    def __init__(self, claim: Claim, ledger: TrialLedger, metric: str, folds: int, print_reports: bool) -> None:
-        record = claim.record
+    def __init__(self, claim: Claim, ledger: TrialLedger, spec: FitSpec, folds: int, print_reports: bool) -> None:
+        record, metric = claim.record, spec.metric
         self._claim, self._ledger, self._metric, self._folds = claim, ledger, metric, folds
-        self._print_reports = print_reports
+        self._output, self._print_reports = spec.output, print_reports
         self.done = {
             int(fold): {**record.fold_metrics[fold], metric: score} for fold, score in record.fold_scores.items()
         }
@@ -129,7 +130,11 @@ class _FoldScores:
         self.stop_if_ruled(self._ledger.report(self._claim, report))
 
     def fold_ended(self, fold: int, result: TrainingResult) -> None:
-        """Keep the result of a fold, and report it and the folds that waited for it."""
+        """Keep result and predictions of a fold, and report it and the folds that waited for it."""
+        from podium.training.launch import fold_predictions
+
+        if (file := fold_predictions(self._output, fold) / FILE).is_file():
+            self._ledger.keep_predictions(self._claim, fold, file.read_bytes())
         self.done[fold] = dict(result.metrics)
         reports = []
         while self._reported_folds in self.done:
@@ -202,11 +207,12 @@ def metric_line(metrics: Mapping[str, float]) -> str:
     return " ".join([datetime.now(UTC).isoformat(timespec="microseconds"), *figures])
 
 
-class BestFoldModels:
-    """Keeps the models of the best trial so far where the trial wrote them, and removes all others."""
+class BestTrialFiles:
+    """Keeps predictions and models of the best trial so far where the trial wrote them, and removes all others."""
 
-    def __init__(self, trial: CrossValidationTrial, direction: Direction) -> None:
+    def __init__(self, trial: CrossValidationTrial, ledger: TrialLedger, direction: Direction) -> None:
         self._trial = trial
+        self._ledger = ledger
         self._direction = direction
         self._best: TrialRecord | None = None
 
@@ -217,6 +223,8 @@ class BestFoldModels:
             self._best = best_trial(contenders, self._direction)
         for trial in contenders:
             if self._best is None or trial.number != self._best.number:
+                if trial.status != "failed":  # one that failed may be executed once more, and keeps its folds
+                    self._ledger.drop_predictions(trial)
                 shutil.rmtree(self._trial.training_of(trial.number, trial.params).output, ignore_errors=True)
 
 

@@ -151,6 +151,15 @@ class TrialDocuments:
             raise
 
 
+def take_predictions(documents: TrialDocuments, claim: Claim, ledger: TrialLedger) -> None:
+    """Move the held-out predictions that the process of a trial kept into a ledger that claimed the trial."""
+    theirs, record = TrialLedger(documents.documents), documents.record
+    if record is not None:
+        for fold, file in theirs.predictions(record).items():
+            ledger.keep_predictions(claim, fold, file)
+        theirs.drop_predictions(record)
+
+
 def merge(trial: TrialRecord, claim: Claim, ledger: TrialLedger) -> TrialRecord:
     """Enter into a ledger the reports and folds that `trial` has beyond the claimed record, which it continued."""
     record = claim.record

@@ -8,6 +8,7 @@ runs/<run id>/record.json    the run: its resolved config, its ids, and the cham
 runs/<run id>/events.jsonl   progress events of all steps
 runs/<run id>/steps/<step>/  log.txt, status.json, record.json
 runs/<run id>/report.html    the report
+runs/<run id>/label_issues.csv    rows whose label looks wrong, where there are any
 runs/latest                  link to the newest run
 """
 
@@ -42,6 +43,7 @@ from podium.jsonfile import write_json
 from podium.local.progress import progress_view
 from podium.records import FailedEntrant, Record, ReportRecord, RunRecord
 from podium.report.render import HTML_FILE
+from podium.stages.labels import ISSUES_FILE, LABEL_ISSUES
 from podium.stages.prepare import locate_entrants, new_run, open_parent
 from podium.stages.process import RUN_FILE, record_file
 from podium.stages.step import Step, StepInputs, all_failed, open_store
@@ -83,10 +85,14 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
             _end_parent(local.run, "KILLED" if stopped else "FAILED", tags, quietly=True)
         raise
     record = cast(ReportRecord, local.records[STEPS[-1].title()])
-    shutil.copyfile(open_store(config).fetch(record.artifacts["report"]) / HTML_FILE, directory.path / "report.html")
+    store, issues = open_store(config), local.records["select"].artifacts.get(LABEL_ISSUES)
+    shutil.copyfile(store.fetch(record.artifacts["report"]) / HTML_FILE, directory.path / "report.html")
     directory.finish("done")
     _end_parent(local.run, "FINISHED", result_tags(local.records.values()))
     lines = dict(record.summary["lines"])
+    if issues:
+        shutil.copyfile(store.fetch(issues) / ISSUES_FILE, directory.path / ISSUES_FILE)
+        lines["Labels"] += f"\n{directory.path / ISSUES_FILE}"
     lines["Report"] = f"{directory.path / 'report.html'}  (open it in a browser)"
     if config.tracking.mode == "mlflow":
         uri = redact(config.tracking.uri or "")

@@ -57,6 +57,7 @@ from podium.records.inputs import (
     VariantCheck,
     VariantRecord,
 )
+from podium.records.labels import LabelCheck, LabelIssue, LabelPair, LabelReview
 
 RECORDS: dict[str, type[Record]] = {record.kind: record for record in Record.__subclasses__()}
 """Record classes by kind."""

@@ -8,6 +8,7 @@ from podium.config.benchmark import SelectionConfig
 from podium.errors import BenchmarkError
 from podium.records.base import Frozen, Interval, Record, Scalar
 from podium.records.inputs import Incumbent, Variant
+from podium.records.labels import LabelReview
 
 
 class Quantile(Frozen):
@@ -243,6 +244,8 @@ class BaselineEntry(Frozen):
 class SelectionRecord(Record):
     """Champions per entrant, ranked, with the comparisons behind the ranking.
 
+    Artifact `label_issues`, where any label looks wrong: `label_issues.csv`.
+
     Attributes:
         rows: how many held-out rows there are.
         comparisons: the best champion against each other one, on these rows; `fold_tests`: on their folds.
@@ -258,6 +261,7 @@ class SelectionRecord(Record):
     baseline_comparisons: tuple[Comparison, ...] = ()
     fold_tests: tuple[FoldTest, ...] = ()
     warnings: tuple[str, ...] = ()
+    labels: LabelReview = LabelReview(status="skipped", reason="labels were not searched")
 
 
 class BenchmarkRecord(Record):

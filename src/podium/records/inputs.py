@@ -207,7 +207,11 @@ class DataRecord(PreparedData, Record):
 
 
 class StudyRecord(Record):
-    """A finished study of one entrant: every trial, and the best one; `ledger` names where it is continued."""
+    """A finished study of one entrant: every trial, and the best one; `ledger` names where it is continued.
+
+    Artifact `out_of_fold`, where models give probabilities: the best trial's predictions of all development rows, each
+    by the fold that did not learn from it.
+    """
 
     kind: ClassVar[str] = "study"
     family: str

@@ -39,6 +39,7 @@ class ReportInputs:
         environment: versions and settings worth knowing, by name.
         command: the shell command that repeats the run; empty when it is not known.
         failed: the entrants that failed, and so have no champion.
+        texts: what rows with a suspicious label hold, by id, where the run asks for examples.
     """
 
     run: records.RunRecord
@@ -46,6 +47,7 @@ class ReportInputs:
     environment: Mapping[str, str] = field(default_factory=versions)
     command: str = ""
     failed: tuple[records.FailedEntrant, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def _all(self, kind: type[R]) -> tuple[R, ...]:
         return tuple(record for record in self.steps.values() if isinstance(record, kind))

@@ -13,6 +13,7 @@ from podium.display.blocks import Block, Cell, Code, Columns, Facts, Points, Sec
 from podium.keys import digest_manifest
 from podium.records import Evidence, Incumbent, Reason, Record
 from podium.report.inputs import ReportInputs
+from podium.report.labels import labels_section
 from podium.report.leaderboard import comparison_table, errors_section, leaderboard_section
 from podium.report.learning_curve import learning_curve_section
 from podium.report.measurements import COSTS, benchmark_section, variants_section
@@ -89,6 +90,7 @@ def page_of(given: ReportInputs) -> Page:
             ("search", "Search", search_section(given)),
             ("learning-curve", "More data", learning_curve_section(given)),
             ("data", "Data", _data(given)),
+            ("labels", "Labels", labels_section(given)),
             ("lineage", "Lineage", _lineage(given)),
             ("reproduce", "Reproduce", _reproduce(given)),
         ),

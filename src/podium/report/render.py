@@ -125,6 +125,8 @@ def _metrics(given: ReportInputs) -> dict[str, float]:
     }
     if winner and test:
         found |= {"score": test.value, "score_low": test.low, "score_high": test.high, "size_mb": winner.size_mb}
+    if given.selection.labels.status != "skipped":
+        found["suspected_labels"] = given.selection.labels.suspected
     if corrected := given.decision.evidence.winner_score:
         found["score_corrected"] = corrected.value
     if measured:

@@ -24,6 +24,7 @@ from podium.selection.winner import Candidate, choose, contenders, pareto_fronts
 from podium.selection.winner_score import corrected_score, rule_of
 from podium.stages.benchmark import hardware_of, measuring_service, measuring_session
 from podium.stages.keys import lone_measurement_key
+from podium.stages.labels import review_labels
 from podium.stages.promotion import who
 from podium.stages.step import StepRun, all_failed
 from podium.stages.steps import judged_against
@@ -89,6 +90,7 @@ def select(step: StepRun) -> records.SelectionRecord:
         for item in against_baselines
         if not shown_better(item)
     )
+    review, artifacts = review_labels(step, [study for study in studies if study.entrant in dict(named)])
     return records.SelectionRecord(
         **step.stamp,
         metric=metric,
@@ -99,6 +101,8 @@ def select(step: StepRun) -> records.SelectionRecord:
         baseline_comparisons=against_baselines,
         fold_tests=tuple(test for test in fold_tests if test is not None),
         warnings=(*warnings, *unbeaten),
+        labels=review,
+        artifacts=artifacts,
     )
 
 

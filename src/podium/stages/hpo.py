@@ -54,7 +54,7 @@ def compute(step: StepRun) -> StudyRecord:
     from podium.execution.failures import Purpose
     from podium.execution.workers import WorkerPool
     from podium.hpo.engines import EmbeddedEngine
-    from podium.hpo.trial import BestFoldModels, CrossValidationTrial
+    from podium.hpo.trial import BestTrialFiles, CrossValidationTrial
     from podium.stages.train import training_spec
 
     config, data, entrant, hpo = step.config, step.one(DataRecord), step.entrant, step.config.hpo
@@ -70,12 +70,11 @@ def compute(step: StepRun) -> StudyRecord:
     own = {"keep_model": hpo.fold_models == "best", "data_fraction": hpo.data_fraction}
     spec = training_spec(step, settings, work, getattr(settings, "threads", None) or 1, **own)
     trial = CrossValidationTrial(spec, data.folds, hpo.early_stopping.name != "none", hpo.parallel_folds)
-    models = BestFoldModels(trial, direction)
+    files = BestTrialFiles(trial, ledger, direction)
 
     def track(record: TrialRecord) -> None:
         step.tracker.log_trial(step.mlflow_run_id, record)
-        if spec.keep_model:
-            models.ended(record)
+        files.ended(record)
 
     _log_search(step)
     family = family_key(config, data, entrant).digest
@@ -103,6 +102,7 @@ def compute(step: StepRun) -> StudyRecord:
             elif spec.keep_model:
                 artifacts = _fold_models(step, trial, best, pool, logs)
     shutil.rmtree(work)
+    artifacts |= _out_of_fold(step, ledger, best, data.folds)
     study = StudyRecord(
         **step.stamp,
         family=about.family,
@@ -124,6 +124,25 @@ def _log_search(step: StepRun) -> None:
     space = {f"space.{name}": one.model_dump_json(exclude_none=True) for name, one in hpo.space.items()}
     search = {"metric": hpo.metric, "algorithm": hpo.algorithm.name, "max_trials": hpo.max_trials, **space}
     step.tracker.log_params(step.mlflow_run_id, {"entrant": step.entrant, **search})
+
+
+def _out_of_fold(step: StepRun, ledger: TrialLedger, best: TrialRecord, folds: int) -> dict[str, ArtifactRef]:
+    """The predictions of the best trial for all development rows, each by the fold that did not learn from it.
+
+    Empty where its models give no probabilities, or the ledger lacks a fold.
+    """
+    from podium.evaluation.predictions import FILE, Predictions
+    from podium.stages.train import keep_predictions
+
+    files, parts = ledger.predictions(best), []
+    if len(files) < folds:
+        return {}
+    with step.store.scratch() as scratch:
+        for fold, file in files.items():
+            (scratch / str(fold)).mkdir()
+            (scratch / str(fold) / FILE).write_bytes(file)
+            parts.append(Predictions.load(scratch / str(fold)))
+    return {"out_of_fold": keep_predictions(step, Predictions.joined(parts))}
 
 
 def _fold_models(

@@ -102,6 +102,8 @@ def selection_key(inputs: StepInputs) -> Key:
     """Key of a selection: the evidence of candidates and baselines, and how it is compared."""
     studies, config = inputs.all(records.StudyRecord), inputs.config
     counts = {study.entrant: sum(trial.status == "succeeded" for trial in study.trials) for study in studies}
+    kept = {study.entrant: study.artifacts.get("out_of_fold") for study in studies}
+    predicted = {entrant: ref.digest for entrant, ref in kept.items() if ref is not None}
     candidates = {
         model.entrant: {
             "refit": model.key,
@@ -109,6 +111,7 @@ def selection_key(inputs: StepInputs) -> Key:
             "model": model.artifacts["model"].digest,
             "cv_score": model.cv_score,
             "trials": counts[model.entrant],
+            "out_of_fold": predicted.get(model.entrant),
         }
         for model in inputs.all(records.ModelRecord)
     }
@@ -243,10 +246,10 @@ def curve_key(inputs: StepInputs) -> Key:
 
 
 def report_key(inputs: StepInputs) -> Key:
-    """Key of a report: the content of every result it shows, and of what it says of entrants that failed."""
+    """Key of a report: the content of every result it shows and of what it says of failed entrants; how many texts."""
     shown = {f"{one.kind}/{one.key}": digest_record(one) for one in inputs.results}
     shown |= {f"{one.kind}/{one.title}": digest_record(one) for one in inputs.failed}
-    return Key.of("report", results=shown)
+    return Key.of("report", examples=inputs.config.report.examples, results=shown)
 
 
 def digest_record(record: records.Record) -> str:

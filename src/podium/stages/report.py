@@ -6,19 +6,29 @@ import json
 import os
 from typing import Any
 
-from podium.records import DataRecord, Interval, Measurement, Record, ReportRecord, RunRecord
+from podium.records import (
+    DataRecord,
+    Interval,
+    LabelReview,
+    Measurement,
+    Record,
+    ReportRecord,
+    RunRecord,
+    SelectionRecord,
+)
 from podium.report import Rendered, ReportInputs, render
 from podium.report.learning_curve import answer
 from podium.report.render import HTML_FILE, MARKDOWN_FILE, METRICS_FILE
 from podium.stages.step import StepRun, open_store
 from podium.stages.steps import title_of
+from podium.tasks import TASKS
 
 
 def compute(step: StepRun) -> ReportRecord:
     """Render the report of everything that the run made."""
     command = os.environ.get("PODIUM_COMMAND", "")
     steps = {title_of(record): record for record in step.results}
-    shown = ReportInputs(step.run, steps, command=command, failed=step.failed)
+    shown = ReportInputs(step.run, steps, command=command, failed=step.failed, texts=_texts(step))
     with step.store.scratch() as scratch:
         render(shown).save(scratch / "report")
         artifact = step.store.put_artifact("report", scratch / "report")
@@ -33,6 +43,20 @@ def stored_report(run: str, record: Record) -> Rendered:
     names = (HTML_FILE, MARKDOWN_FILE, METRICS_FILE)
     page, summary, figures = ((folder / name).read_text(encoding="utf-8") for name in names)
     return Rendered(page, summary, json.loads(figures))
+
+
+def _texts(step: StepRun) -> dict[str, str]:
+    """The texts of as many rows with a suspicious label as the config asks for, by id; those in doubt most first."""
+    issues = step.one(SelectionRecord).labels.clearest
+    wanted = list(dict.fromkeys(issue.row for issue in issues))[: step.config.report.examples]
+    if not wanted:
+        return {}
+    from podium.data.artifact import DataArtifact
+
+    data = step.one(DataRecord)
+    rows, task = DataArtifact(step.store.fetch(data.artifacts["data"])).development, TASKS.get(data.task)
+    place = {row: number for number, row in enumerate(rows["id"])}
+    return {row: task.as_text(rows[place[row]][task.content]) for row in wanted}
 
 
 def _summary(inputs: ReportInputs) -> dict[str, Any]:
@@ -50,6 +74,8 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
         lines["Latency"] = _latency_text(measured)
     if inputs.curve.status != "skipped":
         lines["Data"] += f"\n{answer(inputs.curve)}"
+    if selection.labels.suspected:
+        lines["Labels"] = _labels_text(selection.labels)
     verdict = f"{decision.verdict} ({inputs.competed})" if inputs.failed else decision.verdict
     lines["Verdict"] = "\n".join([verdict, *(f"- {reason.text}" for reason in decision.reasons)])
     if inputs.failed:
@@ -77,6 +103,13 @@ def _rows_text(data: DataRecord) -> str:
     splits = ", ".join(f"{rows:,} {split}" for split, rows in data.rows.items())
     used = f"{sum(data.rows.values()):,} of {data.read_rows:,} rows used ({splits})"
     return "; ".join([used, *(f"{count:,} {why}" for count, why in gone if count)])
+
+
+def _labels_text(review: LabelReview) -> str:
+    unsure = f"; {review.reason}" if review.reason else ""
+    return (
+        f"{review.suspected:,} of {review.rows:,} development rows look mislabelled: see Labels in the report{unsure}"
+    )
 
 
 def _interval_text(interval: Interval) -> str:

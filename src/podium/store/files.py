@@ -257,6 +257,10 @@ class DocumentFolder:
             place = self._files.path(self._path(name))
             raise StoreError(f"a document must be UTF-8 text, but {place} is damaged ({error}); remove it") from error
 
+    def remove(self, name: str) -> None:
+        """Remove a document; one that is already gone is fine."""
+        self._files.remove(self._path(name))
+
     def names(self) -> list[str]:
         """Names of all documents under the prefix, sorted."""
         return self._files.names(self._folder)

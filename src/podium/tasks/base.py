@@ -52,6 +52,20 @@ class Training(NamedTuple):
     targets: Sequence[Any]
 
 
+class LabelChoice(NamedTuple):
+    """One choice that the labels of all rows make, and how likely a model finds each of its outcomes.
+
+    Attributes:
+        given: index of the outcome in each row, shape (rows,).
+        probabilities: of the outcomes, shape (rows, outcomes).
+        names: of the outcomes, for people.
+    """
+
+    given: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    names: tuple[str, ...]
+
+
 class Task(ABC):
     """What a data set can be labelled for.
 
@@ -80,6 +94,7 @@ class Task(ABC):
         examples: texts that a served model answers as its example.
         shipped: the shipped data set whose contents are the input of a benchmark where none are given.
         metrics: by importance. The first one is what a study maximises by default.
+        probabilities: whether models give a probability for each label, as in `Decoded`.
     """
 
     name: ClassVar[str]
@@ -104,6 +119,7 @@ class Task(ABC):
     examples: ClassVar[tuple[str, ...]] = ("A match in London", "Shares fell")
     shipped: ClassVar[str] = "bbc-news"
     metrics: ClassVar[tuple[Metric, ...]]
+    probabilities: ClassVar[bool] = True
 
     @property
     def words(self) -> bool:
@@ -326,6 +342,13 @@ class Task(ABC):
     def agreement(self, one: Sequence[Any], other: Sequence[Any]) -> float:
         """Share of rows, or of words where rows are lists of them, that are answered alike; both as `named` gives."""
         return float(np.mean([a == b for a, b in zip(one, other, strict=True)]))
+
+    def label_choices(self, answers: Answers) -> Sequence[LabelChoice]:
+        """The choices that may have been made wrongly when the rows were labelled; none where nothing is known.
+
+        Answers have probabilities.
+        """
+        return ()
 
     # Scores
 

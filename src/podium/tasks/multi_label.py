@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
-from podium.tasks.base import NO_ANSWER, Decoded, Option, Task, Training
+from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Option, Task, Training
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, found, missing, read_label
 from podium.tasks.metrics import Additive, Answers, Metric, counts_f1, grouped, mean_f1, share_of
 from podium.tasks.text_classification import score_rows
@@ -167,6 +167,16 @@ class MultiLabel(Task):
             raise InputError(
                 "probabilities must lie between 0 and 1, and be 0 where there is no valid answer; apply a sigmoid first"
             )
+
+    def label_choices(self, answers: Answers) -> Sequence[LabelChoice]:
+        """Of every label: without it, or with it."""
+        given, likely = answers.truth.astype(np.int64), answers.probabilities
+        return [
+            LabelChoice(
+                given[:, place], np.column_stack([1 - likely[:, place], likely[:, place]]), (f"not {name}", name)
+            )
+            for place, name in enumerate(answers.labels)
+        ]
 
     def details(self, answers: Answers) -> dict[str, Any]:
         from sklearn.metrics import precision_recall_fscore_support

@@ -88,6 +88,7 @@ class Ner(Task):
     pyfunc: ClassVar[Mapping[str, Any]] = {"ignore_labels": []}
     decoding = "tokens"
     features = "words"
+    probabilities = False
     example: ClassVar[str | list[str]] = ["a", "few", "words"]
     shipped = "conll2003"
     metrics = (

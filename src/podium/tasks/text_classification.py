@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
-from podium.tasks.base import NO_ANSWER, Decoded, Task, Training
+from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Task, Training
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, read_label
 from podium.tasks.metrics import Additive, Answers, Metric, mean_f1, share_of
 
@@ -151,6 +151,9 @@ class TextClassification(Task):
                 "probabilities must be finite, not negative, and sum to 1 per row, or to 0 where there is no valid "
                 "answer; apply softmax first"
             )
+
+    def label_choices(self, answers: Answers) -> Sequence[LabelChoice]:
+        return (LabelChoice(answers.truth, answers.probabilities, answers.labels),)
 
     def details(self, answers: Answers) -> dict[str, Any]:
         from sklearn.metrics import confusion_matrix, precision_recall_fscore_support

@@ -158,8 +158,9 @@ def cross_validate(
     """Train and score the folds `0..folds-1` that are not in `done`.
 
     A fold holds as many core slots as it has threads. It works in `{output}/fold-K`, which is removed when the fold is
-    done; a fold that was killed before resumes from its checkpoint there. Where the spec keeps models, the model of
-    each fold stays in `fold_models(spec.output)`. A fold that fails ends the others, with the errors of
+    done; a fold that was killed before resumes from its checkpoint there. Its predictions stay in
+    `fold_predictions(spec.output, K)`. Where the spec keeps models, the model of each fold stays in
+    `fold_models(spec.output)`. A fold that fails ends the others, with the errors of
     `podium.entrants.base.EntrantKind.train`.
 
     Args:
@@ -189,6 +190,11 @@ def fold_models(output: Path) -> Path:
     return output / "models"
 
 
+def fold_predictions(output: Path, fold: int) -> Path:
+    """Where a cross-validation in `output` leaves the held-out predictions of a fold that have probabilities."""
+    return output / "predictions" / f"fold-{fold}"
+
+
 def _train(
     spec: FitSpec, folds: int, on_evaluation: Callable[[int, Evaluation, float], None] | None, fold: int
 ) -> TrainingResult:
@@ -197,6 +203,11 @@ def _train(
         emit("fold_started", **spec.context, fold=fold, folds=folds)
         report = None if on_evaluation is None else partial(on_evaluation, fold)
         result: TrainingResult = ENTRANTS.get(spec.kind).train(part, report)
+    if (part.output / "predictions").is_dir():
+        kept = fold_predictions(spec.output, fold)
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(exist_ok=True)
+        (part.output / "predictions").rename(kept)
     if spec.keep_model:
         kept = fold_models(spec.output) / f"fold-{fold}"
         shutil.rmtree(kept, ignore_errors=True)

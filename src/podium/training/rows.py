@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import yaml
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from podium.data.artifact import DataArtifact
 from podium.errors import DataError
+from podium.evaluation.predictions import Predictions
 from podium.keys import keyed
 from podium.tasks import TASKS
 from podium.training.launch import FitSpec
@@ -52,6 +55,15 @@ def sample_rows(
         members = shuffled[groups[shuffled] == group]
         kept.append(members[: math.ceil(fraction * len(members))])
     return np.sort(rows[np.concatenate(kept)])
+
+
+def save_fold_predictions(predictions: Predictions, output: Path) -> None:
+    """Leave the held-out predictions of a fold in `{output}/predictions`, where they have probabilities."""
+    if predictions.probabilities is not None:
+        partial = output / ".predictions"
+        predictions.save(partial)
+        shutil.rmtree(output / "predictions", ignore_errors=True)
+        partial.rename(output / "predictions")
 
 
 def model_card(

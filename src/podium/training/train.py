@@ -28,7 +28,7 @@ from podium.models.network import check_length, has_adapters, load_model, with_l
 from podium.tasks import TASKS
 from podium.training.data import HeldOut, tokenised
 from podium.training.launch import TrainingResult, TrainingSpec
-from podium.training.rows import model_card, open_data, rows_to_train
+from podium.training.rows import model_card, open_data, rows_to_train, save_fold_predictions
 from podium.training.trainer import Checkpoints, Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
 
 OnEvaluation = Callable[[Evaluation, float], None]
@@ -37,8 +37,9 @@ OnEvaluation = Callable[[Evaluation, float], None]
 def train(spec: TrainingSpec, on_evaluation: OnEvaluation | None = None) -> TrainingResult:
     """Run one training in this process, resuming it from its newest checkpoint when there is one.
 
-    A refit leaves `{output}/model` and `{output}/predictions`. A fold leaves only its result, and `{output}/model`
-    where the spec keeps it. Sets torch's threads, all global seeds and the libraries' verbosity of this process.
+    A refit leaves `{output}/model` and `{output}/predictions`. A fold leaves its result, `{output}/predictions` where
+    they have probabilities, and `{output}/model` where the spec keeps it. Sets torch's threads, all global seeds and
+    the libraries' verbosity of this process.
 
     Args:
         on_evaluation: called after every evaluation of a fold but the last, with the result that the fold would have if
@@ -179,7 +180,8 @@ class _Training:
         return torch.tensor(weights, dtype=torch.float32)
 
     def _predictions(self, output: Any) -> Predictions:
-        return self.held.predictions(output.predictions, output.label_ids)
+        self.predicted = self.held.predictions(output.predictions, output.label_ids)
+        return self.predicted
 
     def _best(self, history: Sequence[Evaluation]) -> Evaluation:
         """The evaluation that counts: with early stopping the best one, otherwise the last."""
@@ -188,9 +190,11 @@ class _Training:
         return max(history, key=lambda evaluation: evaluation.metrics[self.spec.metric])
 
     def _evaluated(self, history: Sequence[Evaluation], share: float, fresh: bool) -> None:
-        """Keep the weights of the evaluation that counts, and report it."""
+        """Keep predictions and weights of the evaluation that counts, and report it."""
         best = self._best(history)
         counts = share == 1 if self.spec.config.early_stopping_patience is None else best is history[-1]
+        if fresh and counts:
+            save_fold_predictions(self.predicted, self.spec.output)
         if self.spec.keep_model and fresh and counts:
             self._save_model({"train": len(self.train_tokens), "held-out": len(self.held)}, best.metrics)
         if self.on_evaluation is not None and share < 1:

@@ -25,7 +25,7 @@ from podium.inference.predictor import PredictorSpec, predict, predictor_class
 from podium.models.backbone import inspect_model
 from podium.stages.prepare import resolve_form
 from podium.tasks import TASKS
-from podium.training.launch import FitSpec, cross_validate, fold_models
+from podium.training.launch import FitSpec, cross_validate, fold_models, fold_predictions
 
 
 def config_of(task: str) -> PodiumConfig:
@@ -127,10 +127,20 @@ class EntrantConformance:
             files.append({path.name: path.read_bytes() for path in paths if path.is_file()})
         assert files[0] == files[1]
 
-    def test_a_fold_leaves_only_its_result(self, spec: FitSpec) -> None:
+    def test_a_fold_leaves_its_result_and_its_predictions_where_they_have_probabilities(self, spec: FitSpec) -> None:
         result = self.kind.train(spec.model_copy(update={"fold": 0}))
         assert spec.metric in result.metrics and result.seconds > 0
-        assert not (spec.output / "model").exists() and not (spec.output / "predictions").exists()
+        expected = ["predictions"] if TASKS.get(spec.task).probabilities else []
+        assert [path.name for path in spec.output.glob("*")] == expected
+        if expected:
+            assert all_metrics(Predictions.load(spec.output / "predictions")) == pytest.approx(result.metrics)
+
+    def test_the_folds_predict_every_development_row_once(self, spec: FitSpec) -> None:
+        cross_validate(spec, 2, (), lambda *_: None)
+        if not TASKS.get(spec.task).probabilities:
+            return
+        parts = [Predictions.load(fold_predictions(spec.output, fold)) for fold in range(2)]
+        assert sorted(Predictions.joined(parts).ids) == sorted(DataArtifact(spec.data).development["id"])
 
     def test_cross_validation_scores_every_fold_and_keeps_its_models(self, spec: FitSpec) -> None:
         found: dict[int, Any] = {}

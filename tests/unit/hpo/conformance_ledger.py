@@ -53,6 +53,24 @@ class LedgerContract(ABC):
         assert claim.record.started_at == record.started_at <= moment(record.finished_at)
         assert TrialLedger(self.open(tmp_path)).finished() == (record,)
 
+    def test_predictions_are_kept_by_fold_and_damaged_ones_are_ignored(
+        self, ledger: TrialLedger, documents: DocumentFolder, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        claim = ledger.begin(0, PARAMS)
+        for fold in range(3):
+            ledger.keep_predictions(claim, fold, bytes([0, 255, fold]))
+            ledger.fold_finished(claim, fold, 0.5, {}, 2.0)
+        record = ledger.finish(claim, 0.5)
+        assert ledger.trials() == (record,)
+        (damaged,) = [name for name in documents.names() if name.startswith("predictions") and ".1." in name]
+        documents.put(damaged, (documents.get(damaged) or "")[:-4] + "AAAA")
+        with caplog.at_level(logging.WARNING):
+            assert ledger.predictions(record) == {0: b"\x00\xff\x00", 2: b"\x00\xff\x02"}
+        assert f"predictions of trial 0 are ignored: their document {damaged} is damaged" in caplog.text
+        ledger.drop_predictions(record)
+        assert ledger.predictions(record) == {}
+        assert ledger.trials() == (record,)
+
     def test_a_failed_trial_keeps_its_reason_and_folds(self, ledger: TrialLedger) -> None:
         claim = ledger.begin(3, PARAMS)
         ledger.fold_finished(claim, 0, 0.5, {}, 2.0)

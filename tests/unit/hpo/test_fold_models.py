@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from podium.config.schema import TrainingConfig
-from podium.hpo.trial import BestFoldModels, CrossValidationTrial, fold_models_of
+from podium.hpo.trial import BestTrialFiles, CrossValidationTrial, fold_models_of
 from podium.records import TrialRecord
 from podium.training.launch import TrainingResult, TrainingSpec
+
+from .support import file_ledger
 
 
 @pytest.fixture
@@ -47,24 +49,33 @@ def left(trial: CrossValidationTrial) -> list[str]:
 
 
 @pytest.mark.parametrize(("direction", "kept"), [("maximize", [0, 1, 1, 1, 1]), ("minimize", [0, 0, 2, 2, 2])])
-def test_the_best_trial_so_far_keeps_its_models(trial: CrossValidationTrial, direction: Any, kept: list[int]) -> None:
-    models = BestFoldModels(trial, direction)
+def test_the_best_trial_so_far_keeps_its_files(
+    trial: CrossValidationTrial, tmp_path: Path, direction: Any, kept: list[int]
+) -> None:
+    ledger = file_ledger(tmp_path)
+    files = BestTrialFiles(trial, ledger, direction)
     ends = [ended(0, 0.5), ended(1, 0.7), ended(2, 0.4), ended(3, 0.9, "pruned"), ended(4, None, "failed")]
     for record, best in zip(ends, kept, strict=True):
         leave_models(trial, record.number)
-        models.ended(record)
+        claim = ledger.begin(record.number, record.params)
+        for fold in range(2):
+            ledger.keep_predictions(claim, fold, b"%d.%d" % (record.number, fold))
+        files.ended(record)
         assert left(trial) == [f"trial-{best:06d}"]
+        predicted = {one.number: ledger.predictions(one) for one in ends if one.status != "failed"}
+        assert {number for number, parts in predicted.items() if parts} == {best}
+        assert predicted[best] == {0: b"%d.0" % best, 1: b"%d.1" % best}
 
 
-def test_those_of_running_trials_stay_and_a_resumed_study_goes_on(trial: CrossValidationTrial) -> None:
+def test_those_of_running_trials_stay_and_a_resumed_study_goes_on(trial: CrossValidationTrial, tmp_path: Path) -> None:
     for number in (1, 5):
         leave_models(trial, number)
-    models = BestFoldModels(trial, "maximize")
+    files = BestTrialFiles(trial, file_ledger(tmp_path), "maximize")
     for record in (ended(0, 0.5), ended(1, 0.7), ended(2, 0.7), ended(1, 0.7)):
-        models.ended(record)
+        files.ended(record)
     assert left(trial) == ["trial-000001", "trial-000005"]
     leave_models(trial, 4)
-    models.ended(ended(4, 0.8))
+    files.ended(ended(4, 0.8))
     assert left(trial) == ["trial-000004", "trial-000005"]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,10 +13,11 @@ import pytest
 
 from podium.config.schema import TrainingConfig
 from podium.errors import ConfigError, NonFiniteLoss, OutOfMemory, StoreError
+from podium.evaluation.predictions import FILE
 from podium.hpo.ledger import Claim
 from podium.hpo.trial import CrossValidationTrial
 from podium.records import Observed, Report, StoppingRule
-from podium.training.launch import TrainingResult, TrainingSpec
+from podium.training.launch import TrainingResult, TrainingSpec, fold_predictions
 from podium.training.trainer import Evaluation
 
 from .support import file_ledger
@@ -37,6 +39,7 @@ class Trainings:
 
     def __init__(self, scores: dict[int, float], error: Exception | None = None, order: Sequence[int] = ()) -> None:
         self.scores, self.error, self.order = scores, error, order
+        self.predictions = False
         self.specs: list[TrainingSpec] = []
         self.run: list[int] = []
 
@@ -61,6 +64,10 @@ class Trainings:
                 half = fold_result(round(self.scores[fold] - 0.1, 6)).metrics
                 on_evaluation(fold, Evaluation(epoch=1.5, step=5, metrics=half), 0.5)
             self.run.append(fold)
+            if self.predictions:
+                kept = fold_predictions(spec.output, fold)
+                kept.mkdir(parents=True)
+                (kept / FILE).write_bytes(b"fold %d" % fold)
             on_fold(fold, fold_result(self.scores[fold]))
 
 
@@ -111,6 +118,20 @@ def test_a_continued_trial_runs_the_folds_it_lacks(
     trainings = use(Trainings({0: 0.5, 2: 0.7}), monkeypatch)
     assert trial(ledger.take_over(0), ledger).score == pytest.approx(0.7)
     assert trainings.run == [0, 2]
+
+
+def test_predictions_of_all_folds_survive_a_trial_that_another_process_continues(
+    trial: CrossValidationTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, trainings = file_ledger(tmp_path), use(Trainings({0: 0.5}, StoreError("killed")), monkeypatch)
+    trainings.predictions = True
+    with pytest.raises(StoreError):
+        trial(ledger.begin(0, PARAMS), ledger)
+    shutil.rmtree(trainings.specs[0].output)  # another machine
+    use(Trainings({1: 0.6, 2: 0.7}, order=(2, 1)), monkeypatch).predictions = True
+    trial(ledger.take_over(0), ledger)
+    kept = file_ledger(tmp_path).predictions(ledger.trials()[0])
+    assert kept == {0: b"fold 0", 1: b"fold 1", 2: b"fold 2"}
 
 
 @pytest.mark.parametrize("error", [OutOfMemory("full"), NonFiniteLoss("the loss is nan")])

@@ -138,7 +138,7 @@ def test_a_reused_result_is_in_the_run_directory_with_its_status_and_events(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv(ENV_STEP, raising=False)
     key = Key.of("selection", made="so")
-    stored = INPUTS.selection.model_copy(update={"key": key.digest})
+    stored = INPUTS.selection.model_copy(update={"key": key.digest, "artifacts": {}})
     run._store.put(key, stored)
     assert run._stored(inputs_step(key), StepInputs(run.run)) == stored
     assert type(stored).read(record_file(directory.path, "select")) == stored

@@ -29,6 +29,10 @@ from podium.records import (
     FailedEntrant,
     Incumbent,
     Interval,
+    LabelCheck,
+    LabelIssue,
+    LabelPair,
+    LabelReview,
     ModelRecord,
     RunRecord,
     SelectionRecord,
@@ -49,6 +53,28 @@ LABELS = ("business", "entertainment", "politics", "sport", "tech")
 TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC")
 WHEN = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 ACCURACY = {"minilm": 0.955, "bert-tiny": 0.88, "deberta-v3-small": 0.96}
+
+REVIEW = LabelReview(
+    status="ok",
+    rows=1702,
+    suspected=23,
+    pairs=(
+        LabelPair(given="business", suggested="politics", rows=14),
+        LabelPair(given="tech", suggested="business", rows=9),
+    ),
+    clearest=tuple(
+        LabelIssue(
+            row=f"bbc.csv:{17 * number + 2}",
+            given="business",
+            suggested="politics",
+            given_probability=0.01 * number,
+            suggested_probability=0.97 - 0.02 * number,
+            agreeing=("minilm",),
+        )
+        for number in range(23)
+    ),
+    check=LabelCheck(changed=340, found=272, suspected=400),
+)
 
 
 def sample(
@@ -90,6 +116,8 @@ def sample(
         ),
         fold_tests=tuple(test for one in others if (test := fold_test(one, best, confidence=0.95, data_fraction=1.0))),
         warnings=warnings,
+        labels=REVIEW.model_copy(update={"entrants": entrants}),
+        artifacts={"label_issues": ArtifactRef(name="label_issues", digest=key("issues"), files=1, size_bytes=900)},
     )
     measured = benchmark(models)
     fields: dict[str, Any] = {

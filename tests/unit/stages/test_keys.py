@@ -59,6 +59,7 @@ def step_keys(config: PodiumConfig) -> dict[str, str]:
         "benchmark": keys.benchmark_key(config, data, models, hardware),
         "decision": keys.decision_key(run, INPUTS.selection, INPUTS.benchmark, None),
         "curve": keys.curve_key(StepInputs(run, (data, STUDY, DECISION))),
+        "report": keys.report_key(StepInputs(run, (data,))),
     }
     for prefix, study, model in (("", STUDY, MODEL), ("linear ", LINEAR_STUDY, LINEAR_MODEL)):
         identity = keys.identity_of(config, study.entrant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,56 @@ def baseline(keep: Any, **given: Predictions) -> BaselineRecord:
 
 def step(store: ArtifactStore, records: tuple[Record, ...]) -> StepRun:
     return StepRun(INPUTS.run, records, store=store, tracker=Tracker(), key=Key.of("selection"))
+
+
+def out_of_fold(keep: Any, sharpness: float, seed: int) -> Any:
+    """Predictions of 600 rows by a model that knows nine of ten; every twentieth label is wrong."""
+    draw, rows, count = np.random.default_rng(seed), 600, len(LABELS)
+    truth = np.arange(rows) % count
+    given = np.where(np.arange(rows) % 20 == 7, (truth + 1) % count, truth)
+    logits = draw.normal(0, 1, size=(rows, count))
+    logits[np.arange(rows), truth] += np.where(draw.random(rows) < 0.9, sharpness, 0)
+    likely = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    ids = tuple(f"news.csv:{row}" for row in range(rows))
+    return keep(Predictions("text-classification", LABELS, ids, given, likely.argmax(axis=1), likely))
+
+
+def test_labels_that_the_champions_contradict_are_listed(store: ArtifactStore, keep: Any) -> None:
+    kept = {"minilm": out_of_fold(keep, 5, 1), "bert-tiny": out_of_fold(keep, 2, 2)}
+    studies = tuple(
+        study.model_copy(update={"artifacts": {"out_of_fold": kept[study.entrant]} if study.entrant in kept else {}})
+        for study in INPUTS.studies
+    )
+    found = select(step(store, (baseline(keep, majority=predictions(0.2, 8)), *studies, *models(keep))))
+    review = found.labels
+    assert (review.status, review.entrants, review.rows) == ("ok", ("bert-tiny", "minilm"), 600)
+    file = store.fetch(found.artifacts["label_issues"]) / "label_issues.csv"
+    with file.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    wrong = {f"news.csv:{row}" for row in range(600) if row % 20 == 7}
+    listed = {row["row"] for row in rows}
+    assert len(listed) == review.suspected == len(rows)
+    assert len(listed & wrong) >= len(wrong) / 2 and len(listed & wrong) > len(listed) / 2
+    assert (rows[0]["file"], rows[0]["line"]) == ("news.csv", rows[0]["row"].partition(":")[2])
+    assert rows[0]["reason"].startswith("models that did not learn from this row find")
+    assert [(one.row, one.given, one.suggested) for one in review.clearest[:3]] == [
+        (row["row"], row["given"], row["suggested"]) for row in rows[:3]
+    ]
+    assert sum(pair.rows for pair in review.pairs) == len(rows)
+
+
+def test_models_that_know_nothing_are_said_to_know_too_little(store: ArtifactStore, keep: Any) -> None:
+    studies = tuple(
+        study.model_copy(update={"artifacts": {"out_of_fold": out_of_fold(keep, 0.0, 3)}}) for study in INPUTS.studies
+    )
+    found = select(step(store, (baseline(keep, majority=predictions(0.2, 8)), *studies, *models(keep))))
+    assert found.labels.status == "degraded" and "too unsure" in found.labels.reason
+
+
+def test_without_predictions_of_folds_labels_are_not_searched(store: ArtifactStore, keep: Any) -> None:
+    found = select(step(store, (baseline(keep, majority=predictions(0.2, 8)), *INPUTS.studies, *models(keep))))
+    assert found.labels.status == "skipped" and "run_mode=force_new" in found.labels.reason
+    assert found.artifacts == {}
 
 
 def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: Any) -> None:

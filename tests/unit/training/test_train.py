@@ -21,7 +21,7 @@ from podium.errors import (
     TimeLimitExceeded,
     TrialPruned,
 )
-from podium.evaluation.metrics import all_metrics
+from podium.evaluation.metrics import all_metrics, score
 from podium.evaluation.predictions import Predictions
 from podium.training import train as module
 from podium.training.launch import TrainingResult, TrainingSpec, cross_validate
@@ -229,7 +229,8 @@ def test_a_fold_may_leave_the_model_that_was_scored(text_spec: SpecMaker, bbc: P
     training = {"learning_rate": 3e-3, "evaluations_per_epoch": 2, "early_stopping_patience": patience}
     spec = text_spec(epochs=3, **training).model_copy(update={"keep_model": True})
     result = train(spec)
-    assert [path.name for path in spec.output.iterdir()] == ["model"]
+    assert sorted(path.name for path in spec.output.iterdir()) == ["model", "predictions"]
+    assert score(Predictions.load(spec.output / "predictions"), "accuracy") == result.metrics["accuracy"]
     model = AutoModelForSequenceClassification.from_pretrained(spec.output / "model").eval()
     tokenizer = AutoTokenizer.from_pretrained(spec.output / "model")
     artifact = DataArtifact(bbc)
@@ -239,6 +240,20 @@ def test_a_fold_may_leave_the_model_that_was_scored(text_spec: SpecMaker, bbc: P
         found = model(**batch).logits.argmax(-1).numpy()
     assert (found == np.asarray(rows["label"])).mean() == pytest.approx(result.metrics["accuracy"])
     assert "held out of the training" in (spec.output / "model" / "README.md").read_text()
+
+
+def test_predictions_of_the_best_evaluation_survive_an_interruption(
+    text_spec: SpecMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = text_spec(epochs=2, learning_rate=3e-3, evaluations_per_epoch=2, early_stopping_patience=9)
+    expected = train(spec)
+    held_out = Predictions.load(spec.output / "predictions")
+    shutil.rmtree(spec.output)
+    train_but_die_before_step(spec, 18, monkeypatch)
+    assert train(spec).metrics == expected.metrics
+    resumed = Predictions.load(spec.output / "predictions")
+    assert resumed.ids == held_out.ids
+    np.testing.assert_array_equal(resumed.probabilities, held_out.probabilities)
 
 
 def test_class_weights_are_balanced_over_the_training_rows(text_spec: SpecMaker, ner_spec: SpecMaker) -> None:
@@ -372,7 +387,7 @@ def test_cross_validation_keeps_models(text_spec: SpecMaker) -> None:
     cross_validate(spec, 2, {}, lambda *_: None)
     kept = [path.relative_to(spec.output).as_posix() for path in spec.output.glob("**/model.safetensors")]
     assert sorted(kept) == ["models/fold-0/model.safetensors", "models/fold-1/model.safetensors"]
-    assert [path.name for path in spec.output.iterdir()] == ["models"]
+    assert sorted(path.name for path in spec.output.iterdir()) == ["models", "predictions"]
 
 
 def test_cross_validation_ends_with_what_the_callback_raises(text_spec: SpecMaker) -> None:

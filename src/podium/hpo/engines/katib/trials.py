@@ -15,7 +15,7 @@ from podium.events import emit
 from podium.hpo.engines import OnTrial
 from podium.hpo.experiment import Experiment, Objective, Params, Progress, Space
 from podium.hpo.ledger import Claim, TrialLedger
-from podium.hpo.trial_container import TrialDocuments, merge
+from podium.hpo.trial_container import TrialDocuments, merge, take_predictions
 from podium.katib.search import params_from_texts
 from podium.records import Observed, Report, TrialRecord
 
@@ -154,6 +154,7 @@ class StudyTrials:
         if (written is None or written.status == "running") and (error := documents.error) is not None:
             raise error
         merged = claim.record if written is None else merge(written, claim, self._ledger)
+        take_predictions(documents, claim, self._ledger)
         record = self._entered(claim, merged, written, ending)
         del self.followed[name]
         self._trials[name] = record

@@ -71,6 +71,25 @@ def test_a_result_of_the_pod_counts_more(ledger: TrialLedger, tmp_path: Path, co
     assert set(record.fold_scores) == {"0", "1"}
 
 
+def test_predictions_of_the_pod_move_into_the_ledger_of_the_study(ledger: TrialLedger) -> None:
+    begun = ledger.begin(0, PARAMS)  # so that the study numbers the trial of the pod otherwise than the pod does
+    ledger.fail(begun, "ComputationFailed", "?")
+    pod = TrialLedger(ledger.documents.below("t"))
+    claim = pod.begin(0, PARAMS)
+    for fold in range(2):
+        pod.keep_predictions(claim, fold, b"rows of %d" % fold)
+        pod.fold_finished(claim, fold, 0.5, {}, 1.0)
+    pod.finish(claim, 0.5)
+    trials = StudyTrials(experiment(), ledger, lambda record: None, str)
+    trials.begin("t", "e", PARAMS)
+    ending = ending_of(katib_trial("Succeeded"), experiment().objective, lambda: ComputationFailed("?"), "log")
+    assert ending is not None
+    trials.end("t", ending)
+    record = ledger.trials()[1]
+    assert ledger.predictions(record) == {0: b"rows of 0", 1: b"rows of 1"}
+    assert pod.predictions(record) == {}
+
+
 def test_folds_and_reports_of_a_trial_that_was_stopped_are_kept(ledger: TrialLedger) -> None:
     pod = TrialLedger(ledger.documents.below("t"))
     claim = pod.begin(0, PARAMS)
