@@ -12,11 +12,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from podium.config.benchmark import QUANTILE_SAMPLES, BenchmarkConfig, LearningCurveConfig, SelectionConfig
+from podium.config.benchmark import (
+    QUANTILE_SAMPLES,
+    BenchmarkConfig,
+    LearningCurveConfig,
+    ReportConfig,
+    SelectionConfig,
+)
 from podium.config.cluster import ClusterConfig
 from podium.config.entrants import ENTRANTS
 from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter
-from podium.config.report import ReportConfig
 from podium.config.search import HpoConfig
 from podium.config.section import Defining, Fraction, Place, Positive, Section, TaskName
 from podium.keys import NotKeyed
