@@ -13,7 +13,7 @@ def hpo(entrant: str, run: dsl.Input[dsl.Artifact], data: dsl.Input[dsl.Dataset]
         entrant: Name of the entrant in the config.
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
-        study: Every trial, and the best one.
+        study: Every trial, and the best one; or why the entrant failed.
     """
     from podium.stages.steps import perform
 

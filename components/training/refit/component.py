@@ -20,7 +20,7 @@ def refit(
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
         study: The study, from `hpo`.
-        model: The refitted model and its held-out predictions.
+        model: The refitted model and its held-out predictions; or why the entrant failed.
     """
     from podium.stages.steps import perform
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -116,7 +117,9 @@ class State:
     def _on_step_failed(self, event: dict[str, Any]) -> str:
         step = self.steps[event["step"]]
         step.outcome, step.seconds = "stopped" if event.get("stopped") else "failed", event["seconds"]
-        why = "" if event.get("stopped") else f": {event['error'].partition(chr(10))[0]}"
+        why = (
+            "" if event.get("stopped") else f": {shorten(event['error'].partition(chr(10))[0], 160, placeholder=' …')}"
+        )
         return f"{step.outcome} after {step.seconds:.1f} s{why}"
 
     def _on_step_waiting(self, event: dict[str, Any]) -> str:

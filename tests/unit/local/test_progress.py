@@ -37,7 +37,7 @@ EVENTS: list[dict[str, Any]] = [
     ended("hpo-tiny", 1, None, "failed", "loss became NaN"),
     {"event": "something_new", "step": "hpo-tiny"},
     {"event": "step_started", "step": "select", "log": "y"},
-    {"event": "step_failed", "step": "select", "seconds": 0.5, "error": "no champion\nlog: x"},
+    {"event": "step_failed", "step": "select", "seconds": 0.5, "error": f"no champion{' at all' * 99}\nlog: x"},
     {"event": "step_finished", "step": "hpo-tiny", "how": "computed", "key": "a" * 64, "seconds": 3.0},
 ]
 
@@ -62,7 +62,7 @@ def test_without_a_terminal_every_event_of_note_is_a_line(tmp_path: Path) -> Non
     assert "trial 0 done: 0.6000  (best is trial 0: 0.6000)" in text
     assert "trial 1 failed: loss became NaN" in text
     assert text.splitlines()[-1].endswith("computed in 11.0 s  (key aaaaaaaaaaaa)")
-    assert "failed after 0.5 s: no champion\n" in text
+    assert "failed after 0.5 s: no champion at all" in text and "at all …\n" in text
     assert "\x1b" not in text
 
 
