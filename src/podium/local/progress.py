@@ -117,10 +117,12 @@ class State:
     def _on_step_failed(self, event: dict[str, Any]) -> str:
         step = self.steps[event["step"]]
         step.outcome, step.seconds = "stopped" if event.get("stopped") else "failed", event["seconds"]
-        why = (
-            "" if event.get("stopped") else f": {shorten(event['error'].partition(chr(10))[0], 160, placeholder=' …')}"
-        )
+        why = "" if event.get("stopped") else f": {shorten(event['error'], 160, placeholder=' …')}"
         return f"{step.outcome} after {step.seconds:.1f} s{why}"
+
+    def _on_step_skipped(self, event: dict[str, Any]) -> str:
+        self.steps[event["step"]] = _Step(event["step"], event["time"], 0.0, "skipped")
+        return f"skipped: {event['reason']}"
 
     def _on_step_waiting(self, event: dict[str, Any]) -> str:
         return f"waiting for {event['owner']}, which computes the same result"

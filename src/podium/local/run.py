@@ -249,6 +249,7 @@ class LocalRun:
             return None
         failed, title = inputs.failed[0], step.title(inputs.entrant)
         reason = f"step {failed.title} failed"
+        emit("step_skipped", step=title, reason=reason)
         self._directory.note(title, failed, f"skipped: {reason}", status="skipped", reason=reason)
         return failed
 
