@@ -131,13 +131,15 @@ class TrialLedger:
         return self._claim(trial.model_copy(update={"kills": trial.kills + 1}), claim.attempt + 1)
 
     def reopen_failed(self) -> None:
-        """Have the trials that failed executed once more, with their numbers, params and finished folds."""
-        ended: dict[str, Any] = {"reason": None, "error": None, "finished_at": None, "kills": 0}
+        """Have the trials that failed executed once more from their start, with their numbers, params and rules.
+
+        What belongs to their folds may have been removed when they failed.
+        """
         for number, attempts in self._attempts().items():
             document = self._readable(number, attempts)
             if document is not None and document.trial.status == "failed":
-                trial = _continued(document.trial).model_copy(update={"status": "running", **ended})
-                self._claim(trial, attempts + 1)
+                kept = document.trial.model_dump(include={"number", "params", "labels", "rule"})
+                self._claim(TrialRecord(**kept, status="running", started_at=datetime.now(UTC)), attempts + 1)
 
     def report(self, claim: Claim, *reports: Report) -> TrialRecord:
         """Keep values of the objective that a running trial reports; `should_stop` of the result says how to go on."""

@@ -170,6 +170,19 @@ class LedgerContract(ABC):
         with pytest.raises(StudyFailed, match="trial 0 has succeeded"):
             ledger.again(again)
 
+    def test_failed_trials_are_reopened_from_their_start(self, ledger: TrialLedger) -> None:
+        failed = ledger.begin(0, PARAMS, {"generation": 1})
+        ledger.fold_finished(failed, 0, 0.5, {}, 1.0)
+        ledger.fail(failed, "OutOfMemory", "full")
+        kept = ledger.finish(ledger.begin(1, PARAMS), 0.5)
+        ledger.reopen_failed()
+        reopened, other = ledger.trials()
+        assert other == kept
+        assert (reopened.status, reopened.params, reopened.labels) == ("running", PARAMS, {"generation": 1})
+        assert (reopened.fold_scores, reopened.error, reopened.reason) == ({}, None, None)
+        claim = ledger.take_over(0)
+        assert claim.attempt == 3 and ledger.finish(claim, 0.7).status == "succeeded"
+
     def test_only_a_running_trial_is_taken_over(self, ledger: TrialLedger) -> None:
         ledger.finish(ledger.begin(0, PARAMS), 0.5)
         for number in (0, 1):
