@@ -46,6 +46,7 @@ def champion(**form):
     reported = report(
         run=run,
         data=data,
+        plan=prepared.outputs["plan"],
         baselines=beside.outputs["baselines"],
         studies=studies(),
         models=models(),

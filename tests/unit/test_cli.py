@@ -23,6 +23,7 @@ SURFACE = {
         "--entrant",
         "--backbone",
         "--config",
+        "--time-limit",
         "--dry-run",
     },
     "explain": {"--store"},

@@ -1,4 +1,4 @@
-"""First step: compose the config, then read, check, split and fingerprint the data."""
+"""First step: compose the config, read, check, split and fingerprint the data, and plan the run."""
 
 from kfp import dsl
 
@@ -9,8 +9,10 @@ from podium.components.image import IMAGE
 def prepare(
     run: dsl.Output[dsl.Artifact],
     data: dsl.Output[dsl.Dataset],
-    run_preset: str = "quickstart",
+    plan: dsl.Output[dsl.Artifact],
+    run_preset: str = "",
     run_config: str = "",
+    run_time_limit: str = "",
     run_mode: str = "",
     run_overrides: list[str] = [],  # noqa: B006  (KFP reads the default from the signature)
     run_store: str = "",
@@ -23,13 +25,14 @@ def prepare(
     hpo_max_trials: int = 0,
     kfp_run_id: str = "",
 ) -> list[str]:
-    """Resolve the configuration and prepare the data set.
+    """Resolve the configuration, prepare the data set, and plan the run.
 
     The other parameters are those of the run form.
 
     Args:
         run: The run: its resolved config and identities.
         data: The prepared data set: splits, folds, fingerprint.
+        plan: What the data and the time limit decided.
         kfp_run_id: Id of the Kubeflow run, kept as a tag.
 
     Returns:
@@ -39,7 +42,8 @@ def prepare(
     from podium.config.form import RunForm
     from podium.stages.prepare import prepare as stage
 
-    run_record, data_record = stage(RunForm.of(form), kfp_run_id)
+    run_record, data_record, plan_record = stage(RunForm.of(form), kfp_run_id)
     run.metadata.update(run_record.save(run.path))
     data.metadata.update(data_record.save(data.path))
+    plan.metadata.update(plan_record.save(plan.path))
     return list(run_record.config.entrants)

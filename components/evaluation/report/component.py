@@ -9,6 +9,7 @@ from podium.components.image import IMAGE
 def report(
     run: dsl.Input[dsl.Artifact],
     data: dsl.Input[dsl.Dataset],
+    plan: dsl.Input[dsl.Artifact],
     baselines: dsl.Input[dsl.Artifact],
     studies: dsl.Input[list[dsl.Artifact]],
     models: dsl.Input[list[dsl.Model]],
@@ -25,6 +26,7 @@ def report(
     Args:
         run: The run, from `prepare`.
         data: The data set, from `prepare`.
+        plan: The plan, from `prepare`.
         baselines: The baseline, from `baseline`.
         studies: All studies, from `hpo`.
         models: All refitted models, from `refit`.
@@ -43,7 +45,7 @@ def report(
 
     found = [item.path for item in studies], [item.path for item in models]
     last = selection.path, measurements.path, decision.path, learning_curve.path
-    record = perform("report", run.path, data.path, baselines.path, *found, *last)
+    record = perform("report", run.path, data.path, plan.path, baselines.path, *found, *last)
     rendered = stored_report(run.path, record)
     Path(page.path).write_text(rendered.html, encoding="utf-8")
     Path(summary.path).write_text(rendered.markdown, encoding="utf-8")

@@ -32,6 +32,7 @@ def run(
     text_column: Annotated[str, form_option("data_text_column", "--text-column")] = "",
     label_column: Annotated[str, form_option("data_label_column", "--label-column")] = "",
     entrant: Annotated[list[str] | None, form_option("model_entrants", "--entrant")] = None,
+    time_limit: Annotated[str, form_option("run_time_limit", "--time-limit", metavar="TIME")] = "",
     backbone: Annotated[
         list[str] | None, typer.Option(help="A pretrained model that competes, beside the linear model; repeatable.")
     ] = None,
@@ -45,6 +46,7 @@ def run(
     form = RunForm(
         run_preset=preset,
         run_config=config_file,
+        run_time_limit=time_limit,
         run_overrides=tuple(overrides or ()),
         data_path=data,
         data_task=task,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
@@ -36,6 +36,7 @@ from podium.config.fields import (
 )
 from podium.config.overrides import Assignment, ConfigFile, Parsed, parse_overrides, read_file
 from podium.config.paths import PACKAGE, is_uri, resolve
+from podium.config.plan import PLANNED
 from podium.config.schema import PodiumConfig
 from podium.config.section import Place
 from podium.errors import ConfigError
@@ -68,7 +69,11 @@ class Composed:
 
 
 def compose(
-    overrides: Sequence[str], directory: Path, files: Sequence[Path] = (), given: Parsed | None = None
+    overrides: Sequence[str],
+    directory: Path,
+    files: Sequence[Path] = (),
+    given: Parsed | None = None,
+    preset: str = "preset=quickstart",
 ) -> Composed:
     """Compose and validate the configuration of a run.
 
@@ -77,6 +82,7 @@ def compose(
         directory: where relative paths start.
         files: YAML files of the user's own, applied in order between the preset and what is `given`.
         given: choices and values that are no text to parse, applied before the overrides.
+        preset: the choice where neither a file nor what is given makes one.
 
     Raises:
         ConfigError: keys, options or values that are not valid; the message lists every one.
@@ -86,7 +92,8 @@ def compose(
     asked.add(given or Parsed())
     asked.add(parse_overrides(overrides))
     read = [read_file(directory / path) for path in files]
-    chosen = {group: choice for source in read for group, choice in source.groups.items()} | asked.groups
+    chosen = {"preset": preset}
+    chosen |= {group: choice for source in read for group, choice in source.groups.items()} | asked.groups
     layers = _compose_groups([*chosen.values()])
     for source in read:
         layers.add_file(source)
@@ -220,7 +227,20 @@ def _validated(layers: _Layers, directory: Path) -> Composed:
     if problems:
         raise config_error(problems)
     origins = {".".join(path): origin_of(path, layers.origins) or SCHEMA_DEFAULT for path, _ in leaves(config)}
-    return Composed(config, origins)
+    return _planned_around(Composed(config, origins))
+
+
+def _planned_around(composed: Composed) -> Composed:
+    """The config with the fields that the user has set fixed, so that a plan leaves them as they are."""
+    config, ours = composed.config, (SCHEMA_DEFAULT, *_own_files())
+    fixed = [name for name in PLANNED if composed.origins[name] not in ours and name not in config.plan.fixed]
+    plan = config.plan.model_copy(update={"fixed": (*config.plan.fixed, *fixed)})
+    return replace(composed, config=config.model_copy(update={"plan": plan}))
+
+
+@cache
+def _own_files() -> tuple[str, ...]:
+    return tuple(str(file.relative_to(CONF)) for file in CONF.rglob("*.yaml"))
 
 
 def _interpolated(tree: dict[str, Any]) -> dict[str, Any]:

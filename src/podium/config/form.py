@@ -22,8 +22,11 @@ def _asked(default: Any, description: str, sets: str = "") -> Any:
 class RunForm:
     """What a user asks for."""
 
-    run_preset: str = _asked("quickstart", "Preset to start from.")
+    run_preset: str = _asked("", "Preset to start from; when empty `auto` with data of your own, else `quickstart`.")
     run_config: str = _asked("", "YAML file of config values, applied over the preset.")
+    run_time_limit: str = _asked(
+        "", "Time that the run may take, such as `15m`; it is planned to fit.", sets="plan.time_limit"
+    )
     run_mode: str = _asked("", "`reuse` (default: reuse what exists) or `force_new`.", sets="run_mode")
     run_overrides: tuple[str, ...] = _asked((), "Further config values, each `group.key=value`.")
     run_store: str = _asked("", "URI of the artifact store.", sets="store")

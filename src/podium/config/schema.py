@@ -6,11 +6,10 @@ Every field either shapes results, and so is part of the keys built from its sec
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from podium.config.benchmark import (
     QUANTILE_SAMPLES,
@@ -21,12 +20,12 @@ from podium.config.benchmark import (
 )
 from podium.config.cluster import ClusterConfig
 from podium.config.entrants import ENTRANTS
-from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter
-from podium.config.search import HpoConfig
+from podium.config.plan import PlanConfig
+from podium.config.search import HpoConfig, SearchedFields
 from podium.config.section import Defining, Fraction, Place, Positive, Section, TaskName
 from podium.keys import NotKeyed
 from podium.tasks import TASKS
-from podium.text import did_you_mean, nearest
+from podium.text import did_you_mean
 
 NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 """What an entrant may be called: its name becomes part of task, run, file and Kubernetes object names."""
@@ -229,6 +228,7 @@ class PodiumConfig(Section):
         None, description="Directory or URI of results (`s3://`, `gs://`). `null`: `store` in `output`."
     )
     dataset: DatasetConfig
+    plan: Annotated[PlanConfig, NotKeyed("decides the values of other fields, which are keyed")] = PlanConfig()
     entrants: dict[str, EntrantConfig]
     training: TrainingConfig = TrainingConfig()
     linear: LinearConfig = LinearConfig()
@@ -256,8 +256,10 @@ class PodiumConfig(Section):
             )
         linear = ENTRANTS.get("linear").tunable(task)
         spaces = {
-            "space": _Fields("hpo.space", "training", TrainingConfig, TUNABLE),
-            "linear_space": _Fields("hpo.linear_space", "linear", LinearConfig, linear, f" for {self.dataset.task}"),
+            "space": SearchedFields("hpo.space", "training", TrainingConfig, TUNABLE),
+            "linear_space": SearchedFields(
+                "hpo.linear_space", "linear", LinearConfig, linear, f" for {self.dataset.task}"
+            ),
         }
         settled: dict[str, Any] = {"metric": self.hpo.metric or metrics[0]}
         for place, about in spaces.items():
@@ -324,82 +326,3 @@ def _selection_problems(config: PodiumConfig) -> Iterator[str]:
                 f"{where} needs {needed} latency samples, but benchmark.repetitions * benchmark.samples = {samples}; "
                 "raise one of them"
             )
-
-
-@dataclass(frozen=True)
-class _Fields:
-    """The fields that a search space names.
-
-    Attributes:
-        place: of the space in the config.
-        section: name of the section of the fields.
-        settings: its class.
-        tunable: which of them can be searched.
-        where: in words, what that depends on.
-    """
-
-    place: str
-    section: str
-    settings: type[Section]
-    tunable: tuple[str, ...]
-    where: str = ""
-
-    def checked(self, space: Mapping[str, AnyParameter]) -> tuple[list[str], dict[str, AnyParameter]]:
-        """Problems of a space, and the space with its choices and conditions in the types of the fields."""
-        problems: list[str] = []
-        found: dict[str, AnyParameter] = {}
-        for name, parameter in space.items():
-            own, checked = self._parameter(name, parameter)
-            others, when = self._when(name, parameter, space)
-            problems += [*own, *others]
-            found[name] = checked.model_copy(update={"when": when})
-        return problems, found
-
-    def _parameter(self, name: str, parameter: AnyParameter) -> tuple[list[str], AnyParameter]:
-        """Problems of one dimension, and the dimension with its choices in the field's own type."""
-        here = f"{self.place}.{name}"
-        if name not in self.tunable:
-            near = nearest(name, self.tunable)
-            hint = f"did you mean {self.place}.{near}?" if near else f"these are {', '.join(self.tunable)}"
-            fields = f"{self.section} fields that can be searched{self.where}"
-            problem = f"{here}: a space names {fields}, but got {name!r}; {hint}"
-            return [problem], parameter
-        if isinstance(parameter, CategoricalParameter | DiscreteParameter):
-            results = [self._value(name, choice) for choice in parameter.choices]
-            problems = [f"{here}.choices: {problem}" for problem, _ in results if problem]
-            return problems, parameter.model_copy(update={"choices": tuple(value for _, value in results)})
-        whole = self.settings.model_fields[name].annotation is int
-        if whole and parameter.type == "float":
-            problem = f"{here}.type: {self.section}.{name} is a whole number, but got type=float; set {here}.type=int"
-            return [problem], parameter
-        bounds = (("low", parameter.low), ("high", parameter.high))
-        wrong = [(at, self._value(name, value)[0]) for at, value in bounds]
-        problems = [f"{here}.{at}: {problem}" for at, problem in wrong if problem]
-        return problems, parameter
-
-    def _when(
-        self, name: str, parameter: AnyParameter, space: Mapping[str, AnyParameter]
-    ) -> tuple[list[str], dict[str, tuple[Any, ...]]]:
-        """Problems of the conditions of one dimension, and the conditions with values in the type of their fields.
-
-        That they do not depend on each other, and that the values are values of the parent, is checked by the space.
-        """
-        here, problems, when = f"{self.place}.{name}.when", [], {}
-        for parent, values in parameter.when.items():
-            if parent not in space:
-                near = nearest(parent, space)
-                hint = f"did you mean {near}?" if near else f"these are {', '.join(space)}"
-                problems.append(f"{here}: a condition names a parameter of {self.place}, but got {parent!r}; {hint}")
-                continue
-            results = [self._value(parent, value) for value in values]
-            problems += [f"{here}.{parent}: {problem}" for problem, _ in results if problem]
-            when[parent] = tuple(value for _, value in results)
-        return problems, when
-
-    def _value(self, name: str, value: Any) -> tuple[str | None, Any]:
-        """What is wrong with `value` for a field, if anything, and the value in that field's type."""
-        try:
-            return None, getattr(self.settings.model_validate({name: value}), name)
-        except ValidationError as error:
-            expected = error.errors()[0]["msg"].removeprefix("Input ")
-            return f"{self.section}.{name} {expected[0].lower()}{expected[1:]}, but got {value!r}", value

@@ -7,13 +7,15 @@ defaults of Optuna's sampler, the others those of Katib. The seed is no setting:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from podium.config.parameters import AnyParameter
+from podium.config.parameters import AnyParameter, CategoricalParameter, DiscreteParameter
 from podium.config.section import Positive, Section
 from podium.keys import NotKeyed
+from podium.text import nearest
 
 NotNegative = Annotated[int, Field(ge=0)]
 
@@ -229,6 +231,11 @@ class HpoConfig(Section):
     max_failed_trials: Annotated[int, NotKeyed("a budget: it bounds a study, not a trial")] = Field(
         3, ge=0, description="Failed trials per study; with one more the entrant fails."
     )
+    timeout_seconds: Annotated[Positive | None, NotKeyed("a budget: a study can be extended")] = Field(
+        None,
+        description="Seconds after the start of the run within which trials have to end: none begins that would end "
+        "later, except the first one of a study. `null`: no limit.",
+    )
     parallel_trials: Annotated[Positive | None, NotKeyed("how many run at once; null: as many as the cores")] = Field(
         None, description="Trials that run at once. `null`: as many as cores."
     )
@@ -242,6 +249,8 @@ class HpoConfig(Section):
             raise ValueError(f"trials take their epochs from epochs={self.epochs} or from space.epochs; leave out one")
         if self.warm_start and self.engine == "katib":
             raise ValueError("Katib knows no trials of another study; leave out warm_start, or set engine=embedded")
+        if self.timeout_seconds and self.engine == "katib":
+            raise ValueError("Katib bounds no search in time; leave out timeout_seconds, or set engine=embedded")
         if self.fold_models == "best" and self.engine != "embedded":
             raise ValueError(
                 f"fold_models=best needs engine=embedded, whose trials leave their models on this machine, but got "
@@ -253,3 +262,82 @@ class HpoConfig(Section):
                 f"max_failed_trials={self.max_failed_trials}, max_trials={self.max_trials}"
             )
         return self
+
+
+@dataclass(frozen=True)
+class SearchedFields:
+    """The fields that a search space names.
+
+    Attributes:
+        place: of the space in the config.
+        section: name of the section of the fields.
+        settings: its class.
+        tunable: which of them can be searched.
+        where: in words, what that depends on.
+    """
+
+    place: str
+    section: str
+    settings: type[Section]
+    tunable: tuple[str, ...]
+    where: str = ""
+
+    def checked(self, space: Mapping[str, AnyParameter]) -> tuple[list[str], dict[str, AnyParameter]]:
+        """Problems of a space, and the space with its choices and conditions in the types of the fields."""
+        problems: list[str] = []
+        found: dict[str, AnyParameter] = {}
+        for name, parameter in space.items():
+            own, checked = self._parameter(name, parameter)
+            others, when = self._when(name, parameter, space)
+            problems += [*own, *others]
+            found[name] = checked.model_copy(update={"when": when})
+        return problems, found
+
+    def _parameter(self, name: str, parameter: AnyParameter) -> tuple[list[str], AnyParameter]:
+        """Problems of one dimension, and the dimension with its choices in the field's own type."""
+        here = f"{self.place}.{name}"
+        if name not in self.tunable:
+            near = nearest(name, self.tunable)
+            hint = f"did you mean {self.place}.{near}?" if near else f"these are {', '.join(self.tunable)}"
+            fields = f"{self.section} fields that can be searched{self.where}"
+            problem = f"{here}: a space names {fields}, but got {name!r}; {hint}"
+            return [problem], parameter
+        if isinstance(parameter, CategoricalParameter | DiscreteParameter):
+            results = [self._value(name, choice) for choice in parameter.choices]
+            problems = [f"{here}.choices: {problem}" for problem, _ in results if problem]
+            return problems, parameter.model_copy(update={"choices": tuple(value for _, value in results)})
+        whole = self.settings.model_fields[name].annotation is int
+        if whole and parameter.type == "float":
+            problem = f"{here}.type: {self.section}.{name} is a whole number, but got type=float; set {here}.type=int"
+            return [problem], parameter
+        bounds = (("low", parameter.low), ("high", parameter.high))
+        wrong = [(at, self._value(name, value)[0]) for at, value in bounds]
+        problems = [f"{here}.{at}: {problem}" for at, problem in wrong if problem]
+        return problems, parameter
+
+    def _when(
+        self, name: str, parameter: AnyParameter, space: Mapping[str, AnyParameter]
+    ) -> tuple[list[str], dict[str, tuple[Any, ...]]]:
+        """Problems of the conditions of one dimension, and the conditions with values in the type of their fields.
+
+        That they do not depend on each other, and that the values are values of the parent, is checked by the space.
+        """
+        here, problems, when = f"{self.place}.{name}.when", [], {}
+        for parent, values in parameter.when.items():
+            if parent not in space:
+                near = nearest(parent, space)
+                hint = f"did you mean {near}?" if near else f"these are {', '.join(space)}"
+                problems.append(f"{here}: a condition names a parameter of {self.place}, but got {parent!r}; {hint}")
+                continue
+            results = [self._value(parent, value) for value in values]
+            problems += [f"{here}.{parent}: {problem}" for problem, _ in results if problem]
+            when[parent] = tuple(value for _, value in results)
+        return problems, when
+
+    def _value(self, name: str, value: Any) -> tuple[str | None, Any]:
+        """What is wrong with `value` for a field, if anything, and the value in that field's type."""
+        try:
+            return None, getattr(self.settings.model_validate({name: value}), name)
+        except ValidationError as error:
+            expected = error.errors()[0]["msg"].removeprefix("Input ")
+            return f"{self.section}.{name} {expected[0].lower()}{expected[1:]}, but got {value!r}", value

@@ -23,9 +23,10 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Inferred:
-    """The config values that describe the data set, and lines for people that say what was inferred from what."""
+    """The config values that describe the data set, its task, and lines for people: what was inferred from what."""
 
     given: Parsed
+    task: str
     lines: list[str]
 
 
@@ -97,7 +98,7 @@ def infer(
     }
     assigned = [Assignment(("dataset", name), value) for name, value in values.items()]
     head = [f"data: {path}", f"format: {kind}", f"task: {chosen.name}" + ("" if task else f" ({why})")]
-    return Inferred(Parsed({"dataset": "dataset=custom"}, assigned), [*head, *lines])
+    return Inferred(Parsed({"dataset": "dataset=custom"}, assigned), chosen.name, [*head, *lines])
 
 
 def _look(reader: Reader) -> tuple[list[Column], int]:

@@ -15,6 +15,7 @@ from podium.config.benchmark import VariantName
 from podium.config.parameters import AnyParameter
 from podium.config.schema import EntrantConfig, PodiumConfig
 from podium.config.section import Section
+from podium.records.plan import Pace
 from podium.tasks.base import Task
 from podium.training.launch import FitSpec, TrainingResult
 
@@ -105,6 +106,17 @@ class EntrantKind(ABC):
             folds: what each fold of the best trial ended with: its metrics, and the `epoch` they were measured at.
         """
         return config
+
+    @abstractmethod
+    def measure(self, spec: Any) -> Pace:
+        """How fast a training with this spec goes on this machine, found in seconds; see `podium.stages.plan`.
+
+        Args:
+            spec: of the class `spec`. Its `fold` is not set.
+
+        Raises:
+            DataError, ModelError, OutOfMemory: as `train` raises them.
+        """
 
     @abstractmethod
     def train(self, spec: Any, on_evaluation: Callable[[Evaluation, float], None] | None = None) -> TrainingResult:

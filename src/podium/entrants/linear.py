@@ -9,6 +9,7 @@ from podium.config.benchmark import VariantName
 from podium.config.parameters import AnyParameter, CategoricalParameter, FloatParameter, IntParameter
 from podium.config.schema import EntrantConfig, LinearConfig, PodiumConfig
 from podium.entrants.base import EntrantKind
+from podium.records.plan import Pace
 from podium.tasks import TASKS
 from podium.tasks.base import Task
 from podium.training.launch import FitSpec, TrainingResult
@@ -74,6 +75,11 @@ class Linear(EntrantKind):
             if getattr(entry, name):
                 return name, f"a linear model starts from nothing, so it has no {name}; leave it out"
         return None
+
+    def measure(self, spec: Any) -> Pace:
+        from podium.entrants.linear_training import measure
+
+        return measure(spec)
 
     def train(self, spec: Any, on_evaluation: Callable[[Evaluation, float], None] | None = None) -> TrainingResult:
         """There is nothing to report before the end, so `on_evaluation` is not called."""

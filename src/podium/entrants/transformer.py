@@ -10,6 +10,7 @@ from podium.config.benchmark import VariantName
 from podium.config.parameters import AnyParameter
 from podium.config.schema import TUNABLE, EntrantConfig, PodiumConfig, TrainingConfig
 from podium.entrants.base import EntrantKind
+from podium.records.plan import Pace
 from podium.tasks.base import Task
 from podium.training.launch import PRELOAD, TrainingResult, TrainingSpec
 
@@ -72,6 +73,11 @@ class Transformer(EntrantKind):
             return config
         epochs = median(metrics["epoch"] for metrics in folds)
         return TrainingConfig(**{**config.model_dump(), "epochs": epochs, "early_stopping_patience": None})
+
+    def measure(self, spec: TrainingSpec) -> Pace:
+        from podium.training.pace import measure
+
+        return measure(spec)
 
     def train(
         self, spec: TrainingSpec, on_evaluation: Callable[[Evaluation, float], None] | None = None

@@ -127,6 +127,9 @@ class State:
     def _on_step_waiting(self, event: dict[str, Any]) -> str:
         return f"waiting for {event['owner']}, which computes the same result"
 
+    def _on_planned(self, event: dict[str, Any]) -> str:
+        return "; ".join(event["lines"])
+
     def _on_rows(self, event: dict[str, Any]) -> None:
         self._note(event, f"{event['done']:,} rows read")
 

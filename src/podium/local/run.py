@@ -41,9 +41,10 @@ from podium.execution.environment import variables_set
 from podium.execution.launch import Process
 from podium.jsonfile import write_json
 from podium.local.progress import progress_view
-from podium.records import FailedEntrant, Record, ReportRecord, RunRecord
+from podium.records import FailedEntrant, PlanRecord, Record, ReportRecord, RunRecord
 from podium.report.render import HTML_FILE
 from podium.stages.labels import ISSUES_FILE, LABEL_ISSUES
+from podium.stages.plan import planned
 from podium.stages.prepare import locate_entrants, new_run, open_parent
 from podium.stages.process import RUN_FILE, record_file
 from podium.stages.step import Step, StepInputs, all_failed, open_store
@@ -213,7 +214,7 @@ class LocalRun:
             ThreadPoolExecutor(_CHAINS_AT_ONCE) as pool,
         ):
             try:
-                for group in chains(self.run.config.entrants):
+                for group in chains(lambda: self.run.config.entrants):
                     for ended in [pool.submit(self._follow, chain) for chain in group]:
                         ended.result()
                     self._check_entrants()
@@ -236,9 +237,12 @@ class LocalRun:
                 return
             inputs = inputs_of(step, entrant, self.run, self.records)
             try:
-                self.records[step.title(entrant)] = (
+                found = self.records[step.title(entrant)] = (
                     self._skipped(step, inputs) or self._stored(step, inputs) or self._computed(step, inputs)
                 )
+                if isinstance(found, PlanRecord):
+                    self.run = planned(self.run, found)
+                    self._directory.save_run(self.run)
             except BaseException:
                 self._failed.set()
                 raise

@@ -58,6 +58,7 @@ from podium.records.inputs import (
     VariantRecord,
 )
 from podium.records.labels import LabelCheck, LabelIssue, LabelPair, LabelReview
+from podium.records.plan import Pace, PlanRecord
 
 RECORDS: dict[str, type[Record]] = {record.kind: record for record in Record.__subclasses__()}
 """Record classes by kind."""

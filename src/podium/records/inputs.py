@@ -207,10 +207,15 @@ class DataRecord(PreparedData, Record):
 
 
 class StudyRecord(Record):
-    """A finished study of one entrant: every trial, and the best one; `ledger` names where it is continued.
+    """A finished study of one entrant: every trial, and the best one.
 
     Artifact `out_of_fold`, where models give probabilities: the best trial's predictions of all development rows, each
     by the fold that did not learn from it.
+
+    Attributes:
+        budget: trials that it might have; it has fewer where it reached its goal or ran out of time.
+        timeout_seconds: after the start of the run, when its trials had to end; null: no limit.
+        ledger: where it is continued.
     """
 
     kind: ClassVar[str] = "study"
@@ -219,6 +224,7 @@ class StudyRecord(Record):
     metric: str
     direction: Literal["maximize", "minimize"]
     budget: int
+    timeout_seconds: int | None = None
     ledger: str = "main"
     trials: tuple[TrialRecord, ...]
     best: int

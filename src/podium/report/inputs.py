@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import TypeVar
 
 from podium import records
+from podium.display.numbers import duration
 from podium.selection.comparison import shown_better
 
 NAMES = ["podium", "torch", "transformers", "datasets", "scikit-learn", "seqeval", "optuna", "mlflow", "kfp", "numpy"]
@@ -40,6 +41,7 @@ class ReportInputs:
         command: the shell command that repeats the run; empty when it is not known.
         failed: the entrants that failed, and so have no champion.
         texts: what rows with a suspicious label hold, by id, where the run asks for examples.
+        elapsed: seconds since the run began; null where that says nothing.
     """
 
     run: records.RunRecord
@@ -48,6 +50,7 @@ class ReportInputs:
     command: str = ""
     failed: tuple[records.FailedEntrant, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
+    elapsed: float | None = None
 
     def _all(self, kind: type[R]) -> tuple[R, ...]:
         return tuple(record for record in self.steps.values() if isinstance(record, kind))
@@ -55,6 +58,14 @@ class ReportInputs:
     @cached_property
     def data(self) -> records.DataRecord:
         return self._all(records.DataRecord)[0]
+
+    @cached_property
+    def plan(self) -> dict[str, str]:
+        """What the plan says, and the time that was used; empty where nothing was planned."""
+        lines = dict(self._all(records.PlanRecord)[0].lines)
+        if lines and self.elapsed is not None:
+            lines["Time used"] = duration(self.elapsed)
+        return lines
 
     @cached_property
     def studies(self) -> tuple[records.StudyRecord, ...]:

@@ -89,6 +89,7 @@ def page_of(given: ReportInputs) -> Page:
             ("errors", "Errors", errors_section(given)),
             ("search", "Search", search_section(given)),
             ("learning-curve", "More data", learning_curve_section(given)),
+            *([("plan", "Plan", _plan(given))] if given.plan else []),
             ("data", "Data", _data(given)),
             ("labels", "Labels", labels_section(given)),
             ("lineage", "Lineage", _lineage(given)),
@@ -236,6 +237,11 @@ def _policy(evidence: Evidence) -> list[tuple[str, str]]:
         ("Baselines", "must all be beaten" if asked.must_beat_baselines else "need not be beaten"),
     ]
     return [*found, ("Forced", asked.reason or "")] if asked.force else found
+
+
+def _plan(given: ReportInputs) -> Section:
+    lead = "What the data, this machine and the time limit decided before anything was trained."
+    return Section("Plan", [Text(lead, "muted"), Facts([*given.plan.items()])])
 
 
 def _data(given: ReportInputs) -> Section:

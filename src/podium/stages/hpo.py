@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +33,10 @@ _SHOWN = 5
 
 
 def is_complete(run: RunRecord, study: StudyRecord) -> bool:
-    """Whether a stored study satisfies the goal and budget of this run."""
-    return Progress(experiment_of(run.config, study.entrant), study.trials).outcome is not None
+    """Whether a stored study satisfies the goal and budget of this run, or had as much time as this run gives it."""
+    over = Progress(experiment_of(run.config, study.entrant), study.trials).outcome is not None
+    limit = run.config.hpo.timeout_seconds
+    return over or (limit is not None and study.timeout_seconds is not None and limit <= study.timeout_seconds)
 
 
 def experiment_of(config: PodiumConfig, entrant: str) -> Experiment:
@@ -94,7 +99,9 @@ def compute(step: StepRun) -> StudyRecord:
             prior = prior_trials(step.store, config, data, entrant)
             known = tuple(trial for trials in prior.values() for trial in trials)
             try_again(experiment, ledger)
-            engine = EmbeddedEngine(trial, pool, logs, known, {"entrant": entrant, "folds": data.folds})
+            engine = EmbeddedEngine(
+                trial, pool, logs, known, _deadline(step), {"entrant": entrant, "folds": data.folds}
+            )
             trials = run_study(experiment, ledger, engine, track, about)
             best = best_trial(trials, direction)
             if stored is not None and (stored.ledger, stored.best) == (ledger_name, best.number):
@@ -110,6 +117,7 @@ def compute(step: StepRun) -> StudyRecord:
         metric=hpo.metric,
         direction=direction,
         budget=experiment.max_trials,
+        timeout_seconds=hpo.timeout_seconds,
         ledger=ledger_name,
         trials=trials,
         best=best.number,
@@ -117,6 +125,14 @@ def compute(step: StepRun) -> StudyRecord:
     )
     step.tracker.log_metrics(step.mlflow_run_id, {f"best_cv_{study.metric}": study.best_score})
     return study
+
+
+def _deadline(step: StepRun) -> float:
+    """When the trials of a run have to end, by `time.monotonic`."""
+    limit = step.config.hpo.timeout_seconds
+    if limit is None:
+        return math.inf
+    return time.monotonic() + limit - (datetime.now(UTC) - step.run.created_at).total_seconds()
 
 
 def _log_search(step: StepRun) -> None:

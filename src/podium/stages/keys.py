@@ -14,6 +14,7 @@ from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.entrants import ENTRANTS
 from podium.config.schema import PodiumConfig
 from podium.config.section import Section
+from podium.devices.hardware import fingerprint
 from podium.export.variants import FORMS, OPSET, environment
 from podium.keys import Key, canonical_json, digest_bytes
 from podium.stages.step import StepInputs
@@ -22,6 +23,28 @@ from podium.stages.step import StepInputs
 def data_key(config: PodiumConfig, sources: Mapping[str, str]) -> Key:
     """Key of the prepared data: its source bytes, and how they are read and split."""
     return Key.of("data", dataset=config.dataset, seed=config.seed, sources=dict(sources))
+
+
+def plan_key(inputs: StepInputs) -> Key:
+    """Key of a plan: the data, the entrants, what the config gives it to start from, and the machine.
+
+    Empty but for the data where nothing is planned.
+    """
+    config, data = inputs.config, inputs.one(records.DataRecord).artifacts["data"].digest
+    if not config.plan.decides:
+        return Key.of("plan", data=data, entrants=list(config.entrants))
+    return Key.of(
+        "plan",
+        data=data,
+        wanted=config.plan,
+        entrants={name: identity_of(config, name) for name in config.entrants},
+        training=config.training,
+        linear=config.linear,
+        hpo=config.hpo,
+        max_trials=config.hpo.max_trials,
+        seed=config.seed,
+        hardware=fingerprint("auto", None),
+    )
 
 
 def baseline_key(inputs: StepInputs) -> Key:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 from podium.config.compose import Composed, compose
 from podium.config.entrants import ENTRANTS
@@ -19,12 +20,14 @@ from podium.hpo.experiment import Progress
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import LEDGERS, has_failed
 from podium.keys import Key
-from podium.records import DataRecord, Record, RunRecord, StudyRecord, withdrawn
+from podium.records import DataRecord, PlanRecord, Record, RunRecord, StudyRecord, withdrawn
 from podium.stages.hpo import MAIN, experiment_of
+from podium.stages.plan import planned
 from podium.stages.step import Step, StepInputs, StepRun, execute, open_store
 from podium.stages.steps import input_titles, inputs_of, nodes, step_named
 from podium.store.explain import differences
 from podium.store.store import ArtifactStore
+from podium.tasks import TASKS
 from podium.text import shortened
 from podium.tracking import registry_state, tracker_for
 from podium.tracking.base import TAG_KIND
@@ -44,7 +47,7 @@ def resolve_form(form: RunForm, directory: Path) -> Composed:
     files = [locate(resolve(form.run_config, directory))] if form.run_config else []
     given = Parsed()
     # The default preset is left to composition, so that a file may choose another.
-    if form.run_preset != RunForm.run_preset:
+    if form.run_preset:
         given.groups["preset"] = choice_of("preset", form.run_preset)
     lines: tuple[str, ...] = ()
     if form.data_path:
@@ -57,15 +60,20 @@ def resolve_form(form: RunForm, directory: Path) -> Composed:
             path, form.data_task or None, form.data_text_column or None, form.data_label_column or None, declared
         )
         given.add(found.given)
+        given.groups.setdefault("hpo", f"hpo={TASKS.get(found.task).search}")
         lines = tuple(found.lines)
     if form.model_entrants:
         given.add(entrant_choice(form.model_entrants))
     given.assignments += [Assignment(tuple(name.split(".")), value) for name, value in form.config_values().items()]
-    return replace(compose(form.run_overrides, directory, files, given), inferred=lines)
+    preset = f"preset={'auto' if form.data_path else 'quickstart'}"
+    return replace(compose(form.run_overrides, directory, files, given, preset), inferred=lines)
 
 
-def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, Record]:
-    """What the first pod of a pipeline does: compose the config, open the parent run, and prepare the data.
+def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, Record, Record]:
+    """What the first pod of a pipeline does: compose the config, open the parent run, prepare the data, and plan.
+
+    Returns:
+        The run with its planned config, and the results of the steps `prepare` and `plan`.
 
     Every entrant is located before anything is computed, so that a missing one costs no training.
 
@@ -76,7 +84,9 @@ def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, Record]:
     locate_entrants(config)
     tags = {"podium.kfp.run_id": kfp_run_id} if kfp_run_id else {}
     run = open_parent(new_run(config, f"{datetime.now():%Y%m%d-%H%M%S}-{kfp_run_id[:8] or os.getpid()}", tags))
-    return run, execute(step_named("prepare"), StepInputs(run))
+    data = execute(step_named("prepare"), StepInputs(run))
+    plan = execute(step_named("plan"), StepInputs(run, (data,)))
+    return planned(run, cast(PlanRecord, plan)), data, plan
 
 
 def locate_entrants(config: PodiumConfig) -> None:

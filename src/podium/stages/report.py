@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 from podium.records import (
@@ -27,8 +28,9 @@ from podium.tasks import TASKS
 def compute(step: StepRun) -> ReportRecord:
     """Render the report of everything that the run made."""
     command = os.environ.get("PODIUM_COMMAND", "")
+    elapsed = (datetime.now(UTC) - step.run.created_at).total_seconds()
     steps = {title_of(record): record for record in step.results}
-    shown = ReportInputs(step.run, steps, command=command, failed=step.failed, texts=_texts(step))
+    shown = ReportInputs(step.run, steps, command=command, failed=step.failed, texts=_texts(step), elapsed=elapsed)
     with step.store.scratch() as scratch:
         render(shown).save(scratch / "report")
         artifact = step.store.put_artifact("report", scratch / "report")
@@ -65,6 +67,8 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
     entry, test, measured = inputs.winner, inputs.winner_test, inputs.winner_measurement
     form = f" as {decision.winner_variant}" if decision.winner_variant not in (None, "eager") else ""
     lines = {"Data": _rows_text(inputs.data)}
+    if inputs.plan:
+        lines["Plan"] = "\n".join(f"{name}: {text}" for name, text in inputs.plan.items())
     lines["Winner"] = f"{decision.winner}{form} (trial {entry.trial} of its study)" if entry else "none"
     if test:
         lines["Score"] = f"{selection.metric} {_interval_text(test)} on {inputs.data.rows['test']:,} held-out rows"

@@ -8,7 +8,7 @@ its KFP component.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from podium import records
@@ -16,6 +16,7 @@ from podium.keys import Key
 from podium.stages import keys
 from podium.stages.curve import skipped_curve
 from podium.stages.hpo import is_complete, prior_trials
+from podium.stages.plan import planned, skipped_plan
 from podium.stages.step import ENV_RUN_DIR, Step, StepInputs, execute, open_store
 from podium.tracking import registry_state, tracker_for
 
@@ -81,6 +82,7 @@ def still_holds(run: records.RunRecord, decision: records.DecisionRecord) -> boo
 
 STEPS = (
     Step("prepare", (), records.DataRecord, _data_key, "prepare:compute"),
+    Step("plan", ("prepare",), records.PlanRecord, keys.plan_key, "plan:compute", skipped=skipped_plan),
     Step("baseline", ("prepare",), records.BaselineRecord, keys.baseline_key, "train:baseline"),
     Step("hpo", ("prepare",), records.StudyRecord, _study_key, "hpo:compute", True, is_complete),
     Step("refit", ("prepare", "hpo"), records.ModelRecord, _refit_key, "train:refit", True),
@@ -104,7 +106,7 @@ STEPS = (
     ),
     Step(
         name="report",
-        inputs=("prepare", "baseline", "hpo", "refit", "select", "benchmark", "decide", "curve"),
+        inputs=("prepare", "plan", "baseline", "hpo", "refit", "select", "benchmark", "decide", "curve"),
         record=records.ReportRecord,
         key=keys.report_key,
         compute="report:compute",
@@ -120,16 +122,20 @@ def step_named(name: str) -> Step:
     return next(step for step in STEPS if step.name == name)
 
 
-def chains(entrants: Collection[str]) -> Iterator[list[list[Node]]]:
-    """The graph as groups that follow each other; the chains of a group are independent, one per entrant."""
+def chains(entrants: Callable[[], Collection[str]]) -> Iterator[list[list[Node]]]:
+    """The graph as groups that follow each other; the chains of a group are independent, one per entrant.
+
+    Args:
+        entrants: returns the names of the entrants, and is asked before every group: a plan may leave some out.
+    """
     for per_entrant, steps in groupby(STEPS, key=lambda step: step.per_entrant):
         rows = list(steps)
-        yield [[(step, entrant) for step in rows] for entrant in (entrants if per_entrant else ("",))]
+        yield [[(step, entrant) for step in rows] for entrant in (entrants() if per_entrant else ("",))]
 
 
 def nodes(entrants: Collection[str]) -> list[Node]:
     """Every step of a run, in an order in which each comes after its inputs."""
-    return [node for group in chains(entrants) for chain in group for node in chain]
+    return [node for group in chains(lambda: entrants) for chain in group for node in chain]
 
 
 def input_titles(step: Step, entrant: str, entrants: Collection[str]) -> list[str]:
@@ -140,7 +146,10 @@ def input_titles(step: Step, entrant: str, entrants: Collection[str]) -> list[st
 
 
 def inputs_of(step: Step, entrant: str, run: records.RunRecord, results: Mapping[str, records.Record]) -> StepInputs:
-    """What a step works from, out of the records of a run by title."""
+    """What a step works from, out of the records of a run by title; once there is a plan, with the planned config."""
+    plan = results.get("plan")
+    if isinstance(plan, records.PlanRecord):
+        run = planned(run, plan)
     titles = input_titles(step, entrant, run.config.entrants)
     return StepInputs(run, tuple(results[title] for title in titles), entrant)
 

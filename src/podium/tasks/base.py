@@ -92,6 +92,9 @@ class Task(ABC):
             each, see `podium.models.linear_package`.
         example: an input that exporters and compilers may follow.
         examples: texts that a served model answers as its example.
+        search: the option of the group `hpo` whose search space suits the task.
+        updates: updates of the weights, each of 16 rows, after which a small pretrained model gains little from more;
+            from `least_updates` on its score tells something of its hyperparameters.
         shipped: the shipped data set whose contents are the input of a benchmark where none are given.
         metrics: by importance. The first one is what a study maximises by default.
         probabilities: whether models give a probability for each label, as in `Decoded`.
@@ -117,6 +120,9 @@ class Task(ABC):
     features: ClassVar[Features] = "terms"
     example: ClassVar[str | list[str]] = "a few words"
     examples: ClassVar[tuple[str, ...]] = ("A match in London", "Shares fell")
+    search: ClassVar[str] = "classification"
+    updates: ClassVar[int] = 600
+    least_updates: ClassVar[int] = 40
     shipped: ClassVar[str] = "bbc-news"
     metrics: ClassVar[tuple[Metric, ...]]
     probabilities: ClassVar[bool] = True

@@ -60,6 +60,9 @@ class MultiLabel(Task):
     }
     problem_type = "multi_label_classification"
     pyfunc: ClassVar[Mapping[str, Any]] = {"top_k": None}
+    # A label that few texts have needs more steps than a class does before it is ever predicted.
+    updates = 1000
+    least_updates = 120
     decoding = "multi"
     metrics = (
         Metric("micro_f1", _micro_sums, title="micro F1"),

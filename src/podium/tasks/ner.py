@@ -89,6 +89,10 @@ class Ner(Task):
     decoding = "tokens"
     features = "words"
     probabilities = False
+    # Most words are no entity, so that a tagger answers nothing for long before it answers something.
+    search = "ner"
+    updates = 1500
+    least_updates = 250
     example: ClassVar[str | list[str]] = ["a", "few", "words"]
     shipped = "conll2003"
     metrics = (

@@ -203,7 +203,10 @@ class _Training:
     def _refitted(self, trainer: PodiumTrainer) -> Evaluation:
         if self._adapts():
             # Predicted by what is shipped: the sums of merged weights round differently.
-            trainer.model = trainer.model_wrapped = self.model = self.model.merge_and_unload()
+            self.model = self.model.merge_and_unload()
+        # Neither are they computed in a lower precision than that of the weights, in which an eager model answers.
+        plain = trainer.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        trainer.model = trainer.model_wrapped = self.model = plain
         predictions = self._predictions(trainer.predict(self.held.tokens))
         metrics = _metrics(predictions)
         self._save_model({"train": len(self.train_tokens), "test": len(self.held)}, metrics)
@@ -257,6 +260,8 @@ def _arguments(spec: TrainingSpec) -> TrainingArguments:
         disable_tqdm=True,
         log_level="error",
         dataloader_pin_memory=torch.cuda.is_available(),
+        # Without it transformers refuses bf16 on a machine that has no accelerator.
+        use_cpu=not torch.cuda.is_available(),
         **_precision(config.precision),
     )
     # Several visible GPUs would silently multiply the batch size through DataParallel.

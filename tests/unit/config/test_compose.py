@@ -32,7 +32,7 @@ def test_groups_and_options_are_frozen() -> None:
         "dataset": ("bbc-news", "conll2003", "custom", "movie-reviews"),
         "entrant": ("bert-tiny", "linear", "minilm"),
         "hpo": ("classification", "ner"),
-        "preset": ("conll", "full", "multi-label", "quickstart", "smoke", "smoke-ner"),
+        "preset": ("auto", "conll", "full", "multi-label", "quickstart", "smoke", "smoke-ner"),
         "selection": ("standard",),
         "tracking": ("mlflow", "off"),
         "training": ("short", "standard"),

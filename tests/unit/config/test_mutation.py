@@ -21,6 +21,8 @@ from podium.tasks.base import Option
 from podium.tasks.text_classification import TextClassification
 
 EXCLUDED = {
+    "hpo.timeout_seconds",
+    "plan",
     "entrants.*.licence",
     "entrants.*.path",
     "entrants.*.revision",

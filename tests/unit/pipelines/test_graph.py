@@ -11,6 +11,7 @@ from podium.stages.steps import STEPS, nodes, step_named
 
 OUTPUTS = {
     "prepare": "data",
+    "plan": "plan",
     "baseline": "baselines",
     "hpo": "study",
     "refit": "model",
@@ -21,6 +22,8 @@ OUTPUTS = {
     "report": "page",
 }
 """Name of the KFP artifact that carries the record of a step."""
+COMPONENTS = {"plan": "prepare"}
+"""The component that does a step, where that is not one of its own: a pod more would take longer than most plans."""
 ROOT = Path(__file__).parents[3]
 SPEC: dict[str, Any] = yaml.safe_load((ROOT / "pipelines" / "champion" / "pipeline.yaml").read_text())
 FOLDERS = {path.parent.name: path.parent for path in (ROOT / "components").glob("*/*/component.py")}
@@ -46,17 +49,20 @@ def artifact_name(reader: str, name: str) -> str:
 
 
 def test_the_pipeline_has_the_steps_of_the_table() -> None:
-    assert set(tasks()) == {step.name for step in STEPS}
+    assert set(tasks()) == {step.name for step in STEPS} - set(COMPONENTS)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_a_task_reads_what_the_table_says(step: Any) -> None:
-    inputs = tasks()[step.name].get("inputs", {})
+    component = COMPONENTS.get(step.name, step.name)
+    inputs = tasks()[component].get("inputs", {})
     artifacts = inputs.get("artifacts", {})
-    expected = [] if step.name == "prepare" else ["run", *(artifact_name(step.name, name) for name in step.inputs)]
+    expected = [] if component == "prepare" else ["run", *(artifact_name(step.name, name) for name in step.inputs)]
     assert sorted(artifacts) == sorted(expected)
     assert ("entrant" in inputs.get("parameters", {})) is step.per_entrant
-    producers = {OUTPUTS[other.name]: other.name for other in STEPS if not other.per_entrant}
+    producers = {
+        OUTPUTS[other.name]: COMPONENTS.get(other.name, other.name) for other in STEPS if not other.per_entrant
+    }
     for name, artifact in artifacts.items():
         if name in producers and "taskOutputArtifact" in artifact:
             made = artifact["taskOutputArtifact"]
@@ -65,11 +71,12 @@ def test_a_task_reads_what_the_table_says(step: Any) -> None:
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_a_component_takes_its_inputs_in_the_order_of_the_table_and_hands_over_its_record(step: Any) -> None:
-    folder = FOLDERS[step.name]
+    folder = FOLDERS[COMPONENTS.get(step.name, step.name)]
     module = importlib.import_module(f"podium.components.{folder.parent.name}.{folder.name}.component")
-    spec = getattr(module, step.name).component_spec
+    spec = getattr(module, folder.name).component_spec
     artifacts = [name for name, one in (spec.inputs or {}).items() if "." in one.type and name != "run"]
-    assert artifacts == [artifact_name(step.name, name) for name in step.inputs]
+    if folder.name == step.name:
+        assert artifacts == [artifact_name(step.name, name) for name in step.inputs]
     assert OUTPUTS[step.name] in spec.outputs
 
 
@@ -80,5 +87,5 @@ def test_inputs_are_earlier_steps() -> None:
 
 def test_steps_per_entrant_follow_each_other_for_each_entrant() -> None:
     titles = [step.title(entrant) for step, entrant in nodes(["a", "b"])]
-    assert titles[:6] == ["prepare", "baseline", "hpo-a", "refit-a", "hpo-b", "refit-b"]
-    assert titles[6:] == ["select", "benchmark", "decide", "curve", "report"]
+    assert titles[:7] == ["prepare", "plan", "baseline", "hpo-a", "refit-a", "hpo-b", "refit-b"]
+    assert titles[7:] == ["select", "benchmark", "decide", "curve", "report"]

@@ -34,6 +34,7 @@ from podium.records import (
     LabelPair,
     LabelReview,
     ModelRecord,
+    PlanRecord,
     RunRecord,
     SelectionRecord,
     StudyRecord,
@@ -132,6 +133,7 @@ def sample(
                 Baseline(name=name, metrics={metric: scored[name]}, seconds=2.3) for name in ("linear", "majority")
             ),
         ),
+        "plan": PlanRecord(key=key("plan"), parents={"data": key("data")}, entrants=entrants),
         "studies": studies,
         "models": models,
         "selection": selection,
@@ -142,7 +144,7 @@ def sample(
         "command": "podium run preset=quickstart output=out",
     }
     fields |= changes
-    made = (fields["data"], fields["baseline"], *fields["studies"], *fields["models"])
+    made = (fields["data"], fields["plan"], fields["baseline"], *fields["studies"], *fields["models"])
     chosen = (fields["selection"], fields["benchmark"], fields["decision"], fields["curve"])
     steps = {title_of(record): record for record in (*made, *chosen)}
     failed = fields.get("failed", ())

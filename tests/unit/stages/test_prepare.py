@@ -43,8 +43,26 @@ def test_a_config_file_chooses_the_preset_unless_the_form_does(tmp_path: Path) -
 
 
 def test_the_default_preset_is_the_one_that_composition_chooses(tmp_path: Path) -> None:
-    default = str(RunForm().run_preset)
-    assert config(RunForm(), tmp_path) == config(RunForm(run_overrides=(f"preset={default}",)), tmp_path)
+    assert config(RunForm(), tmp_path) == config(RunForm(run_preset="quickstart"), tmp_path)
+
+
+def test_data_of_ones_own_is_planned_unless_a_preset_is_chosen(tmp_path: Path) -> None:
+    lines = [f"some text {number},{'ab'[number % 2]}" for number in range(20)]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]))
+    found = config(RunForm(data_path="rows.csv"), tmp_path)
+    assert found.plan.fit and found.plan.time_limit == 1800 and found.dataset.max_rows is None
+    chosen = config(RunForm(data_path="rows.csv", run_preset="smoke", run_time_limit="5m"), tmp_path)
+    assert not chosen.plan.fit and chosen.plan.time_limit == 300
+    (tmp_path / "mine.yaml").write_text("defaults: [{preset: smoke}]")
+    assert not config(RunForm(data_path="rows.csv", run_config="mine.yaml"), tmp_path).plan.fit
+
+
+def test_the_search_space_of_data_of_ones_own_suits_its_task(tmp_path: Path) -> None:
+    (tmp_path / "words.conll").write_text("".join(f"Word{n} B-PER\nsays O\n\n" for n in range(20)))
+    found = config(RunForm(data_path="words.conll"), tmp_path)
+    assert found.dataset.task == "ner" and 32 not in found.hpo.space["batch_size"].choices
+    chosen = config(RunForm(data_path="words.conll", run_overrides=("hpo=classification",)), tmp_path)
+    assert 32 in chosen.hpo.space["batch_size"].choices
 
 
 def test_a_missing_config_file_is_named(tmp_path: Path) -> None:

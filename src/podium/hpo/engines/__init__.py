@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -148,6 +150,8 @@ class EmbeddedEngine(Engine):
             at once.
         logs: directory that gets one log per trial.
         prior: trials of other studies that the search learns from before its own; they count for nothing else.
+        deadline: when trials have to end, by `time.monotonic`: none begins that would end later at the pace of those
+            that ended, unless none has succeeded yet. A study that ends so may be over before its budget is used up.
         event_fields: what the event of a trial's start holds besides its number and params, such as its entrant.
     """
 
@@ -155,6 +159,7 @@ class EmbeddedEngine(Engine):
     pool: WorkerPool
     logs: Path
     prior: Sequence[TrialRecord] = ()
+    deadline: float = math.inf
     event_fields: Mapping[str, Scalar] = field(default_factory=dict)
 
     def run(self, experiment: Experiment, ledger: TrialLedger, on_trial: OnTrial) -> None:
@@ -170,7 +175,7 @@ class EmbeddedEngine(Engine):
             with sigterm_unwinds():
                 while progress.outcome is None:
                     while len(running) < min(experiment.parallel_trials, experiment.max_trials - progress.ended):
-                        claim = next(upcoming)
+                        claim = next(upcoming) if self._is_in_time(known) else None
                         if claim is None:
                             break
                         running[self._start(claim, ledger)] = claim
@@ -193,6 +198,14 @@ class EmbeddedEngine(Engine):
         finally:
             for call in (*running, *ended):
                 call.kill()
+
+    def _is_in_time(self, known: Sequence[TrialRecord]) -> bool:
+        """Whether a trial that begins now is expected to end before the deadline."""
+        ended = [trial for trial in known if trial.status == "succeeded" and trial.started_at and trial.finished_at]
+        if not ended or self.deadline == math.inf:
+            return True
+        seconds = fmean((trial.finished_at - trial.started_at).total_seconds() for trial in ended)  # type: ignore[operator]
+        return time.monotonic() + seconds <= self.deadline
 
     def _start(self, claim: Claim, ledger: TrialLedger) -> WorkerCall:
         known = {"number": claim.number, "params": claim.params, "attempt": claim.attempt}
