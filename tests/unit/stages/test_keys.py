@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from podium.config.benchmark import BenchmarkConfig, LearningCurveConfig, optional_scenarios
+from podium.config.plan import PlanConfig
 from podium.config.schema import EntrantConfig, PodiumConfig
 from podium.config.section import Section
 from podium.keys import NotKeyed
@@ -222,3 +223,25 @@ def test_with_early_stopping_the_refit_trains_for_the_median_best_epoch() -> Non
 def test_a_linear_refit_has_the_settings_of_the_config_and_of_its_trial() -> None:
     config = CONFIG.model_copy(update={"linear": CONFIG.linear.model_copy(update={"C": 3.0, "epochs": 5})})
     assert keys.refit_settings(config, LINEAR_STUDY) == config.linear.model_copy(update=PARAMS)
+
+
+def test_a_plan_depends_on_what_it_starts_from_and_not_on_what_only_costs_time() -> None:
+    def key(changed: dict[str, Any], decides: bool = True) -> str:
+        config = CONFIG.model_copy(update={"plan": PlanConfig(fit=decides)})
+        for name, values in changed.items():
+            section = getattr(config, name)
+            config = config.model_copy(update={name: section.model_copy(update=values)})
+        return keys.plan_key(StepInputs(INPUTS.run.model_copy(update={"config": config}), (INPUTS.data,))).digest
+
+    shapes: list[dict[str, Any]] = [
+        {"plan": {"time_limit": 600.0}},
+        {"plan": {"fixed": ("training.epochs",)}},
+        {"training": {"max_length": 128}},
+        {"linear": {"min_df": 2}},
+        {"hpo": {"data_fraction": 0.5}},
+        {"hpo": {"max_trials": 99}},
+    ]
+    found = [key({}), *map(key, shapes)]
+    assert len(set(found)) == len(found)
+    assert key({"benchmark": {"samples": 999}}) == key({"selection": {"margin": 0.5}}) == key({})
+    assert key({"training": {"max_length": 128}}, decides=False) == key({}, decides=False), "nothing is planned"
