@@ -28,7 +28,7 @@ from podium.stages.labels import review_labels
 from podium.stages.promotion import who
 from podium.stages.step import StepRun, all_failed
 from podium.stages.steps import judged_against
-from podium.stages.train import keep_predictions
+from podium.stages.train import MAJORITY, keep_predictions
 from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION, TAG_FILES
 
 
@@ -90,6 +90,14 @@ def select(step: StepRun) -> records.SelectionRecord:
         for item in against_baselines
         if not shown_better(item)
     )
+    majority = max((one.test.value for one in entries if one.name == MAJORITY), default=-1.0)
+    futile = (
+        f"The search of {study.entrant} found nothing better than the majority class: {metric} {study.best_score:.3f} "
+        f"in cross-validation, {majority:.3f} by the majority class on the test rows. Its best trial is an arbitrary one; "
+        "train for longer (--time-limit, hpo.epochs, hpo.data_fraction) or widen its search space"
+        for study in studies
+        if study.best_score <= majority
+    )
     review, artifacts = review_labels(step, [study for study in studies if study.entrant in dict(named)])
     return records.SelectionRecord(
         **step.stamp,
@@ -100,7 +108,7 @@ def select(step: StepRun) -> records.SelectionRecord:
         baselines=tuple(sorted(entries, key=lambda one: (-one.test.value, one.name))),
         baseline_comparisons=against_baselines,
         fold_tests=tuple(test for test in fold_tests if test is not None),
-        warnings=(*warnings, *unbeaten),
+        warnings=(*warnings, *futile, *unbeaten),
         labels=review,
         artifacts=artifacts,
     )

@@ -173,3 +173,15 @@ def test_a_baseline_on_other_rows_or_labels_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         select(step(store, (baseline(keep, frequent=other), *INPUTS.studies, *models(keep))))
+
+
+def test_a_search_that_found_nothing_better_than_the_majority_class_says_so(store: ArtifactStore, keep: Any) -> None:
+    made = models(keep)
+    poor = INPUTS.studies[1]
+    lowest = tuple(trial.model_copy(update={"score": 0.15 if trial.score else None}) for trial in poor.trials)
+    studies = [poor.model_copy(update={"trials": lowest}) if one is poor else one for one in INPUTS.studies]
+    made = [one.model_copy(update={"cv_score": 0.15}) if one.entrant == poor.entrant else one for one in made]
+    majority = baseline(keep, majority=predictions(0.2, 9))
+    found = select(step(store, (majority, *studies, *made)))
+    said = [warning for warning in found.warnings if "nothing better than the majority class" in warning]
+    assert len(said) == 1 and poor.entrant in said[0] and "--time-limit" in said[0]
