@@ -1,9 +1,11 @@
 """Fixtures of all tests: the switch that writes golden files, and one real run of the smoke preset."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,13 +46,16 @@ class Finished:
         return self.directory / "steps" / step / "record.json"
 
 
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PODIUM_", "MLFLOW_"))}
+
+
 def podium(folder: Path, *arguments: str, timeout: float = 550) -> Finished:
     """Run the command in `folder`, as a user would."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PODIUM_", "MLFLOW_"))}
     done = subprocess.run(
         [sys.executable, "-m", "podium", *arguments],
         cwd=folder,
-        env=environment,
+        env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -58,6 +63,22 @@ def podium(folder: Path, *arguments: str, timeout: float = 550) -> Finished:
         check=False,
     )
     return Finished(folder, done.returncode, done.stdout)
+
+
+def podium_here(folder: Path, *arguments: str) -> Finished:
+    """Run the command in `folder`, but in this process, which has imported before what the command imports."""
+    from podium.cli.app import main
+
+    output, code = io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, chdir(folder), redirect_stdout(output), redirect_stderr(output):
+        for name in os.environ.keys() - _environment().keys():
+            patch.delenv(name)
+        patch.setattr(sys, "argv", ["podium", *arguments])
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+    return Finished(folder, code or 0, output.getvalue())
 
 
 @pytest.fixture(scope="session")

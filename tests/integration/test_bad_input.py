@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import podium
+from conftest import Finished, podium, podium_here
 
 pytestmark = pytest.mark.integration
 
@@ -24,9 +24,21 @@ def write(path: Path, records: list[dict[str, str]]) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Run the smoke preset, without tracking where that is not what is tested."""
+    """Run the smoke preset, without tracking where that is not what is tested; its steps are processes as always."""
+    return ended(podium_here(folder, *command(arguments)))
+
+
+def run_apart(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Run it as a user would, as a process of its own."""
+    return ended(podium(folder, *command(arguments), timeout=400))
+
+
+def command(arguments: tuple[str, ...]) -> list[str]:
     tracking = () if any(argument.startswith("tracking.") for argument in arguments) else ("tracking.mode=off",)
-    finished = podium(folder, "run", "--preset", "smoke", *arguments, *tracking, timeout=400)
+    return ["run", "--preset", "smoke", *arguments, *tracking]
+
+
+def ended(finished: Finished) -> tuple[int, str]:
     assert "Traceback" not in finished.output, finished.output
     return finished.code, finished.output
 
@@ -44,7 +56,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    code, output = run(tmp_path, "--data", "nowhere.csv")
+    code, output = run_apart(tmp_path, "--data", "nowhere.csv")
     assert code == 2 and "nowhere.csv" in output
 
 
@@ -123,10 +135,10 @@ def test_a_tokenizer_that_does_not_fit(tmp_path: Path) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{number}" for number in range(40_000))]
     (model / "vocab.txt").write_text("\n".join(words) + "\n")
     (model / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
-    code, output = run(tmp_path, "--backbone", "./model")
+    code, output = run_apart(tmp_path, "--backbone", "./model")
     assert code == 0 and "1 of 2 entrants competed; model failed" in output, output
     assert "a tokenizer must fit" in output and "40005" in output.replace(",", ""), output
-    code, output = run(tmp_path, "--entrant", "./model")
+    code, output = run_apart(tmp_path, "--entrant", "./model")
     assert code == 2 and "step hpo-model: a tokenizer must fit" in output, output
 
 
@@ -155,13 +167,14 @@ def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_full_disk_loses_nothing_and_blames_no_trial(tmp_path: Path, tiny_disk: Path) -> None:
     small = ("dataset.max_rows=80", "training.max_length=16", "training.epochs=1", "benchmark.samples=20")
-    code, output = run(tmp_path, f"output={tiny_disk}", *small)
+    code, output = run_apart(tmp_path, f"output={tiny_disk}", *small)
     assert code == 1 and "full" in output and "run the same command again" in output, output
     kept = {file.name for file in tiny_disk.glob("store/records/data/*.json")}
     ledger = [json.loads(file.read_text()) for file in tiny_disk.glob("store/documents/ledgers/*/*/trial-*.json")]
-    assert kept and ledger and all(entry["trial"]["status"] == "running" for entry in ledger)
+    # Trials of the linear model need no checkpoint, so they may have ended.
+    assert kept and {entry["trial"]["status"] for entry in ledger} in ({"running"}, {"running", "succeeded"})
     subprocess.run(["mount", "-o", "remount,size=500m", str(tiny_disk)], check=True)
-    code, output = run(tmp_path, f"output={tiny_disk}", *small)
+    code, output = run_apart(tmp_path, f"output={tiny_disk}", *small)
     assert code == 0 and "PROMOTE" in output, output
     assert "prepare            reused" in output
     assert kept == {file.name for file in tiny_disk.glob("store/records/data/*.json")}
@@ -169,7 +182,7 @@ def test_a_full_disk_loses_nothing_and_blames_no_trial(tmp_path: Path, tiny_disk
 
 @pytest.mark.slow
 def test_an_mlflow_server_that_is_down(tmp_path: Path) -> None:
-    code, output = run(tmp_path, "tracking.uri=http://127.0.0.1:9")
+    code, output = run_apart(tmp_path, "tracking.uri=http://127.0.0.1:9")
     assert code == 1 and "127.0.0.1:9" in output and "tracking.mode=off" in output
 
 

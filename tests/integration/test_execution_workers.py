@@ -10,7 +10,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from multiprocessing import reduction
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -144,6 +146,24 @@ def test_a_killed_server_takes_its_calls_along_and_is_replaced(pool: WorkerPool,
     preloaded = pool.submit(eval, "'tabnanny' in __import__('sys').modules", log=log)
     assert preloaded.wait(PATIENCE_SECONDS) is True
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_an_interruption_while_a_worker_is_forked_leaves_the_server_alone(
+    pool: WorkerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that hears half a request ends, and writes its traceback to the terminal."""
+    server = pool.submit(os.getppid, log=tmp_path / "log.txt").wait(PATIENCE_SECONDS)
+    send = reduction.sendfds
+
+    def interrupted(*arguments: Any) -> None:
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)
+        send(*arguments)
+
+    monkeypatch.setattr(reduction, "sendfds", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit(math.sqrt, 9, log=tmp_path / "log.txt")
+    assert pool.submit(os.getppid, log=tmp_path / "log.txt").wait(PATIENCE_SECONDS) == server
 
 
 def test_a_call_has_the_directory_of_its_moment(

@@ -130,7 +130,7 @@ def test_a_warm_started_study_is_one_of_its_own_that_names_what_it_learnt_from(
     asked = ["hpo.max_trials=1", "hpo.max_failed_trials=0", "tracking.mode=off", f"hpo.warm_start=[{study.key[:8]}]"]
     refused = podium(smoke_copy.folder, "run", "--preset", "smoke", *asked, "hpo.epochs=1", "--dry-run")
     assert refused.code == 2 and "must be of the same family" in refused.output
-    assert f"{study.key[:12]} (bert-tiny) has other hpo.epochs (null, here 1.0)" in refused.output
+    assert f"{study.key[:12]} (bert-tiny) has other settings.epochs (3.0, here 1.0)" in refused.output
     done = subprocess.run(
         [sys.executable, "-c", WARM, str(smoke_copy.record("prepare")), *asked],
         cwd=smoke_copy.folder,

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import yaml
 
-from conftest import Finished, podium
+from conftest import Finished, podium_here
 from podium.strict_yaml import kubernetes_yaml
 
 pytestmark = pytest.mark.integration
@@ -96,7 +96,7 @@ def write(folder: Path, name: str, *options: str, script: str = "train.py", env:
 
 
 def run(folder: Path, file: str, *options: str, code: int = 0) -> Finished:
-    finished = podium(folder, "hpo", "run", file, *options)
+    finished = podium_here(folder, "hpo", "run", file, *options)
     assert finished.code == code, finished.output
     return finished
 

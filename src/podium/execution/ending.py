@@ -146,6 +146,18 @@ def signals_ignored() -> Iterator[None]:
 
 
 @contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Let SIGINT and SIGTERM that arrive in the body take effect at its end."""
+    arrived: list[int] = []
+    try:
+        with _handled(dict.fromkeys((signal.SIGINT, signal.SIGTERM), lambda number, _: arrived.append(number))):
+            yield
+    finally:
+        for number in arrived:
+            signal.raise_signal(number)
+
+
+@contextmanager
 def group_signals_survived() -> Iterator[None]:
     """Survive what a child sends to its process group, as `kill 0` does, without ignoring it: children inherit that."""
     with _handled(dict.fromkeys((signal.SIGHUP, signal.SIGINT, signal.SIGTERM), lambda *_: None)):

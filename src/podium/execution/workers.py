@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from podium.execution.calls import WorkerCall, answer_with, wait_any
-from podium.execution.ending import end_with_parent, ending_with
+from podium.execution.ending import end_with_parent, ending_with, signals_deferred
 from podium.execution.environment import training_environment, variables_set
 from podium.execution.failures import PROCESS, Purpose, out_of_memory_kills
 from podium.execution.slots import core_slots
@@ -124,7 +124,9 @@ class WorkerPool:
             # Starts another server if somebody killed it.
             _start_server(self._threads, self._preload)
             try:
-                process.start()
+                # A server that hears half a request, because Ctrl-C came in between, ends with a traceback.
+                with signals_deferred():
+                    process.start()
                 break
             except (EOFError, OSError):
                 if not left:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import EntryPoint
 from typing import Any, Literal, get_args, get_origin
 
@@ -141,13 +141,23 @@ CONSTANTS += (
 )
 
 
-@pytest.fixture(autouse=True)
-def _more(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _more() -> Iterator[None]:
     """Give a task an option, so that options can differ, and another package's kind of entrant, so that kinds can."""
-    monkeypatch.setattr(TextClassification, "options", {"n": Option(1, "A number.")})
     forest = EntryPoint("forest", "podium.entrants.linear:LINEAR", ENTRANTS.group)
-    monkeypatch.setattr(plugins, "_entry_points", lambda group: {"forest": forest} if group == forest.group else {})
-    monkeypatch.setattr(ENTRANTS, "_loaded", {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TextClassification, "options", {"n": Option(1, "A number.")})
+        patch.setattr(plugins, "_entry_points", lambda group: {"forest": forest} if group == forest.group else {})
+        patch.setattr(ENTRANTS, "_loaded", {})
+        yield
+    unchanged.cache_clear()
+
+
+@cache
+def unchanged(base: int) -> tuple[PodiumConfig, dict[str, Any], str, str]:
+    """The config of a base, its values, and what its key is made of and is."""
+    config = PodiumConfig.model_validate(BASES[base])
+    return config, config.model_dump(), canonical_json(keyed(config)), Key.of("any", config=config).digest
 
 
 def marks(field: FieldInfo) -> list[NotKeyed]:
@@ -190,27 +200,30 @@ def at(tree: Any, path: FieldPath) -> Any:
     return tree
 
 
-def mutations(path: FieldPath) -> Iterator[tuple[PodiumConfig, PodiumConfig]]:
-    """Pairs of valid configs that differ in one place that `path` stands for."""
-    for base in BASES:
-        before = PodiumConfig.model_validate(base)
-        tree = before.model_dump()
-        tree["hpo"]["metric"] = ""
+def with_value(tree: Any, path: FieldPath, value: Any) -> Any:
+    """The tree with another value at a path; what lies elsewhere is shared, not copied."""
+    return {**tree, path[0]: with_value(tree[path[0]], path[1:], value)} if path else value
+
+
+def mutations(path: FieldPath) -> Iterator[tuple[int, PodiumConfig]]:
+    """Valid configs that differ from a base, which is given by its place, in one place that `path` stands for."""
+    for base in range(len(BASES)):
+        _, before, *_ = unchanged(base)
+        tree = with_value(before, ("hpo", "metric"), "")
         for place in places(tree, path):
-            for value in candidates(FIELDS[path], at(before.model_dump(), place)):
-                changed = copy.deepcopy(tree)
-                at(changed, place[:-1])[place[-1]] = value
+            for value in candidates(FIELDS[path], at(before, place)):
                 try:
-                    after = PodiumConfig.model_validate(changed)
+                    after = PodiumConfig.model_validate(with_value(tree, place, value))
                 except ValidationError:
                     continue
-                if at(after.model_dump(), place) != at(before.model_dump(), place):
-                    yield before, after
+                if at(after.model_dump(), place) != at(before, place):
+                    yield base, after
 
 
-def changes_key(before: PodiumConfig, after: PodiumConfig) -> bool:
-    same = canonical_json(keyed(before)) == canonical_json(keyed(after))
-    assert same == (Key.of("any", config=before).digest == Key.of("any", config=after).digest)
+def changes_key(base: int, after: PodiumConfig) -> bool:
+    _, _, parts, digest = unchanged(base)
+    same = parts == canonical_json(keyed(after))
+    assert same == (digest == Key.of("any", config=after).digest)
     return not same
 
 
@@ -240,18 +253,16 @@ def test_every_exclusion_has_one_reason() -> None:
 
 
 def test_entries_of_a_dict_change_the_key() -> None:
-    before = PodiumConfig.model_validate(TEXTS)
     for other in ({"path": "/tiny"}, {"kind": "linear"}):
         more = {**TEXTS, "entrants": {**TEXTS["entrants"], "other": other}}
-        assert changes_key(before, PodiumConfig.model_validate(more))
+        assert changes_key(0, PodiumConfig.model_validate(more))
     for name, space in (("space", SPACE), ("linear_space", LINEAR_SPACE)):
         fewer = {**TEXTS, "hpo": {**TEXTS["hpo"], name: {one: space[one] for one in [*space][1:]}}}
-        assert changes_key(before, PodiumConfig.model_validate(fewer))
+        assert changes_key(0, PodiumConfig.model_validate(fewer))
 
 
 def test_a_value_written_in_another_type_is_the_same_key() -> None:
-    before = PodiumConfig.model_validate(TEXTS)
-    tree = before.model_dump()
+    tree = PodiumConfig.model_validate(TEXTS).model_dump()
     tree["hpo"]["max_trials"] = 8.0
     tree["training"]["batch_size"] = 16.0
     tree["training"]["epochs"] = 2
@@ -261,4 +272,4 @@ def test_a_value_written_in_another_type_is_the_same_key() -> None:
     tree["linear"]["C"] = 10
     tree["linear"]["min_df"] = 1.0
     tree["hpo"]["algorithm"]["settings"]["n_startup_trials"] = 3.0
-    assert not changes_key(before, PodiumConfig.model_validate(tree))
+    assert not changes_key(0, PodiumConfig.model_validate(tree))
