@@ -7,7 +7,7 @@ from dataclasses import replace
 from podium.records import LabelReview
 from podium.report import ReportInputs, render
 from tests.unit.report.samples import sample
-from tests.unit.report.test_evidence import words
+from tests.unit.report.test_render_evidence import words
 
 
 def with_review(**changes: object) -> ReportInputs:
