@@ -1,13 +1,14 @@
 """A learning curve, and what it says about more rows.
 
-The score of a training on `n` rows is taken to be `a - b * n ** -c`, the power law that fits learning curves best on
-average (Cortes et al., Learning Curves: Asymptotic Values and Rate of Convergence, NIPS 1993; Viering and Loog, The
-Shape of Learning Curves: a Review, IEEE TPAMI 2022). A few scores do not determine the exponent, and an interval around
-the best fit alone would be far too narrow. So the exponent is averaged over: all between a curve that flattens at once
-(1.5) and one that still steepens by the logarithm of the rows (-0.5) are equally likely before the scores are seen.
+The score of a training on `n` rows is taken to be `a - b * (n + d) ** -c`: a power law, which fits learning curves well
+(Cortes et al., Learning Curves: Asymptotic Values and Rate of Convergence, NIPS 1993), or one with an offset `d`, which
+begins slowly as trainings on too few rows do (`POW4` of Viering and Loog, The Shape of Learning Curves: a Review, IEEE
+TPAMI 2022). A few scores do not determine `c` and `d`, and an interval around the best fit alone would be far too
+narrow. So the curve is averaged over them. Before the scores are seen, a power law without an offset is as likely as
+one with, and so is every exponent, from one that flattens at once to one that still steepens.
 
 Folds differ in how hard their rows are, so each has a level of its own and only the rise is fitted together. Given the
-exponent, the fit is a linear regression with normal errors; its posterior is drawn from, with a rise of at least 0 and
+shape, the fit is a linear regression with normal errors; its posterior is drawn from, with a rise of at least 0 and
 scores of at most 1. `benchmarks/learning_curve.py` measures how often the intervals cover the truth.
 """
 
@@ -24,10 +25,12 @@ from scipy.stats import t as student
 
 from podium.records import Interval, Reason
 
-METHOD = "power law, averaged over its exponent"
+METHOD = "average over power laws"
 FEWEST_POINTS = 4
-_EXPONENTS = np.linspace(-0.5, 1.5, 40)
-"""Zero, at which the power law is a constant, lies between two of them."""
+_OFFSETS = {0.0: 0.5, 0.1: 0.125, 0.3: 0.125, 1.0: 0.125, 3.0: 0.125}
+"""How likely each offset is; they are shares of the most rows."""
+_EXPONENTS = 40
+"""How many there are for each offset; none is zero, at which the power law is a constant."""
 _DRAWS = 20_000
 _FEWEST_KEPT = 200
 _HIGHEST = 1.0
@@ -42,7 +45,7 @@ class LearningCurve:
     """Draws of a curve that fits the scores.
 
     Attributes:
-        exponents: of each draw.
+        shapes: of each draw, its offset as a share of the most rows and its exponent.
         level: score of each draw at the most rows.
         rise: of each draw, from the fewest rows to the most.
         chance: of each draw, a standard normal number.
@@ -50,7 +53,7 @@ class LearningCurve:
         confidence: of the intervals.
     """
 
-    exponents: Floats
+    shapes: tuple[Floats, Floats]
     level: Floats
     rise: Floats
     chance: Floats
@@ -71,7 +74,7 @@ class LearningCurve:
         return self._interval(self._drawn(more) - self._drawn(rows))
 
     def _drawn(self, rows: float) -> Floats:
-        drawn: Floats = self.level - self.rise * _place(self.exponents, rows, self.fewest, self.most)
+        drawn: Floats = self.level - self.rise * _place(*self.shapes, rows, self.fewest, self.most)
         return drawn
 
     def _interval(self, values: Floats) -> Interval:
@@ -132,7 +135,8 @@ def _posterior(
     generator = np.random.default_rng(seed)
     folds, points = scores.shape
     count, free = folds * points, folds * points - folds - 1
-    places = _place(_EXPONENTS[:, None], rows, rows[0], rows[-1])
+    offsets, exponents, prior = _shapes()
+    places = _place(offsets[:, None], exponents[:, None], rows, rows[0], rows[-1])
     middle = places.mean(axis=1)
     apart = places - middle[:, None]
     own = scores - scores.mean(axis=1, keepdims=True)
@@ -140,19 +144,19 @@ def _posterior(
     slopes = -folds * (apart * own.mean(axis=0)).sum(axis=1) / spread
     left = ((own + (slopes[:, None] * apart)[:, None, :]) ** 2).sum(axis=(1, 2))
     left = np.maximum(left, _TINY)
-    likelihood = -0.5 * np.log(spread) - free / 2 * np.log(left)
+    likelihood = np.log(prior) - 0.5 * np.log(spread) - free / 2 * np.log(left)
     weights = np.exp(likelihood - likelihood.max())
-    drawn = generator.choice(len(_EXPONENTS), size=_DRAWS, p=weights / weights.sum())
+    drawn = generator.choice(len(prior), size=_DRAWS, p=weights / weights.sum())
     error = np.sqrt(left[drawn] / generator.chisquare(free, _DRAWS))
     rise = slopes[drawn] + error / np.sqrt(spread[drawn]) * generator.standard_normal(_DRAWS)
     level = scores.mean() + rise * middle[drawn] + error / np.sqrt(count) * generator.standard_normal(_DRAWS)
-    exponents = _EXPONENTS[drawn]
-    ends = level - rise * _place(exponents, highest_rows, rows[0], rows[-1])
+    offsets, exponents = offsets[drawn], exponents[drawn]
+    ends = level - rise * _place(offsets, exponents, highest_rows, rows[0], rows[-1])
     kept = (rise >= 0) & (ends <= _HIGHEST)
     if kept.sum() < _FEWEST_KEPT:
         return Reason(code="NO_FIT", text="no curve that rises and stays below the highest score fits the scores")
     return LearningCurve(
-        exponents=exponents[kept],
+        shapes=(offsets[kept], exponents[kept]),
         level=level[kept],
         rise=rise[kept],
         chance=generator.standard_normal(int(kept.sum())),
@@ -162,7 +166,15 @@ def _posterior(
     )
 
 
-def _place(exponents: Floats, rows: Floats | float, fewest: float, most: float) -> Any:
+def _shapes() -> tuple[Floats, Floats, Floats]:
+    """Offset, exponent and prior weight of every shape of a curve."""
+    highest = {offset: 2 * (1 + offset) if offset else 1.5 for offset in _OFFSETS}
+    exponents = [np.linspace(-0.5, highest[offset], _EXPONENTS) + 1e-4 for offset in _OFFSETS]
+    offsets, weights = (np.repeat([*values], _EXPONENTS) for values in (_OFFSETS.keys(), _OFFSETS.values()))
+    return offsets, np.concatenate(exponents), weights / _EXPONENTS
+
+
+def _place(offsets: Floats, exponents: Floats, rows: Floats | float, fewest: float, most: float) -> Any:
     """Where on the curve numbers of rows lie: 1 at the fewest, 0 at the most, below 0 beyond."""
-    end = most**-exponents
-    return (rows**-exponents - end) / (fewest**-exponents - end)
+    place, start, end = ((one / most + offsets) ** -exponents for one in (rows, fewest, most))
+    return (place - end) / (start - end)

@@ -295,6 +295,11 @@ def test_the_file_named_as_origin_holds_the_value(overrides: tuple[str, ...], co
         (["entrant=[]"], ["entrants must name at least one model"]),
         (["entrant=[forest]"], ["entrant has no option 'forest'; its options are bert-tiny, linear, minilm"]),
         (["entrants=[linear]"], ["entrants must be a mapping"]),
+        (
+            ["learning_curve.fractions=[0.2,0.1]"],
+            ["learning_curve.fractions: fractions must increase, but got 0.2, 0.1"],
+        ),
+        (["learning_curve.fractions=[0.5,1.0]"], ["learning_curve.fractions[1] must be"]),
         (["foo", "bar"], ["has 2 errors", "'foo'", "'bar'"]),
         (["sed=3", "hpo.max_trials=x", "store=$PODIUM_NOPE"], ["has 3 errors", "seed?", "whole number", "PODIUM_NOPE"]),
     ],

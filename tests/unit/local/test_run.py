@@ -18,7 +18,7 @@ from podium.events import ENV_STEP
 from podium.keys import Key
 from podium.local import run as module
 from podium.local.run import LocalRun, RunDirectory
-from podium.records import FailedEntrant, Record
+from podium.records import CurveRecord, FailedEntrant, Record
 from podium.stages.process import record_file
 from podium.stages.step import Step, StepInputs
 from podium.stages.steps import nodes, step_named
@@ -147,6 +147,16 @@ def test_a_reused_result_is_in_the_run_directory_with_its_status_and_events(
     events = [json.loads(line) for line in directory.events.read_text().splitlines()]
     assert [(one["event"], one["step"]) for one in events] == [("step_started", "select"), ("step_finished", "select")]
     assert events[-1]["how"] == "reused"
+
+
+def test_a_step_with_nothing_to_do_is_skipped_without_a_process(run: LocalRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = run._directory
+    for name, value in directory.environment().items():
+        monkeypatch.setenv(name, value)
+    found = run._stored(step_named("curve"), StepInputs(run.run, (INPUTS.data, *INPUTS.studies, INPUTS.decision)))
+    assert isinstance(found, CurveRecord) and found.status == "skipped"
+    assert CurveRecord.read(record_file(directory.path, "curve")) == found
+    assert json.loads(directory.events.read_text().splitlines()[-1])["how"] == "skipped"
 
 
 def test_an_input_that_is_unusable_is_left_to_the_step_s_process(run: LocalRun) -> None:
