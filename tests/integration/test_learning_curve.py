@@ -100,6 +100,7 @@ def test_a_point_that_was_cut_off_goes_on_with_its_next_fold(inputs: StepInputs,
     half = compute(step).points[0]
     assert (half.fraction, half.scores[0]) == (0.5, 0.123)
     assert len(half.scores) == 3 and min(half.scores[1:]) > 0.5
+    assert all(name.startswith("trial-") for name in ledger.documents.names()), "no predictions are left"
 
 
 def test_a_training_that_fails_leaves_its_point_out(inputs: StepInputs, tmp_path: Path) -> None:

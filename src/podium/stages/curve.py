@@ -145,6 +145,7 @@ def _trained(
                 except again:
                     waiting.insert(0, ledger.again(claim))
                 else:
+                    ledger.drop_predictions(ended)
                     emit("curve_point", fraction=ended.labels[_FRACTION], score=ended.score, error=ended.error)
                 call.kill()
     return {float(one.labels[_FRACTION]): one for one in ledger.trials() if one.labels[_FRACTION] in fractions}

@@ -8,7 +8,7 @@ from podium.records import CurveRecord
 from podium.report import ReportInputs, render
 from podium.stages.report import _summary
 from tests.unit.report.samples import sample
-from tests.unit.report.test_evidence import words
+from tests.unit.report.test_render_evidence import words
 
 FULL = sample().curve
 SKIPPED = CurveRecord(key="c", status="skipped", code="OFF", reason="learning_curve.fractions is empty")
