@@ -182,7 +182,8 @@ def execute(step: Step, inputs: StepInputs) -> Record:
         # For the log; the record has the message.
         traceback.print_exc()
         directory, reason = _directory(title), type(error).__name__
-        log = str(directory / "log.txt") if directory else f"pod {os.environ.get('KFP_POD_NAME', 'unknown')}"
+        pod = os.environ.get("KFP_POD_NAME")
+        log = str(directory / "log.txt") if directory else f"pod {pod}" if pod else "the output of its task"
         failed = FailedEntrant(entrant=inputs.entrant, step=step.name, reason=reason, error=str(error), log=log)
         if directory:
             failed.save(directory / "record.json")
