@@ -23,7 +23,8 @@ def main() -> None:
                     params[name] = trial.suggest_int(name, *bounds)
                 case _:
                     params[name] = trial.suggest_categorical(name, bounds)
-        command = [sys.executable, str(Path(__file__).with_name("objective.py")), sys.argv[1], str(trial.number)]
+        script = Path(__file__).with_name("plain_trial.py" if task["workload"] == "reviews" else "objective.py")
+        command = [sys.executable, str(script), sys.argv[1], str(trial.number)]
         done = subprocess.run(
             [*command, json.dumps(params)], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

@@ -26,6 +26,10 @@ SPACES = {
         "learning_rate": FloatParameter(low=1e-4, high=3e-3, log=True),
         "batch_size": CategoricalParameter(choices=(8, 16)),
     },
+    "reviews": {
+        "learning_rate": FloatParameter(low=3e-5, high=1e-3, log=True),
+        "batch_size": CategoricalParameter(choices=(8, 16)),
+    },
     "short": {
         "learning_rate": FloatParameter(low=1e-5, high=1e-1, log=True),
         "epochs": IntParameter(low=1, high=8),
