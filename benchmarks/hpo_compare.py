@@ -2,14 +2,16 @@
 
     python benchmarks/hpo_compare.py [--workloads bbc short reviews] [--trials 10] [--rows 300] [--ray-venv DIRECTORY]
 
-All three evaluate the same points with the same objective (`compare/objective.py`), two at a time, one thread each,
-each tool started in a fresh process; the wall time is that of the whole process. `bbc` cross-validates BERT-tiny on BBC
-documents, `short` keeps a core busy for 0.2 s. `reviews` compares with what a user writes instead: Optuna, and for each
-trial a subprocess with the plain classes of transformers (`compare/plain_trial.py`), on the same rows, folds and points
-of MiniLM on sentences of film reviews; Podium trains in the precision that a plan chooses. `ray-reuse` is Ray with `reuse_actors`, which its documentation advises
-for short trials: they then share processes, and what one leaves behind the next one finds. Ray is installed into an
-environment of its own (about 270 MB), which sees the packages of this one; it is made in DIRECTORY where it lacks, and
-thrown away if none is named.
+All evaluate the same points with the same objective (`compare/objective.py`), two at a time, one thread each, each
+tool started in a fresh process; the wall time is that of the whole process. `bbc` cross-validates BERT-tiny on BBC
+documents, `short` keeps a core busy for 0.2 s. `ray-reuse` is Ray with `reuse_actors`, which its documentation
+advises for short trials: they then share processes, and what one leaves behind the next one finds. Ray is installed
+into an environment of its own (about 270 MB), which sees the packages of this one; it is made in DIRECTORY where it
+lacks, and thrown away if none is named.
+
+`reviews` compares with what a user writes instead: Optuna, and for each trial a subprocess with the plain classes of
+transformers (`compare/plain_trial.py`), on the same rows, folds and points of MiniLM on sentences of film reviews.
+Podium trains in the precision that a plan chooses.
 """
 
 from __future__ import annotations
