@@ -45,7 +45,7 @@ def test_every_step_of_the_pipeline_hands_over_the_stored_result(smoke_copy: Fin
     (parent,) = (run for run in tracker.runs({"podium.kind": "run"}) if run.run_id not in before)
     assert parent.status == "FINISHED"
     results = {name: key for name, key in parent.tags.items() if name.startswith("podium.result.")}
-    assert len(results) == 11 and results["podium.result.decide"] == decision.key
+    assert len(results) == 12 and results["podium.result.decide"] == decision.key
     computed = [run for run in tracker.steps() if run.tags.get("podium.run_id") == parent.tags["podium.run_id"]]
     assert computed == [], "nothing is computed twice"
 
