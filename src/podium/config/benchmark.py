@@ -193,14 +193,3 @@ class LearningCurveConfig(Section):
         description="[Shares of the rows](#is-more-data-worth-it) on which the winner is cross-validated besides all "
         "of them, in ascending order; three allow an extrapolation. Empty: no learning curve.",
     )
-
-
-class ReportConfig(Section):
-    """What the report shows beside figures."""
-
-    examples: int = Field(
-        0,
-        ge=0,
-        le=50,
-        description="Rows with a suspicious label that are shown with their text. `0`: no text is shown.",
-    )

@@ -11,16 +11,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from podium.config.benchmark import (
-    QUANTILE_SAMPLES,
-    BenchmarkConfig,
-    LearningCurveConfig,
-    ReportConfig,
-    SelectionConfig,
-)
+from podium.config.benchmark import QUANTILE_SAMPLES, BenchmarkConfig, LearningCurveConfig, SelectionConfig
 from podium.config.cluster import ClusterConfig
 from podium.config.entrants import ENTRANTS
 from podium.config.plan import PlanConfig
+from podium.config.report import ReportConfig
 from podium.config.search import HpoConfig, SearchedFields
 from podium.config.section import Defining, Fraction, Place, Positive, Section, TaskName
 from podium.keys import NotKeyed
@@ -58,9 +53,7 @@ class DatasetConfig(Section):
         default_factory=dict, description="Settings of the task, by name."
     )
     encoding: str = Field("utf-8", description="Encoding of text files.")
-    fallback_encoding: str | None = Field(
-        None, description="Encoding that is tried, row by row, where `encoding` fails."
-    )
+    fallback_encoding: str | None = Field(None, description="Encoding tried row by row where `encoding` fails.")
     on_bad_row: Literal["fail", "drop"] = Field(
         "fail", description="`fail` ends the run; `drop` leaves the row out and counts it."
     )
