@@ -223,8 +223,7 @@ class BestTrialFiles:
             self._best = best_trial(contenders, self._direction)
         for trial in contenders:
             if self._best is None or trial.number != self._best.number:
-                if trial.status != "failed":  # one that failed may be executed once more, and keeps its folds
-                    self._ledger.drop_predictions(trial)
+                self._ledger.drop_predictions(trial)
                 shutil.rmtree(self._trial.training_of(trial.number, trial.params).output, ignore_errors=True)
 
 

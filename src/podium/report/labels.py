@@ -41,25 +41,28 @@ def labels_section(given: ReportInputs) -> Section:
     )
     digest = given.selection.artifacts["label_issues"].digest[:12]
     last = Text(f"{where}artifact label_issues {digest} of step select.", "small")
-    return Section(TITLE, [*blocks, Columns([Section("", [table]), Section("", [_clearest(given, review)])]), last])
+    blocks.append(Columns([Section("", [table]), Section("", [_clearest(review)])]))
+    if given.texts:
+        texts = [(row, Cell(text[:_LONGEST_TEXT], style="wide")) for row, text in given.texts.items()]
+        blocks.append(Section("Texts of the clearest rows", [Table("Texts of rows", ("Row", "Text"), "ll", texts)]))
+    return Section(TITLE, [*blocks, last])
 
 
-def _clearest(given: ReportInputs, review: LabelReview) -> Table:
-    """The clearest rows, with their texts where the run asks for examples."""
-    texts = given.texts
+def _clearest(review: LabelReview) -> Table:
     rows: list[Sequence[Cell | str]] = [
         (
             one.row,
             Cell(one.given, numbers.score(one.given_probability)),
             Cell(one.suggested, numbers.score(one.suggested_probability)),
             f"{len(one.agreeing)} of {len(review.entrants)}",
-            *([Cell(texts.get(one.row, "")[:_LONGEST_TEXT], style="wide")] if texts else []),
         )
-        for one in review.clearest[: max(_SHOWN_ROWS, len(texts))]
+        for one in review.clearest[:_SHOWN_ROWS]
     ]
-    columns = ("Row", "Given", "Looks like", "Champions that agree", *(["Text"] if texts else []))
-    caption = "The clearest rows, with the probabilities of both labels."
-    return Table("Rows whose label looks wrong", columns, "lllrl"[: len(columns)], rows, caption)
+    columns = ("Row", "Given", "Looks like", "Agree")
+    caption = (
+        "The clearest rows, with the probabilities of both labels, and how many champions put the second one first."
+    )
+    return Table("Rows whose label looks wrong", columns, "lllr", rows, caption)
 
 
 def _check(check: LabelCheck) -> str:

@@ -55,28 +55,6 @@ TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-
 WHEN = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 ACCURACY = {"minilm": 0.955, "bert-tiny": 0.88, "deberta-v3-small": 0.96}
 
-REVIEW = LabelReview(
-    status="ok",
-    rows=1702,
-    suspected=23,
-    pairs=(
-        LabelPair(given="business", suggested="politics", rows=14),
-        LabelPair(given="tech", suggested="business", rows=9),
-    ),
-    clearest=tuple(
-        LabelIssue(
-            row=f"bbc.csv:{17 * number + 2}",
-            given="business",
-            suggested="politics",
-            given_probability=0.01 * number,
-            suggested_probability=0.97 - 0.02 * number,
-            agreeing=("minilm",),
-        )
-        for number in range(23)
-    ),
-    check=LabelCheck(changed=340, found=272, suspected=400),
-)
-
 
 def sample(
     task: str = "text-classification",
@@ -117,7 +95,7 @@ def sample(
         ),
         fold_tests=tuple(test for one in others if (test := fold_test(one, best, confidence=0.95, data_fraction=1.0))),
         warnings=warnings,
-        labels=REVIEW.model_copy(update={"entrants": entrants}),
+        labels=_review(labels, entrants),
         artifacts={"label_issues": ArtifactRef(name="label_issues", digest=key("issues"), files=1, size_bytes=900)},
     )
     measured = benchmark(models)
@@ -161,6 +139,30 @@ def failed_entrant(entrant: str, **changes: str) -> FailedEntrant:
         **changes,
     }
     return FailedEntrant(entrant=entrant, **fields)
+
+
+def _review(labels: tuple[str, ...], entrants: tuple[str, ...]) -> LabelReview:
+    one, two, three = labels[:3]
+    pairs = ((one, two, 14), (three, one, 9))
+    return LabelReview(
+        status="ok",
+        entrants=entrants,
+        rows=1702,
+        suspected=23,
+        pairs=tuple(LabelPair(given=given, suggested=suggested, rows=rows) for given, suggested, rows in pairs),
+        clearest=tuple(
+            LabelIssue(
+                row=f"bbc.csv:{17 * number + 2}",
+                given=one,
+                suggested=two,
+                given_probability=0.01 * number,
+                suggested_probability=0.97 - 0.02 * number,
+                agreeing=entrants[:1],
+            )
+            for number in range(23)
+        ),
+        check=LabelCheck(changed=340, found=272, suspected=400),
+    )
 
 
 def models_of(inputs: ReportInputs) -> tuple[ModelRecord, ...]:
