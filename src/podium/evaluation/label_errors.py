@@ -22,8 +22,8 @@ from podium.records import LabelCheck, LabelIssue
 from podium.tasks import TASKS
 from podium.tasks.base import LabelChoice
 
-EXCHANGED = 0.05
-"""Share of the rows whose labels the check exchanges."""
+_CHANGED, _EXCHANGED = 0.05, 0.1
+"""Share of the labels that the check changes, and of the rows among which it exchanges them at most."""
 _REPEATS = 5
 _LEAST_PROBABILITY = 1e-12
 _ROUNDING = 1e-9
@@ -120,11 +120,13 @@ def calibrated(choice: LabelChoice) -> Floats:
 def _planted(given: NDArray[np.int64], probabilities: Floats, draw: np.random.Generator) -> tuple[int, int, int]:
     """How many labels were changed, how many of these were then suspected, and how many were suspected in all.
 
-    The labels of a random share of the rows are exchanged among them, so that each label stays as frequent as it is.
+    The labels of random rows are exchanged among them, so that each label stays as frequent as it is.
     """
+    alike = float(((np.bincount(given) / len(given)) ** 2).sum())
+    count = round(min(_EXCHANGED, _CHANGED / max(1 - alike, _CHANGED)) * len(given))
     changed, found, suspected = 0, 0, 0
     for _ in range(_REPEATS):
-        rows = draw.permutation(len(given))[: round(EXCHANGED * len(given))]
+        rows = draw.permutation(len(given))[:count]
         labels = given.copy()
         labels[rows] = given[draw.permutation(rows)]
         wrong = labels != given

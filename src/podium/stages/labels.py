@@ -16,8 +16,8 @@ from podium.tasks import TASKS
 LABEL_ISSUES = "label_issues"
 """Name of the artifact."""
 ISSUES_FILE = "label_issues.csv"
-_LEAST_PRECISION = 0.25
-"""Of the check. With as many wrong labels in the data as the check adds, about half of the suspected ones are wrong."""
+_LEAST_PRECISION = 1 / 3
+"""Of the check: what it is where half of the suspected labels are wrong and the data have as many as the check adds."""
 _SHOWN = 50
 
 
