@@ -97,7 +97,7 @@ class TextClassification(Task):
     def choose_target(
         self, columns: Sequence[Column], content: str, given: str | None
     ) -> tuple[str, str, Sequence[str]]:
-        seen = {column.name: sorted(column.values) for column in columns}
+        seen = {column.name: sorted(column.values - {""}) for column in columns}
         if given is not None:
             return given, "given", seen[given]
         scalar = [column for column in columns if column.values and not column.lists and column.name != content]

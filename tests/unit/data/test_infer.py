@@ -62,6 +62,13 @@ def test_a_first_line_that_may_be_a_row_is_asked_about(tmp_path: Path) -> None:
     assert infer(tmp_path / "x.csv").lines[-1].startswith("columns: said, verdict")
 
 
+def test_an_empty_cell_is_no_label(tmp_path: Path) -> None:
+    lines = "".join(f"{LONG} {n},{'' if n % 3 else 'ab'[n % 2]},{'' if n % 3 else 'x'}\n" for n in range(60))
+    (tmp_path / "x.csv").write_text(f"said,verdict,flag\n{lines}")
+    found = infer(tmp_path / "x.csv").lines
+    assert "label column: 'verdict' (2 different values)" in found and "labels seen: a, b" in found
+
+
 def test_given_columns_are_taken(tmp_path: Path) -> None:
     rows = [{"text": f"{LONG} {n}", "label": "a", "other": f"{n}", "stars": n} for n in range(5)]
     found = fields(write_jsonl(tmp_path / "x.jsonl", rows), text_column="other", label_column="stars")
