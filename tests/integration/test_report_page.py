@@ -143,7 +143,7 @@ def test_charts_have_size_and_marks(driver, pages, width):
 
     show(driver, pages["classification"], width)
     charts = driver.find_elements(By.CSS_SELECTOR, "[role=img]")
-    assert len(charts) == 10
+    assert len(charts) == 11
     for chart in charts:
         assert chart.size["width"] > 250
         assert chart.size["height"] > 40
