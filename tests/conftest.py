@@ -16,3 +16,11 @@ def signal_handlers_stay() -> Iterator[None]:
     for number, handler in before.items():
         signal.signal(number, handler)
     assert after == before, "the test left a signal handler behind"
+
+
+@pytest.fixture
+def interruptible(signal_handlers_stay: None) -> Iterator[None]:
+    """SIGINT interrupts this process: workers of xdist ignore it, and so does what was started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -219,6 +219,7 @@ class TestRun:
         node.join()
         assert uid(api) != before
 
+    @pytest.mark.usefixtures("interruptible")
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_signal_cancels_the_job_and_its_pods(self, api: ApiServer, jobs: Jobs, number: int) -> None:
         def act(node: Node) -> None:
@@ -226,12 +227,8 @@ class TestRun:
             node.write("running\n")
 
         node = Node(api, act)
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # xdist's workers ignore SIGINT
-        try:
-            with pytest.raises((KeyboardInterrupt, SystemExit)):
-                jobs.run(SPEC, lambda line: os.kill(os.getpid(), number))
-        finally:
-            signal.signal(signal.SIGINT, before)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            jobs.run(SPEC, lambda line: os.kill(os.getpid(), number))
         node.join()
         assert stored(api) == []
         assert api.list("pods", "space") == []

@@ -148,6 +148,7 @@ def test_a_killed_server_takes_its_calls_along_and_is_replaced(pool: WorkerPool,
     assert "OMP_NUM_THREADS" not in os.environ
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_while_a_worker_is_forked_leaves_the_server_alone(
     pool: WorkerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

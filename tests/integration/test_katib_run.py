@@ -287,16 +287,13 @@ def test_two_that_begin_anew_at_once_are_two_studies(room: Path) -> None:
 
 
 @pytest.fixture
-def stopped(room: Path) -> Iterator[subprocess.Popen[bytes]]:
+def stopped(room: Path, interruptible: None) -> Iterator[subprocess.Popen[bytes]]:
     """A study of six trials, of which two have ended and two are under way."""
     file = write(room, "random", "--free=2", maxTrialCount=6, parallelTrialCount=2)
-    # A process that was started in the background may ignore SIGINT, and so would this one.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "podium", "hpo", "run", file],
         cwd=room, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    signal.signal(signal.SIGINT, before)
     end = time.monotonic() + 120
     while time.monotonic() < end and len(_ended(room)) < 2:
         time.sleep(0.05)
