@@ -1,5 +1,6 @@
 """Fixtures of all tests: the switch that writes golden files, and one real run of the smoke preset."""
 
+import gc
 import io
 import os
 import shutil
@@ -21,6 +22,16 @@ settings.load_profile("podium")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate", action="store_true", help="write golden files again instead of comparing")
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Garbage collections leave out what the imports of all test files made, which is much."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +80,7 @@ def podium_here(folder: Path, *arguments: str) -> Finished:
     """Run the command in `folder`, but in this process, which has imported before what the command imports."""
     from podium.cli.app import main
 
-    output, code = io.StringIO(), 0
+    output, code = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True), 0
     with pytest.MonkeyPatch.context() as patch, chdir(folder), redirect_stdout(output), redirect_stderr(output):
         for name in os.environ.keys() - _environment().keys():
             patch.delenv(name)
@@ -78,7 +89,7 @@ def podium_here(folder: Path, *arguments: str) -> Finished:
             main()
         except SystemExit as ended:
             code = ended.code
-    return Finished(folder, code or 0, output.getvalue())
+    return Finished(folder, code or 0, output.buffer.getvalue().decode())
 
 
 @pytest.fixture(scope="session")

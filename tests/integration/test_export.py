@@ -19,6 +19,7 @@ from podium.config.schema import PodiumConfig
 from podium.data.artifact import DataArtifact
 from podium.errors import BenchmarkError
 from podium.evaluation.predictions import Predictions
+from podium.export import worker
 from podium.export.variants import BuildCall, Built, build
 from podium.inference.predictor import Predictor, PredictorSpec, predictor_class
 from podium.keys import Key
@@ -68,7 +69,7 @@ class Trained:
         }
         return PredictorSpec.model_validate(values | fields)
 
-    def build(self, name: str, variants: tuple[VariantName, ...], **fields: Any) -> dict[VariantName, Built]:
+    def call(self, name: str, variants: tuple[VariantName, ...], **fields: Any) -> BuildCall:
         values: dict[str, Any] = {
             "eager": self.spec(),
             "variants": variants,
@@ -79,7 +80,10 @@ class Trained:
             "seed": 13,
             "output": self.folder / name,
         }
-        return build(BuildCall.model_validate(values | fields), self.folder / f"{name}.log")
+        return BuildCall.model_validate(values | fields)
+
+    def build(self, name: str, variants: tuple[VariantName, ...], **fields: Any) -> dict[VariantName, Built]:
+        return build(self.call(name, variants, **fields), self.folder / f"{name}.log")
 
     def load(self, variant: VariantName, folder: Path, **fields: Any) -> Predictor:
         return predictor_class(variant, folder)(self.spec(variant=variant, model_dir=folder, **fields))
@@ -217,8 +221,8 @@ def test_what_cannot_be_built_has_its_reason_and_a_damaged_model_is_an_error(tra
     shutil.copytree(trained.path("model"), slow)
     (slow / "tokenizer.json").rename(tmp_path / "tokenizer.json")
     (slow / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "text"]))
-    found = trained.build("slow", ("onnx",), eager=trained.spec(model_dir=slow))["onnx"]
-    assert (found.code, found.reason) == (
+    found = worker.build(trained.call("slow", ("onnx",), eager=trained.spec(model_dir=slow)))["onnx"]
+    assert (found["code"], found["reason"]) == (
         "build-failed",
         "it could not be built: ModelError: an exported package needs a fast tokenizer, "
         f"but {slow} has no tokenizer.json",

@@ -84,6 +84,7 @@ def test_a_scenario_of_another_package_is_one_module_and_one_entry_point(install
             "threads": 1,
             "repetitions": 1,
             "samples": 20,
+            "max_seconds": 2,
             "throughput_batch_size": 4,
             "scenarios": ("twice",),
             "settings": {"twice": {"rows": 3}},

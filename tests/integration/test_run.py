@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conftest import Finished, podium
+from conftest import Finished, podium, podium_here
 from podium.benchmarking.scenarios.classifiers import QUANTILES
 from podium.benchmarking.statistics import supported
 from podium.config.schema import TrackingConfig
@@ -98,7 +98,7 @@ def test_a_linear_winner_is_registered_and_served_and_walked_back_to_its_data(
     assert recorded.probabilities is not None
     assert answers["score"].to_numpy() == pytest.approx(recorded.probabilities.max(axis=1))
 
-    walked = podium(smoke_run.folder, "lineage", "bbc-news@champion")
+    walked = podium_here(smoke_run.folder, "lineage", "bbc-news@champion")
     assert walked.code == 0, walked.output
     study = StudyRecord.read(smoke_run.record("hpo-linear"))
     path = [f"decision {decision.key[:12]}", f"refit {model.key[:12]}: refit-linear", f"trial {model.trial} of study"]
@@ -160,21 +160,21 @@ def test_a_champion_that_mlflow_itself_took_away_is_promoted_again(smoke_copy: F
 
 def test_a_decision_is_replayed_from_its_record_and_told_in_the_history(smoke_run: Finished) -> None:
     decision = DecisionRecord.read(smoke_run.record("decide"))
-    replayed = podium(smoke_run.folder, "replay", decision.key[:10])
+    replayed = podium_here(smoke_run.folder, "replay", decision.key[:10])
     assert replayed.code == 0 and f"decision {decision.key[:12]}: PROMOTE, as recorded" in replayed.output
-    (move,) = json.loads(podium(smoke_run.folder, "history", "bbc-news", "-o", "json").output)
+    (move,) = json.loads(podium_here(smoke_run.folder, "history", "bbc-news", "-o", "json").output)
     assert (move["how"], move["after"], move["decision"], move["state"]) == ("decided", "1", decision.key, "done")
 
 
 def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> None:
-    same = podium(smoke_run.folder, "run", "--preset", "smoke", "--dry-run")
+    same = podium_here(smoke_run.folder, "run", "--preset", "smoke", "--dry-run")
     assert same.code == 0, same.output
     assert re.search(r"hpo-bert-tiny\s+reuse", same.output)
-    changed = podium(smoke_run.folder, "run", "--preset", "smoke", "--dry-run", "training.weight_decay=0.2")
+    changed = podium_here(smoke_run.folder, "run", "--preset", "smoke", "--dry-run", "training.weight_decay=0.2")
     assert re.search(r"prepare\s+reuse", changed.output)
     assert re.search(r"hpo-bert-tiny\s+run\s.*weight_decay", changed.output), changed.output
     assert re.search(r"hpo-linear\s+reuse", changed.output), changed.output
-    changed = podium(smoke_run.folder, "run", "--preset", "smoke", "--dry-run", "linear.max_features=5000")
+    changed = podium_here(smoke_run.folder, "run", "--preset", "smoke", "--dry-run", "linear.max_features=5000")
     assert re.search(r"hpo-bert-tiny\s+reuse", changed.output), changed.output
     assert re.search(r"hpo-linear\s+run\s.*max_features", changed.output), changed.output
     assert not list((smoke_run.folder / "podium-out" / "store").glob("tmp/*"))
@@ -185,7 +185,7 @@ def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> N
     [
         pytest.param("benchmark.samples=120", {"benchmark", "decide", "report"}, marks=pytest.mark.slow),
         ("selection.constraints.size_mb=1000", {"decide", "report"}),
-        ("selection.promotion.must_beat_baselines=false", {"decide", "report"}),
+        pytest.param("selection.promotion.must_beat_baselines=false", {"decide", "report"}, marks=pytest.mark.slow),
         pytest.param("hpo.max_trials=3", {"hpo-linear", "hpo-bert-tiny", "select", "report"}, marks=pytest.mark.slow),
     ],
 )

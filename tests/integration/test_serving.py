@@ -81,7 +81,7 @@ def logged(task: str, exported: bool, folder: Path) -> tuple[Path, EagerPredicto
     return folder / "mlflow", eager
 
 
-@pytest.mark.parametrize("exported", [False, True], ids=["eager", "onnx"])
+@pytest.mark.parametrize("exported", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["eager", "onnx"])
 def test_a_served_classifier_answers(exported: bool, tmp_path: Path) -> None:
     folder, eager = logged("text-classification", exported, tmp_path)
     described = (folder / "MLmodel").read_text()

@@ -179,9 +179,11 @@ def _of_samples(model: ComparedModel, measured: Measurement) -> dict[str, Estima
         name: Estimate(problem=f"it needs {samples_needed(q)} samples, and there are {len(pooled)}")
         for name, q in LATENCIES.items()
     }
-    drawn = (np.concatenate([samples[number] for number in pick]) for pick in picks)
+    # Quantiles do not depend on the order in a pick, so few repetitions have few different ones.
+    different, places = np.unique(np.sort(picks, axis=1), axis=0, return_inverse=True)
+    drawn = (np.concatenate([samples[number] for number in pick]) for pick in different)
     draws = [np.quantile(one, [*enough.values()], method="median_unbiased") / _NS_PER_MS for one in drawn]
-    for (name, q), column in zip(enough.items(), np.transpose(draws), strict=True):
+    for (name, q), column in zip(enough.items(), np.transpose(draws)[:, places.ravel()], strict=True):
         found[name] = _resampled(model, latency_quantile(pooled, q).value, column)
     size, batches = measured.batch_size, [one.of("throughput", ThroughputSamples) for one in repetitions]
     energies = [one.energy_j / (size * len(one.batch_ns)) for one in batches if one.energy_j is not None]

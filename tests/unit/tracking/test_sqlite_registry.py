@@ -19,23 +19,35 @@ from tests.unit.tracking import conformance
 from tests.unit.tracking.conformance import fresh
 from tests.unit.tracking.support import model_record
 
-weights = conformance.weights
 NAME = "news"
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a registry with two versions, the first of which is the champion."""
+    folder = tmp_path_factory.mktemp("registry")
+    (folder / "weights").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("podium.tracking.mlflow_tracker.describe_model", conformance.fake_package)
+        tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{folder}/mlflow.db"))
+        for _ in range(2):
+            record, tags = model_record(fresh(), fresh()), {"podium.decision": "d"}
+            tracker.register(NAME, fresh()[:32], folder / "weights", record, tags=tags)
+    tracker.move_champion(NAME, "1", how="decided", by="me", reason="first", decision="d")
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def uri(tmp_path: Path) -> str:
+def uri(database: Path, tmp_path: Path) -> str:
+    """A copy of the file for each test, since MLflow takes a second to make one."""
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(tmp_path / "mlflow.db")) as copy:
+        source.backup(copy)
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.fixture
-def tracker(uri: str, weights: Path) -> Tracker:
-    """A registry with two versions, the first of which is the champion."""
-    found = tracker_for(TrackingConfig(uri=uri))
-    for _ in range(2):
-        found.register(NAME, fresh()[:32], weights, model_record(fresh(), fresh()), tags={"podium.decision": "d"})
-    found.move_champion(NAME, "1", how="decided", by="me", reason="first", decision="d")
-    return found
+def tracker(uri: str) -> Tracker:
+    return tracker_for(TrackingConfig(uri=uri))
 
 
 def asked(tracker: Tracker) -> RegistryState:

@@ -161,7 +161,7 @@ def test_a_stopped_study_stops_its_workers_and_can_be_resumed(tmp_path: Path, fo
 
 
 @pytest.mark.parametrize("algorithm", [algorithm_named("random"), TPE], ids=lambda algorithm: algorithm.name)
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_study_killed_again_and_again_ends_as_if_undisturbed(
     tmp_path: Path, fork: Fork, algorithm: Algorithm, seed: int
 ) -> None:
