@@ -12,6 +12,7 @@ def test_it_writes_page_summary_and_metrics(in_smoke_folder, run_artifact, hande
     report.python_func(
         run=run_artifact,
         data=handed_over("prepare"),
+        plan=handed_over("plan"),
         baselines=handed_over("baseline"),
         studies=[handed_over("hpo-linear"), handed_over("hpo-bert-tiny")],
         models=[handed_over("refit-linear"), handed_over("refit-bert-tiny")],
