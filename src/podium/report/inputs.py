@@ -93,12 +93,20 @@ class ReportInputs:
 
     @property
     def competed(self) -> str:
-        """How many of the entrants competed, where some failed; else empty."""
-        if not self.failed:
-            return ""
-        count = len(self.run.config.entrants)
-        names = ", ".join(one.entrant for one in self.failed)
-        return f"{count - len(self.failed)} of {count} entrants competed; {names} failed"
+        """How many of the entrants competed, where some failed or were left out by the plan; else empty."""
+        why = {
+            ", ".join(one.entrant for one in self.failed): "failed",
+            ", ".join(self.left_out): "left out by the plan",
+        }
+        told = [f"{names} {what}" for names, what in why.items() if names]
+        planned = len(self.run.config.entrants)
+        count, here = planned + len(self.left_out), planned - len(self.failed)
+        return "; ".join([f"{here} of {count} entrants competed", *told]) if told else ""
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Entrants that the plan left out, each with the reason."""
+        return self._all(records.PlanRecord)[0].left_out
 
     @property
     def winner(self) -> records.LeaderboardEntry | None:

@@ -39,6 +39,7 @@ def leaderboard_section(given: ReportInputs) -> Section:
         Text(f"{one.entrant} failed in step {one.step}: {one.brief} (log: {one.log})", "warning")
         for one in given.failed
     ]
+    blocks += [Text(f"{name} was left out by the plan: {why}", "warning") for name, why in given.left_out.items()]
     blocks += [Text(warning, "warning") for warning in selection.warnings]
     if selection.comparisons:
         blocks.append(_differences(selection.comparisons))

@@ -127,7 +127,7 @@ def _answer(given: ReportInputs) -> Answer:
     for one in given.unbeaten:
         lost = "is worse than" if shown_worse(one) else "does not beat"
         text += f" It {lost} the {one.reference} baseline: {numbers.difference(one.difference)}."
-    if given.failed:
+    if given.competed:
         text += f" **{given.competed}.**"
     parameters = f"{numbers.count(winner.parameters)} parameters"
     figures = [

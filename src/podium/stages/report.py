@@ -80,7 +80,7 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
         lines["Data"] += f"\n{answer(inputs.curve)}"
     if selection.labels.suspected:
         lines["Labels"] = _labels_text(selection.labels)
-    verdict = f"{decision.verdict} ({inputs.competed})" if inputs.failed else decision.verdict
+    verdict = f"{decision.verdict} ({inputs.competed})" if inputs.competed else decision.verdict
     lines["Verdict"] = "\n".join([verdict, *(f"- {reason.text}" for reason in decision.reasons)])
     if inputs.failed:
         lines["Failed"] = "\n".join(f"{one.title}: {one.brief}\n  log: {one.log}" for one in inputs.failed)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from podium.config.schema import EntrantConfig
+from podium.report import render
 from podium.stages.report import _summary
 from tests.unit.report.samples import failed_entrant, sample
 
@@ -20,3 +23,12 @@ def test_the_verdict_says_how_many_entrants_competed_and_each_failure_its_remedy
         "  log: /runs/1/steps/hpo-x/log.txt"
     )
     assert found["failed"] == {"large": failed_entrant("large").error}
+
+
+def test_the_verdict_says_what_the_plan_left_out() -> None:
+    given = sample()
+    plan = given.steps["plan"].model_copy(update={"left_out": {"large": "it does not fit; raise plan.time_limit"}})
+    inputs = replace(given, steps={**given.steps, "plan": plan})
+    assert _summary(inputs)["lines"]["Verdict"].startswith("PROMOTE (2 of 3 entrants competed; large left out by the")
+    page = render(inputs).html
+    assert "large was left out by the plan: it does not fit" in page and "2 of 3 entrants competed" in page
