@@ -28,6 +28,7 @@ PAGES: dict[str, dict[str, Any]] = {
     "ner": {"task": "ner", "entrants": ("minilm", "bert-tiny", "deberta-v3-small"), "trials": 40},
     "hostile": {"labels": HOSTILE},
     "many labels": {"labels": tuple(f"customer-intent-{number}" for number in range(28)), "entrants": ("bert-tiny",)},
+    "long labels": {"labels": (*(f"comp.sys.ibm.pc.hardware.{letter}" for letter in "abcdefg"), "long" * 40)},
 }
 CONTRAST = """
 const parse = (text) => {
@@ -170,3 +171,16 @@ def test_tables_scroll_in_their_own_box_on_a_phone(driver, pages):
     )
     assert boxes
     assert all(tab == 0 and overflow == "auto" and label for tab, overflow, label in boxes)
+
+
+def test_names_above_a_matrix_are_read_whole_or_end_in_an_ellipsis(driver, pages):
+    show(driver, pages["long labels"], 1280)
+    seen = driver.execute_script(
+        "return [...document.querySelectorAll('.matrix.many thead th')].map((e) => {"
+        " const text = document.createRange(); text.selectNodeContents(e);"
+        " const [name, cell] = [text.getBoundingClientRect(), e.getBoundingClientRect()];"
+        " return [e.textContent, name.top >= e.closest('.scroll').getBoundingClientRect().top && name.top >= cell.top,"
+        "  getComputedStyle(e).textOverflow]; })"
+    )
+    assert seen
+    assert all(whole or (len(name) > 100 and end == "ellipsis") for name, whole, end in seen), seen
