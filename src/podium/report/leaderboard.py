@@ -75,7 +75,8 @@ def _table(given: ReportInputs) -> Table:
         (-one.test.value, Row(("–", Cell(one.name, tag="baseline"), scored(one.test), *["–"] * 6), muted=True))
         for one in selection.baselines
     ]
-    rows += [(math.inf, Row(("–", Cell(one.entrant, tag="failed"), *["–"] * 7), muted=True)) for one in given.failed]
+    gone = [*((one.entrant, "failed") for one in given.failed), *((name, "left out") for name in given.left_out)]
+    rows += [(math.inf, Row(("–", Cell(name, tag=tag), *["–"] * 7), muted=True)) for name, tag in gone]
     metric = numbers.metric_name(selection.metric)
     columns = (
         *("Rank", "Candidate", f"Test {metric}", "Baselines", "Cross-validation", "Trials", "Ahead of runner-up"),

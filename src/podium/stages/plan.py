@@ -168,7 +168,7 @@ class Planner:
             expected = self._expected(budget, entrants)
             if sum(expected.values()) <= aim:
                 break
-        settings = self._settings(budget)
+        settings = self._settings(budget, entrants)
         if limit is not None:
             # Trials may take the time that nothing else is expected to need.
             rest = sum(seconds for part, seconds in expected.items() if part not in ("until now", "search"))
@@ -235,13 +235,13 @@ class Planner:
         enough = (one for one in lengths if all(pace.whole(one) >= WHOLE for pace in self._transformers.values()))
         return next(enough, most)
 
-    def _settings(self, budget: Budget) -> dict[str, Scalar]:
+    def _settings(self, budget: Budget, entrants: Sequence[str]) -> dict[str, Scalar]:
         """The config fields that differ from what the config has."""
         wanted: dict[str, Scalar] = {"hpo.max_trials": budget.trials, "hpo.data_fraction": budget.rows}
-        if self._transformers:
+        if transformers := [pace for name, pace in self._transformers.items() if name in entrants]:
             wanted |= {"training.max_length": budget.length, "training.epochs": budget.epochs}
             wanted["hpo.epochs"] = budget.trial_epochs
-            slowest = max(self._transformers.values(), key=lambda pace: pace.train_seconds)
+            slowest = max(transformers, key=lambda pace: pace.train_seconds)
             if self.config.training.precision == "auto" and slowest.precision == "bf16":
                 wanted["training.precision"] = "bf16"
         if "epochs" in self.config.hpo.space:

@@ -101,7 +101,7 @@ def _rows_text(data: DataRecord) -> str:
     """What became of every row that was read."""
     gone = (
         (data.left_out, "left out by dataset.max_rows"),
-        (data.duplicates, "duplicates dropped"),
+        (data.duplicates, "duplicate dropped" if data.duplicates == 1 else "duplicates dropped"),
         (data.rejected, "rejected"),
     )
     splits = ", ".join(f"{rows:,} {split}" for split, rows in data.rows.items())
@@ -121,7 +121,8 @@ def _interval_text(interval: Interval) -> str:
 
 
 def _latency_text(measured: Measurement) -> str:
-    quantiles = ", ".join(f"p{item.q * 100:g} {item.value_ms:.1f} ms" for item in measured.latency)
+    times = ((item.q, item.value_ms) for item in measured.latency)
+    quantiles = ", ".join(f"p{q * 100:g} {value:.{1 if value >= 1 else 2}f} ms" for q, value in times)
     rate = f"{measured.throughput_per_second.value:.0f} rows/s at batch {measured.batch_size}"
     unstable = "; unstable: see the report" if measured.unstable else ""
     return f"{quantiles} at batch 1; {rate} ({measured.variant}){unstable}"

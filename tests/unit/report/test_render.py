@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from podium.config.schema import EntrantConfig
-from podium.records import Reason
+from podium.records import PlanRecord, Reason
 from podium.report import Rendered, render
 from podium.selection.winner import NO_CANDIDATE
 from tests.unit.report.sample_keys import key
@@ -178,6 +178,15 @@ def test_no_winner_says_why():
     assert "★ winner" not in text
     assert "score" not in found.metrics
     assert found.metrics["promoted"] == 0
+
+
+def test_entrants_that_the_plan_left_out_are_named_with_the_reason():
+    plan = PlanRecord(key="0" * 64, entrants=("minilm", "bert-tiny"), left_out={"large": "it does not fit into 5 min"})
+    found = render(sample(plan=plan))
+    text = " ".join(Page(found.html).text.split())
+    assert "2 of 3 entrants competed; large left out by the plan." in text
+    assert "large was left out by the plan: it does not fit into 5 min" in text
+    assert "| – | large (left out) |" in found.markdown
 
 
 def test_entrants_that_failed_are_named_with_cause_and_log():

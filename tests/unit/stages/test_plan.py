@@ -129,6 +129,14 @@ def test_bf16_is_set_where_the_slowest_entrant_gains_by_it() -> None:
     assert "training.precision" not in plan(asked, data(1000), both)["settings"]
 
 
+def test_an_entrant_that_is_left_out_sets_nothing() -> None:
+    asked, slow = config("plan.time_limit=8m"), pace(3.0, precision="bf16")
+    found = plan(asked, data(1000), {"linear": LINEAR, "bert-tiny": pace(0.001), "minilm": slow})
+    assert found["entrants"] == ("linear", "bert-tiny") and "training.precision" not in found["settings"]
+    alone = plan(asked, data(1000), {"linear": LINEAR, "minilm": slow})
+    assert alone["entrants"] == ("linear",) and not [name for name in alone["settings"] if name.startswith("training.")]
+
+
 def test_on_a_cluster_time_is_not_planned() -> None:
     asked = config("hpo.engine=katib", "cluster.image=x", "cluster=cpu")
     found = plan(asked, data(1000), {"minilm": pace(5.0)})

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from podium.config.schema import EntrantConfig
+from podium.records import Measurement
 from podium.report import render
-from podium.stages.report import _summary
+from podium.stages.report import _latency_text, _summary
 from tests.unit.report.samples import failed_entrant, sample
 
 
@@ -32,3 +35,18 @@ def test_the_verdict_says_what_the_plan_left_out() -> None:
     assert _summary(inputs)["lines"]["Verdict"].startswith("PROMOTE (2 of 3 entrants competed; large left out by the")
     page = render(inputs).html
     assert "large was left out by the plan: it does not fit" in page and "2 of 3 entrants competed" in page
+
+
+def test_one_duplicate_is_no_plural() -> None:
+    one = sample(data=sample().data.model_copy(update={"duplicates": 1}))
+    assert "; 1 duplicate dropped" in _summary(one)["lines"]["Data"]
+
+
+def test_less_than_a_millisecond_has_two_decimals(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = sample().winner_measurement
+    assert measured is not None
+    median = measured.latency[0]
+    for value, text in ((0.0798, "p50 0.08 ms at"), (12.34, "p50 12.3 ms at")):
+        shown = (median.model_copy(update={"value_ms": value}),)
+        monkeypatch.setattr(Measurement, "latency", property(lambda _, shown=shown: shown))
+        assert _latency_text(measured).startswith(text)
