@@ -92,9 +92,9 @@ def select(step: StepRun) -> records.SelectionRecord:
     )
     majority = max((one.test.value for one in entries if one.name == MAJORITY), default=-1.0)
     futile = (
-        f"The search of {study.entrant} found nothing better than the majority class: {metric} {study.best_score:.3f} "
-        f"in cross-validation, {majority:.3f} by that class on the test rows. Its best trial is an arbitrary one; "
-        "train for longer (--time-limit, hpo.epochs, hpo.data_fraction) or widen its search space"
+        f"The search of {study.entrant} found nothing better than the majority baseline: {metric} "
+        f"{study.best_score:.3f} in cross-validation, {majority:.3f} by the baseline on the test rows. Its best trial "
+        "is an arbitrary one; train for longer (--time-limit, hpo.epochs, hpo.data_fraction) or widen its search space"
         for study in studies
         if study.best_score <= majority
     )

@@ -183,5 +183,5 @@ def test_a_search_that_found_nothing_better_than_the_majority_class_says_so(stor
     made = [one.model_copy(update={"cv_score": 0.15}) if one.entrant == poor.entrant else one for one in made]
     majority = baseline(keep, majority=predictions(0.2, 9))
     found = select(step(store, (majority, *studies, *made)))
-    said = [warning for warning in found.warnings if "nothing better than the majority class" in warning]
+    said = [warning for warning in found.warnings if "nothing better than the majority baseline:" in warning]
     assert len(said) == 1 and poor.entrant in said[0] and "--time-limit" in said[0]
