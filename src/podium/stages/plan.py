@@ -294,8 +294,8 @@ class Planner:
         refits = f"refits on all {self._development:,} rows"
         lines = {"Entrants": ", ".join(entrants)}
         if shown := {name: pace for name, pace in self._transformers.items() if name in entrants}:
-            trials += f", transformers for {budget.trial_epochs:g} epochs"
-            refits += f", transformers for {budget.epochs:g} epochs"
+            trials += f", transformers for {_epochs(budget.trial_epochs)}"
+            refits += f", transformers for {_epochs(budget.epochs)}"
             whole = min(pace.whole(budget.length) for pace in shown.values())
             cut = f"longer rows are cut ({1 - whole:.0%})" if whole < 1 else "no row is cut"
             lines["Length"] = f"{budget.length} tokens; {cut}"
@@ -316,6 +316,10 @@ def _multiple(length: float) -> int:
 def _rounded(epochs: float) -> float:
     """Epochs with two digits: more would feign precision."""
     return float(f"{epochs:.2g}")
+
+
+def _epochs(number: float) -> str:
+    return f"{number:g} epoch" if number == 1 else f"{number:g} epochs"
 
 
 def _at(tree: Mapping[str, Any], name: str) -> Any:

@@ -57,8 +57,9 @@ def test_without_pressure_every_entrant_gets_everything() -> None:
 
 
 def test_many_rows_take_one_epoch_and_rare_tags_take_more() -> None:
-    rows = data(30_000)
-    assert plan(config(), rows, {"minilm": pace(1e-5)})["settings"]["training.epochs"] == 1
+    found = plan(config(), data(30_000), {"minilm": pace(1e-5)})
+    assert found["settings"]["training.epochs"] == 1
+    assert found["lines"]["Search"].endswith("transformers for 1 epoch"), "and not 1 epochs"
     words = data(10_000, "ner")
     ner = config("dataset.task=ner", "dataset.path=x", "dataset=custom", "hpo=ner")
     assert plan(ner, words, {"minilm": pace(1e-5)})["settings"]["training.epochs"] == 3
