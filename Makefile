@@ -1,11 +1,12 @@
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -q --dist loadfile --no-loadscope-reorder
 STAMP := $(VENV)/.ready
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup run test test-all test-slow chaos lint types contracts unit integration golden bench clean
+.PHONY: help setup run test test-all test-slow fast chaos lint types contracts unit integration golden bench clean
 
 help:  ## Show this map
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,17 +25,20 @@ $(STAMP): constraints.txt requirements-models.txt pyproject.toml setup.py
 run: setup  ## Run the main job: BBC news, a linear model and two transformers, to a proven champion
 	$(BIN)/podium run
 
-test: setup lint types contracts  ## Lint, types, contracts, all tests but the slow ones
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not slow" --durations=15
+test: setup lint  ## Lint, types, contracts, all tests but the slow ones
+	@$(MAKE) --no-print-directory -j3 types contracts fast
+
+fast: setup
+	$(PYTEST) -n 3 -m "not slow" --durations=15
 
 unit: setup  ## Unit tests only
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not integration and not slow"
+	$(PYTEST) -n 3 -m "not integration and not slow"
 
 integration: setup  ## Tests with real processes, servers, models and a browser
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "integration and not slow"
+	$(PYTEST) -n 3 -m "integration and not slow"
 
 test-slow: setup  ## The suites that take longer
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m slow --durations=15
+	$(PYTEST) -n 2 -m slow --durations=15
 
 test-all: test test-slow  ## Everything
 

@@ -19,13 +19,13 @@ import psutil
 
 from podium.hpo.engines import MAX_KILLS
 from podium.records import TrialRecord
+from tests.support import PATIENCE_SECONDS
 
 from .study import Journal, Settings, ledger_of
 
 ROOT = Path(__file__).parents[2]
 MARK = "CHAOS_MARK"
 STUDY = "import sys; from pathlib import Path; from tests.chaos.study import main; main(Path(sys.argv[1]))"
-GONE_SECONDS = 60.0
 TARGETS = ("engine", "group", "worker", "server")
 """What is killed: the engine alone, its whole process group, one worker, or the fork server."""
 
@@ -56,7 +56,7 @@ class Marked:
 
     def assert_gone(self) -> None:
         """Wait until nothing of it is left."""
-        deadline = time.monotonic() + GONE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while left := self.living():
             assert time.monotonic() < deadline, f"orphans: {[(one.pid, one.cmdline()) for one in left]}"
             time.sleep(0.02)
@@ -96,7 +96,7 @@ class Disturbed:
                     self._kill(engine, target)
                     if target in ("engine", "group"):
                         break
-                ended = engine.process.wait(120)
+                ended = engine.process.wait(PATIENCE_SECONDS)
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(engine.process.pid, signal.SIGKILL)
@@ -110,7 +110,7 @@ class Disturbed:
     def _reach_moment(self, engine: Marked) -> bool:
         """Let the study go on for a while; whether it is still running."""
         lines = len(self.journal.lines()) + self.chance.randint(0, 6)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while len(self.journal.lines()) < lines and engine.process.poll() is None:
             assert time.monotonic() < deadline, (self.directory / "output.txt").read_text()[-4000:]
             time.sleep(0.001)

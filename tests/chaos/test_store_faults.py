@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import PATIENCE_SECONDS
+
 from .harness import STUDY, Disturbed, Marked
 from .study import Settings
 from .test_kills import outcome
@@ -41,7 +43,7 @@ def test_a_full_disk_stops_the_study_and_loses_nothing(disk: Path, tmp_path: Pat
     settings = Settings("random", trials=12, parallel=2)
     study = Disturbed(tmp_path / "disturbed", settings, random.Random(1))
     engine = begin(study.directory)
-    assert engine.process.wait(120) == 1
+    assert engine.process.wait(PATIENCE_SECONDS) == 1
     engine.assert_gone()
     said = (study.directory / "output.txt").read_text()
     assert "StoreError: " in said and "full" in said and "run the same command again" in said

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from podium.cluster.client import JOB, NAMESPACE, TRAIN_JOB, Cluster, Manifest, name_of
 from podium.errors import ClusterError
+from tests.support import eventually
 
 from .kube.engine import ATTEMPTS, connected
 from .kube.server import ApiServer, Fault
@@ -27,13 +27,6 @@ def api() -> Iterator[ApiServer]:
 @pytest.fixture
 def cluster(api: ApiServer) -> Cluster:
     return connected(api, "space")
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def job(name: str, **labels: str) -> Manifest:
@@ -65,7 +58,7 @@ class TestRequests:
         monkeypatch.setattr("podium.cluster.client._SILENT_SECONDS", 0.2)
         with api.changed, pytest.raises(ClusterError, match="the API server did not answer"):
             cluster.find(JOB)
-        wait_until(lambda: len(api.requests) == ATTEMPTS)
+        eventually(lambda: len(api.requests) == ATTEMPTS)
 
     @pytest.mark.parametrize(("asked", "waited"), [("7", 7), ("60", 30)])
     def test_retry_after_is_heeded(

@@ -16,6 +16,7 @@ from podium.cluster.jobs import Advice, Jobs
 from podium.cluster.manifests import JobSpec
 from podium.config.cluster import ClusterConfig
 from podium.errors import ClusterError, ComputationFailed, JobNotStarted, OutOfMemory, ProcessKilled, TimeLimitExceeded
+from tests.support import PATIENCE_SECONDS
 
 from .kube.engine import connected
 from .kube.node import Node, complete, ended, running
@@ -304,7 +305,7 @@ class TestTrainJobs:
                 jobs.run(self.SPEC, lines.append)
         else:
             jobs.run(self.SPEC, lines.append)
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
         assert lines == ["rank 0"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import Finished, podium, podium_here
 from podium.records import MeasurementRecord
 from podium.store.store import ArtifactStore
-from tests.integration.test_benchmarking_run import LABELS, save_model
+from tests.integration.test_benchmarking_run import LABELS, save_linear
 
 pytestmark = pytest.mark.integration
 
@@ -21,18 +21,18 @@ OPTIONS = [part for setting in SETTINGS for part in ("--set", setting)]
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A folder with a store in it, and the keys of a model and of one that is larger and reads longer rows.
+    """A folder with a store in it, and the keys of a model and of one that is larger.
 
     Only the size is sure to differ on a machine that does other things, too.
     """
     folder = tmp_path_factory.mktemp("compared")
-    for name, length in (("short", 16), ("long", 512)):
-        save_model(folder / name, "text-classification", LABELS, max_length=length)
-    (folder / "long" / "notes.txt").write_text(" " * 40_000_000)
+    for name in ("small", "large"):
+        save_linear(folder / name)
+    (folder / "large" / "notes.txt").write_text(" " * 8_000)
     said = "the minister said that prices rose again "
     rows = [{"text": said * (5 + number // 2), "label": LABELS[number % len(LABELS)]} for number in range(60)]
     (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    done = podium(folder, "benchmark", "short", "long", "--data", "rows.jsonl", "--device", "cpu", *OPTIONS)
+    done = podium(folder, "benchmark", "small", "large", "--data", "rows.jsonl", "--device", "cpu", *OPTIONS)
     assert done.code == 0, done.output
     store = ArtifactStore(str(folder / "podium-out" / "store"))
     found = {}
@@ -40,7 +40,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
         record = store.get(MeasurementRecord, digest)
         assert record is not None
         found[record.measurement.entrant] = digest
-    return folder, [found["short"][:16], found["long"][:16]]
+    return folder, [found["small"][:16], found["large"][:16]]
 
 
 def compared(measured: tuple[Path, list[str]], *arguments: str) -> Finished:

@@ -105,11 +105,13 @@ def test_large_results_come_back(pool: WorkerPool, tmp_path: Path) -> None:
 
 
 def test_no_more_calls_than_the_size(pool: WorkerPool, tmp_path: Path) -> None:
-    log = tmp_path / "log.txt"
-    slow, quick = pool.submit(time.sleep, 60, log=log), pool.submit(time.sleep, 0.5, log=log)
+    log, go = tmp_path / "log.txt", tmp_path / "go"
+    waiting = f"until [ -e {go} ]; do sleep 0.01; done"
+    slow, quick = pool.submit(time.sleep, 600, log=log), pool.submit(os.system, waiting, log=log)
     assert pool.running() == [slow, quick]
     assert pool.wait_any([slow, quick], timeout=0.01) == []
-    third = pool.submit(time.sleep, 60, log=log)
+    go.touch()
+    third = pool.submit(time.sleep, 600, log=log)
     assert quick.poll() and pool.running() == [slow, third]
     slow.kill()
     assert pool.wait_any([slow, third]) == [slow]

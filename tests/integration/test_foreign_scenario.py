@@ -15,7 +15,7 @@ from podium.local.benchmark import Outcome, print_results
 from podium.records import MeasurementRecord
 from podium.report.render import render
 from podium.stages.benchmark import figures
-from tests.integration.test_benchmarking_run import LABELS, save_model
+from tests.integration.test_benchmarking_run import save_linear
 from tests.unit.report.samples import sample
 
 pytestmark = pytest.mark.integration
@@ -90,7 +90,7 @@ def test_a_scenario_of_another_package_is_one_module_and_one_entry_point(install
             "settings": {"twice": {"rows": 3}},
         }
     )
-    model = ModelFiles(save_model(tmp_path / "model", "text-classification", LABELS), "tiny", "eager", "d" * 64)
+    model = ModelFiles(save_linear(tmp_path / "model"), "tiny", "eager", "d" * 64)
     ((measured, samples),) = measure_together([model], Session(["a", "b c"], "text-classification", config), tmp_path)
     found = measured.scenario("twice")
     assert (found.value("equal_share"), found.facts) == (100, {"rows": 3})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from podium.stages.step import StepInputs, execute
 from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
 from podium.training.launch import PRELOAD, TrainingSpec
+from tests.support import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -93,13 +93,6 @@ def run_alone(
     return ledger.finish(claim, result.score, result.metrics)
 
 
-def wait_until(happened: Callable[[], bool], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_a_study_stops_the_trials_that_do_worse(spec: TrainingSpec, pool: WorkerPool, tmp_path: Path) -> None:
     """Seed 2 draws the useful learning rate first, and then the one that trains nothing."""
     config = HpoConfig(
@@ -141,7 +134,7 @@ def test_more_folds_than_cores_wait_for_each_other(spec: TrainingSpec, pool: Wor
     jobs = [
         pool.submit(trial, ledger.begin(number, GOOD), ledger, log=tmp_path / f"{number}.txt") for number in range(2)
     ]
-    scores = [job.wait(120).score for job in jobs]
+    scores = [job.wait(PATIENCE_SECONDS).score for job in jobs]
     assert scores[0] == scores[1]
 
 
@@ -151,7 +144,7 @@ def test_a_fold_that_fails_ends_its_trial(spec: TrainingSpec, pool: WorkerPool, 
     trial, ledger = CrossValidationTrial(spec, 2, parallel_folds=2), ledger_in(tmp_path)
     job = pool.submit(trial, ledger.begin(0, {"learning_rate": 1e30}), ledger, log=tmp_path / "log.txt")
     with pytest.raises(NonFiniteLoss, match="lower training"):
-        job.wait(120)
+        job.wait(PATIENCE_SECONDS)
     assert not (spec.output / "trial-000000").exists()
 
 
@@ -162,9 +155,9 @@ def test_a_trial_killed_in_a_fold_ends_as_if_it_had_not_been(
     trial = CrossValidationTrial(spec.model_copy(update={"output": tmp_path / "work"}), 2, early_stopping=True)
     ledger = ledger_in(tmp_path)
     job = pool.submit(trial, ledger.begin(0, GOOD), ledger, log=tmp_path / "log.txt")
-    wait_until(lambda: len(ledger.trials()[0].reports) >= reports)
+    eventually(lambda: len(ledger.trials()[0].reports) >= reports)
     os.kill(job.pid, signal.SIGKILL)
-    wait_until(job.poll)
+    eventually(job.poll)
     killed = ledger.trials()[0]
     assert killed.status == "running" and reports <= len(killed.reports) < 6
     claim = ledger.take_over(0)
@@ -181,11 +174,11 @@ def test_a_killed_trial_takes_its_folds_along_and_goes_on_later(
     trial = CrossValidationTrial(spec.model_copy(update={"output": output}), 2, parallel_folds=2)
     ledger = ledger_in(tmp_path)
     job = pool.submit(trial, ledger.begin(0, GOOD), ledger, log=tmp_path / "log.txt")
-    wait_until(lambda: len(list(output.glob("trial-000000/fold-*/checkpoints/checkpoint-*"))) == 2)
+    eventually(lambda: len(list(output.glob("trial-000000/fold-*/checkpoints/checkpoint-*"))) == 2)
     folds = psutil.Process(job.pid).children()
     assert len(folds) == 2
     os.kill(job.pid, signal.SIGKILL)
-    gone, alive = psutil.wait_procs(folds, timeout=60)
+    gone, alive = psutil.wait_procs(folds, timeout=PATIENCE_SECONDS)
     assert len(gone) == 2 and not alive
     claim = ledger.take_over(0)
     result = pool.submit(replace(trial, parallel_folds=1), claim, ledger, log=tmp_path / "log.txt").wait(300)

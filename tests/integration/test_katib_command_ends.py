@@ -8,8 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,7 @@ import pytest
 from podium.errors import KilledFromOutside, ProcessKilled
 from podium.execution.workers import WorkerPool
 from tests.integration.test_katib_command import PARAMS, SECOND_REPORT, Room, running, shell
+from tests.support import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -87,13 +87,6 @@ def test_what_left_the_session_ends_with_the_engine(tmp_path: Path, far: str) ->
         eventually((tmp_path / "far-away").exists)
         engine.kill()
     eventually(lambda: not running(far))
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])

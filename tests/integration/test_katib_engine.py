@@ -23,6 +23,7 @@ from podium.hpo.engines.katib.experiments import INJECTION_LABEL
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import run_study
 from podium.records import TrialRecord
+from tests.support import eventually
 
 from ..unit.hpo.conformance import EngineContract
 from ..unit.hpo.support import Trial, experiment, file_ledger
@@ -92,13 +93,6 @@ def trial(tmp_path: Path, katib: KatibController) -> Trial:
 
 def posted(api: ApiServer) -> list[str]:
     return [path for method, path, _ in api.requests if method == "POST"]
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def interrupt_after(count: int, error: BaseException) -> Callable[[TrialRecord], None]:
@@ -213,12 +207,12 @@ class TestWhatGoesWrong:
         context = multiprocessing.get_context("fork")
         running = context.Process(target=run_study, args=(experiment(max_trials=8), ledger, engine(api)))
         running.start()
-        wait_until(lambda: len(ledger.finished()) >= 2)
+        eventually(lambda: len(ledger.finished()) >= 2)
         assert running.pid is not None
         os.kill(running.pid, signal.SIGKILL)
         running.join()
         katib.numbered.clear()
-        wait_until(lambda: "Succeeded" in str(api.list("experiments", NAMESPACE)[0]["status"]["conditions"]))
+        eventually(lambda: "Succeeded" in str(api.list("experiments", NAMESPACE)[0]["status"]["conditions"]))
         trials = run_study(experiment(max_trials=8), ledger, engine(api))
         assert [record.number for record in trials] == list(range(8))
         assert sum(trial.executions().values()) == 8
@@ -370,7 +364,7 @@ class TestWhatGoesWrong:
             if names(api, "trials"):
                 clock[0] += 2.0
                 before = looked()
-                wait_until(lambda: looked() >= before + 2)
+                eventually(lambda: looked() >= before + 2)
             create(experiment)
 
         def on_trial(_: TrialRecord) -> None:
@@ -384,7 +378,7 @@ class TestWhatGoesWrong:
 
 
 def _refuse_pods(api: ApiServer) -> None:
-    wait_until(lambda: names(api, "jobs") != [])
+    eventually(lambda: names(api, "jobs") != [])
     job = api.list("jobs", NAMESPACE)[0]["metadata"]
     involved = {"kind": "Job", "name": job["name"], "uid": job["uid"]}
     refusal = {"reason": "FailedCreate", "message": 'pods "a" is forbidden: violates PodSecurity "restricted:latest"'}
@@ -392,7 +386,7 @@ def _refuse_pods(api: ApiServer) -> None:
 
 
 def _add_pod(api: ApiServer, status: dict[str, Any]) -> None:
-    wait_until(lambda: names(api) != [])
+    eventually(lambda: names(api) != [])
     labels = {"katib.kubeflow.org/experiment": names(api)[0]}
     api.create(
         "pods", NAMESPACE, {"metadata": {"name": "stuck", "labels": labels}, "status": {"phase": "Pending", **status}}

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import yaml
 
 from conftest import Finished, podium_here
 from podium.strict_yaml import kubernetes_yaml
+from tests.support import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -281,7 +281,7 @@ def test_two_that_begin_anew_at_once_are_two_studies(room: Path) -> None:
     file = write(room, "random", "--seconds=0.1", maxTrialCount=2, parallelTrialCount=1, maxFailedTrialCount=1)
     command = [sys.executable, "-m", "podium", "hpo", "run", file, "--fresh"]
     both = [subprocess.Popen(command, cwd=room, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
+    assert [process.wait(PATIENCE_SECONDS) for process in both] == [0, 0]
     studies = {folder.name for folder in (room / "podium-out" / "studies" / "team").iterdir()}
     assert studies == {"random", "random.0002"}
 
@@ -294,9 +294,7 @@ def stopped(room: Path, interruptible: None) -> Iterator[subprocess.Popen[bytes]
         [sys.executable, "-m", "podium", "hpo", "run", file],
         cwd=room, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    end = time.monotonic() + 120
-    while time.monotonic() < end and len(_ended(room)) < 2:
-        time.sleep(0.05)
+    eventually(lambda: len(_ended(room)) >= 2)
     yield process
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
@@ -315,12 +313,12 @@ def test_a_study_that_was_stopped_goes_on(
 ) -> None:
     workers = psutil.Process(stopped.pid).children(recursive=True)
     stopped.send_signal(number_of)
-    told, errors = (stream.decode() for stream in stopped.communicate(timeout=120))
+    told, errors = (stream.decode() for stream in stopped.communicate(timeout=PATIENCE_SECONDS))
     assert stopped.returncode == code
     if code > 0:
         assert "stopped after" in told and "failed after" not in told
         assert errors == "stopped; run the same command again to go on from what is stored\n"
-    psutil.wait_procs(workers, 60)
+    psutil.wait_procs(workers, PATIENCE_SECONDS)
     assert not [process for process in workers if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     before = {trial["metadata"]["name"]: trial["status"] for trial in _ended(room)}
     assert len(before) == 2

@@ -18,6 +18,7 @@ from podium.config.schema import TrackingConfig
 from podium.errors import InputError
 from podium.tracking import Tracker, tracker_for
 from podium.tracking.mlflow_tracker import MlflowTracker
+from tests.support import PATIENCE_SECONDS
 from tests.unit.tracking import conformance
 from tests.unit.tracking.conformance import fresh, held
 from tests.unit.tracking.support import Server, model_record
@@ -78,7 +79,7 @@ def test_a_mover_killed_between_any_two_requests_leaves_one_whole_champion(
 ) -> None:
     process = multiprocessing.get_context("fork").Process(target=move_and_die, args=(server.uri, name, writes))
     process.start()
-    process.join(60)
+    process.join(PATIENCE_SECONDS)
     assert process.exitcode == (-signal.SIGKILL if writes < 5 else 0)
 
     moved = writes >= 2
@@ -99,7 +100,7 @@ def test_a_mover_killed_between_any_two_requests_leaves_one_whole_champion(
 def test_the_next_mover_makes_up_for_one_that_was_killed(server: Server, tracker: Tracker, name: str) -> None:
     process = multiprocessing.get_context("fork").Process(target=move_and_die, args=(server.uri, name, 2))
     process.start()
-    process.join(60)
+    process.join(PATIENCE_SECONDS)
     tracker.move_champion(name, "3", how="decided", by="run", reason="better")
     assert held(tracker, name) == {"champion": "3", "previous": "2"}
     assert [(move.before, move.after) for move in tracker.moves(name)] == [("", "1"), ("1", "2"), ("2", "3")]

@@ -30,6 +30,7 @@ from podium.records import (
 )
 from podium.store.store import ArtifactStore
 from podium.tracking import tracker_for
+from tests.support import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.integration
 
@@ -293,7 +294,7 @@ def test_stopping_ends_every_child_and_the_next_run_goes_on(tmp_path: Path) -> N
         output = process.communicate(timeout=550)[0]
         assert process.returncode == 130, output
         assert "run the same command again" in output
-        assert not psutil.wait_procs(children, timeout=60)[1], "children outlived the run"
+        assert not psutil.wait_procs(children, timeout=PATIENCE_SECONDS)[1], "children outlived the run"
         run = json.loads((tmp_path / "podium-out" / "runs" / "latest" / "run.json").read_text())
         assert run["status"] == "stopped"
     again = podium(tmp_path, "run", "--preset", "smoke")

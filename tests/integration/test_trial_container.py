@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +23,7 @@ from podium.records import TrialRecord
 from podium.store.files import DocumentFolder
 from podium.store.store import ArtifactStore
 from podium.training.launch import FitSpec, TrainingSpec
+from tests.support import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -100,13 +99,6 @@ def record(place: Path, name: str) -> TrialRecord | None:
     return TrialDocuments(documents(place, name)).record
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def collected(output: str) -> dict[str, float]:
     """What Katib's collector reads from the output."""
     collection = MetricReader(MetricsCollector(), ("macro_f1",))
@@ -123,7 +115,7 @@ def test_trials_that_share_a_volume_train_in_directories_of_their_own(place: Pat
         "both": start(place, "both", "--learning_rate=0.0005", KUBEFLOW_TRAINER_OPT_BATCH_SIZE="16"),
         "other": start(place, "other", "--learning_rate=0.001", "--batch_size=8"),
     }
-    wait_for(lambda: all((cache / f"trial-{name}-0" / "trial-000000").exists() for name in running))
+    eventually(lambda: all((cache / f"trial-{name}-0" / "trial-000000").exists() for name in running))
     outputs = {}
     for name, process in running.items():
         outputs[name], errors = process.communicate(timeout=300)
@@ -144,14 +136,14 @@ def test_trials_that_share_a_volume_train_in_directories_of_their_own(place: Pat
 def test_a_killed_pod_goes_on_where_it_was(place: Path) -> None:
     arguments = ("--learning_rate=0.0005", "--batch_size=16")
     killed = start(place, "killed", *arguments)
-    wait_for(lambda: bool((found := record(place, "killed")) and found.fold_scores) or killed.poll() is not None)
+    eventually(lambda: bool((found := record(place, "killed")) and found.fold_scores) or killed.poll() is not None)
     killed.kill()
     killed.communicate()
     left = record(place, "killed")
     assert left is not None
     assert (left.status, set(left.fold_scores)) == ("running", {"0"})
     stopped = start(place, "killed", *arguments)
-    wait_for(lambda: "trial-000000.2.json" in documents(place, "killed").names())
+    eventually(lambda: "trial-000000.2.json" in documents(place, "killed").names())
     stopped.send_signal(signal.SIGTERM)
     stopped.communicate(timeout=300)
     assert stopped.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)

@@ -81,11 +81,11 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
     Raises BenchmarkError for fewer than two values, or one that is negative or not finite.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     numbers = _checked(values, at_least=2)
     mean, error = float(numbers.mean()), float(numbers.std(ddof=1)) / math.sqrt(len(numbers))
-    margin = float(t.ppf(1 - _OUTSIDE, len(numbers) - 1)) * error
+    margin = float(stdtrit(len(numbers) - 1, 1 - _OUTSIDE)) * error
     return Interval(
         value=mean,
         low=max(0.0, mean - margin),

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from podium.records import Interval, Reason
 
@@ -108,7 +108,7 @@ def _obstacle(rows: Floats, scores: Floats, confidence: float) -> Reason | None:
     slope = float((own * steps).sum() / (folds * (steps**2).sum()))
     free = folds * points - folds - 1
     error = np.sqrt(max(((own - slope * steps) ** 2).sum(), _TINY) / free / (folds * (steps**2).sum()))
-    if slope < error * student.ppf(confidence, free):
+    if slope < error * stdtrit(free, confidence):
         return Reason(
             code="NO_GAIN",
             text=f"more rows are not shown to raise the score: from {rows[0]:,.0f} to {rows[-1]:,.0f} rows it went "
@@ -118,7 +118,7 @@ def _obstacle(rows: Floats, scores: Floats, confidence: float) -> Reason | None:
     means, free = own.mean(axis=0), (folds - 1) * (points - 1)
     noise = np.sqrt(max(((own - means) ** 2).sum(), _TINY) / free * 2 / folds)
     pairs = list(combinations(range(points), 2))
-    allowed = noise * student.ppf(1 - (1 - confidence) / len(pairs), free)
+    allowed = noise * stdtrit(free, 1 - (1 - confidence) / len(pairs))
     first, last = max(pairs, key=lambda pair: means[pair[0]] - means[pair[1]])
     if means[first] - means[last] > allowed:
         return Reason(

@@ -130,7 +130,7 @@ def fold_test(
         confidence: coverage of the interval.
         data_fraction: share of its training rows that each fold was trained on.
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtr, stdtrit
 
     scores, others = challenger[1], reference[1]
     folds = len(scores)
@@ -142,7 +142,7 @@ def fold_test(
         return None
     mean = float(differences.mean())
     error = spread * math.sqrt(1 / folds + 1 / ((folds - 1) * data_fraction))
-    reach = error * float(student.ppf((1 + confidence) / 2, folds - 1))
+    reach = error * float(stdtrit(folds - 1, (1 + confidence) / 2))
     return FoldTest(
         reference=reference[0],
         challenger=challenger[0],
@@ -150,7 +150,7 @@ def fold_test(
         difference=Interval(
             value=mean, low=mean - reach, high=mean + reach, confidence=confidence, method=f"{METHOD} on {folds} folds"
         ),
-        p_value=2 * float(student.sf(abs(mean) / error, folds - 1)),
+        p_value=2 * float(stdtr(folds - 1, -abs(mean) / error)),
     )
 
 

@@ -126,15 +126,15 @@ def rows_to_settle(comparison: Comparison, margin: float, rows: int) -> int | No
     Returns:
         None where the interval lies on one side of `-margin` already, or where the difference is the margin itself.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     difference = comparison.difference
     distance = abs(difference.value + margin)
     if as_good(comparison, margin) or difference.high < -margin or distance == 0:
         return None
-    quantile = float(norm.ppf((1 + difference.confidence) / 2))
+    quantile = float(ndtri((1 + difference.confidence) / 2))
     error = (difference.high - difference.low) / (2 * quantile)
-    needed = rows * ((quantile + float(norm.ppf(_POWER))) * error / distance) ** 2
+    needed = rows * ((quantile + float(ndtri(_POWER))) * error / distance) ** 2
     return int(float(f"{max(needed, rows):.2g}"))
 
 

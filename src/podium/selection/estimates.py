@@ -203,13 +203,13 @@ def _resampled(model: ComparedModel, value: float, draws: NDArray[np.float64]) -
     one on average (Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician 69, 2015,
     section 3.2).
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     count = len(model.repetitions)
     if count == 1:
         return Estimate(value, "one repetition cannot show how far repetitions differ")
     wide = value + math.sqrt(count / (count - 1)) * (draws - draws.mean())
-    margin = float(t.ppf((1 + CONFIDENCE) / 2, count - 1) * wide.std())
+    margin = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2) * wide.std())
     interval = Interval(
         value=value,
         low=max(0.0, value - margin),

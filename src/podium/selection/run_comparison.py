@@ -339,10 +339,10 @@ def _contrast(check: Check, run: _Side, baseline: _Side) -> _Contrast:
 
 
 def _margin(parts: Sequence[_Part]) -> float:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     total = sum(part.variance for part in parts)
     if total == 0:
         return 0.0
     freedom = total**2 / sum(part.variance**2 / max(1, part.count - 1) for part in parts)
-    return float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(total)
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(total)

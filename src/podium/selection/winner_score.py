@@ -13,7 +13,7 @@ from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from podium.config.benchmark import SelectionConfig
 from podium.evaluation.bootstrap import in_and_out_of_bag
@@ -55,7 +55,7 @@ def rule_of(candidates: Sequence[Candidate], config: SelectionConfig) -> Callabl
     """
     cost = np.array([np.inf if one.cost is None else one.cost for one in candidates])
     saves = np.array([[cheaper(one, best, config.cost) for one in candidates] for best in candidates])
-    quantile = float(norm.ppf((1 + config.confidence) / 2))
+    quantile = float(ndtri((1 + config.confidence) / 2))
 
     def pick(scores: Floats) -> NDArray[np.intp]:
         chosen: NDArray[np.intp] = scores.argmax(axis=1)

@@ -31,6 +31,7 @@ from podium.katib.experiment import from_katib
 from podium.katib.search import to_text
 from podium.records import TrialRecord
 from podium.store.store import ArtifactStore
+from tests.support import PATIENCE_SECONDS
 
 from .server import ApiServer, Manifest, Refused, owner
 
@@ -38,7 +39,6 @@ NAMESPACE = "studies"
 EXPERIMENT_LABEL = "katib.kubeflow.org/experiment"
 EDITABLE = ("maxTrialCount", "parallelTrialCount", "maxFailedTrialCount")
 
-_PATIENCE_SECONDS = 120
 """How long a trial waits to learn its number from an engine."""
 
 
@@ -347,12 +347,12 @@ def _run_command(container: Mapping[str, Any], scores: Any) -> None:
 
 
 def _number(ledger: TrialLedger, name: str, numbered: Any) -> int:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while numbered.is_set() and time.monotonic() < deadline:
         for record in ledger.trials():
             if record.labels.get("katib_trial") == name:
                 return record.number
-        time.sleep(0.005)
+        time.sleep(0.02)
     return 0
 
 

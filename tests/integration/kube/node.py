@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
+
+from tests.support import PATIENCE_SECONDS, eventually
 
 from .server import ApiServer
 
@@ -49,13 +50,10 @@ class Node:
 
     def wait_for_readers(self, count: int) -> None:
         """Wait until the log was asked for so often."""
-        deadline = time.monotonic() + 60
-        while sum(path.endswith("/log") for _, path, _ in list(self.api.requests)) < count:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: sum(path.endswith("/log") for _, path, _ in list(self.api.requests)) >= count)
 
     def join(self) -> None:
-        self._thread.join(60)
+        self._thread.join(PATIENCE_SECONDS)
 
 
 def running() -> dict[str, Any]:

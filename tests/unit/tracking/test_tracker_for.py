@@ -30,4 +30,4 @@ def test_making_a_tracker_imports_no_mlflow() -> None:
         "tracker_for(TrackingConfig(mode='off')).open_run('a', {})\n"
         "assert not {'mlflow', 'sqlalchemy', 'transformers', 'torch'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True)

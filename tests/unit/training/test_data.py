@@ -14,6 +14,7 @@ from podium.models.backbone import load_tokenizer
 from podium.tasks import TASKS
 from podium.tasks.base import IGNORED
 from podium.training.data import HeldOut, tokenised
+from tests.support import PATIENCE_SECONDS
 
 LABELS = ("O", "B-PER", "I-PER")
 NER = TASKS.get("ner")
@@ -149,7 +150,7 @@ def test_several_processes_tokenise_once(tokenizer: Any, tmp_path: Path) -> None
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(PATIENCE_SECONDS)
     assert sorted(bool(int(file.read_text())) for file in tmp_path.glob("calls-*")) == [False, False, True]
     assert not list(tmp_path.glob(".partial-*"))
 

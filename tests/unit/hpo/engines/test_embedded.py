@@ -24,6 +24,7 @@ from podium.hpo.experiment import Experiment, Objective
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.study import best_trial, run_study
 from podium.records import Report, StoppingRule, TrialRecord
+from tests.support import PATIENCE_SECONDS, eventually
 
 from ..conformance import EngineContract
 from ..support import ForkPool, InlinePool, Trial, experiment, file_ledger
@@ -147,11 +148,11 @@ def fork() -> Iterator[Fork]:
 def test_a_stopped_study_stops_its_workers_and_can_be_resumed(tmp_path: Path, fork: Fork, number: int) -> None:
     slow = Trial(tmp_path / "executed", seconds=60.0)
     study = fork(lambda: _run(experiment(), tmp_path, slow))
-    _wait(lambda: len(slow.pids()) == 2)
+    eventually(lambda: len(slow.pids()) == 2)
     os.kill(study.pid, number)
-    study.join(60)
+    study.join(PATIENCE_SECONDS)
     assert study.exitcode == (128 + signal.SIGTERM if number == signal.SIGTERM else 1)
-    _wait(lambda: not any(psutil.pid_exists(pid) for pid in slow.pids()))
+    eventually(lambda: not any(psutil.pid_exists(pid) for pid in slow.pids()))
     ledger = file_ledger(tmp_path)
     assert [record.status for record in ledger.trials()] == ["running", "running"]
     quick = Trial(tmp_path / "executed")
@@ -175,7 +176,7 @@ def test_a_study_killed_again_and_again_ends_as_if_undisturbed(
     for _ in range(8):
         process = fork(lambda: _run(study, tmp_path, trial))
         begun = sum(trial.executions().values()) + chance.randint(0, 5)
-        _wait(lambda begun=begun: sum(trial.executions().values()) >= begun or len(ledger.finished()) == 24)
+        eventually(lambda begun=begun: sum(trial.executions().values()) >= begun or len(ledger.finished()) == 24)
         time.sleep(chance.uniform(0.0, 0.03))
         process.kill()
         process.join()
@@ -206,13 +207,6 @@ def test_a_study_killed_again_and_again_ends_as_if_undisturbed(
 
 def _run(study: Experiment, directory: Path, trial: Trial) -> None:
     run_study(study, file_ledger(directory), EmbeddedEngine(trial, ForkPool(), directory / "logs"))
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class Stopper:
