@@ -114,6 +114,12 @@ class ReportInputs:
         return next((entry for entry in self.selection.leaderboard if entry.entrant == name), None)
 
     @property
+    def better(self) -> records.LeaderboardEntry | None:
+        """The champion with the best score, where another one is shipped; None where the winner has it."""
+        best = self.selection.leaderboard[0]
+        return best if self.winner and best.entrant != self.winner.entrant else None
+
+    @property
     def corrected_score(self) -> records.Interval | None:
         """The winner's score without the gain of having been chosen; None where that changes no digit shown."""
         corrected, test = self.decision.evidence.winner_score, self.winner_test

@@ -134,6 +134,8 @@ def _answer(given: ReportInputs) -> Answer:
         ("Winner", winner.entrant, f"{parameters}, {measured.variant}" if measured else parameters),
         (metric, numbers.score(expected.value), f"{numbers.bounds(expected)}{', corrected' if corrected else ''}"),
     ]
+    if best := given.better:
+        figures.insert(1, ("Best by score", best.entrant, f"{numbers.score(best.test.value)}; see Why"))
     if measured:
         tail = measured.quantile_ms(0.9)
         remark = "too few samples for p90" if tail is None else f"p90 {numbers.figure(tail)} ms"

@@ -70,6 +70,8 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
     if inputs.plan:
         lines["Plan"] = "\n".join(f"{name}: {text}" for name, text in inputs.plan.items())
     lines["Winner"] = f"{decision.winner}{form} (trial {entry.trial} of its study)" if entry else "none"
+    if best := inputs.better:
+        lines["Winner"] += f"; the best by score is {best.entrant}, {selection.metric} {best.test.value:.3f}"
     if test:
         lines["Score"] = f"{selection.metric} {_interval_text(test)} on {inputs.data.rows['test']:,} held-out rows"
         if corrected := inputs.corrected_score:

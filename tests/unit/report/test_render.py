@@ -274,3 +274,12 @@ def test_a_study_of_one_trial_has_no_charts_of_its_parameters():
     assert "Charts of the parameters need 2 trials with a score." in page
     search = page.split('id="search"')[1]
     assert 'class="parallel"' not in search and 'class="slices"' not in search
+
+
+def test_the_best_by_score_is_named_where_another_model_is_shipped(rendered):
+    assert "Best by score" not in rendered.html
+    given = sample()
+    cheaper = given.decision.model_copy(update={"winner": "bert-tiny"})
+    page = render(sample(decision=cheaper)).html
+    answer = page[: page.index("Leaderboard</h2>")] if "Leaderboard</h2>" in page else page
+    assert "Best by score" in answer and "minilm" in answer
