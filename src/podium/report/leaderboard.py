@@ -40,7 +40,8 @@ def leaderboard_section(given: ReportInputs) -> Section:
         for one in given.failed
     ]
     blocks += [Text(f"{name} was left out by the plan: {why}", "warning") for name, why in given.left_out.items()]
-    blocks += [Text(warning, "warning") for warning in selection.warnings]
+    cautions = [given.plan["Caution"]] if "Caution" in given.plan else []
+    blocks += [Text(warning, "warning") for warning in (*cautions, *selection.warnings)]
     if selection.comparisons:
         blocks.append(_differences(selection.comparisons))
     if selection.baseline_comparisons:

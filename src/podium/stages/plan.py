@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from podium.config.entrants import ENTRANTS
@@ -32,13 +33,12 @@ if TYPE_CHECKING:
 
 
 class Level(NamedTuple):
-    """Shares of what a run would have without a limit: the length of a row, the trials, the updates of a transformer in
-    a trial, the rows that a trial trains on, and the epochs of the refit."""
+    """Shares of what a run would have without a limit: the trials, the updates of a transformer in a trial, the length
+    of a row, and the epochs of the refit."""
 
-    length: float = 1.0
     trials: float = 1.0
     updates: float = 1.0
-    rows: float = 1.0
+    length: float = 1.0
     epochs: float = 1.0
 
 
@@ -49,19 +49,25 @@ LEVELS = (
     Level(updates=0.25, trials=0.75),
     Level(updates=0.5, trials=0.75, length=0.5),
     Level(updates=0.25, trials=0.75, length=0.5),
-    Level(updates=0.25, trials=0.5, length=0.5, rows=0.5),
-    Level(updates=0.15, trials=0.5, length=0.5, rows=0.5, epochs=0.5),
-    Level(updates=0.15, trials=0.5, length=0.25, rows=0.5, epochs=0.5),
-    Level(updates=0.0, trials=0.5, length=0.25, rows=0.25, epochs=0.5),
-    Level(updates=0.0, trials=0.25, length=0.25, rows=0.25, epochs=0.25),
+    Level(updates=0.25, trials=0.5, length=0.5),
+    Level(updates=0.15, trials=0.5, length=0.5, epochs=0.5),
+    Level(updates=0.15, trials=0.5, length=0.25, epochs=0.5),
+    Level(updates=0.0, trials=0.5, length=0.25, epochs=0.5),
+    Level(updates=0.0, trials=0.25, length=0.25, epochs=0.25),
 )
-"""From the most to the least: first what a search loses least by. No trial gets fewer updates than its task needs."""
+"""From the most to the least: first what a search loses least by. No trial has fewer updates than its data need."""
+
+ROWS = (1.0, 0.5, 0.25, 0.12)
+"""Shares of the rows that a trial trains on. A transformer takes its updates from however many rows there are, so fewer
+rows save time for linear models only, and are tried last."""
 
 WHOLE = 0.95
 """Share of the rows that are not to be cut, where the length follows from the data."""
 SHORTEST, LENGTHS = 32, 16
 """Lengths are a multiple of `LENGTHS` tokens, and a limit does not cut below `SHORTEST`."""
-MOST_EPOCHS = 10
+MOST_EPOCHS = 30
+FEW_TRIAL, FEW_REFIT = 0.25, 0.5
+"""Shares of the usual updates below which a plan warns that transformers were hardly trained."""
 MARGIN = 0.85
 """Share of the time limit that a plan may expect to take: what it expects is an estimate."""
 START, LAST = 8.0, 20.0
@@ -162,9 +168,8 @@ class Planner:
         part, names = self.config.plan, sorted(self.paces, key=self._cost)
         limit = None if self.config.hpo.engine == "katib" else part.time_limit
         aim = math.inf if limit is None else MARGIN * limit
-        tried = ((names[:count], level) for count in range(len(names), 0, -1) for level in LEVELS)
-        for entrants, level in tried:
-            budget = self._budget(level)
+        for count, rows, level in product(range(len(names), 0, -1), ROWS, LEVELS):
+            entrants, budget = names[:count], self._budget(level, rows)
             expected = self._expected(budget, entrants)
             if sum(expected.values()) <= aim:
                 break
@@ -205,27 +210,34 @@ class Planner:
     def _is_open(self, field: str) -> bool:
         return field not in self.config.plan.fixed
 
-    def _budget(self, level: Level) -> Budget:
-        config, task = self.config, TASKS.get(self.data.task)
+    @property
+    def _updates(self) -> tuple[int, int]:
+        """Updates after which little is gained, and the least of a trial: see `Task.updates`. More labels need more."""
+        task, labels = TASKS.get(self.data.task), len(self.data.labels)
+        return max(task.updates, 30 * labels), max(task.least_updates, 4 * labels)
+
+    def _budget(self, level: Level, share: float) -> Budget:
+        config, (most, least) = self.config, self._updates
         fit, updates = config.plan.fit, self._development / config.training.batch_size
         length, epochs = config.training.max_length, config.training.epochs
         if self._is_open("training.max_length") and self._transformers:
             length = self._length() if fit else length
-            length = min(length, max(SHORTEST, _multiple(length * level.length)))
+            # A text is mostly told by its beginning, but a word beyond the end has no answer.
+            if not TASKS.get(self.data.task).words:
+                length = min(length, max(SHORTEST, _multiple(length * level.length)))
         if self._is_open("training.epochs"):
-            wanted = min(MOST_EPOCHS, max(1, math.ceil(task.updates / updates))) if fit else epochs
-            epochs = max(wanted * level.epochs, min(wanted, 2 * task.least_updates / updates))
-        least = max(2, config.selection.min_trials, config.selection.promotion.min_trials)
+            wanted = min(MOST_EPOCHS, max(1, math.ceil(most / updates))) if fit else epochs
+            epochs = max(wanted * level.epochs, min(wanted, 2 * least / updates))
+        fewest = max(2, config.selection.min_trials, config.selection.promotion.min_trials)
         trials = config.hpo.max_trials
         if self._is_open("hpo.max_trials"):
-            trials = min(trials, max(least, round(trials * level.trials)))
-        rows = config.hpo.data_fraction * (level.rows if self._is_open("hpo.data_fraction") else 1.0)
+            trials = min(trials, max(fewest, round(trials * level.trials)))
+        rows = config.hpo.data_fraction * (share if self._is_open("hpo.data_fraction") else 1.0)
         trial_epochs = config.hpo.epochs or epochs
         if fit and self._is_open("hpo.epochs"):
             per_epoch = rows * self._per_fold / config.training.batch_size
-            trial_epochs = min(MOST_EPOCHS, max(task.least_updates, task.updates * level.updates) / per_epoch)
             # A trial that trained for longer than the refit would choose what suits longer trainings.
-            trial_epochs = min(trial_epochs, max(epochs, 1.0) / rows)
+            trial_epochs = min(MOST_EPOCHS, max(least, most * level.updates) / per_epoch, max(epochs, 1.0) / rows)
         return Budget(length, trials, rows, _rounded(trial_epochs), _rounded(epochs))
 
     def _length(self) -> int:
@@ -300,6 +312,19 @@ class Planner:
             cut = f"longer rows are cut ({1 - whole:.0%})" if whole < 1 else "no row is cut"
             lines["Length"] = f"{budget.length} tokens; {cut}"
         lines["Search"] = f"{trials}; {refits}"
+        usual, batch = self._updates[0], self.config.training.batch_size
+        trial, refit = (
+            round(rows * epochs / batch)
+            for rows, epochs in (
+                (budget.rows * self._per_fold, budget.trial_epochs),
+                (self._development, budget.epochs),
+            )
+        )
+        if shown and self.config.plan.fit and (trial < FEW_TRIAL * usual or refit < FEW_REFIT * usual):
+            lines["Caution"] = (
+                f"transformers are hardly trained, with {trial} updates of their weights in a trial and {refit} in the "
+                f"refit, where {usual} usually are enough; with a longer --time-limit one of them may be the best"
+            )
         parts = ", ".join(f"{part} {duration(seconds)}" for part, seconds in expected.items())
         total = sum(expected.values())
         of_limit = "no time limit" if limit is None else f"the limit is {duration(limit)}"
