@@ -28,6 +28,8 @@ _REPEATS = 5
 _LEAST_PROBABILITY = 1e-12
 _ROUNDING = 1e-9
 """By which a mean of equal probabilities may exceed them."""
+_LEAST_ROWS = 20
+"""A label with fewer rows is not known well enough for them to be suspected: models give most of them another one."""
 _LARGEST_POWER = 3.0
 """Bound of the natural logarithm of a temperature."""
 
@@ -88,6 +90,7 @@ def suspects(given: Sequence[int] | NDArray[np.int64], probabilities: Floats) ->
     sizes = np.bincount(labels, minlength=len(joint))
     expected = np.round(joint / np.maximum(joint.sum(axis=1, keepdims=True), 1) * sizes[:, None]).astype(np.int64)
     np.fill_diagonal(expected, 0)
+    expected[sizes < _LEAST_ROWS] = 0
     best, found = probabilities.argmax(axis=1), []
     for one, other in np.argwhere(expected):
         rows = np.flatnonzero(labels == one)

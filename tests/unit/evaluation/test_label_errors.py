@@ -34,10 +34,18 @@ def test_most_planted_errors_are_found_and_most_that_is_found_is_one(rows: int, 
 
 
 def test_the_clearest_comes_first_with_both_labels() -> None:
-    probabilities = np.array([[0.9, 0.1]] * 10 + [[0.1, 0.9]] * 10 + [[0.01, 0.99], [0.02, 0.98]])
-    found = suspects([0] * 10 + [1] * 10 + [0, 0], probabilities)
-    assert [(one.row, one.given, one.likely) for one in found] == [(20, 0, 1), (21, 0, 1)]
+    probabilities = np.array([[0.9, 0.1]] * 20 + [[0.1, 0.9]] * 20 + [[0.01, 0.99], [0.02, 0.98]])
+    found = suspects([0] * 20 + [1] * 20 + [0, 0], probabilities)
+    assert [(one.row, one.given, one.likely) for one in found] == [(40, 0, 1), (41, 0, 1)]
     assert (found[0].given_probability, found[0].likely_probability) == (0.01, 0.99)
+
+
+def test_a_label_of_few_rows_is_not_known_well_enough() -> None:
+    def found(few: int) -> int:
+        probabilities = np.array([[0.9, 0.1]] * 40 + [[0.2, 0.8]] * (few - 5) + [[0.99, 0.01]] * 5)
+        return len(suspects([0] * 40 + [1] * few, probabilities))
+
+    assert found(19) == 0 and found(40) == 5
 
 
 @given(st.integers(2, 5), st.integers(1, 60), st.integers(0, 10_000))
