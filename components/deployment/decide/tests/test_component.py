@@ -9,7 +9,7 @@ pytestmark = pytest.mark.integration
 
 def test_it_hands_over_the_decision_that_still_stands(in_smoke_folder, handed_over, output) -> None:
     run, decision = output("run"), output("decision")
-    prepare.python_func(run=run, data=output("data"), run_preset="smoke")
+    prepare.python_func(run=run, data=output("data"), plan=output("plan"), run_preset="smoke")
     decide.python_func(
         run=run,
         data=handed_over("prepare"),
