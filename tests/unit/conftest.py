@@ -92,13 +92,13 @@ SpecMaker = Callable[..., TrainingSpec]
 
 
 @pytest.fixture
-def text_spec(bbc: Path, bert_tiny: Path, shared_cache: Path, tmp_path: Path) -> SpecMaker:
-    def make(*, fold: int | None = 0, **training: Any) -> TrainingSpec:
+def text_spec(bbc: Path, toy: Path, bert_tiny: Path, shared_cache: Path, tmp_path: Path) -> SpecMaker:
+    def make(*, fold: int | None = 0, pretrained: bool = False, **training: Any) -> TrainingSpec:
         return TrainingSpec(
             task="text-classification",
             labels=TEXT_LABELS,
             data=bbc,
-            backbone=bert_tiny,
+            backbone=bert_tiny if pretrained else toy,
             config=TrainingConfig(**{"epochs": 1, "max_length": 64, "batch_size": 8, **training}),
             metric="accuracy",
             seed=7,
@@ -111,13 +111,13 @@ def text_spec(bbc: Path, bert_tiny: Path, shared_cache: Path, tmp_path: Path) ->
 
 
 @pytest.fixture
-def ner_spec(conll: Path, bert_tiny: Path, shared_cache: Path, tmp_path: Path) -> SpecMaker:
-    def make(*, fold: int | None = 0, **training: Any) -> TrainingSpec:
+def ner_spec(conll: Path, toy: Path, bert_tiny: Path, shared_cache: Path, tmp_path: Path) -> SpecMaker:
+    def make(*, fold: int | None = 0, pretrained: bool = False, **training: Any) -> TrainingSpec:
         return TrainingSpec(
             task="ner",
             labels=TAGS,
             data=conll,
-            backbone=bert_tiny,
+            backbone=bert_tiny if pretrained else toy,
             config=TrainingConfig(**{"epochs": 1, "max_length": 64, "batch_size": 8, **training}),
             metric="f1",
             seed=7,

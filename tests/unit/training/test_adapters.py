@@ -91,7 +91,7 @@ def test_only_adapters_and_the_head_are_trained_and_a_plain_model_is_left(
     trained = {name for name, value in adapted.named_parameters() if value.requires_grad}
     assert trained
     assert all("lora_" in name or "classifier" in name for name in trained)
-    spec = text_spec(fold=None, adapter="lora", lora_rank=2)
+    spec = text_spec(fold=None, pretrained=True, adapter="lora", lora_rank=2)
     train(spec)
     before, after = load_file(bert_tiny / "model.safetensors"), load_file(spec.output / "model" / "model.safetensors")
     embedding = next(name for name in after if name.endswith("word_embeddings.weight"))

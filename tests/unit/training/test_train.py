@@ -42,7 +42,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[d
 def test_learns_bbc_and_tells_progress(
     text_spec: SpecMaker, told: Callable[[], list[dict[str, Any]]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    spec = text_spec(**FAST).model_copy(update={"context": {"trial": 4}})
+    spec = text_spec(pretrained=True, **FAST).model_copy(update={"context": {"trial": 4}})
     result = train(spec)
     assert result.metrics["accuracy"] > 0.6, "five classes of equal size: a constant answer scores 0.2"
     assert set(result.metrics) == {"accuracy", "macro_f1", "log_loss"}
@@ -57,7 +57,7 @@ def test_learns_bbc_and_tells_progress(
 
 
 def test_learns_entities(ner_spec: SpecMaker) -> None:
-    result = train(ner_spec(fold=1, learning_rate=3e-3, epochs=6))
+    result = train(ner_spec(fold=1, pretrained=True, learning_rate=3e-3, epochs=6))
     assert result.metrics["token_accuracy"] > 0.8 and result.metrics["f1"] > 0.15
     assert set(result.metrics) == {"f1", "precision", "recall", "token_accuracy"}
 
@@ -70,7 +70,7 @@ def test_same_seed_same_result_and_another_seed_another(text_spec: SpecMaker) ->
 
 
 def test_refit_leaves_a_model_its_card_and_predictions(text_spec: SpecMaker, bbc: Path) -> None:
-    spec = text_spec(fold=None, **FAST)
+    spec = text_spec(fold=None, pretrained=True, **FAST)
     result = train(spec)
     assert sorted(path.name for path in spec.output.iterdir()) == ["model", "predictions"]
     predictions = Predictions.load(spec.output / "predictions")
@@ -98,7 +98,7 @@ def test_refit_leaves_a_model_its_card_and_predictions(text_spec: SpecMaker, bbc
 
 
 def test_refit_scores_words_that_truncation_took(ner_spec: SpecMaker, conll: Path) -> None:
-    spec = ner_spec(fold=None, learning_rate=3e-3, epochs=4, max_length=8)
+    spec = ner_spec(fold=None, pretrained=True, learning_rate=3e-3, epochs=4, max_length=8)
     result = train(spec)
     predictions = Predictions.load(spec.output / "predictions")
     test = DataArtifact(conll).test
@@ -344,7 +344,7 @@ def test_wrong_input(text_spec: SpecMaker, bbc: Path, tmp_path: Path) -> None:
     spec = text_spec()
     with pytest.raises(DataError, match="must have the task and labels of the training"):
         train(spec.model_copy(update={"labels": ("a", "b")}))
-    with pytest.raises(ModelError, match="max_length <= 512"):
+    with pytest.raises(ModelError, match="max_length <= 128"):
         train(text_spec(max_length=600))
     with pytest.raises(ModelError, match=r"config\.json|tokenizer"):
         train(spec.model_copy(update={"backbone": tmp_path}))
