@@ -13,7 +13,7 @@ import pytest
 
 from podium.config.paths import locate
 from podium.data.artifact import DataArtifact
-from podium.records import DataRecord, SelectionRecord, StudyRecord
+from podium.records import DataRecord, PlanRecord, SelectionRecord, StudyRecord
 from podium.store.store import ArtifactStore
 
 pytestmark = pytest.mark.integration
@@ -57,7 +57,11 @@ def record(output: Path, step: str, kind: Any) -> Any:
 def test_a_run_names_most_of_the_wrong_labels_and_no_text_of_a_row(tmp_path: Path) -> None:
     data = tmp_path / "news.csv"
     wrong = news(data)
-    output, said = run(data, "hpo.parallel_folds=2")
+    asked = ("--time-limit", "10h", "hpo.parallel_folds=2")
+    output, said = run(data, *asked)
+    plan = record(output, "plan", PlanRecord)
+    assert (plan.time_limit, plan.entrants, [*plan.settings]) == (36_000, ("linear",), ["hpo.timeout_seconds"])
+    assert "Search: 1 trials each on all rows" in said and "Time used:" in said
     review = record(output, "select", SelectionRecord).labels
     with (output / "runs" / "latest" / "label_issues.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -76,5 +80,5 @@ def test_a_run_names_most_of_the_wrong_labels_and_no_text_of_a_row(tmp_path: Pat
     text = dict(zip(development["id"], development["text"], strict=True))[rows[0]["row"]][:60]
     page = output / "runs" / "latest" / "report.html"
     assert rows[0]["row"] in page.read_text() and text not in page.read_text()
-    run(data, "hpo.parallel_folds=2", "report.examples=3")
+    run(data, *asked, "report.examples=3")
     assert text in page.read_text().replace("&#39;", "'").replace("&#34;", '"').replace("&amp;", "&")

@@ -228,14 +228,15 @@ def topics(file: Path) -> None:
     file.write_text("topic,body\n" + "\n".join(rows) + "\n")
 
 
+@pytest.mark.slow
 def test_data_of_ones_own_is_planned_and_the_plan_is_kept(tmp_path: Path) -> None:
     topics(tmp_path / "topics.csv")
-    asked = ("--data", "topics.csv", "--entrant", "linear", "--time-limit", "5m", "hpo.max_trials=2")
+    asked = ("--data", "topics.csv", "--entrant", "linear", "--time-limit", "10h", "hpo.max_trials=2")
     command = ("run", *asked, "selection.resamples=200", "benchmark.repetitions=1")
     first = podium(tmp_path, *command)
     assert first.code == 0, first.output
     plan = PlanRecord.read(first.record("plan"))
-    assert (plan.time_limit, plan.entrants, [*plan.paces]) == (300, ("linear",), ["linear"])
+    assert (plan.time_limit, plan.entrants, [*plan.paces]) == (36_000, ("linear",), ["linear"])
     assert plan.settings.keys() == {"hpo.timeout_seconds"}, "there is time for everything"
     assert StudyRecord.read(first.record("hpo-linear")).timeout_seconds == plan.settings["hpo.timeout_seconds"]
     assert "Search: 2 trials each on all rows" in first.output and "Time used:" in first.output
@@ -320,9 +321,10 @@ NOT_FINITE = ("hpo.space={learning_rate:{type:float,low:1e25,high:1e30}}", "hpo.
 """Makes the loss of every transformer NaN."""
 
 
-def test_an_entrant_that_fails_is_left_out_and_tried_again_by_the_next_run(smoke_copy: Finished) -> None:
+@pytest.mark.parametrize("runs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_an_entrant_that_fails_is_left_out_and_tried_again_by_the_next_run(smoke_copy: Finished, runs: int) -> None:
     tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_copy.folder}/podium-out/mlflow.db"))
-    for _ in range(2):
+    for _ in range(runs):
         finished = podium(smoke_copy.folder, "run", "--preset", "smoke", *NOT_FINITE)
         assert finished.code == 0, finished.output
         log = finished.directory / "steps" / "hpo-bert-tiny" / "log.txt"

@@ -32,9 +32,11 @@ from ..support import ForkPool, InlinePool, Trial, experiment, file_ledger
 TPE = algorithm_named("tpe", {"n_startup_trials": 3})
 
 
-class TestInWorkers(EngineContract):
+class TestInThisProcess(EngineContract):
+    """The integration tests do the same in a real pool of workers."""
+
     def engine(self, trial: TrialFunction, tmp_path: Path) -> Engine:
-        return EmbeddedEngine(trial, ForkPool(), tmp_path / "logs")
+        return EmbeddedEngine(trial, InlinePool(), tmp_path / "logs")
 
 
 @dataclass(frozen=True)
