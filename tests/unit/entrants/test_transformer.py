@@ -19,8 +19,8 @@ class TestTransformer(EntrantConformance):
         return text_spec(fold=None, epochs=0.1)
 
     @pytest.fixture
-    def entry(self, bert_tiny: Path) -> EntrantConfig:
-        return EntrantConfig(path=str(bert_tiny))
+    def entry(self, toy: Path) -> EntrantConfig:
+        return EntrantConfig(path=str(toy))
 
 
 def test_a_refit_trains_for_the_median_of_the_best_epochs() -> None:
