@@ -28,7 +28,7 @@ def data_key(config: PodiumConfig, sources: Mapping[str, str]) -> Key:
 def plan_key(inputs: StepInputs) -> Key:
     """Key of a plan: the data, the entrants, what the config gives it to start from, and the machine.
 
-    Empty but for the data where nothing is planned.
+    Where nothing is planned it has the data and the names of the entrants only.
     """
     config, data = inputs.config, inputs.one(records.DataRecord).artifacts["data"].digest
     if not config.plan.decides:
