@@ -109,6 +109,7 @@ def to_the_end(folder: Path) -> tuple[TrialRecord, ...]:
     return ledger(folder).finished()
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_from_where_its_process_group_was_killed(tmp_path: Path) -> None:
     folder, chance = room(tmp_path / "disturbed"), random.Random(7)
     kept: dict[int, TrialRecord] = {}

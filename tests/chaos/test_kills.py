@@ -65,10 +65,6 @@ def kill(directory: Path, kills: int, seed: int) -> None:
     print(f"{done.total()} kills in {studies} studies: {dict(done)}; {inside} while a document lay half written")
 
 
-def test_ten_kills(tmp_path: Path) -> None:
-    kill(tmp_path, 10, 11)
-
-
 @pytest.mark.slow
 def test_a_hundred_kills(tmp_path: Path) -> None:
     kill(tmp_path, 100, 17)

@@ -203,6 +203,7 @@ def call(model: PredictorSpec, output: Path, rows: Sequence[Any] = ("a text",) *
     )
 
 
+@pytest.mark.slow
 def test_the_worker_measures_ner_as_a_command_of_its_own(tmp_path: Path) -> None:
     sentences = [["EU", "rejects", "German", "call"], ["Peter", "Blackburn"]] * 10
     model = spec(save_model(tmp_path / "ner", "ner", TAGS), task="ner", labels=TAGS)

@@ -149,7 +149,7 @@ def test_a_fold_that_fails_ends_its_trial(spec: TrainingSpec, pool: WorkerPool, 
     assert not (spec.output / "trial-000000").exists()
 
 
-@pytest.mark.parametrize("reports", [1, 4])
+@pytest.mark.parametrize("reports", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_a_trial_killed_in_a_fold_ends_as_if_it_had_not_been(
     spec: TrainingSpec, pool: WorkerPool, undisturbed: TrialRecord, tmp_path: Path, reports: int
 ) -> None:

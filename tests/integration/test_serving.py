@@ -100,6 +100,7 @@ def test_a_served_classifier_answers(exported: bool, tmp_path: Path) -> None:
             assert ask(connection, {"dataframe_split": {"columns": ["txt"], "data": [["A match"]]}})[0] == 400
 
 
+@pytest.mark.slow
 def test_a_served_tagger_answers_without_torch(tmp_path: Path) -> None:
     folder, eager = logged("ner", True, tmp_path)
     assert "torch" not in (folder / "requirements.txt").read_text()

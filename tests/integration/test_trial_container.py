@@ -135,6 +135,7 @@ def test_trials_that_share_a_volume_train_in_directories_of_their_own(place: Pat
     assert record(place, "both") == found
 
 
+@pytest.mark.slow
 def test_a_killed_pod_goes_on_where_it_was(place: Path) -> None:
     arguments = ("--learning_rate=0.0005", "--batch_size=16")
     killed = start(place, "killed", *arguments)
