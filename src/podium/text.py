@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+_USERINFO = re.compile(r"(?<=://)[^/?#\s\"'<>]*@")
+_SECRET_QUERY = re.compile(
+    r"(?<=[?&;])((?:[\w.\-]*(?:password|passwd|pwd|token|secret|signature|credential|api_?key|access_?key)[\w\-]*|sig)=)"
+    r"[^&;#\s\"'<>]+",
+    re.IGNORECASE,
+)
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -37,3 +45,12 @@ def hint(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close!r}? Known: {listed}"
     return f"; known: {listed}" if listed else ""
+
+
+def redact(text: str) -> str:
+    """`text` with the credentials of every URI in it replaced by `***`.
+
+    These are the user information (`//user:password@host`) and the values of query parameters whose name says
+    password, token, secret, signature, credential or key.
+    """
+    return _SECRET_QUERY.sub(r"\1***", _USERINFO.sub("***@", text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -30,6 +31,9 @@ app.add_typer(run.config, name="config", rich_help_panel="Look at the configurat
 
 def main() -> None:
     """Run the command: exit code 0 done, 1 a step failed, 2 bad input, 130 stopped."""
+    fetching = logging.getLogger("podium.remote")
+    fetching.setLevel(logging.INFO)
+    fetching.handlers = [logging.StreamHandler()]
     try:
         app(standalone_mode=True)
     except PodiumError as error:

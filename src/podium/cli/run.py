@@ -83,9 +83,9 @@ def run(
 def benchmark(
     models: Annotated[
         list[str],
-        typer.Argument(help="Directories, pkg:NAME/PATH, hub ids, models:/NAME@alias or models:/NAME/VERSION."),
+        typer.Argument(help="Directories, URIs, pkg:NAME/PATH, hub ids, models:/NAME@alias or models:/NAME/VERSION."),
     ],
-    data: Annotated[str, typer.Option(help="Texts to measure with: a file or a folder.", metavar="PATH")] = "",
+    data: Annotated[str, typer.Option(help="Texts to measure with: a file, folder or URI.", metavar="PATH")] = "",
     dataset: Annotated[str, typer.Option(help="A shipped data set instead; by default one that fits the model.")] = "",
     text_column: Annotated[str, typer.Option(help="Column of the text; inferred when left out.")] = "",
     label_column: Annotated[str, typer.Option(help="Column of the label; inferred when left out.")] = "",

@@ -41,6 +41,7 @@ from podium.config.schema import PodiumConfig
 from podium.config.section import Place
 from podium.errors import ConfigError
 from podium.keys import NotKeyed
+from podium.remote.filesystems import refuse_credentials
 from podium.text import did_you_mean
 
 COMMAND_LINE = "command line"
@@ -274,7 +275,9 @@ def _resolve_places(tree: dict[str, Any], origins: Mapping[FieldPath, str], dire
     tree.setdefault("output", PodiumConfig.model_fields["output"].default)
     for parent, path, place in _places(tree):
         try:
-            parent[path[-1]] = resolve(parent[path[-1]], directory, hub=place.hub)
+            parent[path[-1]] = resolved = resolve(parent[path[-1]], directory, hub=place.hub)
+            if place.recorded and is_uri(resolved):
+                refuse_credentials(resolved)
         except ConfigError as error:
             origin = origin_of(path, origins)
             yield f"{'.'.join(path)}: {error}" + (f" ({origin})" if origin else "")

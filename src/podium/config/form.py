@@ -31,12 +31,12 @@ class RunForm:
     run_overrides: tuple[str, ...] = _asked((), "Further config values, each `group.key=value`.")
     run_store: str = _asked("", "URI of the artifact store.", sets="store")
     run_tracking_uri: str = _asked("", "URI of the MLflow server.", sets="tracking.uri")
-    data_path: str = _asked("", "Data of your own, a file or a folder; its format and columns are inferred.")
+    data_path: str = _asked("", "Data of your own, a file, folder or URI; its format and columns are inferred.")
     data_task: str = _asked("", "What the data is labelled for, such as `ner`; inferred when empty.")
     data_text_column: str = _asked("", "Column of the text; inferred when empty.")
     data_label_column: str = _asked("", "Column of the label; inferred when empty.")
     model_entrants: tuple[str, ...] = _asked(
-        (), "Models that compete: `linear`, or paths or hub ids of pretrained models."
+        (), "Models that compete: `linear`, or paths, URIs or hub ids of pretrained models."
     )
     hpo_max_trials: int = _asked(0, "Trials per entrant; 0 leaves it to the preset.", sets="hpo.max_trials")
 

@@ -53,7 +53,7 @@ def literal(value: str) -> str:
     return re.sub(r"(\\*)(\$\{)", lambda match: match[1] * 2 + "\\" + match[2], value)
 
 
-def literal_path(path: PurePath) -> str:
+def literal_path(path: PurePath | str) -> str:
     """The text of a path field that means exactly `path`: `$$` is a dollar there, because `$NAME` is a variable."""
     dollars = str(path).replace("$", "$$")
     return re.sub(r"(\\*)(\$\{(?![A-Za-z_]\w*\}))", lambda match: match[1] * 2 + "\\" + match[2], dollars)

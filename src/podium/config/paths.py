@@ -1,7 +1,7 @@
 """Paths as users write them, and the files they mean.
 
 `resolve` is called once, by `podium.config.compose`; everything after it sees absolute paths, URIs,
-`pkg:NAME/PATH` and hub ids only. `locate` turns what is local among them into a path on this machine.
+`pkg:NAME/PATH` and hub ids only. `locate` turns any but hub ids into a path on this machine.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 def is_uri(value: str) -> bool:
     """Whether `value` starts with a scheme and `://`."""
     return _URI.match(value) is not None
+
+
+def is_remote(value: str) -> bool:
+    """Whether `value` is a URI of something that is not on this machine."""
+    return is_uri(value) and not value.startswith("file://")
 
 
 def resolve(value: str, directory: Path, *, hub: bool = False) -> str:
@@ -51,15 +56,16 @@ def resolve(value: str, directory: Path, *, hub: bool = False) -> str:
     return text if hub and _HUB_ID.fullmatch(text) and not Path(path).exists() else path
 
 
-def locate(value: str) -> Path:
-    """The existing file or directory on this machine that a resolved value names.
+def locate(value: str, patterns: tuple[str, ...] = ()) -> Path:
+    """The existing file or directory on this machine that a resolved value names; a remote one is fetched first.
 
     Args:
-        value: an absolute path, a `file://` URI, or `pkg:NAME/PATH`: `PATH` among the files that the installed
-            distribution `NAME` brought. The package is not imported.
+        value: an absolute path, a URI, or `pkg:NAME/PATH`: `PATH` among the files that the installed distribution
+            `NAME` brought. The package is not imported.
+        patterns: names of the files that are wanted of a remote folder, where not all are.
 
     Raises:
-        InputError: the package is not installed, nothing is there, or the value is a URI of another machine.
+        InputError: the package is not installed, nothing is there, or a remote file cannot be fetched.
     """
     if value.startswith(PACKAGE):
         name, inner = _split_package(value)
@@ -73,12 +79,11 @@ def locate(value: str) -> Path:
         if not path.exists():
             raise InputError(f"{value} does not exist: {name} {distribution.version} has no {inner}; check the path")
         return path
-    if value.startswith("file://"):
-        path = Path(unquote(urlsplit(value).path))
-    elif is_uri(value):
-        raise InputError(f"a path on this machine is needed, but got {value}; copy it here and give its path")
-    else:
-        path = Path(value)
+    if is_remote(value):
+        from podium.remote.fetch import fetch
+
+        return fetch(value, patterns)
+    path = Path(unquote(urlsplit(value).path) if value.startswith("file://") else value)
     if not path.exists():
         raise InputError(f"{value} does not exist; check the path (relative paths start where podium was called)")
     return path

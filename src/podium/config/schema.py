@@ -32,13 +32,13 @@ class DatasetConfig(Section):
     name: Annotated[str, NotKeyed("a label for people")] = Field(
         description="Name for people, and of the registered model. With `--data`: the file's name."
     )
-    path: Annotated[str, Place(), NotKeyed("the bytes are keyed by their digest, not by their place")] = Field(
-        description="File, folder, `pkg:NAME/PATH`, or a database URL."
+    path: Annotated[str, Place(recorded=True), NotKeyed("keyed by the digest of its bytes, not by its place")] = Field(
+        description="File, folder, URI (`s3://`, `gs://`, `hf://`, `https://`), `pkg:NAME/PATH`, or a database URL."
     )
-    test_path: Annotated[str | None, Place(), NotKeyed("keyed by the digest of its bytes")] = Field(
+    test_path: Annotated[str | None, Place(recorded=True), NotKeyed("keyed by the digest of its bytes")] = Field(
         None, description="Fixed test rows. `null`: taken from `path`."
     )
-    validation_path: Annotated[str | None, Place(), NotKeyed("keyed by the digest of its bytes")] = Field(
+    validation_path: Annotated[str | None, Place(recorded=True), NotKeyed("keyed by the digest of its bytes")] = Field(
         None, description="Fixed validation rows. `null`: taken from `path`."
     )
     licence: Annotated[str | None, NotKeyed("shown to people, changes no result")] = Field(
@@ -101,8 +101,13 @@ class EntrantConfig(Section):
         "features. Packages may bring others.",
     )
     path: Annotated[
-        str | None, Place(hub=True), Defining(), NotKeyed("the weights are keyed by their digest, not by their place")
-    ] = Field(None, description="Pretrained model: directory, hub id or `pkg:NAME/PATH`; required by `transformer`.")
+        str | None,
+        Place(hub=True, recorded=True),
+        Defining(),
+        NotKeyed("the weights are keyed by their digest, not by their place"),
+    ] = Field(
+        None, description="Pretrained model: directory, URI, hub id or `pkg:NAME/PATH`; required by `transformer`."
+    )
     revision: Annotated[str | None, NotKeyed("the weights it resolves to are keyed by their digest")] = Field(
         None, description="Branch, tag or commit of a hub id."
     )

@@ -31,9 +31,15 @@ TaskName = Annotated[str, AfterValidator(_known_task)]
 
 @dataclass(frozen=True)
 class Place:
-    """Marks a path, resolved against the caller's directory; with `hub` a hub id that is no path stays as it is."""
+    """Marks a path, resolved against the caller's directory.
+
+    Attributes:
+        hub: whether a hub id that is no path stays as it is.
+        recorded: whether it may be a URI of data or a model, which must hold no credentials, because it is recorded.
+    """
 
     hub: bool = False
+    recorded: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from podium.config.paths import locate
+from podium.config.paths import is_remote, locate
 from podium.config.schema import DatasetConfig
 from podium.data.readers.base import Content, Reader
 from podium.data.sources import ROLES, Role, Source, visible
@@ -151,6 +151,11 @@ def _resolve(config: DatasetConfig, role: Role, location: str) -> Source:
         path = locate(location)
     except InputError as error:
         raise DataError(f"dataset.{field}: {error}") from error
-    if chosen is None or by_query:
-        chosen = FORMATS.get(infer_format(path, config.task))
-    return chosen.find(path, role)
+    try:
+        if chosen is None or by_query:
+            chosen = FORMATS.get(infer_format(path, config.task))
+        return chosen.find(path, role)
+    except DataError as error:
+        if is_remote(location):
+            raise DataError(f"{error} ({path} is the copy of {location})") from error
+        raise

@@ -36,12 +36,14 @@ def infer(
     text_column: str | None = None,
     label_column: str | None = None,
     declared: Mapping[str, str] | None = None,
+    uri: str = "",
 ) -> Inferred:
     """Infer what is not given from the extension and the first rows.
 
     Args:
         path: file or directory of the data; a directory with `train`, `test` and `validation` files gives fixed splits.
         declared: `format`, `encoding` and `fallback_encoding` where the user has set them.
+        uri: where `path` was fetched from, if it was; the config then names it instead.
 
     Raises:
         InputError: the columns are ambiguous or missing; the message lists them and the flag to use.
@@ -91,14 +93,22 @@ def infer(
         lines.append("fixed splits: " + ", ".join(f"{name}={place.name}" for name, place in paths.items()))
     values = {
         "name": literal(path.stem or path.name),
-        **{name: literal_path(place) for name, place in paths.items()},
+        **{name: literal_path(_named(file, path, uri)) for name, file in paths.items()},
         "task": chosen.name,
         "format": kind,
         **{name: literal(column) for name, column in fields.items()},
     }
     assigned = [Assignment(("dataset", name), value) for name, value in values.items()]
-    head = [f"data: {path}", f"format: {kind}", f"task: {chosen.name}" + ("" if task else f" ({why})")]
+    where = f"{uri} (its copy is {path})" if uri else path
+    head = [f"data: {where}", f"format: {kind}", f"task: {chosen.name}" + ("" if task else f" ({why})")]
     return Inferred(Parsed({"dataset": "dataset=custom"}, assigned), chosen.name, [*head, *lines])
+
+
+def _named(file: Path, path: Path, uri: str) -> Path | str:
+    """What the config calls a file of the data at `path`."""
+    if not uri:
+        return file
+    return uri if file == path else f"{uri.rstrip('/')}/{file.name}"
 
 
 def _look(reader: Reader) -> tuple[list[Column], int]:

@@ -19,7 +19,7 @@ from podium.benchmarking.scenarios import SCENARIOS, figures_table
 from podium.benchmarking.session import MeasurementRequest, MeasuringService, ModelFiles, Session, scenarios_for
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.form import RunForm
-from podium.config.paths import resolve
+from podium.config.paths import is_uri, resolve
 from podium.config.schema import TrackingConfig
 from podium.data.staging import Texts, read_texts
 from podium.devices.hardware import fingerprint
@@ -35,7 +35,7 @@ from podium.stages.keys import lone_measurement_key
 from podium.stages.prepare import resolve_form
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
-from podium.text import shortened
+from podium.text import redact, shortened
 
 _UNCHECKED: tuple[VariantName, ...] = ("bf16", "compile")
 _SHOWN = 5
@@ -220,7 +220,7 @@ def _check_variant(model: LocatedModel, variant: VariantName, device: str) -> No
 
 
 def locate_model(reference: str, directory: Path, tracking_uri: str, downloads: Path) -> LocatedModel:
-    """The model that `reference` names: a directory, `pkg:NAME/PATH`, a hub id, or a version in the registry.
+    """The model that `reference` names: a directory, a URI, `pkg:NAME/PATH`, a hub id, or a version in the registry.
 
     Args:
         directory: where relative paths start.
@@ -235,11 +235,11 @@ def locate_model(reference: str, directory: Path, tracking_uri: str, downloads: 
     else:
         resolved = resolve(reference, directory, hub=True)
         try:
-            path = locate_backbone(resolved)
+            path = locate_backbone(resolved, patterns=())
         except ModelError as error:
             tried = f"there is no directory {directory / reference}, and as a hub id: "
-            here = "" if Path(resolved).is_absolute() else tried
-            raise ModelError(f"{reference} must name a model, but {here}{error}") from error
+            here = "" if Path(resolved).is_absolute() or is_uri(resolved) else tried
+            raise ModelError(f"{redact(reference)} must name a model, but {here}{error}") from error
         name = Path(reference.removeprefix("pkg:")).name or path.name
     return LocatedModel(_UNSAFE.sub("-", name).strip("-.") or "model", path, digest_tree(path), inspect_model(path))
 

@@ -133,6 +133,9 @@ class State:
     def _on_rows(self, event: dict[str, Any]) -> None:
         self._note(event, f"{event['done']:,} rows read")
 
+    def _on_fetching(self, event: dict[str, Any]) -> None:
+        self._note(event, f"{event['done'] / 1e6:,.0f} of {event['total'] / 1e6:,.0f} MB fetched")
+
     def _on_study_started(self, event: dict[str, Any]) -> str | None:
         about = ("metric", "direction", "max_trials", "goal", "additional_metrics", "found")
         same = {name: event[name] for name in about}

@@ -49,7 +49,8 @@ from podium.stages.prepare import locate_entrants, new_run, open_parent
 from podium.stages.process import RUN_FILE, record_file
 from podium.stages.step import Step, StepInputs, all_failed, open_store
 from podium.stages.steps import STEPS, Node, chains, inputs_of, result_tags
-from podium.tracking import redact, tracker_for
+from podium.text import redact
+from podium.tracking import tracker_for
 from podium.tracking.base import RunStatus
 
 _GRACE_SECONDS = 10.0

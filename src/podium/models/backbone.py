@@ -13,6 +13,7 @@ from podium.config.benchmark import VariantName
 from podium.errors import InputError, ModelError
 from podium.keys import digest_file, digest_manifest
 from podium.tasks import TASKS
+from podium.text import redact
 
 TOKENIZER_FILES = (
     "config.json",
@@ -44,19 +45,19 @@ _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def locate_backbone(place: str, revision: str | None = None) -> Path:
-    """The local directory of a backbone: a path, `pkg:NAME/PATH`, or a hub id, which is downloaded.
+def locate_backbone(place: str, revision: str | None = None, patterns: tuple[str, ...] = FILES) -> Path:
+    """The local directory of a backbone: a path, `pkg:NAME/PATH`, or a URI or hub id, which are fetched.
 
-    Of a hub repository only the files that shape a training are fetched, weights as safetensors. Raises ModelError if
-    there is no such directory, or the hub does not have or cannot give it.
+    Of the hub only the files that shape a training are fetched, weights as safetensors; of a URI those that `patterns`
+    name, all where it is empty. Raises ModelError if there is no such directory, or it cannot be fetched.
     """
     from podium.config.paths import locate
 
     if "://" in place or place.startswith(("pkg:", "/", "~", ".")):
         try:
-            path = locate(place)
+            path = locate(place, patterns)
         except InputError as error:
-            raise ModelError(f"backbone {place!r} must be a directory with a model, but: {error}") from error
+            raise ModelError(f"backbone {redact(place)!r} must be a directory with a model, but: {error}") from error
         if not path.is_dir():
             raise ModelError(f"a backbone must be a directory, but {place!r} leads to the file {path}")
         return path

@@ -22,7 +22,7 @@ from podium.selection import decision as verdicts
 from podium.selection.comparison import as_good, shown_worse
 from podium.selection.winner import UNITS, quantity
 from podium.tasks import TASKS
-from podium.tracking import redact
+from podium.text import redact
 
 SHOWN_SOURCES = 10
 _LONGEST_EXAMPLE = 300

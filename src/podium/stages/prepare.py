@@ -13,7 +13,7 @@ from podium.config.compose import Composed, compose
 from podium.config.entrants import ENTRANTS
 from podium.config.form import RunForm
 from podium.config.overrides import Assignment, Parsed, choice_of, entrant_choice, parse_overrides
-from podium.config.paths import locate, resolve
+from podium.config.paths import is_remote, locate, resolve
 from podium.config.schema import PodiumConfig
 from podium.errors import DataError
 from podium.hpo.experiment import Progress
@@ -53,11 +53,17 @@ def resolve_form(form: RunForm, directory: Path) -> Composed:
     if form.data_path:
         from podium.data.infer import infer
 
-        path = locate(resolve(form.data_path, directory))
+        place = resolve(form.data_path, directory)
+        path = locate(place)
         assigned = parse_overrides(form.run_overrides).assignments
         declared = {one.path[1]: one.value for one in assigned if one.path in _READING}
         found = infer(
-            path, form.data_task or None, form.data_text_column or None, form.data_label_column or None, declared
+            path,
+            form.data_task or None,
+            form.data_text_column or None,
+            form.data_label_column or None,
+            declared,
+            uri=place if is_remote(place) else "",
         )
         given.add(found.given)
         given.groups.setdefault("hpo", f"hpo={TASKS.get(found.task).search}")

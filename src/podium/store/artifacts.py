@@ -12,10 +12,11 @@ import logging
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from podium.errors import DamagedArtifact, StoreError
 from podium.keys import canonical_json, digest_bytes, manifest_of
+from podium.remote.fetch import is_inside
 from podium.store.files import Files, LocalFiles, Workspace, discard, flush, guarded
 from podium.text import shortened
 
@@ -218,13 +219,6 @@ def read_source(path: Path) -> dict[str, str]:
     if odd:
         raise StoreError(f"file names in an artifact have no backslash, but got {odd[0]!r} in {path}")
     return manifest
-
-
-def is_inside(name: str) -> bool:
-    """Whether a path is relative, in normal form, and stays below the folder that it is resolved against."""
-    path = PurePosixPath(name)
-    rooted = not path.parts or path.is_absolute() or ".." in path.parts
-    return not rooted and "\\" not in name and "\0" not in name and path.as_posix() == name
 
 
 def _load_manifest(data: bytes | None, digest: str, place: str) -> dict[str, str]:

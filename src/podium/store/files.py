@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from podium.errors import InputError, PodiumError, StoreError, disk_full_message, is_disk_full
@@ -267,25 +266,3 @@ class DocumentFolder:
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{check_name(name, 'a document name')}"
-
-
-def open_uri(uri: str) -> tuple[Any, str]:
-    """File system and root path of a store URI.
-
-    Listings are not cached: other processes write to the same store.
-
-    Raises:
-        InputError: no file system is known under that protocol, or its package is not installed.
-    """
-    try:
-        fs, root = fsspec.url_to_fs(uri, use_listings_cache=False)
-    except ImportError as error:
-        raise InputError(
-            f"the store {uri!r} needs a package that is not installed: {error}. "
-            "Install podium[s3] or podium[gcs], or use a local directory"
-        ) from error
-    except ValueError as error:
-        raise InputError(
-            f"a store is a directory or an fsspec URI such as s3://bucket/path, but got {uri!r}: {error}"
-        ) from error
-    return fs, root.rstrip("/")

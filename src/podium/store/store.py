@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -26,8 +25,10 @@ from fsspec.implementations.local import LocalFileSystem
 from podium.errors import DamagedArtifact, InputError, StoreError
 from podium.keys import Key, canonical_json, digest_bytes, digest_manifest
 from podium.records import ArtifactRef, Record
+from podium.remote.fetch import cache_home
+from podium.remote.filesystems import open_uri
 from podium.store.artifacts import LocalArtifacts, RemoteArtifacts, read_source
-from podium.store.files import DocumentFolder, Files, LocalFiles, Workspace, check_digest, check_name, guarded, open_uri
+from podium.store.files import DocumentFolder, Files, LocalFiles, Workspace, check_digest, check_name, guarded
 from podium.store.lease import Lease
 from podium.text import shortened
 
@@ -62,11 +63,10 @@ class ArtifactStore:
         self._silence_seconds = silence_seconds
         self._files: Files
         self._artifacts: LocalArtifacts | RemoteArtifacts
-        fs, root = open_uri(uri)
+        fs, root = open_uri(uri, "store")
         local = isinstance(fs, LocalFileSystem)
         self.uri = root if local else uri.rstrip("/")
-        cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self._local_root = Path(root) if local else cache_home / "podium" / digest_bytes(self.uri.encode())[:16]
+        self._local_root = Path(root) if local else cache_home() / digest_bytes(self.uri.encode())[:16]
         self._workspace = Workspace(self._local_root / "tmp")
         local_files = LocalFiles(self._local_root, self._workspace)
         local_artifacts = LocalArtifacts(self._local_root / "artifacts", self._workspace)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from podium.config.schema import TrackingConfig
 from podium.errors import ConfigError
-from podium.tracking.base import RegistryState, Tracker, redact
+from podium.text import redact
+from podium.tracking.base import RegistryState, Tracker
 from podium.tracking.sqlite_registry import read_state
 
-__all__ = ["RegistryState", "Tracker", "redact", "registry_state", "tracker_for"]
+__all__ = ["RegistryState", "Tracker", "registry_state", "tracker_for"]
 
 
 def tracker_for(config: TrackingConfig) -> Tracker:

@@ -35,23 +35,8 @@ MAX_DATASET_DIGEST = 36
 """Limits of MLflow 3 in characters (`mlflow.utils.validation`)."""
 
 _FORBIDDEN = re.compile(r"[^/\w.\- ]")
-_USERINFO = re.compile(r"(?<=://)[^/?#\s\"'<>]*@")
-_SECRET_QUERY = re.compile(
-    r"(?<=[?&;])((?:[\w.\-]*(?:password|passwd|pwd|token|secret|signature|credential|api_?key|access_?key)[\w\-]*|sig)=)"
-    r"[^&;#\s\"'<>]+",
-    re.IGNORECASE,
-)
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
-
-
-def redact(text: str) -> str:
-    """`text` with the credentials of every URI in it replaced by `***`.
-
-    These are the user information (`//user:password@host`) and the values of query parameters whose name says
-    password, token, secret, signature, credential or key.
-    """
-    return _SECRET_QUERY.sub(r"\1***", _USERINFO.sub("***@", text))
 
 
 def tidy_name(name: str) -> str:

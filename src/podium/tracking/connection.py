@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from podium.errors import PodiumError, TrackingError
-from podium.tracking.base import Tracker, redact
+from podium.text import redact
+from podium.tracking.base import Tracker
 
 R = TypeVar("R")
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from podium.records import How, Incumbent, ModelRecord, Move, identity
+from podium.text import redact
 from podium.tracking import base
-from podium.tracking.base import TrackedInput, TrackedModel, TrackedRun, redact
+from podium.tracking.base import TrackedInput, TrackedModel, TrackedRun
 from podium.tracking.connection import load_mlflow, or_none
 from podium.tracking.package import WEIGHTS, describe_model
 from podium.tracking.runs import REQUEST, Runs, query

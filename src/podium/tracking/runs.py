@@ -13,8 +13,9 @@ from typing import Any
 
 from podium.errors import TrackingError
 from podium.records import DataRecord, TrialRecord, TrialStatus
+from podium.text import redact
 from podium.tracking import base
-from podium.tracking.base import RunStatus, flatten, redact, tidy_name
+from podium.tracking.base import RunStatus, flatten, tidy_name
 from podium.tracking.connection import Connection, load_mlflow
 
 PARENT_RUN = "mlflow.parentRunId"

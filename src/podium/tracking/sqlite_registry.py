@@ -17,8 +17,9 @@ from urllib.parse import quote
 
 from podium.errors import TrackingError
 from podium.records import Incumbent, Move
+from podium.text import redact
 from podium.tracking import base
-from podium.tracking.base import RegistryState, redact
+from podium.tracking.base import RegistryState
 
 SCHEMA = "dc11669786a5"
 """The revision of MLflow's tables that is read here: that of MLflow 3.17 (`alembic_version`)."""

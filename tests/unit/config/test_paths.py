@@ -115,7 +115,7 @@ def test_locate_finds_what_a_distribution_brought() -> None:
     [
         ("/no/such/file.csv", "/no/such/file.csv does not exist"),
         ("file:///no/such/file.csv", "does not exist"),
-        ("s3://bucket/key", "a path on this machine is needed"),
+        ("s4://bucket/key", "an fsspec URI such as s3://bucket/path, but got 's4://bucket/key'"),
         ("pkg:no-such-distribution/x", "`pip install no-such-distribution`"),
         ("pkg:pydantic/pydantic/none.py", r"pydantic \d+.* has no pydantic/none.py"),
         ("org/name", "does not exist"),

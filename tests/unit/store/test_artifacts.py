@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from podium.errors import StoreError
 from podium.keys import Key, digest_bytes, digest_manifest
-from podium.store.artifacts import is_inside, read_source
+from podium.remote.fetch import is_inside
+from podium.store.artifacts import read_source
 from podium.store.store import ArtifactStore
 
 names = st.text("abcdefgh.-_ä ", min_size=1, max_size=8).filter(lambda name: name.strip(". ") == name)

@@ -110,7 +110,7 @@ def test_a_failing_store_names_the_place_and_keeps_earlier_results(
 
 
 def test_an_unknown_protocol_is_refused() -> None:
-    with pytest.raises(InputError, match="a store is a directory or an fsspec URI"):
+    with pytest.raises(InputError, match="a store is a path or an fsspec URI"):
         ArtifactStore("ftq://host/store")
 
 
@@ -119,5 +119,5 @@ def test_a_protocol_without_its_package_says_what_to_install(monkeypatch: pytest
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("fsspec.url_to_fs", absent)
-    with pytest.raises(InputError, match=r"Install podium\[s3\]"):
+    with pytest.raises(InputError, match=r"`pip install 'podium\[s3\]'`"):
         ArtifactStore("s3://bucket/store")
