@@ -1,8 +1,12 @@
-"""The graph of Podium: prepare, baseline, search and refit per entrant, select, benchmark, decide, curve, report."""
+"""The graph of Podium: prepare, baseline, search and refit per entrant, select, benchmark, decide, curve, report.
+
+Whatever becomes of it, `close` ends what the run left open in MLflow.
+"""
 
 from kfp import dsl
 
 from podium.components.data_processing.prepare.component import prepare
+from podium.components.deployment.close.component import close
 from podium.components.deployment.decide.component import decide
 from podium.components.evaluation.benchmark.component import benchmark
 from podium.components.evaluation.curve.component import curve
@@ -11,14 +15,18 @@ from podium.components.evaluation.select.component import select
 from podium.components.training.baseline.component import baseline
 from podium.components.training.hpo.component import hpo
 from podium.components.training.refit.component import refit
-from podium.config.form import takes_run_form
+from podium.config.form import RunForm, takes_forms
+from podium.config.pods import PodForm
+from podium.pipelines.placement import place
+from podium.stages.steps import STEPS
+
+CLOSING = ("run_preset", "run_config", "run_overrides", "run_tracking_uri")
+"""The fields of the run form that say where the run is recorded."""
 
 
-@dsl.pipeline(name="champion", description="Given a labelled data set, which model do I ship?")
-@takes_run_form
-def champion(**form):
-    """Take a labelled data set to a proven champion."""
-    prepared = prepare(**form, kfp_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+def _graph(form, pods, run_id):
+    """The steps, each on its pool."""
+    prepared = prepare(**form, kfp_run_id=run_id)
     run, data = prepared.outputs["run"], prepared.outputs["data"]
     beside = baseline(run=run, data=data)
     with dsl.ParallelFor(prepared.outputs["Output"], name="entrants") as entrant:
@@ -55,6 +63,29 @@ def champion(**form):
         decision=decided.outputs["decision"],
         learning_curve=learned.outputs["learning_curve"],
     )
-    # Podium decides what is reused, by content; KFP's cache would hand over another run's identities.
-    for task in (prepared, beside, searched, refitted, selected, measured, decided, learned, reported):
-        task.set_caching_options(False)
+    # Bad input fails in `prepare`, and a second look at it changes nothing.
+    place(prepared, "cpu", pods, retries=0)
+    tasks = {
+        "baseline": beside,
+        "hpo": searched,
+        "refit": refitted,
+        "select": selected,
+        "benchmark": measured,
+        "decide": decided,
+        "curve": learned,
+        "report": reported,
+    }
+    for step in STEPS:
+        if step.name in tasks:
+            place(tasks[step.name], step.pool, pods)
+
+
+@dsl.pipeline(name="champion", description="Given a labelled data set, which model do I ship?")
+@takes_forms(RunForm, PodForm)
+def champion(form, pods):
+    """Take a labelled data set to a proven champion."""
+    run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    closed = close(**{name: form[name] for name in CLOSING}, kfp_run_id=run_id)
+    place(closed, "cpu", pods)
+    with dsl.ExitHandler(closed):
+        _graph(form, pods, run_id)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from podium.components.image import IMAGE
+from podium.config.pods import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -20,6 +20,7 @@ def report(
     page: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
+    confusion: dsl.Output[dsl.ClassificationMetrics],
 ):
     """Render one self-contained page, a Markdown summary, and metrics for the KFP UI.
 
@@ -37,10 +38,11 @@ def report(
         page: The report as one HTML page.
         summary: The report in short, as Markdown.
         metrics: The winner's figures.
+        confusion: What the winner predicts for rows of each label, where a row has one label.
     """
     from pathlib import Path
 
-    from podium.stages.report import stored_report
+    from podium.stages.report import confusion_of_winner, stored_report
     from podium.stages.steps import perform
 
     found = [item.path for item in studies], [item.path for item in models]
@@ -51,3 +53,6 @@ def report(
     Path(summary.path).write_text(rendered.markdown, encoding="utf-8")
     for name, value in rendered.metrics.items():
         metrics.log_metric(name, value)
+    labels, counts = confusion_of_winner(decision.path, found[1])
+    if labels:
+        confusion.log_confusion_matrix(labels, counts)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from podium.components.image import IMAGE
+from podium.config.pods import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

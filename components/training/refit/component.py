@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from podium.components.image import IMAGE
+from podium.config.pods import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -22,7 +22,7 @@ def refit(
         study: The study, from `hpo`.
         model: The refitted model and its held-out predictions; or why the entrant failed.
     """
-    from podium.stages.steps import perform
+    from podium.stages.steps import artifact_uris, perform
 
     record = perform("refit", run.path, data.path, study.path, entrant=entrant)
-    model.metadata.update(record.save(model.path))
+    model.metadata.update(record.save(model.path) | artifact_uris(run.path, record))

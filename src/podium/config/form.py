@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self, get_type_hints
 
 
@@ -53,33 +53,43 @@ class RunForm:
         return {name: value for name, value in found.items() if value}
 
 
-def description(name: str) -> str:
-    """What a field of the form asks for."""
-    return next(str(one.metadata["description"]) for one in fields(RunForm) if one.name == name)
+def description(name: str, form: type = RunForm) -> str:
+    """What a field of a form asks for."""
+    return next(str(one.metadata["description"]) for one in fields(form) if one.name == name)
 
 
-def parameters() -> list[inspect.Parameter]:
-    """The fields of the form as parameters of a pipeline or component, in types that KFP knows."""
-    hints = get_type_hints(RunForm)
+def parameters(form: type = RunForm) -> list[inspect.Parameter]:
+    """The fields of a form as parameters of a pipeline or component, in types that KFP knows."""
+    hints = get_type_hints(form)
+
+    def default(one: Any) -> Any:
+        made = one.default if one.default_factory is MISSING else one.default_factory()
+        return list(made) if isinstance(made, tuple) else made
+
     return [
         inspect.Parameter(
             one.name,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            default=list(one.default) if isinstance(one.default, tuple) else one.default,
+            default=default(one),
             annotation=list[str] if isinstance(one.default, tuple) else hints[one.name],
         )
-        for one in fields(RunForm)
+        for one in fields(form)
     ]
 
 
-def takes_run_form(pipeline: Callable[..., None]) -> Callable[..., None]:
-    """Give a pipeline that takes `**form` the form's parameters, with their descriptions."""
+def takes_forms(*forms: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a pipeline, which takes one mapping of values for each form, the parameters of the forms."""
 
-    def taking(*values: Any) -> None:
-        pipeline(**{one.name: value for one, value in zip(fields(RunForm), values, strict=True)})
+    def decorated(pipeline: Callable[..., None]) -> Callable[..., None]:
+        def taking(*values: Any) -> None:
+            given = iter(values)
+            pipeline(*({one.name: next(given) for one in fields(form)} for form in forms))
 
-    taking.__name__ = pipeline.__name__
-    taking.__signature__ = inspect.Signature(parameters())  # type: ignore[attr-defined]
-    lines = [f"    {one.name}: {one.metadata['description']}" for one in fields(RunForm)]
-    taking.__doc__ = "\n".join([inspect.getdoc(pipeline) or "", "", "Args:", *lines])
-    return taking
+        taking.__name__ = pipeline.__name__
+        signature = inspect.Signature([one for form in forms for one in parameters(form)])
+        taking.__signature__ = signature  # type: ignore[attr-defined]
+        lines = [f"    {one.name}: {one.metadata['description']}" for form in forms for one in fields(form)]
+        taking.__doc__ = "\n".join([inspect.getdoc(pipeline) or "", "", "Args:", *lines])
+        return taking
+
+    return decorated

@@ -20,6 +20,7 @@ from podium.hpo.engines.katib.experiments import ADVICE, trial_job
 from podium.hpo.trial_container import LEDGER_VARIABLE, STORE_VARIABLE, TrialInstructions
 from podium.records import DataRecord
 from podium.stages.step import StepRun
+from podium.tracking.base import TAG_KFP_RUN
 
 if TYPE_CHECKING:
     from podium.hpo.trial import CrossValidationTrial
@@ -89,7 +90,7 @@ def _metadata(step: StepRun, namespace: str) -> ObjectMetadata:
     ids = {
         "podium/run": step.run.run_id,
         "podium/entrant": step.entrant,
-        "podium/kfp-run": step.run.tags.get("podium.kfp.run_id", ""),
+        "podium/kfp-run": step.run.tags.get(TAG_KFP_RUN, ""),
         "podium/mlflow-run": step.mlflow_run_id,
         "podium/study-key": step.key.digest,
     }

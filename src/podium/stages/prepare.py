@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import cast
 
 from podium.config.compose import Composed, compose
 from podium.config.entrants import ENTRANTS
 from podium.config.form import RunForm
 from podium.config.overrides import Assignment, Parsed, choice_of, entrant_choice, parse_overrides
-from podium.config.paths import is_remote, locate, resolve
+from podium.config.paths import is_remote, is_uri, locate, resolve
 from podium.config.schema import PodiumConfig
-from podium.errors import DataError
+from podium.errors import ConfigError, DataError
 from podium.hpo.experiment import Progress
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import LEDGERS, has_failed
@@ -30,11 +31,16 @@ from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
 from podium.text import shortened
 from podium.tracking import registry_state, tracker_for
-from podium.tracking.base import TAG_KIND
+from podium.tracking.base import TAG_KFP_RUN, TAG_KIND
+
+IN_POD = "KUBERNETES_SERVICE_HOST"
+"""A variable that Kubernetes sets in every pod."""
 
 _SHOWN = 3
 _READING = {("dataset", name) for name in ("format", "encoding", "fallback_encoding")}
 """Fields by which inference reads the data, where the user has set them."""
+
+_log = logging.getLogger(__name__)
 
 
 def resolve_form(form: RunForm, directory: Path) -> Composed:
@@ -87,12 +93,58 @@ def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, Record, Record]:
         ConfigError, DataError, ModelError: the input cannot be used.
     """
     config = resolve_form(form, Path.cwd()).config
+    if IN_POD in os.environ:
+        check_shared(config)
     locate_entrants(config)
-    tags = {"podium.kfp.run_id": kfp_run_id} if kfp_run_id else {}
+    tags = {TAG_KFP_RUN: kfp_run_id} if kfp_run_id else {}
     run = open_parent(new_run(config, f"{datetime.now():%Y%m%d-%H%M%S}-{kfp_run_id[:8] or os.getpid()}", tags))
     data = execute(step_named("prepare"), StepInputs(run))
     plan = execute(step_named("plan"), StepInputs(run, (data,)))
     return planned(run, cast(PlanRecord, plan)), data, plan
+
+
+def close(form: RunForm, kfp_run_id: str, state: str) -> None:
+    """End the runs in MLflow that a pipeline left running, be it for an error, a cancellation or a lost pod.
+
+    Args:
+        form: as `prepare` got it, of which only where the run is recorded matters.
+        kfp_run_id: id of the Kubeflow run.
+        state: how the pipeline ended, in KFP's words.
+
+    Raises:
+        TrackingError: MLflow does not answer.
+    """
+    try:
+        config = resolve_form(replace(form, data_path="", model_entrants=()), Path.cwd()).config
+    except ConfigError as error:
+        _log.warning("with this config `prepare` opened no run in MLflow, so none is closed: %s", error)
+        return
+    tracker = tracker_for(config.tracking)
+    if config.tracking.mode == "off":
+        return
+    for run in tracker.runs({TAG_KFP_RUN: kfp_run_id}):
+        if run.status == "RUNNING":
+            tracker.close(run.run_id, "KILLED" if state == "CANCELLED" else "FAILED")
+
+
+def check_shared(config: PodiumConfig) -> None:
+    """Check that the next pod finds what this one stores and records.
+
+    Raises:
+        ConfigError: the store or MLflow's database lies in this pod alone; the message names the run form's field.
+    """
+    shared = config.cluster.volume_path
+    places = [("run_store", str(config.store), "the URI of an object store, such as s3://bucket/podium")]
+    if config.tracking.mode != "off":
+        server = 'the URI of an MLflow server, or add "tracking.mode=off" to run_overrides'
+        places.append(("run_tracking_uri", str(config.tracking.uri), server))
+    for name, uri, remedy in places:
+        path = uri.partition(":///")[2] if uri.startswith(("file:", "sqlite:")) else uri
+        remote = is_uri(uri) and not uri.startswith(("file:", "sqlite:", "memory:"))
+        if not remote and not (shared and PurePosixPath(f"/{path.lstrip('/')}").is_relative_to(shared)):
+            raise ConfigError(
+                f"{name} must be a place that all pods share, but {uri} is in this pod alone; give {remedy}"
+            )
 
 
 def locate_entrants(config: PodiumConfig) -> None:

@@ -11,14 +11,14 @@ from podium.errors import InputError
 from podium.records import DecisionRecord, Move, RunRecord, rollback_target
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
-from podium.tracking.base import CHAMPION, TAG_MODEL_DIGEST
+from podium.tracking.base import CHAMPION, TAG_KFP_RUN, TAG_MODEL_DIGEST
 
 _LONGEST_REASON = 1000
 
 
 def who(run: RunRecord | None = None) -> str:
     """A run of Kubeflow Pipelines, or `user@host`; kfp.local gives its runs an id, too, but no pod."""
-    kfp = run.tags.get("podium.kfp.run_id") if run is not None and "KFP_POD_NAME" in os.environ else None
+    kfp = run.tags.get(TAG_KFP_RUN) if run is not None and "KFP_POD_NAME" in os.environ else None
     if kfp:
         return f"kfp run {kfp}"
     try:

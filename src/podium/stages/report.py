@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from podium.records import (
     DataRecord,
+    DecisionRecord,
     Interval,
     LabelReview,
     Measurement,
+    ModelRecord,
     Record,
     ReportRecord,
     RunRecord,
@@ -21,7 +24,7 @@ from podium.report import Rendered, ReportInputs, render
 from podium.report.learning_curve import answer
 from podium.report.render import HTML_FILE, MARKDOWN_FILE, METRICS_FILE
 from podium.stages.step import StepRun, open_store
-from podium.stages.steps import title_of
+from podium.stages.steps import step_named, title_of
 from podium.tasks import TASKS
 
 
@@ -45,6 +48,20 @@ def stored_report(run: str, record: Record) -> Rendered:
     names = (HTML_FILE, MARKDOWN_FILE, METRICS_FILE)
     page, summary, figures = ((folder / name).read_text(encoding="utf-8") for name in names)
     return Rendered(page, summary, json.loads(figures))
+
+
+def confusion_of_winner(decision: str, models: Sequence[str]) -> tuple[list[str], list[list[int]]]:
+    """Labels and, by true label, counts of what the winner predicts; empty where there is no winner or no such matrix.
+
+    Args:
+        decision: path of the record of the decision.
+        models: paths of the records of the refitted models, or of why one failed.
+    """
+    winner, refit = DecisionRecord.read(decision).winner, step_named("refit")
+    found = (record for record in map(refit.read, models) if isinstance(record, ModelRecord))
+    details = next((record.details for record in found if record.entrant == winner), {})
+    confusion = details.get("confusion", [])
+    return (list(details["labels"]), confusion) if confusion else ([], [])
 
 
 def _texts(step: StepRun) -> dict[str, str]:

@@ -20,6 +20,7 @@ from pkgutil import resolve_name
 from typing import Any, TypeVar
 
 from podium import errors
+from podium.config.pods import Pool
 from podium.config.schema import PodiumConfig
 from podium.errors import (
     ComputationFailed,
@@ -126,6 +127,7 @@ class Step:
         complete: whether a stored result satisfies this run (a study may hold fewer trials than the budget).
         skipped: the result under a key where there is nothing to do; it follows from what the step reads and is never
             stored. None where there is something to do.
+        pool: the pool of nodes that its pod runs on, on Kubeflow Pipelines.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Step:
     per_entrant: bool = False
     complete: Callable[[RunRecord, Any], bool] = lambda run, record: True
     skipped: Callable[[StepInputs, Key], Record | None] = lambda inputs, key: None
+    pool: Pool = "cpu"
 
     def title(self, entrant: str = "") -> str:
         """Name of the step in one run: `select`, `hpo-minilm`."""

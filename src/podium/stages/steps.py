@@ -84,10 +84,17 @@ STEPS = (
     Step("prepare", (), records.DataRecord, _data_key, "prepare:compute"),
     Step("plan", ("prepare",), records.PlanRecord, keys.plan_key, "plan:compute", skipped=skipped_plan),
     Step("baseline", ("prepare",), records.BaselineRecord, keys.baseline_key, "train:baseline"),
-    Step("hpo", ("prepare",), records.StudyRecord, _study_key, "hpo:compute", True, is_complete),
-    Step("refit", ("prepare", "hpo"), records.ModelRecord, _refit_key, "train:refit", True),
+    Step("hpo", ("prepare",), records.StudyRecord, _study_key, "hpo:compute", True, is_complete, pool="search"),
+    Step("refit", ("prepare", "hpo"), records.ModelRecord, _refit_key, "train:refit", True, pool="train"),
     Step("select", ("baseline", "hpo", "refit"), records.SelectionRecord, keys.selection_key, "decide:select"),
-    Step("benchmark", ("prepare", "select", "refit"), records.BenchmarkRecord, _benchmark_key, "benchmark:compute"),
+    Step(
+        name="benchmark",
+        inputs=("prepare", "select", "refit"),
+        record=records.BenchmarkRecord,
+        key=_benchmark_key,
+        compute="benchmark:compute",
+        pool="benchmark",
+    ),
     Step(
         name="decide",
         inputs=("prepare", "baseline", "select", "benchmark", "refit"),
@@ -103,6 +110,7 @@ STEPS = (
         key=keys.curve_key,
         compute="curve:compute",
         skipped=skipped_curve,
+        pool="train",
     ),
     Step(
         name="report",
@@ -177,6 +185,12 @@ def perform(name: str, run: str, *inputs: str | Sequence[str], entrant: str = ""
         tracker.set_tags(parent, result_tags([*results, made]))
         tracker.close(parent, "FINISHED")
     return made
+
+
+def artifact_uris(run: str, record: records.Record) -> dict[str, str]:
+    """Where the artifacts of a record lie, as metadata of the KFP artifact; `run` is the path of the run's record."""
+    store = open_store(records.RunRecord.read(run).config)
+    return {f"podium_uri_{role}": store.files_uri(one) for role, one in record.artifacts.items()}
 
 
 def title_of(record: records.Record) -> str:

@@ -76,6 +76,10 @@ class ArtifactStore:
         self._files.write(probe, b"")
         self._files.remove(probe)
 
+    def files_uri(self, artifact: ArtifactRef) -> str:
+        """Where the files of an artifact lie, for other tools."""
+        return f"{self.uri}/artifacts/{artifact.digest}/files"
+
     def put_artifact(self, name: str, path: Path) -> ArtifactRef:
         """Store a file or a directory under the digest of its files; storing the same again does nothing.
 

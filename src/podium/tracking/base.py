@@ -16,6 +16,8 @@ from podium.records import DataRecord, How, Incumbent, ModelRecord, Move, TrialR
 # What results carry: their kind (data, study, trial, refit, ...), the full digest of their key, the keys of what they
 # were made from (a prefix, then a name), and the number of the trial that a run is or that a refit was made from.
 TAG_KIND, TAG_KEY, TAG_PARENT, TAG_TRIAL = "podium.kind", "podium.key", "podium.parent.", "podium.trial"
+TAG_KFP_RUN = "podium.kfp.run_id"
+"""Id of the Kubeflow run, on every run that it opens."""
 # On a model version and a logged model: the key of the refit, the digest of its files in the store, the metric of its
 # study, and its value on the held-out rows.
 TAG_MODEL_KEY, TAG_MODEL_DIGEST = "podium.model.key", "podium.model.digest"

@@ -3,21 +3,27 @@
 import importlib
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from docstring_parser import parse
 from kfp import compiler
 
-from podium.components.image import IMAGE
 from podium.config.form import RunForm
 from podium.config.form import description as asked_for
-from podium.config.form import parameters as run_form
+from podium.config.form import parameters as form_parameters
+from podium.config.pods import IMAGE, PodForm
 from podium.pipelines.champion.pipeline import champion
 
 ROOT = Path(__file__).parents[3]
 COMPILED = ROOT / "pipelines" / "champion" / "pipeline.yaml"
 COMPONENTS = sorted(path.parent for path in (ROOT / "components").glob("*/*/component.py"))
+
+
+def spec() -> dict[str, Any]:
+    """The compiled pipeline without its second document, which is for Kubernetes."""
+    return next(yaml.safe_load_all(COMPILED.read_text()))
 
 
 def load(folder: Path):
@@ -36,7 +42,7 @@ def readme(folder: Path, metadata: dict, doc: str, parameters: dict[str, str]) -
     lines += [parsed.description or "", "", "| parameter | type | meaning |", "| --- | --- | --- |"]
     meanings = {item.arg_name: " ".join((item.description or "").split()) for item in parsed.params}
     if metadata["name"] == "prepare":
-        meanings |= {one.name: asked_for(one.name) for one in run_form()}
+        meanings |= {one.name: asked_for(one.name) for one in form_parameters()}
     lines += [f"| `{name}` | `{kind}` | {meanings[name]} |" for name, kind in parameters.items()]
     if parsed.returns:
         lines += ["", f"Returns: {parsed.returns.description}"]
@@ -88,24 +94,24 @@ def test_component_keeps_the_conventions(folder: Path) -> None:
     assert list(folder.glob("tests/test_*.py")), "every component has its own test"
 
 
-def test_pipeline_parameters_are_the_run_form() -> None:
-    found = yaml.safe_load(COMPILED.read_text())["root"]["inputDefinitions"]["parameters"]
-    assert set(found) == {one.name for one in run_form()}
-    for one in run_form():
+def test_pipeline_parameters_are_those_of_the_forms() -> None:
+    found = spec()["root"]["inputDefinitions"]["parameters"]
+    asked = [(one, asked_for(one.name, form)) for form in (RunForm, PodForm) for one in form_parameters(form)]
+    assert set(found) == {one.name for one, _ in asked}
+    for one, description in asked:
         assert found[one.name].get("defaultValue") == one.default, one.name
-        assert found[one.name]["description"] == asked_for(one.name)
+        assert found[one.name]["description"] == description
 
 
-def test_the_first_component_takes_the_run_form() -> None:
+def test_the_first_component_takes_the_form_parameters() -> None:
     """Its source runs in a pod as it stands, so its signature is written out."""
     signature = inspect.signature(load(ROOT / "components" / "data_processing" / "prepare").python_func).parameters
     names = set(RunForm.__dataclass_fields__)
-    assert [one for name, one in signature.items() if name in names] == run_form()
+    assert [one for name, one in signature.items() if name in names] == form_parameters()
 
 
 def test_every_task_leaves_caching_to_podium() -> None:
-    spec = yaml.safe_load(COMPILED.read_text())
-    dags = [spec["root"], *spec["components"].values()]
+    dags = [spec()["root"], *spec()["components"].values()]
     tasks = [
         task for dag in dags if "dag" in dag for task in dag["dag"]["tasks"].values() if "iterator" not in str(task)
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from podium.config.pods import CREDENTIALS
 from podium.stages.steps import STEPS, nodes, step_named
 
 OUTPUTS = {
@@ -25,13 +26,14 @@ OUTPUTS = {
 COMPONENTS = {"plan": "prepare"}
 """The component that does a step, where that is not one of its own: a pod more would take longer than most plans."""
 ROOT = Path(__file__).parents[3]
-SPEC: dict[str, Any] = yaml.safe_load((ROOT / "pipelines" / "champion" / "pipeline.yaml").read_text())
+SPEC, PLATFORM = yaml.safe_load_all((ROOT / "pipelines" / "champion" / "pipeline.yaml").read_text())
 FOLDERS = {path.parent.name: path.parent for path in (ROOT / "components").glob("*/*/component.py")}
 
 
 def tasks() -> dict[str, dict[str, Any]]:
     """Every task of the compiled pipeline by name; those of the loop over entrants among them."""
-    found = dict(SPEC["root"]["dag"]["tasks"])
+    dag = SPEC["components"][SPEC["root"]["dag"]["tasks"]["exit-handler-1"]["componentRef"]["name"]]["dag"]
+    found = dict(dag["tasks"])
     (name,) = (name for name, task in found.items() if "parameterIterator" in task)
     loop = found.pop(name)
     return found | SPEC["components"][loop["componentRef"]["name"]]["dag"]["tasks"]
@@ -78,6 +80,59 @@ def test_a_component_takes_its_inputs_in_the_order_of_the_table_and_hands_over_i
     if folder.name == step.name:
         assert artifacts == [artifact_name(step.name, name) for name in step.inputs]
     assert OUTPUTS[step.name] in spec.outputs
+
+
+@pytest.mark.parametrize("name", [*tasks(), "close"])
+def test_a_pod_runs_where_its_pool_says(name: str) -> None:
+    """Devices, memory and nodes are parameters; steps that need no device cannot be given one."""
+    step = {step.name: step for step in STEPS}.get(name)
+    pool = step.pool if step is not None else "cpu"
+    container = SPEC["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
+    assert container["image"] == asked(f"pool_{pool}_image")
+    resources = {
+        "resourceCpuRequest": asked(f"pool_{pool}_cpu"),
+        "resourceMemoryLimit": asked(f"pool_{pool}_memory"),
+        "resourceMemoryRequest": asked(f"pool_{pool}_memory"),
+    }
+    device = {"resourceType": asked(f"pool_{pool}_device"), "resourceCount": asked(f"pool_{pool}_devices")}
+    assert container["resources"] == resources | ({} if pool == "cpu" else {"accelerator": device})
+    place = PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{name}"]
+    (toleration,) = place["tolerations"]
+    assert toleration["tolerationJson"]["componentInputParameter"].endswith(f"pool_{pool}_tolerations")
+    selector = place["nodeSelector"]["nodeSelectorJson"]["componentInputParameter"]
+    assert selector.endswith(f"pool_{pool}_selector")
+    (secret,) = place["secretAsEnv"]
+    assert secret["optional"] is True and {one["envVar"] for one in secret["keyToEnv"]} == {*CREDENTIALS}
+    assert place["securityContext"] == {"runAsNonRoot": True}
+    assert ("emptyDirMounts" in place) is (pool != "cpu")
+    assert int(place["activeDeadlineSeconds"]) > 0
+    task = {**tasks(), **SPEC["root"]["dag"]["tasks"]}[name]
+    assert task.get("retryPolicy", {}).get("maxRetryCount", 0) == (0 if name == "prepare" else 2)
+
+
+def test_every_group_of_tasks_is_given_the_parameters_that_it_uses() -> None:
+    dags = [SPEC["root"], *(one for one in SPEC["components"].values() if "dag" in one)]
+    for dag in dags:
+        defined = set(dag.get("inputDefinitions", {}).get("parameters", {}))
+        for name, task in dag["dag"]["tasks"].items():
+            given = task.get("inputs", {}).get("parameters", {})
+            used = {one["componentInputParameter"] for one in given.values() if "componentInputParameter" in one}
+            assert used <= defined, name
+            component = SPEC["components"][task["componentRef"]["name"]]
+            if "dag" in component:
+                asked_for = component["inputDefinitions"]["parameters"]
+                assert {one for one in asked_for if not one.endswith("-loop-item")} <= set(given), name
+
+
+def asked(parameter: str) -> str:
+    """How the compiled pipeline refers to a parameter of the pod form."""
+    return f"{{{{$.inputs.parameters['pipelinechannel--{parameter}']}}}}"
+
+
+def test_whatever_happens_the_run_is_closed_at_the_end() -> None:
+    closing = SPEC["root"]["dag"]["tasks"]["close"]
+    assert closing["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert closing["dependentTasks"] == ["exit-handler-1"]
 
 
 def test_inputs_are_earlier_steps() -> None:

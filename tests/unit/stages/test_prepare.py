@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 from podium.cli.app import app
 from podium.config.form import RunForm
 from podium.config.schema import PodiumConfig
-from podium.errors import InputError
+from podium.errors import ConfigError, InputError
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import LEDGERS
 from podium.stages import keys
-from podium.stages.prepare import plan_step, resolve_form
+from podium.stages.prepare import check_shared, plan_step, prepare, resolve_form
 from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
 from tests.unit.report.samples import sample
@@ -152,3 +152,42 @@ def test_a_stored_study_is_extended_by_a_larger_budget_or_a_higher_goal(tmp_path
     assert reason(planned_config(tmp_path, max_trials=9)) == "its ledger has 8 of 9 trials; it would go on from there"
     assert reason(planned_config(tmp_path, max_trials=9, goal=0.5)).startswith("stored ")
     assert reason(planned_config(tmp_path, max_trials=9, goal=0.6)).endswith("it would go on from there")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "refused"),
+    [
+        ([], "run_store must be a place that all pods share"),
+        (["store=s3://bucket/podium"], "run_tracking_uri must be a place that all pods share"),
+        (["store=s3://bucket/podium", "tracking.uri=http://mlflow:5000"], ""),
+        (["store=file:///data/store", "tracking.mode=off"], "run_store"),
+        (["store=/data/store", "tracking.mode=off"], "run_store"),
+        (["store=gs://bucket/podium", "tracking.mode=off"], ""),
+        (
+            [
+                "store=/data/x",
+                "tracking.uri=sqlite:////data/m.db",
+                "cluster.volume_claim=c",
+                "cluster.volume_path=/data",
+            ],
+            "",
+        ),
+    ],
+)
+def test_in_a_pod_what_the_next_one_needs_lies_where_it_is_found(
+    tmp_path: Path, overrides: list[str], refused: str
+) -> None:
+    config = resolve_form(RunForm(run_overrides=tuple(overrides)), tmp_path).config
+    if not refused:
+        check_shared(config)
+        return
+    with pytest.raises(ConfigError, match=refused):
+        check_shared(config)
+
+
+def test_a_pod_refuses_before_it_opens_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(ConfigError, match="run_store"):
+        prepare(RunForm(run_preset="smoke"), "kfp-1")
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@ import pytest
 from kfp import dsl
 
 from podium.components.evaluation.report.component import report
+from podium.records import DataRecord
 
 pytestmark = pytest.mark.integration
 
@@ -9,6 +10,7 @@ pytestmark = pytest.mark.integration
 def test_it_writes_page_summary_and_metrics(in_smoke_folder, run_artifact, handed_over, output, tmp_path) -> None:
     page, summary = output("page.html"), output("summary.md")
     metrics = dsl.Metrics(name="metrics", uri=str(tmp_path / "metrics"))
+    confusion = dsl.ClassificationMetrics(name="confusion", uri=str(tmp_path / "confusion"))
     report.python_func(
         run=run_artifact,
         data=handed_over("prepare"),
@@ -23,9 +25,14 @@ def test_it_writes_page_summary_and_metrics(in_smoke_folder, run_artifact, hande
         page=page,
         summary=summary,
         metrics=metrics,
+        confusion=confusion,
     )
     html = (tmp_path / "page.html").read_text()
     assert html.lstrip().lower().startswith("<!doctype html>")
     assert all(shown in html for shown in ("linear", "bert-tiny", "PROMOTE"))
     assert "bert-tiny" in (tmp_path / "summary.md").read_text()
+    matrix = confusion.metadata["confusionMatrix"]
+    data = DataRecord.read(handed_over("prepare").path)
+    assert [one["displayName"] for one in matrix["annotationSpecs"]] == list(data.labels)
+    assert sum(sum(row["row"]) for row in matrix["rows"]) == data.rows["test"]
     assert metrics.metadata and all(isinstance(value, (int, float)) for value in metrics.metadata.values())
