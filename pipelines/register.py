@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podium import __version__
-from podium.components.image import IMAGE
+from podium.config.pods import IMAGE
 from podium.keys import digest_bytes
 
 if TYPE_CHECKING:

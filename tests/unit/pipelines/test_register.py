@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from kfp import Client
 
-from podium.components.image import IMAGE
+from podium.config.pods import IMAGE
 from podium.pipelines.register import register
 
 
