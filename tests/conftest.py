@@ -3,9 +3,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from tests.s3 import ENVIRONMENT, s3_server
 from tests.support import save_encoder
 
 
@@ -35,3 +37,17 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.unit.conftest import bbc_rows
 
     return save_encoder(tmp_path_factory.mktemp("toy") / "encoder", bbc_rows(10)["text"])
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3_uri(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A prefix of its own in a bucket that the environment gives access to."""
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_endpoint}.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://podium/{uuid4().hex}"

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -269,14 +268,8 @@ class TestMemoryStore(Conformance):
         return memory_uri
 
 
-if all(find_spec(name) for name in ("s3fs", "moto", "boto3")):
-
-    class TestS3Store(Conformance):
-        @pytest.fixture
-        def uri(self, s3_uri: str) -> str:
-            return s3_uri
-
-else:
-
-    @pytest.mark.skip(reason="needs s3fs and moto[server]")
-    def test_s3_store() -> None: ...
+@pytest.mark.slow
+class TestS3Store(Conformance):
+    @pytest.fixture
+    def uri(self, s3_uri: str) -> str:
+        return s3_uri

@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 import time
-from importlib.util import find_spec
 
 import pytest
 
@@ -145,14 +144,8 @@ class TestMemoryLease(Conformance):
         return memory_uri
 
 
-if all(find_spec(name) for name in ("s3fs", "moto", "boto3")):
-
-    class TestS3Lease(Conformance):
-        @pytest.fixture
-        def uri(self, s3_uri: str) -> str:
-            return s3_uri
-
-else:
-
-    @pytest.mark.skip(reason="needs s3fs and moto[server]")
-    def test_s3_lease() -> None: ...
+@pytest.mark.slow
+class TestS3Lease(Conformance):
+    @pytest.fixture
+    def uri(self, s3_uri: str) -> str:
+        return s3_uri
