@@ -1,6 +1,7 @@
 """The graph of Podium: prepare, baseline, search and refit per entrant, select, benchmark, decide, curve, report.
 
-Whatever becomes of it, `close` ends what the run left open in MLflow.
+Where the results of all steps are stored, `reuse` shows the answer instead, in one pod. Whatever becomes of the graph,
+`close` ends what the run left open in MLflow.
 """
 
 from kfp import dsl
@@ -11,6 +12,7 @@ from podium.components.deployment.decide.component import decide
 from podium.components.evaluation.benchmark.component import benchmark
 from podium.components.evaluation.curve.component import curve
 from podium.components.evaluation.report.component import report
+from podium.components.evaluation.reuse.component import reuse
 from podium.components.evaluation.select.component import select
 from podium.components.training.baseline.component import baseline
 from podium.components.training.hpo.component import hpo
@@ -24,12 +26,11 @@ CLOSING = ("run_preset", "run_config", "run_overrides", "run_tracking_uri")
 """The fields of the run form that say where the run is recorded."""
 
 
-def _graph(form, pods, run_id):
-    """The steps, each on its pool."""
-    prepared = prepare(**form, kfp_run_id=run_id)
+def _compute(prepared, pods):
+    """The steps after `prepare` and `plan`, each on its pool."""
     run, data = prepared.outputs["run"], prepared.outputs["data"]
     beside = baseline(run=run, data=data)
-    with dsl.ParallelFor(prepared.outputs["Output"], name="entrants") as entrant:
+    with dsl.ParallelFor(prepared.outputs["entrants"], name="entrants") as entrant:
         searched = hpo(entrant=entrant, run=run, data=data)
         refitted = refit(entrant=entrant, run=run, data=data, study=searched.outputs["study"])
 
@@ -63,8 +64,6 @@ def _graph(form, pods, run_id):
         decision=decided.outputs["decision"],
         learning_curve=learned.outputs["learning_curve"],
     )
-    # Bad input fails in `prepare`, and a second look at it changes nothing.
-    place(prepared, "cpu", pods, retries=0)
     tasks = {
         "baseline": beside,
         "hpo": searched,
@@ -88,4 +87,11 @@ def champion(form, pods):
     closed = close(**{name: form[name] for name in CLOSING}, kfp_run_id=run_id)
     place(closed, "cpu", pods)
     with dsl.ExitHandler(closed):
-        _graph(form, pods, run_id)
+        prepared = prepare(**form, kfp_run_id=run_id)
+        # Bad input fails in `prepare`, and a second look at it changes nothing.
+        place(prepared, "cpu", pods, retries=0)
+        with dsl.If(prepared.outputs["stored"] == False, name="compute"):  # noqa: E712
+            _compute(prepared, pods)
+        with dsl.Else(name="reuse"):
+            reused = reuse(**{name: prepared.outputs[name] for name in ("run", "data", "plan")})
+            place(reused, "cpu", pods)

@@ -38,7 +38,7 @@ def run_pipeline(folder: Path, *overrides: str) -> None:
 def test_every_step_of_the_pipeline_hands_over_the_stored_result(smoke_copy: Finished) -> None:
     tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_copy.folder}/podium-out/mlflow.db"))
     before = {run.run_id for run in tracker.runs({"podium.kind": "run"})}
-    run_pipeline(smoke_copy.folder)
+    run_pipeline(smoke_copy.folder, "report.examples=1")
     decision = DecisionRecord.read(next(smoke_copy.folder.glob("kfp/*/decide/decision")))
     assert decision == DecisionRecord.read(smoke_copy.record("decide"))
     assert next(smoke_copy.folder.glob("kfp/*/report/page")).stat().st_size > 10_000
@@ -47,7 +47,15 @@ def test_every_step_of_the_pipeline_hands_over_the_stored_result(smoke_copy: Fin
     results = {name: key for name, key in parent.tags.items() if name.startswith("podium.result.")}
     assert len(results) == 12 and results["podium.result.decide"] == decision.key
     computed = [run for run in tracker.steps() if run.tags.get("podium.run_id") == parent.tags["podium.run_id"]]
-    assert computed == [], "nothing is computed twice"
+    assert [run.name for run in computed] == ["report"], "nothing is computed twice"
+
+
+def test_an_answer_that_is_stored_in_whole_takes_one_pod(smoke_copy: Finished) -> None:
+    run_pipeline(smoke_copy.folder)
+    tasks = {path.name for path in smoke_copy.folder.glob("kfp/*/*")}
+    assert tasks >= {"prepare", "reuse"} and not tasks & {"hpo", "select", "report"}
+    page = next(smoke_copy.folder.glob("kfp/*/reuse/page"))
+    assert page.read_bytes() == (smoke_copy.directory / "report.html").read_bytes()
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """First step: compose the config, read, check, split and fingerprint the data, and plan the run."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 from podium.config.pods import IMAGE
@@ -24,7 +26,7 @@ def prepare(
     model_entrants: list[str] = [],  # noqa: B006
     hpo_max_trials: int = 0,
     kfp_run_id: str = "",
-) -> list[str]:
+) -> NamedTuple("Prepared", [("entrants", list[str]), ("stored", bool)]):
     """Resolve the configuration, prepare the data set, and plan the run.
 
     The other parameters are those of the run form.
@@ -36,14 +38,14 @@ def prepare(
         kfp_run_id: Id of the Kubeflow run, kept as a tag.
 
     Returns:
-        Names of the competing entrants.
+        Names of the competing entrants, and whether the results of all other steps are stored.
     """
     form = dict(locals())
     from podium.config.form import RunForm
     from podium.stages.prepare import prepare as stage
 
-    run_record, data_record, plan_record = stage(RunForm.of(form), kfp_run_id)
+    run_record, data_record, plan_record, stored = stage(RunForm.of(form), kfp_run_id)
     run.metadata.update(run_record.save(run.path))
     data.metadata.update(data_record.save(data.path))
     plan.metadata.update(plan_record.save(plan.path))
-    return list(run_record.config.entrants)
+    return list(run_record.config.entrants), stored

@@ -40,19 +40,10 @@ def report(
         metrics: The winner's figures.
         confusion: What the winner predicts for rows of each label, where a row has one label.
     """
-    from pathlib import Path
-
-    from podium.stages.report import confusion_of_winner, stored_report
+    from podium.stages.report import publish
     from podium.stages.steps import perform
 
     found = [item.path for item in studies], [item.path for item in models]
     last = selection.path, measurements.path, decision.path, learning_curve.path
     record = perform("report", run.path, data.path, plan.path, baselines.path, *found, *last)
-    rendered = stored_report(run.path, record)
-    Path(page.path).write_text(rendered.html, encoding="utf-8")
-    Path(summary.path).write_text(rendered.markdown, encoding="utf-8")
-    for name, value in rendered.metrics.items():
-        metrics.log_metric(name, value)
-    labels, counts = confusion_of_winner(decision.path, found[1])
-    if labels:
-        confusion.log_confusion_matrix(labels, counts)
+    publish(run.path, record, page, summary, metrics, confusion)

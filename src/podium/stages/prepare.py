@@ -81,11 +81,12 @@ def resolve_form(form: RunForm, directory: Path) -> Composed:
     return replace(compose(form.run_overrides, directory, files, given, preset), inferred=lines)
 
 
-def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, Record, Record]:
+def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, Record, Record, bool]:
     """What the first pod of a pipeline does: compose the config, open the parent run, prepare the data, and plan.
 
     Returns:
-        The run with its planned config, and the results of the steps `prepare` and `plan`.
+        The run with its planned config, the results of the steps `prepare` and `plan`, and whether those of all other
+        steps are stored.
 
     Every entrant is located before anything is computed, so that a missing one costs no training.
 
@@ -100,7 +101,16 @@ def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, Record, Record]:
     run = open_parent(new_run(config, f"{datetime.now():%Y%m%d-%H%M%S}-{kfp_run_id[:8] or os.getpid()}", tags))
     data = execute(step_named("prepare"), StepInputs(run))
     plan = execute(step_named("plan"), StepInputs(run, (data,)))
-    return planned(run, cast(PlanRecord, plan)), data, plan
+    run = planned(run, cast(PlanRecord, plan))
+    found = {"prepare": data, "plan": plan}
+    for step, entrant in nodes(run.config.entrants):
+        title = step.title(entrant)
+        if title not in found:
+            *_, stored = plan_step(step, entrant, run, found)
+            if stored is None:
+                return run, data, plan, False
+            found[title] = stored
+    return run, data, plan, True
 
 
 def close(form: RunForm, kfp_run_id: str, state: str) -> None:

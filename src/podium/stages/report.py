@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import shutil
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,11 +20,11 @@ from podium.records import (
     RunRecord,
     SelectionRecord,
 )
-from podium.report import Rendered, ReportInputs, render
+from podium.report import ReportInputs, render
 from podium.report.learning_curve import answer
 from podium.report.render import HTML_FILE, MARKDOWN_FILE, METRICS_FILE
 from podium.stages.step import StepRun, open_store
-from podium.stages.steps import step_named, title_of
+from podium.stages.steps import title_of
 from podium.tasks import TASKS
 
 
@@ -42,26 +42,27 @@ def compute(step: StepRun) -> ReportRecord:
     return ReportRecord(**step.stamp, summary=_summary(shown), artifacts={"report": artifact})
 
 
-def stored_report(run: str, record: Record) -> Rendered:
-    """The report that a record of this step names; `run` is the path of the run's record."""
-    folder = open_store(RunRecord.read(run).config).fetch(record.artifacts["report"])
-    names = (HTML_FILE, MARKDOWN_FILE, METRICS_FILE)
-    page, summary, figures = ((folder / name).read_text(encoding="utf-8") for name in names)
-    return Rendered(page, summary, json.loads(figures))
-
-
-def confusion_of_winner(decision: str, models: Sequence[str]) -> tuple[list[str], list[list[int]]]:
-    """Labels and, by true label, counts of what the winner predicts; empty where there is no winner or no such matrix.
+def publish(run: str, record: Record, page: Any, summary: Any, metrics: Any, confusion: Any) -> None:
+    """Show a report in the UI of Kubeflow Pipelines.
 
     Args:
-        decision: path of the record of the decision.
-        models: paths of the records of the refitted models, or of why one failed.
+        run: path of the run's record.
+        record: the result of this step.
+        page: the artifact whose file becomes the HTML page.
+        summary: the artifact whose file becomes the Markdown summary.
+        metrics: a Metrics artifact, which takes the winner's figures.
+        confusion: a ClassificationMetrics artifact, which takes its confusion matrix where rows have one label.
     """
-    winner, refit = DecisionRecord.read(decision).winner, step_named("refit")
-    found = (record for record in map(refit.read, models) if isinstance(record, ModelRecord))
-    details = next((record.details for record in found if record.entrant == winner), {})
-    confusion = details.get("confusion", [])
-    return (list(details["labels"]), confusion) if confusion else ([], [])
+    store = open_store(RunRecord.read(run).config)
+    folder = store.fetch(record.artifacts["report"])
+    shutil.copyfile(folder / HTML_FILE, page.path)
+    shutil.copyfile(folder / MARKDOWN_FILE, summary.path)
+    for name, value in json.loads((folder / METRICS_FILE).read_text(encoding="utf-8")).items():
+        metrics.log_metric(name, value)
+    decision = store.get(DecisionRecord, record.parents["decision"])
+    winner = decision and store.get(ModelRecord, record.parents.get(f"refit.{decision.winner}", ""))
+    if winner and winner.details.get("confusion"):
+        confusion.log_confusion_matrix(list(winner.details["labels"]), winner.details["confusion"])
 
 
 def _texts(step: StepRun) -> dict[str, str]:

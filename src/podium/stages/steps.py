@@ -180,11 +180,34 @@ def perform(name: str, run: str, *inputs: str | Sequence[str], entrant: str = ""
         results += [other.read(path) for path in ([paths] if isinstance(paths, str) else paths)]
     given = StepInputs(records.RunRecord.read(run), tuple(results), entrant)
     made = execute(step, given)
-    if step is STEPS[-1] and ENV_RUN_DIR not in os.environ:
-        tracker, parent = tracker_for(given.config.tracking), given.run.mlflow_run_id or ""
-        tracker.set_tags(parent, result_tags([*results, made]))
-        tracker.close(parent, "FINISHED")
+    if step is STEPS[-1]:
+        _end_parent(given.run, [*results, made])
     return made
+
+
+def reuse(run: str, data: str, plan: str) -> records.Record:
+    """Read every result of a run, all of which are stored, and return that of the last step.
+
+    Args:
+        run: path of the run's record.
+        data: path of the result of `prepare`.
+        plan: path of the result of `plan`.
+    """
+    record = records.RunRecord.read(run)
+    found = {name: step_named(name).read(path) for name, path in (("prepare", data), ("plan", plan))}
+    for step, entrant in nodes(record.config.entrants):
+        if (title := step.title(entrant)) not in found:
+            found[title] = execute(step, inputs_of(step, entrant, record, found))
+    _end_parent(record, found.values())
+    return found[STEPS[-1].title()]
+
+
+def _end_parent(run: records.RunRecord, results: Iterable[records.Record]) -> None:
+    """In a pod, name the results at the parent run in MLflow, and end it."""
+    if ENV_RUN_DIR not in os.environ:
+        tracker, parent = tracker_for(run.config.tracking), run.mlflow_run_id or ""
+        tracker.set_tags(parent, result_tags(results))
+        tracker.close(parent, "FINISHED")
 
 
 def artifact_uris(run: str, record: records.Record) -> dict[str, str]:
