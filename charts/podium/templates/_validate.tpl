@@ -1,6 +1,11 @@
 {{/* What the schema cannot say: values that contradict each other, each with the way on. */}}
 {{- define "podium.validate" -}}
 {{- $v := .Values }}
+{{- range $name, $value := $v.env }}
+{{- if regexMatch "TOKEN|SECRET|PASSW|CREDENTIAL|_KEY(_ID)?$" (upper $name) }}
+{{- fail (printf "env.%s looks like a credential, which would be readable in the release and in every pod's spec; put it into a Secret and name that in secrets" $name) }}
+{{- end }}
+{{- end }}
 {{- if not $v.image.repository }}
 {{- fail "image.repository must name the image that all pods run, those of trials too, but is empty; set it to where you keep the image of images/podium-python" }}
 {{- end }}
