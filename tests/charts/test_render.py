@@ -15,11 +15,13 @@ from .support import (
     CHART,
     CI,
     KUBERNETES,
+    MANIFESTS,
     NAMESPACE,
     Manifest,
     against_restricted,
     helm,
     installed,
+    kustomized,
     objects,
     of_kind,
     only,
@@ -60,6 +62,14 @@ def test_helm_finds_nothing_to_complain_of(values: Path | None) -> None:
 def test_all_objects_are_what_kubernetes_takes(values: Path | None, version: str) -> None:
     for item in objects(render("--kube-version", version, values=values)):
         check(item, version)
+
+
+@pytest.mark.parametrize("folder", sorted(MANIFESTS.glob("overlays/*/")), ids=lambda path: path.name)
+def test_what_kustomize_gives_is_what_kubernetes_takes(folder: Path) -> None:
+    for item in (found := kustomized(folder)):
+        for version in KUBERNETES:
+            check(item, version)
+    assert {name: against_restricted(pod) for name, pod in pod_specs(found) if against_restricted(pod)} == {}
 
 
 def test_an_older_kubernetes_is_refused() -> None:

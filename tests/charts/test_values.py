@@ -34,6 +34,7 @@ RUN = "run.enabled=true"
         (["env.HF_TOKEN=x"], ["env.HF_TOKEN looks like a credential"]),
         (["store.uri=s3://key:secret@bucket/x"], ["/store/uri"]),
         (["store.uri=/podium"], ["/store/uri"]),
+        (["run.data.path=https://me:pw@host/reviews.csv"], ["/run/data/path"]),
         (["tracking.uri=http://me:pw@mlflow"], ["/tracking/uri"]),
         (["nodePools.cpu.memory=8 GB"], ["/nodePools/cpu/memory"]),
         (["nodePools.cpu.tolerations={a:Sometimes}"], ["/nodePools/cpu/tolerations/0"]),

@@ -84,8 +84,8 @@ template:
             valueFrom:
               fieldRef:
                 fieldPath: metadata.uid
-          - name: HF_HOME
-            value: /podium/hub
+          - name: XDG_CACHE_HOME
+            value: /podium/cache
           {{- include "podium.env" . | nindent 10 }}
         {{- include "podium.envFrom" . | nindent 8 }}
         resources:
