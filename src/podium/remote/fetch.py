@@ -21,10 +21,10 @@ import shutil
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -160,18 +160,17 @@ def _name(address: str) -> str:
     return path.rstrip("/").rsplit("/", 1)[-1] or "data"
 
 
-@dataclass
 class _Progress:
     """Counts the bytes that are there, says so from time to time, and lets threads know that they are to stop."""
 
-    uri: str
-    total: int
-    done: int = 0
-    stopped: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _reported: float = field(default_factory=time.monotonic)
+    def __init__(self, uri: str, total: int) -> None:
+        self.uri, self.total, self.done = uri, total, 0
+        self.stopped = threading.Event()
+        self._lock, self._reported = threading.Lock(), time.monotonic()
 
     def add(self, size: int) -> None:
+        if self.stopped.is_set():
+            raise CancelledError
         with self._lock:
             self.done += size
             if time.monotonic() - self._reported > _PROGRESS_SECONDS:
@@ -188,6 +187,7 @@ def _fetch_missing(fs: Any, uri: str, files: list[_File], cache: Path) -> None:
     missing = [file for file in files if not file.target.exists()]
     if not missing:
         return
+    (cache / "files").mkdir(parents=True, exist_ok=True)
     progress = _Progress(uri, sum(file.size or 0 for file in missing))
     _log.info("fetching %s (files: %d, %s)", uri, len(missing), _megabytes(progress.total))
     pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch")
@@ -205,29 +205,22 @@ def _fetch_missing(fs: Any, uri: str, files: list[_File], cache: Path) -> None:
 
 def _fetch_file(fs: Any, uri: str, file: _File, progress: _Progress) -> None:
     folder = file.target.parent
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _only_one(folder.with_name(f"{folder.name}.lock"), file.path):
+    partial = folder.with_name(f"{folder.name}.partial")
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _log.info("waiting for another process, which fetches %s", file.path)
+        lock.acquire()
+    try:
         if not file.target.exists():
-            partial = folder.with_name(f"{folder.name}.partial")
             _download(fs, file, partial, progress)
             _check(fs, uri, file, partial)
             partial.chmod(0o444)
             folder.mkdir(exist_ok=True)
             partial.rename(file.target)
-
-
-@contextmanager
-def _only_one(path: Path, what: str) -> Iterator[None]:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        _log.info("waiting for another process, which fetches %s", what)
-        lock.acquire()
-    try:
-        yield
-        # Once the work is done, whoever waits for this lock or makes it anew finds the result.
-        path.unlink(missing_ok=True)
+        # Whoever waits for this lock, or makes it anew, finds the file.
+        Path(lock.lock_file).unlink(missing_ok=True)
     finally:
         lock.release()
 
@@ -235,11 +228,8 @@ def _only_one(path: Path, what: str) -> Iterator[None]:
 def _download(fs: Any, file: _File, partial: Path, progress: _Progress) -> None:
     """Append to `partial` what it lacks of the file."""
     with partial.open("ab") as sink:
-        if file.size is None or not _CHUNK < file.size >= sink.tell():
-            sink.seek(0)
-            sink.truncate()
-        progress.add(sink.tell())
         if file.size is not None and file.size <= _CHUNK:
+            sink.truncate(0)
             sink.write(fs.cat_file(file.path))
             progress.add(file.size)
         elif sink.tell() != file.size:
@@ -248,8 +238,8 @@ def _download(fs: Any, file: _File, partial: Path, progress: _Progress) -> None:
             except ValueError:
                 # An http server that knows no ranges gives the file from its beginning, as a stream.
                 progress.add(-sink.tell())
+                sink.truncate(0)
                 sink.seek(0)
-                sink.truncate()
                 _copy(fs, file, sink, progress, 0)
         sink.flush()
         os.fsync(sink.fileno())
@@ -259,19 +249,18 @@ def _copy(fs: Any, file: _File, sink: Any, progress: _Progress, block: int) -> N
     with fs.open(file.path, "rb", block_size=block, **({"cache_type": "none"} if block else {})) as source:
         if sink.tell():
             source.seek(sink.tell())
+            progress.add(sink.tell())
         while data := source.read(_CHUNK):
             sink.write(data)
             sink.flush()
             progress.add(len(data))
-            if progress.stopped.is_set():
-                raise CancelledError
 
 
 def _check(fs: Any, uri: str, file: _File, partial: Path) -> None:
     """Raise InputError unless the file is whole and, as far as the other side lets one know, right."""
-    size, wrong = partial.stat().st_size, ""
+    name, size, wrong = file.target.name, partial.stat().st_size, ""
     if file.size is not None and size < file.size:
-        raise InputError(f"{file.path} of {uri} ended after {size} of {file.size} bytes; run the same command to go on")
+        raise InputError(f"{name} of {uri} ended after {size} of {file.size} bytes; run the same command to go on")
     if file.size is not None and size > file.size:
         wrong = f"{size} bytes came instead of {file.size}"
     elif file.digest is not None:
@@ -283,7 +272,7 @@ def _check(fs: Any, uri: str, file: _File, partial: Path) -> None:
         wrong = "it was changed meanwhile"
     if wrong:
         partial.unlink()
-        raise InputError(f"{file.path} of {uri} did not arrive as it is there: {wrong}; run the same command again")
+        raise InputError(f"{name} of {uri} did not arrive as it is there: {wrong}; run the same command again")
 
 
 def _is_encrypted(fs: Any, path: str) -> bool:

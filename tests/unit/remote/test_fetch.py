@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -249,3 +252,41 @@ def test_a_cache_that_cannot_be_written_is_named(memory: str, tmp_path: Path, mo
 def test_a_backbone_that_is_not_there_is_named(memory: str) -> None:
     with pytest.raises(ModelError, match=f"{memory}/none does not exist"):
         locate_backbone(f"{memory}/none")
+
+
+def test_the_hub_is_read_by_its_digests(web: WebServer, cache: Path) -> None:
+    small, large = b"text,label\n", b"weights" * 1000
+    listed = [
+        {"type": "file", "path": "data/train.csv", "size": len(small), "oid": "1" * 40},
+        {
+            "type": "file",
+            "path": "data/model.safetensors",
+            "size": len(large),
+            "oid": "2" * 40,
+            "lfs": {"oid": hashlib.sha256(large).hexdigest(), "size": len(large), "pointerSize": 100},
+        },
+    ]
+    web.files |= {
+        "/api/datasets/org/name": json.dumps({"id": "org/name"}).encode(),
+        "/api/datasets/org/name/tree/main": json.dumps(
+            [{"type": "directory", "path": "data", "oid": "3" * 40}]
+        ).encode(),
+        "/api/datasets/org/name/tree/main/data": json.dumps(listed).encode(),
+        "/datasets/org/name/resolve/main/data/train.csv": small,
+        "/datasets/org/name/resolve/main/data/model.safetensors": large,
+    }
+    environment = {**os.environ, "HF_ENDPOINT": web.url, "HF_HUB_OFFLINE": "0"}
+
+    def run(uri: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", FETCH, uri]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert Path(run("hf://datasets/org/name/data/train.csv").stdout.strip()).read_bytes() == small
+    tree = Path(run("hf://datasets/org/name/data").stdout.strip())
+    assert (tree / "model.safetensors").read_bytes() == large
+    gets = [path for method, path, _ in web.requests if method == "GET" and "/resolve/" in path]
+    assert gets.count("/datasets/org/name/resolve/main/data/train.csv") == 1
+    web.files["/datasets/org/name/resolve/main/data/model.safetensors"] = large[::-1]
+    shutil.rmtree(cache)
+    said = run("hf://datasets/org/name/data").stderr
+    assert "model.safetensors of hf://datasets/org/name/data did not arrive as it is there: its sha256" in said
