@@ -157,7 +157,8 @@ def is_inside(name: str) -> bool:
 def _name(address: str) -> str:
     """The last part of an address, without a query: what the local copy is called."""
     path = unquote(urlsplit(address).path) if scheme_of(address) == "https" else address
-    return path.rstrip("/").rsplit("/", 1)[-1] or "data"
+    name = path.rstrip("/").rsplit("/", 1)[-1]
+    return name if is_inside(name) else "data"
 
 
 class _Progress:

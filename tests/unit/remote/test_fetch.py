@@ -123,6 +123,22 @@ def test_a_query_names_the_content_and_not_the_copy(web: WebServer) -> None:
     assert fetch(f"{web.url}/news.csv?download=1").name == "news.csv"
 
 
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://h/a%20b/news.csv", "news.csv"),
+        ("https://h/%2e%2e", "data"),
+        ("https://h/a/..%2f..", "data"),
+        ("https://h/%5cevil", "data"),
+        ("https://h", "data"),
+        ("s3://b/x?y.csv", "x?y.csv"),
+        ("s3://b/..", "data"),
+    ],
+)
+def test_a_copy_never_leaves_the_cache(address: str, name: str) -> None:
+    assert module._name(address) == name
+
+
 def test_a_file_that_was_cut_off_is_gone_on_with(web: WebServer, in_chunks: int, cache: Path) -> None:
     web.files["/weights.bin"], web.cut = LARGE, 300
     url = f"{web.url}/weights.bin"
