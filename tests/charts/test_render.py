@@ -196,3 +196,40 @@ def test_kueue_of_an_earlier_version_gets_its_own_api() -> None:
     old = objects(render("--api-versions", "kueue.x-k8s.io/v1beta1", values=values))
     assert only(old, "LocalQueue")["apiVersion"] == "kueue.x-k8s.io/v1beta1"
     assert only(old, "Job")["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "podium"
+
+
+def test_an_upgrade_changes_objects_in_place_and_replaces_the_job_alone() -> None:
+    """What the API server would not change stays: selectors, claims, and the names of all but the Job."""
+    values = CHART / "ci" / "minimal-values.yaml"
+    before = {title(item): item for item in installed("schedule.enabled=true", values=values)}
+    changes = ("image.tag=next", "run.config.hpo.max_trials=3", "nodePools.cpu.cpu=4", "mlflow.memory=3Gi")
+    after = {title(item): item for item in installed("schedule.enabled=true", *changes, values=values)}
+    (gone,), (new,) = before.keys() - after.keys(), after.keys() - before.keys()
+    assert gone.startswith("Job team/podium-run-")
+    assert new.startswith("Job team/podium-run-")
+    for name in before.keys() & after.keys():
+        old, now = before[name], after[name]
+        if old["kind"] == "PersistentVolumeClaim":
+            assert old["spec"] == now["spec"]
+        elif old["kind"] == "Deployment":
+            assert old["spec"]["selector"] == now["spec"]["selector"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("minimal", ["kubectl logs -n team -f -l app.kubernetes.io/instance=podium", "svc/podium-mlflow 5000"]),
+        ("katib", ["kubectl label namespace team katib.kubeflow.org/metrics-collector-injection=enabled"]),
+        ("schedule", ["kubectl create job -n team --from=cronjob/podium podium-now"]),
+        ("kubeflow", ["kubectl create configmap -n team reviews --from-file=reviews.csv", "--set run.enabled=true"]),
+    ],
+)
+def test_the_notes_say_what_to_do_next_and_what_is_kept(values: str, words: list[str]) -> None:
+    file = CHART / "ci" / f"{values}-values.yaml"
+    done = helm("install", "podium", CHART, "--namespace", NAMESPACE, "--dry-run=client", "--values", file)
+    assert done.returncode == 0, done.stderr
+    notes = done.stdout.split("NOTES:")[1]
+    assert [word for word in words if word not in notes] == []
+    claims = [item["metadata"]["name"] for item in of_kind(installed(values=file), "PersistentVolumeClaim")]
+    assert bool(claims) == ("helm uninstall" in notes)
+    assert [claim for claim in claims if claim not in notes.split("`helm uninstall` keeps")[1]] == []

@@ -148,9 +148,6 @@ tolerations:
     {{- end }}
   {{- end }}
 {{- end }}
-{{- with .priorityClass }}
-priorityClassName: {{ . }}
-{{- end }}
 {{- end }}
 
 {{/* The pools as `cluster.pools` of Podium's config. */}}

@@ -70,6 +70,9 @@ template:
     securityContext:
       {{- include "podium.podSecurity" . | nindent 6 }}
     {{- include "podium.placement" $pool | nindent 4 }}
+    {{- with $pool.priorityClass }}
+    priorityClassName: {{ . }}
+    {{- end }}
     containers:
       - name: podium
         image: {{ include "podium.image" . }}
