@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from podium.cluster.client import JOB, TRAIN_JOB
+from podium.cluster.client import EXPERIMENT, INJECTION_LABEL, JOB, SUGGESTION, TRAIN_JOB, TRIAL
+from podium.cluster.doctor import RIGHTS
 from podium.cluster.jobs import Jobs
 from podium.cluster.manifests import JobSpec
 from podium.config.cluster import ClusterConfig
 from podium.errors import ComputationFailed
 from podium.hpo.engines import TrialResult
-from podium.hpo.engines.katib.experiments import EXPERIMENT, INJECTION_LABEL, SUGGESTION, is_over
-from podium.hpo.engines.katib.trials import TRIAL
+from podium.hpo.engines.katib.experiments import is_over
 from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.study import run_study
 from podium.records import TrialRecord
@@ -142,6 +142,13 @@ def test_the_role_is_what_jobs_and_studies_ask_for(api: ApiServer, tmp_path: Pat
 def test_the_role_for_profiling_is_what_jobs_ask_for(api: ApiServer) -> None:
     run_a_job_that_fails(api)
     assert asked_for(api) == allowed("profiling")
+
+
+def test_the_doctor_looks_for_what_the_role_allows() -> None:
+    looked_for = {
+        (*resource, verb) for rights in RIGHTS.values() for resource, verbs in rights.items() for verb in verbs
+    }
+    assert looked_for == allowed("katib")
 
 
 def test_groups_and_resources_are_those_of_the_code() -> None:

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from podium.cluster.client import JOB, NAMESPACE, Cluster, ObjectMetadata, name_of
+from podium.cluster.client import EXPERIMENT, INJECTION_LABEL, JOB, NAMESPACE, TRIAL, Cluster, ObjectMetadata, name_of
 from podium.config.cluster import ClusterConfig
 from podium.errors import ClusterError
-from podium.hpo.engines.katib.experiments import EXPERIMENT, INJECTION_LABEL, Experiments, trial_job
-from podium.hpo.engines.katib.trials import TRIAL, StudyTrials
+from podium.hpo.engines.katib.experiments import Experiments, trial_job
+from podium.hpo.engines.katib.trials import StudyTrials
 from podium.hpo.ledger import TrialLedger
 
 from ..unit.hpo.support import experiment, file_ledger

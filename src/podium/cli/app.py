@@ -8,6 +8,7 @@ import sys
 import typer
 
 from podium.cli import hpo, results, run
+from podium.cli.doctor import doctor
 from podium.errors import PodiumError, disk_full_message, is_disk_full
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ _PANELS = {
     "Find and measure models": (run.run, run.benchmark),
     "Look at results": (results.compare, results.lineage, results.explain, results.replay),
     "Decide what is in use": (results.promote, results.rollback, results.history),
+    "Look at a cluster": (doctor,),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

@@ -62,13 +62,28 @@ class Kind:
     name: str
     api_version: str
     plural: str
+    namespaced: bool = True
+
+    @property
+    def root(self) -> str:
+        """Path of its API."""
+        return f"/{'apis' if '/' in self.api_version else 'api'}/{self.api_version}"
 
 
-NAMESPACE = Kind("Namespace", "v1", "namespaces")
+NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
+NODE = Kind("Node", "v1", "nodes", namespaced=False)
+ACCESS_REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews", namespaced=False)
 POD = Kind("Pod", "v1", "pods")
 EVENT = Kind("Event", "v1", "events")
 JOB = Kind("Job", "batch/v1", "jobs")
 TRAIN_JOB = Kind("TrainJob", "trainer.kubeflow.org/v1alpha1", "trainjobs")
+VOLUME_CLAIM = Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
+LOCAL_QUEUE = Kind("LocalQueue", "kueue.x-k8s.io/v1beta1", "localqueues")
+EXPERIMENT = Kind("Experiment", "kubeflow.org/v1beta1", "experiments")
+SUGGESTION = Kind("Suggestion", "kubeflow.org/v1beta1", "suggestions")
+TRIAL = Kind("Trial", "kubeflow.org/v1beta1", "trials")
+INJECTION_LABEL = "katib.kubeflow.org/metrics-collector-injection"
+"""Label of a namespace; `enabled` lets Katib read the metrics of the trials in it."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +129,12 @@ class Cluster:
         self.namespace = namespace
 
     @classmethod
-    def connect(cls, namespace: str | None = None) -> Cluster:
+    def connect(cls, namespace: str | None = None, service_account: str = "") -> Cluster:
         """Connect to the cluster that this process runs in, or else to the one of the kubeconfig (`KUBECONFIG`).
 
         Args:
             namespace: None for that of this pod, else that of the kubeconfig's context, else `default`.
+            service_account: act as this one of the namespace; the client's own identity when empty.
 
         Raises:
             ClusterError: there is no service account and no usable kubeconfig.
@@ -137,11 +153,14 @@ class Cluster:
                     f"cannot be used ({error}); set KUBECONFIG to a file with access to the cluster"
                 ) from error
         settings.retries = RETRIES
-        return cls(client.ApiClient(settings), namespace or found)
+        api, place = client.ApiClient(settings), namespace or found
+        if service_account:
+            api.set_default_header("Impersonate-User", f"system:serviceaccount:{place}:{service_account}")
+        return cls(api, place)
 
     def title(self, kind: Kind, name: str) -> str:
         """`Job namespace/name`, for messages."""
-        return f"{kind.name} {name if kind == NAMESPACE else f'{self.namespace}/{name}'}"
+        return f"{kind.name} {f'{self.namespace}/{name}' if kind.namespaced else name}"
 
     def get(self, kind: Kind, name: str) -> Manifest | None:
         """An object; None where the object, or its kind, does not exist."""
@@ -158,10 +177,28 @@ class Cluster:
         query = [(name, value) for name, value in (("labelSelector", selector), ("fieldSelector", fields)) if value]
         return list(self._request("GET", kind, query_params=query)["items"])
 
-    def create(self, kind: Kind, manifest: Mapping[str, Any]) -> Manifest:
-        """Create an object. The error has status 409 if it exists, perhaps from a request whose answer was lost."""
-        created: Manifest = self._request("POST", kind, name_of(manifest), body=dict(manifest))
+    def create(self, kind: Kind, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Manifest:
+        """Create an object, or with `dry_run` find out whether the API server would take it.
+
+        The error has status 409 if it exists, perhaps from a request whose answer was lost.
+        """
+        query = [("dryRun", "All")] if dry_run else []
+        created: Manifest = self._request("POST", kind, name_of(manifest), body=dict(manifest), query_params=query)
         return created
+
+    def serves(self, kind: Kind) -> bool:
+        """Whether the API server knows a kind, in this version."""
+        try:
+            known = self.ask(kind.root)["resources"]
+        except ClusterError as error:
+            if error.status == 404:
+                return False
+            raise
+        return any(one["name"] == kind.plural for one in known)
+
+    def ask(self, path: str) -> Any:
+        """The answer to a GET request of any path, such as `/version`."""
+        return self._call("GET", path, f"GET {path}")
 
     def create_or_adopt(self, kind: Kind, manifest: Mapping[str, Any], check: Callable[[Manifest], None]) -> Manifest:
         """Create an object, or adopt the one of that name unless `check` raises for it.
@@ -230,12 +267,15 @@ class Cluster:
         return client.ApiClient(settings)
 
     def _request(self, method: str, kind: Kind, name: str = "", content: str = "application/json", **given: Any) -> Any:
-        root = "api" if "/" not in kind.api_version else "apis"
-        place = "" if kind == NAMESPACE else f"/namespaces/{self.namespace}"
+        place = f"/namespaces/{self.namespace}" if kind.namespaced else ""
         object_path = f"/{name}" if name and method != "POST" else ""
+        title = self.title(kind, name) if name else f"{kind.plural} of namespace {self.namespace}"
+        return self._call(method, f"{kind.root}{place}/{kind.plural}{object_path}", title, content, **given)
+
+    def _call(self, method: str, path: str, title: str, content: str = "application/json", **given: Any) -> Any:
         try:
             return self._api.call_api(
-                f"/{root}/{kind.api_version}{place}/{kind.plural}{object_path}",
+                path,
                 method,
                 header_params={"Accept": "application/json", "Content-Type": content},
                 response_type="object",
@@ -245,7 +285,6 @@ class Cluster:
                 **given,
             )
         except (ApiException, urllib3.exceptions.HTTPError) as error:
-            title = self.title(kind, name) if name else f"{kind.plural} of namespace {self.namespace}"
             raise _explained(error, title) from error
 
 

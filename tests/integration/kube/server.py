@@ -37,6 +37,10 @@ KINDS = {
     "experiments": "Experiment",
     "suggestions": "Suggestion",
     "trials": "Trial",
+    "nodes": "Node",
+    "persistentvolumeclaims": "PersistentVolumeClaim",
+    "localqueues": "LocalQueue",
+    "selfsubjectaccessreviews": "SelfSubjectAccessReview",
 }
 
 
@@ -88,6 +92,8 @@ class ApiServer:
         logs: text by pod and container.
         restoring: plurals of kinds whose controller makes anew what is deleted below an object, even one that is being
             deleted itself: none that must go after what it owns ever goes. So do Katib's with Experiments and Trials.
+        uninstalled: plurals of kinds that it does not know.
+        denied: group, resource and verb of what a SelfSubjectAccessReview answers with no.
     """
 
     def __init__(self) -> None:
@@ -98,6 +104,7 @@ class ApiServer:
         self.checks: dict[str, Callable[[Manifest, Manifest | None], None]] = {}
         self.logs: dict[tuple[str, str], str] = {}
         self.uninstalled: set[str] = set()
+        self.denied: set[tuple[str, str, str]] = set()
         self.restoring: set[str] = set()
         self._http = _Http(("127.0.0.1", 0), _Handler)
         self._http.api = self
@@ -216,9 +223,11 @@ class _Handler(BaseHTTPRequestHandler):
             if fault is not None and fault.code == 0:
                 return self._cut()
             match = _PATH.fullmatch(url.path)
+            if (known := self._known(url.path, match)) is not None:
+                return self._send(200, known)
             if match is None or (plural := match["plural"] or "namespaces") in api.uninstalled or plural not in KINDS:
                 return self._send(404, "404 page not found\n", content="text/plain")
-            namespace = "" if plural == "namespaces" else match["ns"]
+            namespace = "" if plural == "namespaces" else match["ns"] or ""
             name = match["ns"] if plural == "namespaces" else match["name"]
             if match["sub"] == "log":
                 api.get(plural, namespace, name)
@@ -232,6 +241,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refused.code, refused.status, headers=fault.headers if fault else {})
         return None
 
+    def _known(self, path: str, match: re.Match[str] | None) -> Manifest | None:
+        """What is answered about the server itself: its version, and the kinds of an API."""
+        if path == "/version":
+            return {"major": "1", "minor": "36+", "gitVersion": "v1.36.3"}
+        if match is None or match["ns"] or match["plural"]:
+            return None
+        return {"resources": [{"name": plural} for plural in KINDS if plural not in self.server.api.uninstalled]}
+
     do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815
 
     def _answer(
@@ -239,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> Manifest | str:
         api = self.server.api
         if self.command == "POST":
-            return api.create(plural, namespace, body)
+            return self._create(plural, namespace, query, body)
         if name is None:
             selectors = query.get("labelSelector", ""), query.get("fieldSelector", "")
             return {"kind": "List", "items": api.list(plural, namespace, *selectors)}
@@ -254,6 +271,18 @@ class _Handler(BaseHTTPRequestHandler):
             api.delete(plural, namespace, name, owned_first=body["propagationPolicy"] == "Foreground")
             return found
         return api.get(plural, namespace, name)
+
+    def _create(self, plural: str, namespace: str, query: Mapping[str, str], body: Manifest) -> Manifest:
+        api = self.server.api
+        if plural == "selfsubjectaccessreviews":
+            asked = body["spec"]["resourceAttributes"]
+            resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+            return {**body, "status": {"allowed": (asked["group"], resource, asked["verb"]) not in api.denied}}
+        if query.get("dryRun") == "All":
+            if plural in api.checks:
+                api.checks[plural](body, None)
+            return body
+        return api.create(plural, namespace, body)
 
     def _follow_log(self, namespace: str, name: str, query: Mapping[str, str], fault: Fault | None) -> None:
         """Lines as they are written, with timestamps: three lines in every second, of which two share one."""
@@ -332,9 +361,8 @@ def _now() -> str:
 
 def _fits(manifest: Manifest, selector: str) -> bool:
     labels = manifest["metadata"].get("labels") or {}
-    return all(
-        labels.get(name) == value for name, _, value in (part.partition("=") for part in selector.split(",") if part)
-    )
+    parts = (part.partition("=") for part in selector.split(",") if part)
+    return all(labels.get(name) == value if equals else name in labels for name, equals, value in parts)
 
 
 def _has(manifest: Manifest, fields: str) -> bool:

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from podium.cluster.client import Kind, Manifest, ObjectMetadata, condition, name_of
+from podium.cluster.client import EXPERIMENT, TRIAL, Kind, Manifest, ObjectMetadata, condition, name_of
 from podium.cluster.jobs import Jobs
 from podium.cluster.manifests import KEY_LABEL, JobSpec, key_label
 from podium.errors import ClusterError, StudyFailed
 from podium.execution.ending import signals_ignored, sigterm_unwinds
 from podium.hpo.engines import Engine, OnTrial
 from podium.hpo.engines.katib.experiments import (
-    EXPERIMENT,
     LEDGER_ANNOTATION,
     STUDY_LABEL,
     Experiments,
@@ -29,7 +28,6 @@ from podium.hpo.engines.katib.experiments import (
     study_digest,
 )
 from podium.hpo.engines.katib.trials import (
-    TRIAL,
     StudyTrials,
     assigned_to,
     ending_of,

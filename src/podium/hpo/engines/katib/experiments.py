@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from podium.cluster.client import (
+    EXPERIMENT,
+    INJECTION_LABEL,
     NAMESPACE,
+    SUGGESTION,
+    TRIAL,
     Cluster,
-    Kind,
     Manifest,
     ObjectMetadata,
     condition,
@@ -23,7 +26,7 @@ from podium.config.cluster import ClusterConfig
 from podium.config.parameters import CategoricalParameter, FloatParameter
 from podium.config.search import RESTARTED
 from podium.errors import ClusterError, ConfigError
-from podium.hpo.engines.katib.trials import TRIAL, StudyTrials, has_ended
+from podium.hpo.engines.katib.trials import StudyTrials, has_ended
 from podium.hpo.experiment import Experiment, Params, Space
 from podium.hpo.trial_container import NAME_VARIABLE
 from podium.katib.experiment import EXPERIMENT_LABEL, KatibExperiment, to_katib
@@ -31,10 +34,6 @@ from podium.katib.search import to_text
 from podium.katib.template import MetricsCollector, TrialParameter, TrialTemplate
 from podium.keys import canonical_json, digest_bytes
 
-EXPERIMENT = Kind("Experiment", "kubeflow.org/v1beta1", "experiments")
-SUGGESTION = Kind("Suggestion", "kubeflow.org/v1beta1", "suggestions")
-
-INJECTION_LABEL = "katib.kubeflow.org/metrics-collector-injection"
 STUDY_LABEL = "podium/study"
 """Label of everything that belongs to a study: the first digits of the digest of its ledger's place."""
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from podium.cluster.client import Kind, Manifest, condition, name_of
+from podium.cluster.client import Manifest, condition, name_of
 from podium.errors import ComputationFailed, ConfigError, MetricsUnavailable, StudyFailed
 from podium.events import emit
 from podium.hpo.engines import OnTrial
@@ -18,8 +18,6 @@ from podium.hpo.ledger import Claim, TrialLedger
 from podium.hpo.trial_container import TrialDocuments, merge, take_predictions
 from podium.katib.search import params_from_texts
 from podium.records import Observed, Report, TrialRecord
-
-TRIAL = Kind("Trial", "kubeflow.org/v1beta1", "trials")
 
 TRIAL_NAME = "katib_trial"
 """Label of a trial in the ledger: its name on the cluster."""

@@ -1,0 +1,50 @@
+"""`podium doctor`: whether a cluster has what a run needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from podium.cli.options import Output
+from podium.cli.run import ConfigFile, Overrides, Preset
+from podium.config.form import RunForm
+
+ServiceAccount = Annotated[
+    str, typer.Option(metavar="NAME", help="Look with the rights of this one; takes the right to impersonate it.")
+]
+
+
+def doctor(
+    overrides: Overrides = None,
+    preset: Preset = RunForm.run_preset,
+    config_file: ConfigFile = "",
+    service_account: ServiceAccount = "",
+    leftovers: Annotated[bool, typer.Option("--leftovers", help="List what Podium left in the namespace.")] = False,
+    output: Annotated[Literal["text", "json"], Output] = "text",
+) -> None:
+    """Say what a cluster lacks for a run with this config, and what mends it; nothing is created. Exit code 1 if so."""
+    from podium.cluster import doctor
+    from podium.cluster.client import Cluster
+    from podium.stages.prepare import resolve_form
+
+    form = RunForm(run_preset=preset, run_config=config_file, run_overrides=tuple(overrides or ()))
+    config = resolve_form(form, Path.cwd()).config
+    cluster = Cluster.connect(config.cluster.namespace, service_account)
+    if leftovers:
+        found = doctor.leftovers(cluster)
+        typer.echo(json.dumps(found) if output == "json" else "\n".join(found) or f"nothing in {cluster.namespace}")
+        raise typer.Exit(1 if found else 0)
+    findings = []
+    for finding in doctor.examine(config, cluster):
+        findings.append(finding)
+        if output == "text":
+            typer.echo(f"{finding.status:<8}{finding.name:<22}{finding.text}")
+            if finding.remedy:
+                typer.echo(f"{'':<8}{'':<22}-> {finding.remedy}")
+    if output == "json":
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    raise typer.Exit(1 if any(finding.status == "failed" for finding in findings) else 0)

@@ -1,0 +1,335 @@
+"""`podium doctor`: what a cluster lacks for a run, found before anything is started, each with what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from podium.cluster.client import (
+    ACCESS_REVIEW,
+    EXPERIMENT,
+    INJECTION_LABEL,
+    JOB,
+    LOCAL_QUEUE,
+    NAMESPACE,
+    NODE,
+    POD,
+    TRAIN_JOB,
+    VOLUME_CLAIM,
+    Cluster,
+    Kind,
+    Manifest,
+    labels_of,
+    name_of,
+)
+from podium.cluster.manifests import KEY_LABEL, JobSpec, job_manifest
+from podium.config.cluster import NodePoolConfig
+from podium.config.paths import is_uri
+from podium.config.schema import PodiumConfig
+from podium.errors import ClusterError, PodiumError
+from podium.text import redact
+
+OLDEST_KUBERNETES = (1, 29)
+
+_JOBS = ("get", "list", "create", "delete")
+RIGHTS: Mapping[str, Mapping[tuple[str, str], tuple[str, ...]]] = {
+    "jobs": {("", "pods"): ("list",), ("", "pods/log"): ("get",), ("", "events"): ("list",), ("batch", "jobs"): _JOBS},
+    "nodes": {("trainer.kubeflow.org", "trainjobs"): _JOBS},
+    "katib": {
+        ("", "namespaces"): ("get",),
+        ("kubeflow.org", "experiments"): ("get", "list", "create", "patch", "delete"),
+        ("kubeflow.org", "trials"): ("get", "list", "delete"),
+        ("kubeflow.org", "suggestions"): ("get",),
+    },
+}
+"""The verbs that Podium uses, by group and resource: for Jobs, for trials of several nodes, for studies by Katib."""
+
+Status = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        name: what was checked.
+        status: `skipped` where it does not apply, or cannot be seen from here.
+        text: what was found, or why it was not looked for.
+        remedy: what mends it; empty unless it failed.
+    """
+
+    name: str
+    status: Status
+    text: str
+    remedy: str = ""
+
+
+def examine(config: PodiumConfig, cluster: Cluster) -> Iterator[Finding]:
+    """Check what a run with this config needs of a cluster. Nothing is created or changed.
+
+    Args:
+        config: decides what is needed: the engine, pools, volume, store and tracking.
+        cluster: the client, whose rights are those that are checked.
+
+    Raises:
+        ClusterError: the API server does not answer, or does not know who asks.
+    """
+    katib, several = config.hpo.engine == "katib", config.cluster.trial_nodes > 1
+    yield _version(cluster)
+    needed = [("Katib", EXPERIMENT, katib), ("Kubeflow Trainer", TRAIN_JOB, several)]
+    for name, kind, wanted in [*needed, ("Kueue", LOCAL_QUEUE, any(_queues(config)))]:
+        yield _provided(cluster, name, kind, wanted)
+    wanted_rights = [name for name, on in (("jobs", katib), ("nodes", several), ("katib", katib)) if on]
+    for name in wanted_rights:
+        yield from _rights(cluster, RIGHTS[name])
+    if katib:
+        yield _namespace(cluster)
+        yield _admitted(cluster, config)
+    yield from _pools(cluster, config.cluster.pools)
+    for queue in _queues(config):
+        yield _exists(cluster, LOCAL_QUEUE, queue, "ask for a LocalQueue of that name, or correct the pool's queue")
+    if claim := config.cluster.volume_claim:
+        yield _exists(cluster, VOLUME_CLAIM, claim, "create the claim, or correct cluster.volume_claim")
+    yield _store(config)
+    yield _tracking(config)
+
+
+def leftovers(cluster: Cluster) -> list[str]:
+    """Kind, namespace and name of what Podium created in the namespace and has not deleted."""
+    found = []
+    for kind, selector in ((JOB, KEY_LABEL), (TRAIN_JOB, KEY_LABEL), (POD, KEY_LABEL), (EXPERIMENT, "podium/run")):
+        if cluster.serves(kind):
+            found += [cluster.title(kind, name_of(item)) for item in cluster.find(kind, selector)]
+    kept = cluster.find(VOLUME_CLAIM, "app.kubernetes.io/name=podium")
+    return found + [cluster.title(VOLUME_CLAIM, name_of(item)) for item in kept]
+
+
+def _version(cluster: Cluster) -> Finding:
+    answer = cluster.ask("/version")
+    version = tuple(int(answer[part].rstrip("+")) for part in ("major", "minor"))
+    if version < OLDEST_KUBERNETES:
+        oldest = ".".join(map(str, OLDEST_KUBERNETES))
+        return Finding("Kubernetes", "failed", answer["gitVersion"], f"upgrade the cluster to {oldest} or later")
+    return Finding("Kubernetes", "ok", answer["gitVersion"])
+
+
+def _provided(cluster: Cluster, name: str, kind: Kind, wanted: bool) -> Finding:
+    """Whether the API that a kind belongs to is there."""
+    if not wanted:
+        return Finding(name, "skipped", "the config does not use it")
+    if cluster.serves(kind):
+        return Finding(name, "ok", f"serves {kind.plural} of {kind.api_version}")
+    missing = f"the cluster has no {kind.plural} of {kind.api_version}"
+    return Finding(name, "failed", missing, f"install {name}, in a version that serves {kind.api_version}")
+
+
+def _rights(cluster: Cluster, rights: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[Finding]:
+    for (group, resource), verbs in rights.items():
+        denied = [verb for verb in verbs if not _allowed(cluster, group, resource, verb)]
+        name, asked = f"right to {resource}", ", ".join(verbs)
+        if denied:
+            given = f"--verb={','.join(denied)} --resource={resource}{f'.{group}' if group else ''}"
+            remedy = (
+                f"kubectl create role podium-{resource.replace('/', '-')} -n {cluster.namespace} {given}, and bind it"
+            )
+            yield Finding(name, "failed", f"not allowed: {', '.join(denied)}", remedy)
+        else:
+            yield Finding(name, "ok", asked)
+
+
+def _allowed(cluster: Cluster, group: str, resource: str, verb: str) -> bool:
+    """Whether this client may do something in its namespace, by the API server's own word."""
+    plural, _, subresource = resource.partition("/")
+    attributes = {"namespace": cluster.namespace, "group": group, "resource": plural, "verb": verb}
+    if subresource:
+        attributes["subresource"] = subresource
+    if plural == NAMESPACE.plural:
+        attributes["name"] = cluster.namespace
+    review = {
+        "apiVersion": ACCESS_REVIEW.api_version,
+        "kind": ACCESS_REVIEW.name,
+        "metadata": {"name": ""},
+        "spec": {"resourceAttributes": attributes},
+    }
+    return bool(cluster.create(ACCESS_REVIEW, review)["status"]["allowed"])
+
+
+def _namespace(cluster: Cluster) -> Finding:
+    """Whether Katib may add its metrics collector to the pods of trials."""
+    try:
+        found = cluster.get(NAMESPACE, cluster.namespace)
+    except ClusterError as error:
+        return Finding("namespace", "skipped", f"its labels cannot be seen: {error}")
+    if found is None:
+        return Finding(
+            "namespace",
+            "failed",
+            f"{cluster.namespace} does not exist",
+            f"kubectl create namespace {cluster.namespace}",
+        )
+    if labels_of(found).get(INJECTION_LABEL) == "enabled":
+        return Finding("namespace", "ok", f"{cluster.namespace} is labelled for Katib")
+    command = f"kubectl label namespace {cluster.namespace} {INJECTION_LABEL}=enabled"
+    return Finding("namespace", "failed", f"{cluster.namespace} lacks the label {INJECTION_LABEL}=enabled", command)
+
+
+def _admitted(cluster: Cluster, config: PodiumConfig) -> Finding:
+    """Whether the API server would take a trial's pod: Pod Security, quotas, limits and webhooks have their say."""
+    name = "pod of a trial"
+    spec = JobSpec(config.cluster, ["true"], name="podium-doctor", key="doctor", pool=config.cluster.pool)
+    pod: Manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "podium-doctor"},
+        "spec": job_manifest(spec)["spec"]["template"]["spec"],
+    }
+    try:
+        cluster.create(POD, pod, dry_run=True)
+    except ClusterError as error:
+        if "cannot create resource" in str(error):
+            return Finding(name, "skipped", "only who may create pods can try one (dry run)")
+        return Finding(name, "failed", str(error), "correct cluster.image, cluster.service_account or the pool")
+    return Finding(
+        name, "ok", f"would be taken, with image {config.cluster.image} (whether it can be pulled is not seen)"
+    )
+
+
+def _pools(cluster: Cluster, pools: Mapping[str, NodePoolConfig]) -> Iterator[Finding]:
+    """Whether some node of the cluster fits each pool, and how many pods of it would fit now."""
+    if not pools:
+        return
+    try:
+        nodes = cluster.find(NODE)
+    except ClusterError as error:
+        yield Finding("node pools", "skipped", f"nodes cannot be seen: {error}")
+        return
+    try:
+        pods: list[Manifest] | None = cluster.ask("/api/v1/pods")["items"]
+    except ClusterError:
+        pods = None
+    for name, pool in pools.items():
+        fitting = [node for node in nodes if _fits(pool, _allocatable(node)) and _open_to(pool, node)]
+        if not fitting:
+            yield Finding(
+                f"pool {name}", "failed", _why_none(pool, nodes), f"correct cluster.pools.{name}, or add a node"
+            )
+            continue
+        text = f"{len(fitting)} of {len(nodes)} nodes"
+        if pods is None:
+            yield Finding(f"pool {name}", "ok", f"{text} (what is free on them cannot be seen)")
+            continue
+        free = sum(1 for node in fitting if _fits(pool, _free(node, pods)))
+        yield Finding(f"pool {name}", "ok", f"{text}, {free} of them with room now")
+
+
+def _why_none(pool: NodePoolConfig, nodes: list[Manifest]) -> str:
+    """The first of its demands that no node meets."""
+    labelled = [node for node in nodes if pool.selector.items() <= labels_of(node).items()]
+    if not labelled:
+        return f"no node has the labels {dict(pool.selector)}"
+    tolerated = [node for node in labelled if _open_to(pool, node)]
+    if not tolerated:
+        taints = sorted({_taint(one) for node in labelled for one in _taints(node)})
+        return f"every node with its labels has a taint that it does not tolerate: {', '.join(taints)}"
+    wanted = ", ".join(f"{name}={value:g}" for name, value in _requests(pool).items())
+    return f"no node that it may use has as much as a pod requests: {wanted}"
+
+
+def _requests(pool: NodePoolConfig) -> dict[str, float]:
+    """What a pod takes of a node, in processors, bytes and devices."""
+    from kubernetes.utils import parse_quantity
+
+    wanted = {"cpu": pool.cpu, "memory": pool.memory} | ({pool.device: str(pool.devices)} if pool.device else {})
+    return {name: float(parse_quantity(value)) for name, value in wanted.items()}
+
+
+def _allocatable(node: Manifest) -> dict[str, float]:
+    from kubernetes.utils import parse_quantity
+
+    found = (node.get("status") or {}).get("allocatable") or {}
+    return {name: float(parse_quantity(value)) for name, value in found.items()}
+
+
+def _free(node: Manifest, pods: list[Manifest]) -> dict[str, float]:
+    """What the pods of a node leave of it."""
+    from kubernetes.utils import parse_quantity
+
+    free = _allocatable(node)
+    for pod in pods:
+        if pod["spec"].get("nodeName") != name_of(node) or pod["status"].get("phase") in ("Succeeded", "Failed"):
+            continue
+        for container in pod["spec"]["containers"]:
+            for name, value in ((container.get("resources") or {}).get("requests") or {}).items():
+                free[name] = free.get(name, 0.0) - float(parse_quantity(value))
+    return free
+
+
+def _fits(pool: NodePoolConfig, there: Mapping[str, float]) -> bool:
+    return all(there.get(name, 0.0) >= value for name, value in _requests(pool).items())
+
+
+def _open_to(pool: NodePoolConfig, node: Manifest) -> bool:
+    """Whether a pod of the pool may run on a node, by its labels and taints."""
+    if not pool.selector.items() <= labels_of(node).items() or (node["spec"] or {}).get("unschedulable"):
+        return False
+    return all(any(_tolerates(given, taint) for given in pool.tolerations) for taint in _taints(node))
+
+
+def _taints(node: Manifest) -> list[Mapping[str, Any]]:
+    return [one for one in node["spec"].get("taints") or () if one["effect"] != "PreferNoSchedule"]
+
+
+def _taint(taint: Mapping[str, Any]) -> str:
+    """A taint as kubectl writes it."""
+    value = f"={taint['value']}" if taint.get("value") else ""
+    return f"{taint['key']}{value}:{taint['effect']}"
+
+
+def _tolerates(given: str, taint: Mapping[str, Any]) -> bool:
+    """Whether a toleration (`KEY`, `KEY:EFFECT` or `KEY=VALUE:EFFECT`) covers a taint."""
+    rest, _, effect = given.partition(":")
+    key, equals, value = rest.partition("=")
+    return (
+        key == taint["key"] and effect in ("", taint["effect"]) and (not equals or value == (taint.get("value") or ""))
+    )
+
+
+def _queues(config: PodiumConfig) -> list[str]:
+    return sorted({pool.queue for pool in config.cluster.pools.values() if pool.queue})
+
+
+def _exists(cluster: Cluster, kind: Kind, name: str, remedy: str) -> Finding:
+    title = cluster.title(kind, name)
+    try:
+        there = cluster.get(kind, name) is not None
+    except ClusterError as error:
+        return Finding(title, "skipped", f"it cannot be seen: {error}")
+    return Finding(title, "ok", "exists") if there else Finding(title, "failed", "does not exist", remedy)
+
+
+def _store(config: PodiumConfig) -> Finding:
+    from podium.store.store import ArtifactStore
+
+    uri = str(config.store)
+    if not is_uri(uri):
+        return Finding("store", "skipped", f"{uri} is a directory of this machine; pods need a URI, or a shared volume")
+    try:
+        ArtifactStore(uri)
+    except PodiumError as error:
+        return Finding("store", "failed", str(error), "correct store=, or the credentials of the environment")
+    return Finding("store", "ok", f"{uri} can be read and written from here")
+
+
+def _tracking(config: PodiumConfig) -> Finding:
+    from podium.tracking import tracker_for
+
+    uri = str(config.tracking.uri)
+    if config.tracking.mode == "off" or uri.startswith("sqlite:"):
+        said = "tracking is off" if config.tracking.mode == "off" else "a database of this machine; pods need a server"
+        return Finding("MLflow", "skipped", said)
+    try:
+        tracker_for(config.tracking).runs({"podium.kind": "doctor"})
+    except PodiumError as error:
+        return Finding("MLflow", "failed", str(error), "start the server, or correct tracking.uri or the credentials")
+    return Finding("MLflow", "ok", f"{redact(uri)} answers from here")

@@ -1,0 +1,152 @@
+"""What `podium doctor` finds, against an API server over real HTTP: each lack is named with what mends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from podium.cli.app import app
+from podium.cluster.client import INJECTION_LABEL, Cluster
+from podium.cluster.doctor import Finding, examine
+from podium.config.compose import compose
+from podium.config.schema import PodiumConfig
+from tests.integration.kube.engine import connected
+from tests.integration.kube.server import ApiServer, Refused
+
+pytestmark = pytest.mark.integration
+
+KATIB = ("hpo.engine=katib", "cluster=gpu", "cluster.image=podium:1", "hpo.parallel_trials=2", "store=memory://doctor")
+GPU = {"cpu": "16", "memory": "64Gi", "nvidia.com/gpu": "1"}
+
+
+@pytest.fixture
+def api() -> Iterator[ApiServer]:
+    with ApiServer() as server:
+        server.create("namespaces", "", {"metadata": {"name": "team", "labels": {INJECTION_LABEL: "enabled"}}})
+        node(server, "cpu-1", cpu="8", memory="32Gi")
+        node(server, "gpu-1", taint={"key": "nvidia.com/gpu", "effect": "NoSchedule"}, **GPU)
+        yield server
+
+
+def node(api: ApiServer, name: str, taint: dict[str, str] | None = None, **there: str) -> None:
+    spec = {"taints": [taint]} if taint else {}
+    api.create("nodes", "", {"metadata": {"name": name}, "spec": spec, "status": {"allocatable": there}})
+
+
+def config(tmp_path: Path, *overrides: str) -> PodiumConfig:
+    return compose(["preset=smoke", "tracking.mode=off", *overrides], tmp_path).config
+
+
+def found(cluster: Cluster, settings: PodiumConfig) -> dict[str, Finding]:
+    return {finding.name: finding for finding in examine(settings, cluster)}
+
+
+def test_a_cluster_that_has_everything(api: ApiServer, tmp_path: Path) -> None:
+    seen = found(connected(api, "team"), config(tmp_path, *KATIB))
+    assert not [one for one in seen.values() if one.status == "failed"]
+    left_out = {name for name, finding in seen.items() if finding.status == "skipped"}
+    assert left_out == {"Kubeflow Trainer", "Kueue", "MLflow"}
+    assert seen["pool gpu"].text == "1 of 2 nodes, 1 of them with room now"
+    assert not [one for one in api.requests if one[0] != "GET" and "reviews" not in one[1] and "dryRun" not in one[2]]
+
+
+@pytest.mark.parametrize(
+    ("lack", "name", "text", "remedy"),
+    [
+        (lambda api: api.uninstalled.add("experiments"), "Katib", "no experiments of kubeflow.org", "install Katib"),
+        (lambda api: api.denied.add(("", "events", "list")), "right to events", "list", "--resource=events"),
+        (
+            lambda api: api.denied.add(("kubeflow.org", "trials", "delete")),
+            "right to trials",
+            "delete",
+            "--verb=delete --resource=trials.kubeflow.org",
+        ),
+        (lambda api: api.delete("namespaces", "", "team"), "namespace", "does not exist", "create namespace team"),
+        (
+            lambda api: api.patch("namespaces", "", "team", {"metadata": {"labels": {INJECTION_LABEL: None}}}),
+            "namespace",
+            "lacks the label",
+            f"kubectl label namespace team {INJECTION_LABEL}=enabled",
+        ),
+        (lambda api: api.delete("nodes", "", "gpu-1"), "pool gpu", "no node that it may use has", "cluster.pools.gpu"),
+    ],
+)
+def test_each_lack_is_named_with_what_mends_it(
+    api: ApiServer, tmp_path: Path, lack: Any, name: str, text: str, remedy: str
+) -> None:
+    lack(api)
+    failed = {key: one for key, one in found(connected(api, "team"), config(tmp_path, *KATIB)).items() if one.remedy}
+    assert set(failed) == {name} and failed[name].status == "failed"
+    assert text in failed[name].text and remedy in failed[name].remedy
+
+
+def test_a_pod_that_admission_refuses(api: ApiServer, tmp_path: Path) -> None:
+    def refuse(pod: Any, old: Any) -> None:
+        raise Refused(403, "Forbidden", 'pods "podium-doctor" is forbidden: violates PodSecurity "restricted:latest"')
+
+    api.checks["pods"] = refuse
+    seen = found(connected(api, "team"), config(tmp_path, *KATIB))["pod of a trial"]
+    assert seen.status == "failed" and "violates PodSecurity" in seen.text
+    assert api.list("pods", "team") == []
+
+
+@pytest.mark.parametrize(
+    ("pool", "text"),
+    [
+        ("{selector: {zone: z}}", "no node has the labels {'zone': 'z'}"),
+        ("{cpu: '64'}", "no node that it may use has as much as a pod requests: cpu=64, memory="),
+        ("{device: nvidia.com/gpu}", "no node that it may use has as much"),
+        ("{device: nvidia.com/gpu, tolerations: ['nvidia.com/gpu=x']}", "no node that it may use has as much"),
+        ("{device: nvidia.com/gpu, devices: 2, tolerations: [nvidia.com/gpu]}", "no node that it may use has as much"),
+    ],
+)
+def test_a_pool_that_no_node_fits(api: ApiServer, tmp_path: Path, pool: str, text: str) -> None:
+    seen = found(connected(api, "team"), config(tmp_path, f"cluster.pools={{mine: {pool}}}"))["pool mine"]
+    assert seen.status == "failed" and text in seen.text
+
+
+def test_taints_that_a_pool_does_not_tolerate_are_named(api: ApiServer, tmp_path: Path) -> None:
+    api.delete("nodes", "", "cpu-1")
+    seen = found(connected(api, "team"), config(tmp_path, "cluster.pools={mine: {cpu: '1'}}"))["pool mine"]
+    assert seen.text.endswith("has a taint that it does not tolerate: nvidia.com/gpu:NoSchedule")
+
+
+def test_room_is_what_running_pods_leave(api: ApiServer, tmp_path: Path) -> None:
+    requests = {"requests": {"cpu": "3500m", "memory": "1Gi"}}
+    for name, phase in (("runs", "Running"), ("ended", "Succeeded")):
+        spec = {"nodeName": "cpu-1", "containers": [{"name": "main", "resources": requests}]}
+        api.create("pods", "", {"metadata": {"name": name}, "spec": spec, "status": {"phase": phase}})
+    seen = found(connected(api, "team"), config(tmp_path, "cluster.pools={mine: {cpu: '5', memory: 4Gi}}"))["pool mine"]
+    assert (seen.status, seen.text) == ("ok", "1 of 2 nodes, 0 of them with room now")
+
+
+def test_the_command_ends_with_one_where_something_fails(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = {"name": "x", "context": {"cluster": "x", "user": "x", "namespace": "team"}}
+    users = [{"name": "x", "user": {}}]
+    clusters = [{"name": "x", "cluster": {"server": api.url}}]
+    kubeconfig = {"current-context": "x", "contexts": [context], "clusters": clusters, "users": users}
+    (tmp_path / "config").write_text(yaml.safe_dump(kubeconfig))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    command = ["doctor", "--preset", "smoke", "tracking.mode=off", *KATIB]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "ok      Kubernetes            v1.36.3" in done.output
+    api.denied.add(("batch", "jobs", "create"))
+    done = CliRunner().invoke(app, [*command, "--output", "json"])
+    assert done.exit_code == 1
+    failed = [one for one in json.loads(done.output) if one["status"] == "failed"]
+    assert [one["name"] for one in failed] == ["right to jobs"] and "--verb=create" in failed[0]["remedy"]
+
+    assert CliRunner().invoke(app, ["doctor", "--leftovers"]).output == "nothing in team\n"
+    api.create("jobs", "team", {"metadata": {"name": "left", "labels": {"podium/key": "k"}}})
+    done = CliRunner().invoke(app, ["doctor", "--leftovers"])
+    assert (done.exit_code, done.output) == (1, "Job team/left\n")
