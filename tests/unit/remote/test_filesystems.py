@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from podium.config.compose import compose
-from podium.errors import ConfigError, InputError
+from podium.errors import ConfigError, InputError, StoreError
 from podium.remote import filesystems
 from podium.remote.fetch import fetch
 from podium.remote.filesystems import refuse_credentials
@@ -76,6 +77,18 @@ def test_what_libraries_raise_is_explained(error: Exception, says: str, tmp_path
     ):
         raise error
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.ENOSPC, r"cannot fetch s3://bucket/x: the disk that holds .* is full .* or set XDG_CACHE_HOME to"),
+        (errno.EACCES, r"cannot fetch s3://bucket/x: .* must be writable, .*; set XDG_CACHE_HOME to"),
+    ],
+)
+def test_a_cache_that_cannot_be_written_is_named(number: int, says: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=says), filesystems.explained("s3://bucket/x", tmp_path):
+        raise OSError(number, "not possible", str(tmp_path / "files"))
 
 
 @pytest.mark.parametrize(
