@@ -139,3 +139,11 @@ def test_a_line_cut_in_two_by_a_slow_writer_is_taken_whole(tmp_path: Path) -> No
 @pytest.mark.parametrize("event", [{"event": "fold_finished", "step": "s", "fold": 0, "score": 1.0}])
 def test_a_fold_of_no_trial_is_left_out(event: dict[str, Any]) -> None:
     assert State().apply({"time": 0.0, **event}) is None
+
+
+def test_a_step_that_fetches_says_how_far_it_is() -> None:
+    state = State()
+    state.apply({"time": 0.0, "event": "step_started", "step": "prepare"})
+    event = {"time": 1.0, "event": "fetching", "step": "prepare", "uri": "s3://b/x", "done": 5e8, "total": 2.5e9}
+    assert state.apply(event) is None
+    assert state.steps["prepare"].note == "500 of 2,500 MB fetched"
