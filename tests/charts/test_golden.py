@@ -13,10 +13,11 @@ from pydantic.fields import FieldInfo
 
 from podium import __version__
 from podium.config.fields import Node, child_of, group_options, names_below
+from podium.config.pods import IMAGE
 from podium.config.schema import PodiumConfig
 from podium.config.section import DeferredSection
 
-from .support import CHART, MANIFESTS, ROOT, Manifest, kustomized, objects, render, title
+from .support import CHART, MANIFESTS, ROOT, Manifest, installed, kustomized, objects, only, render, title
 
 OVERLAYS = sorted(path.parent for path in (MANIFESTS / "overlays").glob("*/kustomization.yaml"))
 RENDERED = ("minimal", "katib", "s3", "gpu")
@@ -110,9 +111,11 @@ def test_the_schema_knows_the_fields_and_options_of_the_config(regenerate: bool)
     agree(path, json.dumps(schema, indent=1) + "\n", regenerate)
 
 
-def test_the_chart_has_the_version_of_podium() -> None:
+def test_the_chart_has_the_version_and_the_image_of_podium() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["version"] == chart["appVersion"] == __version__
+    (container,) = only(installed("run.enabled=true"), "Job")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == IMAGE
 
 
 @pytest.mark.parametrize("name", RENDERED)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from .support import CHART, installed, refusal
+from .support import CHART, ROOT, installed, only, refusal
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 RUN = "run.enabled=true"
@@ -66,6 +69,19 @@ def test_bad_values_are_refused(settings: list[str], words: list[str]) -> None:
 
 def test_what_is_left_out_is_not_asked_for() -> None:
     assert installed("tracking.mode=off", "mlflow.enabled=false", "serviceAccount.create=false", "volume.enabled=false")
+
+
+def test_the_examples_of_the_guide_are_accepted(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^(?: {4}(?:run|nodePools):.*\n)(?: {4}.*\n)*", text, re.MULTILINE)
+    assert len(blocks) == 2
+    for number, block in enumerate(blocks):
+        (file := tmp_path / f"{number}.yaml").write_text(textwrap.dedent(block))
+        assert only(installed(values=file), "Job")
+    commands = re.findall(r"^ {4}helm (?:install|upgrade) (?:.*\\\n)*.*", text, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        assert installed(*re.findall(r"--set (\S+)", command))
 
 
 def sections(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

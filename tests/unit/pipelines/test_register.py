@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,9 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from kfp import Client
+from kfp.client import KF_PIPELINES_SA_TOKEN_PATH
 
 from podium.config.pods import IMAGE
-from podium.pipelines.register import register
+from podium.pipelines.register import main, register
+from tests.charts.support import installed, only
 
 
 class Kfp(ThreadingHTTPServer):
@@ -106,9 +107,36 @@ def test_a_pipeline_of_a_profile_is_its_own(kfp: Kfp) -> None:
     assert [one["namespace"] for one in kfp.pipelines] == ["", "team"]
 
 
-def test_a_server_that_is_not_there_is_named() -> None:
-    command = [sys.executable, "-m", "podium.pipelines.register", "--endpoint", "http://127.0.0.1:9"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 1
-    assert "error: http://127.0.0.1:9 must be the API of Kubeflow Pipelines" in done.stderr
-    assert "registration.endpoint" in done.stderr
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Call the command line with these arguments."""
+    monkeypatch.setattr(sys, "argv", ["register", *arguments])
+    main()
+
+
+def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit) as ended:
+        called(monkeypatch, "--endpoint", "http://127.0.0.1:9")
+    assert "error: http://127.0.0.1:9 must be the API of Kubeflow Pipelines" in str(ended.value)
+    assert "registration.endpoint" in str(ended.value)
+
+
+def test_the_job_of_the_chart_registers_with_its_image(
+    kfp: Kfp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = installed("registration.enabled=true", f"registration.endpoint={kfp.url}", "image.tag=next")
+    (container,) = only(found, "Job")["spec"]["template"]["spec"]["containers"]
+    assert container["command"][:3] == ["python", "-m", "podium.pipelines.register"]
+    for said in ("registered version", "already"):
+        called(monkeypatch, *container["command"][3:])
+        assert said in capsys.readouterr().out
+    (package,) = kfp.packages
+    assert "docker.io/podium/podium-python:next" in package
+
+
+def test_the_token_of_the_chart_is_where_the_client_looks_for_it() -> None:
+    pod = only(installed("registration.enabled=true", "registration.token=true"), "Job")["spec"]["template"]["spec"]
+    (source,) = pod["volumes"][-1]["projected"]["sources"]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "token"]
+    assert f"{mount['mountPath']}/{source['serviceAccountToken']['path']}" == KF_PIPELINES_SA_TOKEN_PATH
+    assert source["serviceAccountToken"]["audience"] == "pipelines.kubeflow.org"
+    assert "--token" in pod["containers"][0]["command"]
