@@ -97,8 +97,7 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
         lines["Labels"] += f"\n{directory.path / ISSUES_FILE}"
     lines["Report"] = f"{directory.path / 'report.html'}  (open it in a browser)"
     if config.tracking.mode == "mlflow":
-        uri = redact(config.tracking.uri or "")
-        lines["MLflow"] = f"{uri}\nopen it with: mlflow ui --backend-store-uri {uri}"
+        lines["MLflow"] = how_to_open(redact(config.tracking.uri or ""))
     lines |= {"Store": str(config.store), "Logs": str(directory.path / "steps")}
     console.print()
     for name, text in lines.items():
@@ -106,6 +105,12 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
         console.print(f"[bold]{name:<9}[/bold]{escape(first)}", highlight=False, soft_wrap=True)
         for line in rest:
             console.print(f"{'':<9}{escape(line)}", highlight=False, soft_wrap=True)
+
+
+def how_to_open(uri: str) -> str:
+    """Where MLflow is, and how people look at it."""
+    served = uri.startswith(("http://", "https://"))
+    return f"{uri}  (open it in a browser)" if served else f"{uri}\nopen it with: mlflow ui --backend-store-uri {uri}"
 
 
 def _end_parent(run: RunRecord, status: RunStatus, tags: Mapping[str, str], quietly: bool = False) -> None:

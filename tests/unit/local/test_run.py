@@ -17,7 +17,7 @@ from podium.errors import InputError, ProcessKilled, StepFailed, StoreError
 from podium.events import ENV_STEP
 from podium.keys import Key
 from podium.local import run as module
-from podium.local.run import LocalRun, RunDirectory
+from podium.local.run import LocalRun, RunDirectory, how_to_open
 from podium.records import CurveRecord, FailedEntrant, Record
 from podium.stages.process import record_file
 from podium.stages.step import Step, StepInputs
@@ -227,3 +227,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"file.*set output=DIR"):
         RunDirectory(tmp_path / "file", "a")
+
+
+def test_a_server_is_opened_in_a_browser_and_a_database_by_mlflow() -> None:
+    assert how_to_open("http://mlflow:5000") == "http://mlflow:5000  (open it in a browser)"
+    assert "mlflow ui --backend-store-uri sqlite:///a.db" in how_to_open("sqlite:///a.db")
