@@ -112,6 +112,8 @@ class State:
     def _on_step_finished(self, event: dict[str, Any]) -> str:
         step = self.steps[event["step"]]
         step.outcome, step.seconds = event["how"], event["time"] - step.started
+        if step.outcome == "skipped":
+            return f"skipped: {event.get('reason') or 'there is nothing to do'}"
         return f"{step.outcome} in {step.seconds:.1f} s  (key {event['key'][:12]})"
 
     def _on_step_failed(self, event: dict[str, Any]) -> str:

@@ -275,7 +275,7 @@ class LocalRun:
         if found is not None:
             how = "reused" if step.skipped(inputs, key) is None else "skipped"
             emit("step_started", step=title, log=None)
-            emit("step_finished", step=title, how=how, key=key.digest, seconds=0.0)
+            emit("step_finished", step=title, how=how, key=key.digest, seconds=0.0, reason=getattr(found, "reason", ""))
             line = f"{how} {found.kind}/{found.key}, made {found.created_at:%Y-%m-%d %H:%M}"
             self._directory.note(title, found, line, status="done", seconds=time.time() - started)
         return found

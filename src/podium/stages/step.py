@@ -216,7 +216,8 @@ def _execute(step: Step, inputs: StepInputs, title: str) -> Record:
                     record, how = _compute(step, inputs, key, store, directory), "computed"
                     store.put(key, record)
         _log.info("%s %s", how, key)
-        emit("step_finished", how=how, key=key.digest, seconds=record.seconds if how == "computed" else 0.0)
+        seconds, reason = record.seconds if how == "computed" else 0.0, getattr(record, "reason", "")
+        emit("step_finished", how=how, key=key.digest, seconds=seconds, reason=reason)
         if directory:
             record.save(directory / "record.json")
         return record

@@ -39,6 +39,8 @@ EVENTS: list[dict[str, Any]] = [
     {"event": "step_started", "step": "select", "log": "y"},
     {"event": "step_failed", "step": "select", "seconds": 0.5, "error": f"no champion{' at all' * 99}\nlog: x"},
     {"event": "step_skipped", "step": "refit-tiny", "reason": "step hpo-tiny failed"},
+    {"event": "step_started", "step": "curve", "log": None},
+    {"event": "step_finished", "step": "curve", "how": "skipped", "key": "b" * 64, "reason": "fractions is empty"},
     {"event": "step_finished", "step": "hpo-tiny", "how": "computed", "key": "a" * 64, "seconds": 3.0},
 ]
 
@@ -62,9 +64,10 @@ def test_without_a_terminal_every_event_of_note_is_a_line(tmp_path: Path) -> Non
     assert "trial 0 fold 1: 0.7000" in text
     assert "trial 0 done: 0.6000  (best is trial 0: 0.6000)" in text
     assert "trial 1 failed: loss became NaN" in text
-    assert text.splitlines()[-1].endswith("computed in 12.0 s  (key aaaaaaaaaaaa)")
+    assert text.splitlines()[-1].endswith("computed in 14.0 s  (key aaaaaaaaaaaa)")
     assert "failed after 0.5 s: no champion at all" in text and "at all …\n" in text
     assert "refit-tiny         skipped: step hpo-tiny failed\n" in text
+    assert "curve              skipped: fractions is empty\n" in text
     assert "\x1b" not in text
 
 

@@ -156,7 +156,8 @@ def test_a_step_with_nothing_to_do_is_skipped_without_a_process(run: LocalRun, m
     found = run._stored(step_named("curve"), StepInputs(run.run, (INPUTS.data, *INPUTS.studies, INPUTS.decision)))
     assert isinstance(found, CurveRecord) and found.status == "skipped"
     assert CurveRecord.read(record_file(directory.path, "curve")) == found
-    assert json.loads(directory.events.read_text().splitlines()[-1])["how"] == "skipped"
+    event = json.loads(directory.events.read_text().splitlines()[-1])
+    assert (event["how"], event["reason"]) == ("skipped", "learning_curve.fractions is empty")
 
 
 def test_an_input_that_is_unusable_is_left_to_the_step_s_process(run: LocalRun) -> None:
