@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
+
+from podium.config.fields import CONF
 
 from .support import CHART, ROOT, installed, only, refusal
 
@@ -82,6 +85,21 @@ def test_the_examples_of_the_guide_are_accepted(tmp_path: Path) -> None:
     assert len(commands) == 2
     for command in commands:
         assert installed(*re.findall(r"--set (\S+)", command))
+
+
+def test_the_schema_takes_every_option_that_podium_ships() -> None:
+    """Whatever a file of the config may hold, `run.config` may hold."""
+    schema = SCHEMA["properties"]["run"]["properties"]["config"]
+    for file in CONF.rglob("*.yaml"):
+        group = file.parent.name
+        values = {name: value for name, value in yaml.safe_load(file.read_text()).items() if name != "defaults"}
+        if group in ("cluster", "tracking"):
+            continue
+        if group == "entrant":
+            values = {"entrants": {file.stem: values}}
+        elif group not in ("preset", "conf"):
+            values = {group: values}
+        jsonschema.validate(values, schema)
 
 
 def sections(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
