@@ -85,21 +85,23 @@ class Server:
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self.arguments = [
+            *("server", "--host", "127.0.0.1", "--port", str(self.port)),
+            *("--backend-store-uri", f"sqlite:///{self.folder}/server.db"),
+            *("--artifacts-destination", str(self.folder / "artifacts"), "--workers", "1"),
+        ]
+        self.environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
-                    *("--backend-store-uri", f"sqlite:///{self.folder}/server.db"),
-                    *("--artifacts-destination", str(self.folder / "artifacts"), "--workers", "1"),
-                ],
+                [sys.executable, "-m", "mlflow", *self.arguments],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 cwd=self.folder,
-                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                env={**os.environ, **self.environment},
             )
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
