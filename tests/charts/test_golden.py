@@ -114,7 +114,9 @@ def test_the_schema_knows_the_fields_and_options_of_the_config(regenerate: bool)
 def test_the_chart_has_the_version_and_the_image_of_podium() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["version"] == chart["appVersion"] == __version__
-    (container,) = only(installed("run.enabled=true"), "Job")["spec"]["template"]["spec"]["containers"]
+    (container,) = only(installed("run.enabled=true", "run.data.path=/data"), "Job")["spec"]["template"]["spec"][
+        "containers"
+    ]
     assert container["image"] == IMAGE
 
 

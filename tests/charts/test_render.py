@@ -168,7 +168,8 @@ def test_what_serves_is_probed_and_may_be_evicted_one_at_a_time() -> None:
 
 def test_network_policies_leave_open_what_is_needed() -> None:
     policies = {
-        item["metadata"]["name"]: item["spec"] for item in of_kind(installed("run.enabled=true"), "NetworkPolicy")
+        item["metadata"]["name"]: item["spec"]
+        for item in of_kind(installed("run.enabled=true", "run.data.path=/data"), "NetworkPolicy")
     }
     run, mlflow = policies["podium-run"], policies["podium-mlflow"]
     ports = [[port["port"] for port in rule["ports"]] for rule in run["egress"]]

@@ -18,7 +18,7 @@ from podium.config.fields import CONF
 from .support import CHART, ROOT, installed, only, refusal
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-RUN = "run.enabled=true"
+RUN = "run.enabled=true,run.data.path=s3://bucket/reviews.csv"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,12 @@ RUN = "run.enabled=true"
         (["nodePools.cpu.memory=8 GB"], ["/nodePools/cpu/memory"]),
         (["nodePools.cpu.tolerations={a:Sometimes}"], ["/nodePools/cpu/tolerations/0"]),
         ([RUN, "volume.enabled=false"], ["run.enabled needs a store", "store.uri", "volume.enabled=true"]),
-        (["schedule.enabled=true", "volume.enabled=false"], ["schedule.enabled needs a store"]),
+        (["run.enabled=true"], ["run.enabled needs data", "run.data.path", "run.options.dataset"]),
+        (["schedule.enabled=true", "run.options.preset=smoke"], ["schedule.enabled needs data"]),
+        (
+            ["schedule.enabled=true", "run.config.dataset.path=s3://b/d", "volume.enabled=false"],
+            ["schedule.enabled needs a store"],
+        ),
         ([RUN, "run.engine=katib"], ["run.engine=katib", "store.uri", "volume.accessModes={ReadWriteMany}"]),
         ([RUN, "run.engine=katib", "store.uri=s3://b/p", "image.repository="], ["image.repository must name"]),
         (["mlflow.enabled=false"], ["tracking.mode=mlflow needs a server", "tracking.uri", "tracking.mode=off"]),

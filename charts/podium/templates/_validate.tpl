@@ -9,6 +9,10 @@
 {{- if not $v.image.repository }}
 {{- fail "image.repository must name the image that all pods run, those of trials too, but is empty; set it to where you keep the image of images/podium-python" }}
 {{- end }}
+{{- $dataset := get $v.run.config "dataset" | default dict }}
+{{- if and (include "podium.runs" .) (not $v.run.data.path) (not (get $v.run.options "dataset")) (not (get $dataset "path")) }}
+{{- fail (printf "%s needs data, and the image holds none: set run.data.path (with run.data.configMap or run.data.existingClaim, or to a URI), run.config.dataset.path, or run.options.dataset with an image of your own that has it" (ternary "run.enabled" "schedule.enabled" $v.run.enabled)) }}
+{{- end }}
 {{- if and (include "podium.runs" .) (not $v.store.uri) (not $v.volume.enabled) }}
 {{- fail (printf "%s needs a store that outlives its pod, but store.uri is empty and volume.enabled is false; set store.uri (such as s3://bucket/podium) or volume.enabled=true" (ternary "run.enabled" "schedule.enabled" $v.run.enabled)) }}
 {{- end }}
