@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.kfp_server import Kfp, serving
 from tests.s3 import ENVIRONMENT, s3_server
 from tests.support import save_encoder
 
@@ -51,3 +52,19 @@ def s3_uri(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_endpoint}.items():
         monkeypatch.setenv(name, value)
     return f"s3://podium/{uuid4().hex}"
+
+
+@pytest.fixture
+def kfp_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kfp]:
+    """Kubeflow Pipelines, and an environment that says nothing of another one, nor of a cluster."""
+    from kfp import Client
+    from kubernetes.config import kube_config
+
+    # The client keeps the user's namespace in a file of the home directory.
+    folder = tmp_path_factory.mktemp("kfp")
+    monkeypatch.setattr(Client, "_LOCAL_KFP_CONTEXT", str(folder / "context.json"))
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(folder / "none"))
+    for name in ("KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT", "PODIUM_KFP_TOKEN", "PODIUM_KFP_COOKIE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with serving() as server:
+        yield server

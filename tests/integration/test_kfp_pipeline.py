@@ -1,5 +1,6 @@
 """The pipeline as Kubeflow wires it, on this machine: `kfp.local` finds what `podium run` stored."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from conftest import Finished
 from podium.config.schema import TrackingConfig
 from podium.records import DecisionRecord, FailedEntrant, SelectionRecord
+from podium.stages.steps import KFP_RUNS
+from podium.store.store import ArtifactStore
 from podium.tracking import tracker_for
 
 pytestmark = pytest.mark.integration
@@ -46,6 +49,9 @@ def test_every_step_of_the_pipeline_hands_over_the_stored_result(smoke_copy: Fin
     assert parent.status == "FINISHED"
     results = {name: key for name, key in parent.tags.items() if name.startswith("podium.result.")}
     assert len(results) == 12 and results["podium.result.decide"] == decision.key
+    notes = ArtifactStore(str(smoke_copy.folder / "podium-out" / "store")).documents(KFP_RUNS)
+    (note,) = (json.loads(notes.get(name) or "") for name in notes.names())
+    assert note["verdict"] == decision.verdict and note["results"]["decide"] == decision.key
     computed = [run for run in tracker.steps() if run.tags.get("podium.run_id") == parent.tags["podium.run_id"]]
     assert [run.name for run in computed] == ["report"], "nothing is computed twice"
 

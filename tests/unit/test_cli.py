@@ -13,19 +13,24 @@ from podium.errors import ConfigError, InputError
 from podium.records import RunRecord
 from podium.stages import prepare
 
+FORM = {"--preset", "--config", "--data", "--task", "--text-column", "--label-column", "--entrant", "--backbone"}
+KUBEFLOW = {"--endpoint", "--namespace"}
+SUBMITTED = (
+    FORM
+    | KUBEFLOW
+    | {"--time-limit", "--store", "--tracking-uri", "--image", "--credentials", "--pool", "--read", "--no-read"}
+    | {"--experiment", "--yes"}
+)
 SURFACE = {
-    "run": {
-        "--preset",
-        "--data",
-        "--task",
-        "--text-column",
-        "--label-column",
-        "--entrant",
-        "--backbone",
-        "--config",
-        "--time-limit",
-        "--dry-run",
-    },
+    "run": FORM | {"--time-limit", "--dry-run"},
+    "submit": SUBMITTED | {"--detach", "--dry-run", "--output"},
+    "runs": KUBEFLOW | {"--experiment", "--limit", "--output"},
+    "logs": KUBEFLOW | {"--follow"},
+    "cancel": KUBEFLOW | {"--timeout"},
+    "fetch": KUBEFLOW | {"--to"},
+    "schedule create": SUBMITTED | {"--cron", "--every"},
+    "schedule list": KUBEFLOW,
+    "schedule remove": KUBEFLOW,
     "explain": {"--store"},
     "lineage": {"--tracking-uri"},
     "compare": {"--output", "--fail-if", "--file", "--store", "--tracking-uri"},

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from podium.cli import hpo, results, run
+from podium.cli import hpo, kubeflow, results, run, submit
 from podium.cli.doctor import doctor
 from podium.errors import PodiumError, disk_full_message, is_disk_full
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 _PANELS = {
     "Find and measure models": (run.run, run.benchmark),
+    "Run on Kubeflow Pipelines": (submit.submit, kubeflow.runs, kubeflow.logs, kubeflow.cancel, kubeflow.fetch),
     "Look at results": (results.compare, results.lineage, results.explain, results.replay),
     "Decide what is in use": (results.promote, results.rollback, results.history),
     "Look at a cluster": (doctor,),
@@ -28,6 +29,7 @@ for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(hpo.app, name="hpo", rich_help_panel="Find and measure models")
+app.add_typer(kubeflow.schedule, name="schedule", rich_help_panel="Run on Kubeflow Pipelines")
 app.add_typer(run.config, name="config", rich_help_panel="Look at the configuration")
 
 

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from podium.cli.options import Output
-from podium.cli.run import ConfigFile, Overrides, Preset
+from podium.cli.options import ConfigFile, Output, Overrides, Preset
 from podium.config.form import RunForm
 
 ServiceAccount = Annotated[

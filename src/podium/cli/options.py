@@ -23,9 +23,29 @@ def form_option(field: str, name: str, **settings: Any) -> Any:
     return typer.Option(name, help=description(field), **settings)
 
 
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[GROUP.KEY=VALUE]...", help="Config values, e.g. hpo.max_trials=20.")
+]
+Preset = Annotated[str, form_option("run_preset", "--preset")]
+ConfigFile = Annotated[str, form_option("run_config", "--config", metavar="FILE")]
+Data = Annotated[str, form_option("data_path", "--data", metavar="PATH")]
+Task = Annotated[str, form_option("data_task", "--task")]
+TextColumn = Annotated[str, form_option("data_text_column", "--text-column")]
+LabelColumn = Annotated[str, form_option("data_label_column", "--label-column")]
+Entrants = Annotated[list[str] | None, form_option("model_entrants", "--entrant")]
+Backbones = Annotated[
+    list[str] | None,
+    typer.Option("--backbone", help="A pretrained model that competes, beside the linear model; repeatable."),
+]
+TimeLimit = Annotated[str, form_option("run_time_limit", "--time-limit", metavar="TIME")]
 Output = typer.Option("--output", "-o", help="How it is written.")
 Store = Annotated[str, typer.Option(help="Store to look in.")]
 TrackingUri = Annotated[str, typer.Option(help="MLflow to ask.")]
+
+
+def competing(entrants: list[str] | None, backbones: list[str] | None) -> tuple[str, ...]:
+    """The models that compete: what `--entrant` names, or the linear one, and beside it what `--backbone` names."""
+    return (*(entrants or (("linear",) if backbones else ())), *(backbones or ()))
 
 
 def must_exist(place: str, option: str) -> None:

@@ -10,32 +10,39 @@ from typing import Annotated, Literal
 
 import typer
 
-from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, Output, form_option
+from podium.cli.options import (
+    DEFAULT_STORE,
+    DEFAULT_URI,
+    Backbones,
+    ConfigFile,
+    Data,
+    Entrants,
+    LabelColumn,
+    Output,
+    Overrides,
+    Preset,
+    Task,
+    TextColumn,
+    TimeLimit,
+    competing,
+)
 from podium.config.form import RunForm
 from podium.errors import ConfigError, InputError
 
 config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
-
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[GROUP.KEY=VALUE]...", help="Config values, e.g. hpo.max_trials=20.")
-]
-Preset = Annotated[str, form_option("run_preset", "--preset")]
-ConfigFile = Annotated[str, form_option("run_config", "--config", metavar="FILE")]
 
 
 def run(
     overrides: Overrides = None,
     preset: Preset = RunForm.run_preset,
     config_file: ConfigFile = "",
-    data: Annotated[str, form_option("data_path", "--data", metavar="PATH")] = "",
-    task: Annotated[str, form_option("data_task", "--task")] = "",
-    text_column: Annotated[str, form_option("data_text_column", "--text-column")] = "",
-    label_column: Annotated[str, form_option("data_label_column", "--label-column")] = "",
-    entrant: Annotated[list[str] | None, form_option("model_entrants", "--entrant")] = None,
-    time_limit: Annotated[str, form_option("run_time_limit", "--time-limit", metavar="TIME")] = "",
-    backbone: Annotated[
-        list[str] | None, typer.Option(help="A pretrained model that competes, beside the linear model; repeatable.")
-    ] = None,
+    data: Data = "",
+    task: Task = "",
+    text_column: TextColumn = "",
+    label_column: LabelColumn = "",
+    entrant: Entrants = None,
+    time_limit: TimeLimit = "",
+    backbone: Backbones = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what would be reused.")] = False,
 ) -> None:
     """Take a labelled data set to a proven champion, on this machine."""
@@ -52,7 +59,7 @@ def run(
         data_task=task,
         data_text_column=text_column,
         data_label_column=label_column,
-        model_entrants=(*(entrant or (("linear",) if backbone else ())), *(backbone or ())),
+        model_entrants=competing(entrant, backbone),
     )
     composed = resolve_form(form, Path.cwd())
     for line in composed.inferred:

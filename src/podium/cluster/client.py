@@ -259,6 +259,10 @@ class Cluster:
             return []
         return bytes(answer.data).decode(errors="replace").splitlines()
 
+    def once(self) -> Cluster:
+        """The same cluster for questions whose answer is not needed: they are asked once."""
+        return Cluster(self.unrepeated, self.namespace)
+
     @cached_property
     def unrepeated(self) -> client.ApiClient:
         """A client for answers that come bit by bit: silence is no reason to ask again."""

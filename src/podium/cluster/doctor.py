@@ -86,7 +86,7 @@ def examine(config: PodiumConfig, cluster: Cluster) -> Iterator[Finding]:
     if katib:
         yield _namespace(cluster)
         yield _admitted(cluster, config)
-    yield from _pools(cluster, config.cluster.pools)
+    yield from room_for(cluster, config.cluster.pools)
     for queue in _queues(config):
         yield _exists(cluster, LOCAL_QUEUE, queue, "ask for a LocalQueue of that name, or correct the pool's queue")
     if claim := config.cluster.volume_claim:
@@ -195,7 +195,7 @@ def _admitted(cluster: Cluster, config: PodiumConfig) -> Finding:
     )
 
 
-def _pools(cluster: Cluster, pools: Mapping[str, NodePoolConfig]) -> Iterator[Finding]:
+def room_for(cluster: Cluster, pools: Mapping[str, NodePoolConfig]) -> Iterator[Finding]:
     """Whether some node of the cluster fits each pool, and how many pods of it would fit now."""
     if not pools:
         return

@@ -23,7 +23,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 
-def _seconds(value: Any) -> Any:
+def seconds_of(value: Any) -> Any:
     """Seconds of a duration as people write it: `90s`, `15m`, `1h30m`; a plain number is seconds."""
     if not isinstance(value, str) or value.replace(".", "", 1).isdigit():
         return value
@@ -41,7 +41,7 @@ class PlanConfig(Section):
         description="Let the length of the texts decide `training.max_length`, and the number of rows the epochs. "
         "Otherwise they are only lowered where `time_limit` asks for it.",
     )
-    time_limit: Annotated[float, BeforeValidator(_seconds), Field(ge=60)] | None = Field(
+    time_limit: Annotated[float, BeforeValidator(seconds_of), Field(ge=60)] | None = Field(
         None,
         description="Time that the whole run may take, such as `15m` or `1h30m`, at least `1m`. By what is measured on "
         "this machine, trials, their rows, lengths, epochs and at last entrants are cut to fit. `null`: no limit.",

@@ -153,7 +153,7 @@ def check_shared(config: PodiumConfig) -> None:
         remote = is_uri(uri) and not uri.startswith(("file:", "sqlite:", "memory:"))
         if not remote and not (shared and PurePosixPath(f"/{path.lstrip('/')}").is_relative_to(shared)):
             raise ConfigError(
-                f"{name} must be a place that all pods share, but {uri} is in this pod alone; give {remedy}"
+                f"{name} must be a place that all pods share, but {uri} is on one machine alone; give {remedy}"
             )
 
 

@@ -7,6 +7,7 @@ its KFP component.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -19,6 +20,10 @@ from podium.stages.hpo import is_complete, prior_trials
 from podium.stages.plan import planned, skipped_plan
 from podium.stages.step import ENV_RUN_DIR, Step, StepInputs, execute, open_store
 from podium.tracking import registry_state, tracker_for
+from podium.tracking.base import TAG_KFP_RUN
+
+KFP_RUNS = "kfp-runs"
+"""Prefix of the documents that name the results of a Kubeflow run, each `ID.json`."""
 
 
 def _data_key(inputs: StepInputs) -> Key:
@@ -202,12 +207,22 @@ def reuse(run: str, data: str, plan: str) -> records.Record:
     return found[STEPS[-1].title()]
 
 
-def _end_parent(run: records.RunRecord, results: Iterable[records.Record]) -> None:
-    """In a pod, name the results at the parent run in MLflow, and end it."""
+def _end_parent(run: records.RunRecord, results: Collection[records.Record]) -> None:
+    """In a pod, name the results at the parent run in MLflow, and end it; note them for those who know of KFP's run."""
     if ENV_RUN_DIR not in os.environ:
+        note_results(run, results)
         tracker, parent = tracker_for(run.config.tracking), run.mlflow_run_id or ""
         tracker.set_tags(parent, result_tags(results))
         tracker.close(parent, "FINISHED")
+
+
+def note_results(run: records.RunRecord, results: Collection[records.Record]) -> None:
+    """Note in the store what a Kubeflow run came to, for those who know of the run only its id."""
+    if kfp_run_id := run.tags.get(TAG_KFP_RUN):
+        keys_of = {title_of(one): one.key for one in results if not isinstance(one, records.FailedEntrant)}
+        verdict = next(one.verdict for one in results if isinstance(one, records.DecisionRecord))
+        note = {"verdict": verdict, "results": keys_of}
+        open_store(run.config).documents(KFP_RUNS).put(f"{kfp_run_id}.json", json.dumps(note, indent=1))
 
 
 def artifact_uris(run: str, record: records.Record) -> dict[str, str]:

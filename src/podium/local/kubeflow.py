@@ -1,0 +1,330 @@
+"""Follows runs on Kubeflow Pipelines from here: their steps, pods and logs, how they end, and what they made."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from podium.cluster.client import EXPERIMENT, JOB, POD, Cluster, ContainerLog, Kind, Manifest, condition, name_of
+from podium.cluster.kubeflow import FINAL, Kubeflow
+from podium.errors import ClusterError, InputError, PodiumError, StepFailed
+from podium.records import DecisionRecord, ModelRecord, Record, ReportRecord
+from podium.stages.steps import KFP_RUNS, STEPS
+from podium.stages.submission import config_of
+from podium.store.store import ArtifactStore
+from podium.text import hint, redact
+
+POLL_SECONDS = 3.0
+"""How often Kubeflow is asked how a run is; its own view is a few seconds old in any case."""
+
+PATIENCE_SECONDS = 600.0
+"""How long the server may fail to answer while a run is followed."""
+
+TASKS = (*(step.name for step in STEPS if step.name != "plan"), "reuse", "close")
+"""The tasks of the pipeline; others are Kubeflow's own. `reuse` reads all results where every result is stored."""
+
+RUN_LABEL, OWN_LABEL = "pipeline/runid", "podium/kfp-run"
+"""Labels with the id of the run: of KFP on its pods, and of Podium on what its steps create."""
+
+_KEY = re.compile(r".*-([0-9a-f]{12})")
+_NODE_NAME = "workflows.argoproj.io/node-name"
+_CONTAINER = "main"
+_SHORT_SILENCE = 2.0
+_LONG_SILENCE = 30.0
+_ENDED = ("Succeeded", "Failed")
+_PAST = {"SUCCEEDED": "done in", "FAILED": "failed after", "CANCELED": "stopped after"}
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass
+class Steps:
+    """The steps of a run as they were last seen, and the lines on what is new."""
+
+    states: dict[str, str] = field(default_factory=dict)
+    _titles: dict[str, str] = field(default_factory=dict)
+
+    def news(self, run: Any) -> Iterator[str]:
+        """A line for each step that has started or ended since the last call."""
+        tasks = run.run_details.task_details if run.run_details else None
+        known = [one for one in tasks or () if one.display_name in TASKS and one.start_time]
+        for task in sorted(known, key=lambda one: (one.start_time, one.task_id)):
+            title = self._title(task)
+            before, now = self.states.get(title), str(task.state)
+            if before is None and now != "SKIPPED":
+                yield _line(run, task.start_time, title, "started")
+            if before != now and now in _PAST and task.end_time:
+                seconds = max(0.0, (task.end_time - task.start_time).total_seconds())
+                yield _line(run, task.end_time, title, f"{_PAST[now]} {seconds:.1f} s")
+            self.states[title] = now
+
+    def failed(self) -> list[str]:
+        return [title for title, state in self.states.items() if state == "FAILED"]
+
+    def _title(self, task: Any) -> str:
+        """`hpo` for the first task of that name, then `hpo 2`: Kubeflow does not say whose entrant a task is."""
+        if task.task_id not in self._titles:
+            number = 1 + sum(title.split()[0] == task.display_name for title in self._titles.values())
+            self._titles[task.task_id] = task.display_name if number == 1 else f"{task.display_name} {number}"
+        return self._titles[task.task_id]
+
+
+def _line(run: Any, at: datetime, title: str, text: str) -> str:
+    return f"[{max(0.0, (at - run.created_at).total_seconds()):6.1f}s] {title:<18} {text}"
+
+
+def follow(server: Kubeflow, run_id: str) -> Iterator[str]:
+    """Lines on the progress of a run until it has ended; an outage of the server is waited out.
+
+    Raises:
+        ClusterError: the server refuses, or does not answer for ten minutes.
+    """
+    steps, lost = Steps(), 0.0
+    while True:
+        try:
+            run = server.client.get_run(run_id)
+        except ClusterError as error:
+            if error.status is not None and error.status < 500:
+                raise
+            if not lost:
+                yield f"{error}; the run goes on, and so does waiting for it"
+            lost = lost or time.monotonic()
+            if time.monotonic() - lost > PATIENCE_SECONDS:
+                raise
+        else:
+            lost = 0.0
+            yield from steps.news(run)
+            if run.state in FINAL:
+                return
+        time.sleep(POLL_SECONDS)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run came to, as its store has it.
+
+    Attributes:
+        keys: of the results, by title of the step.
+    """
+
+    store: ArtifactStore
+    verdict: str
+    keys: Mapping[str, str]
+
+    @classmethod
+    def of(cls, run: Any) -> Results:
+        """The results of a run that has succeeded.
+
+        Raises:
+            InputError: where its store is cannot be known here, or the store does not have them.
+            StoreError: the store cannot be reached from here.
+        """
+        parameters = (run.runtime_config.parameters if run.runtime_config else None) or {}
+        config = config_of(parameters, Path.cwd())
+        uri = str(config.store) if config else parameters.get("run_store", "")
+        if not uri:
+            raise InputError(f"the parameters of run {run.run_id} do not say here where its store is")
+        store = _store(uri)
+        text = store.documents(KFP_RUNS).get(f"{run.run_id}.json")
+        if text is None:
+            raise InputError(
+                f"the store {redact(uri)} has no results of run {run.run_id}: its report was not made there"
+            )
+        note = json.loads(text)
+        return cls(store, note["verdict"], note["results"])
+
+    def report(self) -> ReportRecord:
+        return self._one(ReportRecord, self.keys["report"])
+
+    def fetch(self, folder: Path) -> dict[str, Path]:
+        """Copy the report, and the winner's model if there is one, into a folder; returns what lies where."""
+        report = self.report()
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(self.store.fetch(report.artifacts["report"]), folder, dirs_exist_ok=True, copy_function=_copy)
+        found = {"Report": folder / "report.html"}
+        decision = self._one(DecisionRecord, self.keys["decide"])
+        if decision.winner_model_key:
+            model = self._one(ModelRecord, decision.winner_model_key)
+            shutil.rmtree(folder / "model", ignore_errors=True)
+            shutil.copytree(self.store.fetch(model.artifacts["model"]), folder / "model", copy_function=_copy)
+            found["Model"] = folder / "model"
+        return found
+
+    def _one(self, kind: type[R], key: str) -> R:
+        record = self.store.get(kind, key)
+        if record is None:
+            raise InputError(
+                f"the store {redact(self.store.uri)} has lost {kind.kind}/{key[:12]}; submit the run again"
+            )
+        return record
+
+
+@cache
+def _store(uri: str) -> ArtifactStore:
+    return ArtifactStore(uri)
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file's bytes only: those of a store may not be written."""
+    Path(target).unlink(missing_ok=True)
+    shutil.copyfile(source, target)
+
+
+def pods_of(server: Kubeflow, run: Any) -> tuple[Cluster, list[Manifest]]:
+    """The pods of a run that are there still, with the cluster that they are in.
+
+    Raises:
+        ClusterError: there is no cluster within reach, or its pods may not be listed.
+    """
+    cluster = Cluster.connect(namespace_of(server, run)).once()
+    return cluster, cluster.find(POD, f"{RUN_LABEL}={run.run_id}")
+
+
+def namespace_of(server: Kubeflow, run: Any) -> str:
+    """Where the pods of a run are: its profile, or the namespace of a Kubeflow of one user."""
+    experiment = server.client.get_experiment(experiment_id=run.experiment_id)
+    return str(experiment.namespace or server.namespace or "kubeflow")
+
+
+def step_of(pod: Manifest) -> str:
+    """The step that a pod runs: the task around its executor; empty for pods of Kubeflow's own."""
+    parts = str((pod["metadata"].get("annotations") or {}).get(_NODE_NAME, "")).split(".")
+    inside = [number for number, part in enumerate(parts) if part.startswith("executor")]
+    return parts[inside[-1] - 1].partition("(")[0] if inside and inside[-1] else ""
+
+
+def logs(server: Kubeflow, run: Any, step: str, *, wait: bool) -> Iterator[str]:
+    """The logs of the pods of a run that are there still, each line with its step.
+
+    Args:
+        server: that the run is of.
+        run: whose logs.
+        step: of this step only; empty for all.
+        wait: follow the logs of pods that run until they end.
+
+    Raises:
+        InputError: there is no such step, or none of its pods is left.
+    """
+    if step and step not in TASKS:
+        raise InputError(f"STEP is a step of the pipeline, but got {step!r}{hint(step, TASKS)}")
+    cluster, found = pods_of(server, run)
+    pods = [pod for pod in found if step_of(pod) and step in ("", step_of(pod)) and _started(pod)]
+    if not pods:
+        of_step = f" of step {step}" if step else ""
+        raise InputError(
+            f"run {run.run_id} has no pod{of_step} in namespace {cluster.namespace} any more, or not yet; "
+            "Podium keeps no logs on a cluster, but Kubeflow's UI shows those that are archived: "
+            f"{server.link('runs', run.run_id)}"
+        )
+    for pod in sorted(pods, key=lambda one: str(one["metadata"].get("creationTimestamp", ""))):
+        log, title = ContainerLog(cluster, name_of(pod), _CONTAINER), step_of(pod)
+        ended = pod["status"].get("phase") in _ENDED
+        while not log.complete:
+            for line in log.read_on(ended, _LONG_SILENCE if wait or ended else _SHORT_SILENCE):
+                yield f"{title:<10} {line}"
+            if not wait and not ended:
+                break
+            now = cluster.get(POD, name_of(pod))
+            ended = now is None or now["status"].get("phase") in _ENDED
+
+
+def _started(pod: Manifest) -> bool:
+    return any("waiting" not in one.get("state", {}) for one in pod.get("status", {}).get("containerStatuses") or ())
+
+
+def cancel(server: Kubeflow, run_id: str, seconds: float) -> Iterator[str]:
+    """Terminate a run and wait until it and what it started in the cluster have ended; lines for people.
+
+    Raises:
+        ClusterError: the run, a pod, a Job or an Experiment of it has not ended in time; the message names what.
+    """
+    run = server.client.get_run(run_id)
+    if run.state not in FINAL:
+        # Asked again, Kubeflow refuses what is being canceled already.
+        if run.state != "CANCELING":
+            server.client.terminate_run(run_id)
+        yield f"run {run_id} is being terminated"
+    deadline = time.monotonic() + seconds
+    while (run := server.client.get_run(run_id)).state not in FINAL:
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"run {run_id} must end within {seconds:g} s of its termination, but it is {run.state}; wait longer "
+                f"with --timeout, or look at it: {server.link('runs', run_id)}"
+            )
+        time.sleep(POLL_SECONDS)
+    yield f"run {run_id} is {run.state}"
+    try:
+        cluster = Cluster.connect(namespace_of(server, run)).once()
+        while left := _alive(cluster, run_id):
+            if time.monotonic() > deadline:
+                raise StepFailed(
+                    f"run {run_id} has ended, but these run on in the cluster: {', '.join(left)}; "
+                    "delete them with kubectl, or wait longer with --timeout"
+                )
+            time.sleep(POLL_SECONDS)
+    except ClusterError as error:
+        yield f"whether its pods, Jobs and Experiments are gone is not known here: {error}"
+        return
+    yield "its pods, Jobs and Experiments have ended"
+
+
+def _alive(cluster: Cluster, run_id: str) -> list[str]:
+    """Titles of the objects of a run that are still at work."""
+    found: list[tuple[Kind, Manifest]] = []
+    for kind, label in ((POD, RUN_LABEL), (POD, OWN_LABEL), (JOB, OWN_LABEL), (EXPERIMENT, OWN_LABEL)):
+        try:
+            found += [(kind, one) for one in cluster.find(kind, f"{label}={run_id}")]
+        except ClusterError as error:
+            # Without Katib there are no Experiments.
+            if error.status != 404:
+                raise
+    return [cluster.title(kind, name_of(one)) for kind, one in found if _at_work(kind, one)]
+
+
+def _at_work(kind: Kind, manifest: Manifest) -> bool:
+    if kind == POD:
+        return manifest.get("status", {}).get("phase") not in _ENDED
+    return condition(manifest, "Complete", "Succeeded", "Failed") is None
+
+
+def verdict_of(run: Any) -> str:
+    """The verdict of a run where its store can be reached, else nothing."""
+    if run.state != "SUCCEEDED":
+        return ""
+    try:
+        return Results.of(run).verdict
+    except (PodiumError, OSError):
+        return ""
+
+
+def age(since: datetime, until: datetime | None = None) -> float:
+    """Seconds between two times; until now where there is no other."""
+    return max(0.0, ((until or datetime.now(UTC)) - since).total_seconds())
+
+
+def ended(run: Any) -> Any:
+    """When a run ended; None while it has not, for which Kubeflow writes the year 1970."""
+    return run.finished_at if run.finished_at and run.finished_at.year > 1970 else None
+
+
+def facts_of(server: Kubeflow, run: Any) -> dict[str, Any]:
+    """A run for tools."""
+    key = _KEY.fullmatch(run.display_name)
+    return {
+        "run_id": run.run_id,
+        "name": run.display_name,
+        "key": key[1] if key else "",
+        "state": run.state or "PENDING",
+        "created_at": run.created_at.isoformat(),
+        "finished_at": ended(run).isoformat() if ended(run) else None,
+        "verdict": verdict_of(run),
+        "url": server.link("runs", run.run_id),
+    }

@@ -1,0 +1,230 @@
+"""What `podium submit` sends to Kubeflow Pipelines: parameters from both forms, their key, and the plan of the run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from podium.config.cluster import NodePoolConfig
+from podium.config.form import RunForm
+from podium.config.paths import PACKAGE, is_remote
+from podium.config.pods import POOLS, PodForm
+from podium.config.schema import PodiumConfig
+from podium.errors import ConfigError, InputError, PodiumError
+from podium.keys import canonical_json, digest_bytes
+from podium.records import Record, RunRecord
+from podium.stages.prepare import check_shared, plan_step, resolve_form
+from podium.stages.steps import STEPS, nodes
+from podium.text import hint, redact
+
+MAX_BYTES = 10_000
+"""What the parameters of a run may take by default, all together (`MAX_PARAMETER_BYTES` of the API server)."""
+
+_QUANTITY = re.compile(r"\d+(\.\d+)?(m|[kMGTPE]i?)?")
+_CHECKS = {
+    "cpu": (_QUANTITY, "an amount such as 500m, 2 or 8Gi"),
+    "memory": (_QUANTITY, "an amount such as 500m, 2 or 8Gi"),
+    "devices": (re.compile(r"[1-9]\d*"), "a whole number from 1"),
+    "image": (re.compile(r"\S+"), "the name of an image"),
+}
+_KINDS: dict[Any, tuple[type, str]] = {dict: (dict, "a JSON object"), list: (list, "a JSON list")}
+
+
+def pod_values(image: str, credentials: str, pools: Sequence[str]) -> dict[str, Any]:
+    """Values of the pod form, by parameter.
+
+    Args:
+        image: of all pools; empty for the default.
+        credentials: name of the Secret; empty for the default.
+        pools: single values as `POOL.FIELD=VALUE`; they win over the image of all.
+
+    Raises:
+        ConfigError: a pool or a field does not exist, or a value does not fit.
+    """
+    found: dict[str, Any] = {f"pool_{pool}_image": image for pool in POOLS} if image else {}
+    found |= {"pods_credentials": credentials} if credentials else {}
+    kinds = get_type_hints(PodForm)
+    known = {
+        f"{pool}.{name.removeprefix(start)}": name
+        for pool in POOLS
+        for name in kinds
+        if name.startswith(start := f"pool_{pool}_")
+    }
+    for given in pools:
+        name, equals, value = given.partition("=")
+        if not equals or name not in known:
+            raise ConfigError(f"--pool takes POOL.FIELD=VALUE, but got {given!r}{hint(name, known)}")
+        found[known[name]] = _pod_value(name, value, kinds[known[name]])
+    return found
+
+
+def _pod_value(name: str, text: str, kind: Any) -> Any:
+    if kind in _KINDS:
+        expected, what = _KINDS[kind]
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        if not isinstance(value, expected):
+            raise ConfigError(f"--pool {name} must be {what}, but got {text!r}")
+        return value
+    pattern, what = _CHECKS.get(name.partition(".")[2], (None, ""))
+    if pattern and not pattern.fullmatch(text):
+        raise ConfigError(f"--pool {name} must be {what}, but got {text!r}")
+    return text
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A run to be submitted.
+
+    Attributes:
+        form: what is to be run.
+        pods: values of the pod form.
+        config: the resolved config, as far as it is known here.
+        inferred: what was inferred from the data, in lines for people.
+    """
+
+    form: RunForm
+    pods: Mapping[str, Any]
+    config: PodiumConfig
+    inferred: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, form: RunForm, pods: Mapping[str, Any], directory: Path, *, read: bool = True) -> Submission:
+        """Check what pods will get as far as that is possible here.
+
+        Args:
+            form: what is to be run.
+            pods: values of the pod form.
+            directory: where the user is.
+            read: whether to read the data here; without, pods are the first to check data and columns.
+
+        Raises:
+            ConfigError: a value is unknown, contradicts another, or names what pods do not reach.
+            InputError: the data cannot be read, or their columns cannot be inferred.
+        """
+        named = {"--config": form.run_config, "--data": form.data_path} if read else {"--config": form.run_config}
+        named |= {f"--entrant {one}": one for one in form.model_entrants if Path(directory, one).exists()}
+        for option, value in named.items():
+            if value and not (is_remote(value) or value.startswith(PACKAGE)):
+                raise ConfigError(
+                    f"{option} must name what pods reach, but {value} is a path of this machine; give a URI such as "
+                    "s3://bucket/file"
+                    + ("" if option != "--data" else ", or add --no-read for a path inside the image or volume of pods")
+                )
+        for text in (value for one in asdict(form).values() for value in (one if isinstance(one, tuple) else (one,))):
+            if isinstance(text, str) and redact(text) != text:
+                raise ConfigError(
+                    "everybody sees the parameters of a run, so they must hold no credentials, but got "
+                    f"{redact(text)}; put credentials into the Secret that --credentials names"
+                )
+        seen = form if read else replace(form, data_path="", run_preset=form.run_preset or "quickstart")
+        composed = resolve_form(seen, directory)
+        check_shared(composed.config)
+        made = cls(form, dict(pods), composed.config, composed.inferred)
+        size = len(json.dumps(made.parameters).encode())
+        if size > MAX_BYTES:
+            raise InputError(
+                f"the parameters of a run may take {MAX_BYTES:,} bytes, but these take {size:,}; put config values "
+                "into a file at a URI, and name it with --config"
+            )
+        return made
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the pipeline that differ from their defaults."""
+        form = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.form).items()}
+        given, defaults = form | dict(self.pods), _defaults()
+        return {name: value for name, value in sorted(given.items()) if value != defaults[name]}
+
+    def key(self, version: str) -> str:
+        """The key of the run: equal for equal parameters of the same version of the pipeline."""
+        return digest_bytes(canonical_json({"version": version, "parameters": self.parameters}))
+
+    def name(self, version: str) -> str:
+        """The name of the run in Kubeflow: what is run, and its key."""
+        what = re.sub(r"[^\w.-]+", "-", self.config.dataset.name if not self.form.data_path else self._data_name)
+        return f"{what[:40].strip('-')}-{self.key(version)[:12]}"
+
+    @property
+    def _data_name(self) -> str:
+        return self.form.data_path.rstrip("/").rpartition("/")[2] or "data"
+
+    def pools(self) -> list[list[str]]:
+        """A table of the pods: pool, steps, image and what each requests."""
+        steps: dict[str, list[str]] = defaultdict(list)
+        for step in STEPS:
+            if step.name != "plan":
+                steps[step.pool].append(step.name)
+        rows = [["pool", "steps", "image", "processors", "memory", "device", "nodes"]]
+        for pool in POOLS:
+            given = self._of_pool(pool)
+            device = f"{given['devices']} {given['device']}" if given.get("device") else "-"
+            nodes_of = ",".join(f"{name}={value}" for name, value in given["selector"].items()) or "any"
+            rows.append([pool, " ".join(steps[pool]), given["image"], given["cpu"], given["memory"], device, nodes_of])
+        return rows
+
+    def placed(self) -> dict[str, NodePoolConfig]:
+        """What the pods request of nodes, by pool; without pools that tolerate every taint, which is not said there."""
+        found: dict[str, NodePoolConfig] = {}
+        for pool in POOLS:
+            given = self._of_pool(pool)
+            taints = [_taint(one) for one in given["tolerations"]]
+            if all(taints):
+                kept = {name: value for name, value in given.items() if name in NodePoolConfig.model_fields and value}
+                found[pool] = NodePoolConfig(**kept | {"tolerations": tuple(taints)})
+        return found
+
+    def _of_pool(self, pool: str) -> dict[str, Any]:
+        start = f"pool_{pool}_"
+        values = _defaults() | dict(self.pods)
+        return {name.removeprefix(start): value for name, value in values.items() if name.startswith(start)}
+
+    def reused(self) -> list[str]:
+        """What the run would find in the store, one step per line, up to what depends on the node that measures."""
+        run = RunRecord(run_id="plan", config=self.config)
+        found: dict[str, Record] = {}
+        lines = []
+        try:
+            for step, entrant in nodes(self.config.entrants):
+                if step.name == "benchmark":
+                    break
+                title = step.title(entrant)
+                key, reason, stored = plan_step(step, entrant, run, found)
+                if stored is not None:
+                    found[title] = stored
+                lines.append(f"{title:<20}  {'run' if stored is None else 'reuse':<5}  {key[:12]:<12}  {reason}")
+        except (PodiumError, OSError) as error:
+            return [f"what is stored is not known here: {redact(str(error)).splitlines()[0]}"]
+        return [*lines, "what follows depends on the node that measures"]
+
+
+def _taint(toleration: Mapping[str, Any]) -> str:
+    """A toleration of Kubernetes in the words of a node pool; empty for one of every taint."""
+    value = "" if toleration.get("operator") == "Exists" else f"={toleration.get('value', '')}"
+    effect = f":{toleration['effect']}" if toleration.get("effect") else ""
+    return f"{toleration['key']}{value}{effect}" if toleration.get("key") else ""
+
+
+def config_of(parameters: Mapping[str, Any], directory: Path) -> PodiumConfig | None:
+    """The config of a run with these parameters, without its data and entrants; None where it cannot be known here."""
+    form = replace(RunForm.of(parameters), data_path="", model_entrants=())
+    try:
+        return resolve_form(form, directory).config
+    except InputError:
+        return None
+
+
+def _defaults() -> dict[str, Any]:
+    found = {}
+    for one in (one for form in (RunForm, PodForm) for one in fields(form)):
+        value = one.default if one.default_factory is MISSING else one.default_factory()
+        found[one.name] = list(value) if isinstance(value, tuple) else value
+    return found
