@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup run test test-all test-slow fast chaos lint types contracts unit integration golden bench clean
+.PHONY: help setup run test test-all test-slow fast chaos lint types contracts unit integration golden bench lock-images images sbom clean
 
 help:  ## Show this map
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,15 @@ golden: setup  ## Write the compiled pipeline, the manifests, the READMEs and th
 
 bench: setup  ## Measure Podium itself (see benchmarks/README.md)
 	$(BIN)/python -m benchmarks
+
+lock-images: setup  ## Write the locked requirements of the images again (asks PyPI)
+	$(BIN)/python images/lock.py
+
+images: setup  ## Build the images with docker, podman or buildah; IMAGES=podium-python builds one
+	$(BIN)/python images/build.py $(IMAGES)
+
+sbom: setup  ## List the packages of the built images as SPDX in build/sbom
+	$(BIN)/python images/build.py --sbom $(IMAGES)
 
 clean:  ## Remove the virtual environment and caches; results in podium-out stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info src/*.egg-info
