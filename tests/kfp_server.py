@@ -37,6 +37,11 @@ def moment(state: str, *tasks: Fields, **fields: Any) -> Fields:
     return {"state": state, "run_details": {"task_details": list(tasks)}, **fields}
 
 
+def stopped() -> Fields:
+    """What a run is like that was stopped: the server says that it failed."""
+    return moment("FAILED", finished_at=at(9), state_history=[{"state": one} for one in ("CANCELING", "FAILED")])
+
+
 @dataclass
 class Fault:
     """What happens to requests whose path holds `path`: `code` as the answer, 0 for none before the client gives up."""
@@ -174,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
         found = self.one(self.server.runs, "run_id", path.removesuffix(":terminate"))
         if isinstance(found, dict):
             self.server.terminated.append(found["run_id"])
-            self.server.courses[found["run_id"]] = [moment("CANCELING"), moment("CANCELED", finished_at=at(9))]
+            self.server.courses[found["run_id"]] = [moment("CANCELING"), stopped()]
             return {}
         return found
 

@@ -220,9 +220,10 @@ def _end(server: Kubeflow, run: Any, say: Callable[[str], None]) -> None:
     Raises:
         StepFailed: a step failed.
     """
-    from podium.local.kubeflow import Results, Steps
+    from podium.local.kubeflow import Results, Steps, state_of
 
-    if run.state == "FAILED":
+    state = state_of(run)
+    if state == "FAILED":
         steps = Steps()
         for _ in steps.news(run):
             pass
@@ -234,10 +235,10 @@ def _end(server: Kubeflow, run: Any, say: Callable[[str], None]) -> None:
             f"run {run.run_id} failed{where}{why}; see podium logs {run.run_id}{step}, "
             f"or {server.link('runs', run.run_id)}"
         )
-    if run.state == "CANCELED":
+    if state == "CANCELED":
         say(f"run {run.run_id} was canceled; the same command starts it anew")
         raise typer.Exit(130)
-    if run.state == "SUCCEEDED":
+    if state == "SUCCEEDED":
         try:
             lines = Results.of(run).report().summary["lines"]
         except (PodiumError, OSError) as error:

@@ -153,7 +153,8 @@ class Kubeflow:
     @cached_property
     def _pipelines(self) -> set[str]:
         """Ids of Podium's pipelines: the shared one and that of the profile."""
-        listed = [self.client.list_pipelines(filter=_named(PIPELINE), namespace=one) for one in {None, self.namespace}]
+        places = {None, self.namespace or None}
+        listed = [self.client.list_pipelines(filter=_named(PIPELINE), namespace=one) for one in places]
         return {pipeline.pipeline_id for page in listed for pipeline in page.pipelines or ()}
 
 

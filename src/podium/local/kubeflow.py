@@ -59,7 +59,8 @@ class Steps:
         for task in sorted(known, key=lambda one: (one.start_time, one.task_id)):
             title = self._title(task)
             before, now = self.states.get(title), str(task.state)
-            if before is None and now != "SKIPPED":
+            # A task that is left out has another state, and one that waits has none yet.
+            if before is None and now in ("RUNNING", *_PAST):
                 yield _line(run, task.start_time, title, "started")
             if before != now and now in _PAST and task.end_time:
                 seconds = max(0.0, (task.end_time - task.start_time).total_seconds())
@@ -260,7 +261,7 @@ def cancel(server: Kubeflow, run_id: str, seconds: float) -> Iterator[str]:
                 f"with --timeout, or look at it: {server.link('runs', run_id)}"
             )
         time.sleep(POLL_SECONDS)
-    yield f"run {run_id} is {run.state}"
+    yield f"run {run_id} is {state_of(run)}"
     try:
         cluster = Cluster.connect(namespace_of(server, run)).once()
         while left := _alive(cluster, run_id):
@@ -305,6 +306,12 @@ def verdict_of(run: Any) -> str:
         return ""
 
 
+def state_of(run: Any) -> str:
+    """How a run is; Kubeflow itself says FAILED of one that was stopped, and only the history knows better."""
+    stopped = any(one.state == "CANCELING" for one in run.state_history or ())
+    return "CANCELED" if run.state == "FAILED" and stopped else str(run.state or "PENDING")
+
+
 def age(since: datetime, until: datetime | None = None) -> float:
     """Seconds between two times; until now where there is no other."""
     return max(0.0, ((until or datetime.now(UTC)) - since).total_seconds())
@@ -322,7 +329,7 @@ def facts_of(server: Kubeflow, run: Any) -> dict[str, Any]:
         "run_id": run.run_id,
         "name": run.display_name,
         "key": key[1] if key else "",
-        "state": run.state or "PENDING",
+        "state": state_of(run),
         "created_at": run.created_at.isoformat(),
         "finished_at": ended(run).isoformat() if ended(run) else None,
         "verdict": verdict_of(run),

@@ -24,7 +24,7 @@ from podium.stages.steps import note_results
 from podium.store.store import ArtifactStore
 from podium.tracking.base import TAG_KFP_RUN
 from tests.integration.kube.server import ApiServer
-from tests.kfp_server import Fault, Kfp, at, moment, task
+from tests.kfp_server import Fault, Kfp, at, moment, stopped, task
 from tests.unit.report.samples import models_of, sample
 
 SMALL = ("--preset", "smoke", "--entrant", "linear", "--no-read", "tracking=off")
@@ -84,6 +84,7 @@ class TestSubmit:
         kfp_server.course = [
             moment("PENDING"),
             moment("RUNNING", task("prepare", "RUNNING", 1), task("prepare-driver", "SUCCEEDED", 0, 1)),
+            moment("RUNNING", task("reuse", "RUNTIME_STATE_UNSPECIFIED", 4, 4), task("curve", "SKIPPED", 4, 4)),
             moment("RUNNING", DONE[0], task("hpo", "RUNNING", 4), task("hpo", "RUNNING", 4, number=1)),
             moment("SUCCEEDED", *DONE, finished_at=at(9)),
         ]
@@ -129,6 +130,13 @@ class TestSubmit:
         podium(kfp_server, *command, "-y", "--detach", "--experiment", "other")
         assert len(kfp_server.runs) == 6, "it is joined in its experiment only"
 
+    def test_a_profile_has_its_own_pipeline_experiment_and_runs(self, kfp_server: Kfp, volume: tuple[str, ...]) -> None:
+        profile = ("--namespace", "team")
+        podium(kfp_server, "submit", *SMALL, *volume, "-y", "--detach", *profile)
+        assert [one["namespace"] for one in (*kfp_server.pipelines, *kfp_server.experiments)] == ["team", "team"]
+        assert "SUCCEEDED" in podium(kfp_server, "runs", *profile).output
+        assert podium(kfp_server, "runs").output == "no runs\n"
+
     def test_a_failed_step_is_named_with_the_way_to_its_log(self, kfp_server: Kfp, volume: tuple[str, ...]) -> None:
         failed = task("prepare", "FAILED", 1, 3)
         kfp_server.course = [moment("FAILED", failed, error={"message": "exit code 1"}, finished_at=at(3))]
@@ -137,7 +145,7 @@ class TestSubmit:
         assert f"run {run} failed in prepare: exit code 1; see podium logs {run} prepare" in message
 
     def test_a_run_that_somebody_stops_ends_with_130(self, kfp_server: Kfp, volume: tuple[str, ...]) -> None:
-        kfp_server.course = [moment("RUNNING"), moment("CANCELED", finished_at=at(3))]
+        kfp_server.course = [moment("RUNNING"), stopped()]
         assert "was canceled" in podium(kfp_server, "submit", *SMALL, *volume, "-y", code=130).output
 
     def test_an_interruption_detaches(
