@@ -89,12 +89,14 @@ class Submission:
         pods: values of the pod form.
         config: the resolved config, as far as it is known here.
         inferred: what was inferred from the data, in lines for people.
+        read: whether the data was read here.
     """
 
     form: RunForm
     pods: Mapping[str, Any]
     config: PodiumConfig
     inferred: tuple[str, ...] = ()
+    read: bool = True
 
     @classmethod
     def of(cls, form: RunForm, pods: Mapping[str, Any], directory: Path, *, read: bool = True) -> Submission:
@@ -126,9 +128,14 @@ class Submission:
                     f"{redact(text)}; put credentials into the Secret that --credentials names"
                 )
         seen = form if read else replace(form, data_path="", run_preset=form.run_preset or "quickstart")
-        composed = resolve_form(seen, directory)
+        try:
+            composed = resolve_form(seen, directory)
+        except InputError as error:
+            if type(error) is InputError and is_remote(seen.data_path):
+                raise InputError(f"{error}; where only pods may read the data, add --no-read") from error
+            raise
         check_shared(composed.config)
-        made = cls(form, dict(pods), composed.config, composed.inferred)
+        made = cls(form, dict(pods), composed.config, composed.inferred, read)
         size = len(json.dumps(made.parameters).encode())
         if size > MAX_BYTES:
             raise InputError(
@@ -189,6 +196,8 @@ class Submission:
 
     def reused(self) -> list[str]:
         """What the run would find in the store, one step per line, up to what depends on the node that measures."""
+        if self.form.data_path and not self.read:
+            return ["the data is not read here, so what would be reused is not known before `prepare`"]
         run = RunRecord(run_id="plan", config=self.config)
         found: dict[str, Record] = {}
         lines = []

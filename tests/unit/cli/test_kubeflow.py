@@ -175,6 +175,14 @@ class TestSubmit:
         assert "nothing was submitted" in podium(kfp_server, "submit", *SMALL, *volume, "--dry-run").output
         assert {method for method, *_ in kfp_server.requests} == {"GET"}
 
+    def test_data_that_only_pods_may_read_is_left_to_them(self, kfp_server: Kfp, volume: tuple[str, ...]) -> None:
+        data = ("submit", "--data", "memory://data/reviews.csv", "--entrant", "linear", "tracking=off", *volume, "-y")
+        assert "where only pods may read the data, add --no-read" in refused(kfp_server, *data)
+        output = podium(kfp_server, *data, "--no-read").output
+        assert "the data is not read here" in output and "data is stored" not in output
+        assert kfp_server.runs[0]["display_name"].startswith("reviews.csv-")
+        assert kfp_server.runs[0]["runtime_config"]["parameters"]["data_path"] == "memory://data/reviews.csv"
+
     def test_json_is_all_that_standard_output_has(self, kfp_server: Kfp, volume: tuple[str, ...]) -> None:
         result = podium(kfp_server, "submit", *SMALL, *volume, "-y", "--output", "json")
         facts = json.loads(result.stdout)
