@@ -58,6 +58,7 @@ class Kfp(ThreadingHTTPServer):
 
     Attributes:
         course: the moments of each run that is created, one for each time that it is asked for; the last one stays.
+        behind_ui: whether the server of the UI answers in its place.
         page_size: the most that a page of a list holds.
         requests: method, path and headers of every request.
     """
@@ -68,6 +69,7 @@ class Kfp(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.version = "2.17.0"
+        self.behind_ui = False
         self.page_size = 100
         self.pipelines: list[Fields] = []
         self.versions: list[Fields] = []
@@ -125,7 +127,8 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
 
     def get_healthz(self, *_: object) -> Fields:
-        return {"multi_user": False, "tag_name": self.server.version, "commit_sha": "0"}
+        named = "apiServerTagName" if self.server.behind_ui else "tag_name"
+        return {"multi_user": False, named: self.server.version}
 
     def get_pipelines(self, path: str, asked: Mapping[str, str], _: str) -> Fields:
         if path.endswith("/versions"):

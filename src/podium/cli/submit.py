@@ -137,6 +137,8 @@ def submit(
     show_plan(submission, server, f"{submission.name(version)} in experiment {experiment} at {server.endpoint}", say)
     if run is not None:
         say(f"the same submission is run {run.run_id} ({run.state or 'PENDING'}); it is joined")
+        if run.state == "SUCCEEDED":
+            say("add run_mode=force_new where its data has changed since")
     if dry_run:
         say("nothing was submitted")
         return

@@ -186,13 +186,14 @@ def _connected(endpoint: str) -> tuple[Any, str]:
             if api.configuration.host == "http://localhost" and not (endpoint or os.environ.get(ENDPOINT_VARIABLE)):
                 raise InputError(
                     "Kubeflow Pipelines must be named, but there is neither --endpoint URL nor a usable kubeconfig; "
-                    f"give the URL, such as http://localhost:8888 after kubectl port-forward, or {ENDPOINT_VARIABLE}"
+                    f"give the URL, such as http://localhost:8080 after kubectl port-forward, or {ENDPOINT_VARIABLE}"
                 )
             if self.version is None:
                 _bound(api)
             answer = self._healthz_api.healthz_service_get_healthz()
-            # The generated model leaves the version out.
-            self.version = str(json.loads(api.last_response.data).get("tag_name", ""))
+            # The generated model leaves the version out; the server of the UI has another name for it.
+            facts = json.loads(api.last_response.data)
+            self.version = str(facts.get("tag_name") or facts.get("apiServerTagName") or "")
             return answer
 
     token = os.environ.get(TOKEN_VARIABLE) or None

@@ -121,7 +121,8 @@ class TestSubmit:
         assert len(kfp_server.runs) == 2, "other parameters are another run"
         for state, runs in (("SUCCEEDED", 2), ("FAILED", 3)):
             kfp_server.runs[0]["state"] = state
-            podium(kfp_server, *command, "-y", "--detach")
+            output = podium(kfp_server, *command, "-y", "--detach").output
+            assert ("add run_mode=force_new where its data has changed" in output) == (state == "SUCCEEDED")
             assert len(kfp_server.runs) == runs
         podium(kfp_server, *command, "-y", "--detach", "run_mode=force_new")
         podium(kfp_server, *command, "-y", "--detach", "run_mode=force_new")

@@ -74,9 +74,10 @@ def test_a_slow_answer_and_a_server_that_is_gone_are_told_apart(
         Kubeflow("http://127.0.0.1:9")
 
 
+@pytest.mark.parametrize("behind_ui", [False, True])
 @pytest.mark.parametrize(("version", "old"), [("2.5.0", True), ("2.17.1", False), ("2.18.0-rc.1", False), ("", False)])
-def test_an_old_server_is_refused(kfp_server: Kfp, version: str, old: bool) -> None:
-    kfp_server.version = version
+def test_an_old_server_is_refused(kfp_server: Kfp, version: str, old: bool, behind_ui: bool) -> None:
+    kfp_server.version, kfp_server.behind_ui = version, behind_ui
     if old:
         with pytest.raises(ClusterError, match=r"must be of version 2.17 or later, but .* is 2.5.0"):
             Kubeflow(kfp_server.url)
