@@ -125,7 +125,7 @@ def submit(
 ) -> None:
     """Take a labelled data set to a proven champion, on Kubeflow Pipelines; the same submission twice is one run."""
     from podium.cluster.kubeflow import Kubeflow
-    from podium.local.kubeflow import facts_of, follow
+    from podium.local.kubeflow import data_key_of, facts_of, follow
     from podium.pipelines.register import compiled
 
     say = _sayer(output)
@@ -135,10 +135,15 @@ def submit(
     found = server.experiment(experiment, create=False)
     run = _joined(server, found.experiment_id, key) if found and submission.config.run_mode != "force_new" else None
     show_plan(submission, server, f"{submission.name(version)} in experiment {experiment} at {server.endpoint}", say)
+    if run is not None and run.state == "SUCCEEDED":
+        before, now = data_key_of(run), submission.data_key()
+        if before and now and before != now:
+            say(f"the data has changed since run {run.run_id}; what is still valid is reused")
+            run = None
+        elif not (before and now):
+            say("whether its data has changed since is not known here; if it has, add run_mode=force_new")
     if run is not None:
         say(f"the same submission is run {run.run_id} ({run.state or 'PENDING'}); it is joined")
-        if run.state == "SUCCEEDED":
-            say("add run_mode=force_new where its data has changed since")
     if dry_run:
         say("nothing was submitted")
         return

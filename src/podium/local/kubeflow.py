@@ -306,6 +306,14 @@ def verdict_of(run: Any) -> str:
         return ""
 
 
+def data_key_of(run: Any) -> str:
+    """The key of the data of a run that has succeeded; empty where its store cannot be reached."""
+    try:
+        return Results.of(run).keys.get("prepare", "")
+    except (PodiumError, OSError):
+        return ""
+
+
 def state_of(run: Any) -> str:
     """How a run is; Kubeflow itself says FAILED of one that was stopped, and only the history knows better."""
     stopped = any(one.state == "CANCELING" for one in run.state_history or ())

@@ -20,7 +20,8 @@ from podium.errors import ConfigError, InputError, PodiumError
 from podium.keys import canonical_json, digest_bytes
 from podium.records import Record, RunRecord
 from podium.stages.prepare import check_shared, plan_step, resolve_form
-from podium.stages.steps import STEPS, nodes
+from podium.stages.step import StepInputs
+from podium.stages.steps import STEPS, nodes, step_named
 from podium.text import hint, redact
 
 MAX_BYTES = 10_000
@@ -193,6 +194,12 @@ class Submission:
         start = f"pool_{pool}_"
         values = _defaults() | dict(self.pods)
         return {name.removeprefix(start): value for name, value in values.items() if name.startswith(start)}
+
+    def data_key(self) -> str:
+        """The key of the data as it is now; empty where it is not read here."""
+        if self.form.data_path and not self.read:
+            return ""
+        return step_named("prepare").key(StepInputs(RunRecord(run_id="plan", config=self.config))).digest
 
     def reused(self) -> list[str]:
         """What the run would find in the store, one step per line, up to what depends on the node that measures."""

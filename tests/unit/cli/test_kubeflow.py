@@ -19,6 +19,7 @@ from podium.errors import ClusterError, InputError, StepFailed
 from podium.keys import Key
 from podium.local import kubeflow as local
 from podium.records import ReportRecord
+from podium.report import ReportInputs
 from podium.stages import submission
 from podium.stages.steps import note_results
 from podium.store.store import ArtifactStore
@@ -122,7 +123,7 @@ class TestSubmit:
         for state, runs in (("SUCCEEDED", 2), ("FAILED", 3)):
             kfp_server.runs[0]["state"] = state
             output = podium(kfp_server, *command, "-y", "--detach").output
-            assert ("add run_mode=force_new where its data has changed" in output) == (state == "SUCCEEDED")
+            assert ("whether its data has changed since is not known here" in output) == (state == "SUCCEEDED")
             assert len(kfp_server.runs) == runs
         podium(kfp_server, *command, "-y", "--detach", "run_mode=force_new")
         podium(kfp_server, *command, "-y", "--detach", "run_mode=force_new")
@@ -324,7 +325,7 @@ def store(volume: tuple[str, ...]) -> Iterator[ArtifactStore]:
     rmtree(volume[1])
 
 
-def with_results(store: ArtifactStore, run_id: str, folder: Path) -> None:
+def with_results(store: ArtifactStore, run_id: str, folder: Path) -> ReportInputs:
     """Store what a run of this id came to: a report, a decision, and the model that won."""
     shown = sample()
     files = {"report": ("report.html", "<html>"), "model": ("config.json", "{}")}
@@ -339,16 +340,22 @@ def with_results(store: ArtifactStore, run_id: str, folder: Path) -> None:
         store.put(Key(record.kind, record.key, {}), record)
     run = shown.run.model_copy(update={"tags": {TAG_KFP_RUN: run_id}})
     config = run.config.model_copy(update={"store": store.uri})
-    note_results(run.model_copy(update={"config": config}), made)
+    note_results(run.model_copy(update={"config": config}), [*made, shown.data])
+    return shown
 
 
 class TestResults:
     def test_verdict_report_and_model_come_from_the_store(
-        self, kfp_server: Kfp, volume: tuple[str, ...], store: ArtifactStore, tmp_path: Path
+        self,
+        kfp_server: Kfp,
+        volume: tuple[str, ...],
+        store: ArtifactStore,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         run = submitted(kfp_server, volume)
         assert "has no results of run" in refused(kfp_server, "fetch", run)
-        with_results(store, run, tmp_path)
+        shown = with_results(store, run, tmp_path)
         for _ in range(2):
             output = podium(kfp_server, "fetch", run, "--to", str(tmp_path / "here")).output
         assert output.splitlines() == [
@@ -360,8 +367,25 @@ class TestResults:
         assert (tmp_path / "here" / "model" / "config.json").read_text() == "{}"
         (facts,) = json.loads(podium(kfp_server, "runs", "--output", "json").output)
         assert facts["verdict"] == "PROMOTE"
+        monkeypatch.setattr(submission.Submission, "data_key", lambda _: shown.data.key)
         output = podium(kfp_server, "submit", *SMALL, *volume).output
+        assert "not known here; if it has" not in output
         assert "Winner   minilm\nVerdict  PROMOTE\n         - it is better\n" in output
+
+    def test_data_that_changed_since_is_another_run(
+        self,
+        kfp_server: Kfp,
+        volume: tuple[str, ...],
+        store: ArtifactStore,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        run = submitted(kfp_server, volume)
+        with_results(store, run, tmp_path)
+        monkeypatch.setattr(submission.Submission, "data_key", lambda _: "f" * 64)
+        output = podium(kfp_server, "submit", *SMALL, *volume, "-y", "--detach").output
+        assert f"the data has changed since run {run}; what is still valid is reused" in output
+        assert len(kfp_server.runs) == 2
 
     def test_a_run_without_results_is_told(self, kfp_server: Kfp, volume: tuple[str, ...]) -> None:
         run = submitted(kfp_server, volume, moment("RUNNING"))
