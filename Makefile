@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup run test test-all test-slow fast chaos lint types contracts unit integration golden bench lock-images images sbom clean
+.PHONY: help setup run test test-all test-slow test-cluster fast chaos lint types contracts unit integration golden bench lock-images images sbom clean
 
 help:  ## Show this map
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ test-slow: setup  ## The suites that take longer
 	$(PYTEST) -n 2 -m slow --durations=15
 
 test-all: test test-slow  ## Everything
+
+test-cluster: setup  ## Tests against the cluster that KUBECONFIG names
+	$(BIN)/python -m pytest -q tests/cluster
 
 chaos: setup  ## Kill studies at random moments, a hundred times
 	$(BIN)/python -m pytest -q -s tests/chaos
