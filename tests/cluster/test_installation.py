@@ -46,6 +46,7 @@ KINDS = {
     "Job": JOB,
     "NetworkPolicy": Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
     "PersistentVolumeClaim": VOLUME_CLAIM,
+    "PodDisruptionBudget": Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
     "Role": Kind("Role", "rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": Kind("RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings"),
     "Service": Kind("Service", "v1", "services"),

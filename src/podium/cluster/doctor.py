@@ -30,7 +30,7 @@ from podium.config.schema import PodiumConfig
 from podium.errors import ClusterError, PodiumError
 from podium.text import redact
 
-OLDEST_KUBERNETES = (1, 29)
+OLDEST_KUBERNETES = (1, 31)
 
 _JOBS = ("get", "list", "create", "delete")
 RIGHTS: Mapping[str, Mapping[tuple[str, str], tuple[str, ...]]] = {
@@ -107,7 +107,10 @@ def leftovers(cluster: Cluster) -> list[str]:
 
 def _version(cluster: Cluster) -> Finding:
     answer = cluster.ask("/version")
-    version = tuple(int(answer[part].rstrip("+")) for part in ("major", "minor"))
+    numbers = [answer[part].rstrip("+") for part in ("major", "minor")]
+    if not all(number.isdecimal() for number in numbers):
+        return Finding("Kubernetes", "skipped", f"it does not say its version ({answer['gitVersion']})")
+    version = tuple(map(int, numbers))
     if version < OLDEST_KUBERNETES:
         oldest = ".".join(map(str, OLDEST_KUBERNETES))
         return Finding("Kubernetes", "failed", answer["gitVersion"], f"upgrade the cluster to {oldest} or later")
