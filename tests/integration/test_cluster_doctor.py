@@ -113,8 +113,11 @@ def test_a_pool_that_no_node_fits(api: ApiServer, tmp_path: Path, pool: str, tex
 
 def test_taints_that_a_pool_does_not_tolerate_are_named(api: ApiServer, tmp_path: Path) -> None:
     api.delete("nodes", "", "cpu-1")
-    seen = found(connected(api, "team"), config(tmp_path, "cluster.pools={mine: {cpu: '1'}}"))["pool mine"]
+    tainted = config(tmp_path, "cluster.pools={mine: {cpu: '1'}}")
+    seen = found(connected(api, "team"), tainted)["pool mine"]
     assert seen.text.endswith("has a taint that it does not tolerate: nvidia.com/gpu:NoSchedule")
+    api.delete("nodes", "", "gpu-1")
+    assert found(connected(api, "team"), tainted)["pool mine"].text == "the cluster has no node"
 
 
 def test_room_is_what_running_pods_leave(api: ApiServer, tmp_path: Path) -> None:

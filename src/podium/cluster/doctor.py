@@ -228,6 +228,8 @@ def room_for(cluster: Cluster, pools: Mapping[str, NodePoolConfig]) -> Iterator[
 
 def _why_none(pool: NodePoolConfig, nodes: list[Manifest]) -> str:
     """The first of its demands that no node meets."""
+    if not nodes:
+        return "the cluster has no node"
     labelled = [node for node in nodes if pool.selector.items() <= labels_of(node).items()]
     if not labelled:
         return f"no node has the labels {dict(pool.selector)}"
