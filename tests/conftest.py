@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from podium.execution.workers import WorkerPool
 from tests.kfp_server import Kfp, serving
 from tests.s3 import ENVIRONMENT, s3_server
 from tests.support import save_encoder
@@ -68,3 +69,13 @@ def kfp_server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         monkeypatch.delenv(name, raising=False)
     with serving() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> None:
+    """The fork server of this process has what trainings need: its first pool decides what no worker imports again."""
+    from podium.entrants.linear import LINEAR
+    from podium.hpo.trial import CrossValidationTrial
+    from podium.training.launch import PRELOAD
+
+    WorkerPool(1, preload=(*PRELOAD, *LINEAR.preload, CrossValidationTrial.__module__)).close()

@@ -28,7 +28,7 @@ from podium.stages.steps import input_titles, inputs_of, step_named
 from podium.store.store import ArtifactStore
 from podium.tracking import tracker_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("preloaded")]
 
 STEP = step_named("curve")
 ROWS, WRONG = 700, 35

@@ -27,7 +27,7 @@ from podium.training.launch import TrainingSpec
 
 from ..unit.hpo.conformance import EngineContract
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("preloaded")]
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from podium.store.store import ArtifactStore
 from podium.training.launch import PRELOAD, TrainingSpec
 from tests.support import PATIENCE_SECONDS, eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("preloaded")]
 
 GOOD: Params = {"learning_rate": 1e-3}
 SCORED = {"fold_scores", "reports", "status", "score", "metrics"}

@@ -27,7 +27,7 @@ from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
 from podium.training.launch import run_training
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("preloaded")]
 
 DATA = {
     "text-classification": {
