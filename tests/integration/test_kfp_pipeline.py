@@ -38,6 +38,7 @@ def run_pipeline(folder: Path, *overrides: str) -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+@pytest.mark.slow
 def test_every_step_of_the_pipeline_hands_over_the_stored_result(smoke_copy: Finished) -> None:
     tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_copy.folder}/podium-out/mlflow.db"))
     before = {run.run_id for run in tracker.runs({"podium.kind": "run"})}

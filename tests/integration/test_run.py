@@ -321,10 +321,10 @@ NOT_FINITE = ("hpo.space={learning_rate:{type:float,low:1e25,high:1e30}}", "hpo.
 """Makes the loss of every transformer NaN."""
 
 
-@pytest.mark.parametrize("runs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_an_entrant_that_fails_is_left_out_and_tried_again_by_the_next_run(smoke_copy: Finished, runs: int) -> None:
+@pytest.mark.slow
+def test_an_entrant_that_fails_is_left_out_and_tried_again_by_the_next_run(smoke_copy: Finished) -> None:
     tracker = tracker_for(TrackingConfig(uri=f"sqlite:///{smoke_copy.folder}/podium-out/mlflow.db"))
-    for _ in range(runs):
+    for _ in range(2):
         finished = podium(smoke_copy.folder, "run", "--preset", "smoke", *NOT_FINITE)
         assert finished.code == 0, finished.output
         log = finished.directory / "steps" / "hpo-bert-tiny" / "log.txt"
