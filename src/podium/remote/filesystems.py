@@ -1,4 +1,4 @@
-"""How a URI is opened, and what users are told when that, or reading it, does not work."""
+"""How a URI is opened, and the errors when that, or reading it, does not work."""
 
 from __future__ import annotations
 

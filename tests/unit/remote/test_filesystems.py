@@ -1,4 +1,4 @@
-"""What users are told when a URI cannot be opened or read."""
+"""The errors when a URI cannot be opened or read."""
 
 from __future__ import annotations
 
