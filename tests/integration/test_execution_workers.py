@@ -22,7 +22,7 @@ from podium.execution.calls import WorkerCall
 from podium.execution.workers import WorkerPool
 from tests.support import PATIENCE_SECONDS, alive, assert_gone, eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("preloaded")]
 
 PARENT = """
 import sys, time
@@ -52,7 +52,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
     before = os.environ.get("TMPDIR")
     os.environ["TMPDIR"] = str(directory)
     try:
-        with WorkerPool(2, preload=["tabnanny"]) as pool:
+        with WorkerPool(2) as pool, WorkerPool(1, preload=["tabnanny"]):
             pool.submit(os.getpid, log=directory / "warm.txt").wait(PATIENCE_SECONDS)
             yield pool
     finally:
@@ -68,6 +68,9 @@ def test_environment_threads_output_and_isolation(
     monkeypatch.setenv("SET_AFTER_THE_SERVER_STARTED", "yes")
     question = "(__import__('torch').get_num_threads(), dict(__import__('os').environ))"
     threads, environment = pool.submit(eval, question, log=log).wait(PATIENCE_SECONDS)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    place = pool.submit(eval, "__import__('tempfile').gettempdir()", log=log).wait(PATIENCE_SECONDS)
+    assert place == str(tmp_path), "not the one that the server looked up before"
     assert threads == 1 and environment["OMP_NUM_THREADS"] == "1"
     assert environment["SET_AFTER_THE_SERVER_STARTED"] == "yes"
     pool.submit(exec, "import os, sys; sys.leaked = 1; print('out'); os.system('echo err >&2')", log=log).wait(
@@ -146,7 +149,7 @@ def test_a_killed_server_takes_its_calls_along_and_is_replaced(pool: WorkerPool,
     assert_gone(call.pid, server)
     assert pool.submit(os.getppid, log=log).wait(PATIENCE_SECONDS) != server
     preloaded = pool.submit(eval, "'tabnanny' in __import__('sys').modules", log=log)
-    assert preloaded.wait(PATIENCE_SECONDS) is True
+    assert preloaded.wait(PATIENCE_SECONDS) is True, "the new server has what any pool of this process asked for"
     assert "OMP_NUM_THREADS" not in os.environ
 
 

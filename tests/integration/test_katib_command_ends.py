@@ -19,7 +19,7 @@ from podium.execution.workers import WorkerPool
 from tests.integration.test_katib_command import PARAMS, SECOND_REPORT, Room, running, shell
 from tests.support import eventually
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("preloaded")]
 
 
 def test_what_the_command_leaves_behind_ends_with_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -36,6 +37,8 @@ _FORK_SERVER = "PODIUM_FORK_SERVER"
 """What the fork server is to prepare, as JSON: its parent's id, modules to import, and its parent's main module."""
 
 _server_lock = threading.Lock()
+_preloaded: dict[str, None] = {}
+"""The modules that the pools of this process asked for, in that order."""
 
 
 class _PoolWorker(WorkerCall):
@@ -78,8 +81,8 @@ class WorkerPool:
             size: most calls at a time; `submit` waits for one to end.
             threads: threads of every numeric library in a call. None is for calls that only start other programs: they
                 keep this process's environment and take no core slots.
-            preload: modules that the server imports, so that no call has to. A process has one server, and its first
-                pool decides.
+            preload: modules that the server imports, so that no call has to. A process has one server: one that runs
+                already imports nothing more, and one that replaces it imports what all pools asked for.
             purpose: what errors call one call.
         """
         self._size = size
@@ -160,10 +163,11 @@ def _environment(threads: int | None) -> dict[str, str]:
 def _start_server(threads: int | None, preload: Sequence[str]) -> None:
     """Start the fork server of this process unless it runs, with the environment that its libraries need."""
     with _server_lock:
+        _preloaded.update(dict.fromkeys(preload))
         forkserver.set_forkserver_preload([__name__])
         # How `multiprocessing` will name this process's main module to its workers.
         main = spawn.get_preparation_data("worker")
-        prepared = [os.getpid(), [*preload], main.get("init_main_from_name"), main.get("init_main_from_path")]
+        prepared = [os.getpid(), [*_preloaded], main.get("init_main_from_name"), main.get("init_main_from_path")]
         wanted = {**_environment(threads), **_HUGE_PAGES, _FORK_SERVER: json.dumps(prepared)}
         with variables_set(wanted):
             forkserver.ensure_running()
@@ -187,6 +191,8 @@ def _run_call(request: Connection, answer: Connection) -> None:
     _redirect_output(log)
     os.environ.clear()
     os.environ.update(environment)
+    # Looked up again: what the server's libraries found when they were imported is that of the server's environment.
+    tempfile.tempdir = None
     os.chdir(directory)
 
     def call() -> Any:

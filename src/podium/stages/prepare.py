@@ -129,9 +129,9 @@ def close(form: RunForm, kfp_run_id: str, state: str) -> None:
     except ConfigError as error:
         _log.warning("with this config `prepare` opened no run in MLflow, so none is closed: %s", error)
         return
-    tracker = tracker_for(config.tracking)
     if config.tracking.mode == "off":
         return
+    tracker = tracker_for(config.tracking)
     for run in tracker.runs({TAG_KFP_RUN: kfp_run_id}):
         if run.status == "RUNNING":
             tracker.close(run.run_id, "KILLED" if state == "CANCELLED" else "FAILED")
