@@ -5,6 +5,8 @@ PYTEST := $(BIN)/python -m pytest -q --dist loadfile --no-loadscope-reorder
 STAMP := $(VENV)/.ready
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export HF_HUB_OFFLINE ?= 1
+# Run and tests start hundreds of processes, which would all compile every module where this is set.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run test test-all test-slow test-cluster fast chaos lint types contracts unit integration golden bench lock-images images sbom clean
 
