@@ -1,0 +1,7 @@
+"""The prompt templates that Podium brings, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CLASSIFY = Path(__file__).with_name("classify.yaml")
