@@ -45,10 +45,27 @@ def bootstrap_interval(predictions: Predictions, metric: str, confidence: float,
     Raises:
         InputError: the metric is not supported by the predictions.
     """
-    value = score(predictions, metric)
-    one = _by_document(metric_of(predictions, metric).sums(predictions), predictions.documents)
-    values = one.statistic(_resampled_sums(one.group, one.table, resamples, seed))
-    return _interval(value, values, confidence, METHOD + _of_what(predictions.documents))
+    one = metric_of(predictions, metric).sums(predictions)
+    return interval_of(one, predictions.documents, confidence, resamples, seed, score(predictions, metric))
+
+
+def interval_of(
+    one: Additive,
+    documents: Sequence[str] | None,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    value: float | None = None,
+) -> Interval:
+    """`bootstrap_interval` for any metric that is a function of sums over rows.
+
+    Args:
+        documents: of the rows; None where each stands alone.
+        value: the metric of all rows, where it is known better than from the sums.
+    """
+    by_unit = _by_document(one, documents)
+    values = by_unit.statistic(_resampled_sums(by_unit.group, by_unit.table, resamples, seed))
+    return _interval(one.total() if value is None else value, values, confidence, METHOD + _of_what(documents))
 
 
 def paired_difference(
@@ -73,6 +90,20 @@ def paired_difference(
             "predictions must have the same documents to be compared, but they differ; use one data artifact"
         )
     first, second = (metric_of(one, metric).sums(one) for one in (a, b))
+    value = score(a, metric) - score(b, metric)
+    return difference_of(first, second, documents, confidence, resamples, seed, value)
+
+
+def difference_of(
+    first: Additive,
+    second: Additive,
+    documents: Sequence[str] | None,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    value: float | None = None,
+) -> tuple[Interval, float]:
+    """`paired_difference` for any metric that is a function of sums over rows; both are of the same rows in order."""
     pairs, group = np.unique(first.group * len(second.table) + second.group, return_inverse=True)
     of_first, of_second = np.divmod(pairs, len(second.table))
     joint = Additive(
@@ -84,7 +115,7 @@ def paired_difference(
     joint = _by_document(joint, documents)
     values = joint.statistic(_resampled_sums(joint.group, joint.table, resamples, seed))
     method = PAIRED_METHOD + _of_what(documents)
-    interval = _interval(score(a, metric) - score(b, metric), values, confidence, method)
+    interval = _interval(first.total() - second.total() if value is None else value, values, confidence, method)
     tail = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
     return interval, min(1.0, 2 * (1 + float(tail)) / (1 + resamples))
 

@@ -358,6 +358,14 @@ class Task(ABC):
 
     # Scores
 
+    def further_metrics(self, positive: int | None) -> tuple[Metric, ...]:
+        """What an evaluation shows beside `metrics`.
+
+        Args:
+            positive: index of the label that is looked for; only tasks with one label per row are given one.
+        """
+        return ()
+
     @abstractmethod
     def details(self, answers: Answers) -> dict[str, Any]:
         """What lies behind the metrics, as JSON-like values that the report shows.

@@ -89,6 +89,16 @@ def ratio(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)
 
 
+def mean_ratio(sums: Floats) -> Floats:
+    """Mean of hits by sizes over the classes that occur.
+
+    Args:
+        sums: of hits, then of sizes, then of rows in which it occurs, of every class: shape (..., 3 * classes).
+    """
+    hits, size, occurs = np.split(sums, 3, axis=-1)
+    return ratio(ratio(hits, size).sum(axis=-1), (occurs > 0).sum(axis=-1))
+
+
 def mean_f1(sums: Floats) -> Floats:
     """Mean F1 over the classes that occur.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from podium.errors import InputError
 from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Option, Task, Training
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, found, missing, read_label
-from podium.tasks.metrics import Additive, Answers, Metric, counts_f1, grouped, mean_f1, share_of
+from podium.tasks.metrics import Additive, Answers, Floats, Metric, counts_f1, grouped, mean_f1, ratio, share_of
 from podium.tasks.text_classification import score_rows
 
 _SEPARATOR = ","
@@ -32,10 +32,15 @@ def _hits(answers: Answers) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArr
     return true & predicted, predicted, true
 
 
-def _micro_sums(answers: Answers) -> Additive:
-    right, predicted, true = (labels.sum(axis=1) for labels in _hits(answers))
-    silent = answers.predicted[:, 0] == NO_ANSWER
-    return Additive(*grouped(np.column_stack([right, predicted + silent, true])), counts_f1)
+def _micro_sums(statistic: Callable[[Floats], Floats]) -> Callable[[Answers], Additive]:
+    """A statistic of pairs of a text and a label: how many are right, predicted and true."""
+
+    def compute(answers: Answers) -> Additive:
+        right, predicted, true = (labels.sum(axis=1) for labels in _hits(answers))
+        silent = answers.predicted[:, 0] == NO_ANSWER
+        return Additive(*grouped(np.column_stack([right, predicted + silent, true])), statistic)
+
+    return compute
 
 
 def _macro_sums(answers: Answers) -> Additive:
@@ -65,7 +70,7 @@ class MultiLabel(Task):
     least_updates = 120
     decoding = "multi"
     metrics = (
-        Metric("micro_f1", _micro_sums, title="micro F1"),
+        Metric("micro_f1", _micro_sums(counts_f1), title="micro F1"),
         Metric("macro_f1", _macro_sums, title="macro F1"),
         Metric("subset_accuracy", _subset_sums),
     )
@@ -180,6 +185,12 @@ class MultiLabel(Task):
             )
             for place, name in enumerate(answers.labels)
         ]
+
+    def further_metrics(self, positive: int | None) -> tuple[Metric, ...]:
+        return (
+            Metric("micro_precision", _micro_sums(lambda sums: ratio(sums[..., 0], sums[..., 1]))),
+            Metric("micro_recall", _micro_sums(lambda sums: ratio(sums[..., 0], sums[..., 2]))),
+        )
 
     def details(self, answers: Answers) -> dict[str, Any]:
         from sklearn.metrics import precision_recall_fscore_support

@@ -7,7 +7,7 @@ the largest log loss there is. A ratio whose denominator is zero counts as 0.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 from podium.errors import InputError
 from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Task, Training
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, read_label
-from podium.tasks.metrics import Additive, Answers, Metric, mean_f1, share_of
+from podium.tasks.metrics import (
+    Additive,
+    Answers,
+    Floats,
+    Metric,
+    counts_f1,
+    grouped,
+    mean_f1,
+    mean_ratio,
+    ratio,
+    share_of,
+)
 
 _ROWS_PER_LABEL = 5
 _LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
@@ -31,14 +42,36 @@ def score_rows(names: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[s
 
 
 def _macro_f1_sums(answers: Answers) -> Additive:
+    group, is_true, is_found = _cells(answers)
+    return Additive(group, np.hstack([is_true & is_found, is_true.astype(np.float64) + is_found]), mean_f1)
+
+
+def _macro_sums(answers: Answers, of_found: bool) -> Additive:
+    """Macro precision, or else macro recall."""
+    group, is_true, is_found = _cells(answers)
+    table = np.hstack([is_true & is_found, is_found if of_found else is_true, is_true | is_found])
+    return Additive(group, table.astype(np.float64), mean_ratio)
+
+
+def _cells(answers: Answers) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """The cell of the confusion matrix of each row; for each cell which of the occurring classes is true, and found."""
     classes = len(answers.labels)
     cells, group = np.unique(answers.truth * (classes + 1) + answers.predicted + 1, return_inverse=True)
     true, found = np.divmod(cells, classes + 1)
     found -= 1
     occurring = np.setdiff1d(np.union1d(true, found), [NO_ANSWER])
-    is_true, is_found = true[:, None] == occurring, found[:, None] == occurring
-    table = np.hstack([is_true & is_found, is_true.astype(np.float64) + is_found])
-    return Additive(group.reshape(-1), table, mean_f1)
+    return group.reshape(-1), true[:, None] == occurring, found[:, None] == occurring
+
+
+def _positive_sums(positive: int, statistic: Callable[[Floats], Floats]) -> Callable[[Answers], Additive]:
+    """A statistic of the rows with one label: how many are right, predicted and true. No answer is the wrong answer."""
+
+    def compute(answers: Answers) -> Additive:
+        true = answers.truth == positive
+        found = np.where(answers.predicted == NO_ANSWER, ~true, answers.predicted == positive)
+        return Additive(*grouped(np.column_stack([true & found, found, true]).astype(np.int64)), statistic)
+
+    return compute
 
 
 def _log_loss(answers: Answers) -> float:
@@ -154,6 +187,24 @@ class TextClassification(Task):
 
     def label_choices(self, answers: Answers) -> Sequence[LabelChoice]:
         return (LabelChoice(answers.truth, answers.probabilities, answers.labels),)
+
+    def further_metrics(self, positive: int | None) -> tuple[Metric, ...]:
+        """Macro precision and recall; and of the positive label, of which a text without a valid answer is a wrong one.
+
+        It is missed where it has the label, and wrongly found where it has not.
+        """
+        macro = (
+            Metric("macro_precision", lambda one: _macro_sums(one, of_found=True)),
+            Metric("macro_recall", lambda one: _macro_sums(one, of_found=False)),
+        )
+        if positive is None:
+            return macro
+        return (
+            *macro,
+            Metric("precision", _positive_sums(positive, lambda sums: ratio(sums[..., 0], sums[..., 1]))),
+            Metric("recall", _positive_sums(positive, lambda sums: ratio(sums[..., 0], sums[..., 2]))),
+            Metric("f1", _positive_sums(positive, counts_f1), title="F1"),
+        )
 
     def details(self, answers: Answers) -> dict[str, Any]:
         from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
