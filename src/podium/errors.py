@@ -101,6 +101,10 @@ class JobNotStarted(PodiumError):
     """The pods of a Job are refused by the cluster, or do not start in time."""
 
 
+class RunOutOfBudget(PodiumError):
+    """More rows of an inference came to nothing than its error budget allows; it can be continued."""
+
+
 class BenchmarkError(PodiumError):
     """A measurement could not be taken or cannot support what was asked of it."""
 

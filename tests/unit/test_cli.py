@@ -31,6 +31,10 @@ SURFACE = {
     "schedule create": SUBMITTED | {"--cron", "--every"},
     "schedule list": KUBEFLOW,
     "schedule remove": KUBEFLOW,
+    "infer": {"--data", "--rows,--first", "--all", "--random", "--seed", "--ids", "--ids-file", "--where"}
+    | {"--text-column", "--label-column", "--id-column", "--split", "--set", "--output", "--format", "--run-id"}
+    | {"--max-errors", "--max-unanswered", "--retry", "--device", "--batch-size", "--trust-remote-code", "--dry-run"}
+    | {"--folder", "--store", "--tracking-uri"},
     "explain": {"--store"},
     "lineage": {"--tracking-uri"},
     "compare": {"--output", "--fail-if", "--file", "--store", "--tracking-uri"},

@@ -73,7 +73,7 @@ def infer(
             raise InputError(f"--task must fit the format, but {kind} holds rows for {fits[0].name}, not {task}")
         why, lines, fields = f"what {kind} holds", [], {}
     else:
-        columns, seen = _look(reader)
+        columns, seen = look(reader)
         chosen, found = _choose(columns, task, text_column, label_column)
         why, fields = "from the columns", {"text_column": found.content, "label_column": found.target}
         lines = [
@@ -111,7 +111,12 @@ def _named(file: Path, path: Path, uri: str) -> Path | str:
     return uri if file == path else f"{uri.rstrip('/')}/{file.name}"
 
 
-def _look(reader: Reader) -> tuple[list[Column], int]:
+def look(reader: Reader) -> tuple[list[Column], int]:
+    """The columns of the first rows, and how many rows were seen.
+
+    Raises:
+        DataError: none of them can be read.
+    """
     columns = {name: Column(name) for name in reader.columns()}
     rows = list(islice(reader.rows(), PEEK_ROWS))
     good = [row for row in rows if isinstance(row, Row)]

@@ -135,6 +135,13 @@ class State:
     def _on_rows(self, event: dict[str, Any]) -> None:
         self._note(event, f"{event['done']:,} rows read")
 
+    def _on_rows_answered(self, event: dict[str, Any]) -> str:
+        left = f", about {span(event['left'])} left" if event["left"] is not None else ""
+        bad = f", {event['bad']:,} without a valid answer" if event["bad"] else ""
+        line = f"{event['done']:,} of {event['total']:,} rows, {number(event['rate'])} rows/s{left}{bad}"
+        self._note(event, line)
+        return line
+
     def _on_fetching(self, event: dict[str, Any]) -> None:
         self._note(event, f"{event['done'] / 1e6:,.0f} of {event['total'] / 1e6:,.0f} MB fetched")
 

@@ -192,6 +192,10 @@ class Task(ABC):
         name, reason = text_column(columns, content, target, self.name)
         return Choice(name, reason, *self.choose_target(columns, name, target))
 
+    def choose_content(self, columns: Sequence[Column], given: str | None, target: str | None) -> tuple[str, str]:
+        """The column that a model reads, and why, in rows that may have no target; errors as for `choose_columns`."""
+        return text_column(columns, given, target, self.name)
+
     def choose_target(
         self, columns: Sequence[Column], content: str, given: str | None
     ) -> tuple[str, str, Sequence[str]]:

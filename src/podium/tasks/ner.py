@@ -154,6 +154,12 @@ class Ner(Task):
         tokens, why_tokens = choose(lists, content, self.content_names, "the other lists", refusal)
         return Choice(tokens, why_tokens, tags, why_tags)
 
+    def choose_content(self, columns: Sequence[Column], given: str | None, target: str | None) -> tuple[str, str]:
+        tags = {target, *(column.name for column in _taggable(columns))}
+        lists = [column for column in columns if column.lists and column.name not in tags]
+        refusal = ambiguous("tokens", "--text-column", columns)
+        return choose(lists, given, self.content_names, "the only lists of words", refusal)
+
     def encode(
         self, tokenizer: Any, contents: Sequence[Any], targets: Sequence[Any], labels: int, max_length: int
     ) -> dict[str, list[Any]]:

@@ -249,6 +249,10 @@ class Tracker:
         """A version of a registered model, by alias or number; None when there is none."""
         _off()
 
+    def champions(self) -> list[TrackedModel]:
+        """The champion of every registered model that has one, by name."""
+        _off()
+
     def versions(self, model_key: str) -> list[TrackedModel]:
         """Every registered version made from the refit with this key."""
         _off()

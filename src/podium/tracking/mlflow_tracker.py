@@ -249,6 +249,13 @@ class MlflowTracker(Runs):
 
         return self._call(f"looking up {selector} of {model_name}", get)
 
+    def champions(self) -> list[TrackedModel]:
+        names = self._call(
+            "listing registered models",
+            lambda client: [one.name for one in client.search_registered_models() if base.CHAMPION in one.aliases],
+        )
+        return [found for name in sorted(names) if (found := self.registered(name)) is not None]
+
     def versions(self, model_key: str) -> list[TrackedModel]:
         def get(client: Any) -> list[TrackedModel]:
             found = client.search_model_versions(query({base.TAG_MODEL_KEY: model_key}))
