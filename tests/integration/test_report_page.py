@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from podium.report import render
+from podium.report.evaluation import as_html
 from tests.unit.report.samples import sample
+from tests.unit.report.test_evaluation import compared
 
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -87,7 +89,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     for name, options in PAGES.items():
         render(sample(**options)).save(folder / name)
-    return {name: folder / name / "report.html" for name in PAGES}
+    evaluation = folder / "evaluation" / "report.html"
+    evaluation.parent.mkdir()
+    evaluation.write_text(as_html(compared()))
+    return {name: folder / name / "report.html" for name in (*PAGES, "evaluation")}
 
 
 def show(driver: Any, page: Path, width: int, scheme: str = "light") -> None:
@@ -106,7 +111,7 @@ def requests(driver: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, "evaluation"])
 def test_page_fits_loads_nothing_and_reports_no_error(driver, pages, name, width):
     show(driver, pages[name], width)
     assert driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
@@ -118,12 +123,17 @@ def test_page_fits_loads_nothing_and_reports_no_error(driver, pages, name, width
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_sticks_out_of_its_section(driver, pages, width):
     show(driver, pages["many labels"], width)
-    outside = driver.execute_script(
+    assert sticking_out(driver) == []
+    show(driver, pages["evaluation"], width)
+    assert sticking_out(driver) == []
+
+
+def sticking_out(driver: Any) -> list[str]:
+    return driver.execute_script(
         "return [...document.querySelectorAll('section *')].filter((e) => !e.closest('.scroll') && e.checkVisibility()"
         " && e.getBoundingClientRect().right > e.closest('section').getBoundingClientRect().right + 1)"
         ".map((e) => e.outerHTML.slice(0, 120))"
     )
-    assert outside == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -155,7 +165,7 @@ def test_charts_have_size_and_marks(driver, pages, width):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["classification", "ner"])
+@pytest.mark.parametrize("name", ["classification", "ner", "evaluation"])
 def test_text_stands_out_in_both_colour_schemes(driver, pages, name, scheme):
     show(driver, pages[name], 1280, scheme)
     assert driver.execute_script(CONTRAST) == []

@@ -38,6 +38,10 @@ SURFACE = {
     "explain": {"--store"},
     "lineage": {"--tracking-uri"},
     "compare": {"--output", "--fail-if", "--file", "--store", "--tracking-uri"},
+    "evaluate": {
+        *("--against", "--by", "--positive", "--task", "--label-column", "--data", "--output", "--name"),
+        *("--folder", "--store", "--tracking-uri"),
+    },
     "promote": {"--reason", "--tracking-uri"},
     "rollback": {"--reason", "--to", "--tracking-uri"},
     "history": {"--output", "--tracking-uri"},

@@ -9,6 +9,7 @@ import typer
 
 from podium.cli import hpo, kubeflow, results, run, submit
 from podium.cli.doctor import doctor
+from podium.cli.evaluate import evaluate
 from podium.cli.infer import infer
 from podium.errors import PodiumError, disk_full_message, is_disk_full
 
@@ -23,7 +24,7 @@ _PANELS = {
     "Find and measure models": (run.run, run.benchmark),
     "Predict new rows": (infer,),
     "Run on Kubeflow Pipelines": (submit.submit, kubeflow.runs, kubeflow.logs, kubeflow.cancel, kubeflow.fetch),
-    "Look at results": (results.compare, results.lineage, results.explain, results.replay),
+    "Look at results": (results.compare, evaluate, results.lineage, results.explain, results.replay),
     "Decide what is in use": (results.promote, results.rollback, results.history),
     "Look at a cluster": (doctor,),
 }

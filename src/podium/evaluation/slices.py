@@ -95,10 +95,7 @@ def slicing(one: Answered, column: str, confidence: float, resamples: int, seed:
         InputError: there is no such column.
     """
     if column not in one.columns:
-        raise InputError(
-            f"--by must name a column of the rows of {one.name}, but got {column!r}"
-            f"{did_you_mean(column, one.columns)}; its columns: {', '.join(one.columns) or 'none'}"
-        )
+        raise unknown_column(one.name, column, tuple(one.columns))
     names, order, notes = sliced(one.columns[column])
     rows_of = {value: np.flatnonzero(names == value) for value in order}
     slices = []
@@ -126,6 +123,14 @@ def slicing(one: Answered, column: str, confidence: float, resamples: int, seed:
         disparities=tuple(_disparity(one, metric, names, kept, seed) for metric in one.metrics),
         parity=_parity(one, names[kept], kept, notes),
         notes=tuple(notes),
+    )
+
+
+def unknown_column(run: str, column: str, known: Sequence[str]) -> InputError:
+    """The error for a column that the rows of a run do not have."""
+    return InputError(
+        f"--by must name a column of the rows of {run}, but got {column!r}{did_you_mean(column, known)}; its columns: "
+        f"{', '.join(known) or 'none'}"
     )
 
 

@@ -40,7 +40,7 @@ class Thresholds(Frozen):
         points: by rising threshold; empty where no label is looked for.
         best: the point of the highest F1. It was chosen on these rows, so others will give less.
         coverage: by rising coverage; empty where a row may have several labels.
-        at: accuracy at round shares of the rows.
+        at: accuracy at round shares of the rows, and at the largest that is reached.
     """
 
     of: str = ""
@@ -115,7 +115,7 @@ def _coverage(
 
     reached = ((ends + 1) / len(predictions)).tolist()
     wanted = [next((place for place, one in enumerate(reached) if one >= share - 1e-12), None) for share in _COVERAGES]
-    round_ones = dict.fromkeys(place for place in wanted if place is not None)
+    round_ones = dict.fromkeys(len(ends) - 1 if place is None else place for place in wanted)
     return tuple(point(int(end)) for end in _thinned(ends)), tuple(point(int(ends[place])) for place in round_ones)
 
 

@@ -52,6 +52,7 @@ class Answer:
     """What a reader wants to know first.
 
     Attributes:
+        verdict: of a decision; empty where nothing was decided.
         briefly: the verdict in a sentence; may be empty.
         text: what was found; `**` surrounds what is emphasised.
         figures: name, value and a remark on it.

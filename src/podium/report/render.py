@@ -60,7 +60,8 @@ def as_markdown(page: Page) -> str:
     lines = [f"# {_escaped(page.title)}", _escaped(page.lead)]
     if answer := page.answer:
         said = _escaped(answer.text).replace("\\*\\*", "**")
-        lines += [f"**{answer.verdict}** {_escaped(answer.briefly)}".rstrip(), said]
+        lines += [f"**{answer.verdict}** {_escaped(answer.briefly)}".rstrip()] if answer.verdict else []
+        lines += [said]
         lines += [
             "\n".join(
                 f"- {_escaped(name)}: {_escaped(value)} ({_escaped(note)})" for name, value, note in answer.figures

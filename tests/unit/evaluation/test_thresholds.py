@@ -34,7 +34,7 @@ def test_accuracy_by_coverage_counts_rows_without_an_answer_as_never_covered() -
         kept = one.probabilities.max(axis=1) >= point.threshold
         assert point.coverage == pytest.approx(kept.mean())
         assert point.accuracy.value == pytest.approx((one.truth == one.predicted)[kept].mean())
-    assert [round(point.coverage, 2) for point in found.at] == [0.5, 0.7]
+    assert [round(point.coverage, 2) for point in found.at] == [0.5, 0.7, 0.75]
 
 
 def test_of_several_labels_all_pairs_are_looked_at() -> None:
