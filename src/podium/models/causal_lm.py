@@ -1,0 +1,432 @@
+"""Runs a causal language model with torch and transformers: it decides between options, or generates.
+
+It imports nothing of Podium, since it is deployed with prompted models: this code is checked, measured and served.
+
+Rows go through the model sorted by length, in batches bounded by their tokens. What all prompts of a call begin with is
+computed once, and its key-value cache is copied to every batch. All options of a row are scored in the same pass: they
+follow the prompt side by side, and an attention mask hides them from each other, so that their order changes nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+_LEAST_PREFIX = 16
+"""Tokens from which on a shared beginning is worth a cache of its own."""
+_TOKENS = {"cpu": 2048, "cuda": 32768}
+"""Tokens of a batch, by device."""
+_SCORES = 1 << 27
+"""Numbers of a batch's scores over the vocabulary at most."""
+_FASTER = 1.2
+"""How much faster bf16 must be to be chosen: in fp32 there is less rounding."""
+_MARK = "\u2042"
+
+
+class Generated(NamedTuple):
+    """What was generated for a prompt: the text with its special tokens, their number, and whether it was cut off."""
+
+    text: str
+    tokens: int
+    cut: bool
+
+
+class CausalModel:
+    """A causal language model and its tokenizer, loaded and ready; used by one thread at a time.
+
+    Attributes:
+        precision: `fp32` or `bf16`.
+        longest: tokens that prompt and answer may have together; None for no limit.
+        has_chat_template: without one, messages are joined by empty lines.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        precision: str = "auto",
+        device: str = "cpu",
+        trust_remote_code: bool = False,
+        bits: int = 16,
+    ) -> None:
+        """Load a model from safetensors files.
+
+        Args:
+            precision: `auto` takes what `fastest_precision` finds.
+            bits: 4 or 8 quantise the weights on a GPU.
+
+        Raises:
+            OSError, ValueError: the files are missing or damaged, or hold no causal language model.
+        """
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+        config = transformers.AutoConfig.from_pretrained(folder, **options)
+        text = config.get_text_config()
+        self.precision = fastest_precision(device, text.hidden_size) if precision == "auto" else precision
+        if bits != 16:
+            options["quantization_config"] = transformers.BitsAndBytesConfig(
+                load_in_4bit=bits == 4, load_in_8bit=bits == 8, bnb_4bit_compute_dtype=PRECISIONS[self.precision]
+            )
+            options["device_map"] = {"": device}
+        self.model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=PRECISIONS[self.precision], use_safetensors=True, output_loading_info=True, **options
+        )
+        missing = sorted(loading["missing_keys"]) + sorted(str(one) for one in loading["mismatched_keys"])
+        if missing:
+            raise ValueError(f"the model must have every weight, but {folder} lacks {', '.join(missing[:3])}")
+        self.model.eval()
+        if bits == 16:
+            self.model.to(device)
+        if "position_ids" not in inspect.signature(self.model.forward).parameters:
+            raise ValueError(f"a prompted model must take position_ids, but {type(self.model).__name__} does not")
+        self._device = torch.device(device)
+        self.longest: int | None = getattr(text, "max_position_embeddings", None)
+        self._window: int | None = getattr(text, "sliding_window", None)
+        self._layers: Sequence[str] = getattr(text, "layer_types", None) or ()
+        self.has_chat_template = bool(self.tokenizer.chat_template)
+        added = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
+        self._special = sorted({*self.tokenizer.all_special_tokens, *added})
+        self._system = not self.has_chat_template or self._takes_system()
+        self._end = self._end_of_turn()
+        stops = self.model.generation_config.eos_token_id
+        self._stops = {self.tokenizer.eos_token_id, self._end[0], *(stops if isinstance(stops, list) else [stops])}
+        self._prefix: tuple[tuple[int, ...], Any] = ((), None)
+
+    # Prompts
+
+    def prompt(self, messages: Sequence[Mapping[str, str]], decide: bool = False) -> list[int]:
+        """Token numbers of a conversation up to where the answer begins.
+
+        Special tokens that stand in the messages are broken up by a blank, so that no row can end its own turn.
+
+        Args:
+            decide: the answer follows at once, and not after a reasoning channel.
+        """
+        return self._ids(self._text([{**one, "content": self._plain(one["content"])} for one in messages], decide))
+
+    def option(self, prompt: Sequence[int], option: str) -> list[int]:
+        """Token numbers of an answer behind a prompt, with those that end it."""
+        tail = self.tokenizer.decode(prompt[-4:])
+        before, both = self._ids(tail), self._ids(tail + self._plain(option))
+        own = both[len(before) :] if both[: len(before)] == before else self._ids(self._plain(option))
+        return [*own, *self._end]
+
+    def _text(self, messages: Sequence[Mapping[str, str]], decide: bool) -> str:
+        if not self.has_chat_template:
+            return "\n\n".join([*(one["content"] for one in messages), ""])
+        if not self._system and messages[0]["role"] == "system":
+            first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+            messages = [first, *messages[2:]]
+        text: str = self.tokenizer.apply_chat_template(
+            [dict(one) for one in messages], tokenize=False, add_generation_prompt=True, enable_thinking=not decide
+        )
+        # The format of gpt-oss names the channel of every text of the assistant.
+        return text + (
+            "<|channel|>final<|message|>" if decide and "<|channel|>" in self.tokenizer.chat_template else ""
+        )
+
+    def _takes_system(self) -> bool:
+        try:
+            messages = [{"role": "system", "content": _MARK}, {"role": "user", "content": "?"}]
+            return _MARK in self.tokenizer.apply_chat_template(messages, tokenize=False)
+        except Exception:  # templates raise errors of Jinja's and of their own
+            return False
+
+    def _end_of_turn(self) -> list[int]:
+        """What ends an answer: the token of the chat template that does, or an empty line."""
+        if not self.has_chat_template:
+            return self._ids("\n\n") or [self.tokenizer.eos_token_id]
+        messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
+        after = self.tokenizer.apply_chat_template(messages, tokenize=False).rpartition(_MARK)[2]
+        return self._ids(after)[:1] or [self.tokenizer.eos_token_id]
+
+    def _ids(self, text: str) -> list[int]:
+        # A chat template writes the token that begins a text itself.
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _plain(self, text: str) -> str:
+        for token in self._special:
+            if len(token) > 1 and token in text:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    # Deciding
+
+    def decide(
+        self, prompts: Sequence[Sequence[int]], options: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[list[int], NDArray[np.float64], float]]:
+        """Log-likelihood of every option behind every prompt, summed over the tokens of the option.
+
+        Yields, batch by batch: numbers of the prompts, an array of shape (prompts, options), and the seconds it took.
+        """
+        block = _Block(options, self._device)
+        started = time.perf_counter()
+        cache, prefix = self._shared(prompts)
+        for rows in self._batches(prompts, prefix, len(block.ids), len(block.ids) + 1):
+            found = self._halved(lambda part: self._score([prompts[row] for row in part], prefix, cache, block), rows)
+            yield rows, found, time.perf_counter() - started
+            started = time.perf_counter()
+
+    def _score(self, prompts: Sequence[Sequence[int]], prefix: int, cache: Any, block: _Block) -> NDArray[np.float64]:
+        count, size = len(prompts), max(map(len, prompts)) - prefix
+        ids, real = self._padded(prompts, prefix, size)
+        ends = torch.tensor([len(one) for one in prompts], device=self._device)
+        ids = torch.cat([ids, block.ids.expand(count, -1)], dim=1)
+        own = (real.cumsum(dim=1) - 1).clamp(min=0) + prefix
+        positions = torch.cat([own, ends[:, None] + block.depths], dim=1)
+        total = size + len(block.ids)
+        seen = torch.zeros(count, total, total, dtype=torch.bool, device=self._device)
+        seen[:, :, :size] = real[:, None, :]
+        seen[:, :size, :size] &= torch.ones(size, size, dtype=torch.bool, device=self._device).tril()
+        seen[:, size:, size:] = block.mask
+        seen = torch.cat([seen.new_ones(count, total, prefix), seen], dim=2)
+        keys = torch.cat([torch.arange(prefix, device=self._device).expand(count, -1), positions], dim=1)
+        with torch.inference_mode():
+            scores = self.model(
+                input_ids=ids,
+                attention_mask=self._masks(seen, positions, keys),
+                position_ids=positions,
+                past_key_values=self._copied(cache, count),
+                use_cache=cache is not None,
+                logits_to_keep=len(block.ids) + 1,
+            ).logits
+            logs = scores.float().log_softmax(dim=-1)
+            each = logs[:, block.sources, block.targets].double()
+            sums = torch.zeros(count, block.count, dtype=torch.float64, device=self._device)
+            return sums.index_add_(1, block.owners, each).cpu().numpy()  # type: ignore[no-any-return]
+
+    def _masks(self, seen: torch.Tensor, positions: torch.Tensor, keys: torch.Tensor) -> Any:
+        """The mask of the attention, by kind of layer where the model has several."""
+
+        def additive(allowed: torch.Tensor) -> torch.Tensor:
+            lowest = torch.finfo(self.model.dtype).min
+            return torch.zeros(allowed.shape, dtype=self.model.dtype, device=self._device).masked_fill(~allowed, lowest)
+
+        full = seen[:, None]
+        if self._window is None:
+            return additive(full)
+        near = full & (positions[:, None, :, None] - keys[:, None, None, :] < self._window)
+        if not self._layers:
+            return additive(near)
+        kinds = {"full_attention": full, "sliding_attention": near}
+        return {kind: additive(kinds[kind]) for kind in set(self._layers)}
+
+    # Generating
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, temperature: float, seeds: Sequence[int]
+    ) -> Iterator[tuple[list[int], list[Generated], float]]:
+        """Continue every prompt up to the end of the turn, or to `max_new_tokens`.
+
+        Args:
+            temperature: 0 takes the likeliest token each time.
+            seeds: of the sampling, one per prompt.
+
+        Yields, batch by batch: numbers of the prompts, what was generated for each, and the seconds it took.
+        """
+        started = time.perf_counter()
+        cache, prefix = self._shared(prompts)
+        for rows in self._batches(prompts, prefix, max_new_tokens, 1):
+            found = self._halved(
+                lambda part: self._continued(
+                    [prompts[row] for row in part],
+                    prefix,
+                    cache,
+                    max_new_tokens,
+                    temperature,
+                    [seeds[row] for row in part],
+                ),
+                rows,
+            )
+            yield rows, found, time.perf_counter() - started
+            started = time.perf_counter()
+
+    def _continued(
+        self,
+        prompts: Sequence[Sequence[int]],
+        prefix: int,
+        cache: Any,
+        max_new_tokens: int,
+        temperature: float,
+        seeds: Sequence[int],
+    ) -> list[Generated]:
+        ids, real = self._padded(prompts, prefix, max(map(len, prompts)) - prefix)
+        mask = torch.cat([real.new_ones(len(prompts), prefix), real], dim=1)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, prefix:]
+        past = self._copied(cache, len(prompts)) or transformers.DynamicCache(config=self.model.config)
+        draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+        active, written = list(range(len(prompts))), [list[int]() for _ in prompts]
+        with torch.inference_mode():
+            for step in range(max_new_tokens):
+                scores = (
+                    self.model(
+                        input_ids=ids,
+                        attention_mask=mask.long(),
+                        position_ids=positions,
+                        past_key_values=past,
+                        use_cache=True,
+                        logits_to_keep=1,
+                    )
+                    .logits[:, -1]
+                    .float()
+                )
+                chosen = _chosen(scores, temperature, [draws[row] for row in active])
+                going = []
+                for place, (row, token) in enumerate(zip(active, chosen, strict=True)):
+                    written[row].append(token)
+                    if token not in self._stops:
+                        going.append(place)
+                if not going or step + 1 == max_new_tokens:
+                    break
+                if len(going) < len(active):
+                    kept = torch.tensor(going, device=self._device)
+                    past.batch_select_indices(kept)
+                    mask, positions = mask[kept], positions[kept]
+                    active, chosen = [active[place] for place in going], [chosen[place] for place in going]
+                ids = torch.tensor(chosen, device=self._device)[:, None]
+                mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
+                positions = positions[:, -1:] + 1
+        return [self._generated(tokens) for tokens in written]
+
+    def _generated(self, tokens: list[int]) -> Generated:
+        cut = tokens[-1] not in self._stops
+        return Generated(self.tokenizer.decode(tokens if cut else tokens[:-1]), len(tokens), cut)
+
+    # Batches
+
+    def _batches(self, prompts: Sequence[Sequence[int]], prefix: int, more: int, scored: int) -> Iterator[list[int]]:
+        """Numbers of prompts, longest first, so that a batch holds little padding and a lack of memory shows at once.
+
+        Args:
+            more: tokens that come to every prompt.
+            scored: positions of every prompt whose scores over the vocabulary are computed.
+        """
+        order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
+        tokens, most = (
+            _TOKENS[self._device.type],
+            max(1, _SCORES // (scored * self.model.config.get_text_config().vocab_size)),
+        )
+        at = 0
+        while at < len(order):
+            size = max(1, min(most, tokens // (len(prompts[order[at]]) - prefix + more)))
+            yield order[at : at + size]
+            at += size
+
+    def _halved(self, run: Any, rows: list[int]) -> Any:
+        """What `run` gives for the rows, in smaller parts where they do not fit the memory of the device."""
+        try:
+            return run(rows)
+        except torch.OutOfMemoryError:
+            if len(rows) == 1:
+                raise
+        torch.cuda.empty_cache()
+        middle = len(rows) // 2
+        parts = [self._halved(run, part) for part in (rows[:middle], rows[middle:])]
+        return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [*parts[0], *parts[1]]
+
+    def _padded(self, prompts: Sequence[Sequence[int]], prefix: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token numbers behind the prefix, padded on the left to `size`, and where they are no padding."""
+        ids = torch.zeros(len(prompts), size, dtype=torch.long)
+        real = torch.zeros(len(prompts), size, dtype=torch.bool)
+        for row, prompt in enumerate(prompts):
+            own = torch.tensor(prompt[prefix:])
+            ids[row, size - len(own) :], real[row, size - len(own) :] = own, True
+        return ids.to(self._device), real.to(self._device)
+
+    def _shared(self, prompts: Sequence[Sequence[int]]) -> tuple[Any, int]:
+        """The key-value cache of what all prompts begin with, and its tokens; None and 0 where that is too short.
+
+        The last token of a prompt is never part of it. Sliding windows forget the beginning, so nothing is shared.
+        """
+        if not prompts or self._window is not None:
+            return None, 0
+        low, high = min(prompts), max(prompts)
+        limit = min(map(len, prompts)) - 1
+        size = next((at for at in range(min(limit, len(low), len(high))) if low[at] != high[at]), limit)
+        kept, cache = self._prefix
+        if len(kept) >= _LEAST_PREFIX and tuple(low[: len(kept)]) == kept and size - _LEAST_PREFIX < len(kept) <= size:
+            return cache, len(kept)
+        if len(prompts) < 2 or size < _LEAST_PREFIX:
+            return None, 0
+        cache = transformers.DynamicCache(config=self.model.config)
+        with torch.inference_mode():
+            ids = torch.tensor([low[:size]], device=self._device)
+            self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        self._prefix = (tuple(low[:size]), cache)
+        return cache, size
+
+    @staticmethod
+    def _copied(cache: Any, count: int) -> Any:
+        if cache is None:
+            return None
+        own = copy.deepcopy(cache)
+        own.batch_repeat_interleave(count)
+        return own
+
+
+class _Block:
+    """All options side by side, as they follow a prompt; the last token of each is predicted and never read.
+
+    Attributes:
+        ids: token numbers that are read, of all options.
+        depths: place of each in its option.
+        mask: which of them sees which, shape (tokens, tokens).
+        sources: for each token to predict, the position whose scores predict it: 0 is the end of the prompt.
+        targets: the tokens to predict.
+        owners: number of the option of each.
+    """
+
+    def __init__(self, options: Sequence[Sequence[int]], device: torch.device) -> None:
+        self.count = len(options)
+        ids, depths, read_by, sources, targets, owners = ([] for _ in range(6))  # type: ignore[var-annotated]
+        for number, option in enumerate(options):
+            sources += [0, *range(len(ids) + 1, len(ids) + len(option))]
+            ids += option[:-1]
+            depths += range(len(option) - 1)
+            read_by += [number] * (len(option) - 1)
+            targets += option
+            owners += [number] * len(option)
+        tensors = (
+            torch.tensor(one, dtype=torch.long, device=device) for one in (ids, depths, sources, targets, owners)
+        )
+        self.ids, self.depths, self.sources, self.targets, self.owners = tensors
+        own = torch.tensor(read_by, dtype=torch.long, device=device)
+        self.mask = (own[:, None] == own[None, :]) & (self.depths[:, None] >= self.depths[None, :])
+
+
+def fastest_precision(device: str, width: int) -> str:
+    """The precision in which a layer of this width is computed fastest; fp32 unless bf16 gains clearly."""
+    if device != "cpu":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    seconds = {}
+    with torch.inference_mode():
+        for name, dtype in PRECISIONS.items():
+            layer, rows = torch.nn.Linear(width, 4 * width, dtype=dtype), torch.ones(256, width, dtype=dtype)
+            layer(rows)
+            taken = []
+            for _ in range(5):
+                started = time.perf_counter()
+                layer(rows)
+                taken.append(time.perf_counter() - started)
+            seconds[name] = min(taken)
+    return "bf16" if seconds["fp32"] > _FASTER * seconds["bf16"] else "fp32"
+
+
+def _chosen(scores: torch.Tensor, temperature: float, draws: Sequence[torch.Generator]) -> list[int]:
+    """The next token of each row."""
+    if temperature == 0:
+        found: list[int] = scores.argmax(dim=-1).tolist()
+        return found
+    likely = (scores / temperature).softmax(dim=-1).cpu()
+    return [int(torch.multinomial(row, 1, generator=draw)) for row, draw in zip(likely, draws, strict=True)]
