@@ -48,8 +48,9 @@ _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 def locate_backbone(place: str, revision: str | None = None, patterns: tuple[str, ...] = FILES) -> Path:
     """The local directory of a backbone: a path, `pkg:NAME/PATH`, or a URI or hub id, which are fetched.
 
-    Of the hub only the files that shape a training are fetched, weights as safetensors; of a URI those that `patterns`
-    name, all where it is empty. Raises ModelError if there is no such directory, or it cannot be fetched.
+    Of the hub and of a URI the files that `patterns` name are fetched: those that shape a training, with weights as
+    safetensors. Where it is empty, a URI is fetched whole. Raises ModelError if there is no such directory, or it
+    cannot be fetched.
     """
     from podium.config.paths import locate
 
@@ -66,7 +67,7 @@ def locate_backbone(place: str, revision: str | None = None, patterns: tuple[str
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(place, revision=revision, allow_patterns=list(FILES)))
+        return Path(snapshot_download(place, revision=revision, allow_patterns=list(patterns or FILES)))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
@@ -75,9 +76,9 @@ def locate_backbone(place: str, revision: str | None = None, patterns: tuple[str
         ) from error
 
 
-def backbone_digest(path: Path) -> str:
-    """One digest for the files of a backbone that shape a training."""
-    return digest_manifest({file.name: digest_file(file) for file in _matching(path, FILES)})
+def backbone_digest(path: Path, patterns: tuple[str, ...] = FILES) -> str:
+    """One digest for the files of a backbone that shape a training, or that `patterns` name."""
+    return digest_manifest({file.name: digest_file(file) for file in _matching(path, patterns)})
 
 
 def tokenizer_digest(path: Path) -> str:

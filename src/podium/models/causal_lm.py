@@ -161,6 +161,22 @@ class CausalModel:
                 text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
 
+    def cut(self, text: str, tokens: int) -> str:
+        """The beginning of a text that has at most so many tokens."""
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=self.tokenizer.is_fast)
+        if len(found["input_ids"]) <= tokens:
+            return text
+        if self.tokenizer.is_fast:
+            return text[: found["offset_mapping"][tokens - 1][1]]
+        short: str = self.tokenizer.decode(found["input_ids"][:tokens])
+        return short
+
+    def without_special(self, text: str) -> str:
+        """A text that was generated, without the special tokens that are left in it."""
+        for token in self._special:
+            text = text.replace(token, "")
+        return text.strip()
+
     # Deciding
 
     def decide(
@@ -351,7 +367,7 @@ class CausalModel:
         """
         if not prompts or self._window is not None:
             return None, 0
-        low, high = min(prompts), max(prompts)
+        low, high = min(map(list, prompts)), max(map(list, prompts))
         limit = min(map(len, prompts)) - 1
         size = next((at for at in range(min(limit, len(low), len(high))) if low[at] != high[at]), limit)
         kept, cache = self._prefix

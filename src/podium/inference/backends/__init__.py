@@ -13,6 +13,7 @@ BACKENDS: Registry[type[Backend]] = Registry(
     "podium.backends",
     "backend",
     {
+        "local": "podium.inference.backends.local:Local",
         "echo": "podium.inference.backends.echo:Echo",
     },
 )
