@@ -8,6 +8,10 @@ Significance Tests for Machine Translation Evaluation, 2004). The p-value is the
 of a difference of zero, twice the smaller tail with one added to both counts so that it is never 0 (Davison and
 Hinkley, Bootstrap Methods and their Application, 1997, section 4.2).
 
+Where all rows are right, or all are wrong, every resample says the same, and a percentile interval would have no width.
+The interval is then that of Clopper and Pearson for the share of right rows, or documents (The Use of Confidence or
+Fiducial Limits Illustrated in the Case of the Binomial, Biometrika 26, 1934).
+
 Resampling is exact but drawn by groups of rows, or documents, that add the same to the sums: the sizes of the groups in
 a resample are multinomial.
 """
@@ -25,6 +29,7 @@ from podium.records import Interval
 from podium.tasks.metrics import Additive, Floats, Integers, grouped
 
 METHOD = "percentile bootstrap"
+EXACT_METHOD = "exact binomial"
 PAIRED_METHOD = "paired percentile bootstrap"
 _OF_DOCUMENTS = " of documents"
 _ONE_DOCUMENT = " of the rows of one document"
@@ -65,7 +70,13 @@ def interval_of(
     """
     by_unit = _by_document(one, documents)
     values = by_unit.statistic(_resampled_sums(by_unit.group, by_unit.table, resamples, seed))
-    return _interval(one.total() if value is None else value, values, confidence, METHOD + _of_what(documents))
+    found = one.total() if value is None else value
+    if found in (0.0, 1.0) and (values == found).all():
+        least = ((1 - confidence) / 2) ** (1 / len(by_unit.group))
+        low, high = (least, 1.0) if found else (0.0, 1 - least)
+        method = EXACT_METHOD + _of_what(documents)
+        return Interval(value=found, low=low, high=high, confidence=confidence, method=method)
+    return _interval(found, values, confidence, METHOD + _of_what(documents))
 
 
 def paired_difference(

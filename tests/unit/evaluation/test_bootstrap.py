@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from podium.errors import InputError
 from podium.evaluation.bootstrap import bootstrap_interval, paired_difference, resampled_scores
@@ -77,6 +78,20 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
         interval = bootstrap_interval(given, "accuracy", 0.9, 400, seed=1)
         covered += interval.low <= 0.8 <= interval.high
     assert 0.84 < covered / 300 < 0.95
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("rows", [5, 60])
+def test_no_wrong_row_of_a_few_is_no_proof_of_a_perfect_model(classified, rows, right):
+    """Every resample is the same, so that the percentile interval would be [1, 1]."""
+    held = classified(rows=rows)
+    answers = held.truth if right else (held.truth + 1) % len(held.labels)
+    held = dataclasses.replace(held, predicted=answers, probabilities=None)
+    exact = binomtest(rows if right else 0, rows).proportion_ci(0.95, method="exact")
+    for metric in ("accuracy", "macro_f1"):
+        found = bootstrap_interval(held, metric, **BUDGET)
+        assert (found.value, found.method) == (float(right), "exact binomial")
+        assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
 
 
 def test_a_clear_difference_is_seen_and_signed(classified):
