@@ -75,10 +75,7 @@ def check_row(row: Row, names: tuple[str, str], config: DatasetConfig, unit: str
     if problem is None:
         try:
             target, rewritten = task.read_target(row.values.get(names[1]), content, config.task_options)
-            text = task.as_text(content).strip()
-            if "\r" in text:
-                text = text.replace("\r\n", "\n").replace("\r", "\n")
-            data = (text if text.isascii() else unicodedata.normalize("NFC", text)).encode()
+            data = comparable(task.as_text(content))
             if len(data) <= config.max_row_bytes:
                 digest = hashlib.blake2b(data, digest_size=_DIGEST_BYTES).digest()
                 return ValidRow(row.file, row.line, content, target, digest, len(data), rewritten, row.document)
@@ -88,6 +85,14 @@ def check_row(row: Row, names: tuple[str, str], config: DatasetConfig, unit: str
         except ValueError as error:
             name, problem = names[1], str(error)
     return BadRow(row.file, row.line, name, problem, unit)
+
+
+def comparable(text: str) -> bytes:
+    """A content in the form in which contents are compared."""
+    text = text.strip()
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return (text if text.isascii() else unicodedata.normalize("NFC", text)).encode()
 
 
 @dataclass

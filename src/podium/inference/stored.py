@@ -46,6 +46,7 @@ class RunFile(BaseModel):
         labels: the labels the model may answer, in the order of `probabilities`; None where there are none.
         target: the column of the data with the truth; None where the data has none.
         content: the column that the model read; None where a template read several.
+        parts: of the key of the run.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
@@ -58,6 +59,7 @@ class RunFile(BaseModel):
     labels: tuple[str, ...] | None = None
     target: str | None = None
     content: str | None = None
+    parts: dict[str, Any] = {}
 
 
 class JournalLine(BaseModel):
@@ -129,6 +131,12 @@ class StoredRun:
                 "name another one with --label-column"
             )
         return values, known
+
+    @property
+    def model_digest(self) -> str:
+        """Digest of the model's files; empty for a model that has none here."""
+        system = self.run.parts.get("system", {})
+        return str(system.get("model") or "") if isinstance(system, dict) else ""
 
     def predictions(self, task: str | None = None, target: str | None = None) -> Predictions:
         """The truth and the answers of the rows that have a label, as everything else in Podium takes them.

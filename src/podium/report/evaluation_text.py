@@ -83,8 +83,8 @@ def _texts(found: Evaluation) -> Iterator[str | tuple[Iterable[str], Iterable[It
                 for part in one.slices
             ],
         )
-        titles = {metric.name: metric.title for metric in shown}
-        yield from (_apart(titles[part.metric], part) for part in one.disparities if part.metric in titles)
+        apart = {part.metric: part for part in one.disparities}
+        yield from (_apart(metric.title, apart[metric.name]) for metric in shown if metric.name in apart)
         if one.parity:
             worst = max(one.parity, key=lambda part: part.demographic_parity)
             yield (

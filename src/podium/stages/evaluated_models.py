@@ -20,13 +20,15 @@ from podium.evaluation.predictions import Predictions
 from podium.evaluation.slices import unknown_column
 from podium.inference.stored import JOURNAL_FILE, StoredRun, load_run
 from podium.stages.found_models import FoundModel, find_model, names_stored, title_of
+from podium.stages.learned_rows import learned_from
 from podium.stages.process import RUN_FILE
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
 from podium.tracking import Tracker
 
-LENGTH, LABEL = "length", "label"
-"""Columns that rows can be sliced by without being in the data: the length of what the model read, and the truth."""
+LENGTH, LABEL, SEEN = "length", "label", "seen"
+"""Columns that rows can be sliced by without being in the data: the length of what the model read, the truth, and
+whether the model learned from a row with the same content."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def find_answered(name: str, places: Places, reading: Reading) -> Answered:
         InputError: the name means nothing, or what it means has no predictions, no labels or no such column.
     """
     if any((folder / JOURNAL_FILE).is_file() for folder in (Path(name), places.inference / name)):
-        return _of_inference(name, load_run(name, places.inference), reading)
+        return _of_inference(name, load_run(name, places.inference), places, reading)
     if not names_stored(name, places.runs):
         raise InputError(
             f"{name!r} must be a run of `podium infer` (its directory, or its id in {places.inference}), a run of "
@@ -87,7 +89,7 @@ def find_answered(name: str, places: Places, reading: Reading) -> Answered:
     return _Stored(shown, found, folder).answered(reading)
 
 
-def _of_inference(name: str, run: StoredRun, reading: Reading) -> Answered:
+def _of_inference(name: str, run: StoredRun, places: Places, reading: Reading) -> Answered:
     if reading.data:
         raise InputError(f"--data is for models of `podium run`; {name} has the columns of its data already")
     about: dict[str, Any] = {"name": run.run.id, "model": run.run.model, "source": f"inference {run.run.id}"}
@@ -103,15 +105,31 @@ def _of_inference(name: str, run: StoredRun, reading: Reading) -> Answered:
         place = {row: number for number, row in enumerate(run.ids)}
         known = [place[row] for row in found.ids]
     columns = {column: [values[row] for row in known] for column, values in run.columns.items()}
-    content = columns.get(run.run.content or "")
-    derived = _derived(found, content)
-    left = len(run.ids) - len(known)
-    return replace(
-        found,
-        columns=derived | columns,
-        outcomes=outcomes_of([run.lines[row] for row in known]),
-        notes=(f"{left:,} rows without a label are left out",) if left else (),
-    )
+    contents = columns.get(run.run.content or "")
+    derived = _derived(found, contents)
+    left, notes = len(run.ids) - len(known), []
+    if left:
+        notes.append(f"{left:,} rows without a label are left out")
+    seen = _seen(run, contents, places)
+    if seen is not None:
+        derived[SEEN] = ["yes" if one else "no" for one in seen]
+        if any(seen):
+            notes.append(
+                f"the model learned from {sum(seen):,} of {len(seen):,} rows, so these are not the scores of new rows; "
+                f"--by {SEEN} tells them apart"
+            )
+    outcomes = outcomes_of([run.lines[row] for row in known])
+    return replace(found, columns=derived | columns, outcomes=outcomes, notes=tuple(notes))
+
+
+def _seen(run: StoredRun, contents: Sequence[Any] | None, places: Places) -> list[bool] | None:
+    """Whether the model learned from each row; None where that is not known."""
+    if contents is None or not run.model_digest:
+        return None
+    try:
+        return learned_from(places.store(), run.model_digest, contents)
+    except InputError:  # there is no store
+        return None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.inference.stored import load_run
 from podium.keys import Key
-from podium.records import DataRecord, ModelRecord
+from podium.records import DataRecord, ModelRecord, Variant, VariantRecord
 from podium.stages.evaluate import evaluate_run
 from podium.stages.evaluated_models import Places, Reading
 from podium.store.store import ArtifactStore
@@ -207,8 +207,11 @@ def refit(out: Out) -> Callable[..., tuple[ModelRecord, Path]]:
         given = Predictions("text-classification", LABELS, tuple(rows["id"]), truth, np.where(truth == 2, 1, truth))
         given.save(out.root / "predictions")
         artifact = out.store.put_artifact("predictions", out.root / "predictions")
+        (out.root / "model").mkdir()
+        (out.root / "model" / "linear.json").write_text("{}")
+        artifacts = {"predictions": artifact, "model": out.store.put_artifact("model", out.root / "model")}
         of_model = Key.of("refit", of="reviews")
-        fields = {"key": of_model.digest, "artifacts": {"predictions": artifact}, "parents": {"data": key.digest}}
+        fields = {"key": of_model.digest, "artifacts": artifacts, "parents": {"data": key.digest}}
         model = models_of(sample())[0].model_copy(update=fields)
         out.store.put(of_model, model)
         return model, file
@@ -227,6 +230,33 @@ def test_a_model_of_a_run_is_sliced_by_columns_of_its_data(out: Out, refit: Any)
         assert (row["source"], row["truth"], row["length"]) == (source, label, str(len(text)))
     tech = next(one for one in found.slicings[1].slices if one.value == "tech")
     assert tech.scores["accuracy"].value == 0
+
+
+def test_rows_that_the_model_learned_from_are_warned_of(out: Out, refit: Any) -> None:
+    model, _ = refit()
+    known = DataArtifact(out.root / "data").development["text"]
+    texts = [f"  {text}\r\n" for text in known[:40]] + [f"something new {row}" for row in range(60)]
+    columns = {"text": texts, "label": ["sport"] * 100}
+    parts = {"system": {"model": model.artifacts["model"].digest}}
+    write_run(out.root / "inference" / "r1", columns, ["sport"] * 100, parts=parts)
+    found, written = out.evaluate("r1", by=("seen",))
+    assert found.run.notes[0].startswith("the model learned from 40 of 100 rows")
+    assert [row["seen"] for row in table(written / "rows.csv")] == ["yes"] * 40 + ["no"] * 60
+    parts = {"system": {"model": "0" * 64}}
+    write_run(out.root / "inference" / "r2", columns, ["sport"] * 100, parts=parts)
+    assert out.evaluate("r2")[0].run.notes == ()
+    built = Key.of("variant", of="reviews")
+    (out.root / "variant").write_text("onnx")
+    made = VariantRecord(
+        key=built.digest,
+        parents={"refit": model.key},
+        artifacts={"model": out.store.put_artifact("model", out.root / "variant")},
+        variant=Variant(entrant=model.entrant, variant="onnx", model_digest="0" * 64, status="ok"),
+    )
+    out.store.put(built, made)
+    parts = {"system": {"model": made.artifacts["model"].digest}}
+    write_run(out.root / "inference" / "r3", columns, ["sport"] * 100, parts=parts)
+    assert len(out.evaluate("r3")[0].run.notes) == 1
 
 
 def test_columns_of_a_model_of_a_run_need_the_data_that_it_read(out: Out, refit: Any) -> None:
