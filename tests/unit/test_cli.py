@@ -34,7 +34,9 @@ SURFACE = {
     "infer": {"--data", "--rows,--first", "--all", "--random", "--seed", "--ids", "--ids-file", "--where"}
     | {"--text-column", "--label-column", "--id-column", "--split", "--set", "--output", "--format", "--run-id"}
     | {"--max-errors", "--max-unanswered", "--retry", "--device", "--batch-size", "--trust-remote-code", "--dry-run"}
-    | {"--folder", "--store", "--tracking-uri"},
+    | {"--folder", "--store", "--tracking-uri"}
+    | {"--backend", "--backend-set", "--template", "--strategy", "--labels", "--task", "--mode", "--parser"}
+    | {"--examples", "--max-new-tokens", "--temperature", "--price", "--check"},
     "explain": {"--store"},
     "lineage": {"--tracking-uri"},
     "compare": {"--output", "--fail-if", "--file", "--store", "--tracking-uri"},

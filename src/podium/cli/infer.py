@@ -15,6 +15,7 @@ from podium.errors import InputError
 if TYPE_CHECKING:
     from podium.inference.rows import Choice
 
+PROMPTS = "Models that are asked with prompts"
 LIST = "list"
 """What is written in place of a model to see what there is."""
 
@@ -55,6 +56,36 @@ def infer(
         str, typer.Option(metavar="N|SHARE", help="Rows that the model may leave without a valid answer; no limit.")
     ] = "",
     retry: Annotated[bool, typer.Option("--retry", help="Ask rows without a valid answer again.")] = False,
+    backend: Annotated[
+        str, typer.Option(help="What asks MODEL with prompts: openai, ...", rich_help_panel=PROMPTS)
+    ] = "",
+    backend_setting: Annotated[
+        list[str] | None,
+        typer.Option("--backend-set", metavar="NAME=VALUE", help="Setting of it; repeatable.", rich_help_panel=PROMPTS),
+    ] = None,
+    template: Annotated[str, typer.Option(help="Prompt: a name or a YAML file.", rich_help_panel=PROMPTS)] = "classify",
+    strategy: Annotated[str, typer.Option(help="One of the template's; its first.", rich_help_panel=PROMPTS)] = "",
+    labels: Annotated[
+        str, typer.Option(metavar="A,B", help="What may be answered; by the label column.", rich_help_panel=PROMPTS)
+    ] = "",
+    task: Annotated[str, typer.Option(help="Of the answers; free text without labels.", rich_help_panel=PROMPTS)] = "",
+    mode: Annotated[
+        str, typer.Option(help="decide between labels, generate text, or auto.", rich_help_panel=PROMPTS)
+    ] = "auto",
+    parser: Annotated[
+        str, typer.Option(help="How replies are read: label, json, spans, text.", rich_help_panel=PROMPTS)
+    ] = "",
+    examples: Annotated[
+        str, typer.Option(metavar="PATH", help="Answered rows that the prompt shows.", rich_help_panel=PROMPTS)
+    ] = "",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.", rich_help_panel=PROMPTS)] = 100,
+    temperature: Annotated[float, typer.Option(min=0, help="Of the sampling.", rich_help_panel=PROMPTS)] = 0.0,
+    price: Annotated[
+        str, typer.Option(metavar="IN,OUT", help="Per million tokens, where it has one.", rich_help_panel=PROMPTS)
+    ] = "",
+    check: Annotated[
+        bool, typer.Option("--check", help="Ask the backend what it can, and predict nothing.", rich_help_panel=PROMPTS)
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Rows that a local model computes together.")] = 32,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code of the model.")] = False,
@@ -71,7 +102,9 @@ def infer(
     from podium.local.inference import InferCommand
     from podium.local.inference import dry_run as show
     from podium.local.inference import infer as predict
+    from podium.local.inference_check import check_backend
     from podium.local.inference_data import DataCommand
+    from podium.local.inference_prompt import PromptCommand, parse_price
     from podium.local.inference_system import SystemCommand
 
     if model == LIST:
@@ -79,10 +112,35 @@ def infer(
 
         typer.echo(listing(store, tracking_uri, folder))
         return
+    system: SystemCommand | PromptCommand = SystemCommand(
+        model, store, tracking_uri, device, batch_size, trust_remote_code
+    )
+    if backend:
+        system = PromptCommand(
+            backend,
+            model,
+            template,
+            strategy,
+            tuple(one.strip() for one in labels.split(",") if one.strip()),
+            task,
+            parser,
+            mode,
+            tuple(backend_setting or ()),
+            examples,
+            max_new_tokens,
+            temperature,
+            seed,
+            parse_price(price),
+            device,
+            batch_size,
+            trust_remote_code,
+        )
+    if check:
+        raise typer.Exit(check_backend(system, Console(file=sys.stdout)))
     if not data:
         raise InputError("--data must name the rows to predict: a file, a folder, a URI or a shipped data set")
     command = InferCommand(
-        system=SystemCommand(model, store, tracking_uri, device, batch_size, trust_remote_code),
+        system=system,
         data=DataCommand(data, text_column, label_column, id_column, split, tuple(setting or ())),
         choice=_choice(rows, all_rows, random, seed, ids, ids_file, where),
         output=output,

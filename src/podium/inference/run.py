@@ -67,6 +67,10 @@ class System(ABC):
     def answer(self, rows: Sequence[InputRow]) -> Generator[Entry]:
         """Answer every row once, in any order, each as soon as it is known."""
 
+    def enforced(self) -> dict[str, str]:
+        """What of the form of answers is enforced, as a trial showed; empty where nothing is asked for."""
+        return {}
+
     def close(self) -> None:
         """Give back what it holds."""
         return None
@@ -342,7 +346,7 @@ def totals(journal: Journal, source: RowSource, survey: Survey, system: System) 
         cut += system.longest is not None and (entry.prompt_tokens or 0) >= system.longest
     return {
         "rows": survey.count,
-        "outcomes": dict(outcomes.most_common()),
+        "outcomes": dict(sorted(outcomes.items(), key=lambda one: (-one[1], one[0]))),
         "prompt_tokens": tokens,
         "output_tokens": output,
         "seconds": round(seconds, 3),

@@ -40,6 +40,7 @@ from podium.inference.writers import WRITERS, Writer, writer_for
 from podium.jsonfile import write_json, write_text
 from podium.keys import Key
 from podium.local.inference_data import DataCommand, OpenData, open_data
+from podium.local.inference_prompt import PromptCommand, open_prompted
 from podium.local.inference_system import OpenSystem, SystemCommand, open_system
 from podium.local.progress import progress_view, report_to
 
@@ -64,7 +65,7 @@ class InferCommand:
     """What the user asked for.
 
     Attributes:
-        system: the model and how it is asked.
+        system: a trained model, or one that is asked with prompts.
         choice: which rows; None where the user chose none, so that it is a first try.
         output: a file for the predictions beside the run directory's own; None for none.
         form: the format; empty for that of `output`, or JSON lines.
@@ -74,7 +75,7 @@ class InferCommand:
         folder: holds the run directories.
     """
 
-    system: SystemCommand
+    system: SystemCommand | PromptCommand
     data: DataCommand
     choice: Choice | None = None
     output: Path | None = None
@@ -110,7 +111,10 @@ def opened(command: InferCommand, directory: Path, say: Callable[[str], None]) -
     """
     writer = _writer(command)
     with tempfile.TemporaryDirectory(prefix="podium-infer-") as scratch:
-        about = open_system(command.system, directory, Path(scratch))
+        if isinstance(command.system, PromptCommand):
+            about = open_prompted(command.system, command.data, directory)
+        else:
+            about = open_system(command.system, directory, Path(scratch))
         say(f"model: {about.said}")
         data = open_data(command.data, directory, about.content_task, about.labels)
         for line in data.lines:
@@ -181,7 +185,7 @@ def infer(command: InferCommand, directory: Path, console: Console, called: str)
         with run.journal() as journal:
             if len(journal):
                 say(f"goes on: {len(journal):,} rows have an answer already")
-            run.update("running")
+            run.update("running", enforced=run.value("enforced") or work.system.enforced())
             write_json(run.path / ENVIRONMENT_FILE, work.about.environment())
             for name, text in work.about.files.items():
                 write_text(run.path / name, text)

@@ -183,19 +183,21 @@ def _target(
     labels: Sequence[str],
 ) -> tuple[str | None, str]:
     """The column with the labels, which need not be there, and a line for people."""
-    if given:
-        return given, f"label column: {given!r} (given)"
     none = "no label column: the answers are not scored; name one with --label-column where there is one"
-    if kind is None or content is None:
-        return None, none
+    if given or kind is None or content is None:
+        return (given, f"label column: {given!r} (given)") if given else (None, none)
     if reader.fixed_columns is not None:
         return reader.fixed_columns[1], f"label column: {reader.fixed_columns[1]!r} (what the format holds)"
     try:
         found = kind.choose_columns(columns, content, None)
     except InputError:
         return None, none
-    strange = [label for label in found.labels if labels and label not in labels]
-    if strange or (labels and not found.labels and not kind.words):
+    if not labels:
+        # Without labels to compare with, only the name tells that a column holds labels.
+        sure = kind.words or found.target_reason == "by its name"
+        return (found.target, f"label column: {found.target!r} ({found.target_reason})") if sure else (None, none)
+    strange = [label for label in found.labels if label not in labels]
+    if strange or not (found.labels or kind.words):
         why = f"it has {shortened(strange, _SHOWN)}, which the model cannot answer" if strange else "it is empty"
         return None, f"no label column: {found.target!r} is not used, since {why}; --label-column names one"
     return found.target, f"label column: {found.target!r} ({found.target_reason})"

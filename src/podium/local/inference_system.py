@@ -93,7 +93,8 @@ def open_system(command: SystemCommand, directory: Path, scratch: Path) -> OpenS
     files = locate(command.model, directory, command.store, command.tracking_uri, scratch)
     if files.facts.kind == GENERATION:
         raise InputError(
-            f"{command.model} is a causal language model, which is asked with a prompt: add --backend transformers"
+            f"{command.model} is a causal language model, which is asked with a prompt: add --backend local "
+            "and --template NAME for how"
         )
     system = trained(files, command.device, command.batch, command.trust_remote_code)
     return OpenSystem(

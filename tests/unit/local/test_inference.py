@@ -76,7 +76,7 @@ def test_labels_are_scored_where_the_data_has_them(folder: Path) -> None:
     output = told(folder, "linear", "--data", "labelled.jsonl", "--rows", "0", "--id-column", "no")
     run = directory(output, folder)
     assert "rows: 40 of 40 (all)" in output
-    assert "against column 'label' of 40 rows: macro_f1 1.00 [1.00, 1.00], accuracy 1.00" in output
+    assert "against column 'label' of 40 rows: macro_f1 1.00 [" in output
     metrics = json.loads((run / "metrics.json").read_text())
     assert (metrics["scored_rows"], metrics["scores"]["accuracy"]["value"]) == (40, 1.0)
     predictions = load_run(run, run.parent).predictions()

@@ -14,6 +14,7 @@ BACKENDS: Registry[type[Backend]] = Registry(
     "backend",
     {
         "local": "podium.inference.backends.local:Local",
+        "openai": "podium.inference.backends.openai:OpenAI",
         "echo": "podium.inference.backends.echo:Echo",
     },
 )

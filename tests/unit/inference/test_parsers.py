@@ -1,0 +1,120 @@
+"""From replies to answers: what is clear is read, and nothing is guessed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from podium.inference.parsers import PARSERS, split_reasoning
+
+LABELS = ("good", "not good", "Bad", "42")
+TAGS = ("O", "B-PER", "B-LOC", "I-PER", "I-LOC")
+WORDS = ["Ada", "Lovelace", "met", "Ada", "in", "New", "York"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("good", "good"),
+        ("  Good.\n", "good"),
+        ("**bad**", "Bad"),
+        ('"not good"', "not good"),
+        ("The answer is: not good!", "not good"),
+        ("Label: 42", "42"),
+        ("good, very good", "good"),
+        ("good or bad", None),
+        ("not good, but good", None),
+        ("goodness", None),
+        ("", None),
+        ("neither", None),
+    ],
+)
+def test_a_label_is_the_reply_or_the_only_one_it_mentions(text: str, found: str | None) -> None:
+    parsed = PARSERS.get("label").parse(text, LABELS, None)
+    assert (parsed.answer if parsed else None) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"label": "good", "rationale": "since"}', ("good", "since")),
+        ('Sure:\n```json\n{"label": "BAD"}\n```', ("Bad", None)),
+        ('```\n{"label": 42}\n```', ("42", None)),
+        ('{"rationale": "a {brace} in it", "label": "good"} and more', ("good", "a {brace} in it")),
+        ('{"labels": ["good", "Bad"]}', (["Bad", "good"], None)),
+        ('{"labels": []}', ([], None)),
+        ('{"label": "good"} {"label": "good"}', ("good", None)),
+        ('{"label": "good"} {"label": "Bad"}', None),
+        ('{"label": "excellent"}', None),
+        ('{"labels": ["good", "excellent"]}', None),
+        ('{"label": true}', None),
+        ('{"label": "go', None),
+        ("good", None),
+        ("[1, 2]", None),
+        ("{" * 5000, None),
+    ],
+)
+def test_json_has_a_label_that_is_one_of_them(text: str, found: Any) -> None:
+    assert PARSERS.get("json").parse(text, LABELS, None) == found
+
+
+def test_without_labels_the_object_is_the_answer() -> None:
+    parsed = PARSERS.get("json").parse('{"price": 3, "rationale": "it says so"}', (), None)
+    assert parsed == ({"price": 3, "rationale": "it says so"}, "it says so")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[]", ["O"] * 7),
+        ('[{"text": "Ada Lovelace", "type": "PER"}]', ["B-PER", "I-PER", *["O"] * 5]),
+        (
+            '{"entities": [{"text": "ada", "type": "per"}, {"text": "Ada", "type": "PER"}, '
+            '{"text": "New York", "type": "LOC"}]}',
+            ["B-PER", "O", "O", "B-PER", "O", "B-LOC", "I-LOC"],
+        ),
+        ('[{"text": "Ada Byron", "type": "PER"}]', None),
+        ('[{"text": "Ada", "type": "ORG"}]', None),
+        ('[{"text": "", "type": "PER"}]', None),
+        ("[] []", None),
+        ("none", None),
+        ('["Ada"]', None),
+    ],
+)
+def test_spans_become_a_tag_for_each_word(text: str, found: list[str] | None) -> None:
+    parsed = PARSERS.get("spans").parse(text, TAGS, WORDS)
+    assert (parsed.answer if parsed else None) == found
+
+
+def test_text_is_taken_as_it_is_unless_it_is_empty() -> None:
+    parser = PARSERS.get("text")
+    assert (parser.parse(" a text \n", (), None), parser.parse(" \n", (), None)) == (("a text", None), None)
+
+
+@pytest.mark.parametrize("name", PARSERS.names())
+@pytest.mark.parametrize("text", ["", "{}", "\x00", "ü" * 10_000, "[[[", '{"label": null}', '{"labels": [null]}'])
+def test_no_reply_breaks_a_parser(name: str, text: str) -> None:
+    parser = PARSERS.get(name)
+    parser.parse(text, LABELS, None)
+    parser.parse(text, (), WORDS)
+    assert parser.name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "reasoning"),
+    [
+        ("sport", "sport", None),
+        ("<think>a goal\nby two</think>\n\nsport", "sport", "a goal\nby two"),
+        ("<think>never ends", "", "<think>never ends"),
+        (
+            "<|channel|>analysis<|message|>a goal<|end|><|start|>assistant<|channel|>final<|message|>sport",
+            "sport",
+            "a goal",
+        ),
+        ("<|channel|>analysis<|message|>not finis", "", "not finis"),
+        ("<|channel|>final<|message|>sport<|return|>", "sport", None),
+    ],
+)
+def test_reasoning_is_kept_apart(text: str, answer: str, reasoning: str | None) -> None:
+    assert split_reasoning(text) == (answer, reasoning)
