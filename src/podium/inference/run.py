@@ -106,7 +106,7 @@ class Budget:
         self.found[sort] += 1
         if limit is not None and self.found[sort] > limit:
             raise RunOutOfBudget(
-                f"{self.found[sort]} rows are {sort}, and {option} allows {limit}; the last one is {row} ({outcome}): "
+                f"{option} allows {limit} {sort}, but there are {self.found[sort]}; the last one is {row} ({outcome}): "
                 f"{error or 'no reason given'}. What is answered is kept: call the command again to go on, with a "
                 f"larger {option}, or with --retry to ask the failed rows again"
             )

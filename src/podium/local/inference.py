@@ -296,7 +296,7 @@ def _summary(metrics: dict[str, Any], work: Opened) -> Iterator[str]:
     if "not_scored" in metrics:
         yield f"not scored: {metrics['not_scored']}"
     if failed := sum(count for outcome, count in metrics["outcomes"].items() if outcome in FAILED):
-        yield f"{failed:,} rows failed; their reasons are in the column podium_error, and --retry asks them again"
+        yield f"failed: {failed:,}; the reasons are in the column podium_error, and --retry asks these rows again"
 
 
 def dry_run(command: InferCommand, directory: Path, console: Console) -> None:

@@ -112,7 +112,7 @@ def open_prompted(command: PromptCommand, data: DataCommand, directory: Path) ->
             raise
 
     return OpenSystem(
-        name=_UNSAFE.sub("-", f"{command.backend}-{Path(command.model).name}").strip("-."),
+        name=_UNSAFE.sub("-", f"{command.backend}-{Path(command.model).name.removesuffix('.gguf')}").strip("-."),
         said=f"{command.model} by {command.backend}, template {template.name} version {template.version} ({strategy})",
         content_task=content_task,
         labels=command.labels,

@@ -19,6 +19,7 @@ from podium.local.inference_data import OpenData
 from podium.local.inference_model import locate, trained
 from podium.models.backbone import GENERATION
 
+_PROMPT = "which is asked with a prompt: add --backend local, and --template NAME for how"
 _PACKAGES = ("podium", "torch", "transformers", "tokenizers", "onnxruntime", "numpy", "openai")
 
 
@@ -90,12 +91,11 @@ def open_system(command: SystemCommand, directory: Path, scratch: Path) -> OpenS
     Raises:
         InputError: there is none of this name, or it cannot be asked so.
     """
+    if command.model.endswith(".gguf"):
+        raise InputError(f"{command.model} is a causal language model, {_PROMPT}")
     files = locate(command.model, directory, command.store, command.tracking_uri, scratch)
     if files.facts.kind == GENERATION:
-        raise InputError(
-            f"{command.model} is a causal language model, which is asked with a prompt: add --backend local "
-            "and --template NAME for how"
-        )
+        raise InputError(f"{command.model} is a causal language model, {_PROMPT}")
     system = trained(files, command.device, command.batch, command.trust_remote_code)
     return OpenSystem(
         name=files.name,

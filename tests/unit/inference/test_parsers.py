@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from podium.inference import parsers
 from podium.inference.parsers import PARSERS, split_reasoning
+from tests.unit.inference.parser_contract import LABELS, WORDS, ParserContract
 
-LABELS = ("good", "not good", "Bad", "42")
 TAGS = ("O", "B-PER", "B-LOC", "I-PER", "I-LOC")
-WORDS = ["Ada", "Lovelace", "met", "Ada", "in", "New", "York"]
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,20 @@ def test_text_is_taken_as_it_is_unless_it_is_empty() -> None:
     assert (parser.parse(" a text \n", (), None), parser.parse(" \n", (), None)) == (("a text", None), None)
 
 
-@pytest.mark.parametrize("name", PARSERS.names())
-@pytest.mark.parametrize("text", ["", "{}", "\x00", "ü" * 10_000, "[[[", '{"label": null}', '{"labels": [null]}'])
-def test_no_reply_breaks_a_parser(name: str, text: str) -> None:
-    parser = PARSERS.get(name)
-    parser.parse(text, LABELS, None)
-    parser.parse(text, (), WORDS)
-    assert parser.name == name
+class TestLabel(ParserContract):
+    parser = parsers.LABEL
+
+
+class TestJson(ParserContract):
+    parser = parsers.JSON
+
+
+class TestSpans(ParserContract):
+    parser = parsers.SPANS
+
+
+class TestText(ParserContract):
+    parser = parsers.TEXT
 
 
 @pytest.mark.parametrize(

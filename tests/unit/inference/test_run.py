@@ -140,7 +140,7 @@ def test_passing_failures_are_asked_again_and_others_on_request(tmp_path: Path) 
 def test_a_budget_that_is_spent_stops_the_run_and_keeps_what_is_answered(tmp_path: Path) -> None:
     source, path = source_of(tmp_path / "rows.jsonl", [f"permanent {n}" for n in range(5)]), tmp_path / "j"
     with pytest.raises(
-        RunOutOfBudget, match=r"3 rows are errors, and --max-errors allows 2; the last one is rows.jsonl"
+        RunOutOfBudget, match=r"--max-errors allows 2 errors, but there are 3; the last one is rows.jsonl"
     ):
         answered(source, path, Upper(), Budget(2))
     assert len(lines(path)) == 3
@@ -151,7 +151,7 @@ def test_a_budget_that_is_spent_stops_the_run_and_keeps_what_is_answered(tmp_pat
     answered(source, path, Upper(), Budget(5))
     assert len(lines(path)) == 5
     odd, other = source_of(tmp_path / "odd.jsonl", ["unparseable"] * 3), tmp_path / "k"
-    with pytest.raises(RunOutOfBudget, match="2 rows are unanswered, and --max-unanswered allows 1"):
+    with pytest.raises(RunOutOfBudget, match="--max-unanswered allows 1 unanswered, but there are 2"):
         answered(odd, other, Upper(), Budget(0, 1))
 
 

@@ -101,7 +101,7 @@ def test_an_endpoint_is_asked_and_its_failures_are_recorded(folder: Path, monkey
         patch.setenv("OPENAI_BASE_URL", server.url)
         arguments = ("fake", "--backend", "openai", *ECHO[3:], "--text-column", "headline", "--all")
         output = told(folder, *arguments, code=1)
-        assert "1 rows are errors, and --max-errors allows 0; the last one is n7 (permanent): " in output
+        assert "--max-errors allows 0 errors, but there are 1; the last one is n7 (permanent): " in output
         assert "it cannot be 7" in output
         output = told(folder, *arguments, "--max-errors", "5%", "--price", "10,20")
     asked_twice = 1 + 8  # what was busy, and what was under way when the first call stopped
