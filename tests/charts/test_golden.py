@@ -17,7 +17,7 @@ from podium.config.pods import IMAGE
 from podium.config.schema import PodiumConfig
 from podium.config.section import DeferredSection
 
-from .support import CHART, MANIFESTS, ROOT, Manifest, installed, kustomized, objects, only, render, title
+from .support import CHART, MANIFESTS, ROOT, Manifest, installed, kustomized, objects, only, pod_specs, render, title
 
 OVERLAYS = sorted(path.parent for path in (MANIFESTS / "overlays").glob("*/kustomization.yaml"))
 RENDERED = ("minimal", "katib", "s3", "gpu")
@@ -124,6 +124,18 @@ def test_the_chart_has_the_version_and_the_image_of_podium() -> None:
 def test_renders_are_as_they_were(name: str, regenerate: bool) -> None:
     found = objects(render(values=CHART / "ci" / f"{name}-values.yaml"))
     agree(Path(__file__).parent / "golden" / f"{name}.yaml", dumped(found), regenerate)
+
+
+@pytest.mark.parametrize("file", [CHART / "ci" / "gpu-values.yaml", *(folder / "values.yaml" for folder in OVERLAYS)])
+def test_what_takes_a_device_has_the_image_for_it_and_mlflow_the_small_one(file: Path) -> None:
+    files = [file] if "ci" in file.parts else [MANIFESTS / "base" / "values.yaml", file]
+    found = objects(render(*(part for one in files for part in ("--values", str(one)))))
+    for name, spec in pod_specs(found):
+        for one in spec["containers"]:
+            if "nvidia.com/gpu" in one["resources"]["limits"]:
+                assert one["image"] == IMAGE.replace("podium-python", "podium-cuda"), name
+            elif name.startswith("Deployment"):
+                assert one["image"] == IMAGE, name
 
 
 def dumped(found: list[Manifest]) -> str:

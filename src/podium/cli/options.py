@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from podium.config.form import description
+from podium.config.form import RunForm, description
 from podium.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +49,61 @@ TrackingUri = Annotated[str, typer.Option(help="MLflow to ask.")]
 def competing(entrants: list[str] | None, backbones: list[str] | None) -> tuple[str, ...]:
     """The models that compete: what `--entrant` names, or the linear one, and beside it what `--backbone` names."""
     return (*(entrants or (("linear",) if backbones else ())), *(backbones or ()))
+
+
+def run_form(
+    overrides: Overrides = None,
+    preset: Preset = RunForm.run_preset,
+    config_file: ConfigFile = "",
+    data: Data = "",
+    task: Task = "",
+    text_column: TextColumn = "",
+    label_column: LabelColumn = "",
+    entrant: Entrants = None,
+    time_limit: TimeLimit = "",
+    backbone: Backbones = None,
+) -> RunForm:
+    """The run form that the options of the command line fill in."""
+    return RunForm(
+        run_preset=preset,
+        run_config=config_file,
+        run_time_limit=time_limit,
+        run_overrides=tuple(overrides or ()),
+        data_path=data,
+        data_task=task,
+        data_text_column=text_column,
+        data_label_column=label_column,
+        model_entrants=competing(entrant, backbone),
+    )
+
+
+def taking(name: str, made: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a function, which takes as `name` what `made` makes of its options, these options instead."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        options, own = _parameters(made), _parameters(command, name)
+        first = [one for one in own if one.default is inspect.Parameter.empty]
+        last = [one for one in own if one.default is not inspect.Parameter.empty]
+
+        def call(**given: Any) -> Any:
+            value = made(**{one.name: given.pop(one.name) for one in options})
+            return command(**{name: value}, **given)
+
+        call.__name__, call.__doc__ = command.__name__, command.__doc__
+        signature = inspect.Signature([*first, *options, *last])
+        call.__signature__ = signature  # type: ignore[attr-defined]
+        call.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
+        return call
+
+    return decorate
+
+
+def _parameters(function: Callable[..., Any], without: str = "") -> list[inspect.Parameter]:
+    """The parameters of a function but one, with their annotations evaluated for typer."""
+    annotations = {name: kind for name, kind in function.__annotations__.items() if name not in (without, "return")}
+    kinds = get_type_hints(SimpleNamespace(__annotations__=annotations), function.__globals__, include_extras=True)
+    parameters = inspect.signature(function).parameters
+    return [parameters[name].replace(annotation=kind) for name, kind in kinds.items()]
 
 
 def must_exist(place: str, option: str) -> None:

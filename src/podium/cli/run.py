@@ -10,39 +10,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from podium.cli.options import (
-    DEFAULT_STORE,
-    DEFAULT_URI,
-    Backbones,
-    ConfigFile,
-    Data,
-    Entrants,
-    LabelColumn,
-    Output,
-    Overrides,
-    Preset,
-    Task,
-    TextColumn,
-    TimeLimit,
-    competing,
-)
+from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, ConfigFile, Output, Overrides, Preset, run_form, taking
 from podium.config.form import RunForm
 from podium.errors import ConfigError, InputError
 
 config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 
 
+@taking("form", run_form)
 def run(
-    overrides: Overrides = None,
-    preset: Preset = RunForm.run_preset,
-    config_file: ConfigFile = "",
-    data: Data = "",
-    task: Task = "",
-    text_column: TextColumn = "",
-    label_column: LabelColumn = "",
-    entrant: Entrants = None,
-    time_limit: TimeLimit = "",
-    backbone: Backbones = None,
+    form: RunForm,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what would be reused.")] = False,
 ) -> None:
     """Take a labelled data set to a proven champion, on this machine."""
@@ -50,17 +27,6 @@ def run(
     from podium.stages.hpo import experiment_of
     from podium.stages.prepare import new_run, plan, resolve_form
 
-    form = RunForm(
-        run_preset=preset,
-        run_config=config_file,
-        run_time_limit=time_limit,
-        run_overrides=tuple(overrides or ()),
-        data_path=data,
-        data_task=task,
-        data_text_column=text_column,
-        data_label_column=label_column,
-        model_entrants=competing(entrant, backbone),
-    )
     composed = resolve_form(form, Path.cwd())
     for line in composed.inferred:
         typer.echo(line)

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import io
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from podium.cli.options import (
-    Backbones,
-    ConfigFile,
-    Data,
-    Entrants,
-    LabelColumn,
-    Output,
-    Overrides,
-    Preset,
-    Task,
-    TextColumn,
-    TimeLimit,
-    competing,
-    form_option,
-)
+from podium.cli.options import Output, form_option, run_form, taking
 from podium.config.form import RunForm
 from podium.errors import ClusterError, InputError, PodiumError, StepFailed
 
@@ -49,17 +35,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 _DETACHED = "the run goes on; the same command joins it again, podium cancel {run} stops it"
 
 
+@taking("form", run_form)
 def _submission(
-    overrides: Overrides = None,
-    preset: Preset = RunForm.run_preset,
-    config_file: ConfigFile = "",
-    data: Data = "",
-    task: Task = "",
-    text_column: TextColumn = "",
-    label_column: LabelColumn = "",
-    entrant: Entrants = None,
-    time_limit: TimeLimit = "",
-    backbone: Backbones = None,
+    form: RunForm,
     store: Annotated[str, form_option("run_store", "--store", metavar="URI")] = "",
     tracking_uri: Annotated[str, form_option("run_tracking_uri", "--tracking-uri", metavar="URI")] = "",
     image: Annotated[str, typer.Option(help="Image of all pods.")] = "",
@@ -73,43 +51,12 @@ def _submission(
     """The options that say what is submitted."""
     from podium.stages.submission import Submission, pod_values
 
-    form = RunForm(
-        run_preset=preset,
-        run_config=config_file,
-        run_time_limit=time_limit,
-        run_overrides=tuple(overrides or ()),
-        run_store=store,
-        run_tracking_uri=tracking_uri,
-        data_path=data,
-        data_task=task,
-        data_text_column=text_column,
-        data_label_column=label_column,
-        model_entrants=competing(entrant, backbone),
-    )
+    form = replace(form, run_store=store, run_tracking_uri=tracking_uri)
     return Submission.of(form, pod_values(image, credentials, pool or ()), Path.cwd(), read=read)
 
 
-def submitting(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, which takes a `submission`, the options that say what is submitted."""
-    options, own = (_options(one) for one in (_submission, command))
-    first = [one for one in own if one.default is inspect.Parameter.empty and one.name != "submission"]
-    last = [one for one in own if one.default is not inspect.Parameter.empty]
-
-    def taking(**given: Any) -> None:
-        submission = _submission(**{one.name: given.pop(one.name) for one in options})
-        command(submission, **given)
-
-    taking.__name__, taking.__doc__ = command.__name__, command.__doc__
-    signature = inspect.Signature([*first, *options, *last])
-    taking.__signature__ = signature  # type: ignore[attr-defined]
-    taking.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
-    return taking
-
-
-def _options(command: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The parameters of a function, with their annotations evaluated for typer."""
-    kinds = get_type_hints(command, localns={"Submission": object}, include_extras=True)
-    return [one.replace(annotation=kinds[one.name]) for one in inspect.signature(command).parameters.values()]
+submitting = taking("submission", _submission)
+"""Gives a command, which takes a `submission`, the options that say what is submitted."""
 
 
 @submitting

@@ -245,7 +245,8 @@ def cancel(server: Kubeflow, run_id: str, seconds: float) -> Iterator[str]:
     """Terminate a run and wait until it and what it started in the cluster have ended; lines for people.
 
     Raises:
-        ClusterError: the run, a pod, a Job or an Experiment of it has not ended in time; the message names what.
+        ClusterError: the run has not ended in time, or what it started cannot be seen from here.
+        StepFailed: a pod, a Job or an Experiment of it has not ended in time; the message names what.
     """
     run = server.client.get_run(run_id)
     if run.state not in FINAL:
@@ -272,8 +273,11 @@ def cancel(server: Kubeflow, run_id: str, seconds: float) -> Iterator[str]:
                 )
             time.sleep(POLL_SECONDS)
     except ClusterError as error:
-        yield f"whether its pods, Jobs and Experiments are gone is not known here: {error}"
-        return
+        raise ClusterError(
+            f"run {run_id} has ended, but whether its pods, Jobs and Experiments have is not known here: {error}; "
+            f"look with kubectl get pods,jobs,experiments -A -l '{RUN_LABEL}={run_id}' and -l '{OWN_LABEL}={run_id}'",
+            status=error.status,
+        ) from error
     yield "its pods, Jobs and Experiments have ended"
 
 
