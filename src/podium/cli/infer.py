@@ -83,6 +83,13 @@ def infer(
     price: Annotated[
         str, typer.Option(metavar="IN,OUT", help="Per million tokens, where it has one.", rich_help_panel=PROMPTS)
     ] = "",
+    write_batch: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write requests for OpenAI's batch interface.", rich_help_panel=PROMPTS),
+    ] = None,
+    read_batch: Annotated[
+        str, typer.Option(metavar="FILE", help="Take the answers from its results.", rich_help_panel=PROMPTS)
+    ] = "",
     check: Annotated[
         bool, typer.Option("--check", help="Ask the backend what it can, and predict nothing.", rich_help_panel=PROMPTS)
     ] = False,
@@ -102,6 +109,7 @@ def infer(
     from podium.local.inference import InferCommand
     from podium.local.inference import dry_run as show
     from podium.local.inference import infer as predict
+    from podium.local.inference_batch import write_requests
     from podium.local.inference_check import check_backend
     from podium.local.inference_data import DataCommand
     from podium.local.inference_prompt import PromptCommand, parse_price
@@ -134,6 +142,8 @@ def infer(
             device,
             batch_size,
             trust_remote_code,
+            write_batch is not None or bool(read_batch),
+            read_batch,
         )
     if check:
         raise typer.Exit(check_backend(system, Console(file=sys.stdout)))
@@ -152,6 +162,9 @@ def infer(
         folder=folder,
     )
     console = Console(file=sys.stdout)
+    if write_batch is not None:
+        write_requests(command, write_batch, Path.cwd(), console)
+        return
     if dry_run:
         show(command, Path.cwd(), console)
         return

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from podium.errors import ConfigError, InputError
 from podium.inference.backends.base import Backend, Message, Reply, Request
 from podium.inference.backends.check import schema_enforcement
+from podium.inference.backends.openai_batch import REQUESTS_TEMPLATE, batch_fields
 from podium.inference.journal import Entry
 from podium.inference.parsers import PARSERS, Parser
 from podium.inference.prompts import Example, Template, render
@@ -56,7 +57,7 @@ class PromptedModel(System):
     prompted: ClassVar[bool] = True
 
     def __init__(self, backend: Backend, prompting: Prompting) -> None:
-        self._backend = backend
+        self.backend = backend
         self._how = prompting
         self.task = prompting.task
         self.labels = prompting.labels or None
@@ -77,12 +78,12 @@ class PromptedModel(System):
     @property
     def decides(self) -> bool:
         """Whether answers are decided, with probabilities, rather than generated."""
-        return bool(self._options) and self._backend.decides
+        return bool(self._options) and self.backend.decides
 
     def identity(self) -> dict[str, Any]:
         how = self._how
         return {
-            **self._backend.identity(),
+            **self.backend.identity(),
             "template": {"name": how.template.name, "version": how.template.version, "digest": how.template.digest},
             "strategy": how.strategy,
             "task": how.task,
@@ -107,23 +108,25 @@ class PromptedModel(System):
             ConfigError: the template names a column that the row lacks.
         """
         how = self._how
+        if how.template.name == REQUESTS_TEMPLATE:
+            messages: tuple[Message, ...] = self._given(row)["messages"]
+            return messages
         return render(how.template, how.strategy, self._variables(row.values), how.labels, how.examples)
 
     def count_tokens(self, rows: Sequence[InputRow]) -> list[int | None]:
-        return [self._backend.count_tokens(self.messages(row)) for row in rows]
+        return [self.backend.count_tokens(self.messages(row)) for row in rows]
 
     def request(self, row: InputRow) -> Request:
         """What is asked for a row; errors as for `messages`."""
         how = self._how
-        return Request(
-            id=row.id,
-            messages=self.messages(row),
-            options=self._options,
-            schema=self._schema,
-            max_new_tokens=how.max_new_tokens,
-            temperature=how.temperature,
-            seed=how.seed,
-        )
+        settings: dict[str, Any] = {
+            "max_new_tokens": how.max_new_tokens,
+            "temperature": how.temperature,
+            "seed": how.seed,
+        }
+        if how.template.name == REQUESTS_TEMPLATE:
+            return Request(id=row.id, **{**settings, **self._given(row)})
+        return Request(id=row.id, messages=self.messages(row), options=self._options, schema=self._schema, **settings)
 
     def answer(self, rows: Sequence[InputRow]) -> Generator[Entry]:
         """Long prompts first, so that those of a batch are of like length."""
@@ -135,7 +138,7 @@ class PromptedModel(System):
                 yield Entry(id=row.id, outcome="permanent", error=str(error))
         requests.sort(key=lambda one: -sum(len(message.content) for message in one.messages))
         contents = {row.id: row.content for row in rows}
-        replies = self._backend.answer(requests)
+        replies = self.backend.answer(requests)
         try:
             for row_id, reply in replies:
                 yield self.entry(row_id, reply, contents[row_id])
@@ -146,7 +149,10 @@ class PromptedModel(System):
 
     def enforced(self) -> dict[str, str]:
         """What the backend does with the schema that is sent, found by asking it; empty where none is sent."""
-        return {"schema": schema_enforcement(self._backend)} if self._schema is not None else {}
+        if self._schema is None:
+            return {}
+        here = not getattr(self.backend, "connects", True)
+        return {"schema": "not tried: the answers come from a file" if here else schema_enforcement(self.backend)}
 
     def entry(self, row_id: str, reply: Reply, content: Any) -> Entry:
         """What a reply means for its row."""
@@ -172,7 +178,14 @@ class PromptedModel(System):
         )
 
     def close(self) -> None:
-        self._backend.close()
+        self.backend.close()
+
+    def _given(self, row: InputRow) -> dict[str, Any]:
+        """What a row that is a request itself asks for."""
+        try:
+            return batch_fields(row.values)
+        except ValueError as error:
+            raise ConfigError(f"template {REQUESTS_TEMPLATE}: {error}") from error
 
     def _variables(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         content = self._how.content

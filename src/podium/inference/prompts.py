@@ -25,6 +25,7 @@ TEMPLATES: Registry[Path] = Registry(
     "template",
     {
         "classify": "podium.inference.templates:CLASSIFY",
+        "requests": "podium.inference.templates:REQUESTS",
     },
 )
 """The files of templates by name. Another package adds its own by an entry point of the group `podium.templates`, whose

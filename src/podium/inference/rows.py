@@ -26,6 +26,8 @@ FIRST_TRY = 5
 
 _FILTERED_ROWS = 1000
 _SHOWN = 5
+_ID_NAMES = ("id", "custom_id")
+"""Usual names of columns that name rows; the second one is that of OpenAI's batch files."""
 _PROBLEMS = 1000
 _HASH_BYTES = 8
 _BLOB_LIMIT = 1 << 28
@@ -200,7 +202,7 @@ class RowSource:
 
 
 def id_column(reader: Reader, given: str | None) -> str | None:
-    """The column that names the rows: the one given, or one called `id` where its values all differ; else None.
+    """The column that names the rows: the one given, or one with a usual name whose values all differ; else None.
 
     Raises:
         InputError: there is no such column.
@@ -213,7 +215,7 @@ def id_column(reader: Reader, given: str | None) -> str | None:
                 f"{', '.join(columns)}"
             )
         return given
-    found = next((name for name in columns if name.lower() == "id"), None)
+    found = next((name for name in columns if name.lower() in _ID_NAMES), None)
     if given is not None or found is None:
         return None
     seen = array("q")

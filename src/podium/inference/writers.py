@@ -46,6 +46,7 @@ WRITERS: Registry[Writer] = Registry(
         "parquet": "podium.inference.writers:PARQUET",
         "json": "podium.inference.writers:JSON",
         "yaml": "podium.inference.writers:YAML",
+        "openai-batch": "podium.inference.writers:OPENAI_BATCH",
     },
 )
 """The formats by name."""
@@ -126,6 +127,19 @@ class _Parquet(Writer):
                 writer.write_table(pa.table(arrays, schema=schema))
 
 
+class _OpenAIBatch(Writer):
+    """The results of OpenAI's batch interface, for what reads these; it has no column of the data but the id."""
+
+    name = "openai-batch"
+    extensions = (".results",)
+
+    def write(self, rows: Rows, columns: tuple[str, ...], stream: BinaryIO) -> None:
+        from podium.inference.backends.openai_batch import result_line
+
+        for row in rows():
+            stream.write(_json(result_line(row)) + b"\n")
+
+
 def _schema(rows: Rows, columns: tuple[str, ...]) -> tuple[set[str], Any]:
     """The columns without a common type, and the schema of all."""
     import pyarrow as pa
@@ -169,3 +183,4 @@ def _text(value: Any) -> str | None:
 
 
 JSONL, JSON, CSV, YAML, PARQUET = _JsonLines(), _Json(), _Csv(), _Yaml(), _Parquet()
+OPENAI_BATCH = _OpenAIBatch()

@@ -18,6 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from podium.errors import InputError
 from podium.inference.backends import BACKENDS
 from podium.inference.backends.base import Backend
+from podium.inference.backends.openai import OpenAI
+from podium.inference.backends.openai_batch import BatchFiles
 from podium.inference.prompted import Mode, PromptedModel, Prompting
 from podium.inference.prompts import Example, Template, template_named
 from podium.inference.rows import Choice, Survey
@@ -46,6 +48,7 @@ class PromptCommand:
         task: empty for one label per row where there are labels, and free text otherwise.
         settings: `NAME=VALUE` of the backend.
         examples: file with rows that have answers; empty for none.
+        batch_files: whether requests are written to a file, or `batch_results` has what came of them.
         price: per million tokens of prompts and of answers; None where the endpoint has none.
     """
 
@@ -66,6 +69,8 @@ class PromptCommand:
     device: str = "auto"
     batch: int = 32
     trust_remote_code: bool = False
+    batch_files: bool = False
+    batch_results: str = ""
 
 
 def open_prompted(command: PromptCommand, data: DataCommand, directory: Path) -> OpenSystem:
@@ -143,6 +148,8 @@ def open_backend(command: PromptCommand, **more: Any) -> Backend:
         ModelError: the model is not there.
     """
     kind = backend_class(command.backend)
+    if command.batch_files and kind is not OpenAI:
+        raise InputError(f"batch files are those of --backend openai, but got --backend {command.backend}")
     hints, parameters = get_type_hints(kind.__init__), inspect.signature(kind).parameters
     own = {
         "model": command.model,
@@ -165,7 +172,10 @@ def open_backend(command: PromptCommand, **more: Any) -> Backend:
             values[name] = TypeAdapter(hint).validate_python(value)
         except ValidationError as error:
             raise InputError(f"--backend-set {name}: {error.errors()[0]['msg']}, but got {text!r}") from error
-    return kind(**{**values, **{name: value for name, value in more.items() if name in parameters}})
+    values |= {name: value for name, value in more.items() if name in parameters}
+    if command.batch_files:
+        return BatchFiles(results=Path(command.batch_results) if command.batch_results else None, **values)
+    return kind(**values)
 
 
 def _reads_text(template: Template, strategy: str) -> bool:

@@ -41,7 +41,7 @@ def written(folder: Path, text: str = MINE) -> Path:
 def test_shipped_templates_render_every_strategy(name: str) -> None:
     template = template_named(name)
     assert template.name == name and set(template.tasks) <= set(TASKS.names())
-    row = {"text": "a text", "tokens": ["a", "text"]}
+    row = {"text": "a text", "tokens": ["a", "text"], "body": {"messages": [{"role": "user", "content": "a text"}]}}
     for strategy in template.strategies:
         messages = render(template, strategy, row, ("x", "y"), [Example(row, "x")], asked="x")
         assert messages[-1].role == "user" and "text" in messages[-1].content

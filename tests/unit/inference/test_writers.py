@@ -63,4 +63,4 @@ def test_the_format_follows_from_the_name_of_a_file() -> None:
         "parquet",
         None,
     ]
-    assert WRITERS.names() == ("jsonl", "csv", "parquet", "json", "yaml")
+    assert WRITERS.names() == ("jsonl", "csv", "parquet", "json", "yaml", "openai-batch")

@@ -110,7 +110,7 @@ def test_an_endpoint_is_asked_and_its_failures_are_recorded(folder: Path, monkey
     assert "30 rows: 28 ok, 1 permanent, 1 unparseable" in output
     assert "price: 0.0038 (at 10 and 20 per million tokens" in output
     lines = {line["id"]: line for line in map(json.loads, (run / "journal.jsonl").read_text().splitlines())}
-    assert (lines["n3"]["attempts"], lines["n5"]["text"], lines["n5"]["answer"]) == (2, "no idea", None)
+    assert (lines["n3"]["outcome"], lines["n5"]["text"], lines["n5"]["answer"]) == ("ok", "no idea", None)
     assert sorted(lines) == sorted(row["id"] for row in ROWS)
 
 
@@ -146,3 +146,18 @@ def test_a_check_says_what_the_backend_does(folder: Path) -> None:
     output = told(folder, "parrot", "--backend", "echo", "--check")
     assert "enforces a schema          yes  enforced" in output
     assert output.count(" yes ") == 6
+
+
+def test_batch_files_are_written_answered_and_read(folder: Path) -> None:
+    arguments = ("gpt", "--backend", "openai", *ECHO[3:], "--text-column", "headline", "--rows", "3")
+    assert "3 requests: requests.jsonl" in told(folder, *arguments, "--write-batch", "requests.jsonl")
+    assert "requests.jsonl exists" in told(folder, *arguments, "--write-batch", "requests.jsonl", code=2)
+    assert not (folder / "podium-out").exists()
+    rows = ("--data", "requests.jsonl", "--template", "requests", "--format", "openai-batch", "-o", "done.jsonl")
+    told(folder, "parrot", "--backend", "echo", *rows)
+    output = told(folder, *arguments, "--read-batch", "done.jsonl")
+    assert "3 rows: 3 ok" in output
+    assert "accuracy 1.00" in output
+    output = told(folder, *arguments[:-1], "4", "--read-batch", "done.jsonl", code=1)
+    assert "goes on: 3 rows have an answer already" in output
+    assert "batch files are those of --backend openai" in told(folder, *ECHO, "--read-batch", "done.jsonl", code=2)

@@ -32,7 +32,7 @@ _LONGEST_WAIT = 300.0
 _SHORTEST_WAIT = 0.5
 
 
-class _InvalidAnswerError(Exception):
+class InvalidAnswerError(Exception):
     """The server answered with success, but not with a completion."""
 
 
@@ -47,6 +47,8 @@ class OpenAI(Backend):
     name: ClassVar[str] = "openai"
     generates = True
     enforces_schema = False
+    connects: ClassVar[bool] = True
+    """Whether requests are sent, for which a key may be needed."""
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class OpenAI(Backend):
         """
         url = os.environ.get(BASE_URL) or SERVICE
         key = os.environ.get(API_KEY)
-        if not key and url.startswith(SERVICE):
+        if not key and self.connects and url.startswith(SERVICE):
             raise ModelError(
                 f"an endpoint must be named by {BASE_URL}, or a key for {SERVICE} by {API_KEY}, but the environment "
                 "has neither; export one, as OPENAI_BASE_URL=http://localhost:8000/v1"
@@ -110,9 +112,14 @@ class OpenAI(Backend):
         for request in requests:
             waiting.put(request)
         stop = threading.Event()
+        # Requests that were sent and whose reply the caller has not taken: what is lost where the caller stops.
+        open_ones = threading.Semaphore(self._concurrency)
 
         def work() -> None:
-            while not stop.is_set():
+            while True:
+                open_ones.acquire()
+                if stop.is_set():
+                    return
                 try:
                     one = waiting.get_nowait()
                 except queue.Empty:
@@ -131,8 +138,10 @@ class OpenAI(Backend):
                 if isinstance(found, Exception):
                     raise found
                 yield row, found
+                open_ones.release()
         finally:
             stop.set()
+            open_ones.release(self._concurrency)
 
     def models(self) -> list[str]:
         """Names of the models that the endpoint offers.
@@ -171,7 +180,7 @@ class OpenAI(Backend):
         def ask() -> Reply:
             nonlocal attempts
             attempts += 1
-            return self._read(client.chat.completions.create(**self._body(request)), request)
+            return self.read(client.chat.completions.create(**self.body(request)), request)
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
@@ -182,11 +191,12 @@ class OpenAI(Backend):
         )
         try:
             found = retrying(ask)
-        except (openai.OpenAIError, _InvalidAnswerError, ValueError) as error:
+        except (openai.OpenAIError, InvalidAnswerError, ValueError) as error:
             found = self._failed(error)
         return found.model_copy(update={"attempts": attempts, "seconds": time.perf_counter() - began})
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
+        """What is sent for a request."""
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [message.model_dump() for message in request.messages],
@@ -201,16 +211,16 @@ class OpenAI(Backend):
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         return body
 
-    def _read(self, completion: Any, request: Request) -> Reply:
+    def read(self, completion: Any, request: Request) -> Reply:
         """What a completion says.
 
         Raises:
-            _InvalidAnswerError: it is none.
+            InvalidAnswerError: it is none.
         """
         choices: Any = getattr(completion, "choices", None)
         message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
         if message is None:
-            raise _InvalidAnswerError(f"the server answered with {_short(completion)} instead of a completion")
+            raise InvalidAnswerError(f"the server answered with {_short(completion)} instead of a completion")
         usage, reason = getattr(completion, "usage", None), getattr(choices[0], "finish_reason", None)
         tokens = {
             "prompt_tokens": getattr(usage, "prompt_tokens", None),
@@ -315,7 +325,7 @@ def _may_pass(error: BaseException) -> bool:
         status = error.status_code
         return error.code != "insufficient_quota" and (status in _TRANSIENT_STATUS or status >= 500)
     return isinstance(
-        error, (openai.APIConnectionError, openai.APIResponseValidationError, _InvalidAnswerError, ValueError)
+        error, (openai.APIConnectionError, openai.APIResponseValidationError, InvalidAnswerError, ValueError)
     )
 
 

@@ -5,3 +5,4 @@ from __future__ import annotations
 from pathlib import Path
 
 CLASSIFY = Path(__file__).with_name("classify.yaml")
+REQUESTS = Path(__file__).with_name("requests.yaml")
