@@ -76,6 +76,7 @@ class Kfp(ThreadingHTTPServer):
         self.packages: list[str] = []
         self.experiments: list[Fields] = []
         self.runs: list[Fields] = []
+        self.ids: list[str] = []
         self.schedules: list[Fields] = []
         self.removed: list[tuple[str, str]] = []
         self.terminated: list[str] = []
@@ -85,9 +86,19 @@ class Kfp(ThreadingHTTPServer):
         self.requests: list[tuple[str, str, Mapping[str, str]]] = []
         self.released = threading.Event()
 
+    def next_run(self) -> str:
+        """The id that the next run will have."""
+        self.ids.append(str(uuid.uuid4()))
+        return self.ids[-1]
+
     def add_run(self, fields: Fields) -> Fields:
         second = float(len(self.runs))
-        made = {"run_id": str(uuid.uuid4()), "created_at": at(second), "finished_at": NEVER, "state": "PENDING"}
+        made = {
+            "run_id": self.ids.pop() if self.ids else str(uuid.uuid4()),
+            "created_at": at(second),
+            "finished_at": NEVER,
+            "state": "PENDING",
+        }
         made |= {"storage_state": "AVAILABLE", **fields}
         self.runs.append(made)
         self.courses[made["run_id"]] = [dict(one) for one in self.course]

@@ -59,7 +59,7 @@ def logs(
 ) -> None:
     """Show the logs of a run's pods, as long as Kubernetes has the pods; Podium keeps none on a cluster."""
     from podium.cluster.kubeflow import Kubeflow
-    from podium.local.kubeflow import logs as lines_of
+    from podium.local.pods import logs as lines_of
 
     server = Kubeflow(endpoint, namespace)
     try:

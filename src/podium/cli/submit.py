@@ -174,16 +174,14 @@ def _end(server: Kubeflow, run: Any, say: Callable[[str], None]) -> None:
     Raises:
         StepFailed: a step failed.
     """
-    from podium.local.kubeflow import Results, Steps, state_of
+    from podium.local.kubeflow import Results, failure_of, state_of
 
     state = state_of(run)
     if state == "FAILED":
-        steps = Steps()
-        for _ in steps.news(run):
-            pass
-        failed = steps.failed()
+        failed, cause = failure_of(server, run)
         where = f" in {', '.join(failed)}" if failed else ""
-        why = f": {run.error.message}" if run.error and run.error.message else ""
+        said = cause or (run.error.message if run.error else "")
+        why = f": {said}" if said else ""
         step = f" {failed[0].split()[0]}" if failed else ""
         raise StepFailed(
             f"run {run.run_id} failed{where}{why}; see podium logs {run.run_id}{step}, "

@@ -248,11 +248,11 @@ class Cluster:
             time.sleep(min(0.5, wait_seconds / 20))
         return gone
 
-    def log_tail(self, pod: str, container: str) -> list[str]:
+    def log_tail(self, pod: str, container: str, lines: int = _LOG_LINES) -> list[str]:
         """The last lines of a container's log; empty where there is none or it may not be read."""
         try:
             answer = client.CoreV1Api(self._api).read_namespaced_pod_log(
-                pod, self.namespace, container=container, tail_lines=_LOG_LINES, _preload_content=False
+                pod, self.namespace, container=container, tail_lines=lines, _preload_content=False
             )
         except (ApiException, urllib3.exceptions.HTTPError) as error:
             _log.info("%s", _explained(error, f"log of {self.title(POD, pod)}"))

@@ -235,7 +235,7 @@ class Jobs:
             JobNotStarted: a pod cannot start at all, or has not started in time.
         """
         pods, now = self.cluster.find(POD, selector), time.monotonic()
-        found = {self.cluster.title(POD, name_of(pod)): _obstacle(pod) for pod in pods}
+        found = {self.cluster.title(POD, name_of(pod)): obstacle_of(pod) for pod in pods}
         counts = Counter(labels_of(pod).get(_POD_LABELS[spec.kind]) for pod in pods)
         if lacking := {name for name in names if counts[name] < spec.nodes}:
             found |= self._refusals(spec, lacking)
@@ -293,7 +293,7 @@ def _lacks_pods(job: Manifest) -> bool:
     return not condition(job, "Complete", "Failed") and created < int(job["spec"].get("parallelism", 1))
 
 
-def _obstacle(pod: Manifest) -> Obstacle | None:
+def obstacle_of(pod: Manifest) -> Obstacle | None:
     """Why a pod does not start; None if it runs, has ended, or is being started."""
     status = pod.get("status") or {}
     if status.get("phase", "Pending") != "Pending" or pod["metadata"].get("deletionTimestamp"):

@@ -6,21 +6,23 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from podium.cluster.client import EXPERIMENT, JOB, POD, Cluster, ContainerLog, Kind, Manifest, condition, name_of
+from podium.cluster.client import EXPERIMENT, JOB, POD, Cluster, Kind, Manifest, condition, name_of
+from podium.cluster.jobs import obstacle_of
 from podium.cluster.kubeflow import FINAL, Kubeflow
 from podium.errors import ClusterError, InputError, PodiumError, StepFailed
+from podium.local.pods import ENDED, OWN_LABEL, RUN_LABEL, TASKS, PodWatch, namespace_of, step_of, times_of
 from podium.records import DecisionRecord, ModelRecord, Record, ReportRecord
 from podium.stages.steps import KFP_RUNS, STEPS
 from podium.stages.submission import config_of
 from podium.store.store import ArtifactStore
-from podium.text import hint, redact
+from podium.text import redact
 
 POLL_SECONDS = 3.0
 """How often Kubeflow is asked how a run is; its own view is a few seconds old in any case."""
@@ -28,18 +30,9 @@ POLL_SECONDS = 3.0
 PATIENCE_SECONDS = 600.0
 """How long the server may fail to answer while a run is followed."""
 
-TASKS = (*(step.name for step in STEPS if step.name != "plan"), "reuse", "close")
-"""The tasks of the pipeline; others are Kubeflow's own. `reuse` reads all results where every result is stored."""
-
-RUN_LABEL, OWN_LABEL = "pipeline/runid", "podium/kfp-run"
-"""Labels with the id of the run: of KFP on its pods, and of Podium on what its steps create."""
-
 _KEY = re.compile(r".*-([0-9a-f]{12})")
-_NODE_NAME = "workflows.argoproj.io/node-name"
-_CONTAINER = "main"
-_SHORT_SILENCE = 2.0
-_LONG_SILENCE = 30.0
-_ENDED = ("Succeeded", "Failed")
+SEVERAL = tuple(step.name for step in STEPS if step.per_entrant)
+_LAG_SECONDS = 20.0
 _PAST = {"SUCCEEDED": "done in", "FAILED": "failed after", "CANCELED": "stopped after"}
 
 R = TypeVar("R", bound=Record)
@@ -67,8 +60,25 @@ class Steps:
                 yield _line(run, task.end_time, title, f"{_PAST[now]} {seconds:.1f} s")
             self.states[title] = now
 
-    def failed(self) -> list[str]:
-        return [title for title, state in self.states.items() if state == "FAILED"]
+    def beside(self, run: Any, pods: Sequence[Manifest]) -> Iterator[str]:
+        """Lines on the steps that Kubeflow does not show, from their pods.
+
+        Argo compresses the state of a run that takes more than 1 MiB. Kubeflow does not read that, and goes on to show
+        what it knew before. Of steps with several tasks nothing is said.
+        """
+        final = run.state in FINAL
+        newest = {step_of(pod): pod for pod in pods}
+        for title in [title for title in newest if title and title not in SEVERAL]:
+            (start, end), phase = times_of(newest[title]), newest[title]["status"].get("phase")
+            if start is None or self.states.get(title) not in (None, "RUNNING"):
+                continue
+            if title not in self.states and (final or age(start) > _LAG_SECONDS):
+                yield _line(run, start, title, "started")
+                self.states[title] = "RUNNING"
+            state = {"Succeeded": "SUCCEEDED", "Failed": "FAILED" if final else ""}.get(phase)
+            if state and end and (final or age(end) > _LAG_SECONDS) and title in self.states:
+                yield _line(run, end, title, f"{_PAST[state]} {age(start, end):.1f} s")
+                self.states[title] = state
 
     def _title(self, task: Any) -> str:
         """`hpo` for the first task of that name, then `hpo 2`: Kubeflow does not say whose entrant a task is."""
@@ -88,7 +98,7 @@ def follow(server: Kubeflow, run_id: str) -> Iterator[str]:
     Raises:
         ClusterError: the server refuses, or does not answer for ten minutes.
     """
-    steps, lost = Steps(), 0.0
+    steps, watch, lost = Steps(), PodWatch(server), 0.0
     while True:
         try:
             run = server.client.get_run(run_id)
@@ -103,9 +113,23 @@ def follow(server: Kubeflow, run_id: str) -> Iterator[str]:
         else:
             lost = 0.0
             yield from steps.news(run)
+            pods = watch.pods(run, at_once=run.state in FINAL)
+            yield from steps.beside(run, pods)
+            for step, why in watch.obstacles(pods):
+                yield _line(run, datetime.now(UTC), step, why)
             if run.state in FINAL:
                 return
         time.sleep(POLL_SECONDS)
+
+
+def failure_of(server: Kubeflow, run: Any) -> tuple[list[str], str]:
+    """The steps of a run that failed, and what the first of them said, as far as that can be seen."""
+    steps, watch = Steps(), PodWatch(server)
+    pods = watch.pods(run, at_once=True)
+    for _ in (*steps.news(run), *steps.beside(run, pods)):
+        pass
+    failed = [title for title, state in steps.states.items() if state == "FAILED"]
+    return failed, watch.cause(pods, failed[0].split()[0]) if failed else ""
 
 
 @dataclass(frozen=True)
@@ -179,68 +203,6 @@ def _copy(source: str, target: str) -> None:
     shutil.copyfile(source, target)
 
 
-def pods_of(server: Kubeflow, run: Any) -> tuple[Cluster, list[Manifest]]:
-    """The pods of a run that are there still, with the cluster that they are in.
-
-    Raises:
-        ClusterError: there is no cluster within reach, or its pods may not be listed.
-    """
-    cluster = Cluster.connect(namespace_of(server, run)).once()
-    return cluster, cluster.find(POD, f"{RUN_LABEL}={run.run_id}")
-
-
-def namespace_of(server: Kubeflow, run: Any) -> str:
-    """Where the pods of a run are: its profile, or the namespace of a Kubeflow of one user."""
-    experiment = server.client.get_experiment(experiment_id=run.experiment_id)
-    return str(experiment.namespace or server.namespace or "kubeflow")
-
-
-def step_of(pod: Manifest) -> str:
-    """The step that a pod runs: the task around its executor; empty for pods of Kubeflow's own."""
-    parts = str((pod["metadata"].get("annotations") or {}).get(_NODE_NAME, "")).split(".")
-    inside = [number for number, part in enumerate(parts) if part.startswith("executor")]
-    return parts[inside[-1] - 1].partition("(")[0] if inside and inside[-1] else ""
-
-
-def logs(server: Kubeflow, run: Any, step: str, *, wait: bool) -> Iterator[str]:
-    """The logs of the pods of a run that are there still, each line with its step.
-
-    Args:
-        server: that the run is of.
-        run: whose logs.
-        step: of this step only; empty for all.
-        wait: follow the logs of pods that run until they end.
-
-    Raises:
-        InputError: there is no such step, or none of its pods is left.
-    """
-    if step and step not in TASKS:
-        raise InputError(f"STEP is a step of the pipeline, but got {step!r}{hint(step, TASKS)}")
-    cluster, found = pods_of(server, run)
-    pods = [pod for pod in found if step_of(pod) and step in ("", step_of(pod)) and _started(pod)]
-    if not pods:
-        of_step = f" of step {step}" if step else ""
-        raise InputError(
-            f"run {run.run_id} has no pod{of_step} in namespace {cluster.namespace} any more, or not yet; "
-            "Podium keeps no logs on a cluster, but Kubeflow's UI shows those that are archived: "
-            f"{server.link('runs', run.run_id)}"
-        )
-    for pod in sorted(pods, key=lambda one: str(one["metadata"].get("creationTimestamp", ""))):
-        log, title = ContainerLog(cluster, name_of(pod), _CONTAINER), step_of(pod)
-        ended = pod["status"].get("phase") in _ENDED
-        while not log.complete:
-            for line in log.read_on(ended, _LONG_SILENCE if wait or ended else _SHORT_SILENCE):
-                yield f"{title:<10} {line}"
-            if not wait and not ended:
-                break
-            now = cluster.get(POD, name_of(pod))
-            ended = now is None or now["status"].get("phase") in _ENDED
-
-
-def _started(pod: Manifest) -> bool:
-    return any("waiting" not in one.get("state", {}) for one in pod.get("status", {}).get("containerStatuses") or ())
-
-
 def cancel(server: Kubeflow, run_id: str, seconds: float) -> Iterator[str]:
     """Terminate a run and wait until it and what it started in the cluster have ended; lines for people.
 
@@ -266,9 +228,11 @@ def cancel(server: Kubeflow, run_id: str, seconds: float) -> Iterator[str]:
     try:
         cluster = Cluster.connect(namespace_of(server, run)).once()
         while left := _alive(cluster, run_id):
+            yield from _delete_waiting(cluster, left)
             if time.monotonic() > deadline:
+                named = ", ".join(cluster.title(kind, name_of(one)) for kind, one in left)
                 raise StepFailed(
-                    f"run {run_id} has ended, but these run on in the cluster: {', '.join(left)}; "
+                    f"run {run_id} has ended, but these run on in the cluster: {named}; "
                     "delete them with kubectl, or wait longer with --timeout"
                 )
             time.sleep(POLL_SECONDS)
@@ -281,8 +245,21 @@ def cancel(server: Kubeflow, run_id: str, seconds: float) -> Iterator[str]:
     yield "its pods, Jobs and Experiments have ended"
 
 
-def _alive(cluster: Cluster, run_id: str) -> list[str]:
-    """Titles of the objects of a run that are still at work."""
+def _delete_waiting(cluster: Cluster, left: list[tuple[Kind, Manifest]]) -> Iterator[str]:
+    """Delete the pods that wait to be started; Argo leaves them when a run ends, and they would wait for days."""
+    for kind, one in left:
+        if kind == POD and obstacle_of(one) is not None:
+            try:
+                cluster.delete(POD, name_of(one))
+            except ClusterError as error:
+                if error.status != 403:
+                    raise
+                continue
+            yield f"{cluster.title(POD, name_of(one))} had not started and is deleted"
+
+
+def _alive(cluster: Cluster, run_id: str) -> list[tuple[Kind, Manifest]]:
+    """The objects of a run that are still at work."""
     found: list[tuple[Kind, Manifest]] = []
     for kind, label in ((POD, RUN_LABEL), (POD, OWN_LABEL), (JOB, OWN_LABEL), (EXPERIMENT, OWN_LABEL)):
         try:
@@ -291,12 +268,12 @@ def _alive(cluster: Cluster, run_id: str) -> list[str]:
             # Without Katib there are no Experiments.
             if error.status != 404:
                 raise
-    return [cluster.title(kind, name_of(one)) for kind, one in found if _at_work(kind, one)]
+    return [(kind, one) for kind, one in found if _at_work(kind, one)]
 
 
 def _at_work(kind: Kind, manifest: Manifest) -> bool:
     if kind == POD:
-        return manifest.get("status", {}).get("phase") not in _ENDED
+        return manifest.get("status", {}).get("phase") not in ENDED
     return condition(manifest, "Complete", "Succeeded", "Failed") is None
 
 

@@ -11,6 +11,7 @@ import yaml
 from kubernetes.config import kube_config
 
 from podium.local import kubeflow as local
+from podium.local import pods
 from podium.stages import submission
 from tests.integration.kube.server import ApiServer
 from tests.kfp_server import Kfp
@@ -28,7 +29,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     monkeypatch.setattr(submission, "resolve_form", RESOLVED)
     monkeypatch.setattr(local, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(local, "_SHORT_SILENCE", 0.5)
+    monkeypatch.setattr(pods, "_SHORT_SILENCE", 0.5)
     monkeypatch.chdir(place)
 
 

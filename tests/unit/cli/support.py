@@ -31,3 +31,20 @@ def submitted(server: Kfp, volume: tuple[str, ...], *course: dict[str, object]) 
     server.course = list(course) or [moment("SUCCEEDED", *DONE, finished_at=at(9))]
     podium(server, "submit", *SMALL, *volume, "-y", "--detach")
     return str(server.runs[-1]["run_id"])
+
+
+def pod(
+    run: str, name: str, step: str, phase: str, label: str = "pipeline/runid", **status: object
+) -> dict[str, object]:
+    """A pod of a step of a run, with fields of its status."""
+    node = f"champion-x.root.exit-handler-1.{step}.executor(0)"
+    state: dict[str, object] = {"running": {}} if phase == "Running" else {"terminated": {"exitCode": 0}}
+    metadata = {"name": name, "labels": {label: run}, "annotations": {"workflows.argoproj.io/node-name": node}}
+    containers = [{"name": "main", "state": state}]
+    return {"metadata": metadata, "status": {"phase": phase, "containerStatuses": containers, **status}}
+
+
+def waiting(run: str, name: str, step: str) -> dict[str, object]:
+    """A pod whose image cannot be pulled."""
+    state = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
+    return pod(run, name, step, "Pending", containerStatuses=[{"name": "main", "state": state}])

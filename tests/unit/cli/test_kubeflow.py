@@ -19,7 +19,7 @@ from podium.store.store import ArtifactStore
 from podium.tracking.base import TAG_KFP_RUN
 from tests.integration.kube.server import ApiServer
 from tests.kfp_server import Kfp, moment
-from tests.unit.cli.support import SMALL, podium, refused, submitted
+from tests.unit.cli.support import SMALL, pod, podium, refused, submitted, waiting
 from tests.unit.report.samples import models_of, sample
 
 
@@ -36,13 +36,6 @@ class TestRuns:
 
     def test_an_experiment_that_is_not_there_is_told(self, kfp_server: Kfp) -> None:
         assert "has no experiment 'none'" in refused(kfp_server, "runs", "--experiment", "none")
-
-
-def pod(run: str, name: str, step: str, phase: str, label: str = "pipeline/runid") -> dict[str, object]:
-    node = f"champion-x.root.exit-handler-1.{step}.executor(0)"
-    state: dict[str, object] = {"running": {}} if phase == "Running" else {"terminated": {"exitCode": 0}}
-    metadata = {"name": name, "labels": {label: run}, "annotations": {"workflows.argoproj.io/node-name": node}}
-    return {"metadata": metadata, "status": {"phase": phase, "containerStatuses": [{"name": "main", "state": state}]}}
 
 
 class TestLogs:
@@ -83,6 +76,15 @@ class TestCancel:
         output = podium(kfp_server, "cancel", run).output
         assert output == f"run {run} is CANCELED\nits pods, Jobs and Experiments have ended\n"
         assert kfp_server.terminated == [run], "a run that has ended is not stopped again"
+
+    def test_a_pod_that_never_started_is_deleted(
+        self, kfp_server: Kfp, volume: tuple[str, ...], cluster: ApiServer
+    ) -> None:
+        run = submitted(kfp_server, volume, moment("RUNNING"))
+        cluster.create("pods", "kubeflow", waiting(run, "step", "hpo"))
+        output = podium(kfp_server, "cancel", run).output
+        assert "Pod kubeflow/step had not started and is deleted\nits pods, Jobs and Experiments have ended" in output
+        assert ("pods", "kubeflow", "step") not in cluster.objects
 
     def test_without_kubernetes_it_fails_since_pods_may_be_left(self, kfp_server: Kfp, volume: tuple[str, ...]) -> None:
         run = submitted(kfp_server, volume, moment("RUNNING"))

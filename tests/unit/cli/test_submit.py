@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from podium.cli.app import app
 from podium.errors import InputError
 from podium.local import kubeflow as local
+from podium.local import pods
 from tests.integration.kube.server import ApiServer
 from tests.kfp_server import Fault, Kfp, at, moment, stopped, task
-from tests.unit.cli.support import DONE, SMALL, podium, refused
+from tests.unit.cli.support import DONE, SMALL, pod, podium, refused, waiting
 
 
 class TestSubmit:
@@ -82,6 +83,45 @@ class TestSubmit:
         message = refused(kfp_server, "submit", *SMALL, *volume, "-y")
         run = kfp_server.runs[0]["run_id"]
         assert f"run {run} failed in prepare: exit code 1; see podium logs {run} prepare" in message
+
+    def test_a_step_that_failed_says_why_in_its_own_words(
+        self, kfp_server: Kfp, volume: tuple[str, ...], cluster: ApiServer
+    ) -> None:
+        run = kfp_server.next_run()
+        cluster.create("pods", "kubeflow", pod(run, "a", "prepare", "Failed"))
+        cluster.logs["a", "main"] = (
+            "Traceback\npodium.errors.InputError: --text-column must name a column\n- text\n"
+            "F1130 04:12:39 main.go:130] failed to execute component: exit status 1\ntime=2026 argo=true\n"
+        )
+        kfp_server.course = [moment("FAILED", task("prepare", "FAILED", 1, 3), finished_at=at(3))]
+        message = refused(kfp_server, "submit", *SMALL, *volume, "-y")
+        assert f"run {run} failed in prepare: --text-column must name a column\n- text; see podium logs" in message
+
+    def test_a_pod_that_does_not_start_is_explained_once(
+        self, kfp_server: Kfp, volume: tuple[str, ...], cluster: ApiServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pods, "_LOOK_SECONDS", 0.0)
+        monkeypatch.setattr(pods, "_START_SECONDS", 0.0)
+        run = kfp_server.next_run()
+        cluster.create("pods", "kubeflow", waiting(run, "a", "prepare"))
+        kfp_server.course = [*[moment("RUNNING", task("prepare", "RUNNING", 1))] * 3, stopped()]
+        output = podium(kfp_server, "submit", *SMALL, *volume, "-y", code=130).output
+        assert output.count("prepare            does not start: ImagePullBackOff: Back-off pulling image") == 1
+
+    def test_steps_that_kubeflow_does_not_show_are_shown_from_their_pods(
+        self, kfp_server: Kfp, volume: tuple[str, ...], cluster: ApiServer
+    ) -> None:
+        run = kfp_server.next_run()
+        for number, (step, phase) in enumerate((("decide", "Failed"), ("decide", "Succeeded"), ("hpo", "Succeeded"))):
+            ended = {"terminated": {"exitCode": 0, "finishedAt": at(8)}}
+            of_pod = pod(run, f"p{number}", step, phase, containerStatuses=[{"name": "main", "state": ended}])
+            of_pod["metadata"]["creationTimestamp"] = at(number)  # type: ignore[index]
+            of_pod["status"]["startTime"] = at(6)  # type: ignore[index]
+            cluster.create("pods", "kubeflow", of_pod)
+        kfp_server.course = [moment("SUCCEEDED", *DONE, finished_at=at(9))]
+        output = podium(kfp_server, "submit", *SMALL, *volume, "-y").output
+        assert "[   6.0s] decide             started\n[   8.0s] decide             done in 2.0 s\n" in output
+        assert output.count(" started\n") == 4
 
     def test_a_run_that_somebody_stops_ends_with_130(self, kfp_server: Kfp, volume: tuple[str, ...]) -> None:
         kfp_server.course = [moment("RUNNING"), stopped()]
