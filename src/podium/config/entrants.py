@@ -16,6 +16,7 @@ ENTRANTS: Registry[Any] = Registry(
     {
         "transformer": "podium.entrants.transformer:TRANSFORMER",
         "linear": "podium.entrants.linear:LINEAR",
+        "llm": "podium.entrants.llm:LLM",
     },
 )
 """The kinds of models that compete, each a `podium.entrants.base.EntrantKind`.

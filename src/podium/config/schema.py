@@ -20,6 +20,7 @@ from podium.config.search import HpoConfig, SearchedFields
 from podium.config.section import Defining, Fraction, Place, Positive, Section, TaskName
 from podium.keys import NotKeyed
 from podium.tasks import TASKS
+from podium.tasks.base import Task
 from podium.text import did_you_mean
 
 NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -98,7 +99,7 @@ class EntrantConfig(Section):
     kind: Annotated[str, Defining()] = Field(
         "transformer",
         description="`transformer` fine-tunes a pretrained model, `linear` trains a linear model on words or word "
-        "features. Packages may bring others.",
+        "features, `llm` prompts a language model. Packages may bring others.",
     )
     path: Annotated[
         str | None,
@@ -106,7 +107,9 @@ class EntrantConfig(Section):
         Defining(),
         NotKeyed("the weights are keyed by their digest, not by their place"),
     ] = Field(
-        None, description="Pretrained model: directory, URI, hub id or `pkg:NAME/PATH`; required by `transformer`."
+        None,
+        description="Pretrained model: directory, URI, hub id or `pkg:NAME/PATH`; for `llm` also a GGUF file. Required "
+        "by `transformer` and `llm`.",
     )
     revision: Annotated[str | None, NotKeyed("the weights it resolves to are keyed by their digest")] = Field(
         None, description="Branch, tag or commit of a hub id."
@@ -185,6 +188,38 @@ class LinearConfig(Section):
     epochs: Positive = Field(10, description="Passes over the sentences.")
 
 
+class LlmConfig(Section):
+    """How a language model is prompted. A study may search any field that `Llm.tunable` names."""
+
+    template: Annotated[str, Place(hub=True)] = Field(
+        "", description="Prompt template: a name, or a YAML file. Empty: the one that suits the task."
+    )
+    strategy: str = Field("zero-shot", description="One of the strategies of the template.")
+    examples: int = Field(4, ge=0, description="Training rows that a prompt shows, where its strategy shows any.")
+    example_choice: Literal["random", "similar"] = Field(
+        "random",
+        description="`random` shows the same rows in every prompt, `similar` those most like the row, by TF-IDF.",
+    )
+    mode: Literal["decide", "generate"] = Field(
+        "decide",
+        description="`decide` takes the likeliest label by the likelihoods of the labels, `generate` reads what the "
+        "model writes.",
+    )
+    calibrate: bool = Field(True, description="Take out what the labels alone make likely, as training rows show it.")
+    calibration_rows: Positive = Field(40, description="Training rows on which that is estimated.")
+    max_length: int = Field(256, ge=8, description="Tokens after which a row is cut, at least 8.")
+    max_new_tokens: Positive = Field(100, description="Tokens of an answer, with `mode=generate`.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Precision of the model. `auto`: the faster one, found by a short probe."
+    )
+    max_calls: Positive | None = Field(
+        200, description="Held-out rows that a trial asks for in each fold, stratified. `null`: all of them."
+    )
+    price_per_million_tokens: Annotated[
+        float | None, Field(ge=0), NotKeyed("multiplies what was counted, which is kept")
+    ] = Field(None, description="Price of a million tokens, shown beside the score.")
+
+
 TUNABLE = (
     "epochs",
     "learning_rate",
@@ -230,6 +265,7 @@ class PodiumConfig(Section):
     entrants: dict[str, EntrantConfig]
     training: TrainingConfig = TrainingConfig()
     linear: LinearConfig = LinearConfig()
+    llm: LlmConfig = LlmConfig()
     hpo: HpoConfig = HpoConfig()
     selection: SelectionConfig = SelectionConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
@@ -246,18 +282,19 @@ class PodiumConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         task = TASKS.get(self.dataset.task)
-        problems, metrics = list(_entrant_problems(self.entrants)), task.objectives
+        problems, metrics = list(_entrant_problems(self.entrants, task)), task.objectives
         if self.hpo.metric and self.hpo.metric not in metrics:
             problems.append(
                 f"hpo.metric must be one of {', '.join(metrics)} for dataset.task={self.dataset.task}, but got "
                 f"{self.hpo.metric!r}"
             )
-        linear = ENTRANTS.get("linear").tunable(task)
+        linear, llm = (ENTRANTS.get(name).tunable(task) for name in ("linear", "llm"))
         spaces = {
             "space": SearchedFields("hpo.space", "training", TrainingConfig, TUNABLE),
             "linear_space": SearchedFields(
                 "hpo.linear_space", "linear", LinearConfig, linear, f" for {self.dataset.task}"
             ),
+            "llm_space": SearchedFields("hpo.llm_space", "llm", LlmConfig, llm),
         }
         settled: dict[str, Any] = {"metric": self.hpo.metric or metrics[0]}
         for place, about in spaces.items():
@@ -282,7 +319,7 @@ class PodiumConfig(Section):
         return self
 
 
-def _entrant_problems(entrants: dict[str, EntrantConfig]) -> Iterator[str]:
+def _entrant_problems(entrants: dict[str, EntrantConfig], task: Task) -> Iterator[str]:
     if not entrants:
         yield "entrants must name at least one model; choose entrant=[...] or set entrants.NAME.path"
     for name, entrant in entrants.items():
@@ -291,6 +328,8 @@ def _entrant_problems(entrants: dict[str, EntrantConfig]) -> Iterator[str]:
             yield f"entrants.{name}.kind must be one of {known}, but got {entrant.kind!r}{hint}"
         elif wrong := ENTRANTS.get(entrant.kind).check_entry(entrant):
             yield f"entrants.{name}.{wrong[0]}: {wrong[1]}"
+        elif reason := ENTRANTS.get(entrant.kind).check_task(task):
+            yield f"entrants.{name}: {reason}"
         if not NAME_PATTERN.fullmatch(name):
             yield (
                 f"entrants.{name}: an entrant's name has at most 40 lower-case letters, digits and dashes and starts "

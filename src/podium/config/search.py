@@ -212,6 +212,9 @@ class HpoConfig(Section):
     linear_space: dict[str, AnyParameter] = Field(
         default_factory=dict, description="Search space of linear models. Empty: one that suits the task."
     )
+    llm_space: dict[str, AnyParameter] = Field(
+        default_factory=dict, description="Search space of prompted models. Empty: strategy, examples and calibration."
+    )
     epochs: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="Epochs of a transformer's trial; the refit keeps `training.epochs`. `null`: trials have as many.",

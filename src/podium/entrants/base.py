@@ -67,6 +67,10 @@ class EntrantKind(ABC):
         """A field of the description of an entrant of this kind and what is wrong with it; None when all is fine."""
         return None
 
+    def check_task(self, task: Task) -> str | None:
+        """Why this kind cannot compete for a task; None where it can."""
+        return None
+
     def source(self, entry: EntrantConfig) -> dict[str, Any]:
         """The fields of `spec` that follow from an entry: what is trained, located on this machine.
 
@@ -80,6 +84,14 @@ class EntrantKind(ABC):
 
         Raises:
             ModelError: it is not there.
+        """
+        return {}
+
+    def files(self, config: PodiumConfig) -> dict[str, Any]:
+        """The parts of a key that say what the files hold that hyperparameters name.
+
+        Raises:
+            ConfigError: such a file is missing or cannot be read.
         """
         return {}
 

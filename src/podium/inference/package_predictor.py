@@ -11,6 +11,7 @@ class PackagePredictor:
 
     task: str
     labels: tuple[str, ...]
+    generates: bool = False
 
     def _check(self, spec: PredictorSpec) -> None:
         if self.task != spec.task:
@@ -24,7 +25,7 @@ class PackagePredictor:
     def prepare(spec: PredictorSpec) -> None:
         """Do nothing: importing a predictor imports all code, and a package takes the number of threads on loading."""
 
-    def weights(self) -> None:
+    def weights(self) -> int | None:
         """None: which weights every token is multiplied with is not known."""
 
     def peak_device_mb(self) -> None:

@@ -14,10 +14,14 @@ from podium.errors import ModelError
 from podium.evaluation.predictions import Predictions
 from podium.records.base import Frozen
 from podium.tasks import TASKS
+from podium.tasks.base import Decoded
 from podium.text import shortened
 
 LINEAR_PACKAGE = "linear.json"
 """The file that tells a linear model."""
+
+PROMPT_PACKAGE = "prompt.json"
+"""The file that tells a prompted model."""
 
 Row = str | list[str]
 """A text, or the tokens of a sentence."""
@@ -89,10 +93,11 @@ class LoadedModel(Protocol):
 class Predictor(LoadedModel, Protocol):
     """A variant of a model, loaded and ready to predict; `labels` are in the order of its logits.
 
-    It is called by one thread at a time.
+    It is called by one thread at a time. Where it `generates`, it writes its answers and has no logits.
     """
 
     labels: tuple[str, ...]
+    generates: bool
 
     def __call__(self, rows: list[Row]) -> list[Any]:
         """The answer for each row, as a deployed model gives it: see `podium.models.onnx_package.answer`.
@@ -120,6 +125,10 @@ def predictor_class(variant: str, folder: Path) -> type[Predictor]:
         from podium.inference.linear_predictor import LinearPredictor
 
         return LinearPredictor
+    if (folder / PROMPT_PACKAGE).is_file():
+        from podium.inference.prompt_predictor import PromptPredictor
+
+        return PromptPredictor
     from podium.inference.torch_predictor import TORCH_PREDICTORS
 
     return TORCH_PREDICTORS[variant]
@@ -157,9 +166,13 @@ def predict(predictor: Predictor, task: str, labels: Sequence[str], rows: Any) -
     kind, outputs = TASKS.get(task), [own.index(label) for label in labels]
     contents = list(rows[kind.content])
     order = np.argsort([-row_length(row) for row in contents], kind="stable")
+    found: list[Any] = [None] * len(order)
+    if predictor.generates:
+        for place, answer in zip(order, predictor([contents[place] for place in order]), strict=True):
+            found[place] = answer
+        return Predictions.of(task, labels, rows, Decoded(kind.numbered(found, labels)))
     logits = logits_of(predictor, [contents[place] for place in order])
     check_finite(logits)
-    found: list[Any] = [None] * len(order)
     for place, scores in zip(order, logits, strict=True):
         found[place] = kind.reduce(scores[..., outputs])
     return Predictions.of(task, labels, rows, kind.decode(found, labels))

@@ -26,6 +26,7 @@ TEMPLATES: Registry[Path] = Registry(
     {
         "classify": "podium.inference.templates:CLASSIFY",
         "requests": "podium.inference.templates:REQUESTS",
+        "classify-each": "podium.inference.templates:CLASSIFY_EACH",
     },
 )
 """The files of templates by name. Another package adds its own by an entry point of the group `podium.templates`, whose

@@ -51,6 +51,7 @@ class EagerPredictor(_TorchModel):
     """The model as transformers runs it: eager PyTorch in fp32."""
 
     dtype: ClassVar[torch.dtype] = torch.float32
+    generates = False
 
     def __init__(self, spec: PredictorSpec):
         self._task = TASKS.get(spec.task)

@@ -37,6 +37,7 @@ _TORCH: tuple[VariantName, ...] = ("eager", "bf16", "compile")
 _PACKAGES: dict[str, tuple[str, str, tuple[VariantName, ...]]] = {
     "model.onnx": ("podium.json", "tokenizer.json", ("onnx", "onnx-int8")),
     "linear.json": ("linear.json", "model.safetensors", ("eager",)),
+    "prompt.json": ("prompt.json", "config.json", ("eager", "bf16")),
 }
 """By the file that tells a package: the file with its task and labels, another one, and the variants it can be."""
 

@@ -40,6 +40,7 @@ def plan_key(inputs: StepInputs) -> Key:
         entrants={name: identity_of(config, name) for name in config.entrants},
         training=config.training,
         linear=config.linear,
+        llm=config.llm,
         hpo=config.hpo,
         max_trials=config.hpo.max_trials,
         seed=config.seed,
@@ -64,7 +65,8 @@ Prior = Mapping[str, Sequence[records.TrialRecord]]
 def identity_of(config: PodiumConfig, entrant: str) -> dict[str, Any]:
     """What is trained, whatever its hyperparameters; a ModelError where it is not there."""
     entry = config.entrants[entrant]
-    return {"kind": entry.kind, **ENTRANTS.get(entry.kind).identity(entry)}
+    kind = ENTRANTS.get(entry.kind)
+    return {"kind": entry.kind, **kind.identity(entry), **kind.files(config)}
 
 
 def study_key(
@@ -288,7 +290,9 @@ def _study_parts(config: PodiumConfig, data: records.DataRecord, entrant: str) -
         "data": data.artifacts["data"].digest,
         "settings": kind.settings_in(config, trial=True),
         # The settings of a trial have the epochs that `hpo.epochs` gives them.
-        "hpo": config.hpo.model_copy(update={"space": kind.space_in(config), "linear_space": {}, "epochs": None}),
+        "hpo": config.hpo.model_copy(
+            update={"space": kind.space_in(config), "linear_space": {}, "llm_space": {}, "epochs": None}
+        ),
         "seed": config.seed,
     }
 

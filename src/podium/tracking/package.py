@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from podium.models import prompted
 from podium.models.linear_package import ABOUT
 from podium.models.onnx_package import GRAPH
 from podium.records import ModelRecord
@@ -20,10 +21,14 @@ from podium.tracking.connection import load_mlflow
 WEIGHTS = "model"
 """Folder of a packaged model that holds the files of the model directory."""
 
-_RUNNERS = {GRAPH: "onnx_package", ABOUT: "linear_package"}
-"""The module of `podium.models` that runs a package, by the file that tells what package it is."""
+_RUNNERS = {GRAPH: "onnx_package", ABOUT: "linear_package", prompted.ABOUT: "prompted"}
+"""The module or package of `podium.models` that runs a package, by the file that tells what package it is."""
 
-_REQUIRED = {"onnx_package": ("onnxruntime", "tokenizers"), "linear_package": ()}
+_REQUIRED = {
+    "onnx_package": ("onnxruntime", "tokenizers"),
+    "linear_package": (),
+    "prompted": ("torch", "transformers", "jinja2"),
+}
 """What these modules need beside numpy."""
 
 
@@ -35,7 +40,7 @@ def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | 
 
     Args:
         path: directory of a model that transformers loads, or a package (`podium.models.onnx_package`,
-            `podium.models.linear_package`).
+            `podium.models.linear_package`, `podium.models.prompted`).
         model: the refit that it is, or was made from; `model_id` names its logged model, `run_id` the run that made it.
         folder: must not exist.
     """
@@ -84,7 +89,7 @@ def _describe_package(path: Path, runner: str, task: Task, folder: Path, common:
     """A pyfunc of what the package needs alone; it takes the column of the contents: `text` or `tokens`.
 
     Args:
-        runner: module of `podium.models` that runs the package.
+        runner: module or package of `podium.models` that runs the package.
     """
     mlflow = load_mlflow()
     import pandas as pd
@@ -93,10 +98,11 @@ def _describe_package(path: Path, runner: str, task: Task, folder: Path, common:
     example = {task.content: [text.split() if task.words else text for text in task.examples]}
     # mlflow runs the logged code here as well, to make the example's answer.
     sys.modules[runner] = module
+    code = Path(str(module.__file__))
     mlflow.pyfunc.save_model(
         str(folder),
         python_model=str(Path(__file__).with_name("served_package.py")),
-        code_paths=[str(module.__file__)],
+        code_paths=[str(code.parent if code.name == "__init__.py" else code)],
         artifacts={"package": str(path)},
         input_example=pd.DataFrame(example),
         pip_requirements=[_pinned(name) for name in (*_REQUIRED[runner], "numpy", "pandas")],

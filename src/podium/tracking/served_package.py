@@ -1,7 +1,8 @@
-"""The code that MLflow logs with a package and runs to serve it, without torch and scikit-learn.
+"""The code that MLflow logs with a package and runs to serve it, with no more libraries than the package needs.
 
 MLflow executes this file on its own (models from code). The module that runs the package is beside it under its own
-name: `podium.models.onnx_package` as `onnx_package`, or `podium.models.linear_package` as `linear_package`.
+name: `podium.models.onnx_package` as `onnx_package`, `podium.models.linear_package` as `linear_package`, or the folder
+`podium.models.prompted` as `prompted`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class ServedPackage(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         folder = Path(context.artifacts["package"])
         if (folder / "linear.json").is_file():
             from linear_package import LinearPackage as Package  # type: ignore[import-not-found]
+        elif (folder / "prompt.json").is_file():
+            from prompted.package import PromptPackage as Package  # type: ignore[import-not-found]
         else:
             from onnx_package import OnnxPackage as Package  # type: ignore[import-not-found]
         self.package = Package(folder)
@@ -33,6 +36,8 @@ class ServedPackage(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         texts = [str(text) for text in model_input["text"]]
         if self.package.decoding == "multi":
             return pd.DataFrame({"labels": self.package(texts)})
+        if getattr(self.package, "generates", False):
+            return pd.DataFrame({"label": self.package(texts)})
         logits = np.array(self.package.logits(texts), dtype=np.float64)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = powers / powers.sum(axis=1, keepdims=True)

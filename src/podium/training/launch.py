@@ -108,6 +108,8 @@ class TrainingResult(Section):
         steps: optimiser steps up to that point; of a linear model, passes over its rows.
         seconds: wall time of this process's share; a resumed training counts from its resumption.
         samples_per_second: training examples per second of the training loop, evaluations included.
+        facts: what else was measured or counted, by name.
+        notes: what a reader of the score must know, as sentences.
     """
 
     metrics: dict[str, float]
@@ -115,6 +117,8 @@ class TrainingResult(Section):
     steps: int
     seconds: float
     samples_per_second: float
+    facts: dict[str, Scalar] = {}
+    notes: tuple[str, ...] = ()
 
 
 def run_training(spec: FitSpec, log: Path, environment: Mapping[str, str] | None = None) -> TrainingResult:

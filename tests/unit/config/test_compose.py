@@ -30,9 +30,9 @@ def test_groups_and_options_are_frozen() -> None:
         "benchmark": ("quick", "standard"),
         "cluster": ("cpu", "gpu", "none"),
         "dataset": ("bbc-news", "conll2003", "custom", "movie-reviews"),
-        "entrant": ("bert-tiny", "linear", "minilm"),
+        "entrant": ("bert-tiny", "linear", "minilm", "smollm2"),
         "hpo": ("classification", "ner"),
-        "preset": ("auto", "conll", "full", "multi-label", "quickstart", "smoke", "smoke-ner"),
+        "preset": ("auto", "conll", "full", "llm", "multi-label", "quickstart", "smoke", "smoke-ner"),
         "selection": ("standard",),
         "tracking": ("mlflow", "off"),
         "training": ("short", "standard"),
@@ -277,7 +277,10 @@ def test_the_file_named_as_origin_holds_the_value(overrides: tuple[str, ...], co
         (["dataset.task=nre"], ["dataset.task must be 'text-classification', 'ner' or 'multi-label', but got 'nre'"]),
         (["hpo.goal=inf"], ["hpo.goal must be a finite number"]),
         (["entrants.mine=x"], ["entrants.mine must be a mapping", "set entrants.mine.path or entrants.mine.kind"]),
-        (["entrants.mine.kind=forest"], ["entrants.mine.kind must be one of transformer, linear, but got 'forest'"]),
+        (
+            ["entrants.mine.kind=forest"],
+            ["entrants.mine.kind must be one of transformer, linear, llm, but got 'forest'"],
+        ),
         (
             ["entrants.minilm.kind=linear"],
             ["entrants.minilm.path: a linear model starts from nothing"],
@@ -293,7 +296,7 @@ def test_the_file_named_as_origin_holds_the_value(overrides: tuple[str, ...], co
         (["dataset.name=${nope.x}"], ["dataset.name: Interpolation key 'nope.x' not found"]),
         (["training=standrad"], ["training has no option 'standrad'; its options are short, standard"]),
         (["entrant=[]"], ["entrants must name at least one model"]),
-        (["entrant=[forest]"], ["entrant has no option 'forest'; its options are bert-tiny, linear, minilm"]),
+        (["entrant=[forest]"], ["entrant has no option 'forest'; its options are bert-tiny, linear, minilm, smollm2"]),
         (["entrants=[linear]"], ["entrants must be a mapping"]),
         (
             ["learning_curve.fractions=[0.2,0.1]"],

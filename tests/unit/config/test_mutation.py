@@ -39,6 +39,7 @@ EXCLUDED = {
     "hpo.parallel_folds",
     "hpo.parallel_trials",
     "hpo.warm_start",
+    "llm.price_per_million_tokens",
     "output",
     "run_mode",
     "store",
@@ -63,6 +64,12 @@ LINEAR_SPACE = {
     "word_ngrams": {"type": "int", "low": 1, "high": 2, "when": {"analyzer": ["word"]}},
     "max_features": {"type": "categorical", "choices": [1000, 20000]},
 }
+LLM_SPACE = {
+    "examples": {"type": "int", "low": 1, "high": 8, "step": 1},
+    "calibration_rows": {"type": "int", "low": 8, "high": 64},
+    "max_length": {"type": "categorical", "choices": [64, 128]},
+    "max_new_tokens": {"type": "int", "low": 8, "high": 64, "when": {"max_length": [64]}},
+}
 TEXTS: dict[str, Any] = {
     "seed": 3,
     "benchmark": {"settings": {"generation": {}, "grid": {}, "server": {}}},
@@ -72,6 +79,7 @@ TEXTS: dict[str, Any] = {
     "hpo": {
         "space": SPACE,
         "linear_space": LINEAR_SPACE,
+        "llm_space": LLM_SPACE,
         "metric": "",
         "algorithm": {"name": "tpe", "settings": {"n_startup_trials": 3}},
     },
@@ -256,7 +264,7 @@ def test_entries_of_a_dict_change_the_key() -> None:
     for other in ({"path": "/tiny"}, {"kind": "linear"}):
         more = {**TEXTS, "entrants": {**TEXTS["entrants"], "other": other}}
         assert changes_key(0, PodiumConfig.model_validate(more))
-    for name, space in (("space", SPACE), ("linear_space", LINEAR_SPACE)):
+    for name, space in (("space", SPACE), ("linear_space", LINEAR_SPACE), ("llm_space", LLM_SPACE)):
         fewer = {**TEXTS, "hpo": {**TEXTS["hpo"], name: {one: space[one] for one in [*space][1:]}}}
         assert changes_key(0, PodiumConfig.model_validate(fewer))
 

@@ -160,7 +160,7 @@ def linear_space_of(name: str, **parameter: Any) -> dict[str, Any]:
         ({"hpo": {"max_trials": 3}, "selection": {"min_trials": 4}}, "selection.min_trials <= hpo.max_trials"),
         (
             {"entrants": {"x": {"kind": "forest"}}},
-            "entrants.x.kind must be one of transformer, linear, but got 'forest'",
+            "entrants.x.kind must be one of transformer, linear, llm, but got 'forest'",
         ),
         ({"entrants": {"x": {"kind": "liner"}}}, "did you mean"),
         ({"entrants": {"x": {"kind": "linear", "path": "/x"}}}, "entrants.x.path: a linear model starts from nothing"),

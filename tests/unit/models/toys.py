@@ -17,7 +17,7 @@ def llama(vocabulary: int) -> Any:
     from transformers import LlamaConfig
 
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    return LlamaConfig(vocab_size=vocabulary, **sizes, num_key_value_heads=1, max_position_embeddings=512)
+    return LlamaConfig(vocab_size=vocabulary, **sizes, num_key_value_heads=1, max_position_embeddings=2048)
 
 
 def save_causal_model(path: Path, config: Callable[[int], Any] = llama, chat: bool | str = False) -> Path:

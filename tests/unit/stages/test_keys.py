@@ -13,7 +13,7 @@ from podium.config.plan import PlanConfig
 from podium.config.schema import EntrantConfig, PodiumConfig
 from podium.config.section import Section
 from podium.keys import NotKeyed
-from podium.models import backbone
+from podium.models import backbone, gguf
 from podium.records import ArtifactRef, BaselineRecord
 from podium.stages import keys
 from podium.stages.step import StepInputs
@@ -25,10 +25,14 @@ PARAMS = {"epochs": 3}
 TRIAL = INPUTS.studies[0].best_trial.model_copy(update={"params": PARAMS, "fold_metrics": {"0": {"epoch": 1.5}}})
 STUDY, MODEL = INPUTS.studies[0].model_copy(update={"trials": (TRIAL,)}), models_of(INPUTS)[0]
 LINEAR_STUDY, LINEAR_MODEL = (record.model_copy(update={"entrant": "linear"}) for record in (STUDY, MODEL))
+LLM_TRIAL = TRIAL.model_copy(update={"params": {}})
+LLM_STUDY = STUDY.model_copy(update={"entrant": "llm", "trials": (LLM_TRIAL,)})
+LLM_MODEL = MODEL.model_copy(update={"entrant": "llm"})
+PROMPTED = EntrantConfig(kind="llm", path="/lm")
 CONFIG = INPUTS.run.config.model_copy(
     update={
         "dataset": INPUTS.run.config.dataset.model_copy(update={"query": "select 1"}),
-        "entrants": {**INPUTS.run.config.entrants, "linear": EntrantConfig(kind="linear")},
+        "entrants": {**INPUTS.run.config.entrants, "linear": EntrantConfig(kind="linear"), "llm": PROMPTED},
         "benchmark": BenchmarkConfig(scenarios=optional_scenarios()),
         "learning_curve": LearningCurveConfig(fractions=(0.2, 0.4)),
     }
@@ -45,6 +49,8 @@ BASELINE = BaselineRecord(
 def backbones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbone, "locate_backbone", lambda place, revision: place)
     monkeypatch.setattr(backbone, "backbone_digest", lambda path: "digest")
+    monkeypatch.setattr(gguf, "locate_causal", lambda place, revision: place)
+    monkeypatch.setattr(gguf, "causal_digest", lambda path: "digest")
 
 
 def step_keys(config: PodiumConfig) -> dict[str, str]:
@@ -62,7 +68,8 @@ def step_keys(config: PodiumConfig) -> dict[str, str]:
         "curve": keys.curve_key(StepInputs(run, (data, STUDY, DECISION))),
         "report": keys.report_key(StepInputs(run, (data,))),
     }
-    for prefix, study, model in (("", STUDY, MODEL), ("linear ", LINEAR_STUDY, LINEAR_MODEL)):
+    kinds = (("", STUDY, MODEL), ("linear ", LINEAR_STUDY, LINEAR_MODEL), ("llm ", LLM_STUDY, LLM_MODEL))
+    for prefix, study, model in kinds:
         identity = keys.identity_of(config, study.entrant)
         own = (
             keys.family_key(config, data, study.entrant),
@@ -88,7 +95,15 @@ def leaves(model: BaseModel, path: tuple[str, ...] = (), keyed: bool = True) -> 
             yield (*path, name), counts
 
 
-REGISTERED = {"transformer": "linear", "linear": "transformer", "text-classification": "multi-label"}
+SETTINGS = ("training", "linear", "llm")
+"""The sections of hyperparameters."""
+
+REGISTERED = {
+    "transformer": "linear",
+    "linear": "transformer",
+    "llm": "transformer",
+    "text-classification": "multi-label",
+}
 """What a key looks up by name, and another one."""
 
 
@@ -106,7 +121,7 @@ def mutated(value: Any, path: tuple[str, ...]) -> Any:
 
 
 LEAVES = dict(leaves(CONFIG))
-CANDIDATES = ("balanced", "fp32", "lora", "char_wb", 2, 17, 0.3, 9.0)
+CANDIDATES = ("classify-each", "similar", "generate", False, "balanced", "fp32", "lora", "char_wb", 2, 17, 0.3, 9.0)
 
 
 def other_settings(section: Section, name: str) -> Section:
@@ -122,7 +137,7 @@ def other_settings(section: Section, name: str) -> Section:
 
 
 def changed_by(path: tuple[str, ...]) -> set[str]:
-    if path[0] in ("training", "linear"):
+    if path[0] in SETTINGS:
         config = CONFIG.model_copy(update={path[0]: other_settings(getattr(CONFIG, path[0]), path[1])})
     else:
         config = mutated(CONFIG, path)
@@ -135,13 +150,14 @@ def test_a_field_changes_a_key_exactly_when_it_is_keyed(path: tuple[str, ...]) -
     changed = changed_by(path)
     # The name under which the winner is registered decides which incumbent it meets, so the decision holds it.
     expected = LEAVES[path] or path in {("tracking", "model_name"), ("dataset", "name")}
-    if path[0] == "entrants" and path[1] not in (STUDY.entrant, "linear"):
+    if path[0] == "entrants" and path[1] not in (STUDY.entrant, "linear", "llm"):
         pytest.skip("another entrant's study")
     assert bool(changed) == expected, f"{'.'.join(path)} changed {changed or 'no key'}"
 
 
-SEARCHES = {"family", "study", "linear family", "linear study"}
-MEASURED = {"measurement", "linear measurement", "benchmark"}
+SEARCHES = {f"{kind}{what}" for kind in ("", "linear ", "llm ") for what in ("family", "study")}
+MEASURED = {"measurement", "linear measurement", "llm measurement", "benchmark"}
+VARIANTS = {"variant", "linear variant", "llm variant"}
 
 
 @pytest.mark.parametrize(
@@ -151,6 +167,7 @@ MEASURED = {"measurement", "linear measurement", "benchmark"}
         ("hpo.data_fraction", SEARCHES),
         ("hpo.epochs", {"family", "study"}),
         ("hpo.linear_space", {"linear family", "linear study"}),
+        ("hpo.llm_space", {"llm family", "llm study"}),
         ("hpo.space.warmup_ratio.high", {"family", "study"}),
         ("entrants.minilm.kind", {"family", "study", "refit", "curve"}),
         ("entrants.minilm.trust_remote_code", {"study", "refit", "variant", "curve"}),
@@ -162,10 +179,11 @@ MEASURED = {"measurement", "linear measurement", "benchmark"}
         ("selection.promotion.must_beat_baselines", {"decision"}),
         ("benchmark.samples", MEASURED),
         ("benchmark.variants", {"benchmark"}),
-        ("benchmark.max_quality_loss", {"variant", "linear variant", "benchmark"}),
+        ("benchmark.max_quality_loss", {*VARIANTS, "benchmark"}),
         (
             "seed",
-            {"data", "baseline", "refit", "linear refit", "selection", "variant", "linear variant", "curve"}
+            {"data", "baseline", "refit", "linear refit", "llm refit", "selection", "curve"}
+            | VARIANTS
             | SEARCHES
             | MEASURED,
         ),
@@ -176,11 +194,11 @@ def test_a_field_changes_only_the_steps_it_shapes(path: str, expected: set[str])
 
 
 @pytest.mark.parametrize(
-    "path", [path for path, keyed in LEAVES.items() if keyed and path[0] in ("training", "linear")], ids=".".join
+    "path", [path for path, keyed in LEAVES.items() if keyed and path[0] in SETTINGS], ids=".".join
 )
 def test_hyperparameters_change_the_study_and_the_refit_of_their_own_kind_alone(path: tuple[str, ...]) -> None:
-    prefix = "" if path[0] == "training" else "linear "
-    trained = {"refit", "curve"} if path[0] == "training" else {"linear refit"}
+    prefix = "" if path[0] == "training" else f"{path[0]} "
+    trained = {"refit", "curve"} if path[0] == "training" else {f"{prefix}refit"}
     refit = set() if path[1] in PARAMS else trained
     assert changed_by(path) == {f"{prefix}family", f"{prefix}study"} | refit
 

@@ -60,7 +60,7 @@ class Local(Backend):
         """
         import torch
 
-        from podium.models.causal_lm import CausalModel
+        from podium.models.prompted.causal_lm import CausalModel
 
         gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
         chosen = list(devices) or gpus or ["cpu"]
@@ -114,7 +114,7 @@ class Local(Backend):
                 yield item
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
-        return len(self._models[0].prompt([one.model_dump() for one in messages]))
+        return len(self._models[0].chat.prompt([one.model_dump() for one in messages]))
 
     def identity(self) -> dict[str, Any]:
         return dict(self._identity)
@@ -138,9 +138,9 @@ class Local(Backend):
         prompts, fitting = [], []
         options: list[list[int]] = []
         for request in requests:
-            prompt = model.prompt([one.model_dump() for one in request.messages], decide=bool(first.options))
+            prompt = model.chat.prompt([one.model_dump() for one in request.messages], decide=bool(first.options))
             if first.options and not options:
-                options = [model.option(prompt, option) for option in first.options]
+                options = [model.chat.option(prompt, option) for option in first.options]
             more = max(map(len, options)) if options else first.max_new_tokens
             if model.longest is not None and len(prompt) + more > model.longest:
                 error = f"prompt and answer must fit {model.longest} tokens, but need {len(prompt)} + {more}"
@@ -194,7 +194,7 @@ def _text(model: Any, found: Any, size: int, seconds: float) -> Reply:
     reasoning, answer = split_reasoning(found.text)
     return Reply(
         outcome="truncated" if found.cut else "ok",
-        text=model.without_special(answer),
+        text=model.chat.without_special(answer),
         reasoning=reasoning,
         prompt_tokens=size,
         output_tokens=found.tokens,

@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestLocal(BackendContract):
     name: ClassVar[str] = "local"
-    too_long: ClassVar[int | None] = 600
+    too_long: ClassVar[int | None] = 3000
     devices: ClassVar[tuple[str, ...]] = ()
 
     @pytest.fixture(scope="class")

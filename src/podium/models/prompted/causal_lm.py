@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+
+from .chat import Chat
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -31,7 +33,6 @@ _SCORES = 1 << 27
 """Numbers of a batch's scores over the vocabulary at most."""
 _FASTER = 1.2
 """How much faster bf16 must be to be chosen: in fp32 there is less rounding."""
-_MARK = "\u2042"
 
 
 class Generated(NamedTuple):
@@ -48,7 +49,7 @@ class CausalModel:
     Attributes:
         precision: `fp32` or `bf16`.
         longest: tokens that prompt and answer may have together; None for no limit.
-        has_chat_template: without one, messages are joined by empty lines.
+        chat: makes its prompts.
     """
 
     def __init__(
@@ -93,89 +94,17 @@ class CausalModel:
         self.longest: int | None = getattr(text, "max_position_embeddings", None)
         self._window: int | None = getattr(text, "sliding_window", None)
         self._layers: Sequence[str] = getattr(text, "layer_types", None) or ()
-        self.has_chat_template = bool(self.tokenizer.chat_template)
-        added = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
-        self._special = sorted({*self.tokenizer.all_special_tokens, *added})
-        self._system = not self.has_chat_template or self._takes_system()
-        self._end = self._end_of_turn()
+        self.chat = Chat(self.tokenizer)
         stops = self.model.generation_config.eos_token_id
-        self._stops = {self.tokenizer.eos_token_id, self._end[0], *(stops if isinstance(stops, list) else [stops])}
+        self._stops = {self.tokenizer.eos_token_id, self.chat.end[0], *(stops if isinstance(stops, list) else [stops])}
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
 
-    # Prompts
-
-    def prompt(self, messages: Sequence[Mapping[str, str]], decide: bool = False) -> list[int]:
-        """Token numbers of a conversation up to where the answer begins.
-
-        Special tokens that stand in the messages are broken up by a blank, so that no row can end its own turn.
-
-        Args:
-            decide: the answer follows at once, and not after a reasoning channel.
-        """
-        return self._ids(self._text([{**one, "content": self._plain(one["content"])} for one in messages], decide))
-
-    def option(self, prompt: Sequence[int], option: str) -> list[int]:
-        """Token numbers of an answer behind a prompt, with those that end it."""
-        tail = self.tokenizer.decode(prompt[-4:])
-        before, both = self._ids(tail), self._ids(tail + self._plain(option))
-        own = both[len(before) :] if both[: len(before)] == before else self._ids(self._plain(option))
-        return [*own, *self._end]
-
-    def _text(self, messages: Sequence[Mapping[str, str]], decide: bool) -> str:
-        if not self.has_chat_template:
-            return "\n\n".join([*(one["content"] for one in messages), ""])
-        if not self._system and messages[0]["role"] == "system":
-            first = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
-            messages = [first, *messages[2:]]
-        text: str = self.tokenizer.apply_chat_template(
-            [dict(one) for one in messages], tokenize=False, add_generation_prompt=True, enable_thinking=not decide
-        )
-        # The format of gpt-oss names the channel of every text of the assistant.
-        return text + (
-            "<|channel|>final<|message|>" if decide and "<|channel|>" in self.tokenizer.chat_template else ""
-        )
-
-    def _takes_system(self) -> bool:
-        try:
-            messages = [{"role": "system", "content": _MARK}, {"role": "user", "content": "?"}]
-            return _MARK in self.tokenizer.apply_chat_template(messages, tokenize=False)
-        except Exception:  # templates raise errors of Jinja's and of their own
-            return False
-
-    def _end_of_turn(self) -> list[int]:
-        """What ends an answer: the token of the chat template that does, or an empty line."""
-        if not self.has_chat_template:
-            return self._ids("\n\n") or [self.tokenizer.eos_token_id]
-        messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
-        after = self.tokenizer.apply_chat_template(messages, tokenize=False).rpartition(_MARK)[2]
-        return self._ids(after)[:1] or [self.tokenizer.eos_token_id]
-
-    def _ids(self, text: str) -> list[int]:
-        # A chat template writes the token that begins a text itself.
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _plain(self, text: str) -> str:
-        for token in self._special:
-            if len(token) > 1 and token in text:
-                text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
-
-    def cut(self, text: str, tokens: int) -> str:
-        """The beginning of a text that has at most so many tokens."""
-        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=self.tokenizer.is_fast)
-        if len(found["input_ids"]) <= tokens:
-            return text
-        if self.tokenizer.is_fast:
-            return text[: found["offset_mapping"][tokens - 1][1]]
-        short: str = self.tokenizer.decode(found["input_ids"][:tokens])
-        return short
-
-    def without_special(self, text: str) -> str:
-        """A text that was generated, without the special tokens that are left in it."""
-        for token in self._special:
-            text = text.replace(token, "")
-        return text.strip()
+    def multiplied_weights(self) -> int:
+        """Weights that every token is multiplied with: all but a table of input embeddings that does nothing else."""
+        table, scores = self.model.get_input_embeddings(), self.model.get_output_embeddings()
+        total = sum(weight.numel() for weight in self.model.parameters())
+        looked_up = table.weight.numel() if scores is None or scores.weight is not table.weight else 0
+        return int(total - looked_up)
 
     # Deciding
 

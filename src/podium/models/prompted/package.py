@@ -1,0 +1,251 @@
+"""A prompted model: a prompt with its examples, a language model, and how its answers are read.
+
+This code is checked, measured and served. A package is a directory with the files of a causal language model as
+transformers saves them, and `prompt.json`, which has
+
+- `task`; `decoding`, `single` or `multi`; `labels`; and `mode`, `decide` or `generate`;
+- `system`, `user` and `example`, Jinja templates that see the text as `text` and in `row`, `labels`, and `asked`, the
+  label in question where each is asked for alone; and `answer`, the JSON schema of a generated answer or null;
+- `examples` that every prompt shows, or `pool`, of which every prompt shows the `shown` most similar ones, each with
+  `text` and `answer`;
+- `max_length`, tokens after which a text is cut; `max_new_tokens`; `prior`, what is subtracted from the logits, or
+  null; and `precision`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from numpy.typing import NDArray
+
+from . import ABOUT
+from .causal_lm import CausalModel
+
+YES_NO = ("yes", "no")
+"""The options where every label is asked for alone."""
+
+_WORD = re.compile(r"\w+")
+_BOUNDS = "\"'`*_.,:;!()[]{}<> \t\r\n"
+
+
+class PromptPackage:
+    """A prompted model, loaded and ready.
+
+    Attributes:
+        task: name of the task in Podium.
+        decoding: `single` or `multi`: whether one label is the answer, or each label is asked for alone.
+        labels: in the order of the logits.
+        generates: whether it writes its answers, which have no logits then.
+        about: what `prompt.json` says.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu", about: Any = None, model: Any = None) -> None:
+        """Load a package.
+
+        Args:
+            about: in place of what the folder says, where no package was made of the model yet.
+            model: in place of the model in the folder, where it is loaded already.
+
+        Raises:
+            OSError, ValueError: a file of the package is missing or damaged.
+        """
+        self.about: dict[str, Any] = about or read_about(folder)
+        try:
+            self.task, self.decoding = str(self.about["task"]), str(self.about["decoding"])
+            self.labels = tuple(map(str, self.about["labels"]))
+            self.generates = self.about["mode"] == "generate"
+            environment = ImmutableSandboxedEnvironment(
+                undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+            )
+            self._texts = {part: environment.from_string(self.about[part]) for part in ("system", "user", "example")}
+            self.model: CausalModel = model or CausalModel(folder, self.about["precision"], device)
+            self._chat = self.model.chat
+        except (KeyError, TypeError, jinja2.TemplateError) as error:
+            raise ValueError(f"{folder} must be a prompted model of Podium, but: {error!r}; write it again") from error
+
+    def __call__(self, rows: Sequence[Any]) -> list[Any]:
+        """The answer for each text: a label, or for `multi` the list of its labels; None where it is not valid."""
+        if self.generates:
+            return self.written(rows)
+        found = self.logits(rows)
+        if self.decoding == "multi":
+            return [[one for one, logit in zip(self.labels, row, strict=True) if logit > 0] for row in found]
+        return [self.labels[int(row.argmax())] for row in found]
+
+    def logits(self, rows: Sequence[Any]) -> list[NDArray[np.float32]]:
+        """Logits of each text, shape (labels,), without the prior."""
+        prior = np.array(self.about["prior"] or [0.0] * len(self.labels))
+        return list((self.likelihoods(rows) - prior).astype(np.float32))
+
+    def likelihoods(self, rows: Sequence[Any], labels: Sequence[str] | None = None) -> NDArray[np.float64]:
+        """Log-likelihood of every label as the answer, shape (rows, labels); for `multi`, that of yes minus that of no.
+
+        Args:
+            labels: the order in which the prompt lists the labels; the columns keep the order of `self.labels`.
+        """
+        if not len(rows):
+            return np.zeros((0, len(self.labels)))
+        prompts = self.prompts(rows, labels)
+        options = [self._chat.option(prompts[0], option) for option in self.options]
+        found = np.zeros((len(prompts), len(options)))
+        for places, scores, _ in self.model.decide(prompts, options):
+            found[places] = scores
+        return found if self.decoding == "single" else (found[:, 0] - found[:, 1]).reshape(len(rows), -1)
+
+    def written(self, rows: Sequence[Any]) -> list[Any]:
+        """The answers that the model writes."""
+        prompts, answers = self.prompts(rows), {}
+        for places, texts, _ in self.model.generate(prompts, self.about["max_new_tokens"], 0.0, [0] * len(prompts)):
+            for place, text in zip(places, texts, strict=True):
+                answers[place] = self.read(self._chat.without_special(text.text))
+        found = [answers[place] for place in range(len(prompts))]
+        if self.decoding == "single":
+            return found
+        of_row = [found[at : at + len(self.labels)] for at in range(0, len(found), len(self.labels))]
+        return [
+            None if None in own else [one for one, said in zip(self.labels, own, strict=True) if said == "yes"]
+            for own in of_row
+        ]
+
+    def read(self, reply: str) -> str | None:
+        """The option that a reply means; None where it means none, or perhaps several."""
+        if self.about["answer"] is None:
+            return mentioned(reply, self.options)
+        begin, end = reply.find("{"), reply.rfind("}")
+        try:
+            said = json.loads(reply[begin : end + 1])["label"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return next((one for one in self.options if one.casefold() == str(said).strip().casefold()), None)
+
+    def tokens(self, rows: Sequence[Any]) -> list[int]:
+        """Tokens that the model is given for each text, those of its prompts and of all options."""
+        prompts = self.prompts(rows)
+        more = 0 if self.generates else sum(len(self._chat.option(prompts[0], one)) for one in self.options)
+        each = len(prompts) // len(rows)
+        return [sum(len(one) + more for one in prompts[at : at + each]) for at in range(0, len(prompts), each)]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return self.labels if self.decoding == "single" else YES_NO
+
+    def prompts(self, rows: Sequence[Any], labels: Sequence[str] | None = None) -> list[list[int]]:
+        """Token numbers of the prompt of each text, or of its prompts, one per label.
+
+        Raises:
+            ValueError: a prompt and an answer do not fit the model.
+        """
+        asked: Sequence[str | None] = self.labels if self.decoding == "multi" else (None,)
+        more = self.about["max_new_tokens"] if self.generates else 16
+        found = []
+        for text in rows:
+            short = self._chat.cut(text, self.about["max_length"])
+            for label in asked:
+                messages = self.messages(short, label, labels or self.labels)
+                prompt = self._chat.prompt(messages, decide=not self.generates)
+                if self.model.longest is not None and len(prompt) + more > self.model.longest:
+                    raise ValueError(
+                        f"prompt and answer must fit the model's {self.model.longest} tokens, but need {len(prompt)} + "
+                        f"{more}; lower llm.max_length or llm.examples"
+                    )
+                found.append(prompt)
+        return found
+
+    def messages(self, text: str, asked: str | None, labels: Sequence[str]) -> list[dict[str, str]]:
+        """The conversation that asks for one text."""
+        common = {"labels": list(labels), "asked": asked}
+
+        def rendered(part: str, content: str, **more: Any) -> str:
+            return self._texts[part].render({"text": content, "row": {"text": content}, **common, **more}).strip()
+
+        found = []
+        if self.about["system"]:
+            found.append({"role": "system", "content": rendered("system", text)})
+        for example in self._shown(text):
+            answer = example["answer"]
+            if asked is not None:
+                answer = YES_NO[0 if asked in answer else 1]
+            found.append({"role": "user", "content": rendered("user", example["text"])})
+            found.append({"role": "assistant", "content": rendered("example", example["text"], answer=answer)})
+        return [*found, {"role": "user", "content": rendered("user", text)}]
+
+    def _shown(self, text: str) -> list[dict[str, Any]]:
+        if not self.about["pool"]:
+            return list(self.about["examples"])
+        pool, shown = self.about["pool"], self.about["shown"]
+        return [pool[place] for place in self._similar.nearest(text, shown)[::-1]]
+
+    @cached_property
+    def _similar(self) -> Similar:
+        return Similar([one["text"] for one in self.about["pool"]])
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What the `prompt.json` of a package says; a ValueError if it cannot be read."""
+    path = folder / ABOUT
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} must be whole, but cannot be read: {error}; write the model again") from error
+    return found
+
+
+class Similar:
+    """Finds the texts with the most words in common, weighed by their rarity: the cosine of TF-IDF vectors."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        counts = [Counter(_words(text)) for text in texts]
+        found = Counter(word for count in counts for word in count)
+        self._idf = {word: math.log(len(texts) / number) + 1 for word, number in found.items()}
+        self._rows: dict[str, list[tuple[int, float]]] = {}
+        self._size = len(texts)
+        for row, count in enumerate(counts):
+            for word, weight in self._vector(count).items():
+                self._rows.setdefault(word, []).append((row, weight))
+
+    def nearest(self, text: str, count: int) -> list[int]:
+        """Numbers of the texts, the most similar one first; of equally similar ones the earlier one."""
+        scores = np.zeros(self._size)
+        for word, weight in self._vector(Counter(_words(text))).items():
+            for row, own in self._rows.get(word, ()):
+                scores[row] += weight * own
+        found: list[int] = np.argsort(-scores, kind="stable")[:count].tolist()
+        return found
+
+    def _vector(self, counts: Mapping[str, int]) -> dict[str, float]:
+        raw = {word: (1 + math.log(n)) * self._idf[word] for word, n in counts.items() if word in self._idf}
+        length = math.sqrt(sum(weight * weight for weight in raw.values())) or 1.0
+        return {word: weight / length for word, weight in raw.items()}
+
+
+def mentioned(reply: str, options: Sequence[str]) -> str | None:
+    """The option that a reply is, or the only one that it mentions as words; case does not matter."""
+    whole = reply.strip(_BOUNDS).casefold()
+    if (exact := next((one for one in options if one.casefold() == whole), None)) is not None:
+        return exact
+    places = [
+        (match.span(), option)
+        for option in options
+        for match in re.finditer(rf"(?<!\w){re.escape(option.casefold())}(?!\w)", reply.casefold())
+    ]
+    # An option within a longer one is not mentioned by itself.
+    alone = {
+        option
+        for (low, high), option in places
+        if not any(start <= low and high <= end and end - start > high - low for (start, end), _ in places)
+    }
+    return alone.pop() if len(alone) == 1 else None
+
+
+def _words(text: str) -> Iterator[str]:
+    return (match.group() for match in _WORD.finditer(text.lower()))

@@ -1,0 +1,141 @@
+"""The kind `llm`: what a prompt is made of, what its answers are, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from podium.config.schema import EntrantConfig, LlmConfig
+from podium.data.artifact import DataArtifact
+from podium.entrants.llm import LLM, LlmSpec
+from podium.entrants.llm_training import _asked, chance, train
+from podium.errors import ConfigError
+from podium.evaluation.predictions import Predictions
+from podium.models.prompted.package import PromptPackage
+from podium.tasks import TASKS
+from tests.unit.conftest import TEXT_LABELS
+from tests.unit.entrants.conformance import EntrantConformance
+from tests.unit.models.toys import save_causal_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_causal_model(tmp_path_factory.mktemp("llm"), chat=True)
+
+
+@pytest.fixture
+def spec(model: Path, bbc: Path, tmp_path: Path) -> LlmSpec:
+    """A refit for text classification on real rows, with a model of random weights."""
+    config = LlmConfig(precision="fp32", max_length=16, calibration_rows=5)
+    fields: dict[str, Any] = {"task": "text-classification", "labels": TEXT_LABELS, "data": bbc, "metric": "accuracy"}
+    return LlmSpec(**fields, config=config, backbone=model, seed=1, output=tmp_path / "out", cache=tmp_path / "cache")
+
+
+class TestLlm(EntrantConformance):
+    kind = LLM
+
+    @pytest.fixture
+    def spec(self, spec: LlmSpec) -> LlmSpec:
+        return spec
+
+    @pytest.fixture
+    def entry(self, model: Path) -> EntrantConfig:
+        return EntrantConfig(kind="llm", path=str(model))
+
+
+def with_config(spec: LlmSpec, **fields: Any) -> LlmSpec:
+    return spec.model_copy(update={"config": spec.config.model_copy(update=fields)})
+
+
+def package_of(spec: LlmSpec) -> PromptPackage:
+    artifact = DataArtifact(spec.data)
+    return _asked(spec, artifact, list(artifact.test["text"])).package
+
+
+@pytest.mark.parametrize("choice", ["random", "similar"])
+def test_examples_are_training_rows_that_are_not_copies_of_held_out_ones(spec: LlmSpec, choice: Any) -> None:
+    artifact = DataArtifact(spec.data)
+    few = with_config(spec, strategy="few-shot", examples=3, example_choice=choice, max_length=400)
+    columns = [list(artifact.development[name]) for name in ("text", "label")]
+    development = {text[:200]: label for text, label in zip(*columns, strict=True)}
+    held = [text.upper() for text in list(artifact.development["text"])[::2]]
+    asked = _asked(few, artifact, held)
+    shown = asked.package.about["pool" if choice == "similar" else "examples"]
+    assert shown and all(spec.labels[development[one["text"][:200]]] == one["answer"] for one in shown)
+    assert not {one["text"][:200].upper() for one in shown} & {text[:200] for text in held}
+    assert asked.refused > 0
+    messages = asked.package.messages("a text", None, spec.labels)
+    assert [one["role"] for one in messages] == ["system", *["user", "assistant"] * 3, "user"]
+
+
+def test_similar_examples_end_with_the_most_similar_one(spec: LlmSpec) -> None:
+    package = package_of(with_config(spec, strategy="few-shot", example_choice="similar", max_length=200))
+    own = package.about["pool"][7]
+    assert own["text"] in package.messages(own["text"], None, spec.labels)[-3]["content"]
+
+
+def test_the_prior_of_the_labels_is_taken_out(spec: LlmSpec) -> None:
+    with_prior, without = (package_of(with_config(spec, calibrate=one)) for one in (True, False))
+    texts = list(DataArtifact(spec.data).test["text"])[:6]
+    difference = np.array(without.logits(texts)) - np.array(with_prior.logits(texts))
+    assert without.about["prior"] is None
+    assert difference == pytest.approx(np.tile(with_prior.about["prior"], (6, 1)), abs=1e-3)
+
+
+def test_a_trial_asks_for_at_most_max_calls_rows_of_a_fold(spec: LlmSpec) -> None:
+    result = train(with_config(spec, max_calls=7).model_copy(update={"fold": 0}))
+    assert result.facts["scored_rows"] == 7 < result.facts["held_out_rows"]
+    assert not (spec.output / "predictions").exists(), "they are not of all rows"
+    whole = train(with_config(spec, max_calls=7))
+    assert whole.facts["scored_rows"] == whole.facts["held_out_rows"], "the refit predicts all"
+    assert any("max_calls" in note for note in whole.notes)
+
+
+def test_a_refit_tells_what_it_costs_and_that_random_weights_are_at_chance(spec: LlmSpec) -> None:
+    result = train(with_config(spec, price_per_million_tokens=2.0))
+    tokens = result.facts["tokens_per_1000_rows"]
+    assert result.facts["price_per_1000_rows"] == pytest.approx(tokens * 2e-6, rel=1e-3)
+    assert 0 <= result.facts["flip_rate"] <= 1 and result.facts["precision"] == "fp32"
+    assert result.facts["at_chance"] is True and "at chance" in result.notes[0]
+
+
+def test_what_is_right_is_not_at_chance(spec: LlmSpec) -> None:
+    artifact = DataArtifact(spec.data)
+    task = TASKS.get(spec.task)
+    right = task.decode(np.eye(len(spec.labels))[artifact.test["label"]], spec.labels)
+    assert chance(spec, artifact, Predictions.of(spec.task, spec.labels, artifact.test, right)) == ""
+
+
+def test_generated_answers_have_no_probabilities_and_may_be_missing(spec: LlmSpec) -> None:
+    train(with_config(spec, mode="generate", max_new_tokens=3))
+    found = Predictions.load(spec.output / "predictions")
+    assert found.probabilities is None and not found.answered.any(), "random weights name no label"
+
+
+def test_a_strategy_that_writes_json_needs_to_generate(spec: LlmSpec) -> None:
+    with pytest.raises(ConfigError, match=r"needs llm\.mode=generate"):
+        LLM.check(with_config(spec, strategy="rationale-first"))
+    LLM.check(with_config(spec, strategy="rationale-first", mode="generate"))
+    with pytest.raises(ConfigError, match="must suit text-classification"):
+        LLM.check(with_config(spec, template="classify-each"))
+
+
+def test_prompts_that_do_not_fit_the_model_are_refused_with_what_to_lower(spec: LlmSpec) -> None:
+    with pytest.raises(ConfigError, match=r"lower llm\.max_length or llm\.examples"):
+        train(with_config(spec, strategy="few-shot", examples=8, max_length=300))
+
+
+def test_words_are_refused(tmp_path: Path) -> None:
+    assert "does not yet tag words" in str(LLM.check_task(TASKS.get("ner")))
+    assert LLM.check_task(TASKS.get("multi-label")) is None
+    assert LLM.check_entry(EntrantConfig(kind="llm", path=None)) is not None
+
+
+def test_the_package_says_what_it_was_made_of(spec: LlmSpec) -> None:
+    train(spec)
+    about = json.loads((spec.output / "model" / "prompt.json").read_text())
+    assert about["template"]["name"] == "classify" and len(about["model"]) == 64
