@@ -24,6 +24,7 @@ from podium.errors import ConfigError, DataError, ModelError, OutOfMemory
 from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
 from podium.evaluation.metrics import all_metrics, score
 from podium.evaluation.predictions import Predictions
+from podium.events import emit
 from podium.inference.decide import flip_rate, prior_of
 from podium.inference.examples import Copies, chosen, spread
 from podium.inference.predictor import PROMPT_PACKAGE, predict
@@ -106,6 +107,8 @@ def _train(spec: LlmSpec) -> TrainingResult:
     limit, whole = spec.config.max_calls if spec.fold is not None else None, len(rows)
     if limit is not None and limit < whole:
         rows = rows.select(_sampled(task.classes(rows[task.target]), whole, limit, spec.seed))
+        if spec.fold == 0 and spec.context.get("number") == 0:
+            emit("note", text=f"trials ask for {limit} of about {whole} held-out rows per fold (llm.max_calls)")
     if not len(rows):
         raise DataError(f"there must be rows to score, but {spec.data} has none")
     asked = _asked(spec, artifact, list(rows[task.content]))

@@ -26,7 +26,15 @@ from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
 from podium.evaluation.predictions import Predictions
 from podium.execution import program
 from podium.export.variants import FORMS, OPSET, BuildCall, Built, has_vnni
-from podium.inference.predictor import Logits, Predictor, check_finite, logits_of, predict, predictor_class
+from podium.inference.predictor import (
+    PROMPT_PACKAGE,
+    Logits,
+    Predictor,
+    check_finite,
+    logits_of,
+    predict,
+    predictor_class,
+)
 from podium.inference.torch_predictor import Bf16Predictor, EagerPredictor
 from podium.models.onnx_package import ABOUT, GRAPH, TOKENIZER
 from podium.records import VariantCheck
@@ -57,7 +65,7 @@ def build(call: BuildCall) -> dict[str, Any]:
 
     Raises OSError where the disk is full, and ModelError where the eager model cannot be loaded.
     """
-    EagerPredictor.prepare(call.eager)
+    predictor_class("eager", call.eager.model_dir).prepare(call.eager)
     builder = _Builder(call)
     results: dict[str, Any] = {}
     for variant in call.variants:
@@ -82,11 +90,11 @@ class _Builder:
 
     def __init__(self, call: BuildCall):
         self._call = call
-        self._eager = EagerPredictor(call.eager)
+        self._eager: Any = self._load("eager", call.eager.model_dir)
         self._data = DataArtifact(call.data)
         rows = self._data.test[TASKS.get(self._data.task).content]
         # A few rows of every length, in random order, so that batches are padded.
-        self._compared = sample_rows(rows, min(_COMPARED, len(rows)), call.seed)
+        self._compared = [] if self._eager.generates else sample_rows(rows, min(_COMPARED, len(rows)), call.seed)
         self._logits = logits_of(self._eager, self._compared)
         self._reference = Predictions.load(call.reference)
 
@@ -118,7 +126,9 @@ class _Builder:
         source, target = self._call.eager.model_dir, self._call.output / variant / "model"
         if variant == "compile" or target.exists():
             return source if variant == "compile" else target
-        if variant == "bf16":
+        if (source / PROMPT_PACKAGE).is_file():
+            make_bf16_prompt(source, target)
+        elif variant == "bf16":
             bf16 = Bf16Predictor(self._call.eager)
             shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_WEIGHTS))
             for file in target.iterdir():
@@ -146,8 +156,10 @@ class _Builder:
 def compare_logits(eager: Logits, own: Logits) -> tuple[float, float]:
     """Largest absolute difference of a logit, and largest absolute logit of `eager`.
 
-    Raises FloatingPointError where a logit of the variant is NaN or infinite.
+    Both are 0 where there are no logits. Raises FloatingPointError where a logit of the variant is NaN or infinite.
     """
+    if not eager:
+        return 0.0, 0.0
     check_finite(own)
     first, second = (np.concatenate([item.ravel() for item in scores]) for scores in (eager, own))
     return float(np.nanmax(np.abs(first - second))), float(np.nanmax(np.abs(first)))
@@ -168,6 +180,21 @@ def verdict(found: VariantCheck) -> tuple[str, str]:
             f"{found.margin:g} that benchmark.max_quality_loss allows"
         )
     return "", ""
+
+
+def make_bf16_prompt(source: Path, target: Path) -> None:
+    """Write the package of a prompted model again, to be run in bf16; its weights stay as they are.
+
+    Raises ModelError where it is run in bf16 already.
+    """
+    about = json.loads((source / PROMPT_PACKAGE).read_text(encoding="utf-8"))
+    if about["precision"] == "bf16":
+        raise ModelError("the model runs in bf16 already, which a probe found to be the faster precision")
+    shutil.copytree(source, target)
+    for file in target.iterdir():
+        file.chmod(0o644)
+    changed = {**about, "precision": "bf16"}
+    (target / PROMPT_PACKAGE).write_text(json.dumps(changed, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> None:

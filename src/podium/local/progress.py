@@ -132,6 +132,10 @@ class State:
     def _on_planned(self, event: dict[str, Any]) -> str:
         return "; ".join(event["lines"])
 
+    def _on_note(self, event: dict[str, Any]) -> str:
+        self._note(event, event["text"])
+        return str(event["text"])
+
     def _on_rows(self, event: dict[str, Any]) -> None:
         self._note(event, f"{event['done']:,} rows read")
 

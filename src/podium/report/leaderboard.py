@@ -10,7 +10,7 @@ from typing import Any
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Columns, Row, Section, Table, Text
 from podium.display.charts import IntervalChart, IntervalRow, Range
-from podium.records import BaselineEntry, Comparison, Interval, LeaderboardEntry, SelectionRecord
+from podium.records import BaselineEntry, Comparison, Interval, LeaderboardEntry, ModelRecord, SelectionRecord
 from podium.report.inputs import ReportInputs
 from podium.selection.comparison import shown_better, shown_worse
 
@@ -34,7 +34,7 @@ def leaderboard_section(given: ReportInputs) -> Section:
         if selection.baselines:
             lead += " Baselines are scored on the same rows and cannot win."
         chart = leaderboard_chart(entries, selection.baselines, selection.metric)
-        blocks = [Text(lead, "muted"), chart, _table(given)]
+        blocks = [Text(lead, "muted"), chart, _table(given), *_prompted(given)]
     blocks += [
         Text(f"{one.entrant} failed in step {one.step}: {one.brief} (log: {one.log})", "warning")
         for one in given.failed
@@ -86,6 +86,41 @@ def _table(given: ReportInputs) -> Table:
     caption = f"By {metric} on the test split; intervals at {test.confidence:.0%} by {test.method}."
     ordered = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
     return Table("Leaderboard", columns, "rlrlrrrrr", ordered, caption, heading=1)
+
+
+def _prompted(given: ReportInputs) -> list[Block]:
+    """What asking a prompted model costs, and how it was asked; nothing where none competes."""
+    facts = {entry.entrant: _facts(given.model_of(entry)) for entry in given.selection.leaderboard}
+    facts = {name: found for name, found in facts.items() if "tokens_per_1000_rows" in found}
+    if not facts:
+        return []
+    priced = any("price_per_1000_rows" in found for found in facts.values())
+    rows = [
+        (
+            *(name, numbers.count(found["tokens_per_1000_rows"])),
+            *([numbers.figure(found.get("price_per_1000_rows"))] if priced else []),
+            *(str(found["precision"]), numbers.count(found["refused_examples"])),
+            f"{found['flip_rate']:.0%}" if "flip_rate" in found else "–",
+            "yes" if found["at_chance"] else "no",
+        )
+        for name, found in facts.items()
+    ]
+    columns = (
+        *("Candidate", "Tokens per 1,000 rows", *(["Price per 1,000 rows"] if priced else [])),
+        *("Precision", "Copies refused", "Order flips", "At chance"),
+    )
+    caption = (
+        "Tokens of the prompts and of the labels that were scored. Order flips: rows that get another label when the "
+        "prompt lists the labels in reversed order."
+    )
+    align = "l" + "r" * (len(columns) - 5) + "lrrl"
+    return [Table("Prompted models", columns, align, rows, caption)]
+
+
+def _facts(model: ModelRecord | None) -> dict[str, Any]:
+    """What a training counted beside its score."""
+    found: dict[str, Any] = model.details.get("training", {}).get("facts", {}) if model else {}
+    return found
 
 
 def _champion(entry: LeaderboardEntry, rank: int, given: ReportInputs) -> Row:

@@ -34,7 +34,8 @@ def leaderboard(
     """The champions, best first, and warnings.
 
     An entrant whose study finished fewer than `min_trials` trials is left out with a warning, since its best trial says
-    little about the entrant. Champions are ranked by test score; ties go to the smaller model, then by name.
+    little about the entrant. The notes of a refit are warnings, too. Champions are ranked by test score; ties go to the
+    smaller model, then by name.
 
     Args:
         studies: one study per entrant.
@@ -68,6 +69,9 @@ def leaderboard(
         else:
             test = against_runner_up(study, confidence=confidence, data_fraction=data_fraction)
             entries.append(_champion(study, of_entrant[study.entrant], metric, finished, test))
+    warnings += [
+        f"{model.entrant}: {note}" for model in models for note in model.details.get("training", {}).get("notes", ())
+    ]
     return rank(entries), tuple(sorted(warnings))
 
 

@@ -14,6 +14,7 @@ from podium.devices.hardware import available_cores
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import all_metrics, details
 from podium.evaluation.predictions import Predictions
+from podium.events import emit
 from podium.records import ArtifactRef, Baseline, BaselineRecord, DataRecord, Interval, ModelRecord, StudyRecord
 from podium.stages.keys import refit_settings
 from podium.stages.step import StepRun
@@ -60,6 +61,8 @@ def refit(step: StepRun) -> ModelRecord:
     work = step.store.cache(f"refit-{step.key.digest}")
     spec = training_spec(step, settings, work, getattr(settings, "threads", None) or available_cores())
     result = run_training(spec, log=(step.directory or work) / "training.log")
+    for note in result.notes:
+        emit("note", text=note)
     predictions = Predictions.load(work / "predictions")
     record = ModelRecord(
         **step.stamp,
@@ -72,7 +75,7 @@ def refit(step: StepRun) -> ModelRecord:
         cv_score=study.best_score,
         metric=study.metric,
         metrics=score_intervals(predictions, step.config.seed),
-        details={**details(predictions), "training": result.model_dump()},
+        details={**details(predictions), "training": result.model_dump(mode="json")},
         artifacts={name: step.store.put_artifact(name, work / name) for name in ("model", "predictions")},
     )
     tracker, run_id = step.tracker, step.mlflow_run_id
