@@ -299,7 +299,7 @@ finally:
 
 def _infer(folder: str, rows: int) -> tuple[float, float, float]:
     """Processor seconds, wall seconds, and the most memory in MB."""
-    command = [sys.executable, "-c", RUN, "infer", "--backend", "echo", "--data", "rows.jsonl"]
+    command = [sys.executable, "-c", RUN, "infer", "echo", "--backend", "echo", "--data", "rows.jsonl"]
     command += ["--rows", str(rows), "--run-id", f"echo-{rows}", "--labels", ",".join(LABELS), "--template", "classify"]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

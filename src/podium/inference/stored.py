@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ class RunFile(BaseModel):
     parts: dict[str, Any] = {}
 
 
-class JournalLine(BaseModel):
+@dataclass(frozen=True, slots=True)
+class JournalLine:
     """What the line of a row says, as far as it is read here.
 
     Attributes:
@@ -70,12 +71,37 @@ class JournalLine(BaseModel):
         probabilities: one for each of the labels of the run; None where the model gives none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     id: str
     outcome: str
     answer: Any = None
     probabilities: tuple[float, ...] | None = None
+
+
+class Columns(Mapping[str, Sequence[Any]]):
+    """The columns of a file with predictions by name; each is read when it is first asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = _READERS[path.suffix[1:]]
+        self._names, found = self._read(path, (ID_COLUMN,))
+        self._known: dict[str, Sequence[Any]] = dict(found)
+        self.ids = tuple(str(value) for value in found.get(ID_COLUMN, ()))
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        if name not in self:
+            raise KeyError(name)
+        if name not in self._known:
+            self._known |= self._read(self._path, (name,))[1]
+        return self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names and not str(name).startswith(OWN_PREFIX)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._names if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +111,7 @@ class StoredRun:
     Attributes:
         directory: what it was read from.
         ids: of the rows, as in the journal.
-        columns: values of each column of the data.
+        columns: values of each column of the data, read when they are asked for.
         lines: what the journal says of each row.
     """
 
@@ -222,61 +248,89 @@ def load_run(name: str | Path, folder: Path) -> StoredRun:
         )
     journal = {line.id: line for line in _journal(directory / JOURNAL_FILE)}
     columns = _columns(directory)
-    ids = tuple(str(value) for value in columns.get(ID_COLUMN, ()))
+    ids = columns.ids
     if lacking := [row for row in ids if row not in journal] or [ID_COLUMN][: not ids]:
         raise InputError(
             f"every row of {directory} must be in its journal, but {len(lacking)} are not ({shortened(lacking, 3)}): "
             "the directory is damaged; run it again"
         )
-    own = {column: values for column, values in columns.items() if not column.startswith(OWN_PREFIX)}
-    return StoredRun(directory, run, ids, own, tuple(journal[row] for row in ids))
+    return StoredRun(directory, run, ids, columns, tuple(journal[row] for row in ids))
 
 
 def _journal(path: Path) -> list[JournalLine]:
     if not path.is_file():
         raise InputError(f"a run must have a journal, but {path} does not exist")
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line end is torn, or empty
-    try:
-        return [JournalLine.model_validate_json(line) for line in lines if line.strip()]
-    except ValidationError as error:
-        raise InputError(f"{path} must hold one row per line, but {error}") from error
+    found: list[JournalLine] = []
+    same: dict[str, str] = {}  # most answers are one of a few labels
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break  # it is torn
+            try:
+                said = json.loads(line)
+                answer, given = said.get("answer"), said.get("probabilities")
+                if isinstance(answer, str):
+                    answer = same.setdefault(answer, answer)
+                outcome = same.setdefault(said["outcome"], said["outcome"])
+                found.append(JournalLine(said["id"], outcome, answer, None if given is None else tuple(given)))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise InputError(f"{path} must hold one row per line, but line {number} is damaged: {error}") from error
+    return found
 
 
-def _columns(directory: Path) -> dict[str, list[Any]]:
-    """All columns of the file with the predictions."""
-    for extension, read in _READERS.items():
+def _columns(directory: Path) -> Columns:
+    """The file with the predictions."""
+    for extension in _READERS:
         path = directory / f"{PREDICTIONS_STEM}.{extension}"
         if path.is_file():
-            return read(path)
+            return Columns(path)
     raise InputError(
         f"{directory} must hold {PREDICTIONS_STEM} as one of {', '.join(_READERS)} to be evaluated, but has none"
     )
 
 
-def _of_parquet(path: Path) -> dict[str, list[Any]]:
+Read = tuple[tuple[str, ...], dict[str, list[Any]]]
+"""The names of all columns, and the values of those that were asked for."""
+
+
+def _of_parquet(path: Path, wanted: Sequence[str]) -> Read:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+    names = tuple(pq.read_schema(path).names)
+    table = pq.read_table(path, columns=[name for name in wanted if name in names])
+    return names, {name: table.column(name).to_pylist() for name in table.column_names}
 
 
-def _of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
+def _of_rows(rows: Iterable[Mapping[str, Any]], wanted: Sequence[str]) -> Read:
+    """Of rows that all have the same columns."""
+    names: tuple[str, ...] = ()
+    values: dict[str, list[Any]] = {}
+    for row in rows:
+        if not names:
+            names = tuple(row)
+            values = {name: [] for name in wanted if name in names}
+        for name, column in values.items():
+            column.append(row.get(name))
+    return names, values
 
 
-def _of_csv(path: Path) -> dict[str, list[Any]]:
+def _of_csv(path: Path, wanted: Sequence[str]) -> Read:
     csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8", newline="") as file:
-        return _of_rows([*csv.DictReader(file)])
+        return _of_rows(csv.DictReader(file), wanted)
 
 
-_READERS: dict[str, Callable[[Path], dict[str, list[Any]]]] = {
+def _of_lines(path: Path, wanted: Sequence[str]) -> Read:
+    with path.open(encoding="utf-8") as file:
+        return _of_rows((json.loads(line) for line in file), wanted)
+
+
+_READERS: dict[str, Callable[[Path, Sequence[str]], Read]] = {
     "parquet": _of_parquet,
-    "jsonl": lambda path: _of_rows([json.loads(line) for line in path.open(encoding="utf-8")]),
-    "json": lambda path: _of_rows(json.loads(path.read_text(encoding="utf-8"))),
+    "jsonl": _of_lines,
+    "json": lambda path, wanted: _of_rows(json.loads(path.read_text(encoding="utf-8")), wanted),
     "csv": _of_csv,
-    "yaml": lambda path: _of_rows(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)),
+    "yaml": lambda path, wanted: _of_rows(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader), wanted),
 }
 
 

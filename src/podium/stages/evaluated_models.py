@@ -104,8 +104,8 @@ def _of_inference(name: str, run: StoredRun, places: Places, reading: Reading) -
         found = of_predictions(predictions, reading.positive, **about)
         place = {row: number for number, row in enumerate(run.ids)}
         known = [place[row] for row in found.ids]
-    columns = {column: [values[row] for row in known] for column, values in run.columns.items()}
-    contents = columns.get(run.run.content or "")
+    texts = run.columns.get(run.run.content or "")
+    contents = None if texts is None else [texts[row] for row in known]
     derived = _derived(found, contents)
     left, notes = len(run.ids) - len(known), []
     if left:
@@ -118,8 +118,13 @@ def _of_inference(name: str, run: StoredRun, places: Places, reading: Reading) -
                 f"the model learned from {sum(seen):,} of {len(seen):,} rows, so these are not the scores of new rows; "
                 f"--by {SEEN} tells them apart"
             )
+    for column in reading.by:
+        if column in run.columns:
+            derived[column] = [run.columns[column][row] for row in known]
+        elif column not in derived:
+            raise unknown_column(run.run.id, column, [*dict.fromkeys((*derived, *run.columns))])
     outcomes = outcomes_of([run.lines[row] for row in known])
-    return replace(found, columns=derived | columns, outcomes=outcomes, notes=tuple(notes))
+    return replace(found, columns=derived, outcomes=outcomes, notes=tuple(notes))
 
 
 def _seen(run: StoredRun, contents: Sequence[Any] | None, places: Places) -> list[bool] | None:
