@@ -36,7 +36,8 @@ SURFACE = {
     | {"--max-errors", "--max-unanswered", "--retry", "--device", "--batch-size", "--trust-remote-code", "--dry-run"}
     | {"--folder", "--store", "--tracking-uri"}
     | {"--backend", "--backend-set", "--template", "--strategy", "--labels", "--task", "--mode", "--parser"}
-    | {"--examples", "--max-new-tokens", "--temperature", "--price", "--check", "--write-batch", "--read-batch"},
+    | {"--examples", "--max-new-tokens", "--temperature", "--price", "--check", "--write-batch", "--read-batch"}
+    | {"--agree"},
     "explain": {"--store"},
     "lineage": {"--tracking-uri"},
     "compare": {"--output", "--fail-if", "--file", "--store", "--tracking-uri"},

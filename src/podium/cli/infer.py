@@ -90,6 +90,12 @@ def infer(
     read_batch: Annotated[
         str, typer.Option(metavar="FILE", help="Take the answers from its results.", rich_help_panel=PROMPTS)
     ] = "",
+    agree: Annotated[
+        str,
+        typer.Option(
+            metavar="BACKEND[:MODEL]", help="Ask this one as well, and compare the answers.", rich_help_panel=PROMPTS
+        ),
+    ] = "",
     check: Annotated[
         bool, typer.Option("--check", help="Ask the backend what it can, and predict nothing.", rich_help_panel=PROMPTS)
     ] = False,
@@ -109,6 +115,7 @@ def infer(
     from podium.local.inference import InferCommand
     from podium.local.inference import dry_run as show
     from podium.local.inference import infer as predict
+    from podium.local.inference_agree import compare_backends
     from podium.local.inference_batch import write_requests
     from podium.local.inference_check import check_backend
     from podium.local.inference_data import DataCommand
@@ -120,20 +127,18 @@ def infer(
 
         typer.echo(listing(store, tracking_uri, folder))
         return
-    system: SystemCommand | PromptCommand = SystemCommand(
-        model, store, tracking_uri, device, batch_size, trust_remote_code
-    )
-    if backend:
-        system = PromptCommand(
-            backend,
-            model,
+
+    def prompted(name: str, asked: str) -> PromptCommand:
+        return PromptCommand(
+            name,
+            asked,
             template,
             strategy,
             tuple(one.strip() for one in labels.split(",") if one.strip()),
             task,
             parser,
             mode,
-            tuple(backend_setting or ()),
+            tuple(backend_setting or ()) if name == backend else (),
             examples,
             max_new_tokens,
             temperature,
@@ -145,6 +150,12 @@ def infer(
             write_batch is not None or bool(read_batch),
             read_batch,
         )
+
+    system: SystemCommand | PromptCommand = SystemCommand(
+        model, store, tracking_uri, device, batch_size, trust_remote_code
+    )
+    if backend:
+        system = prompted(backend, model)
     if check:
         raise typer.Exit(check_backend(system, Console(file=sys.stdout)))
     if not data:
@@ -168,8 +179,13 @@ def infer(
     if dry_run:
         show(command, Path.cwd(), console)
         return
+    called = shlex.join(["podium", *sys.argv[1:]])
     try:
-        predict(command, Path.cwd(), console, shlex.join(["podium", *sys.argv[1:]]))
+        if agree:
+            name, _, other = agree.partition(":")
+            compare_backends(command, prompted(name, other or model), Path.cwd(), console, called)
+        else:
+            predict(command, Path.cwd(), console, called)
     except KeyboardInterrupt:
         typer.echo("stopped; run the same command again to go on", err=True)
         raise typer.Exit(130) from None

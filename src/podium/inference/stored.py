@@ -223,7 +223,8 @@ class StoredRun:
     def _probabilities(self, known: Sequence[int], labels: int) -> Any:
         """Shape (rows, labels), 0 where there is no valid answer; None unless every answered row has them."""
         rows = [self.lines[place] for place in known]
-        if not all(len(one.probabilities or ()) == labels for one in rows if one.answer is not None):
+        answered = [one for one in rows if one.answer is not None]
+        if not answered or not all(len(one.probabilities or ()) == labels for one in answered):
             return None
         return np.array([one.probabilities if one.answer is not None else [0.0] * labels for one in rows])
 

@@ -39,7 +39,7 @@ from podium.inference.stored import load_run
 from podium.inference.writers import WRITERS, Writer, writer_for
 from podium.jsonfile import write_json, write_text
 from podium.keys import Key
-from podium.local.inference_data import DataCommand, OpenData, open_data
+from podium.local.inference_data import DataCommand, OpenData, open_data, own_options
 from podium.local.inference_prompt import PromptCommand, open_prompted
 from podium.local.inference_system import OpenSystem, SystemCommand, open_system
 from podium.local.progress import progress_view, report_to
@@ -52,7 +52,7 @@ METRICS_FILE, ENVIRONMENT_FILE, REPORT_FILE, EVENTS_FILE = (
 )
 _KIND = "inference"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST_SHOWN = 2000
+_LONGEST_SHOWN = 800
 _DRY_ROWS = 3
 _REPORTED_ROWS = 20
 _DRY_TIMED = 16
@@ -116,18 +116,24 @@ def opened(command: InferCommand, directory: Path, say: Callable[[str], None]) -
         else:
             about = open_system(command.system, directory, Path(scratch))
         say(f"model: {about.said}")
-        data = open_data(command.data, directory, about.content_task, about.labels)
-        for line in data.lines:
-            say(line)
         choice = command.choice or Choice(first=FIRST_TRY)
-        survey = data.source.survey(choice)
-        first_try = "" if command.choice else "; this is a first try: --all predicts all, --rows N the first N"
+        with own_options():
+            data = open_data(command.data, directory, about.content_task, about.labels)
+            for line in data.lines:
+                say(line)
+            survey = data.source.survey(choice)
+        first_try = (
+            ""
+            if command.choice or survey.count == survey.total
+            else "; this is a first try: --all predicts all, --rows N the first N"
+        )
         say(f"rows: {survey.count:,} of {survey.total:,} ({choice}{first_try})")
         budget = Budget(
             budget_of(command.max_errors, survey.count, "--max-errors"),
             budget_of(command.max_unanswered, survey.count, "--max-unanswered"),
         )
-        refuse_unable(survey, budget)
+        with own_options():
+            refuse_unable(survey, budget)
         with closing(about.system(data, survey)) as system:
             key = Key.of(_KIND, system=system.identity(), data=data.identity)
             name = command.run_id or f"{about.name}-{_UNSAFE.sub('-', data.name)}-{key.digest[:8]}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,17 @@ def _config(command: DataCommand, directory: Path, task: str | None) -> tuple[Da
         first = error.errors()[0]
         raise InputError(f"--set {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     return config, redact(place if is_remote(place) or by_query else str(path))
+
+
+@contextmanager
+def own_options() -> Iterator[None]:
+    """Errors of the data room name fields of the config; here they name the options of this command."""
+    try:
+        yield
+    except InputError as error:
+        text = re.sub(rf"set dataset\.({'|'.join(_READING)}) to one of", r"give --set \1=NAME with one of", str(error))
+        text = re.sub(rf"dataset\.({'|'.join(_READING)})\b", r"--set \1=…", text)
+        raise type(error)(text) from error
 
 
 def shipped_data() -> list[str]:

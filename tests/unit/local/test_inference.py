@@ -176,6 +176,19 @@ def test_the_list_shows_what_there_is(folder: Path) -> None:
     assert f"mine  finished, 5 rows of {folder / 'news.csv'}" in output
 
 
+def test_two_systems_are_compared_on_the_same_rows(folder: Path) -> None:
+    arguments = ("linear", "--data", "labelled.jsonl", "--random", "20", "--text-column", "headline")
+    output = told(folder, *arguments, "--agree", "echo:parrot")
+    assert "equal answers: 20 of 20 rows, 100.0% [83.9%, 100.0%] (Wilson, 95%)" in output
+    assert "largest difference of a probability: median " in output
+    assert "macro_f1 of the second less that of the first: 0 [" in output
+    output = told(folder, *arguments, "--agree", "echo", "--labels", "sport,tech")
+    assert "equal answers: 20" not in output
+    assert " / sport" in output
+    output = told(folder, "p", "--backend", "echo", *arguments[1:], "--agree", "echo", code=2)
+    assert "--agree compares two backends, but both are those of echo-p-labelled" in output
+
+
 def values(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text())
     return found
@@ -186,3 +199,13 @@ def test_the_key_is_that_of_the_files_however_they_are_named(folder: Path, model
     output = told(folder, str(model), "--data", str(folder / "news.csv"))
     assert "goes on: 5 rows" in output
     assert values(directory(output, folder) / "run.json")["key"] == values(first / "run.json")["key"]
+
+
+def test_errors_about_the_data_name_the_options_of_this_command(folder: Path) -> None:
+    (folder / "lines.doc").write_text("no format\n")
+    assert "give --set format=NAME with one of: jsonl," in told(folder, "linear", "--data", "lines.doc", code=2)
+    (folder / "latin.csv").write_bytes("text\na café\n".encode("latin-1"))
+    output = told(folder, "linear", "--data", "latin.csv", code=2)
+    assert "is not utf-8; set --set encoding=…, or --set fallback_encoding=… for files" in output
+    output = told(folder, "linear", "--data", "latin.csv", "--set", "encoding=latin-1")
+    assert "rows: 1 of 1 (the first 5)\n" in output
