@@ -72,7 +72,18 @@ def test_a_server_that_ignores_the_schema_is_found_out_and_its_answers_are_recor
     assert "ignored: " in done.output
 
     (tmp_path / "news.csv").write_text("text,label\na goal in the last minute,sport\na new phone,tech\n")
-    asked = ("--backend", "openai", "--data", "news.csv", "--strategy", "rationale-first", "--max-new-tokens", "5")
+    asked = (
+        "--backend",
+        "openai",
+        "--data",
+        "news.csv",
+        "--strategy",
+        "rationale-first",
+        "--max-new-tokens",
+        "5",
+        "--rows",
+        "1",
+    )
     done = podium(tmp_path, "infer", served, *asked)
     assert done.code == 0, done.output
     run = load_run(tmp_path / done.output.splitlines()[-1].rpartition(": ")[2], tmp_path)

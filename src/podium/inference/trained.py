@@ -67,6 +67,20 @@ class TrainedModel(System):
     def _answers(self, rows: Sequence[InputRow]) -> Generator[Entry]:
         contents = [row.content for row in rows]
         began = time.perf_counter()
+        if self._predictor.generates:
+            answers, tokens = self._predictor(contents), self._predictor.tokens(contents)
+            seconds = (time.perf_counter() - began) / len(rows)
+            for row, answer, count in zip(rows, answers, tokens, strict=True):
+                unclear = None if answer is not None else "the model's reply holds no valid answer"
+                yield Entry(
+                    id=row.id,
+                    outcome="ok" if unclear is None else "unparseable",
+                    answer=answer,
+                    prompt_tokens=count,
+                    seconds=seconds,
+                    error=unclear,
+                )
+            return
         logits = self._predictor.logits(contents)
         tokens = self._predictor.tokens(contents)
         seconds = (time.perf_counter() - began) / len(rows)

@@ -49,7 +49,11 @@ def row(text: str, number: int = 0, **values: Any) -> InputRow:
 
 
 def prompting(**fields: Any) -> Prompting:
-    given = {"template": template_named("classify"), "strategy": "zero-shot", "labels": LABELS}
+    given = {
+        "template": template_named(str(Path(__file__).with_name("plain.yaml"))),
+        "strategy": "zero-shot",
+        "labels": LABELS,
+    }
     return Prompting(**{**given, "task": "text-classification", **fields})
 
 

@@ -14,12 +14,14 @@ from tests.unit.inference.backends.chat_server import Answer, completion, said, 
 
 LABELS = ("politics", "sport", "tech")
 ROWS = [{"id": f"n{n}", "headline": f"number {n}: {LABELS[n % 3]} again", "topic": LABELS[n % 3]} for n in range(30)]
-ECHO = ("parrot", "--backend", "echo", "--data", "news.jsonl", "--label-column", "topic")
+ECHO = ("parrot", "--backend", "echo", "--data", "news.jsonl", "--label-column", "topic", "--template", "mine.yaml")
+TEMPLATE = (Path(__file__).parents[1] / "inference" / "plain.yaml").read_text()
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "news.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS))
+    (tmp_path / "mine.yaml").write_text(TEMPLATE)
     return tmp_path
 
 
@@ -41,13 +43,13 @@ def values(path: Path) -> dict[str, Any]:
 def test_labels_come_from_the_label_column_and_answers_are_scored(folder: Path) -> None:
     output = told(folder, *ECHO, "--text-column", "headline", "--all")
     run = directory(output, folder)
-    assert "[system] You label texts. The labels are: politics, sport, tech." in output
+    assert "[system] The labels are: politics, sport, tech." in output
     assert "[user] number 0: politics again\n  → politics (50.0%)" in output
     assert "against column 'topic' of 30 rows: macro_f1 1.00" in output
     about = values(run / "run.json")
-    assert (about["backend"], about["template"], about["strategy"]) == ("echo", "classify", "zero-shot")
+    assert (about["backend"], about["template"], about["strategy"]) == ("echo", "plain", "zero-shot")
     assert about["labels"] == list(LABELS)
-    assert (run / "prompt.yaml").read_text().startswith("name: classify")
+    assert (run / "prompt.yaml").read_text() == TEMPLATE
     assert load_run(run, folder).predictions().probabilities is not None
     again = told(folder, *ECHO, "--text-column", "headline", "--all", "--max-new-tokens", "7")
     assert directory(again, folder) != run, "another limit may give other answers"

@@ -64,7 +64,7 @@ def schema_enforcement(backend: Backend) -> str:
 
 
 def _ask(backend: Backend, text: str, **fields: Any) -> Reply:
-    request = Request(id="check", messages=(Message(role="user", content=text),), **{"max_new_tokens": 30, **fields})
+    request = Request(id="check", messages=(Message(role="user", content=text),), **{"max_new_tokens": 20, **fields})
     ((_, reply),) = backend.answer([request])
     return reply
 
