@@ -9,7 +9,8 @@ of a difference of zero, twice the smaller tail with one added to both counts so
 Hinkley, Bootstrap Methods and their Application, 1997, section 4.2).
 
 Where all rows are right, or all are wrong, every resample says the same, and a percentile interval would have no width.
-The interval is then that of Clopper and Pearson for the share of right rows, or documents (The Use of Confidence or
+The interval is then that of Clopper and Pearson for the share of right ones among the rows, or documents, that have a
+part in the metric (The Use of Confidence or
 Fiducial Limits Illustrated in the Case of the Binomial, Biometrika 26, 1934).
 
 Resampling is exact but drawn by groups of rows, or documents, that add the same to the sums: the sizes of the groups in
@@ -69,10 +70,12 @@ def interval_of(
         value: the metric of all rows, where it is known better than from the sums.
     """
     by_unit = _by_document(one, documents)
-    values = by_unit.statistic(_resampled_sums(by_unit.group, by_unit.table, resamples, seed))
+    sums = _resampled_sums(by_unit.group, by_unit.table, resamples, seed)
+    values = by_unit.statistic(sums)
     found = one.total() if value is None else value
-    if found in (0.0, 1.0) and (values == found).all():
-        least = ((1 - confidence) / 2) ** (1 / len(by_unit.group))
+    if found in (0.0, 1.0) and (values[by_unit.has_part(sums)] == found).all():
+        count = int(np.count_nonzero(by_unit.has_part(by_unit.table)[by_unit.group]))
+        least = ((1 - confidence) / 2) ** (1 / count) if count else 0.0
         low, high = (least, 1.0) if found else (0.0, 1 - least)
         method = EXACT_METHOD + _of_what(documents)
         return Interval(value=found, low=low, high=high, confidence=confidence, method=method)
@@ -189,7 +192,7 @@ def _by_document(one: Additive, documents: Sequence[str] | None) -> Additive:
     """The same metric by sums over documents in place of rows."""
     if documents is None:
         return one
-    return Additive(*grouped(_document_sums(one.table[one.group], documents)), one.statistic)
+    return Additive(*grouped(_document_sums(one.table[one.group], documents)), one.statistic, one.wholes)
 
 
 def _document_sums(rows: Floats, documents: Sequence[str] | None) -> Floats:

@@ -26,11 +26,20 @@ class Additive:
         group: (rows,) group of each row.
         table: (groups, columns) what a row of each group adds to the sums.
         statistic: maps sums of shape (..., columns) to values of shape (...).
+        wholes: the columns that the statistic divides by: a row in which they are all 0 has no part in it, such as one
+            without the label for the recall of that label. Empty where every row has a part.
     """
 
     group: Integers
     table: Floats
     statistic: Callable[[Floats], Floats]
+    wholes: tuple[int, ...] = ()
+
+    def has_part(self, rows: Floats) -> NDArray[np.bool_]:
+        """Which of some rows, or sums of rows, shape (rows, columns), have a part in the metric."""
+        if not self.wholes:
+            return np.ones(len(rows), dtype=np.bool_)
+        return np.asarray(rows[:, list(self.wholes)].any(axis=1), dtype=np.bool_)
 
     def total(self) -> float:
         """The metric of all rows as they are."""
@@ -81,7 +90,7 @@ def grouped(rows: NDArray[Any]) -> tuple[Integers, Floats]:
 def share_of(parts: NDArray[Any], wholes: NDArray[Any] | None = None) -> Additive:
     """The sum of (rows,) `parts` divided by that of `wholes`; without these, the mean of the parts."""
     rows = np.column_stack([parts, np.ones_like(parts) if wholes is None else wholes])
-    return Additive(*grouped(rows), lambda sums: ratio(sums[..., 0], sums[..., 1]))
+    return Additive(*grouped(rows), lambda sums: ratio(sums[..., 0], sums[..., 1]), wholes=(1,))
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
@@ -112,3 +121,21 @@ def mean_f1(sums: Floats) -> Floats:
 def counts_f1(sums: Floats) -> Floats:
     """F1 from sums of hits, of what is predicted and of what is true, shape (..., 3)."""
     return ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
+
+
+def counts_precision(sums: Floats) -> Floats:
+    """Precision from the same sums."""
+    return ratio(sums[..., 0], sums[..., 1])
+
+
+def counts_recall(sums: Floats) -> Floats:
+    """Recall from the same sums."""
+    return ratio(sums[..., 0], sums[..., 2])
+
+
+COUNTS_WHOLES: dict[Callable[[Floats], Floats], tuple[int, ...]] = {
+    counts_f1: (1, 2),
+    counts_precision: (1,),
+    counts_recall: (2,),
+}
+"""`Additive.wholes` of each of them."""

@@ -20,7 +20,19 @@ from numpy.typing import NDArray
 from podium.errors import InputError
 from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Option, Task, Training
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, found, missing, read_label
-from podium.tasks.metrics import Additive, Answers, Floats, Metric, counts_f1, grouped, mean_f1, ratio, share_of
+from podium.tasks.metrics import (
+    COUNTS_WHOLES,
+    Additive,
+    Answers,
+    Floats,
+    Metric,
+    counts_f1,
+    counts_precision,
+    counts_recall,
+    grouped,
+    mean_f1,
+    share_of,
+)
 from podium.tasks.text_classification import score_rows
 
 _SEPARATOR = ","
@@ -38,7 +50,8 @@ def _micro_sums(statistic: Callable[[Floats], Floats]) -> Callable[[Answers], Ad
     def compute(answers: Answers) -> Additive:
         right, predicted, true = (labels.sum(axis=1) for labels in _hits(answers))
         silent = answers.predicted[:, 0] == NO_ANSWER
-        return Additive(*grouped(np.column_stack([right, predicted + silent, true])), statistic)
+        sums = grouped(np.column_stack([right, predicted + silent, true]))
+        return Additive(*sums, statistic, COUNTS_WHOLES[statistic])
 
     return compute
 
@@ -188,8 +201,8 @@ class MultiLabel(Task):
 
     def further_metrics(self, positive: int | None) -> tuple[Metric, ...]:
         return (
-            Metric("micro_precision", _micro_sums(lambda sums: ratio(sums[..., 0], sums[..., 1]))),
-            Metric("micro_recall", _micro_sums(lambda sums: ratio(sums[..., 0], sums[..., 2]))),
+            Metric("micro_precision", _micro_sums(counts_precision)),
+            Metric("micro_recall", _micro_sums(counts_recall)),
         )
 
     def details(self, answers: Answers) -> dict[str, Any]:

@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from podium.errors import InputError
 from podium.tasks.base import IGNORED, NO_ANSWER, Decoded, Task, Training
 from podium.tasks.columns import Choice, Column, ambiguous, choose, encodable, found, shown
-from podium.tasks.metrics import Additive, Answers, Metric, counts_f1, grouped, ratio, share_of
+from podium.tasks.metrics import (
+    COUNTS_WHOLES,
+    Additive,
+    Answers,
+    Metric,
+    counts_f1,
+    counts_precision,
+    counts_recall,
+    grouped,
+    share_of,
+)
 from podium.tasks.text_classification import score_rows
 
 Sentence = Sequence[str]
@@ -57,7 +67,7 @@ def _entity_sums(statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]]
         for tags, answered in zip(*_tags(answers), strict=True):
             true, predicted = set(get_entities(tags)), set(get_entities(answered))
             counts.append((len(true & predicted), len(predicted), len(true)))
-        return Additive(*grouped(np.array(counts, dtype=np.int64)), statistic)
+        return Additive(*grouped(np.array(counts, dtype=np.int64)), statistic, COUNTS_WHOLES[statistic])
 
     return compute
 
@@ -97,8 +107,8 @@ class Ner(Task):
     shipped = "conll2003"
     metrics = (
         Metric("f1", _entity_sums(counts_f1), _f1, title="entity F1"),
-        Metric("precision", _entity_sums(lambda sums: ratio(sums[..., 0], sums[..., 1]))),
-        Metric("recall", _entity_sums(lambda sums: ratio(sums[..., 0], sums[..., 2]))),
+        Metric("precision", _entity_sums(counts_precision)),
+        Metric("recall", _entity_sums(counts_recall)),
         Metric("token_accuracy", _token_sums, objective=False),
     )
 

@@ -17,15 +17,17 @@ from podium.errors import InputError
 from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Task, Training
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, read_label
 from podium.tasks.metrics import (
+    COUNTS_WHOLES,
     Additive,
     Answers,
     Floats,
     Metric,
     counts_f1,
+    counts_precision,
+    counts_recall,
     grouped,
     mean_f1,
     mean_ratio,
-    ratio,
     share_of,
 )
 
@@ -69,7 +71,8 @@ def _positive_sums(positive: int, statistic: Callable[[Floats], Floats]) -> Call
     def compute(answers: Answers) -> Additive:
         true = answers.truth == positive
         found = np.where(answers.predicted == NO_ANSWER, ~true, answers.predicted == positive)
-        return Additive(*grouped(np.column_stack([true & found, found, true]).astype(np.int64)), statistic)
+        sums = grouped(np.column_stack([true & found, found, true]).astype(np.int64))
+        return Additive(*sums, statistic, COUNTS_WHOLES[statistic])
 
     return compute
 
@@ -201,8 +204,8 @@ class TextClassification(Task):
             return macro
         return (
             *macro,
-            Metric("precision", _positive_sums(positive, lambda sums: ratio(sums[..., 0], sums[..., 1]))),
-            Metric("recall", _positive_sums(positive, lambda sums: ratio(sums[..., 0], sums[..., 2]))),
+            Metric("precision", _positive_sums(positive, counts_precision)),
+            Metric("recall", _positive_sums(positive, counts_recall)),
             Metric("f1", _positive_sums(positive, counts_f1), title="F1"),
         )
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from podium.errors import InputError
-from podium.evaluation.bootstrap import bootstrap_interval, paired_difference, resampled_scores
+from podium.evaluation.answered import of_predictions
+from podium.evaluation.bootstrap import bootstrap_interval, interval_of, paired_difference, resampled_scores
 from podium.evaluation.metrics import all_metrics, metric_of, score
 from podium.evaluation.predictions import Predictions
 
@@ -22,6 +23,7 @@ ALL = [
     )
     for metric in metrics
 ]
+ABOUT = {"name": "r1", "model": "m", "source": "s"}
 BUDGET = {"confidence": 0.95, "resamples": 500, "seed": 3}
 
 
@@ -264,3 +266,17 @@ def test_resampling_documents_is_fast(tagged, metric):
     start = time.process_time()
     bootstrap_interval(given, metric, 0.95, 2000, seed=1)
     assert time.process_time() - start < 1.5
+
+
+def test_a_share_of_few_rows_has_the_interval_of_these_rows():
+    truth, predicted = np.zeros(100, dtype=int), np.zeros(100, dtype=int)
+    truth[:4] = 1
+    ids = tuple(map(str, range(100)))
+    missed = Predictions("text-classification", ("no", "yes"), ids, truth, predicted)
+    found = {one.name: interval_of(one.sums, None, **BUDGET) for one in of_predictions(missed, "yes", **ABOUT).metrics}
+    assert (found["recall"].low, found["recall"].high) == pytest.approx((0, 1 - 0.025 ** (1 / 4)))
+    assert (found["precision"].low, found["precision"].high) == (0, 1), "nothing was found, so nothing is known"
+    right = Predictions("text-classification", ("no", "yes"), ids, truth, truth)
+    found = {one.name: interval_of(one.sums, None, **BUDGET) for one in of_predictions(right, "yes", **ABOUT).metrics}
+    assert (found["recall"].low, found["recall"].high) == pytest.approx((0.025 ** (1 / 4), 1))
+    assert (found["accuracy"].low, found["accuracy"].high) == pytest.approx((0.025 ** (1 / 100), 1))
