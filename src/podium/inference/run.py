@@ -260,8 +260,8 @@ def answer_rows(
     retry: bool,
     report: Callable[[Progress], None],
     show: Callable[[InputRow, Entry], None] = lambda row, entry: None,
-) -> None:
-    """Answer every chosen row that has no final entry yet.
+) -> int:
+    """Answer every chosen row that has no final entry yet; returns how many were asked.
 
     A row that failed in a way that may pass is always asked again; one that failed for good only with `retry`.
 
@@ -304,6 +304,7 @@ def answer_rows(
     if not asked:
         report(Progress(done, survey.count, 0, time.monotonic() - began, bad))
     journal.flush()
+    return asked
 
 
 def joined(

@@ -21,6 +21,7 @@ from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import metrics_of
 from podium.events import emit
 from podium.hpo.tables import span
+from podium.inference.alone import LEAST, asked_alone
 from podium.inference.journal import FAILED, Entry, Journal
 from podium.inference.rows import FIRST_TRY, Choice, InputRow, Survey
 from podium.inference.run import (
@@ -196,7 +197,9 @@ def infer(command: InferCommand, directory: Path, console: Console, called: str)
             for name, text in work.about.files.items():
                 write_text(run.path / name, text)
             try:
-                _answer(work, command, run, journal, console, say)
+                asked = _answer(work, command, run, journal, console, say)
+                if work.about.timed and asked >= LEAST:
+                    run.update("running", alone=asked_alone(work.system, work.data.source, work.survey, journal))
             except BaseException as error:
                 run.update("failed" if isinstance(error, Exception) else "stopped", error=str(error))
                 raise
@@ -206,6 +209,7 @@ def infer(command: InferCommand, directory: Path, console: Console, called: str)
             predictions = run.write_predictions(rows, work.writer, command.output)
             finished(run)
             metrics = totals(journal, work.data.source, work.survey, work.system)
+            metrics |= {"asked_alone": run.value("alone")} if run.value("alone") else {}
             examples = list(islice(rows(), _REPORTED_ROWS))
             metrics |= _scores(work, run.path)
         if work.about.price is not None:
@@ -226,7 +230,8 @@ def _answer(
     journal: Journal,
     console: Console,
     say: Callable[[str], None],
-) -> None:
+) -> int:
+    """Answer the rows, and show the first one; returns how many were asked."""
     shown = False
 
     def show(row: InputRow, entry: Entry) -> None:
@@ -235,12 +240,14 @@ def _answer(
         say(f"first row asked, {row.id}:\n{_indented(work.system.shown(row))}\n  → {_answer_text(entry, work.system)}")
 
     with _reporting(run, work.key, console) as report:
-        answer_rows(work.system, work.data.source, work.survey, journal, work.budget, command.retry, report, show)
+        rows = work.data.source, work.survey
+        asked = answer_rows(work.system, *rows, journal, work.budget, command.retry, report, show)
     if not shown and (row := next((one for one in work.data.source.chosen(work.survey) if not one.problem), None)):
         say(
             f"first row, {row.id}:\n{_indented(work.system.shown(row))}\n  → "
             f"{_answer_text(journal.get(row.id), work.system)}"
         )
+    return asked
 
 
 @contextmanager
@@ -291,6 +298,9 @@ def _summary(metrics: dict[str, Any], work: Opened) -> Iterator[str]:
     yield f"{metrics['rows']:,} rows: {counts}{speed}"
     if cut := metrics.get("rows_at_longest_input"):
         yield f"{cut:,} rows have {metrics['longest_input_tokens']} tokens or more, of which the model reads no more"
+    if alone := metrics.get("asked_alone"):
+        gap = f", probabilities within {figure(alone['largest_difference'])}" if "largest_difference" in alone else ""
+        yield f"asked again alone: {alone['equal']} of {alone['rows']} rows have the answer of the batch{gap}"
     if "price" in metrics:
         yield f"price: {metrics['price']}"
     if "scores" in metrics:

@@ -41,6 +41,9 @@ def inference_page(
         results.append(
             Text(f"{cut:,} rows have {longest} tokens or more, of which the model reads no more.", "warning")
         )
+    if alone := metrics.get("asked_alone"):
+        said = f"{alone['equal']} of {alone['rows']} rows have the same answer when they are asked again, each alone."
+        results.append(Text(said, "small"))
     names = ("prompt_tokens", "output_tokens", "attempts", "seconds", "price")
     cost = [(name.replace("_", " "), _value(metrics[name])) for name in names if metrics.get(name)]
     columns = [name for name in rows[0] if name != f"{OWN_PREFIX}probabilities"] if rows else []
