@@ -1,4 +1,4 @@
-"""The machine: the cores and memory that this process may use, and what a measurement depends on.
+"""The machine: the cores that this process may use, and what a measurement depends on.
 
 All of it is asked before steps that are then reused, so it reads small files and package metadata only; torch is
 imported only on a machine that has a GPU device node.
@@ -28,8 +28,9 @@ _GIB = 1 << 30
 def fingerprint(device: str, threads: int | None) -> dict[str, str]:
     """The hardware and software that a latency depends on, as text by name: a part of the key of a measurement.
 
-    It is equal between runs on one machine. Raises InputError if the device, which is `cpu`, `cuda` or `auto` (cuda
-    where there is one), is not there, or there are fewer cores than `threads`; None takes all cores.
+    It is equal between runs on one machine, also in pods that may take less memory of it. Raises InputError if the
+    device, which is `cpu`, `cuda` or `auto` (cuda where there is one), is not there, or there are fewer cores than
+    `threads`; None takes all cores.
     """
     resolved = resolve_device(device)
     facts = {
@@ -39,7 +40,7 @@ def fingerprint(device: str, threads: int | None) -> dict[str, str]:
         "cpu": _cpu_model(),
         "cpu_features": " ".join(cpu_features()),
         "cores": str(available_cores()),
-        "memory_gib": str(round(memory_bytes() / _GIB)),
+        "memory_gib": str(round(psutil.virtual_memory().total / _GIB)),
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in _PACKAGES},
@@ -204,16 +205,6 @@ def _cgroup_cores(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("
         if len(limit) == 2 and limit[0] not in ("max", "-1"):
             quotas.append(int(limit[0]) / int(limit[1]))
     return min(quotas, default=None)
-
-
-def memory_bytes() -> int:
-    """Memory this process may use: the machine's, lowered by a cgroup limit."""
-    limits = [psutil.virtual_memory().total]
-    for folder in _cgroup_folders(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"), "memory"):
-        limit = kernel_text(folder / "memory.max").split() or kernel_text(folder / "memory.limit_in_bytes").split()
-        if limit and limit[0] != "max":
-            limits.append(int(limit[0]))
-    return min(limits)
 
 
 def _cgroup_folders(root: Path, membership: Path, controller: str) -> list[Path]:

@@ -275,9 +275,12 @@ def _settings(algorithm: str, given: Any, known: Collection[str], path: str) -> 
 
 
 def algorithm_to_katib(experiment: Experiment) -> dict[str, Any]:
-    """The algorithm of an experiment as Katib writes it, with its seed where Katib takes one."""
+    """The algorithm of an experiment as Katib writes it, with its seed where Katib takes one.
+
+    Settings with their default are left out: some services refuse what others take, and a record has them all.
+    """
     algorithm = experiment.algorithm
-    settings: dict[str, Scalar] = dict(sorted(algorithm.settings.model_dump(exclude_unset=True).items()))
+    settings: dict[str, Scalar] = dict(sorted(algorithm.settings.model_dump(exclude_defaults=True).items()))
     for name in _PODIUM_ONLY:
         if name in settings:
             raise ConfigError(
@@ -286,7 +289,10 @@ def algorithm_to_katib(experiment: Experiment) -> dict[str, Any]:
             )
     if algorithm.name not in _UNSEEDED:
         settings[_SEED] = experiment.seed
-    written = [{"name": _spelling(algorithm, name), "value": to_text(value)} for name, value in settings.items()]
+    # Two services know tpe: hyperopt's is the default, but only Optuna's takes `n_startup_trials`.
+    hyperopt = algorithm.name == "tpe" and "n_startup_trials" not in settings
+    spelling = {"n_ei_candidates": "n_EI_candidates"} if hyperopt else {}
+    written = [{"name": spelling.get(name, name), "value": to_text(value)} for name, value in settings.items()]
     return {"algorithmName": algorithm.name, **({"algorithmSettings": written} if written else {})}
 
 
@@ -306,15 +312,6 @@ def check_budgets(experiment: Experiment) -> None:
                 f"eta={settings.eta} runs its largest bracket at once: at least {bracket} are expected, but "
                 f"got {experiment.parallel_trials}"
             )
-
-
-def _spelling(algorithm: Algorithm, setting: str) -> str:
-    """The setting as a service of Katib spells it.
-
-    Two services know tpe: hyperopt's is the default, but only Optuna's takes `n_startup_trials`.
-    """
-    hyperopt = algorithm.name == "tpe" and "n_startup_trials" not in algorithm.settings.model_fields_set
-    return "n_EI_candidates" if hyperopt and setting == "n_ei_candidates" else setting
 
 
 def stopping_to_katib(stopping: EarlyStopping) -> dict[str, Any] | None:

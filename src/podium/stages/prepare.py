@@ -16,7 +16,7 @@ from podium.config.form import RunForm
 from podium.config.overrides import Assignment, Parsed, choice_of, entrant_choice, parse_overrides
 from podium.config.paths import is_remote, is_uri, locate, resolve
 from podium.config.schema import PodiumConfig
-from podium.errors import ConfigError, DataError
+from podium.errors import ConfigError, DataError, InputError
 from podium.hpo.experiment import Progress
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import LEDGERS, has_failed
@@ -102,15 +102,28 @@ def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, Record, Record, 
     data = execute(step_named("prepare"), StepInputs(run))
     plan = execute(step_named("plan"), StepInputs(run, (data,)))
     run = planned(run, cast(PlanRecord, plan))
-    found = {"prepare": data, "plan": plan}
+    return run, data, plan, all_stored(run, {"prepare": data, "plan": plan})
+
+
+def all_stored(run: RunRecord, found: dict[str, Record]) -> bool:
+    """Whether the results of all steps are stored, as far as this pod can tell.
+
+    Args:
+        run: the run.
+        found: results by title; those that are stored are added.
+    """
     for step, entrant in nodes(run.config.entrants):
         title = step.title(entrant)
         if title not in found:
-            *_, stored = plan_step(step, entrant, run, found)
+            try:
+                *_, stored = plan_step(step, entrant, run, found)
+            except InputError:
+                # Only the pod that measures has the device or the cores that the key of its result names.
+                return False
             if stored is None:
-                return run, data, plan, False
+                return False
             found[title] = stored
-    return run, data, plan, True
+    return True
 
 
 def close(form: RunForm, kfp_run_id: str, state: str) -> None:

@@ -48,6 +48,12 @@ def test_settings_are_spelt_as_one_service_of_katib_spells_them(algorithm: Algor
     assert from_katib(written).experiment.algorithm == algorithm
 
 
+def test_an_algorithm_that_a_record_held_is_written_as_before() -> None:
+    study = katib_of(algorithm=algorithm_named("tpe", {"n_ei_candidates": 9}))
+    kept = type(study.experiment.algorithm).model_validate_json(study.experiment.algorithm.model_dump_json())
+    assert to_katib(katib_of(algorithm=kept)) == to_katib(study)
+
+
 def test_what_katib_lacks_is_not_written() -> None:
     with pytest.raises(ConfigError, match=r"spec\.algorithm: Katib has no setting 'multivariate' .*'multivariate-tpe'"):
         to_katib(katib_of(algorithm=algorithm_named("tpe", {"multivariate": True})))

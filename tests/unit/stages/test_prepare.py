@@ -14,8 +14,10 @@ from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError, InputError
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import LEDGERS
+from podium.records import Record
 from podium.stages import keys
-from podium.stages.prepare import check_shared, plan_step, prepare, resolve_form
+from podium.stages.prepare import all_stored, check_shared, plan_step, prepare, resolve_form
+from podium.stages.step import Step
 from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
 from tests.unit.report.samples import sample
@@ -191,3 +193,21 @@ def test_a_pod_refuses_before_it_opens_a_run(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ConfigError, match="run_store"):
         prepare(RunForm(run_preset="smoke"), "kfp-1")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pod_without_the_device_of_the_benchmark_leaves_it_to_the_one_that_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = sample()
+
+    def planned(step: Step, *_: object) -> tuple[str, str, object]:
+        if step.name == "benchmark":
+            raise InputError("benchmark.device=cuda needs a GPU that torch can use")
+        return "", "stored", shown.data
+
+    monkeypatch.setattr("podium.stages.prepare.plan_step", planned)
+    found: dict[str, Record] = {}
+    assert not all_stored(shown.run, found)
+    assert {"prepare", "select"} <= found.keys() and "benchmark" not in found
+    monkeypatch.setattr("podium.stages.prepare.plan_step", lambda *_: ("", "stored", shown.data))
+    assert all_stored(shown.run, found)
