@@ -17,8 +17,10 @@ import pytest
 from conftest import Finished, podium_here
 from podium.evaluation.predictions import Predictions
 from podium.inference.stored import StoredRun, load_run
+from podium.models.prompted.package import PromptPackage
 from podium.store.store import ArtifactStore
 from tests.integration.test_benchmarking_run import LABELS, TAGS, save_linear, save_model
+from tests.integration.test_prompt_serving import save_prompted
 
 pytestmark = pytest.mark.integration
 
@@ -93,6 +95,59 @@ def test_tagged_words_and_texts_of_transformers_models(tmp_path: Path) -> None:
     assert metrics["rows_at_longest_input"] == sum(
         n * 2 + 2 >= metrics["longest_input_tokens"] for n in range(1, 600, 60)
     )
+
+
+def save_onnx(folder: Path) -> Path:
+    """A package that adds up what each word says for each label."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {"[PAD]": 0, "[UNK]": 1, "goal": 2, "phone": 3}
+    table = np.array([[0, 0], [0, 0], [2, 0], [0, 3]], np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["table", "input_ids"], ["found"]),
+            helper.make_node("ReduceSum", ["found", "axes"], ["logits"], keepdims=0),
+        ],
+        "words",
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["rows", "tokens"])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", 2])],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array([1], np.int64), "axes")],
+    )
+    folder.mkdir()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, str(folder / "model.onnx"))
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
+    tokenizer.enable_truncation(8)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    about = {"task": "text-classification", "decoding": "single", "labels": ["sport", "tech"]}
+    (folder / "podium.json").write_text(json.dumps(about))
+    return folder
+
+
+def test_an_onnx_package_predicts_as_any_other_model(tmp_path: Path) -> None:
+    save_onnx(tmp_path / "exported")
+    (tmp_path / "news.csv").write_text("text\na late goal\na new phone and a goal\n")
+    found = predicted(tmp_path, "exported", "--data", "news.csv", "--format", "csv")
+    assert [line.answer for line in found.lines] == ["sport", "tech"]
+    assert found.lines[0].probabilities == pytest.approx((0.8808, 0.1192), abs=1e-4)
+    assert json.loads((found.directory / "run.json").read_text())["variant"] == "onnx"
+
+
+@pytest.mark.parametrize("mode", ["decide", "generate"])
+def test_a_packaged_prompt_predicts_as_any_other_model(mode: str, tmp_path: Path) -> None:
+    save_prompted(tmp_path / "prompted", mode=mode)
+    texts = ["a good thing", "win a prize now", "日本"]
+    (tmp_path / "mails.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    found = predicted(tmp_path, "prompted", "--data", "mails.jsonl")
+    assert [line.answer for line in found.lines] == PromptPackage(tmp_path / "prompted")(texts)
+    for line in found.lines:
+        assert (line.probabilities is not None) == (mode == "decide")
+        assert line.outcome == ("ok" if line.answer else "unparseable")
 
 
 @pytest.mark.slow
