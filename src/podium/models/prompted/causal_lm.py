@@ -99,6 +99,10 @@ class CausalModel:
         self._stops = {self.tokenizer.eos_token_id, self.chat.end[0], *(stops if isinstance(stops, list) else [stops])}
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
 
+    def share(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Compute what these prompts begin with, so that calls with one prompt need not do it again."""
+        self._shared(prompts)
+
     def multiplied_weights(self) -> int:
         """Weights that every token is multiplied with: all but a table of input embeddings that does nothing else."""
         table, scores = self.model.get_input_embeddings(), self.model.get_output_embeddings()
@@ -300,8 +304,10 @@ class CausalModel:
         limit = min(map(len, prompts)) - 1
         size = next((at for at in range(min(limit, len(low), len(high))) if low[at] != high[at]), limit)
         kept, cache = self._prefix
-        if len(kept) >= _LEAST_PREFIX and tuple(low[: len(kept)]) == kept and size - _LEAST_PREFIX < len(kept) <= size:
-            return cache, len(kept)
+        known = len(kept) if tuple(low[: len(kept)]) == kept and len(kept) <= size else 0
+        # A longer one costs its tokens once, and saves the tokens behind the known one in every prompt.
+        if known and (size - known) * len(prompts) <= size:
+            return cache, known
         if len(prompts) < 2 or size < _LEAST_PREFIX:
             return None, 0
         cache = transformers.DynamicCache(config=self.model.config)

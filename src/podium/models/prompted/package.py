@@ -69,7 +69,7 @@ class PromptPackage:
             )
             self._texts = {part: environment.from_string(self.about[part]) for part in ("system", "user", "example")}
             self.model: CausalModel = model or CausalModel(folder, self.about["precision"], device)
-            self._chat = self.model.chat
+            self._chat, self._is_shared = self.model.chat, False
         except (KeyError, TypeError, jinja2.TemplateError) as error:
             raise ValueError(f"{folder} must be a prompted model of Podium, but: {error!r}; write it again") from error
 
@@ -95,6 +95,7 @@ class PromptPackage:
         """
         if not len(rows):
             return np.zeros((0, len(self.labels)))
+        self._share()
         prompts = self.prompts(rows, labels)
         options = [self._chat.option(prompts[0], option) for option in self.options]
         found = np.zeros((len(prompts), len(options)))
@@ -104,6 +105,7 @@ class PromptPackage:
 
     def written(self, rows: Sequence[Any]) -> list[Any]:
         """The answers that the model writes."""
+        self._share()
         prompts, answers = self.prompts(rows), {}
         for places, texts, _ in self.model.generate(prompts, self.about["max_new_tokens"], 0.0, [0] * len(prompts)):
             for place, text in zip(places, texts, strict=True):
@@ -160,6 +162,12 @@ class PromptPackage:
                     )
                 found.append(prompt)
         return found
+
+    def _share(self) -> None:
+        """Have what all prompts begin with computed once, also where texts come one by one."""
+        if not self._is_shared:
+            self.model.share(self.prompts(["a", "1"])[:: len(self.labels) if self.decoding == "multi" else 1])
+            self._is_shared = True
 
     def messages(self, text: str, asked: str | None, labels: Sequence[str]) -> list[dict[str, str]]:
         """The conversation that asks for one text."""

@@ -89,6 +89,10 @@ def test_what_all_prompts_begin_with_is_computed_once(chat: CausalModel, monkeyp
     decided(chat)
     decided(chat)
     assert seen.count(len(PREFIX)) == 1, "and kept for the next call"
+    expected = decided(chat)[3:4]
+    seen.clear()
+    assert decided(chat, PROMPTS[3:4]) == pytest.approx(expected, abs=1e-4)
+    assert sum(seen) < len(PROMPTS[3]), "also for one prompt"
 
 
 def test_sampling_depends_on_the_seed_of_a_row_and_not_on_its_batch(chat: CausalModel) -> None:
