@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,8 +20,10 @@ from podium.config.search import HpoConfig, SearchedFields
 from podium.config.section import Defining, Fraction, Place, Positive, Section, TaskName
 from podium.keys import NotKeyed
 from podium.tasks import TASKS
-from podium.tasks.base import Task
 from podium.text import did_you_mean
+
+if TYPE_CHECKING:
+    from podium.tasks.base import Task
 
 NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 """What an entrant may be called: its name becomes part of task, run, file and Kubernetes object names."""
