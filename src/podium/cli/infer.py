@@ -57,18 +57,23 @@ def infer(
     ] = "",
     retry: Annotated[bool, typer.Option("--retry", help="Ask rows without a valid answer again.")] = False,
     backend: Annotated[
-        str, typer.Option(help="What asks MODEL with prompts: openai, ...", rich_help_panel=PROMPTS)
+        str, typer.Option(help="What asks MODEL with prompts: local, openai, ...", rich_help_panel=PROMPTS)
     ] = "",
     backend_setting: Annotated[
         list[str] | None,
         typer.Option("--backend-set", metavar="NAME=VALUE", help="Setting of it; repeatable.", rich_help_panel=PROMPTS),
     ] = None,
     template: Annotated[str, typer.Option(help="Prompt: a name or a YAML file.", rich_help_panel=PROMPTS)] = "classify",
-    strategy: Annotated[str, typer.Option(help="One of the template's; its first.", rich_help_panel=PROMPTS)] = "",
-    labels: Annotated[
-        str, typer.Option(metavar="A,B", help="What may be answered; by the label column.", rich_help_panel=PROMPTS)
+    strategy: Annotated[
+        str, typer.Option(help="One of the template's strategies; its first.", rich_help_panel=PROMPTS)
     ] = "",
-    task: Annotated[str, typer.Option(help="Of the answers; free text without labels.", rich_help_panel=PROMPTS)] = "",
+    labels: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="What may be answered; those of the label column.", rich_help_panel=PROMPTS),
+    ] = "",
+    task: Annotated[
+        str, typer.Option(help="Task of the answers; free text without labels.", rich_help_panel=PROMPTS)
+    ] = "",
     mode: Annotated[
         str, typer.Option(help="decide between labels, generate text, or auto.", rich_help_panel=PROMPTS)
     ] = "auto",
@@ -79,9 +84,11 @@ def infer(
         str, typer.Option(metavar="PATH", help="Answered rows that the prompt shows.", rich_help_panel=PROMPTS)
     ] = "",
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.", rich_help_panel=PROMPTS)] = 100,
-    temperature: Annotated[float, typer.Option(min=0, help="Of the sampling.", rich_help_panel=PROMPTS)] = 0.0,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Temperature of the sampling.", rich_help_panel=PROMPTS)
+    ] = 0.0,
     price: Annotated[
-        str, typer.Option(metavar="IN,OUT", help="Per million tokens, where it has one.", rich_help_panel=PROMPTS)
+        str, typer.Option(metavar="IN,OUT", help="Price per million tokens, where it has one.", rich_help_panel=PROMPTS)
     ] = "",
     write_batch: Annotated[
         Path | None,
@@ -93,7 +100,9 @@ def infer(
     agree: Annotated[
         str,
         typer.Option(
-            metavar="BACKEND[:MODEL]", help="Ask this one as well, and compare the answers.", rich_help_panel=PROMPTS
+            metavar="BACKEND[:MODEL]",
+            help="Ask this backend as well, and compare the answers.",
+            rich_help_panel=PROMPTS,
         ),
     ] = "",
     check: Annotated[

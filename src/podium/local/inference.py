@@ -44,6 +44,7 @@ from podium.local.inference_data import DataCommand, OpenData, open_data, own_op
 from podium.local.inference_prompt import PromptCommand, open_prompted
 from podium.local.inference_system import OpenSystem, SystemCommand, open_system
 from podium.local.progress import progress_view, report_to
+from podium.text import redact
 
 METRICS_FILE, ENVIRONMENT_FILE, REPORT_FILE, EVENTS_FILE = (
     "metrics.json",
@@ -175,13 +176,13 @@ def infer(command: InferCommand, directory: Path, console: Console, called: str)
     found: list[str] = []
     with _opened_or_said(command, directory, found, say) as work:
         about = {
-            "model": command.system.model or work.about.name,
+            "model": redact(command.system.model) or work.about.name,
             "data": work.data.place,
             "task": work.system.task,
             "labels": work.system.labels,
             "target": work.data.target,
             "content": work.data.source.content,
-            "command": called,
+            "command": redact(called),
             "rows": {"total": work.survey.total, "chosen": work.survey.count, "choice": str(work.choice)},
             **work.about.recorded,
         }

@@ -143,7 +143,7 @@ def _config(command: DataCommand, directory: Path, task: str | None) -> tuple[Da
         hint = "" if is_uri(place) else f"; shipped data sets: {', '.join(shipped)}"
         raise InputError(f"--data: {error}{hint}") from error
     values: dict[str, Any] = {
-        "name": Path(command.data.split("://")[-1]).stem or path.stem,
+        "name": Path(redact(command.data).split("://")[-1].partition("?")[0]).stem or path.stem,
         "path": place if by_query else str(path),
         "task": task or TASKS.names()[0],
         "format": "auto" if by_query else infer_format(path, task),

@@ -189,6 +189,22 @@ def test_two_systems_are_compared_on_the_same_rows(folder: Path) -> None:
     assert "--agree compares two backends, but both are those of echo-p-labelled" in output
 
 
+def test_credentials_are_not_recorded(folder: Path) -> None:
+    arguments = ("--set", "format=sql", "--set", "query=SELECT * FROM t")
+    (folder / "t.db").touch()
+    import sqlite3
+
+    with sqlite3.connect(folder / "t.db") as base:
+        base.execute("CREATE TABLE t AS SELECT 'a text about sport' AS text")
+    base.close()
+    place = f"sqlite:///{folder}/t.db?password=s3c.r3t"
+    run = directory(told(folder, "linear", "--data", place, *arguments), folder)
+    assert run.name.startswith("linear-t-")
+    for file in run.iterdir():
+        assert "s3c" not in file.name + file.read_text()
+    assert values(run / "run.json")["data"].endswith("t.db?password=***")
+
+
 def values(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text())
     return found
