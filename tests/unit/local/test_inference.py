@@ -189,6 +189,7 @@ def test_two_systems_are_compared_on_the_same_rows(folder: Path) -> None:
     assert "--agree compares two backends, but both are those of echo-p-labelled" in output
 
 
+@pytest.mark.filterwarnings("ignore:Query string argument")
 def test_credentials_are_not_recorded(folder: Path) -> None:
     arguments = ("--set", "format=sql", "--set", "query=SELECT * FROM t")
     (folder / "t.db").touch()
