@@ -86,7 +86,7 @@ class Bench:
         print(f"{rows} prompts of {', '.join(map(str, sorted(map(len, self.prompts()))))} tokens")
 
     def prompts(self, examples: Sequence[str] = ()) -> list[list[int]]:
-        return [self.own.prompt(asked(text, examples)) for text in self.rows]
+        return [self.own.chat.prompt(asked(text, examples)) for text in self.rows]
 
     def requests(self, examples: Sequence[str] = (), **options: Any) -> list[Any]:
         from podium.inference.backends.base import Message, Request
@@ -151,7 +151,7 @@ class Bench:
     def decide(self) -> None:
         requests = self.requests(options=LABELS)
         prompts = self.prompts()
-        options = [self.own.option(prompts[0], label) for label in LABELS]
+        options = [self.own.chat.option(prompts[0], label) for label in LABELS]
 
         def loop() -> list[list[float]]:
             return [[self._likelihood([prompt], [option])[0] for option in options] for prompt in prompts]
@@ -193,7 +193,7 @@ class Bench:
         ]
 
     def prefix(self) -> None:
-        from podium.models import causal_lm
+        from podium.models.prompted import causal_lm
 
         examples = reviews(len(LABELS), seed=9, most=60)
         prompts = self.prompts(examples)
