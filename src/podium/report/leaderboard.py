@@ -110,8 +110,8 @@ def _prompted(given: ReportInputs) -> list[Block]:
         *("Precision", "Copies refused", "Order flips", "At chance"),
     )
     caption = (
-        "Tokens of the prompts and of the labels that were scored. Order flips: rows that get another label when the "
-        "prompt lists the labels in reversed order."
+        "Tokens of whole prompts and of the labels that were scored, as an endpoint counts them. Order flips: rows "
+        "that get another label when the prompt lists the labels in reversed order."
     )
     align = "l" + "r" * (len(columns) - 5) + "lrrl"
     return [Table("Prompted models", columns, align, rows, caption)]

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from podium.report.leaderboard import comparison_chart, leaderboard_chart
+from dataclasses import replace
+
+from podium.records import ModelRecord
+from podium.report.leaderboard import _prompted, comparison_chart, leaderboard_chart
 from podium.report.measurements import latency_chart
 from tests.unit.report.samples import sample
 
@@ -36,3 +39,17 @@ def test_latency_shows_only_supported_quantiles():
     assert [item.style for item in chart.rows[0].ranges] == ["first"]
     assert chart.rows[0].figures == "9.47 ms"
     assert [style for style, _ in chart.legend] == ["first"]
+
+
+def test_what_asking_a_prompted_model_costs_stands_below_the_leaderboard():
+    inputs = sample()
+    assert _prompted(inputs) == []
+    place, model = next((place, one) for place, one in inputs.steps.items() if isinstance(one, ModelRecord))
+    facts = {"tokens_per_1000_rows": 474_580, "precision": "bf16", "refused_examples": 3, "at_chance": True}
+    for price in ({}, {"price_per_1000_rows": 0.95}):
+        details = {"training": {"facts": {**facts, "flip_rate": 0.1, **price}}}
+        steps = {**inputs.steps, place: model.model_copy(update={"details": details})}
+        (table,) = _prompted(replace(inputs, steps=steps))
+        assert [*table.rows] == [
+            (model.entrant, "474,580", *(["0.950"] if price else []), "bf16", "3", "10%", "yes"),
+        ]

@@ -42,6 +42,11 @@ def test_too_few_finished_trials_leave_a_entrant_out_with_a_warning(study, model
     assert "tiny finished 2 of the 3 trials" in warnings[0]
 
 
+def test_what_a_refit_noted_is_a_warning(study, model):
+    noted = model().model_copy(update={"details": {"training": {"notes": ["it is at chance"]}}})
+    assert leaderboard([study()], [noted], "macro_f1", min_trials=1)[1] == ("tiny: it is at chance",)
+
+
 def test_a_refit_of_another_trial_is_refused(study, model):
     with pytest.raises(InputError, match="trial 1"):
         champion(study(), model(trial=0), "macro_f1")
