@@ -141,6 +141,7 @@ def session_of_a_script(running: Marked) -> int | None:
     return None
 
 
+@pytest.mark.slow
 def test_a_killed_worker_of_the_command_is_replaced(tmp_path: Path) -> None:
     folder = room(tmp_path / "disturbed")
     running = command(folder)

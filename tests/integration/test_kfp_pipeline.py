@@ -57,6 +57,7 @@ def test_every_step_of_the_pipeline_hands_over_the_stored_result(smoke_copy: Fin
     assert [run.name for run in computed] == ["report"], "nothing is computed twice"
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_stored_in_whole_takes_one_pod(smoke_copy: Finished) -> None:
     run_pipeline(smoke_copy.folder)
     tasks = {path.name for path in smoke_copy.folder.glob("kfp/*/*")}

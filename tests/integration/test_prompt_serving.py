@@ -38,7 +38,7 @@ def save_prompted(folder: Path, **fields: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("mode", ["decide", "generate"])
+@pytest.mark.parametrize("mode", ["decide", pytest.param("generate", marks=pytest.mark.slow)])
 def test_it_answers_as_the_package_does_without_podium(mode: str, tmp_path: Path) -> None:
     package = save_prompted(tmp_path / "package", mode=mode)
     ref = ArtifactRef(name="model", digest="d" * 64, files=2, size_bytes=1)

@@ -185,7 +185,7 @@ def test_dry_run_tells_what_is_reused_and_what_changed(smoke_run: Finished) -> N
     ("override", "recomputed"),
     [
         pytest.param("benchmark.samples=120", {"benchmark", "decide", "report"}, marks=pytest.mark.slow),
-        ("selection.constraints.size_mb=1000", {"decide", "report"}),
+        pytest.param("selection.constraints.size_mb=1000", {"decide", "report"}, marks=pytest.mark.slow),
         pytest.param("selection.promotion.must_beat_baselines=false", {"decide", "report"}, marks=pytest.mark.slow),
         pytest.param("hpo.max_trials=3", {"hpo-linear", "hpo-bert-tiny", "select", "report"}, marks=pytest.mark.slow),
     ],
@@ -356,6 +356,7 @@ def test_an_entrant_that_fails_is_left_out_and_tried_again_by_the_next_run(smoke
     assert set(how(repaired)) == set(STEPS) and how(repaired)["select"] == "reused"
 
 
+@pytest.mark.slow
 def test_a_run_whose_only_entrant_fails_shows_its_error_and_log(smoke_copy: Finished) -> None:
     finished = podium(smoke_copy.folder, "run", "--preset", "smoke", "~entrants.linear", *NOT_FINITE)
     assert finished.code == 1, finished.output

@@ -15,8 +15,6 @@ where a prompt lists them, `flip_rate` says what their order still does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,8 +53,3 @@ def flip_rate(logits: Floats, reversed_logits: Floats) -> float:
     Both have the options in the same order, shape (rows, options).
     """
     return float(np.mean(logits.argmax(axis=-1) != reversed_logits.argmax(axis=-1)))
-
-
-def chance_accuracy(frequencies: Sequence[float]) -> tuple[float, float]:
-    """Expected accuracy of answers that do not look at the row: of always the most frequent label, and of guessing."""
-    return max(frequencies), 1 / len(frequencies)
