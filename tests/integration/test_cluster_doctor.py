@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from podium.cli.app import app
+from podium.cluster import doctor
 from podium.cluster.client import INJECTION_LABEL, Cluster
 from podium.cluster.doctor import Finding, examine
 from podium.config.compose import compose
@@ -93,6 +94,33 @@ def test_a_pod_that_admission_refuses(api: ApiServer, tmp_path: Path) -> None:
     api.checks["pods"] = refuse
     seen = found(connected(api, "team"), config(tmp_path, *KATIB))["pod of a trial"]
     assert seen.status == "failed" and "violates PodSecurity" in seen.text
+    assert api.list("pods", "team") == []
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "text"),
+    [
+        ({"terminated": {"exitCode": 0}}, "ok", "podium:1 was pulled and started within"),
+        (
+            {"waiting": {"reason": "ErrImagePull", "message": "not found"}},
+            "failed",
+            "podium:1: ErrImagePull: not found",
+        ),
+        ({"waiting": {"reason": "ContainerCreating"}}, "failed", "podium:1 was not pulled within 0.2 s"),
+    ],
+)
+def test_a_pod_that_is_deleted_again_says_whether_the_image_can_be_pulled(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: Any, status: str, text: str
+) -> None:
+    monkeypatch.setattr(doctor, "OBSTACLE_SECONDS", 0.0)
+    monkeypatch.setattr(doctor, "_POLL_SECONDS", 0.02)
+
+    def schedule(pod: Any, old: Any) -> None:
+        pod["status"] = {"phase": "Pending", "containerStatuses": [{"name": "main", "state": state}]}
+
+    api.checks["pods"] = schedule
+    seen = doctor.pulled(connected(api, "team"), config(tmp_path, *KATIB), seconds=0.2)
+    assert seen.status == status and seen.text.startswith(text), seen
     assert api.list("pods", "team") == []
 
 

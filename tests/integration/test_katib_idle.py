@@ -14,7 +14,7 @@ from podium.hpo.study import run_study
 from ..unit.hpo.support import experiment, file_ledger
 from .kube.engine import engine
 from .kube.katib import NAMESPACE
-from .kube.server import ApiServer
+from .kube.server import ApiServer, Manifest
 
 pytestmark = pytest.mark.integration
 
@@ -29,6 +29,28 @@ def test_it_is_told_where_to_look(tmp_path: Path) -> None:
         )
         with pytest.raises(StudyFailed, match=said):
             run_study(experiment(), file_ledger(tmp_path), engine(api, start_seconds=0.5))
+        assert api.list("experiments", NAMESPACE) == []
+
+
+def test_a_refused_suggestion_service_ends_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("podium.hpo.engines.katib.engine.REFUSED_SECONDS", 0.0)
+    with ApiServer() as api:
+        api.create("namespaces", "", {"metadata": {"name": NAMESPACE, "labels": {INJECTION_LABEL: "enabled"}}})
+
+        def refuse(made: Manifest, _: Manifest | None) -> None:
+            name = f"{made['metadata']['name']}-{made['spec']['algorithm']['algorithmName']}-5788fd4b67"
+            involved = {"kind": "ReplicaSet", "name": name}
+            event = {"metadata": {"name": "e"}, "involvedObject": involved, "reason": "FailedCreate"}
+            api.create(
+                "events", NAMESPACE, {**event, "message": 'pods "x" is forbidden: violates PodSecurity "restricted"'}
+            )
+
+        api.checks["experiments"] = refuse
+        said = (
+            "gets no suggestions: .* violates PodSecurity .* let katib-config give a securityContext to the algorithm"
+        )
+        with pytest.raises(StudyFailed, match=said):
+            run_study(experiment(), file_ledger(tmp_path), engine(api, start_seconds=60))
         assert api.list("experiments", NAMESPACE) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,9 +24,15 @@ def doctor(
     config_file: ConfigFile = "",
     service_account: ServiceAccount = "",
     leftovers: Annotated[bool, typer.Option("--leftovers", help="List what Podium left in the namespace.")] = False,
+    pull: Annotated[
+        bool, typer.Option("--pull", help="Start a pod for a moment, to see whether cluster.image can be pulled.")
+    ] = False,
     output: Annotated[Literal["text", "json"], Output] = "text",
 ) -> None:
-    """Say what a cluster lacks for a run with this config, and what mends it; nothing is created. Exit code 1 if so."""
+    """Say what a cluster lacks for a run with this config, and what mends it. Exit code 1 if so.
+
+    Nothing is created but, with --pull, a pod that is deleted again.
+    """
     from podium.cluster import doctor
     from podium.cluster.client import Cluster
     from podium.stages.prepare import resolve_form
@@ -38,7 +45,8 @@ def doctor(
         typer.echo(json.dumps(found) if output == "json" else "\n".join(found) or f"nothing in {cluster.namespace}")
         raise typer.Exit(1 if found else 0)
     findings = []
-    for finding in doctor.examine(config, cluster):
+    tried = (doctor.pulled(cluster, config) for _ in range(pull))
+    for finding in chain(doctor.examine(config, cluster), tried):
         findings.append(finding)
         if output == "text":
             typer.echo(f"{finding.status:<8}{finding.name:<22}{finding.text}")

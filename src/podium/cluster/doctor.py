@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +25,7 @@ from podium.cluster.client import (
     labels_of,
     name_of,
 )
+from podium.cluster.jobs import obstacle_of
 from podium.cluster.manifests import KEY_LABEL, JobSpec, job_manifest
 from podium.config.cluster import NodePoolConfig
 from podium.config.paths import is_uri
@@ -44,6 +47,11 @@ RIGHTS: Mapping[str, Mapping[tuple[str, str], tuple[str, ...]]] = {
     },
 }
 """The verbs that Podium uses, by group and resource: for Jobs, for trials of several nodes, for studies by Katib."""
+
+PULL_SECONDS, OBSTACLE_SECONDS, _POLL_SECONDS = 600.0, 15.0, 1.0
+"""How long an image may be pulled, and how long a reason for which it is not may last until it counts."""
+
+_SMALL = {"cpu": "50m", "memory": "64Mi"}
 
 Status = Literal["ok", "failed", "skipped"]
 
@@ -177,18 +185,56 @@ def _namespace(cluster: Cluster) -> Finding:
     return Finding("namespace", "failed", f"{cluster.namespace} lacks the label {INJECTION_LABEL}=enabled", command)
 
 
+def _trial_pod(config: PodiumConfig, name: str) -> Manifest:
+    """A pod as that of a trial, which ends at once."""
+    spec = JobSpec(config.cluster, ["true"], name=name, key="doctor", pool=config.cluster.pool)
+    template = job_manifest(spec)["spec"]["template"]
+    metadata = {"name": name, "labels": template["metadata"]["labels"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+
+def pulled(cluster: Cluster, config: PodiumConfig, seconds: float = PULL_SECONDS) -> Finding:
+    """Whether the image can be pulled: a pod is started on the pool of trials, for as long as that takes, and deleted.
+
+    Args:
+        cluster: the client, which may create and delete pods.
+        config: names image, pull secrets of the service account, and pool.
+        seconds: how long the pull may take.
+    """
+    title, image = "image", config.cluster.image
+    pod = _trial_pod(config, f"podium-doctor-{uuid.uuid4().hex[:8]}")
+    # It takes hardly anything, so that it starts beside what works there.
+    pod["spec"]["containers"][0]["resources"] = {name: dict(_SMALL) for name in ("requests", "limits")}
+    try:
+        cluster.create(POD, pod)
+    except ClusterError as error:
+        if "cannot create resource" in str(error):
+            return Finding(title, "skipped", "only who may create pods can pull it")
+        return Finding(title, "failed", str(error), "correct cluster.image, cluster.service_account or the pool")
+    start = time.monotonic()
+    try:
+        while (passed := time.monotonic() - start) < seconds:
+            seen = cluster.get(POD, name_of(pod)) or pod
+            states = [one.get("state") or {} for one in (seen.get("status") or {}).get("containerStatuses") or ()]
+            if any("running" in state or "terminated" in state for state in states):
+                return Finding(title, "ok", f"{image} was pulled and started within {passed:.0f} s")
+            obstacle = obstacle_of(seen)
+            if obstacle is not None and (obstacle[2] or passed > OBSTACLE_SECONDS):
+                remedy = "correct cluster.image, or give its registry's credentials to the service account"
+                if obstacle[0] in ("Unschedulable", "SchedulingGated"):
+                    return Finding(title, "skipped", f"no pod starts on the pool now: {obstacle[1]}")
+                return Finding(title, "failed", f"{image}: {obstacle[0]}: {obstacle[1]}", remedy)
+            time.sleep(_POLL_SECONDS)
+        return Finding(title, "failed", f"{image} was not pulled within {seconds:g} s", "look at the node's network")
+    finally:
+        cluster.delete(POD, name_of(pod))
+
+
 def _admitted(cluster: Cluster, config: PodiumConfig) -> Finding:
     """Whether the API server would take a trial's pod: Pod Security, quotas, limits and webhooks have their say."""
     name = "pod of a trial"
-    spec = JobSpec(config.cluster, ["true"], name="podium-doctor", key="doctor", pool=config.cluster.pool)
-    pod: Manifest = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "podium-doctor"},
-        "spec": job_manifest(spec)["spec"]["template"]["spec"],
-    }
     try:
-        cluster.create(POD, pod, dry_run=True)
+        cluster.create(POD, _trial_pod(config, "podium-doctor"), dry_run=True)
     except ClusterError as error:
         if "cannot create resource" in str(error):
             return Finding(name, "skipped", "only who may create pods can try one (dry run)")

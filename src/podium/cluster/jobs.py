@@ -34,7 +34,7 @@ _ON_THEIR_WAY = ("ContainerCreating", "PodInitializing")
 _PERMANENT = ("InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError")
 """Reasons for which a container waits and that do not go away by themselves."""
 
-_REFUSED = re.compile(r"is forbidden: (?!exceeded quota)|is invalid:|denied the request")
+REFUSED = re.compile(r"is forbidden: (?!exceeded quota)|is invalid:|denied the request")
 """Answers to the creation of a pod that stay the same. A quota may have room later, and a server come back."""
 
 _DISRUPTIONS = ("Evicted", "Preempting", "Preempted", "NodeLost", "NodeShutdown", "Terminated", "DisruptionTarget")
@@ -268,7 +268,7 @@ class Jobs:
             job = self.cluster.get(JOB, involved["name"]) if name in names else None
             # There may be another Job of the same name by now, or its pods.
             if job is not None and job["metadata"]["uid"] == involved["uid"] and _lacks_pods(job):
-                permanent = _REFUSED.search(message) is not None
+                permanent = REFUSED.search(message) is not None
                 refusals[self.cluster.title(spec.kind, name)] = ("FailedCreate", message, permanent)
         return refusals
 

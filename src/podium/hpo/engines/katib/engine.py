@@ -37,6 +37,9 @@ from podium.hpo.experiment import Experiment, Progress
 from podium.hpo.ledger import TrialLedger
 from podium.katib.experiment import EXPERIMENT_LABEL, trial_name
 
+REFUSED_SECONDS = 30.0
+"""How long no Trial may begin until it is looked for a refusal."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -168,6 +171,11 @@ class _Session:
             now = time.monotonic()
             if self._trials.followed or self._trials.progress.ended > ended:
                 idle_since = now
+            elif now - idle_since > REFUSED_SECONDS and (refusal := self._experiments.refusal(name)):
+                raise StudyFailed(
+                    f"{self._cluster.title(EXPERIMENT, name)} gets no suggestions: {refusal}; where Pod Security "
+                    "refuses the pod, let katib-config give a securityContext to the algorithm, below `suggestions`"
+                )
             elif now - idle_since > self._jobs.start_seconds:
                 raise StudyFailed(
                     f"{self._cluster.title(EXPERIMENT, name)} must begin a Trial within cluster.start_seconds="

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from podium.cluster.client import (
+    EVENT,
     EXPERIMENT,
     INJECTION_LABEL,
     NAMESPACE,
+    POD,
     SUGGESTION,
     TRIAL,
     Cluster,
@@ -20,7 +22,7 @@ from podium.cluster.client import (
     labels_of,
     name_of,
 )
-from podium.cluster.jobs import Advice
+from podium.cluster.jobs import REFUSED, Advice
 from podium.cluster.manifests import JobSpec, job_manifest
 from podium.config.cluster import ClusterConfig
 from podium.config.parameters import CategoricalParameter, FloatParameter
@@ -308,6 +310,20 @@ class Experiments:
             f"{reason}look at: kubectl describe experiment,suggestion -n {namespace} {name}, and, for what keeps its "
             f"pod from being made: kubectl describe replicaset,pod -n {namespace} -l {EXPERIMENT_LABEL}={name}"
         )
+
+    def refusal(self, name: str) -> str:
+        """Why the API server creates no pod for the suggestion service; empty where it does, or that cannot be seen."""
+        try:
+            if self._cluster.find(POD, f"{EXPERIMENT_LABEL}={name}"):
+                return ""
+            events = self._cluster.find(EVENT, fields="involvedObject.kind=ReplicaSet,reason=FailedCreate")
+        except ClusterError as error:
+            if error.status != 403:
+                raise
+            return ""
+        service = f"{name}-{self._experiment.algorithm.name}-"
+        said = [str(one.get("message")) for one in events if one["involvedObject"]["name"].startswith(service)]
+        return next((message for message in reversed(said) if REFUSED.search(message)), "")
 
     def _generation(self, name: str) -> int:
         """The number in the name of an Experiment, 1 for the first; 0 for the Experiment of another study."""
