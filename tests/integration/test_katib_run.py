@@ -128,6 +128,7 @@ def value(trial: Any, metric: str, what: str) -> float:
     return next(float(item[what]) for item in trial["status"]["observation"]["metrics"] if item["name"] == metric)
 
 
+@pytest.mark.slow
 def test_a_study_of_a_real_model(room: Path) -> None:
     finished = run(room, write(room, "random", script="iris.py", maxTrialCount=4, maxFailedTrialCount=1))
     assert "Outcome    Succeeded (ExperimentMaxTrialsReached)" in finished.output

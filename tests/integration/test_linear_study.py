@@ -39,7 +39,8 @@ DATA = {
 }
 
 
-@pytest.mark.parametrize("task", ["text-classification", pytest.param("ner", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["text-classification", "ner"])
 def test_a_study_and_its_refit(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     options = {**DATA[task], "path": str(locate(str(DATA[task]["path"])))}

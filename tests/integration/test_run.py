@@ -147,6 +147,7 @@ def test_an_unchanged_run_loads_no_heavy_library_and_leaves_no_run_in_mlflow(smo
     assert tracker.runs({}) == before
 
 
+@pytest.mark.slow
 def test_a_champion_that_mlflow_itself_took_away_is_promoted_again(smoke_copy: Finished) -> None:
     from mlflow import MlflowClient
 
