@@ -121,7 +121,7 @@ class PodWatch:
         return sorted(found, key=_created)
 
     def obstacles(self, pods: list[Manifest]) -> Iterator[tuple[str, str]]:
-        """Step and reason of what does not start for a while; each reason is told once."""
+        """Step and reason of what does not start for a while; each reason is given once."""
         for pod in pods:
             found = obstacle_of(pod)
             if found is None:

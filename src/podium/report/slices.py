@@ -13,7 +13,7 @@ _LONGEST_NAME = 40
 
 
 def of_slices(found: Evaluation) -> list[MetricResult]:
-    """The metrics in the order in which slices are told apart: macro means come last.
+    """The metrics in the order in which slices are compared: macro means come last.
 
     They are means over the labels that occur in a slice, so that one rare label moves them far.
     """

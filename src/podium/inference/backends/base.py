@@ -103,7 +103,7 @@ class Backend(ABC):
         """Answer every request once: its id and the reply, in any order, each as soon as it is known.
 
         A request with options is decided where the backend decides, and otherwise generated. What goes wrong with one
-        request is told by its reply and does not touch the others. An exception means that no request can be answered.
+        request is in its reply and does not touch the others. An exception means that no request can be answered.
 
         Raises:
             ModelError: the backend neither decides nor generates what is asked.
