@@ -23,7 +23,8 @@ def training_environment(threads: int, seed: int = 0) -> dict[str, str]:
     threads that spin take the time of those that they wait for, and a training of two threads is ten times as slow.
     """
     return {
-        **_environment(threads),
+        **os.environ,
+        **_variables(threads),
         "OMP_WAIT_POLICY": "passive",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONHASHSEED": str(seed % (1 << 32)),
@@ -36,17 +37,21 @@ def inference_environment(threads: int) -> dict[str, str]:
 
     Its tokenizer uses all threads, and cuBLAS does not trade workspace for determinism.
     """
+    return {**os.environ, **inference_variables(threads)}
+
+
+def inference_variables(threads: int) -> dict[str, str]:
+    """What `inference_environment` sets, without the variables of this process."""
     return {
-        **_environment(threads),
+        **_variables(threads),
         "TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false",
         "RAYON_NUM_THREADS": str(threads),
         "PYTHONHASHSEED": "0",
     }
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _variables(threads: int) -> dict[str, str]:
     return {
-        **os.environ,
         **dict.fromkeys(_THREADS, str(threads)),
         "PYTHONUNBUFFERED": "1",
         "HF_HUB_OFFLINE": "1",

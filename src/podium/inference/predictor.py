@@ -108,6 +108,15 @@ class Predictor(LoadedModel, Protocol):
     def logits(self, rows: list[Row]) -> Logits:
         """Logits of each row."""
 
+    def encode(self, rows: list[Row]) -> Any:
+        """The inputs of the model, on the host: the first of the three parts of a call."""
+
+    def forward(self, encoded: Any) -> Any:
+        """What the model computes of its inputs; returns once it is on the host."""
+
+    def answers(self, rows: list[Row], encoded: Any, outputs: Any) -> list[Any]:
+        """The answer for each row, from the results of the other two parts."""
+
     def tokens(self, rows: list[Row]) -> list[int]:
         """Number of model input tokens of each row, after truncation."""
 

@@ -6,8 +6,10 @@ import time
 from contextlib import suppress
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
 
 from podium.errors import ModelError
 from podium.inference.predictor import SHOWN_NAMES, Logits, PredictorSpec, Row
@@ -80,12 +82,23 @@ class EagerPredictor(_TorchModel):
         auto_class(TASKS.get(spec.task))._model_mapping.get(type(config), None)  # imports the code of the model
 
     def __call__(self, rows: list[Row]) -> list[Any]:
-        return [answer(scores, self.labels, self._task.decoding) for scores in self.logits(rows)]
+        encoded = self.encode(rows)
+        return self.answers(rows, encoded, self.forward(encoded))
 
     def logits(self, rows: list[Row]) -> Logits:
         encoded = self.encode(rows)
+        return self._of_rows(rows, encoded, self.forward(encoded))
+
+    def forward(self, encoded: transformers.BatchEncoding) -> NDArray[np.float32]:
         with torch.inference_mode():
-            scores = self._forward(**encoded.to(self._device)).logits.float().cpu().numpy()
+            found: NDArray[np.float32] = self._forward(**encoded.to(self._device)).logits.float().cpu().numpy()
+        return found
+
+    def answers(self, rows: list[Row], encoded: transformers.BatchEncoding, outputs: NDArray[np.float32]) -> list[Any]:
+        scores = self._of_rows(rows, encoded, outputs)
+        return [answer(one, self.labels, self._task.decoding) for one in scores]
+
+    def _of_rows(self, rows: list[Row], encoded: transformers.BatchEncoding, scores: NDArray[np.float32]) -> Logits:
         if not self._task.words:
             return list(scores)
         return [
@@ -173,11 +186,15 @@ class Generator(_TorchModel):
         """Generate `output_tokens` tokens; the moments (`time.perf_counter_ns`) of the call and of each token."""
         moments = [time.perf_counter_ns()]
         step, past = self.encode(prompt, prompt_tokens), None
-        with torch.inference_mode():
-            for _ in range(output_tokens):
-                output = self.model(input_ids=step, past_key_values=past, use_cache=True)
-                past = output.past_key_values
-                step = output.logits[:, -1:].argmax(dim=-1)
-                step.item()  # waits for the device
-                moments.append(time.perf_counter_ns())
+        for _ in range(output_tokens):
+            step, past = self.step(step, past)
+            moments.append(time.perf_counter_ns())
         return moments
+
+    def step(self, tokens: torch.Tensor, past: Any) -> tuple[torch.Tensor, Any]:
+        """The token behind `tokens`, shape (1, 1), and the cache for the next step; `past` is that of the last one."""
+        with torch.inference_mode():
+            output = self.model(input_ids=tokens, past_key_values=past, use_cache=True)
+            found = output.logits[:, -1:].argmax(dim=-1)
+            found.item()  # waits for the device
+            return found, output.past_key_values

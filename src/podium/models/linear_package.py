@@ -67,12 +67,26 @@ class LinearPackage:
         For `single` it is the best label, for `multi` the list of all labels of a probability above one half, for
         `tokens` the best label of each word.
         """
-        return [self._answer(scores) for scores in self.logits(rows)]
+        encoded = self.encode(rows)
+        return self.answers(rows, encoded, self.forward(encoded))
 
     def logits(self, rows: Sequence[Any]) -> list[NDArray[np.float32]]:
         """Logits of each text, shape (labels,), or of the words of each row, shape (words, labels)."""
+        return self.forward(self.encode(rows))
+
+    def encode(self, rows: Sequence[Any]) -> list[Any]:
+        """The features of each row: places in the vocabulary, of a text with their weights."""
+        encode = self._terms if self._idf is not None else self._features
+        return [encode(row) for row in rows]
+
+    def forward(self, encoded: Sequence[Any]) -> list[NDArray[np.float32]]:
+        """Logits of encoded rows."""
         of_row = self._of_text if self._idf is not None else self._of_words
-        return [of_row(row).astype(np.float32) for row in rows]
+        return [of_row(row).astype(np.float32) for row in encoded]
+
+    def answers(self, rows: Any, encoded: Any, outputs: Sequence[NDArray[np.float32]]) -> list[Any]:
+        """The answers for rows, from their logits."""
+        return [self._answer(scores) for scores in outputs]
 
     def tokens(self, rows: Sequence[str | list[str]]) -> list[int]:
         """Number of words of each row."""
@@ -84,20 +98,24 @@ class LinearPackage:
         best = logits.argmax(axis=-1)
         return self.labels[int(best)] if best.ndim == 0 else [self.labels[label] for label in best.tolist()]
 
-    def _of_text(self, text: str) -> NDArray[Any]:
+    def _terms(self, text: str) -> tuple[NDArray[Any], NDArray[Any]]:
         assert self._idf is not None
         known = [place for place in map(self._places.get, text_terms(text, **self._settings)) if place is not None]
         places, counts = np.unique(np.array(known, dtype=np.intp), return_counts=True)
         values = (1 + np.log(counts)) * self._idf[places]
         length = np.sqrt(values @ values)
-        logits: NDArray[Any] = (values / length if length else values) @ self._coefficients[places] + self._intercepts
+        return places, values / length if length else values
+
+    def _of_text(self, terms: tuple[NDArray[Any], NDArray[Any]]) -> NDArray[Any]:
+        places, values = terms
+        logits: NDArray[Any] = values @ self._coefficients[places] + self._intercepts
         return logits
 
-    def _of_words(self, words: list[str]) -> NDArray[Any]:
+    def _features(self, words: list[str]) -> list[list[int]]:
         unknown = len(self._places)
-        places = [
-            [self._places.get(name, unknown) for name in names] for names in word_features(words, **self._settings)
-        ]
+        return [[self._places.get(name, unknown) for name in names] for names in word_features(words, **self._settings)]
+
+    def _of_words(self, places: list[list[int]]) -> NDArray[Any]:
         if not places:
             return np.zeros((0, len(self.labels)))
         found: NDArray[Any] = self._coefficients[places].sum(axis=1, dtype=np.float64) + self._intercepts

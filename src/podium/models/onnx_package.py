@@ -55,30 +55,43 @@ class OnnxPackage:
 
     def __call__(self, rows: Sequence[str | list[str]]) -> list[Any]:
         """The answer for each row."""
-        return [answer(scores, self.labels, self.decoding) for scores in self.logits(rows)]
+        encoded = self.encode(rows)
+        return self.answers(rows, encoded, self.forward(encoded))
 
     def logits(self, rows: Sequence[str | list[str]]) -> list[NDArray[np.float32]]:
         """Logits of each text, shape (labels,), or of the words of each row, as `word_logits` gives them."""
-        encodings = self._encode(rows)
+        encoded = self.encode(rows)
+        return self._of_rows(rows, encoded, self.forward(encoded))
+
+    def forward(self, encoded: Sequence[Encoding]) -> NDArray[np.float32]:
+        """Scores of encoded rows, as the graph gives them."""
         known = {
             "input_ids": lambda item: item.ids,
             "attention_mask": lambda item: item.attention_mask,
             "token_type_ids": lambda item: item.type_ids,
         }
-        feed = {name: np.array([known[name](item) for item in encodings], dtype=np.int64) for name in self._inputs}
-        scores = self._session.run(["logits"], feed)[0]
+        feed = {name: np.array([known[name](item) for item in encoded], dtype=np.int64) for name in self._inputs}
+        found: NDArray[np.float32] = self._session.run(["logits"], feed)[0]
+        return found
+
+    def answers(self, rows: Sequence[Any], encoded: Sequence[Encoding], outputs: NDArray[np.float32]) -> list[Any]:
+        """The answers for rows, from the scores of `forward`."""
+        return [answer(one, self.labels, self.decoding) for one in self._of_rows(rows, encoded, outputs)]
+
+    def _of_rows(self, rows: Sequence[Any], encoded: Any, scores: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         if self.decoding != "tokens":
             return list(scores)
         return [
             word_logits(first_pieces(item.word_ids), row, len(words))
-            for item, row, words in zip(encodings, scores, rows, strict=True)
+            for item, row, words in zip(encoded, scores, rows, strict=True)
         ]
 
     def tokens(self, rows: Sequence[str | list[str]]) -> list[int]:
         """Number of model input tokens of each row, after truncation."""
-        return [sum(item.attention_mask) for item in self._encode(rows)]
+        return [sum(item.attention_mask) for item in self.encode(rows)]
 
-    def _encode(self, rows: Any) -> list[Encoding]:
+    def encode(self, rows: Any) -> list[Encoding]:
+        """The tokens of rows, cut and padded."""
         return list(self._tokenizer.encode_batch(rows, is_pretokenized=self.decoding == "tokens"))
 
 

@@ -59,6 +59,20 @@ from podium.records.inputs import (
 )
 from podium.records.labels import LabelCheck, LabelIssue, LabelPair, LabelReview
 from podium.records.plan import Pace, PlanRecord
+from podium.records.profile import (
+    Attempt,
+    Finding,
+    Kernel,
+    Module,
+    Observer,
+    Operator,
+    Outcome,
+    Permission,
+    Phase,
+    ProfileRecord,
+    Roofline,
+    RooflinePoint,
+)
 
 RECORDS: dict[str, type[Record]] = {record.kind: record for record in Record.__subclasses__()}
 """Record classes by kind."""

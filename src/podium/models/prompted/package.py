@@ -75,17 +75,36 @@ class PromptPackage:
 
     def __call__(self, rows: Sequence[Any]) -> list[Any]:
         """The answer for each text: a label, or for `multi` the list of its labels; None where it is not valid."""
+        if not len(rows):
+            return []
+        encoded = self.encode(rows)
+        return self.answers(rows, encoded, self.forward(encoded))
+
+    def encode(self, rows: Sequence[Any]) -> list[list[int]]:
+        """The prompts of rows; what all of them begin with is computed once before."""
+        self._share()
+        return self.prompts(rows)
+
+    def forward(self, encoded: Sequence[Sequence[int]]) -> Any:
+        """The replies to prompts, or log-likelihoods of shape (prompts, options)."""
+        return self._replies(encoded) if self.generates else self._decided(encoded)
+
+    def answers(self, rows: Sequence[Any], encoded: Any, outputs: Any) -> list[Any]:
+        """The answers for rows, from what `forward` gives of their prompts."""
         if self.generates:
-            return self.written(rows)
-        found = self.logits(rows)
+            return self._read_replies(outputs)
+        found = (self._of_labels(outputs) - self._prior).astype(np.float32)
         if self.decoding == "multi":
             return [[one for one, logit in zip(self.labels, row, strict=True) if logit > 0] for row in found]
         return [self.labels[int(row.argmax())] for row in found]
 
     def logits(self, rows: Sequence[Any]) -> list[NDArray[np.float32]]:
         """Logits of each text, shape (labels,), without the prior."""
-        prior = np.array(self.about["prior"] or [0.0] * len(self.labels))
-        return list((self.likelihoods(rows) - prior).astype(np.float32))
+        return list((self.likelihoods(rows) - self._prior).astype(np.float32))
+
+    @property
+    def _prior(self) -> NDArray[np.float64]:
+        return np.array(self.about["prior"] or [0.0] * len(self.labels))
 
     def likelihoods(self, rows: Sequence[Any], labels: Sequence[str] | None = None) -> NDArray[np.float64]:
         """Log-likelihood of every label as the answer, shape (rows, labels); for `multi`, that of yes minus that of no.
@@ -96,21 +115,31 @@ class PromptPackage:
         if not len(rows):
             return np.zeros((0, len(self.labels)))
         self._share()
-        prompts = self.prompts(rows, labels)
+        return self._of_labels(self._decided(self.prompts(rows, labels)))
+
+    def _decided(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         options = [self._chat.option(prompts[0], option) for option in self.options]
         found = np.zeros((len(prompts), len(options)))
         for places, scores, _ in self.model.decide(prompts, options):
             found[places] = scores
-        return found if self.decoding == "single" else (found[:, 0] - found[:, 1]).reshape(len(rows), -1)
+        return found
+
+    def _of_labels(self, found: NDArray[np.float64]) -> NDArray[np.float64]:
+        return found if self.decoding == "single" else (found[:, 0] - found[:, 1]).reshape(-1, len(self.labels))
 
     def written(self, rows: Sequence[Any]) -> list[Any]:
         """The answers that the model writes."""
-        self._share()
-        prompts, answers = self.prompts(rows), {}
+        return self._read_replies(self._replies(self.encode(rows)))
+
+    def _replies(self, prompts: Sequence[Sequence[int]]) -> list[str]:
+        replies = {}
         for places, texts, _ in self.model.generate(prompts, self.about["max_new_tokens"], 0.0, [0] * len(prompts)):
             for place, text in zip(places, texts, strict=True):
-                answers[place] = self.read(self._chat.without_special(text.text))
-        found = [answers[place] for place in range(len(prompts))]
+                replies[place] = self._chat.without_special(text.text)
+        return [replies[place] for place in range(len(prompts))]
+
+    def _read_replies(self, replies: Sequence[str]) -> list[Any]:
+        found = [self.read(reply) for reply in replies]
         if self.decoding == "single":
             return found
         of_row = [found[at : at + len(self.labels)] for at in range(0, len(found), len(self.labels))]
