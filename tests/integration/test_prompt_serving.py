@@ -38,11 +38,26 @@ def save_prompted(folder: Path, **fields: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("mode", ["decide", pytest.param("generate", marks=pytest.mark.slow)])
-def test_it_answers_as_the_package_does_without_podium(mode: str, tmp_path: Path) -> None:
-    package = save_prompted(tmp_path / "package", mode=mode)
+ENTITIES = {"task": "ner", "decoding": "tokens", "labels": ["O", "B-PER", "I-PER"], "types": ["PER"]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mode": "decide"},
+        pytest.param({"mode": "generate"}, marks=pytest.mark.slow),
+        pytest.param({"mode": "generate", **ENTITIES}, marks=pytest.mark.slow),
+    ],
+    ids=["decide", "generate", "entities"],
+)
+def test_it_answers_as_the_package_does_without_podium(fields: dict[str, Any], tmp_path: Path) -> None:
+    package = save_prompted(tmp_path / "package", **fields)
     ref = ArtifactRef(name="model", digest="d" * 64, files=2, size_bytes=1)
-    about = {"task": "text-classification", "labels": ("ham", "spam"), "artifacts": {"model": ref}}
+    own = PromptPackage(package)
+    about = {"task": own.task, "labels": own.labels, "artifacts": {"model": ref}}
+    column, answer, asked = "text", "label", list[Any](ASKED)
+    if own.decoding == "tokens":
+        column, answer, asked = "tokens", "tags", [text.split() or ["."] for text in ASKED]
     folder = tmp_path / "mlflow"
     describe_model(package, model_record("a" * 64, **about), "m-" + "0" * 32, None, folder)
     shutil.copytree(package, folder / WEIGHTS)
@@ -50,10 +65,10 @@ def test_it_answers_as_the_package_does_without_podium(mode: str, tmp_path: Path
         "import sys, json, mlflow, pandas as pd\n"
         "sys.modules['sklearn'] = sys.modules['podium'] = None\n"
         f"model = mlflow.pyfunc.load_model({str(folder)!r})\n"
-        f"print(json.dumps(model.predict(pd.DataFrame({{'text': {ASKED!r}}})).label.tolist()))"
+        f"print(json.dumps(model.predict(pd.DataFrame({{{column!r}: {asked!r}}})).{answer}.tolist()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
-    assert json.loads(done.stdout) == PromptPackage(package)(ASKED)
+    assert json.loads(done.stdout) == own(asked)
     required = (folder / "requirements.txt").read_text()
     assert all(name in required for name in ("torch", "transformers", "jinja2")) and "podium" not in required
     assert str(Path.cwd()) not in (folder / "MLmodel").read_text()

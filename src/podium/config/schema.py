@@ -202,10 +202,10 @@ class LlmConfig(Section):
         "random",
         description="`random` shows the same rows in every prompt, `similar` those most like the row, by TF-IDF.",
     )
-    mode: Literal["decide", "generate"] = Field(
-        "decide",
+    mode: Literal["auto", "decide", "generate"] = Field(
+        "auto",
         description="`decide` takes the likeliest label by the likelihoods of the labels, `generate` reads what the "
-        "model writes.",
+        "model writes. `auto`: decide, unless words are tagged or the strategy writes JSON.",
     )
     calibrate: bool = Field(True, description="Take out what the labels alone make likely, as training rows show it.")
     calibration_rows: Positive = Field(40, description="Training rows on which that is estimated.")

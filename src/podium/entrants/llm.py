@@ -11,13 +11,14 @@ from podium.config.parameters import AnyParameter, CategoricalParameter
 from podium.config.schema import EntrantConfig, LlmConfig, PodiumConfig
 from podium.entrants.base import EntrantKind
 from podium.records.plan import Pace
+from podium.tasks import TASKS
 from podium.tasks.base import Task
 from podium.training.launch import FitSpec, TrainingResult
 
 if TYPE_CHECKING:
     from podium.training.trainer import Evaluation
 
-TEMPLATES = {"single": "classify", "multi": "classify-each"}
+TEMPLATES = {"single": "classify", "multi": "classify-each", "tokens": "entities"}
 """The template that suits a task, by its decoding."""
 
 _SPACE: dict[str, AnyParameter] = {
@@ -41,7 +42,7 @@ class LlmSpec(FitSpec):
 
 
 class Llm(EntrantKind):
-    """A causal language model that is asked, with the model's own likelihoods of the labels as its answer."""
+    """A causal language model that is asked; its answer is its likelihoods of the labels, or what it writes."""
 
     name = "llm"
     settings = LlmConfig
@@ -58,7 +59,9 @@ class Llm(EntrantKind):
         return config.llm
 
     def space_in(self, config: PodiumConfig) -> dict[str, AnyParameter]:
-        return config.hpo.llm_space or dict(_SPACE)
+        # What is written has no probabilities, so that there is nothing to calibrate.
+        unused = {"calibrate"} if TASKS.get(config.dataset.task).words else set()
+        return config.hpo.llm_space or {name: one for name, one in _SPACE.items() if name not in unused}
 
     def check_entry(self, entry: EntrantConfig) -> tuple[str, str] | None:
         if entry.path is None:
@@ -66,9 +69,6 @@ class Llm(EntrantKind):
                 "a prompted model is a causal language model; give a directory, a GGUF file, a hub id or pkg:NAME/PATH"
             )
         return None
-
-    def check_task(self, task: Task) -> str | None:
-        return "llm does not yet tag words; leave it out for data with tags" if task.words else None
 
     def source(self, entry: EntrantConfig) -> dict[str, Any]:
         from podium.models.gguf import causal_directory, locate_causal
@@ -85,7 +85,6 @@ class Llm(EntrantKind):
     def files(self, config: PodiumConfig) -> dict[str, Any]:
         """The digest of every template that may be used, by its name."""
         from podium.inference.prompts import template_named
-        from podium.tasks import TASKS
 
         searched = self.space_in(config).get("template")
         names = searched.choices if isinstance(searched, CategoricalParameter) else (config.llm.template,)

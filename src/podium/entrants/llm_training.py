@@ -33,6 +33,7 @@ from podium.keys import digest_tree
 from podium.models.gguf import CAUSAL_FILES, causal_digest
 from podium.models.prompted.causal_lm import CausalModel
 from podium.models.prompted.package import PromptPackage
+from podium.models.prompted.replies import entities_of
 from podium.records.base import Scalar
 from podium.records.plan import Pace
 from podium.tasks import TASKS
@@ -70,7 +71,7 @@ def template_of(spec: LlmSpec) -> tuple[Template, Strategy]:
     """The template of a spec and its strategy.
 
     Raises:
-        ConfigError: there is none, it is for another task, or the strategy does not suit the mode.
+        ConfigError: there is none, it is for another task, or the strategy or the task does not suit the mode.
     """
     config, decoding = spec.config, TASKS.get(spec.task).decoding
     if not config.template and decoding not in TEMPLATES:
@@ -81,12 +82,20 @@ def template_of(spec: LlmSpec) -> tuple[Template, Strategy]:
             f"llm.template must suit {spec.task}, but {template.name} is for {', '.join(template.tasks)}; name another"
         )
     strategy = template.strategy(config.strategy)
+    if config.mode == "decide" and decoding == "tokens":
+        raise ConfigError("entities are written, so llm.mode must be generate or auto, but got decide; set it")
     if config.mode == "decide" and strategy.answer is not None:
         raise ConfigError(
             f"strategy {config.strategy!r} of template {template.name} writes JSON, so it needs llm.mode=generate, but "
             "got llm.mode=decide; set it, or choose another strategy"
         )
     return template, strategy
+
+
+def generates(spec: LlmSpec, strategy: Strategy) -> bool:
+    """Whether the answers are written, rather than decided by likelihoods."""
+    written = TASKS.get(spec.task).words or strategy.answer is not None
+    return written if spec.config.mode == "auto" else spec.config.mode == "generate"
 
 
 def train(spec: LlmSpec) -> TrainingResult:
@@ -146,8 +155,8 @@ def measure(spec: LlmSpec) -> Pace:
     begun = time.monotonic()
     texts = list(artifact.development[task.content])
     middle = sorted(texts, key=len)[len(texts) // 2 :][:_MEASURED]
-    plain = spec.model_copy(update={"config": spec.config.model_copy(update={"calibrate": False})})
-    package = _asked(plain, artifact, middle).package
+    uncalibrated = spec.model_copy(update={"config": spec.config.model_copy(update={"calibrate": False})})
+    package = _asked(uncalibrated, artifact, middle).package
     loaded = time.monotonic()
     package(middle)
     each = (time.monotonic() - loaded) / len(middle)
@@ -172,7 +181,8 @@ def _asked(spec: LlmSpec, artifact: Any, held: Sequence[str]) -> Asked:
     torch.set_num_threads(spec.threads)
     model = _loaded(spec.backbone, config.precision, device, spec.trust_remote_code)
     places = rows_to_train(spec, artifact)
-    texts, targets = list(development[task.content]), list(development[task.target])
+    contents, targets = list(development[task.content]), list(development[task.target])
+    texts = [plain(one) for one in contents]
     classes = task.classes(targets)
     order = [int(places[one]) for one in spread(None if classes is None else classes[places], len(places), spec.seed)]
     wanted = config.examples if strategy.examples else 0
@@ -180,23 +190,26 @@ def _asked(spec: LlmSpec, artifact: Any, held: Sequence[str]) -> Asked:
     # Rows on which the prompt is examined are no examples: the most similar one of such a row would be itself.
     apart = min(config.calibration_rows, len(order) // 2)
     examined, others = order[:apart], order[apart:]
-    shown, refused = chosen(texts, iter(others), _POOL if similar else wanted, Copies(held))
+    shown, refused = chosen(texts, iter(others), _POOL if similar else wanted, Copies(list(map(plain, held))))
     names = task.named(task.truth([targets[place] for place in shown], spec.labels), spec.labels) if shown else []
-    examples = [
-        {"text": model.chat.cut(texts[place], config.max_length), "answer": name}
-        for place, name in zip(shown, names, strict=True)
-    ]
+    examples = []
+    for place, name in zip(shown, names, strict=True):
+        text, answer = model.chat.cut(texts[place], config.max_length), name
+        if task.words:  # those entities that are left of the sentence
+            answer = [one for one in entities_of(contents[place], name) if one["text"] in text]
+        examples.append({"text": text, "answer": answer})
     about: dict[str, Any] = {
         "task": spec.task,
         "decoding": task.decoding,
         "labels": list(spec.labels),
-        "mode": config.mode,
+        **({"types": list(task.kinds_of(spec.labels))} if task.words else {}),
+        "mode": "generate" if generates(spec, strategy) else "decide",
         "template": {"name": template.name, "version": template.version, "digest": template.digest},
         "strategy": config.strategy,
         "system": strategy.system,
         "user": strategy.user,
         "example": strategy.example,
-        "answer": template.answer_schema(config.strategy, spec.labels),
+        "answer": template.answer_schema(config.strategy, task.kinds_of(spec.labels)),
         "examples": [] if similar else examples,
         "pool": examples if similar else [],
         "shown": min(wanted, len(examples)),
@@ -208,7 +221,7 @@ def _asked(spec: LlmSpec, artifact: Any, held: Sequence[str]) -> Asked:
     }
     try:
         package = PromptPackage(spec.backbone, device, about, model)
-        if config.calibrate and config.mode == "decide":
+        if config.calibrate and not package.generates:
             about["prior"] = _prior(package, [texts[row] for row in examined], targets)
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -248,7 +261,7 @@ def _facts(spec: LlmSpec, asked: Asked, artifact: Any, predictions: Predictions)
     if asked.refused:
         notes.append(f"{asked.refused} training rows were not shown as examples: they are copies of held-out rows")
     rows = asked.examined
-    if config.mode == "decide" and task.decoding == "single" and rows and _lists_labels(package, rows[0]):
+    if not package.generates and task.decoding == "single" and rows and _lists_labels(package, rows[0]):
         there, back = (package.likelihoods(rows, order) for order in (spec.labels, spec.labels[::-1]))
         prior = [prior_of(one) if config.calibrate else 0.0 for one in (there, back)]
         facts["flip_rate"] = flip_rate(there - prior[0], back - prior[1])
@@ -274,7 +287,8 @@ def chance(spec: LlmSpec, artifact: Any, predictions: Predictions) -> str:
     """
     task, development = TASKS.get(spec.task), artifact.development
     rows = Training(list(development[task.content]), list(development[task.target]))
-    ways = {"the majority class": task.baseline(rows, list(artifact.test[task.content]), spec.labels)}
+    frequent = "the most frequent tag of each word" if task.words else "the majority class"
+    ways = {frequent: task.baseline(rows, list(artifact.test[task.content]), spec.labels)}
     if task.decoding == "single":
         guessed = np.random.default_rng(spec.seed).integers(len(spec.labels), size=len(predictions))
         ways["guessing"] = Decoded(guessed)
@@ -284,10 +298,16 @@ def chance(spec: LlmSpec, artifact: Any, predictions: Predictions) -> str:
     if difference.low > 0:
         return ""
     own = bootstrap_interval(predictions, spec.metric, CONFIDENCE, RESAMPLES, spec.seed)
+    what = "it does not beat what needs no model" if task.words else "it is at chance"
     return (
-        f"it is at chance: {spec.metric} {own.value:.3f} ({own.low:.3f} to {own.high:.3f}) is not shown to be better "
+        f"{what}: {spec.metric} {own.value:.3f} ({own.low:.3f} to {own.high:.3f}) is not shown to be better "
         f"than {score(best, spec.metric):.3f} of {name}"
     )
+
+
+def plain(content: str | Sequence[str]) -> str:
+    """A row as prompts show it."""
+    return content if isinstance(content, str) else " ".join(content)
 
 
 def _lists_labels(package: PromptPackage, text: str) -> bool:

@@ -61,10 +61,12 @@ class PromptedModel(System):
         self._how = prompting
         self.task = prompting.task
         self.labels = prompting.labels or None
-        self._schema = prompting.template.answer_schema(prompting.strategy, prompting.labels)
-        single = prompting.task is not None and TASKS.get(prompting.task).decoding == "single"
+        task = TASKS.get(prompting.task) if prompting.task is not None else None
+        self._names = task.kinds_of(prompting.labels) if task is not None else prompting.labels
+        self._schema = prompting.template.answer_schema(prompting.strategy, self._names)
+        self._single = task is not None and task.decoding == "single"
         asked = prompting.mode == "decide" or (prompting.mode == "auto" and self._schema is None)
-        self._options = prompting.labels if single and asked else ()
+        self._options = prompting.labels if self._single and asked else ()
         if prompting.mode == "decide":
             if not self._options:
                 raise InputError("mode=decide needs a task with one label per row, and its labels; give --labels A,B")
@@ -111,7 +113,7 @@ class PromptedModel(System):
         if how.template.name == REQUESTS_TEMPLATE:
             messages: tuple[Message, ...] = self._given(row)["messages"]
             return messages
-        return render(how.template, how.strategy, self._variables(row.values), how.labels, how.examples)
+        return render(how.template, how.strategy, self._variables(row.values), self._names, how.examples)
 
     def count_tokens(self, rows: Sequence[InputRow]) -> list[int | None]:
         return [self.backend.count_tokens(self.messages(row)) for row in rows]
@@ -160,7 +162,8 @@ class PromptedModel(System):
         if outcome == "ok":
             text = reply.text or ""
             parsed = self.parser.parse(text, self._how.labels, content)
-            if parsed is None:
+            if parsed is None or (self._single and isinstance(parsed.answer, list)):
+                parsed = None
                 outcome, error = "unparseable", f"the parser {self.parser.name} finds no valid answer in the reply"
         reasons = [one for one in (reply.reasoning, parsed.rationale if parsed else None) if one]
         return Entry(
@@ -189,7 +192,10 @@ class PromptedModel(System):
 
     def _variables(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         content = self._how.content
-        return values if content is None or content not in values else {**values, "text": values[content]}
+        if content is None or content not in values:
+            return values
+        held = values[content]
+        return {**values, "text": " ".join(map(str, held)) if isinstance(held, list) else held}
 
 
 def _suiting(how: Prompting, schema: Mapping[str, Any] | None) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field, ValidationError
 
 from podium.errors import ConfigError
 from podium.inference.backends.base import Message
+from podium.models.prompted.chat import template_environment
 from podium.plugins import Registry
 from podium.records.base import Frozen
 from podium.strict_yaml import Yaml12, read_yaml
@@ -27,6 +27,7 @@ TEMPLATES: Registry[Path] = Registry(
         "classify": "podium.inference.templates:CLASSIFY",
         "requests": "podium.inference.templates:REQUESTS",
         "classify-each": "podium.inference.templates:CLASSIFY_EACH",
+        "entities": "podium.inference.templates:ENTITIES",
     },
 )
 """The files of templates by name. Another package adds its own by an entry point of the group `podium.templates`, whose
@@ -59,9 +60,10 @@ class Strategy(Frozen):
 class Template(Frozen):
     """What a model is asked for a row.
 
-    Its texts see every column of the row as a variable and all of them as `row`; `labels`; `asked`, the label that is
-    asked for where each is asked for alone; and in `example` the `answer` of an example. These names go before columns
-    of the same name, which `row` still has.
+    Its texts see every column of the row as a variable and all of them as `row`; `labels`, for words the types of
+    entities; `asked`, the label that is asked for where each is asked for alone; and in `example` the `answer` of an
+    example, for words the list of its entities. These names go before columns of the same name, which `row` still has.
+    The filter `json` writes a value as JSON.
 
     Attributes:
         name: what configs call it.
@@ -216,10 +218,7 @@ def _rendered(template: Template, strategy: str, part: Part, source: str, variab
 
 @lru_cache(maxsize=256)
 def _parsed(source: str) -> jinja2.Template:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-    )
-    return environment.from_string(source)
+    return template_environment().from_string(source)
 
 
 def _compiled(template: Template, strategy: str, part: Part, source: str) -> jinja2.Template:

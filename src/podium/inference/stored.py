@@ -194,7 +194,7 @@ class StoredRun:
         answers = [self.lines[place].answer for place in known]
         occurring = set().union(*(kind.kinds(one) for one in (*truth, *(one for one in answers if one is not None))))
         labels = self.run.labels or kind.label_space(occurring)
-        if unknown := sorted(set().union(*(kind.kinds(one) for one in truth)) - _kinds(name, labels)):
+        if unknown := sorted(set().union(*(kind.kinds(one) for one in truth)) - set(kind.kinds_of(labels))):
             raise InputError(
                 f"the labels of the rows must be among those that the model may answer ({shortened(labels, _SHOWN)}), "
                 f"but column {target or self.run.target!r} also has {shortened(unknown, _SHOWN)}; evaluate it on rows "
@@ -343,8 +343,3 @@ def _as_list(value: Any) -> Any:
         except ValueError:
             return value
     return value
-
-
-def _kinds(task: str, labels: Sequence[str]) -> set[str]:
-    """What the rows of a task may be labelled with, by the labels of its model."""
-    return {label[2:] for label in labels if label[1:2] == "-"} if TASKS.get(task).words else set(labels)

@@ -25,6 +25,7 @@ from podium.inference.prompts import Example, Template, template_named
 from podium.inference.rows import Choice, Survey
 from podium.local.inference_data import DataCommand, OpenData, open_data
 from podium.local.inference_system import OpenSystem
+from podium.models.prompted.replies import entities_of
 from podium.tasks import TASKS
 from podium.tasks.columns import missing
 from podium.text import did_you_mean, shortened
@@ -96,6 +97,8 @@ def open_prompted(command: PromptCommand, data: DataCommand, directory: Path) ->
     def system(found: OpenData, survey: Survey) -> PromptedModel:
         labels = command.labels or _labels_of(found, command.task)
         task = command.task or (TASKS.names()[0] if labels else None)
+        if task is not None and TASKS.get(task).words:  # types of entities are given
+            labels = TASKS.get(task).label_space(TASKS.get(task).kinds_of(labels))
         backend = open_backend(command)
         prompting = Prompting(
             template,
@@ -237,7 +240,11 @@ def _examples(
     examples = []
     for row in islice(usable, count):
         text = {"text": row.content} if given.source.content is not None else {}
-        examples.append(Example({**row.values, **text}, str(row.values[given.target])))
+        answer = row.values[given.target]
+        if task is not None and TASKS.get(task).words:
+            examples.append(Example({**row.values, "text": " ".join(row.content)}, entities_of(row.content, answer)))
+            continue
+        examples.append(Example({**row.values, **text}, str(answer)))
     if len(examples) < count:
         raise InputError(
             f"{count} examples are shown, but {given.place} has only {len(examples)} answered rows that are not "

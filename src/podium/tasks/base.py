@@ -169,6 +169,10 @@ class Task(ABC):
         """The labels of a model, in the order of its outputs, for a data set with these kinds."""
         return tuple(sorted(kinds))
 
+    def kinds_of(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """What a row may be labelled with where these are the labels of a model: `label_space` the other way round."""
+        return tuple(labels)
+
     def kinds_problem(self, kinds: Sequence[str], rows: int, column: str) -> str | None:
         """Why nothing can be learned from rows with these kinds, of `dataset.label_column`; None when something can."""
         if len(kinds) > 1:

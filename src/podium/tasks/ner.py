@@ -144,6 +144,9 @@ class Ner(Task):
         ordered = sorted(kinds)
         return (OUTSIDE, *(f"B-{name}" for name in ordered), *(f"I-{name}" for name in ordered))
 
+    def kinds_of(self, labels: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(label[2:] if label[1:2] == "-" else label for label in labels if label != OUTSIDE))
+
     def kinds_problem(self, kinds: Sequence[str], rows: int, column: str) -> str | None:
         if kinds:
             return None

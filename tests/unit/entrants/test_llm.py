@@ -15,7 +15,9 @@ from podium.entrants.llm import LLM, LlmSpec
 from podium.entrants.llm_training import _asked, chance, train
 from podium.errors import ConfigError
 from podium.evaluation.predictions import Predictions
+from podium.models.prompted.causal_lm import Generated
 from podium.models.prompted.package import PromptPackage
+from podium.models.prompted.replies import read_tags
 from podium.tasks import TASKS
 from tests.unit.conftest import TEXT_LABELS
 from tests.unit.entrants.conformance import EntrantConformance
@@ -118,8 +120,8 @@ def test_generated_answers_have_no_probabilities_and_may_be_missing(spec: LlmSpe
 
 def test_a_strategy_that_writes_json_needs_to_generate(spec: LlmSpec) -> None:
     with pytest.raises(ConfigError, match=r"needs llm\.mode=generate"):
-        LLM.check(with_config(spec, strategy="rationale-first"))
-    LLM.check(with_config(spec, strategy="rationale-first", mode="generate"))
+        LLM.check(with_config(spec, strategy="rationale-first", mode="decide"))
+    LLM.check(with_config(spec, strategy="rationale-first"))
     with pytest.raises(ConfigError, match="must suit text-classification"):
         LLM.check(with_config(spec, template="classify-each"))
 
@@ -177,9 +179,32 @@ def test_a_real_model_that_does_not_see_the_text_is_said_to_be_at_chance(spec: L
     assert result.facts["at_chance"] is True and "is not shown to be better than" in result.notes[0]
 
 
-def test_words_are_refused(tmp_path: Path) -> None:
-    assert "does not yet tag words" in str(LLM.check_task(TASKS.get("ner")))
-    assert LLM.check_task(TASKS.get("multi-label")) is None
+def test_entities_are_written_and_become_tags(spec: LlmSpec, conll: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = DataArtifact(conll)
+    fields = {"task": "ner", "labels": artifact.labels, "data": conll, "metric": "f1"}
+    tagger = with_config(spec.model_copy(update=fields), strategy="few-shot", examples=2, max_new_tokens=3)
+    LLM.check(tagger)
+    with pytest.raises(ConfigError, match="entities are written"):
+        LLM.check(with_config(tagger, mode="decide"))
+    result = train(tagger)
+    found = Predictions.load(spec.output / "predictions")
+    assert set(found.predicted) == {None}, "random weights write no entities"
+    assert result.metrics["f1"] == 0.0 and result.facts["at_chance"] is True
+    package = PromptPackage(spec.output / "model")
+    system, user, example, *_ = package.messages("EU rejects", None, package.options)
+    assert "types are: " in system["content"] and user["content"] != "EU rejects"
+    assert read_tags(example["content"], package.options, user["content"].split(" ")) is not None
+    words = artifact.test["tokens"][0]
+    said = Generated(json.dumps({"entities": [{"text": words[0], "label": package.options[0].lower()}]}), 9, False)
+    assert package.read(said, words) == [f"B-{package.options[0]}", *["O"] * (len(words) - 1)]
+    assert package.read(said._replace(cut=True), words) is None
+    monkeypatch.setattr(
+        package.model, "generate", lambda prompts, *_: [([1, 0], [said, said._replace(text="no")], 1.0)]
+    )
+    assert package([["a"], words])[0] is None and package([["a"], words])[1] is not None
+
+
+def test_a_prompted_model_needs_a_path() -> None:
     assert LLM.check_entry(EntrantConfig(kind="llm", path=None)) is not None
 
 

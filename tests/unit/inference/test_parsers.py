@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from podium.inference import parsers
-from podium.inference.parsers import PARSERS, split_reasoning
+from podium.inference.parsers import PARSERS
+from podium.models.prompted.replies import entities_of, split_reasoning
 from tests.unit.inference.parser_contract import LABELS, WORDS, ParserContract
 
 TAGS = ("O", "B-PER", "B-LOC", "I-PER", "I-LOC")
@@ -74,6 +76,11 @@ def test_without_labels_the_object_is_the_answer() -> None:
             '{"text": "New York", "type": "LOC"}]}',
             ["B-PER", "O", "O", "B-PER", "O", "B-LOC", "I-LOC"],
         ),
+        ('[{"text": "NewYork", "label": "LOC"}]', [*["O"] * 5, "B-LOC", "I-LOC"]),
+        ('[{"text": "Ada", "label": "PER"}]', ["B-PER", *["O"] * 6]),
+        ('[{"text": "Ada", "label": "PER"}, {"text": "Ada Lovelace", "label": "PER"}]', None),
+        ('[{"text": "Ada Love", "label": "PER"}]', None),
+        ('[{"text": ["Ada"], "label": "PER"}]', None),
         ('[{"text": "Ada Byron", "type": "PER"}]', None),
         ('[{"text": "Ada", "type": "ORG"}]', None),
         ('[{"text": "", "type": "PER"}]', None),
@@ -85,6 +92,14 @@ def test_without_labels_the_object_is_the_answer() -> None:
 def test_spans_become_a_tag_for_each_word(text: str, found: list[str] | None) -> None:
     parsed = PARSERS.get("spans").parse(text, TAGS, WORDS)
     assert (parsed.answer if parsed else None) == found
+
+
+def test_the_entities_of_tags_are_read_as_these_tags() -> None:
+    tags = ["B-PER", "I-PER", "O", "B-PER", "O", "B-LOC", "I-LOC"]
+    entities = entities_of(WORDS, tags)
+    assert entities[0] == {"text": "Ada Lovelace", "label": "PER"} and len(entities) == 3
+    parsed = PARSERS.get("spans").parse(json.dumps(entities), TAGS, WORDS)
+    assert parsed is not None and parsed.answer == tags
 
 
 def test_text_is_taken_as_it_is_unless_it_is_empty() -> None:
@@ -113,7 +128,7 @@ class TestText(ParserContract):
     [
         ("sport", "sport", None),
         ("<think>a goal\nby two</think>\n\nsport", "sport", "a goal\nby two"),
-        ("<think>never ends", "", "<think>never ends"),
+        ("<think>never ends", "", "never ends"),
         (
             "<|channel|>analysis<|message|>a goal<|end|><|start|>assistant<|channel|>final<|message|>sport",
             "sport",

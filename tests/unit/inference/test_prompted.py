@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ import pytest
 from podium.errors import InputError
 from podium.inference.backends.base import Backend, Message, Reply, Request
 from podium.inference.backends.echo import Echo
+from podium.inference.backends.local import _text
 from podium.inference.prompted import PromptedModel, Prompting
 from podium.inference.prompts import Example, template_named
 from podium.inference.rows import InputRow
+from podium.models.prompted.causal_lm import Generated
+from podium.models.prompted.package import PromptPackage
 
 LABELS = ("business", "sport")
 
@@ -99,6 +103,43 @@ def test_free_text_and_words_have_parsers_of_their_own() -> None:
     words = PromptedModel(Scripted(), prompting(labels=tags, task="ner"))
     (entry,) = words.answer([InputRow("r", {"text": 'say [{"text": "Ada", "type": "PER"}]'}, ["Ada", "met"])])
     assert entry.answer == ["B-PER", "O"]
+
+
+REPLIES = [
+    *("sport", " Sport. ", "**business**", "sport or business", "sporty", "", "a business, that is business"),
+    *("<think>sport?</think>business", "<think>business", '{"label": "SPORT"}', '{"labels": ["sport"]}'),
+    *('```json\n{"label": "sport"}\n```', '{"label": "sport"} {"label": "business"}', '{"label": "spo', "[]"),
+    *('{"entities": [{"text": "Ada", "label": "PER"}]}', '[{"text": "Bob", "label": "PER"}]', '{"entities": []}'),
+    "<|channel|>analysis<|message|>business<|end|><|start|>assistant<|channel|>final<|message|>sport<|return|>",
+]
+
+
+@pytest.mark.parametrize("form", ["label", "json", "spans"])
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_deployed_model_reads_replies_as_an_inference_does(form: str, cut: bool) -> None:
+    words = form == "spans"
+    task, labels = ("ner", ("O", "B-PER", "I-PER")) if words else ("text-classification", LABELS)
+    strategy = "rationale-first" if form == "json" else "zero-shot"
+    model = PromptedModel(Scripted(), prompting(task=task, labels=labels, strategy=strategy, mode="generate"))
+    strategies = dict.fromkeys(("system", "user", "example"), "")
+    about = {
+        "task": task,
+        "decoding": "tokens" if words else "single",
+        "labels": labels,
+        "types": ["PER"],
+        **strategies,
+    }
+    about |= {"mode": "generate", "answer": {"type": "object"} if form == "json" else None, "precision": "fp32"}
+    chat = SimpleNamespace(without_special=str.strip)
+    package = PromptPackage(Path(), about=about, model=SimpleNamespace(chat=chat))
+    content: Any = ["Ada", "met"] if words else "a text"
+    answered = 0
+    for text in REPLIES:
+        reply = _text(SimpleNamespace(chat=chat), Generated(text, 1, cut), 1, 0.0)
+        there = model.entry("r", reply, content).answer
+        assert package.read(Generated(text, 1, cut), content) == there, text
+        answered += there is not None
+    assert answered == 0 if cut else answered > 1
 
 
 def test_a_row_without_a_column_of_the_template_fails_alone_and_long_rows_come_first(tmp_path: Path) -> None:

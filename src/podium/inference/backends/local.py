@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -15,16 +14,13 @@ from podium.errors import ConfigError, ModelError, OutOfMemory
 from podium.inference.backends.base import Backend, Message, Reply, Request
 from podium.inference.decide import normalised
 from podium.models.gguf import causal_digest, causal_directory, locate_causal
-
-_THINKING = re.compile(r"\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)
-_CHANNEL = re.compile(
-    r"<\|channel\|>(\w+)[^<]*<\|message\|>(.*?)(?=<\|(?:end|return|start|channel|call)\|>|\Z)", re.DOTALL
-)
+from podium.models.prompted.replies import schema_start, split_reasoning
 
 
 class Local(Backend):
     """Decides by the likelihoods of the options, and generates; it enforces no schema.
 
+    An answer under a schema ends with the first whole JSON value that the model writes.
     A request with options is decided from the probability of every option as the whole answer, summed over its tokens
     and the one that ends it, and normalised over the options. They are scored independently of each other.
     """
@@ -59,9 +55,11 @@ class Local(Backend):
             ModelError: the model is not there, or is no causal language model.
         """
         import torch
+        import transformers
 
         from podium.models.prompted.causal_lm import CausalModel
 
+        transformers.utils.logging.disable_progress_bar()
         gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
         chosen = list(devices) or gpus or ["cpu"]
         if bits != 16 and any(device.startswith("cpu") for device in chosen):
@@ -77,6 +75,7 @@ class Local(Backend):
         first = self._models[0]
         self._identity = {
             "backend": self.name,
+            "version": 2,
             "weights": causal_digest(place),
             "precision": first.precision,
             "bits": bits,
@@ -125,7 +124,8 @@ class Local(Backend):
     def _answered(self, model: Any, requests: Sequence[Request]) -> Iterator[tuple[str, Reply]]:
         groups: dict[Any, list[Request]] = {}
         for request in requests:
-            kind = request.options or (request.max_new_tokens, request.temperature)
+            start = schema_start(request.schema)
+            kind = request.options or (request.max_new_tokens, request.temperature, start)
             groups.setdefault(kind, []).append(request)
         for group in groups.values():
             yield from self._group(model, group)
@@ -157,7 +157,8 @@ class Local(Backend):
                         yield fitting[row].id, _decision(first.options, logs[place], sizes[row], options, shares[place])
                 return
             seeds = [_seed(one) for one in fitting]
-            for rows, texts, seconds in model.generate(prompts, first.max_new_tokens, first.temperature, seeds):
+            limit, start = first.max_new_tokens, schema_start(first.schema)
+            for rows, texts, seconds in model.generate(prompts, limit, first.temperature, seeds, start):
                 shares = _shares(seconds, [sizes[row] + text.tokens for row, text in zip(rows, texts, strict=True)])
                 for row, text, share in zip(rows, texts, shares, strict=True):
                     yield fitting[row].id, _text(model, text, sizes[row], share)
@@ -166,16 +167,6 @@ class Local(Backend):
                 f"one row must fit into memory, but it ran out with {max(sizes)} tokens; shorten the prompts, or use "
                 "fewer bits"
             ) from error
-
-
-def split_reasoning(text: str) -> tuple[str | None, str]:
-    """What a model wrote before its answer, and the answer: by `<think>` tags or by the channels of gpt-oss."""
-    if channels := _CHANNEL.findall(text):
-        before = "\n".join(said.strip() for channel, said in channels if channel != "final")
-        return before or None, "\n".join(said.strip() for channel, said in channels if channel == "final")
-    if thinking := _THINKING.match(text):
-        return thinking[1].strip() or None, text[thinking.end() :].strip()
-    return None, text
 
 
 def _decision(options: Sequence[str], logs: Any, size: int, tokens: Sequence[Sequence[int]], seconds: float) -> Reply:
@@ -191,7 +182,7 @@ def _decision(options: Sequence[str], logs: Any, size: int, tokens: Sequence[Seq
 
 
 def _text(model: Any, found: Any, size: int, seconds: float) -> Reply:
-    reasoning, answer = split_reasoning(found.text)
+    answer, reasoning = split_reasoning(found.text)
     return Reply(
         outcome="truncated" if found.cut else "ok",
         text=model.chat.without_special(answer),

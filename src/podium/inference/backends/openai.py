@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from podium.errors import ModelError
 from podium.inference.backends.base import Backend, Message, Outcome, Reply, Request
-from podium.inference.parsers import split_reasoning
+from podium.models.prompted.replies import split_reasoning
 from podium.text import redact
 
 BASE_URL, API_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"

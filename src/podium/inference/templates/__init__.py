@@ -7,3 +7,4 @@ from pathlib import Path
 CLASSIFY = Path(__file__).with_name("classify.yaml")
 REQUESTS = Path(__file__).with_name("requests.yaml")
 CLASSIFY_EACH = Path(__file__).with_name("classify-each.yaml")
+ENTITIES = Path(__file__).with_name("entities.yaml")

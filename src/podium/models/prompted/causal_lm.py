@@ -13,6 +13,7 @@ import copy
 import inspect
 import time
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +23,8 @@ import transformers
 from numpy.typing import NDArray
 
 from .chat import Chat
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+from .precision import PRECISIONS, fastest_precision
+from .replies import is_whole
 
 _LEAST_PREFIX = 16
 """Tokens from which on a shared beginning is worth a cache of its own."""
@@ -31,8 +32,6 @@ _TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens of a batch, by device."""
 _SCORES = 1 << 27
 """Numbers of a batch's scores over the vocabulary at most."""
-_FASTER = 1.2
-"""How much faster bf16 must be to be chosen: in fp32 there is less rounding."""
 
 
 class Generated(NamedTuple):
@@ -174,13 +173,19 @@ class CausalModel:
     # Generating
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], max_new_tokens: int, temperature: float, seeds: Sequence[int]
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        temperature: float,
+        seeds: Sequence[int],
+        start: str | None = None,
     ) -> Iterator[tuple[list[int], list[Generated], float]]:
         """Continue every prompt up to the end of the turn, or to `max_new_tokens`.
 
         Args:
             temperature: 0 takes the likeliest token each time.
             seeds: of the sampling, one per prompt.
+            start: `{` or `[` ends an answer with the first whole JSON value that begins so.
 
         Yields, batch by batch: numbers of the prompts, what was generated for each, and the seconds it took.
         """
@@ -195,6 +200,7 @@ class CausalModel:
                     max_new_tokens,
                     temperature,
                     [seeds[row] for row in part],
+                    start,
                 ),
                 rows,
             )
@@ -209,6 +215,7 @@ class CausalModel:
         max_new_tokens: int,
         temperature: float,
         seeds: Sequence[int],
+        start: str | None,
     ) -> list[Generated]:
         ids, real = self._padded(prompts, prefix, max(map(len, prompts)) - prefix)
         mask = torch.cat([real.new_ones(len(prompts), prefix), real], dim=1)
@@ -216,6 +223,7 @@ class CausalModel:
         past = self._copied(cache, len(prompts)) or transformers.DynamicCache(config=self.model.config)
         draws = [torch.Generator().manual_seed(seed) for seed in seeds]
         active, written = list(range(len(prompts))), [list[int]() for _ in prompts]
+        whole = set[int]()
         with torch.inference_mode():
             for step in range(max_new_tokens):
                 scores = (
@@ -234,7 +242,9 @@ class CausalModel:
                 going = []
                 for place, (row, token) in enumerate(zip(active, chosen, strict=True)):
                     written[row].append(token)
-                    if token not in self._stops:
+                    if token in self._closing and start and is_whole(self.tokenizer.decode(written[row]), start):
+                        whole.add(row)
+                    elif token not in self._stops:
                         going.append(place)
                 if not going or step + 1 == max_new_tokens:
                     break
@@ -246,11 +256,19 @@ class CausalModel:
                 ids = torch.tensor(chosen, device=self._device)[:, None]
                 mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
                 positions = positions[:, -1:] + 1
-        return [self._generated(tokens) for tokens in written]
+        return [self._generated(tokens, row in whole) for row, tokens in enumerate(written)]
 
-    def _generated(self, tokens: list[int]) -> Generated:
-        cut = tokens[-1] not in self._stops
-        return Generated(self.tokenizer.decode(tokens if cut else tokens[:-1]), len(tokens), cut)
+    def _generated(self, tokens: list[int], whole: bool) -> Generated:
+        stopped = tokens[-1] in self._stops
+        text = self.tokenizer.decode(tokens[:-1] if stopped else tokens)
+        return Generated(text, len(tokens), not stopped and not whole)
+
+    @cached_property
+    def _closing(self) -> set[int]:
+        """Tokens with which a JSON value may end."""
+        return {
+            number for token, number in self.tokenizer.get_vocab().items() if "}" in str(token) or "]" in str(token)
+        } - self._stops
 
     # Batches
 
@@ -354,24 +372,6 @@ class _Block:
         self.ids, self.depths, self.sources, self.targets, self.owners = tensors
         own = torch.tensor(read_by, dtype=torch.long, device=device)
         self.mask = (own[:, None] == own[None, :]) & (self.depths[:, None] >= self.depths[None, :])
-
-
-def fastest_precision(device: str, width: int) -> str:
-    """The precision in which a layer of this width is computed fastest; fp32 unless bf16 gains clearly."""
-    if device != "cpu":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    seconds = {}
-    with torch.inference_mode():
-        for name, dtype in PRECISIONS.items():
-            layer, rows = torch.nn.Linear(width, 4 * width, dtype=dtype), torch.ones(256, width, dtype=dtype)
-            layer(rows)
-            taken = []
-            for _ in range(5):
-                started = time.perf_counter()
-                layer(rows)
-                taken.append(time.perf_counter() - started)
-            seconds[name] = min(taken)
-    return "bf16" if seconds["fp32"] > _FASTER * seconds["bf16"] else "fp32"
 
 
 def _chosen(scores: torch.Tensor, temperature: float, draws: Sequence[torch.Generator]) -> list[int]:

@@ -3,11 +3,12 @@
 This code is checked, measured and served. A package is a directory with the files of a causal language model as
 transformers saves them, and `prompt.json`, which has
 
-- `task`; `decoding`, `single` or `multi`; `labels`; and `mode`, `decide` or `generate`;
+- `task`; `decoding`, `single`, `multi` or `tokens`; `labels`, and where words are tagged `types`, those of entities;
+  and `mode`, `decide` or `generate`;
 - `system`, `user` and `example`, Jinja templates that see the text as `text` and in `row`, `labels`, and `asked`, the
   label in question where each is asked for alone; and `answer`, the JSON schema of a generated answer or null;
 - `examples` that every prompt shows, or `pool`, of which every prompt shows the `shown` most similar ones, each with
-  `text` and `answer`;
+  `text` and `answer`, which for words is the list of entities;
 - `max_length`, tokens after which a text is cut; `max_new_tokens`; `prior`, what is subtracted from the logits, or
   null; and `precision`.
 """
@@ -25,17 +26,17 @@ from typing import Any
 
 import jinja2
 import numpy as np
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from numpy.typing import NDArray
 
 from . import ABOUT
-from .causal_lm import CausalModel
+from .causal_lm import CausalModel, Generated
+from .chat import template_environment
+from .replies import read_json, read_label, read_tags, schema_start, split_reasoning
 
 YES_NO = ("yes", "no")
 """The options where every label is asked for alone."""
 
 _WORD = re.compile(r"\w+")
-_BOUNDS = "\"'`*_.,:;!()[]{}<> \t\r\n"
 
 
 class PromptPackage:
@@ -43,7 +44,8 @@ class PromptPackage:
 
     Attributes:
         task: name of the task in Podium.
-        decoding: `single` or `multi`: whether one label is the answer, or each label is asked for alone.
+        decoding: `single` where one label is the answer, `multi` where each label is asked for alone, and `tokens`
+            where a row is a list of words, whose tags follow from the entities that the model names.
         labels: in the order of the logits.
         generates: whether it writes its answers, which have no logits then.
         about: what `prompt.json` says.
@@ -64,9 +66,8 @@ class PromptPackage:
             self.task, self.decoding = str(self.about["task"]), str(self.about["decoding"])
             self.labels = tuple(map(str, self.about["labels"]))
             self.generates = self.about["mode"] == "generate"
-            environment = ImmutableSandboxedEnvironment(
-                undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-            )
+            self._named = tuple(self.about["types"]) if self.decoding == "tokens" else self.labels
+            environment = template_environment()
             self._texts = {part: environment.from_string(self.about[part]) for part in ("system", "user", "example")}
             self.model: CausalModel = model or CausalModel(folder, self.about["precision"], device)
             self._chat, self._is_shared = self.model.chat, False
@@ -74,7 +75,7 @@ class PromptPackage:
             raise ValueError(f"{folder} must be a prompted model of Podium, but: {error!r}; write it again") from error
 
     def __call__(self, rows: Sequence[Any]) -> list[Any]:
-        """The answer for each text: a label, or for `multi` the list of its labels; None where it is not valid."""
+        """The answer for each row: a label, a list of labels, or the tags of its words; None where it is not valid."""
         if not len(rows):
             return []
         encoded = self.encode(rows)
@@ -92,7 +93,7 @@ class PromptPackage:
     def answers(self, rows: Sequence[Any], encoded: Any, outputs: Any) -> list[Any]:
         """The answers for rows, from what `forward` gives of their prompts."""
         if self.generates:
-            return self._read_replies(outputs)
+            return self._read_replies(rows, outputs)
         found = (self._of_labels(outputs) - self._prior).astype(np.float32)
         if self.decoding == "multi":
             return [[one for one, logit in zip(self.labels, row, strict=True) if logit > 0] for row in found]
@@ -127,20 +128,17 @@ class PromptPackage:
     def _of_labels(self, found: NDArray[np.float64]) -> NDArray[np.float64]:
         return found if self.decoding == "single" else (found[:, 0] - found[:, 1]).reshape(-1, len(self.labels))
 
-    def written(self, rows: Sequence[Any]) -> list[Any]:
-        """The answers that the model writes."""
-        return self._read_replies(self._replies(self.encode(rows)))
-
-    def _replies(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        replies = {}
-        for places, texts, _ in self.model.generate(prompts, self.about["max_new_tokens"], 0.0, [0] * len(prompts)):
-            for place, text in zip(places, texts, strict=True):
-                replies[place] = self._chat.without_special(text.text)
+    def _replies(self, prompts: Sequence[Sequence[int]]) -> list[Generated]:
+        replies: dict[int, Generated] = {}
+        limit, seeds, start = self.about["max_new_tokens"], [0] * len(prompts), schema_start(self.about["answer"])
+        for places, texts, _ in self.model.generate(prompts, limit, 0.0, seeds, start):
+            replies |= dict(zip(places, texts, strict=True))
         return [replies[place] for place in range(len(prompts))]
 
-    def _read_replies(self, replies: Sequence[str]) -> list[Any]:
-        found = [self.read(reply) for reply in replies]
-        if self.decoding == "single":
+    def _read_replies(self, rows: Sequence[Any], replies: Sequence[Generated]) -> list[Any]:
+        each = len(replies) // max(len(rows), 1)
+        found = [self.read(reply, rows[place // each]) for place, reply in enumerate(replies)]
+        if self.decoding != "multi":
             return found
         of_row = [found[at : at + len(self.labels)] for at in range(0, len(found), len(self.labels))]
         return [
@@ -148,19 +146,23 @@ class PromptPackage:
             for own in of_row
         ]
 
-    def read(self, reply: str) -> str | None:
-        """The option that a reply means; None where it means none, or perhaps several."""
-        if self.about["answer"] is None:
-            return mentioned(reply, self.options)
-        begin, end = reply.find("{"), reply.rfind("}")
-        try:
-            said = json.loads(reply[begin : end + 1])["label"]
-        except (ValueError, KeyError, TypeError):
+    def read(self, reply: Generated, row: Any) -> Any:
+        """The option that a reply means, or the tags of the words of its row; None where that is not clear.
+
+        A reply that was cut off means nothing, even if a label stands in it.
+        """
+        if reply.cut:
             return None
-        return next((one for one in self.options if one.casefold() == str(said).strip().casefold()), None)
+        text = self._chat.without_special(split_reasoning(reply.text)[0])
+        if self.decoding == "tokens":
+            return read_tags(text, self._named, row)
+        if self.about["answer"] is None:
+            return read_label(text, self.options)
+        parsed = read_json(text, self.options)
+        return parsed.answer if parsed is not None and isinstance(parsed.answer, str) else None
 
     def tokens(self, rows: Sequence[Any]) -> list[int]:
-        """Tokens that the model is given for each text, those of its prompts and of all options."""
+        """Tokens that the model is given for each row, those of its prompts and of all options."""
         prompts = self.prompts(rows)
         more = 0 if self.generates else sum(len(self._chat.option(prompts[0], one)) for one in self.options)
         each = len(prompts) // len(rows)
@@ -168,10 +170,11 @@ class PromptPackage:
 
     @property
     def options(self) -> tuple[str, ...]:
-        return self.labels if self.decoding == "single" else YES_NO
+        """What may be answered to a prompt; for words it is what an entity may be."""
+        return YES_NO if self.decoding == "multi" else self._named
 
     def prompts(self, rows: Sequence[Any], labels: Sequence[str] | None = None) -> list[list[int]]:
-        """Token numbers of the prompt of each text, or of its prompts, one per label.
+        """Token numbers of the prompt of each row, or of its prompts, one per label.
 
         Raises:
             ValueError: a prompt and an answer do not fit the model.
@@ -179,10 +182,11 @@ class PromptPackage:
         asked: Sequence[str | None] = self.labels if self.decoding == "multi" else (None,)
         more = self.about["max_new_tokens"] if self.generates else 16
         found = []
-        for text in rows:
+        for row in rows:
+            text = row if isinstance(row, str) else " ".join(row)
             short = self._chat.cut(text, self.about["max_length"])
             for label in asked:
-                messages = self.messages(short, label, labels or self.labels)
+                messages = self.messages(short, label, labels or self._named)
                 prompt = self._chat.prompt(messages, decide=not self.generates)
                 if self.model.longest is not None and len(prompt) + more > self.model.longest:
                     raise ValueError(
@@ -195,7 +199,8 @@ class PromptPackage:
     def _share(self) -> None:
         """Have what all prompts begin with computed once, also where texts come one by one."""
         if not self._is_shared:
-            self.model.share(self.prompts(["a", "1"])[:: len(self.labels) if self.decoding == "multi" else 1])
+            rows: list[Any] = [["a"], ["1"]] if self.decoding == "tokens" else ["a", "1"]
+            self.model.share(self.prompts(rows)[:: len(self.labels) if self.decoding == "multi" else 1])
             self._is_shared = True
 
     def messages(self, text: str, asked: str | None, labels: Sequence[str]) -> list[dict[str, str]]:
@@ -263,25 +268,6 @@ class Similar:
         raw = {word: (1 + math.log(n)) * self._idf[word] for word, n in counts.items() if word in self._idf}
         length = math.sqrt(sum(weight * weight for weight in raw.values())) or 1.0
         return {word: weight / length for word, weight in raw.items()}
-
-
-def mentioned(reply: str, options: Sequence[str]) -> str | None:
-    """The option that a reply is, or the only one that it mentions as words; case does not matter."""
-    whole = reply.strip(_BOUNDS).casefold()
-    if (exact := next((one for one in options if one.casefold() == whole), None)) is not None:
-        return exact
-    places = [
-        (match.span(), option)
-        for option in options
-        for match in re.finditer(rf"(?<!\w){re.escape(option.casefold())}(?!\w)", reply.casefold())
-    ]
-    # An option within a longer one is not mentioned by itself.
-    alone = {
-        option
-        for (low, high), option in places
-        if not any(start <= low and high <= end and end - start > high - low for (start, end), _ in places)
-    }
-    return alone.pop() if len(alone) == 1 else None
 
 
 def _words(text: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from podium.errors import ConfigError, ModelError
 from podium.inference.backends.base import Backend
-from podium.inference.backends.local import Local, split_reasoning
+from podium.inference.backends.local import Local
 from tests.unit.inference.backends.contract import BackendContract, ask
 from tests.unit.models.toys import save_causal_model
 
@@ -55,20 +55,3 @@ def test_weights_are_not_quantised_on_a_cpu(folder: Path) -> None:
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="must have weights"):
         Local(model=str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("sport", (None, "sport")),
-        ("<think>\nmaybe\n</think>\n\nsport", ("maybe", "sport")),
-        ("<think>for ever", ("for ever", "")),
-        (
-            "<|channel|>analysis<|message|>a match<|end|><|start|>assistant<|channel|>final<|message|>sport",
-            ("a match", "sport"),
-        ),
-        ("<|channel|>final<|message|>sport<|return|>", (None, "sport")),
-    ],
-)
-def test_reasoning_is_kept_apart(text: str, expected: Any) -> None:
-    assert split_reasoning(text) == expected

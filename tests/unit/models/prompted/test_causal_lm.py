@@ -10,7 +10,9 @@ import pytest
 import torch
 import transformers
 
-from podium.models.prompted.causal_lm import CausalModel, fastest_precision
+from podium.models.prompted import causal_lm
+from podium.models.prompted.causal_lm import CausalModel
+from podium.models.prompted.precision import fastest_precision
 from tests.unit.models.toys import save_causal_model
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -104,6 +106,17 @@ def test_sampling_depends_on_the_seed_of_a_row_and_not_on_its_batch(chat: Causal
         (((_, (alone,), _)),) = chat.generate([prompt], 5, 1.5, seeds[row : row + 1])
         assert alone == together[row]
     assert len({one.text for one in together.values()}) > 1
+
+
+def test_an_answer_in_json_ends_with_its_first_value(chat: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = chat.tokenizer('so { " a " : [ 1 ] } and more', add_special_tokens=False)["input_ids"]
+    steps = iter([*written, *written])
+    monkeypatch.setattr(causal_lm, "_chosen", lambda scores, *_: [next(steps)] * len(scores))
+    (((_, (one, other), _)),) = chat.generate(PROMPTS[:2], 20, 0.0, [0, 0], "{")
+    assert one == other and one.text.endswith("}") and not one.cut
+    steps = iter(written)
+    (((_, (cut,), _)),) = chat.generate(PROMPTS[:1], len(written), 0.0, [0])
+    assert cut.cut and cut.tokens == len(written)
 
 
 def test_memory_that_runs_out_halves_the_batch(chat: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
