@@ -10,7 +10,7 @@ import pytest
 from podium.execution.workers import WorkerPool
 from tests.kfp_server import Kfp, serving
 from tests.s3 import ENVIRONMENT, s3_server
-from tests.support import save_encoder
+from tests.support import save_encoder, small_disk
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +23,13 @@ def signal_handlers_stay() -> Iterator[None]:
     for number, handler in before.items():
         signal.signal(number, handler)
     assert after == before, "the test left a signal handler behind"
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        yield disk
 
 
 @pytest.fixture

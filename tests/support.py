@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 
 PATIENCE_SECONDS = 300.0
 """How long a test waits for what must happen; only a test that fails takes so long."""
@@ -56,3 +59,18 @@ def save_encoder(folder: Path, texts: Iterable[str]) -> Path:
     BertModel(config).save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=128, **special).save_pretrained(folder)
     return folder
+
+
+@contextmanager
+def small_disk(place: Path, size: str) -> Iterator[Path]:
+    """An empty file system of `size`, such as 1m; a test without the right to mount one is skipped."""
+    place.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

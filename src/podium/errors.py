@@ -7,6 +7,7 @@ that ends with it: 2 when the input was wrong, 1 when a step failed.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 
 
 class PodiumError(Exception):
@@ -109,6 +110,19 @@ class BenchmarkError(PodiumError):
     """A measurement could not be taken or cannot support what was asked of it."""
 
 
+_DISK_FULL = (
+    "no space left on device",  # safetensors, Arrow, tokenizers
+    "disk quota exceeded",
+    "not enough free space to write",  # numpy
+    " requested and ",  # numpy: "3000000 requested and 262112 written"
+    "database or disk is full",  # sqlite
+    "pytorchstreamwriter failed",  # torch.save, whose writer fails for no other reason than the file
+    ". unexpected pos",  # torch.save when it closes the file
+)
+_MACHINE = frozenset({errno.EIO, errno.EROFS, errno.ESTALE, errno.EMFILE, errno.ENFILE})
+"""Errors of the machine: a broken or vanished disk, and too many open files."""
+
+
 def disk_full_message(error: object, place: object = "", elsewhere: str = "") -> str:
     """What to tell a user whose disk, with the file or directory `place`, or whose quota is full.
 
@@ -125,12 +139,25 @@ def disk_full_message(error: object, place: object = "", elsewhere: str = "") ->
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that caused it, says that a disk or a quota is full.
 
-    Libraries written in Rust and C++ (safetensors, Arrow) say so only in their message.
+    Many libraries say so only in their message.
     """
+    return any(
+        (isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT))
+        or (not isinstance(one, PodiumError) and any(words in str(one).lower() for words in _DISK_FULL))
+        for one in _causes(error)
+    )
+
+
+def is_machine_fault(error: BaseException) -> bool:
+    """Whether the machine and not the computation failed: its disk, or its limit of open files or threads."""
+    return any(
+        (isinstance(one, OSError) and one.errno in _MACHINE) or "can't start new thread" in str(one)
+        for one in _causes(error)
+        if not isinstance(one, PodiumError)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if not isinstance(error, PodiumError) and "no space left on device" in str(error).lower():
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False

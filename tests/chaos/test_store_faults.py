@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import PATIENCE_SECONDS
+from tests.support import PATIENCE_SECONDS, small_disk
 
 from .harness import STUDY, Disturbed, Marked
 from .study import Settings
@@ -24,15 +24,8 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A study's store on a disk of its own that holds a few trials."""
-    store = tmp_path / "disturbed" / "store"
-    store.mkdir(parents=True)
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(store)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("a disk can be mounted by root alone")
-    yield store
-    subprocess.run(["umount", "-l", str(store)], check=True)
+    with small_disk(tmp_path / "disturbed" / "store", "48k") as store:
+        yield store
 
 
 def begin(directory: Path) -> Marked:

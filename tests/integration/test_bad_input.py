@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Finished, podium, podium_here
+from tests.support import small_disk
 
 pytestmark = pytest.mark.integration
 
@@ -46,13 +47,8 @@ def ended(finished: Finished) -> tuple[int, str]:
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system that holds the prepared data, and no checkpoints of two trainings."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=45m", "tmpfs", str(disk)], check=False)
-    if made.returncode != 0:
-        pytest.skip("needs the right to mount a file system")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", "45m") as disk:
+        yield disk
 
 
 def test_missing_file(tmp_path: Path) -> None:

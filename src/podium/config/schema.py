@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from podium.config.benchmark import QUANTILE_SAMPLES, BenchmarkConfig, LearningCurveConfig, SelectionConfig
 from podium.config.cluster import ClusterConfig
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 """What an entrant may be called: its name becomes part of task, run, file and Kubernetes object names."""
+
+_MODEL_NAME = re.compile(r"\w([\w .-]{0,98}\w)?")
+"""What a registered model may be called: the name becomes part of `models:/NAME@alias`, of paths and of searches."""
+_NOT_IN_MODEL_NAME = re.compile(r"[^\w .-]+")
 
 
 class DatasetConfig(Section):
@@ -246,7 +250,22 @@ class TrackingConfig(Section):
         None, description="MLflow server or database. `null`: `mlflow.db` in `output`."
     )
     experiment: str = Field("podium", description="MLflow experiment of the runs.")
-    model_name: str | None = Field(None, description="Name of the registered model. `null`: `dataset.name`.")
+    model_name: str | None = Field(None, description="Name of the registered model. `null`: from `dataset.name`.")
+
+    @field_validator("model_name")
+    @classmethod
+    def _check_model_name(cls, name: str | None) -> str | None:
+        if name is not None and not _MODEL_NAME.fullmatch(name):
+            raise ValueError(
+                "a registered model's name has at most 100 letters, digits, blanks, dots, dashes and underscores, and "
+                f"starts and ends with a letter, digit or underscore, but got {name!r}; {_model_name(name)!r} would do"
+            )
+        return name
+
+
+def _model_name(text: str) -> str:
+    """`text` as a registered model may be called."""
+    return _NOT_IN_MODEL_NAME.sub("-", text)[:100].strip(" .-") or "data"
 
 
 class PodiumConfig(Section):
@@ -279,7 +298,7 @@ class PodiumConfig(Section):
     @property
     def model_name(self) -> str:
         """Name under which the winner is registered."""
-        return self.tracking.model_name or self.dataset.name
+        return self.tracking.model_name or _model_name(self.dataset.name)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

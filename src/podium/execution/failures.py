@@ -20,6 +20,7 @@ from podium.errors import (
     StoreError,
     disk_full_message,
     is_disk_full,
+    is_machine_fault,
 )
 
 _TAIL_LINES = 15
@@ -49,11 +50,17 @@ PROCESS = Purpose()
 def describe(error: BaseException) -> dict[str, str]:
     """An exception as JSON that `rebuild` understands.
 
-    A full disk becomes a StoreError, whatever the library made of it: the computation can be repeated when there is
-    room.
+    A full disk and other faults of the machine become a StoreError, whatever the library made of them: they say nothing
+    of the computation, which can be repeated when they are mended.
     """
     if is_disk_full(error) and not isinstance(error, StoreError):
         return {"type": StoreError.__name__, "message": disk_full_message(error)}
+    if is_machine_fault(error):
+        message = (
+            f"the machine failed, not the computation ({type(error).__name__}: {error}); look at its disks and limits "
+            "(ulimit -a) and run the same command again: what is finished is kept"
+        )
+        return {"type": StoreError.__name__, "message": message}
     return {"type": type(error).__name__, "message": str(error)}
 
 

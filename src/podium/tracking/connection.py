@@ -20,6 +20,7 @@ from filelock import FileLock
 from podium.errors import PodiumError, TrackingError
 from podium.text import redact
 from podium.tracking.base import Tracker
+from podium.tracking.moved import ARTIFACTS, follow
 
 R = TypeVar("R")
 
@@ -111,6 +112,8 @@ class Connection(Tracker):
             if self._client is None:
                 client_type = load_mlflow().MlflowClient
                 with _without_collection(), self._alone():
+                    if self._uri.startswith(_SQLITE):
+                        follow(self._database)
                     if not self._uri.startswith("http"):
                         # Try the first connection once; MLflow would try ten times in 100 s and has no setting for it.
                         import_module("mlflow.store.db.utils").MAX_RETRY_COUNT = 1  # type: ignore[attr-defined]
@@ -134,7 +137,7 @@ class Connection(Tracker):
             found = client.get_experiment_by_name(self._experiment)
             if found is None:
                 local = self._uri.startswith(_SQLITE)
-                location = (self._database.parent / "mlflow-artifacts").as_uri() if local else None
+                location = (self._database.parent / ARTIFACTS).as_uri() if local else None
                 or_none(lambda: client.create_experiment(self._experiment, location), "RESOURCE_ALREADY_EXISTS")
                 found = client.get_experiment_by_name(self._experiment)
             if found.lifecycle_stage != "active":

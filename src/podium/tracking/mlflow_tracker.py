@@ -17,7 +17,7 @@ from podium.tracking import base
 from podium.tracking.base import TrackedInput, TrackedModel, TrackedRun
 from podium.tracking.connection import load_mlflow, or_none
 from podium.tracking.package import WEIGHTS, describe_model
-from podium.tracking.runs import REQUEST, Runs, query
+from podium.tracking.runs import REQUEST, Runs, query, quoted
 from podium.tracking.sqlite_registry import incumbent_of
 
 STORE = "podium.store"
@@ -131,7 +131,7 @@ class MlflowTracker(Runs):
             return str(client.create_model_version(name, source, tags={**tags, **request}, **links).version)
 
         def created(client: Any) -> str | None:
-            found = client.search_model_versions(f"name = '{name}' AND {query(request)}")
+            found = client.search_model_versions(f"name = {quoted(name)} AND {query(request)}")
             return str(found[0].version) if found else None
 
         return self._call(f"registering a version of {name}", create, created)

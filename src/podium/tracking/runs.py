@@ -11,7 +11,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
-from podium.errors import TrackingError
+from podium.errors import InputError, TrackingError
 from podium.records import DataRecord, TrialRecord, TrialStatus
 from podium.text import redact
 from podium.tracking import base
@@ -225,9 +225,20 @@ class Runs(Connection):
 def query(tags: Mapping[str, str]) -> str:
     """The search for what carries every one of these tags; a value ending in `*` matches by prefix."""
     return " AND ".join(
-        f"tags.`{name}` LIKE '{value[:-1]}%'" if value.endswith("*") else f"tags.`{name}` = '{value}'"
+        f"tags.`{name}` LIKE {quoted(f'{value[:-1]}%')}" if value.endswith("*") else f"tags.`{name}` = {quoted(value)}"
         for name, value in tags.items()
     )
+
+
+def quoted(value: str) -> str:
+    """`value` as a text in a search of MLflow, whose language has no escape for quotes.
+
+    Raises:
+        InputError: it has quotes of both kinds.
+    """
+    if "'" in value and '"' in value:
+        raise InputError(f"MLflow cannot search for a text with both kinds of quotes, but got {value}")
+    return f'"{value}"' if "'" in value else f"'{value}'"
 
 
 def _fit(items: Iterable[tuple[str, str]], limit: int) -> list[tuple[str, str]]:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from podium.config.entrants import search_of
@@ -28,6 +30,27 @@ def test_the_metric_is_the_first_of_the_task_unless_given() -> None:
     assert build().hpo.metric == "macro_f1"
     assert build(dataset={"task": "ner"}).hpo.metric == "f1"
     assert build(hpo={"metric": "accuracy"}).hpo.metric == "accuracy"
+
+
+@given(st.text())
+@example("it's a:b/c@d")
+@example("..")
+@example("  ")
+def test_every_data_set_gives_a_name_that_its_model_can_be_registered_under(name: str) -> None:
+    made = build(dataset={"name": name}).model_name
+    assert build(tracking={"model_name": made}).model_name == made
+    assert not set("'\"/:@\n").intersection(made)
+
+
+def test_data_keep_their_name_where_a_model_may_have_it() -> None:
+    assert build(dataset={"name": "film reviews-2.v1 äöü"}).model_name == "film reviews-2.v1 äöü"
+    assert build(dataset={"name": "it's a:b"}).model_name == "it-s a-b"
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "a/b", "it's", "a@champion", ".hidden", " x", "x" * 101])
+def test_a_name_no_model_can_have_is_refused_with_one_that_would_do(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"tracking\.model_name(.|\n)*but got .*would do"):
+        build(tracking={"model_name": name})
 
 
 def test_linear_models_alone_need_no_space() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,11 +46,48 @@ def caused(by: BaseException) -> BaseException:
         OSError(errno.ENOSPC, "No space left on device"),
         caused(OSError(errno.EDQUOT, "Disk quota exceeded")),
         RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+        RuntimeError("[enforce fail at inline_container.cc:858] . PytorchStreamWriter failed writing file data/0"),
+        OSError("Not enough free space to write 24000000 bytes after offset 128"),
+        sqlite3.OperationalError("database or disk is full"),
     ],
 )
 def test_a_full_disk_is_no_fault_of_the_training(error: BaseException, log: Path) -> None:
     again = rebuild(describe(error), log)
     assert type(again) is StoreError and "disk is full" in str(again) and "run the same command again" in str(again)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", ["torch", "numpy", "safetensors"])
+def test_libraries_that_write_to_a_full_disk(write: str, tiny_disk: Path, log: Path) -> None:
+    import numpy
+    import torch
+    from safetensors.torch import save_file
+
+    weights = torch.zeros(3_000_000)
+    writers = {
+        "torch": lambda: torch.save({"weights": weights}, tiny_disk / "checkpoint.pt"),
+        "numpy": lambda: numpy.save(tiny_disk / "rows.npy", weights.numpy()),
+        "safetensors": lambda: save_file({"weights": weights}, tiny_disk / "model.safetensors"),
+    }
+    with pytest.raises(Exception) as caught:
+        writers[write]()
+    again = rebuild(describe(caught.value), log)
+    assert type(again) is StoreError and "disk is full" in str(again)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        caused(OSError(errno.EMFILE, "Too many open files")),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_a_fault_of_the_machine_is_no_fault_of_the_training(error: BaseException, log: Path) -> None:
+    again = rebuild(describe(error), log)
+    assert type(again) is StoreError and "the machine failed" in str(again)
+    assert "run the same command again" in str(again)
 
 
 def test_a_process_that_found_no_room_to_say_why_it_ended(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:

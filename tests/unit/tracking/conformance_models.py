@@ -120,7 +120,7 @@ class ModelConformance(Conformance):
     @staticmethod
     def three_versions(tracker: Tracker, weights: Path) -> tuple[str, list[ModelRecord], list[str]]:
         """A registered model, what its versions were made from, and their numbers; the first is the champion."""
-        name = f"news-{fresh()[:8]}"
+        name = f"it's news-{fresh()[:8]}"
         run, models = tracker.open_run("run", {}), [model_record(fresh(), fresh()) for _ in range(3)]
         tags = {"podium.decision": models[0].key[::-1]}
         steps = [tracker.open_step(run, "refit", keyed("refit", model.key)) for model in models]

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podium.errors import InputError
 from podium.tracking.base import MAX_NAME, flatten, tidy_name
 from podium.tracking.connection import load_mlflow
+from podium.tracking.runs import quoted
 
 load_mlflow()
 
@@ -37,3 +39,15 @@ def test_nested_values_become_dotted_names_and_json() -> None:
         "f": '["x", 1.5]',
         "g": "plain",
     }
+
+
+@given(st.text(min_size=1).filter(lambda text: not ("'" in text and '"' in text)))
+def test_a_search_finds_any_text_with_one_kind_of_quotes(value: str) -> None:
+    from mlflow.utils.search_utils import SearchUtils
+
+    assert SearchUtils._strip_quotes(quoted(value), expect_quoted_value=True) == value
+
+
+def test_a_text_with_both_kinds_of_quotes_cannot_be_searched() -> None:
+    with pytest.raises(InputError, match="both kinds of quotes"):
+        quoted('it\'s "x"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from podium.config.schema import TrackingConfig
 from podium.errors import TrackingError
 from podium.tracking import Tracker, tracker_for
+from podium.tracking.base import TAG_KEY
 from tests.unit.tracking import conformance
 from tests.unit.tracking.conformance import Conformance, RecordingConformance
 from tests.unit.tracking.conformance_models import ModelConformance
@@ -30,6 +32,29 @@ class TestSqlite(RecordingConformance, ModelConformance):
         (kept,) = (folder / "mlflow-artifacts").rglob(f"{run}/artifacts/code/{Path(__file__).name}")
         assert kept.read_text() == Path(__file__).read_text()
         assert not (Path.cwd() / "mlruns").exists()
+
+    def test_the_folder_can_be_copied_renamed_and_moved(
+        self, tracker: Tracker, uri: str, weights: Path, tmp_path: Path
+    ) -> None:
+        name, models, (first, *_) = self.three_versions(tracker, weights)
+        (run,) = (one.run_id for one in tracker.runs({TAG_KEY: models[0].key}))
+        place = Path(uri.removeprefix("sqlite:///")).parent
+        tracker.set_tags(run, {"podium.directory": f"{place}/runs/1", "podium.beside": f"{place}-2/runs/1"})
+        copied, moved = tmp_path / "it's a copy", tmp_path / "new" / "100 % mine"
+        shutil.copytree(place, copied)
+        written = {file.relative_to(copied) for file in copied.rglob("*")}
+        moved.parent.mkdir()
+        assert tracker_for(TrackingConfig(uri=f"sqlite:///{copied}/mlflow.db")).incumbent(name) is not None
+        copied.rename(moved)
+        now = tracker_for(TrackingConfig(uri=f"sqlite:///{moved}/mlflow.db"))
+        found = now.download_model(name, first, tmp_path / "fetched")
+        assert (found / "config.json").read_text() == "{}"
+        now.log_file(run, Path(__file__), "code")
+        again = now.run(run)
+        assert again is not None and again.tags["podium.directory"] == f"{moved}/runs/1"
+        assert again.tags["podium.beside"] == f"{place}-2/runs/1"
+        assert [*moved.rglob(f"{run}/artifacts/code/*.py")] and not copied.exists()
+        assert {file.relative_to(place) for file in place.rglob("*")} == written
 
     def test_a_deleted_experiment_is_refused(self, tracker: Tracker, uri: str) -> None:
         from mlflow import MlflowClient
