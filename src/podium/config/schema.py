@@ -33,6 +33,10 @@ _MODEL_NAME = re.compile(r"\w([\w .-]{0,98}\w)?")
 _NOT_IN_MODEL_NAME = re.compile(r"[^\w .-]+")
 
 
+READING = ("format", "encoding", "fallback_encoding", "delimiter", "header", "sheet", "label_names", "sentence_column")
+"""Fields of a data set that say how its files are read, and nothing of what is done with the rows."""
+
+
 class DatasetConfig(Section):
     """Where the labelled data is, what it looks like, and how it is split."""
 
@@ -59,7 +63,23 @@ class DatasetConfig(Section):
     options: dict[str, bool | int | float | str] = Field(
         default_factory=dict, description="Settings of the task, by name."
     )
-    encoding: str = Field("utf-8", description="Encoding of text files.")
+    label_names: tuple[str, ...] = Field(
+        (), description="Names of the labels or tags that the data gives as numbers from 0."
+    )
+    sentence_column: str | None = Field(
+        None, description="Column that numbers sentences, where each row is one token. `null`: found by its name."
+    )
+    delimiter: str = Field(
+        "auto", description="What parts the fields of `csv` and `tsv`, or `tab`. `auto`: found in each file."
+    )
+    header: bool | None = Field(
+        None, description="Whether the first line has the names of the columns. `null`: found in each file."
+    )
+    sheet: str | None = Field(None, description="Sheet of a workbook. `null`: the first.")
+    encoding: str = Field(
+        "utf-8",
+        description="Encoding of text files that begin with no byte order mark. With `--data`: found in the file.",
+    )
     fallback_encoding: str | None = Field(None, description="Encoding tried row by row where `encoding` fails.")
     on_bad_row: Literal["fail", "drop"] = Field(
         "fail", description="`fail` ends the run; `drop` leaves the row out and counts it."
@@ -91,6 +111,8 @@ class DatasetConfig(Section):
             if type(value) is not type(known[name].default):
                 kind = type(known[name].default).__name__
                 raise ValueError(f"options.{name} must be of type {kind}, but got {value!r}")
+        if self.delimiter != "auto" and len(self.delimiter) != 1 and self.delimiter not in ("tab", "\\t"):
+            raise ValueError(f"delimiter must be one character, tab or auto, but got {self.delimiter!r}")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError(
                 "validation_fraction + test_fraction < 1 must hold, but got "

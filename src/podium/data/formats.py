@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from podium.config.paths import is_remote, locate
 from podium.config.schema import DatasetConfig
+from podium.data.compressed import FAILURES, open_file
+from podium.data.encodings import marked
 from podium.data.readers.base import Content, Reader
-from podium.data.sources import ROLES, Role, Source, visible
+from podium.data.sources import FIELDS, ROLES, Role, Source, data_files, nested_files, suffix_of, visible
 from podium.errors import DataError, InputError
 from podium.plugins import Registry
 from podium.tasks import TASKS
@@ -23,6 +26,7 @@ FORMATS: Registry[type[Reader]] = Registry(
         "parquet": "podium.data.readers.tables:Parquet",
         "conll": "podium.data.readers.conll:Conll",
         "folder": "podium.data.readers.folder:Folder",
+        "xlsx": "podium.data.readers.workbook:Workbook",
         "sql": "podium.data.readers.tables:SqlQuery",
         "datasets": "podium.data.readers.tables:SavedDataset",
     },
@@ -97,12 +101,15 @@ def fingerprint(config: DatasetConfig) -> dict[str, str]:
 def _of_file(path: Path, content: Content | None) -> type[Reader]:
     if (known := _by_extension(path)) is not None:
         return known
-    with path.open("rb") as stream:
-        head = stream.read(_SNIFFED_BYTES)
+    try:
+        with open_file(path) as stream:
+            head = stream.read(_SNIFFED_BYTES)
+    except FAILURES as error:
+        raise DataError(f"{path} cannot be decompressed: {error}; is it whole, and not encrypted?") from error
     if not head.strip():
         raise DataError(f"a data set must have rows, but {path} is empty")
-    for reader in FORMATS.all():
-        if reader.sniffs(head, path, content):
+    for reader in sorted(FORMATS.all(), key=lambda one: one.lenient):
+        if reader.sniffs(_as_utf8(head), path, content):
             return reader
     raise DataError(
         f"the format of {path} must be one that Podium reads, but neither its extension {path.suffix!r} nor its "
@@ -110,29 +117,50 @@ def _of_file(path: Path, content: Content | None) -> type[Reader]:
     )
 
 
+def _as_utf8(head: bytes) -> bytes:
+    """The first bytes of a file, in UTF-8 where a byte order mark tells another encoding."""
+    encoding = marked(head, "utf-8")
+    return head if encoding == "utf-8" else head.decode(encoding, "ignore").encode("utf-8", "ignore")
+
+
 def _of_directory(path: Path) -> type[Reader]:
     entries, formats = visible(path), FORMATS.all()
     for reader in formats:
         if any((path / marker).is_file() for marker in reader.markers):
             return reader
-    files = [entry for entry in entries if entry.is_file()]
-    found = {known.name: known for file in files if (known := _by_extension(file)) is not None}
-    if len(found) > 1:
-        raise DataError(
-            f"the files of a data set directory must share one format, but {path} holds {', '.join(sorted(found))}; "
-            "set dataset.format, or give the path of one file"
-        )
+    files, _ = data_files(path)
+    found = _formats_of(files, path)
+    if not found and (nested := nested_files(path)):
+        found = _formats_of(nested, path)
+        # A label folder may hold a file or two with the extension of a data format.
+        if sum(_by_extension(file) is not None for file in nested) * 2 <= len(nested):
+            found = {}
     matching = [*found.values()] or [reader for reader in formats if reader.sniffs_directory(entries)]
     if matching:
         return matching[0]
+    if files:
+        with suppress(DataError):
+            return _of_file(files[0], None)
     raise DataError(
         "a data set directory must hold one folder per label, data files, or a saved Hugging Face data set, but "
         f"{path} holds {len(files)} other files; set dataset.path to the file with the rows"
     )
 
 
+def _formats_of(files: list[Path], path: Path) -> dict[str, type[Reader]]:
+    """The format of the files of a directory whose extension says it, by its name."""
+    found = {known.name: known for file in files if (known := _by_extension(file)) is not None}
+    if len(found) > 1:
+        raise DataError(
+            f"the files of a data set directory must share one format, but {path} holds {', '.join(sorted(found))}; "
+            "set dataset.format, or give the path of one file"
+        )
+    return found
+
+
 def _by_extension(path: Path) -> type[Reader] | None:
-    return next((reader for reader in FORMATS.all() if path.suffix.lower() in reader.extensions), None)
+    suffix = suffix_of(path)
+    return next((reader for reader in FORMATS.all() if suffix in reader.extensions), None)
 
 
 def _resolve(config: DatasetConfig, role: Role, location: str) -> Source:
@@ -146,11 +174,10 @@ def _resolve(config: DatasetConfig, role: Role, location: str) -> Source:
         )
     if chosen is not None and by_query and (role == "train" or "://" in location):
         return Source(role, location, chosen.name)
-    field = "path" if role == "train" else f"{role}_path"
     try:
         path = locate(location)
     except InputError as error:
-        raise DataError(f"dataset.{field}: {error}") from error
+        raise DataError(f"dataset.{FIELDS[role]}: {error}") from error
     try:
         if chosen is None or by_query:
             chosen = FORMATS.get(infer_format(path, config.task))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from podium.config.overrides import Assignment, Parsed, literal, literal_path
 from podium.config.schema import DatasetConfig
+from podium.data.compressed import FAILURES
+from podium.data.encodings import guess
 from podium.data.formats import FORMATS, infer_format, resolve_sources
 from podium.data.readers.base import PEEK_ROWS, BadRow, Reader, Row
-from podium.data.sources import split_files, visible
+from podium.data.sources import FIELDS, Source, roles_line, split_entries
 from podium.errors import DataError, InputError
 from podium.tasks import TASKS
 from podium.tasks.base import Task
@@ -55,14 +57,18 @@ def infer(
     path = path.absolute()
     if not path.exists():
         raise DataError(f"--data must name an existing file or folder, but {path} does not exist")
-    named = split_files([entry for entry in visible(path) if entry.is_file()]) if path.is_dir() else {}
-    paths = {name: named[name] for name in ("path", "validation_path", "test_path") if name in named} or {"path": path}
-    if "path" not in paths:
-        raise DataError(f"--data names a directory with splits but no train file: {path}; add it, or name one file")
+    named = split_entries(path) if path.is_dir() else {}
+    paths = {FIELDS[role]: place for role, place in named.items()} or {"path": path}
     declared = dict(declared or {})
     kind = declared.pop("format", None) or infer_format(paths["path"], task)
-    config = DatasetConfig(name=path.name, path=str(paths["path"]), task=task or names[0], format=kind, **declared)
-    source = resolve_sources(config)[0]
+    places = {name: str(place) for name, place in paths.items()}
+    config = DatasetConfig.model_validate(
+        {"name": path.name, "task": task or names[0], "format": kind, **places, **declared}
+    )
+    sources = resolve_sources(config)
+    encodings, encoding_lines = found_encoding(sources, declared)
+    config = config.model_copy(update=encodings)
+    source = sources[0]
     reader = FORMATS.get(source.format)(source, config)
     if reader.fixed_columns is not None:
         if text_column or label_column:
@@ -84,24 +90,49 @@ def infer(
             more = ", …" if len(found.labels) > _SHOWN else ""
             lines.append(f"labels seen: {', '.join(found.labels[:_SHOWN])}{more}")
         lines.append(f"columns: {listed(columns)} ({seen} rows seen)")
-        if found.target in found.labels:
-            lines.append(
-                f"is the first line a row? {found.target!r}, the name of the label column, is one of its labels, too; "
-                "if it is, put a line with names above it"
-            )
-    if len(paths) > 1:
-        lines.append("fixed splits: " + ", ".join(f"{name}={place.name}" for name, place in paths.items()))
+    lines += encoding_lines
+    for one in sources:
+        opened = FORMATS.get(one.format)(one, config)
+        lines += [*opened.found(), *opened.doubts()]
     values = {
         "name": literal(path.stem or path.name),
         **{name: literal_path(_named(file, path, uri)) for name, file in paths.items()},
         "task": chosen.name,
         "format": kind,
         **{name: literal(column) for name, column in fields.items()},
+        **{name: literal(encoding) for name, encoding in encodings.items()},
     }
     assigned = [Assignment(("dataset", name), value) for name, value in values.items()]
     where = f"{uri} (its copy is {path})" if uri else path
-    head = [f"data: {where}", f"format: {kind}", f"task: {chosen.name}" + ("" if task else f" ({why})")]
+    head = [
+        f"data: {where}",
+        roles_line(sources),
+        f"format: {kind}",
+        f"task: {chosen.name}" + ("" if task else f" ({why})"),
+    ]
     return Inferred(Parsed({"dataset": "dataset=custom"}, assigned), chosen.name, [*head, *lines])
+
+
+def found_encoding(sources: Sequence[Source], declared: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """`encoding`, or `fallback_encoding`, of sources in text files that are not UTF-8, and lines that say so.
+
+    Nothing where the user has declared one, or where no encoding fits.
+    """
+    texts = [source for source in sources if FORMATS.get(source.format).encoded]
+    if not texts or declared.keys() & {"encoding", "fallback_encoding"}:
+        return {}, []
+    try:
+        found = guess((file.name, file.path) for source in texts for file in source.files)
+    except (OSError, *FAILURES):
+        return {}, []  # whoever reads the rows says what is wrong
+    if found is None or not found.encoding:
+        return {}, []
+    said = f"{found.where} is not UTF-8 and looks like {found.encoding}, as in {found.sample!r}"
+    if found.mixed:
+        return {}, [
+            f"encoding: {said}; other lines are UTF-8, so set dataset.fallback_encoding={found.encoding} if it is"
+        ]
+    return {"encoding": found.encoding}, [f"encoding: {said}; if it is another, set dataset.encoding"]
 
 
 def _named(file: Path, path: Path, uri: str) -> Path | str:

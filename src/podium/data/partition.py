@@ -101,6 +101,11 @@ class _Partitioner:
         present = sorted(self._present(self.kinds_of))
         if problem := self.task.kinds_problem(present, len(rows), self.config.label_column):
             raise DataError(problem)
+        if not (self.role == 0).any():
+            raise DataError(
+                "train must have rows of its own, but each has the content of a row that is held out for validation or "
+                "test; are two files the same?"
+            )
         seen = self._present(self.kinds_of[self.role == 0])
         for number, role in enumerate(ROLES[1:], start=1):
             if unseen := self._present(self.kinds_of[self.role == number]) - seen:

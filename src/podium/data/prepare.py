@@ -77,7 +77,7 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
         duplicates=len(index) - len(kept) + parts.dropped,
         rejected=staged.rejected,
         rejected_examples=tuple(staged.examples),
-        warnings=(*_warnings(sources, staged, config), *doubts, *parts.warnings),
+        warnings=(*_warnings(sources, staged, config), *staged.doubts, *doubts, *parts.warnings),
         sources=fingerprint(config),
     )
 
@@ -90,6 +90,9 @@ def _warnings(sources: tuple[Source, ...], staged: Staged, config: DatasetConfig
         yield f"rows that are {encodings}: {staged.notes[FALLBACK]}"
     if staged.notes[REWRITTEN]:
         yield f"{TASKS.get(config.task).rewritten}: {staged.notes[REWRITTEN]}"
+    for note, count in sorted(staged.notes.items()):
+        if note not in (FALLBACK, REWRITTEN):
+            yield f"{note}: {count}"
     ignored = [name for source in sources for name in source.ignored]
     if ignored:
         yield f"files beside the data that were ignored: {len(ignored)} ({shortened(ignored, 3)})"

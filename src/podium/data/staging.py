@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from podium.config.schema import DatasetConfig
 from podium.data.formats import open_reader, resolve_sources
 from podium.data.index import RowIndex, ValidRow, check_row, row_id
-from podium.data.readers.base import FALLBACK, BadRow, Reader
+from podium.data.readers.base import BadRow, Reader
 from podium.data.sources import Source
 from podium.errors import DataError
 from podium.events import emit
@@ -44,6 +44,7 @@ class Staged:
         read: rows met, good or bad.
         rejected: rows that break the schema; `examples` names the first of them.
         notes: counted remarks of readers and checks.
+        doubts: what is uncertain about how the files are read.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Staged:
     rejected: int = 0
     examples: list[str] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
+    doubts: list[str] = field(default_factory=list)
 
 
 def stage(sources: Sequence[Source], config: DatasetConfig, path: Path) -> Staged:
@@ -111,7 +113,8 @@ def _checked(sources: Sequence[Source], config: DatasetConfig, staged: Staged) -
             if staged.read % 512 == 0 and time.monotonic() - reported > _PROGRESS_SECONDS:
                 emit("rows", done=staged.read, total=None)
                 reported = time.monotonic()
-        staged.notes[FALLBACK] += reader.notes[FALLBACK]
+        staged.notes.update(reader.notes)
+        staged.doubts += reader.doubts()
 
 
 def column_names(reader: Reader, config: DatasetConfig) -> tuple[str, str] | None:

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from podium.config.form import RunForm
 from podium.config.paths import is_remote, is_uri, locate, resolve
-from podium.config.schema import DatasetConfig
+from podium.config.schema import READING, DatasetConfig
 from podium.data.formats import FORMATS, infer_format, resolve_sources
-from podium.data.infer import look
+from podium.data.infer import found_encoding, look
 from podium.data.readers.base import Reader
 from podium.data.sources import Role, Source
 from podium.errors import InputError
@@ -28,7 +28,7 @@ from podium.text import did_you_mean, redact, shortened
 
 _SPLITS: tuple[Role, ...] = ("test", "train", "validation")
 """Of several splits the first one that there is is predicted, unless the user names one."""
-_READING = ("format", "encoding", "fallback_encoding", "query", "max_row_bytes")
+_READING = (*READING, "query", "max_row_bytes")
 _SHOWN = 5
 
 
@@ -86,6 +86,8 @@ def open_data(command: DataCommand, directory: Path, task: str | None, labels: S
     """
     config, place = _config(command, directory, task)
     source = _source(config, command.split)
+    encodings, encoding_lines = found_encoding([source], dict(one.split("=", 1) for one in command.settings))
+    config = config.model_copy(update=encodings)
     reader = FORMATS.get(source.format)(source, config)
     kind = TASKS.get(task) if task is not None else None
     if kind is not None and kind.content not in reader.contents:
@@ -109,6 +111,7 @@ def open_data(command: DataCommand, directory: Path, task: str | None, labels: S
     named = id_column(reader, command.id_column)
     lines += [line, f"rows are named by {f'column {named!r}' if named else 'file and line'}"]
     lines.append(f"columns: {listed(columns)} ({seen} rows seen)")
+    lines += [_own(line) for line in (*encoding_lines, *reader.found(), *reader.doubts())]
     check = kind.content_problem if kind is not None else lambda _: None
     identity = {
         "files": reader.digests(),
@@ -163,9 +166,15 @@ def own_options() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        text = re.sub(rf"set dataset\.({'|'.join(_READING)}) to one of", r"give --set \1=NAME with one of", str(error))
-        text = re.sub(rf"dataset\.({'|'.join(_READING)})\b", r"--set \1=…", text)
-        raise type(error)(text) from error
+        raise type(error)(_own(str(error))) from error
+
+
+def _own(text: str) -> str:
+    """A message of the data room in the options of this command."""
+    names = "|".join(_READING)
+    text = re.sub(rf"set dataset\.({names}) to one of", r"give --set \1=NAME with one of", text)
+    text = re.sub(rf"set dataset\.({names})=", r"give --set \1=", text)
+    return re.sub(rf"dataset\.({names})\b(?!=)", r"--set \1=…", text)
 
 
 def shipped_data() -> list[str]:

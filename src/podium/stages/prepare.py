@@ -15,7 +15,7 @@ from podium.config.entrants import ENTRANTS
 from podium.config.form import RunForm
 from podium.config.overrides import Assignment, Parsed, choice_of, entrant_choice, parse_overrides
 from podium.config.paths import is_remote, is_uri, locate, resolve
-from podium.config.schema import PodiumConfig
+from podium.config.schema import READING, PodiumConfig
 from podium.errors import ConfigError, DataError, InputError
 from podium.hpo.experiment import Progress
 from podium.hpo.ledger import TrialLedger
@@ -37,7 +37,7 @@ IN_POD = "KUBERNETES_SERVICE_HOST"
 """A variable that Kubernetes sets in every pod."""
 
 _SHOWN = 3
-_READING = {("dataset", name) for name in ("format", "encoding", "fallback_encoding")}
+_READING = {("dataset", name) for name in READING}
 """Fields by which inference reads the data, where the user has set them."""
 
 _log = logging.getLogger(__name__)

@@ -129,7 +129,26 @@ def sections_of(node: Any) -> tuple[type[Section], ...]:
 
 FIELDS = dict(declared())
 LEAVES = [path for path in FIELDS if isinstance(node_at(path), FieldInfo)]
-CONSTANTS = (None, True, False, 1, 2, 9, 64, 5000, 0.25, 1.5, 1e-4, "accuracy", "cp1252", "select 2", "/other", {}, ())
+CONSTANTS = (
+    None,
+    True,
+    False,
+    1,
+    2,
+    9,
+    64,
+    5000,
+    0.25,
+    1.5,
+    1e-4,
+    "accuracy",
+    "cp1252",
+    ";",
+    "select 2",
+    "/other",
+    {},
+    (),
+)
 CONSTANTS += (
     ("abc",),
     ("onnx",),

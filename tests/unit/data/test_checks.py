@@ -147,9 +147,9 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, configure: Configure, monke
 
 
 def test_an_unknown_format(tmp_path: Path, prepared: Prepare) -> None:
-    (tmp_path / "rows.xlsx").write_bytes(b"PK\x03\x04 what a spreadsheet begins with")
-    message = refused(prepared, tmp_path / "rows.xlsx")
-    assert "'.xlsx'" in message and "jsonl, json, csv, tsv, parquet, conll, folder, sql, datasets" in message
+    (tmp_path / "rows.doc").write_bytes(b"\xd0\xcf\x11\xe0 what an old document begins with")
+    message = refused(prepared, tmp_path / "rows.doc")
+    assert "'.doc'" in message and "jsonl, json, csv, tsv, parquet, conll, folder, xlsx, sql, datasets" in message
 
 
 def test_a_format_that_does_not_exist(tmp_path: Path, configure: Configure) -> None:
@@ -159,9 +159,10 @@ def test_a_format_that_does_not_exist(tmp_path: Path, configure: Configure) -> N
 
 
 def test_a_format_that_cannot_hold_the_task(tmp_path: Path, prepared: Prepare) -> None:
-    (tmp_path / "rows.csv").write_text("tokens,tags\n")
-    message = refused(prepared, tmp_path / "rows.csv", task="ner")
-    assert "csv cannot" in message and "conll" in message
+    (tmp_path / "rows" / "a").mkdir(parents=True)
+    (tmp_path / "rows" / "a" / "1.txt").write_text("tokens\n")
+    message = refused(prepared, tmp_path / "rows", task="ner")
+    assert "folder cannot" in message and "conll" in message
     (tmp_path / "rows.conll").write_text("a O\n")
     assert "conll cannot" in refused(prepared, tmp_path / "rows.conll")
 
@@ -182,9 +183,11 @@ def test_a_directory_of_mixed_files(tmp_path: Path, prepared: Prepare) -> None:
 
 def test_a_directory_whose_files_are_splits(tmp_path: Path, prepared: Prepare) -> None:
     for name in ("train", "test"):
-        write_jsonl(tmp_path / f"{name}.jsonl", labelled(a=5, b=5))
-    message = refused(prepared, tmp_path)
-    assert f"dataset.test_path={tmp_path / 'test.jsonl'} dataset.path={tmp_path / 'train.jsonl'}" in message
+        rows = [{**row, "text": f"{name} {row['text']}"} for row in labelled(a=5, b=5)]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    assert prepared(tmp_path)[0].rows == {"train": 8, "validation": 2, "test": 10}
+    write_jsonl(tmp_path / "train.jsonl", rows)
+    assert "each has the content of a row that is held out" in refused(prepared, tmp_path)
 
 
 def test_label_folders_one_level_too_deep(tmp_path: Path, prepared: Prepare) -> None:

@@ -36,6 +36,7 @@ def test_columns_by_name(tmp_path: Path) -> None:
     }
     assert infer(path).lines == [
         f"data: {path}",
+        "files: 1 as train (films.jsonl); validation and test are split off it",
         "format: jsonl",
         "task: text-classification (from the columns)",
         "text column: 'Review' (by its name)",
@@ -50,16 +51,6 @@ def test_columns_by_contents(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(f"key,said,verdict\n{lines}")
     found = fields(tmp_path / "x.csv")
     assert (found["text_column"], found["label_column"]) == ("said", "verdict")
-
-
-def test_a_first_line_that_may_be_a_row_is_asked_about(tmp_path: Path) -> None:
-    lines = [f"{LONG} {n},{'good' if n % 3 else 'bad'}\n" for n in range(60)]
-    (tmp_path / "x.csv").write_text("".join(lines))
-    assert (
-        infer(tmp_path / "x.csv").lines[-1].startswith("is the first line a row? 'bad', the name of the label column,")
-    )
-    (tmp_path / "x.csv").write_text("".join(["said,verdict\n", *lines]))
-    assert infer(tmp_path / "x.csv").lines[-1].startswith("columns: said, verdict")
 
 
 def test_an_empty_cell_is_no_label(tmp_path: Path) -> None:

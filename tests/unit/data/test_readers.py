@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.config.schema import DatasetConfig
-from podium.data.formats import FORMATS, open_reader, resolve_sources
+from podium.data.formats import FORMATS, fingerprint, open_reader, resolve_sources
 from podium.data.readers.base import Row
 
 from .conformance import ReaderContract, read
@@ -63,6 +63,24 @@ class TestCsvWithBars(TestCsv):
 class TestTsv(TestCsv):
     format = "tsv"
     delimiter = "\t"
+
+
+class TestWorkbook(ReaderContract):
+    format = "xlsx"
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        import openpyxl
+
+        book = openpyxl.Workbook()
+        for row in [["text", "label"], *([row["text"], row["label"]] for row in rows)]:
+            book.active.append(row)
+        book.save(folder / "rows.xlsx")
+        return {"path": str(folder / "rows.xlsx")}
+
+    def test_fingerprint_follows_contents_and_not_the_place(self, tmp_path: Path) -> None:
+        """A workbook holds the time at which it was written, so the bytes of two differ."""
+        here = self.config(tmp_path / "here")
+        assert list(fingerprint(here)) == ["rows.xlsx"]
 
 
 class TestParquet(ReaderContract):

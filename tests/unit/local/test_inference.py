@@ -221,8 +221,8 @@ def test_the_key_is_that_of_the_files_however_they_are_named(folder: Path, model
 def test_errors_about_the_data_name_the_options_of_this_command(folder: Path) -> None:
     (folder / "lines.doc").write_text("no format\n")
     assert "give --set format=NAME with one of: jsonl," in told(folder, "linear", "--data", "lines.doc", code=2)
-    (folder / "latin.csv").write_bytes("text\na café\n".encode("latin-1"))
+    (folder / "latin.csv").write_bytes("text\na café\n".encode("latin-1") + "a café\n".encode())
     output = told(folder, "linear", "--data", "latin.csv", code=2)
     assert "is not utf-8; set --set encoding=…, or --set fallback_encoding=… for files" in output
     output = told(folder, "linear", "--data", "latin.csv", "--set", "encoding=latin-1")
-    assert "rows: 1 of 1 (the first 5)\n" in output
+    assert "rows: 2 of 2 (the first 5)\n" in output

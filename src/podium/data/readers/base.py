@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, cast
 
 from podium.config.schema import DatasetConfig
-from podium.data.sources import Role, Source, SourceFile, prefix_of, shards
+from podium.data.compressed import FAILURES, open_file
+from podium.data.encodings import marked
+from podium.data.sources import Role, Source, SourceFile, listing, prefix_of, shards
 from podium.errors import DataError
 from podium.keys import digest_file
 
@@ -81,6 +83,8 @@ class Reader(ABC):
         contents: what a row can hold for a model to read.
         fixed_columns: names of content and target where the columns of the format have no names of their own.
         unit: what the number of a row counts, for messages.
+        encoded: whether rows are texts in an encoding, which `dataset.encoding` names.
+        lenient: whether `sniffs` takes so much for this format that all others are asked before.
         by_query: whether rows come from `dataset.query` at a URL and not from files.
         source: what this instance reads.
         config: how it reads: encodings, the longest row, the query.
@@ -94,6 +98,8 @@ class Reader(ABC):
     fixed_columns: ClassVar[tuple[str, str] | None] = None
     unit: ClassVar[str] = "line"
     by_query: ClassVar[bool] = False
+    encoded: ClassVar[bool] = False
+    lenient: ClassVar[bool] = False
 
     def __init__(self, source: Source, config: DatasetConfig) -> None:
         self.source = source
@@ -121,13 +127,17 @@ class Reader(ABC):
             DataError: it holds no data in this format.
         """
         if path.is_dir():
-            return cls._source(path, role, *shards(path, cls.extensions, cls.name))
+            return cls._source(path, role, *shards(path, cls.extensions, cls.name, role))
         return cls._source(path, role, [SourceFile(path.name, path)])
 
     @classmethod
     def implied(cls, train: Source, role: Role) -> Source | None:
         """The rows of another role that the source of the training rows brings with it; None where it has none."""
-        return None
+        path = Path(train.location)
+        if not train.files or not path.is_dir() or not (found := listing(path, cls.extensions)).by_name:
+            return None
+        files = [SourceFile(file.relative_to(path).as_posix(), file) for file in found.roles.get(role, ())]
+        return cls._source(path, role, files) if files else None
 
     @classmethod
     def _source(
@@ -144,6 +154,22 @@ class Reader(ABC):
         """Names of the columns, as far as a header or the first rows show them."""
         rows = (row.values for row in islice(self.rows(), PEEK_ROWS) if isinstance(row, Row))
         return tuple(dict.fromkeys(name for values in rows for name in values))
+
+    def found(self) -> list[str]:
+        """What was found out about how each file is read, for people."""
+        if not self.encoded:
+            return []
+        lines = []
+        for file in self.source.files[:PEEK_ROWS]:
+            with opened(file, self.config.encoding) as stream:
+                encoding = encoding_of(stream, self.config.encoding)
+            if encoding != self.config.encoding:
+                lines.append(f"{file.name}: {encoding}, by its byte order mark")
+        return lines
+
+    def doubts(self) -> list[str]:
+        """What is uncertain about how the source is read, each with the setting that decides it."""
+        return []
 
     def digests(self) -> dict[str, str]:
         """sha256 of what the rows come from, by name: of every file, wherever the files lie."""
@@ -162,8 +188,9 @@ class Reader(ABC):
         Raises:
             DataError: the file cannot be opened, or a multi-byte encoding such as UTF-16 does not fit at all.
         """
-        limit, encoding = self.config.max_row_bytes, self.config.encoding
-        with opened(file, encoding) as raw:
+        limit = self.config.max_row_bytes
+        with opened(file, self.config.encoding) as raw:
+            encoding = encoding_of(raw, self.config.encoding)
             wide = "\n".encode(encoding) != b"\n"
             stream: Any = io.TextIOWrapper(raw, encoding, newline="\n") if wide else raw
             end: Any = "\n" if wide else b"\n"
@@ -175,16 +202,18 @@ class Reader(ABC):
                         pass
                     yield BadRow(file.name, number, None, self.too_long())
                     continue
-                text = data if wide else self.decoded(data, file.name, number)
+                text = data if wide else self.decoded(data, file.name, number, encoding=encoding)
                 if isinstance(text, BadRow):
                     yield text
                 else:
                     yield number, text.removeprefix("\ufeff") if number == 1 else text
 
-    def decoded(self, data: bytes, file: str, number: int, field: str | None = None) -> str | BadRow:
+    def decoded(
+        self, data: bytes, file: str, number: int, field: str | None = None, encoding: str = ""
+    ) -> str | BadRow:
         """The text of a row in the declared encoding, else in the fallback, which is counted; or the bad row."""
         try:
-            return data.decode(self.config.encoding)
+            return data.decode(encoding or self.config.encoding)
         except UnicodeDecodeError as error:
             reason = (
                 f"byte 0x{error.object[error.start]:02x} at offset {error.start} is not {error.encoding}; set "
@@ -202,12 +231,19 @@ class Reader(ABC):
         return f"is longer than dataset.max_row_bytes={self.config.max_row_bytes}; shorten the row or raise the limit"
 
 
+def encoding_of(stream: BinaryIO, declared: str) -> str:
+    """The encoding of a file that was just opened: what its byte order mark tells, or else the declared one."""
+    return marked(cast(Any, stream).peek(4)[:4], declared)
+
+
 @contextmanager
 def opened(file: SourceFile, encoding: str) -> Iterator[BinaryIO]:
     """Open a file as a stream of bytes; what fails while it is read and decoded becomes a DataError."""
     try:
-        with file.path.open("rb") as stream:
+        with open_file(file.path) as stream:
             yield stream
+    except FAILURES as error:
+        raise DataError(f"{file.name} cannot be decompressed: {error}; is it whole, and not encrypted?") from error
     except UnicodeError as error:
         raise DataError(f"{file.name} is not {encoding}: {error}; set dataset.encoding") from error
     except OSError as error:

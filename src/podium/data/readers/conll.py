@@ -17,6 +17,7 @@ class Conll(Reader):
     """The first column of a line is the token, the last one its tag; tabs or spaces separate them."""
 
     name = "conll"
+    encoded = True
     extensions = (".conll", ".bio", ".iob", ".iob2")
     contents = frozenset[Content]({"tokens"})
     fixed_columns = ("tokens", "tags")

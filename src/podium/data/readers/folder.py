@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from podium.data.readers.base import BadRow, Content, Reader, Row, opened
+from podium.data.readers.base import BadRow, Content, Reader, Row, encoding_of, opened
 from podium.data.sources import Role, Source, SourceFile, visible
 from podium.errors import DataError
 
@@ -14,6 +14,7 @@ class Folder(Reader):
     """The text is what a file holds, the label the name of its folder."""
 
     name = "folder"
+    encoded = True
     contents = frozenset[Content]({"text"})
     fixed_columns = ("text", "label")
 
@@ -39,16 +40,21 @@ class Folder(Reader):
             raise DataError(f"dataset.format=folder needs folders with one file per row, but {path} holds none")
         return cls._source(path, role, files, [entry.name for entry in entries if not entry.is_dir()])
 
+    @classmethod
+    def implied(cls, train: Source, role: Role) -> Source | None:
+        return None
+
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per file, in the order of labels and file names."""
         self.notes.clear()
         for file in self.source.files:
             with opened(file, self.config.encoding) as stream:
+                encoding = encoding_of(stream, self.config.encoding)
                 data = stream.read(self.config.max_row_bytes + 1)
             if len(data) > self.config.max_row_bytes:
                 yield BadRow(file.name, 0, None, self.too_long())
                 continue
-            text = self.decoded(data, file.name, 0, "text")
+            text = self.decoded(data, file.name, 0, "text", encoding)
             if isinstance(text, str):
                 yield Row(file.name, 0, {"text": text.removeprefix("\ufeff"), "label": file.path.parent.name})
             else:

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from podium.data.readers.base import BadRow, Content, Reader, Row, opened
-from podium.data.sources import SourceFile
+from podium.data.readers.base import BadRow, Content, Reader, Row, encoding_of, opened
+from podium.data.sources import SourceFile, suffix_of
 from podium.errors import DataError
 
 _ESCAPED = re.compile("[\udc80-\udcff]")
@@ -22,12 +22,13 @@ class JsonLines(Reader):
     """One JSON object per line; blank lines are skipped."""
 
     name = "jsonl"
+    encoded = True
     extensions = (".jsonl", ".ndjson")
 
     @classmethod
     def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
         first = _first_byte(head)
-        return first == b"{" or (path.suffix.lower() == ".json" and first != b"[")
+        return first == b"{" or (suffix_of(path) == ".json" and first != b"[")
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         self.notes.clear()
@@ -54,10 +55,11 @@ class JsonArray(Reader):
     """
 
     name = "json"
+    encoded = True
 
     @classmethod
     def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
-        return path.suffix.lower() == ".json" and _first_byte(head) == b"["
+        return suffix_of(path) == ".json" and _first_byte(head) == b"["
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per element.
@@ -68,7 +70,8 @@ class JsonArray(Reader):
         self.notes.clear()
         for file in self.source.files:
             with opened(file, self.config.encoding) as raw:
-                self._text = io.TextIOWrapper(raw, self.config.encoding, "surrogateescape", newline="")
+                encoding = self._encoding = encoding_of(raw, self.config.encoding)
+                self._text = io.TextIOWrapper(raw, encoding, "surrogateescape", newline="")
                 self._window, self._at, self._line = "", 0, 1
                 yield from self._elements(file)
 
@@ -87,8 +90,8 @@ class JsonArray(Reader):
             value, text = self._element(f"{file.name} line {number}")
             if not text.isascii() and _ESCAPED.search(text):
                 # It has bytes outside the declared encoding.
-                data = text.encode(self.config.encoding, "surrogateescape")
-                again = self.decoded(data, file.name, number)
+                data = text.encode(self._encoding, "surrogateescape")
+                again = self.decoded(data, file.name, number, encoding=self._encoding)
                 yield again if isinstance(again, BadRow) else _object(file.name, number, json.loads(again))
             else:
                 yield _object(file.name, number, value)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from podium.data.compressed import SUFFIXES, open_file
 from podium.data.readers.base import BadRow, Content, Reader, Row
 from podium.data.sources import Role, Source, SourceFile, prefix_of
 from podium.errors import DataError
@@ -51,7 +52,7 @@ def _parquet(file: SourceFile) -> Any:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(file.path)
+        return pyarrow.parquet.ParquetFile(open_file(file.path) if file.path.suffix in SUFFIXES else file.path)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{file.name} must be a Parquet file, but cannot be read as one: {error}") from error
 
