@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from textwrap import shorten
 
 _USERINFO = re.compile(r"(?<=://)[^/?#\s\"'<>]*@")
 _SECRET_QUERY = re.compile(
@@ -12,6 +13,26 @@ _SECRET_QUERY = re.compile(
     r"[^&;#\s\"'<>]+",
     re.IGNORECASE,
 )
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0e-\x1f\x7f]")
+_LONGEST_REASON = 400
+
+
+def foreign(error: BaseException) -> str:
+    """What an error of another library says, on one line without terminal escapes, with the last of its causes.
+
+    Long messages are cut.
+    """
+    last = error
+    while (before := last.__cause__ or (None if last.__suppress_context__ else last.__context__)) is not None:
+        last = before
+    said, cause = _one_line(error), _one_line(last)
+    return said if last is error or cause in said else f"{said} (because of {type(last).__name__}: {cause})"
+
+
+def _one_line(error: BaseException) -> str:
+    said = shorten(_ESCAPES.sub("", str(error)), _LONGEST_REASON, placeholder=" …")
+    return said or type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

@@ -52,7 +52,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def package(model: Path) -> Path:
     folder = model.with_name("package")
-    make_onnx(EagerPredictor(spec(model)), model, folder, "multi-label")
+    make_onnx(EagerPredictor(spec(model)), folder, "multi-label")
     return folder
 
 

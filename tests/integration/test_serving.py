@@ -72,7 +72,7 @@ def logged(task: str, exported: bool, folder: Path) -> tuple[Path, EagerPredicto
     spec = {"model_dir": weights, "variant": "eager", "task": task, "labels": LABELS[task]}
     eager = EagerPredictor(PredictorSpec(**spec, trust_remote_code=False, device="cpu", threads=1))
     if exported:
-        make_onnx(eager, weights, folder / "package", task)
+        make_onnx(eager, folder / "package", task)
         weights = folder / "package"
     ref = ArtifactRef(name="model", digest="d" * 64, files=1, size_bytes=1)
     record = model_record("a" * 64, task=task, labels=LABELS[task], artifacts={"model": ref})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from podium.text import did_you_mean, nearest, redact, shortened
+from podium.text import did_you_mean, foreign, nearest, redact, shortened
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,16 @@ def test_credentials_are_taken_out_and_all_else_stays(text: str, expected: str |
     expected = expected or "https://h/x?X-Amz-Signature=***&X-Amz-Credential=***&n=1"
     assert redact(text) == expected
     assert redact(expected) == expected
+
+
+def test_messages_of_other_libraries_lose_their_escapes_and_keep_their_last_cause() -> None:
+    try:
+        try:
+            raise KeyError("aten::odd")
+        except KeyError as error:
+            raise RuntimeError("\x1b[31mFailed to export.\x1b[0m\n\tThis is step 1/3 \x1b]8;;x\x07of it") from error
+    except RuntimeError as error:
+        found = foreign(error)
+    assert found == "Failed to export. This is step 1/3 of it (because of KeyError: 'aten::odd')"
+    assert foreign(ValueError()) == "ValueError"
+    assert len(foreign(ValueError("word " * 1000))) < 450

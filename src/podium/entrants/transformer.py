@@ -55,9 +55,10 @@ class Transformer(EntrantKind):
 
     def identity(self, entry: EntrantConfig) -> dict[str, Any]:
         from podium.models.backbone import backbone_digest, locate_backbone
+        from podium.models.tokenizer import READING
 
         digest = backbone_digest(locate_backbone(str(entry.path), entry.revision))
-        return {"backbone": digest, "trust_remote_code": entry.trust_remote_code}
+        return {"backbone": digest, "trust_remote_code": entry.trust_remote_code, "reading": READING}
 
     def check(self, spec: TrainingSpec) -> None:
         from podium.models.network import check_backbone

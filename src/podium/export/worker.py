@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -39,6 +40,7 @@ from podium.inference.torch_predictor import Bf16Predictor, EagerPredictor
 from podium.models.onnx_package import ABOUT, GRAPH, TOKENIZER
 from podium.records import VariantCheck
 from podium.tasks import TASKS
+from podium.text import foreign
 
 CONFIDENCE, RESAMPLES = 0.95, 2000
 """Of the intervals in a check. They are fixed, so that no setting of the selection builds variants again."""
@@ -79,8 +81,7 @@ def build(call: BuildCall) -> dict[str, Any]:
             if is_disk_full(error) or isinstance(error, MemoryError):
                 raise
             _log.exception("%s of %s could not be built", variant, call.eager.model_dir)
-            first_line = (str(error).strip().splitlines() or [""])[0]
-            built = Built(code=BUILD, reason=f"it could not be built: {type(error).__name__}: {first_line}")
+            built = Built(code=BUILD, reason=f"it could not be built: {type(error).__name__}: {foreign(error)}")
         results[variant] = {**built.model_dump(mode="json"), "seconds": time.monotonic() - started}
     return results
 
@@ -97,6 +98,7 @@ class _Builder:
         self._compared = [] if self._eager.generates else sample_rows(rows, min(_COMPARED, len(rows)), call.seed)
         self._logits = logits_of(self._eager, self._compared)
         self._reference = Predictions.load(call.reference)
+        self._failed: dict[VariantName, Exception] = {}
 
     def build(self, variant: VariantName) -> Built:
         """Make the files of a variant, load it as the benchmark will, and check it."""
@@ -126,6 +128,20 @@ class _Builder:
         source, target = self._call.eager.model_dir, self._call.output / variant / "model"
         if variant == "compile" or target.exists():
             return source if variant == "compile" else target
+        # What fails half-way must not be taken for a model.
+        self._call.output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{variant}-", dir=self._call.output) as partial:
+            made = Path(partial) / "model"
+            try:
+                self._write(variant, source, made)
+            except Exception as error:
+                self._failed[variant] = error
+                raise
+            target.parent.mkdir(exist_ok=True)
+            made.rename(target)
+        return target
+
+    def _write(self, variant: VariantName, source: Path, target: Path) -> None:
         if (source / PROMPT_PACKAGE).is_file():
             make_bf16_prompt(source, target)
         elif variant == "bf16":
@@ -135,13 +151,14 @@ class _Builder:
                 file.chmod(0o644)
             bf16.model.save_pretrained(target, save_original_format=False)
         elif variant == "onnx":
-            make_onnx(self._eager, source, target, self._call.eager.task)
+            make_onnx(self._eager, target, self._call.eager.task)
         else:
             make_int8(self._right_graph(), target)
-        return target
 
     def _right_graph(self) -> Path:
         """The fp32 package that int8 starts from, held to its own tolerance: that of int8 would hide a wrong graph."""
+        if (failed := self._failed.get("onnx")) is not None:
+            raise ModelError(f"the fp32 package it is made from could not be built: {foreign(failed)}")
         package = self._make("onnx")
         difference, scale = compare_logits(self._logits, logits_of(self._load("onnx", package), self._compared))
         if difference > FORMS["onnx"].tolerance * scale:
@@ -197,15 +214,15 @@ def make_bf16_prompt(source: Path, target: Path) -> None:
     (target / PROMPT_PACKAGE).write_text(json.dumps(changed, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> None:
+def make_onnx(eager: EagerPredictor, target: Path, task: str) -> None:
     """Write the package of the eager model: see `podium.models.onnx_package`.
 
     The exporter is the one that is based on `torch.export`. The older one traces an example and writes the branches
     that it took into the graph. With transformers 5 that loses the attention mask, and padded rows get wrong logits.
     For an architecture that it cannot follow, it raises errors of any class.
     """
-    if not (source / TOKENIZER).is_file():
-        raise ModelError(f"an exported package needs a fast tokenizer, but {source} has no {TOKENIZER}")
+    if not eager.tokenizer.is_fast:
+        raise ModelError(f"an exported package needs a fast tokenizer, but {type(eager.tokenizer).__name__} is none")
     target.mkdir(parents=True)
     kind = TASKS.get(task)
     inputs = dict(eager.encode([kind.example, kind.example * 2]))
@@ -227,7 +244,7 @@ def make_onnx(eager: EagerPredictor, source: Path, target: Path, task: str) -> N
             verbose=False,
         )
     _strip(target / GRAPH, large)
-    _write_tokenizer(eager, source / TOKENIZER, target / TOKENIZER)
+    _write_tokenizer(eager, target / TOKENIZER)
     about = {"task": task, "decoding": kind.decoding, "labels": list(eager.labels), "max_length": eager.max_length}
     (target / ABOUT).write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -273,9 +290,10 @@ def _strip(path: Path, large: bool) -> None:
     onnx.save(graph, path, save_as_external_data=large, location=EXTERNAL)
 
 
-def _write_tokenizer(eager: EagerPredictor, source: Path, target: Path) -> None:
+def _write_tokenizer(eager: EagerPredictor, target: Path) -> None:
     """Write the tokenizer with the truncation and padding of the deployed model."""
-    tokenizer, deployed = Tokenizer.from_file(str(source)), eager.tokenizer
+    deployed = eager.tokenizer
+    tokenizer = Tokenizer.from_str(deployed.backend_tokenizer.to_str())
     if eager.max_length is not None:
         tokenizer.enable_truncation(eager.max_length, direction=deployed.truncation_side)
     tokenizer.enable_padding(

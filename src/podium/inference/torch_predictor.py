@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from podium.errors import ModelError
 from podium.inference.predictor import SHOWN_NAMES, Logits, PredictorSpec, Row
-from podium.models.network import auto_class, longest_input
+from podium.models.network import auto_class
 from podium.models.onnx_package import answer, first_pieces, word_logits
+from podium.models.prompted.positions import longest_input
+from podium.models.tokenizer import load_tokenizer, open_tokenizer
 from podium.tasks import TASKS
 from podium.text import shortened
 
@@ -22,9 +24,9 @@ from podium.text import shortened
 class _TorchModel:
     """A model of transformers in inference mode, with its own tokenizer."""
 
-    def __init__(self, spec: PredictorSpec, auto: Any, dtype: torch.dtype):
+    def __init__(self, spec: PredictorSpec, auto: Any, tokenizer: Any, dtype: torch.dtype):
         options = {"local_files_only": True, "trust_remote_code": spec.trust_remote_code}
-        self.tokenizer = transformers.AutoTokenizer.from_pretrained(spec.model_dir, **options)
+        self.tokenizer = tokenizer
         model, loading = auto.from_pretrained(
             spec.model_dir, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
@@ -57,7 +59,8 @@ class EagerPredictor(_TorchModel):
 
     def __init__(self, spec: PredictorSpec):
         self._task = TASKS.get(spec.task)
-        super().__init__(spec, auto_class(self._task), self.dtype)
+        tokenizer = load_tokenizer(spec.model_dir, spec.task, spec.trust_remote_code)
+        super().__init__(spec, auto_class(self._task), tokenizer, self.dtype)
         kind, config = type(self.model).__name__, self.model.config
         # A head of another task may have weights of the same names and shapes.
         saved = config.architectures or [kind]
@@ -68,7 +71,9 @@ class EagerPredictor(_TorchModel):
             )
         self.labels = tuple(config.id2label[index] for index in range(config.num_labels))
         spec.check_labels(self.labels)
-        self.max_length = longest_input(self.model, self.tokenizer)
+        # A decoder reads its answer at the last token that is no padding.
+        config.pad_token_id = tokenizer.pad_token_id
+        self.max_length = longest_input(self.model, tokenizer)
         self._forward = self._ready()
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
@@ -166,11 +171,12 @@ class Generator(_TorchModel):
     """
 
     def __init__(self, spec: PredictorSpec):
-        super().__init__(spec, transformers.AutoModelForCausalLM, torch.float32)
+        tokenizer = open_tokenizer(spec.model_dir, spec.trust_remote_code)
+        super().__init__(spec, transformers.AutoModelForCausalLM, tokenizer, torch.float32)
 
     def check_positions(self, prompt_tokens: int, output_tokens: int) -> None:
         """Raise ModelError if a prompt and its answer do not fit the model's positions."""
-        positions = getattr(self.model.config, "max_position_embeddings", None)
+        positions = longest_input(self.model)
         if positions is not None and positions < prompt_tokens + output_tokens:
             raise ModelError(
                 f"prompt and output must fit the model's {positions} positions, but {prompt_tokens} + {output_tokens} "

@@ -16,6 +16,7 @@ from podium.inference.predictor import Predictor, PredictorSpec, load_predictor
 from podium.inference.trained import TrainedModel
 from podium.keys import digest_tree
 from podium.models.backbone import ModelFacts, inspect_model, locate_backbone
+from podium.models.tokenizer import READING
 from podium.stages.found_models import REGISTERED, FoundModel, find_model, names_stored
 from podium.store.store import ArtifactStore
 from podium.text import redact
@@ -141,7 +142,7 @@ def trained(files: ModelFiles, device: str, batch: int, trust_remote_code: bool)
         device=hardware["device"],
         threads=int(hardware["threads"]),
     )
-    identity = {"model": files.digest, "variant": files.variant, "device": spec.device}
+    identity = {"model": files.digest, "variant": files.variant, "device": spec.device, "reading": READING}
     load: Callable[[], Predictor] = lambda: load_predictor(spec)  # noqa: E731
     return TrainedModel(load, files.facts.kind, files.facts.labels, identity, batch)
 

@@ -13,7 +13,7 @@ from podium.config.benchmark import VariantName
 from podium.errors import InputError, ModelError
 from podium.keys import digest_file, digest_manifest
 from podium.tasks import TASKS
-from podium.text import redact
+from podium.text import foreign, redact
 
 TOKENIZER_FILES = (
     "config.json",
@@ -99,7 +99,7 @@ def load_config(path: Path, trust_remote_code: bool = False) -> Any:
     from transformers import AutoConfig
 
     if not (path / "config.json").is_file():
-        raise ModelError(f"a backbone must have a config.json, but {_content(path)}")
+        raise ModelError(f"a backbone must have a config.json, but {content_of(path)}")
     try:
         return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
@@ -108,7 +108,7 @@ def load_config(path: Path, trust_remote_code: bool = False) -> Any:
                 f"a backbone must not run its own code unless trusted, but {path} needs the code it names in auto_map; "
                 "read that code, then set trust_remote_code=true for this backbone"
             ) from error
-        raise ModelError(f"{path / 'config.json'} must describe a transformers model, but: {error}") from error
+        raise ModelError(f"{path / 'config.json'} must describe a transformers model, but: {foreign(error)}") from error
 
 
 def check_weights(path: Path) -> None:
@@ -121,43 +121,11 @@ def check_weights(path: Path) -> None:
             f"weights must be safetensors, but {path} has only {', '.join(pickled)}, which can run code when loaded; "
             "if you trust it, convert it once: load it with transformers and call model.save_pretrained(DIRECTORY)"
         )
-    raise ModelError(f"a backbone must have weights (*.safetensors), but {_content(path)}")
+    raise ModelError(f"a backbone must have weights (*.safetensors), but {content_of(path)}")
 
 
-def load_tokenizer(path: Path, task: str, trust_remote_code: bool = False) -> Any:
-    """The tokenizer of a backbone.
-
-    Raises ModelError if it cannot be loaded, has no token to pad with, or is not a fast one where the task needs word
-    ids.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=trust_remote_code)
-    # The tokenizers library raises bare Exceptions for a file it cannot parse.
-    except Exception as error:
-        raise ModelError(f"{path} must have a tokenizer that transformers can load, but: {error}") from error
-    # Without its files transformers makes an empty tokenizer, and every word becomes unknown.
-    names = set(tokenizer.vocab_files_names.values())
-    if names and not any((path / name).is_file() for name in names):
-        raise ModelError(f"a backbone must have a tokenizer ({' or '.join(sorted(names))}), but {_content(path)}")
-    if tokenizer.pad_token_id is None:
-        # Decoders come without one. What pads is masked, so a token that ends texts serves as well.
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token_id is None:
-        raise ModelError(
-            f"the tokenizer must have a padding token, or one that ends texts, but that of {path} has neither; "
-            "set tokenizer.pad_token and save it with save_pretrained"
-        )
-    if TASKS.get(task).words and not tokenizer.is_fast:
-        raise ModelError(
-            f"{task} needs a fast tokenizer to align words, but {path} has {type(tokenizer).__name__}; "
-            "save one with a tokenizer.json"
-        )
-    return tokenizer
-
-
-def _content(path: Path) -> str:
+def content_of(path: Path) -> str:
+    """What a directory that is no model holds, for messages."""
     if not path.is_dir():
         return f"{path} is not a directory"
     names = sorted(file.name for file in path.iterdir())

@@ -8,16 +8,15 @@ from typing import Any
 
 import torch
 import transformers
-from torch import nn
 from transformers import PreTrainedModel
 
 from podium.errors import ModelError
-from podium.models.backbone import check_weights, load_config, load_tokenizer
+from podium.models.backbone import check_weights, load_config
+from podium.models.prompted.positions import longest_input
+from podium.models.tokenizer import load_tokenizer
 from podium.tasks import TASKS
 from podium.tasks.base import Task
-
-_UNLIMITED = 1_000_000
-"""Tokenizers without a length limit report a huge number as `model_max_length`."""
+from podium.text import foreign
 
 
 def auto_class(task: Task) -> Any:
@@ -63,9 +62,8 @@ def load_model(
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
     config.problem_type = TASKS.get(task).problem_type
-    if getattr(config, "pad_token_id", None) is None:
-        # A decoder reads its answer at the last token that is no padding, so it has to know the padding.
-        config.pad_token_id = tokenizer.pad_token_id
+    # A decoder reads its answer at the last token that is no padding, so it has to know the padding.
+    config.pad_token_id = tokenizer.pad_token_id
     if dropout is not None:
         set_dropout(config, dropout)
     try:
@@ -83,7 +81,9 @@ def load_model(
     except Exception as error:
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
             raise
-        raise ModelError(f"the weights in {path} must be loadable, but: {error}; download them again") from error
+        raise ModelError(
+            f"the weights in {path} must be loadable, but: {foreign(error)}; download them again"
+        ) from error
     _check_loaded(path, model, loaded, tokenizer)
     return model
 
@@ -105,7 +105,8 @@ def with_lora(model: PreTrainedModel, task: str, rank: int, alpha: int) -> Any:
         return get_peft_model(model, settings)
     except ValueError as error:
         raise ModelError(
-            f"training.adapter=lora needs linear layers, but {model.config.model_type!r} takes no adapter: {error}"
+            f"training.adapter=lora needs linear layers, but {model.config.model_type!r} takes no adapter: "
+            f"{foreign(error)}"
         ) from error
 
 
@@ -132,18 +133,6 @@ def set_dropout(config: Any, rate: float) -> None:
         )
     for name in names:
         setattr(config, name, rate)
-
-
-def longest_input(model: PreTrainedModel, tokenizer: Any) -> int | None:
-    """How many tokens the model reads at most: the limit of its tokenizer or of its positions; None for no limit."""
-    limits = [getattr(model.config, "max_position_embeddings", None), tokenizer.model_max_length]
-    # Models such as RoBERTa number positions from the padding index on, so they never use the first rows.
-    limits += [
-        module.num_embeddings - module.padding_idx - 1
-        for name, module in model.named_modules()
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None
-    ]
-    return min((value for value in limits if isinstance(value, int) and 0 < value < _UNLIMITED), default=None)
 
 
 def check_length(model: PreTrainedModel, tokenizer: Any, max_length: int) -> None:

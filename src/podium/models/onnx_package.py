@@ -46,6 +46,8 @@ class OnnxPackage:
         except (KeyError, TypeError) as error:
             raise ValueError(f"{folder / ABOUT} must give task, decoding and labels, but: {error!r}") from error
         self._tokenizer = _read(folder / TOKENIZER, lambda path: Tokenizer.from_file(str(path)))
+        # A special token that stands in a text is text. The file does not say so.
+        self._tokenizer.encode_special_tokens = True
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads or 0, 1
         self._session = _read(

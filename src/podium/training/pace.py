@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from transformers import set_seed
 
-from podium.models.backbone import load_tokenizer
-from podium.models.network import load_model, longest_input, with_lora
+from podium.models.network import load_model, with_lora
+from podium.models.prompted.positions import longest_input
+from podium.models.tokenizer import load_tokenizer
 from podium.records.plan import Pace
 from podium.tasks import TASKS
 from podium.training.launch import TrainingSpec

@@ -22,9 +22,10 @@ from transformers import TrainingArguments, set_seed
 from podium.errors import ConfigError, DataError, NonFiniteLoss, OutOfMemory
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
-from podium.keys import digest_tree
-from podium.models.backbone import backbone_digest, load_tokenizer, tokenizer_digest
+from podium.keys import digest_manifest, digest_tree
+from podium.models.backbone import backbone_digest, tokenizer_digest
 from podium.models.network import check_length, has_adapters, load_model, with_lora
+from podium.models.tokenizer import load_tokenizer, save_tokenizer, setup_digest
 from podium.tasks import TASKS
 from podium.training.data import HeldOut, tokenised
 from podium.training.launch import TrainingResult, TrainingSpec
@@ -130,7 +131,9 @@ class _Training:
         return tokenised(
             dataset,
             tokenizer=self.tokenizer,
-            tokenizer_digest=tokenizer_digest(spec.backbone),
+            tokenizer_digest=digest_manifest(
+                {"files": tokenizer_digest(spec.backbone), "setup": setup_digest(self.tokenizer)}
+            ),
             data_digest=self.data_digest,
             split=split,
             task=spec.task,
@@ -224,7 +227,7 @@ class _Training:
         # Use changes a tokenizer, so a resumed training would save other bytes than an undisturbed one: load it afresh.
         tokenizer = load_tokenizer(self.spec.backbone, self.spec.task, self.spec.trust_remote_code)
         tokenizer.model_max_length = self.spec.config.max_length
-        tokenizer.save_pretrained(partial)
+        save_tokenizer(tokenizer, partial)
         card = model_card(
             self.spec,
             library="transformers",

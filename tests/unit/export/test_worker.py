@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from podium.errors import ModelError
 from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
 from podium.evaluation.predictions import Predictions
+from podium.export import worker
+from podium.export.variants import BuildCall
 from podium.export.worker import CONFIDENCE, LOGITS, QUALITY, RESAMPLES, compare_logits, verdict
+from podium.inference.predictor import PredictorSpec
 from podium.records import VariantCheck
 
 LABELS = ("ham", "spam")
@@ -67,3 +74,21 @@ def test_the_difference_of_logits_leaves_out_words_that_are_cut_off() -> None:
 def test_logits_that_are_not_finite_are_an_error(bad: list[float]) -> None:
     with pytest.raises(FloatingPointError, match="must be finite"):
         compare_logits([np.ones(2, dtype=np.float32)], [np.array(bad, dtype=np.float32)])
+
+
+def test_what_an_export_left_half_made_is_taken_for_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(eager: Any, target: Path, task: str) -> None:
+        target.mkdir()
+        (target / "model.onnx").write_text("half")
+        raise RuntimeError("\x1b[31mno such operator\x1b[0m")
+
+    monkeypatch.setattr(worker, "make_onnx", fails)
+    builder: Any = object.__new__(worker._Builder)
+    eager = PredictorSpec.model_construct(model_dir=tmp_path / "eager", task="ner")
+    builder._call = BuildCall.model_construct(eager=eager, output=tmp_path / "variants")
+    builder._failed, builder._eager = {}, None
+    with pytest.raises(RuntimeError):
+        builder._make("onnx")
+    assert not [*(tmp_path / "variants").rglob("*")]
+    with pytest.raises(ModelError, match=r"fp32 package it is made from could not be built: no such operator$"):
+        builder._make("onnx-int8")

@@ -163,6 +163,8 @@ def test_tokenizer_without_padding(copy: Path) -> None:
     file = copy / "tokenizer_config.json"
     settings = json.loads(file.read_text())
     file.write_text(json.dumps({**settings, "pad_token": None, "tokenizer_class": "PreTrainedTokenizerFast"}))
+    check_backbone(copy, "text-classification")
+    change_config(copy, pad_token_id=None)
     with pytest.raises(ModelError, match="must have a padding token"):
         check_backbone(copy, "text-classification")
 

@@ -8,8 +8,8 @@ import torch
 from transformers import BertConfig, RobertaConfig, RobertaForSequenceClassification, T5Config, XLNetConfig
 
 from podium.errors import ModelError
-from podium.models.backbone import load_tokenizer
 from podium.models.network import check_length, load_model, set_dropout
+from podium.models.tokenizer import load_tokenizer
 
 
 def test_head_and_labels(bert_tiny: Path) -> None:

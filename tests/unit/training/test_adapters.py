@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from podium.data.artifact import DataArtifact
 from podium.evaluation.predictions import Predictions
 from podium.inference.predictor import PredictorSpec, load_predictor, predict
-from podium.models.backbone import load_tokenizer
 from podium.models.network import load_model, with_lora
+from podium.models.tokenizer import load_tokenizer
 from podium.training.train import train
 from tests.unit.conftest import SpecMaker, bbc_rows
 

@@ -10,7 +10,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podium.models.backbone import load_tokenizer
+from podium.models.tokenizer import load_tokenizer
 from podium.tasks import TASKS
 from podium.tasks.base import IGNORED
 from podium.training.data import HeldOut, tokenised

@@ -23,6 +23,7 @@ import transformers
 from numpy.typing import NDArray
 
 from .chat import Chat
+from .positions import longest_input
 from .precision import PRECISIONS, fastest_precision
 from .replies import is_whole
 
@@ -90,7 +91,7 @@ class CausalModel:
         if "position_ids" not in inspect.signature(self.model.forward).parameters:
             raise ValueError(f"a prompted model must take position_ids, but {type(self.model).__name__} does not")
         self._device = torch.device(device)
-        self.longest: int | None = getattr(text, "max_position_embeddings", None)
+        self.longest = longest_input(self.model)
         self._window: int | None = getattr(text, "sliding_window", None)
         self._layers: Sequence[str] = getattr(text, "layer_types", None) or ()
         self.chat = Chat(self.tokenizer)
