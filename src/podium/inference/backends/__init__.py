@@ -15,6 +15,7 @@ BACKENDS: Registry[type[Backend]] = Registry(
     {
         "local": "podium.inference.backends.local:Local",
         "openai": "podium.inference.backends.openai:OpenAI",
+        "xllamacpp": "podium.inference.backends.xllamacpp:Xllamacpp",
         "echo": "podium.inference.backends.echo:Echo",
     },
 )
