@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from urllib.request import Request as Post
 from urllib.request import urlopen
 
+from podium.devices.hardware import available_cores
 from podium.errors import ModelError
 from podium.inference.backends.base import Message, Reply, Request
 from podium.inference.backends.openai import InvalidAnswerError, OpenAI
@@ -54,7 +55,8 @@ class Xllamacpp(OpenAI):
             model: GGUF file, URI of one, or `pkg:NAME/PATH`.
             concurrency: requests that are computed together.
             context: tokens that a prompt and its answer may have together.
-            threads: compute threads; None leaves them to llama.cpp.
+            threads: compute threads; None takes all cores but one, since llama.cpp's threads wait for each other by
+                spinning: on cores that others use as well it was nine times slower with all of two than with one.
             layers_on_gpu: -1 puts all on a GPU, where there is one that the wheel was built for.
 
         Raises:
@@ -73,8 +75,8 @@ class Xllamacpp(OpenAI):
         params.model.path, params.verbosity, params.warmup = str(place), _QUIET, False
         params.n_ctx, params.n_parallel, params.n_gpu_layers = context * concurrency, concurrency, layers_on_gpu
         params.api_keys = [key]
-        if threads is not None:
-            params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+        threads = threads or max(1, available_cores() - 1)
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         try:
             self._server: Any = xllamacpp.Server(params)
         except (RuntimeError, ValueError) as error:

@@ -25,7 +25,7 @@ class TestXllamacpp(BackendContract):
         pytest.importorskip("xllamacpp")
         from podium.inference.backends.xllamacpp import Xllamacpp
 
-        return Xllamacpp(model=SMOLLM2, threads=2)
+        return Xllamacpp(model=SMOLLM2)
 
     def test_it_can_be_closed_twice(self, backend: Backend) -> None:  # type: ignore[override]
         with type(backend)(model=SMOLLM2) as other:
