@@ -56,7 +56,7 @@ def run(
 def benchmark(
     models: Annotated[
         list[str],
-        typer.Argument(help="Directories, URIs, pkg:NAME/PATH, hub ids, models:/NAME@alias or models:/NAME/VERSION."),
+        typer.Argument(help="Directories, URIs, pkg:NAME/PATH, hub ids, runs, NAME@alias or NAME/VERSION."),
     ],
     data: Annotated[str, typer.Option(help="Texts to measure with: a file, folder or URI.", metavar="PATH")] = "",
     dataset: Annotated[str, typer.Option(help="A shipped data set instead; by default one that fits the model.")] = "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,28 +18,24 @@ from podium.benchmarking.scenarios import SCENARIOS, figures_table
 from podium.benchmarking.session import MeasurementRequest, MeasuringService, ModelFiles, Session, scenarios_for
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.form import RunForm
-from podium.config.paths import is_uri, resolve
-from podium.config.schema import TrackingConfig
 from podium.data.staging import Texts, read_texts
 from podium.devices.hardware import fingerprint
 from podium.display.blocks import Cell, Row, Table
 from podium.display.numbers import figure
 from podium.errors import InputError, ModelError
 from podium.export.variants import obstacle
-from podium.keys import digest_tree
+from podium.local.models import LocatedModel, locate
 from podium.local.progress import progress_view, report_to
-from podium.models.backbone import GENERATION, ModelFacts, inspect_model, locate_backbone
+from podium.models.backbone import GENERATION
 from podium.records import Measurement, MeasurementRecord
 from podium.stages.keys import lone_measurement_key
 from podium.stages.prepare import resolve_form
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
-from podium.text import redact, shortened
+from podium.text import shortened
 
 _UNCHECKED: tuple[VariantName, ...] = ("bf16", "compile")
 _SHOWN = 5
-_VERSION = re.compile(r"models:/+([^/@]+)(?:@(.+)|/(\d+))")
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class BenchmarkCommand:
     """What is to be measured.
 
     Attributes:
-        models: as `locate_model` reads them.
+        models: as `podium.local.models.locate` reads them.
         data: a file or folder of input texts.
         dataset: a shipped data set instead; without both, one that fits the model.
         any_variant: measure the form in which the model comes, eager or an exported package, whatever `settings` say.
@@ -77,16 +72,6 @@ class Outcome:
     samples: Path
 
 
-@dataclass(frozen=True)
-class LocatedModel:
-    """A model on this machine, the name it has in messages and files, and the digest of all its files."""
-
-    name: str
-    path: Path
-    digest: str
-    facts: ModelFacts
-
-
 def benchmark_models(command: BenchmarkCommand, directory: Path, console: Console) -> list[Outcome]:
     """Measure every model in every variant, or find its stored result; all are checked before any is measured.
 
@@ -100,7 +85,7 @@ def benchmark_models(command: BenchmarkCommand, directory: Path, console: Consol
     """
     with tempfile.TemporaryDirectory(prefix="podium-benchmark-") as scratch:
         models = [
-            locate_model(reference, directory, command.tracking_uri, Path(scratch) / str(number))
+            locate(reference, directory, command.store, command.tracking_uri, Path(scratch) / str(number))
             for number, reference in enumerate(command.models)
         ]
         names = [model.name for model in models]
@@ -217,49 +202,6 @@ def _check_variant(model: LocatedModel, variant: VariantName, device: str) -> No
         raise ModelError(f"{model.path} can be measured as {' or '.join(own)}, but not as {variant}; {hint}")
     if (reason := obstacle(variant, device)) is not None:
         raise InputError(f"{variant} cannot be measured here: {reason}")
-
-
-def locate_model(reference: str, directory: Path, tracking_uri: str, downloads: Path) -> LocatedModel:
-    """The model that `reference` names: a directory, a URI, `pkg:NAME/PATH`, a hub id, or a version in the registry.
-
-    Args:
-        directory: where relative paths start.
-        downloads: a registered model is downloaded below it.
-
-    Raises:
-        InputError: there is no such model, or it cannot be measured.
-        TrackingError: the registry cannot be asked.
-    """
-    if reference.startswith("models:/"):
-        name, path = _registered(reference, tracking_uri, downloads)
-    else:
-        resolved = resolve(reference, directory, hub=True)
-        try:
-            path = locate_backbone(resolved, patterns=())
-        except ModelError as error:
-            tried = f"there is no directory {directory / reference}, and as a hub id: "
-            here = "" if Path(resolved).is_absolute() or is_uri(resolved) else tried
-            raise ModelError(f"{redact(reference)} must name a model, but {here}{error}") from error
-        name = Path(reference.removeprefix("pkg:")).name or path.name
-    return LocatedModel(_UNSAFE.sub("-", name).strip("-.") or "model", path, digest_tree(path), inspect_model(path))
-
-
-def _registered(reference: str, tracking_uri: str, downloads: Path) -> tuple[str, Path]:
-    from podium.tracking import tracker_for
-
-    match = _VERSION.fullmatch(reference)
-    if match is None:
-        raise InputError(f"a registered model is models:/NAME@alias or models:/NAME/VERSION, but got {reference!r}")
-    name, selector = match[1], match[2] or match[3]
-    if tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).exists():
-        raise InputError(
-            f"{tracking_uri} does not exist, so there is no {reference}; name your registry with --tracking-uri"
-        )
-    tracker = tracker_for(TrackingConfig(uri=tracking_uri))
-    found = tracker.registered(name, selector)
-    if found is None:
-        raise ModelError(f"{tracking_uri} has no {reference}; `podium history {name}` lists the versions there were")
-    return f"{name}-v{found.version}", tracker.download_model(name, found.version, downloads)
 
 
 def as_json(results: Sequence[Outcome]) -> list[dict[str, Any]]:

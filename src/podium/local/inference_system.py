@@ -12,12 +12,14 @@ from typing import Any
 
 from podium.devices.hardware import fingerprint
 from podium.errors import InputError
+from podium.inference.predictor import Predictor, PredictorSpec, load_predictor
 from podium.inference.rows import Survey
 from podium.inference.run import System
-from podium.inference.trained import BATCH
+from podium.inference.trained import BATCH, TrainedModel
 from podium.local.inference_data import OpenData
-from podium.local.inference_model import locate, trained
+from podium.local.models import LocatedModel, locate
 from podium.models.backbone import GENERATION
+from podium.models.tokenizer import READING
 
 _PROMPT = "which is asked with a prompt: add --backend local, and --template NAME for how"
 _PACKAGES = ("podium", "torch", "transformers", "tokenizers", "onnxruntime", "numpy", "openai")
@@ -28,7 +30,7 @@ class SystemCommand:
     """The model, and how it is asked.
 
     Attributes:
-        model: as `podium.local.inference_model.locate` takes it, or what the backend calls it.
+        model: as `podium.local.models.locate` takes it, or what the backend calls it.
         device: `cpu`, `cuda` or `auto`.
     """
 
@@ -96,7 +98,7 @@ def open_system(command: SystemCommand, directory: Path, scratch: Path) -> OpenS
     files = locate(command.model, directory, command.store, command.tracking_uri, scratch)
     if files.facts.kind == GENERATION:
         raise InputError(f"{command.model} is a causal language model, {_PROMPT}")
-    system = trained(files, command.device, command.batch, command.trust_remote_code)
+    system = _trained(files, command.device, command.batch, command.trust_remote_code)
     return OpenSystem(
         name=files.name,
         said=f"{files.said}, {files.facts.kind}",
@@ -106,3 +108,24 @@ def open_system(command: SystemCommand, directory: Path, scratch: Path) -> OpenS
         device=command.device,
         recorded={"variant": files.variant},
     )
+
+
+def _trained(files: LocatedModel, device: str, batch: int, trust_remote_code: bool) -> TrainedModel:
+    """The model as the system that answers rows; it is loaded when the first row is asked.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    hardware = fingerprint(device, None)
+    spec = PredictorSpec(
+        model_dir=files.path,
+        variant=files.variant,
+        task=files.facts.kind,
+        labels=None,
+        trust_remote_code=trust_remote_code,
+        device=hardware["device"],
+        threads=int(hardware["threads"]),
+    )
+    identity = {"model": files.digest, "variant": files.variant, "device": spec.device, "reading": READING}
+    load: Callable[[], Predictor] = lambda: load_predictor(spec)  # noqa: E731
+    return TrainedModel(load, files.facts.kind, files.facts.labels, identity, batch)

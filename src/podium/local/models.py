@@ -1,22 +1,17 @@
-"""The model of `podium infer`: what a name means, and the files behind it."""
+"""What a model that a user names to `infer`, `benchmark` or `profile` is, and the files behind it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from podium.config.benchmark import VariantName
 from podium.config.paths import is_uri, resolve
 from podium.config.schema import TrackingConfig
-from podium.devices.hardware import fingerprint
 from podium.errors import InputError, ModelError
-from podium.inference.predictor import Predictor, PredictorSpec, load_predictor
-from podium.inference.trained import TrainedModel
 from podium.keys import digest_tree
 from podium.models.backbone import ModelFacts, inspect_model, locate_backbone
-from podium.models.tokenizer import READING
 from podium.stages.found_models import REGISTERED, FoundModel, find_model, names_stored
 from podium.store.store import ArtifactStore
 from podium.text import redact
@@ -27,11 +22,11 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
-class ModelFiles:
+class LocatedModel:
     """A model on this machine.
 
     Attributes:
-        name: for run ids.
+        name: for run ids, messages and files.
         said: what it is and where it came from, for people.
         digest: of all its files.
         variant: the form in which it is run.
@@ -45,7 +40,7 @@ class ModelFiles:
     facts: ModelFacts
 
 
-def locate(text: str, directory: Path, store: str, tracking_uri: str, downloads: Path) -> ModelFiles:
+def locate(text: str, directory: Path, store: str, tracking_uri: str, downloads: Path) -> LocatedModel:
     """The model that a user names: a registered version, a model of a run, a directory, a URI, or a hub id.
 
     Args:
@@ -57,8 +52,10 @@ def locate(text: str, directory: Path, store: str, tracking_uri: str, downloads:
         TrackingError: the registry cannot be asked.
     """
     runs = Path(store).parent / "runs"
-    text = text.removeprefix("models:/")
     match = None if (directory / text).is_dir() else REGISTERED.fullmatch(text)
+    if text.startswith("models:/") and not match:
+        raise InputError(f"a registered model is NAME@alias or NAME/VERSION, but got {text!r}")
+    text = text.removeprefix("models:/")
     if match and (match[2] or not _no_registry(tracking_uri)):
         return _registered(text, match, store, tracking_uri, downloads)
     if names_stored(text, runs):
@@ -77,7 +74,7 @@ def locate(text: str, directory: Path, store: str, tracking_uri: str, downloads:
         raise ModelError(f"{redact(text)} must name a model, but {here}{error}") from error
     facts = inspect_model(path)
     name = Path(text.removeprefix("pkg:")).name or path.name
-    return ModelFiles(_tidy(name), f"{redact(text)} ({path})", path, digest_tree(path), facts.variants[0], facts)
+    return LocatedModel(_tidy(name), f"{redact(text)} ({path})", path, digest_tree(path), facts.variants[0], facts)
 
 
 def _no_registry(tracking_uri: str) -> bool:
@@ -85,7 +82,7 @@ def _no_registry(tracking_uri: str) -> bool:
     return tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).exists()
 
 
-def _registered(text: str, match: re.Match[str], store: str, tracking_uri: str, downloads: Path) -> ModelFiles:
+def _registered(text: str, match: re.Match[str], store: str, tracking_uri: str, downloads: Path) -> LocatedModel:
     if _no_registry(tracking_uri):
         raise InputError(
             f"{tracking_uri} does not exist, so there is no {text}; run `podium run` first, or name your registry with "
@@ -109,10 +106,10 @@ def _registered(text: str, match: re.Match[str], store: str, tracking_uri: str, 
     facts = inspect_model(path)
     tag = version.tags.get(TAG_VARIANT, "")
     variant = next((one for one in facts.variants if one == tag), facts.variants[0])
-    return ModelFiles(_tidy(exact), said, path, digest_tree(path), variant, facts)
+    return LocatedModel(_tidy(exact), said, path, digest_tree(path), variant, facts)
 
 
-def _of_result(found: FoundModel, text: str, said: str = "") -> ModelFiles:
+def _of_result(found: FoundModel, text: str, said: str = "") -> LocatedModel:
     reference = found.artifact("model")
     if reference is None:
         raise InputError(
@@ -123,28 +120,7 @@ def _of_result(found: FoundModel, text: str, said: str = "") -> ModelFiles:
     variant = next((one for one in facts.variants if one == found.variant), facts.variants[0])
     name = text if said else f"{text.rstrip('/').rsplit('/', 1)[-1].partition(':')[0]}-{found.entrant}"
     what = said or f"{text}: {found.entrant} ({variant})"
-    return ModelFiles(_tidy(name), what, path, digest_tree(path), variant, facts)
-
-
-def trained(files: ModelFiles, device: str, batch: int, trust_remote_code: bool) -> TrainedModel:
-    """The model as the system that answers rows; it is loaded when the first row is asked.
-
-    Raises:
-        InputError: the device is not there.
-    """
-    hardware = fingerprint(device, None)
-    spec = PredictorSpec(
-        model_dir=files.path,
-        variant=files.variant,
-        task=files.facts.kind,
-        labels=None,
-        trust_remote_code=trust_remote_code,
-        device=hardware["device"],
-        threads=int(hardware["threads"]),
-    )
-    identity = {"model": files.digest, "variant": files.variant, "device": spec.device, "reading": READING}
-    load: Callable[[], Predictor] = lambda: load_predictor(spec)  # noqa: E731
-    return TrainedModel(load, files.facts.kind, files.facts.labels, identity, batch)
+    return LocatedModel(_tidy(name), what, path, digest_tree(path), variant, facts)
 
 
 def _tidy(name: str) -> str:
