@@ -22,6 +22,7 @@ SUBMITTED = (
     | {"--experiment", "--yes"}
 )
 SURFACE = {
+    "data": {"--task", "--text-column", "--label-column", "--output"},
     "run": FORM | {"--time-limit", "--dry-run"},
     "submit": SUBMITTED | {"--detach", "--dry-run", "--output"},
     "runs": KUBEFLOW | {"--experiment", "--limit", "--output"},

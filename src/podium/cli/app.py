@@ -8,6 +8,7 @@ import sys
 import typer
 
 from podium.cli import hpo, kubeflow, results, run, submit
+from podium.cli.data import data
 from podium.cli.doctor import doctor
 from podium.cli.evaluate import evaluate
 from podium.cli.infer import infer
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _PANELS = {
-    "Find and measure models": (run.run, run.benchmark),
+    "Find and measure models": (data, run.run, run.benchmark),
     "Predict new rows": (infer,),
     "Run on Kubeflow Pipelines": (submit.submit, kubeflow.runs, kubeflow.logs, kubeflow.cancel, kubeflow.fetch),
     "Look at results": (results.compare, evaluate, results.lineage, results.explain, results.replay),

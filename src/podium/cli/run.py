@@ -12,7 +12,7 @@ import typer
 
 from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, ConfigFile, Output, Overrides, Preset, run_form, taking
 from podium.config.form import RunForm
-from podium.errors import ConfigError, InputError
+from podium.errors import ConfigError, DataError, InputError
 
 config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 
@@ -25,6 +25,7 @@ def run(
     """Take a labelled data set to a proven champion, on this machine."""
     from podium.devices.hardware import fingerprint
     from podium.stages.hpo import experiment_of
+    from podium.stages.look import look_before_planning
     from podium.stages.prepare import new_run, plan, resolve_form
 
     composed = resolve_form(form, Path.cwd())
@@ -40,7 +41,13 @@ def run(
             raise ConfigError(f"entrants.{name}: {error}") from error
     fingerprint(resolved.benchmark.device, resolved.benchmark.threads)
     if dry_run:
-        typer.echo(plan(new_run(resolved, "dry-run")))
+        planned = new_run(resolved, "dry-run")
+        lines, problem = look_before_planning(planned)
+        for line in lines:
+            typer.echo(line)
+        if problem:
+            raise DataError(problem)
+        typer.echo(plan(planned))
         return
     from rich.console import Console
 

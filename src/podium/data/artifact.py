@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +71,15 @@ class DataArtifact:
         from datasets import load_from_disk
 
         return load_from_disk(str(self.path / name))
+
+
+def contents_of(path: Path, split: Role) -> Iterator[Any]:
+    """The texts, or lists of words, of a split of the prepared data set in `path`, read a batch at a time."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(path / split / _DATA_FILE), "rb") as file, pa.ipc.open_stream(file) as batches:
+        for batch in batches:
+            yield from batch.column(1).to_pylist()
 
 
 def write_artifact(

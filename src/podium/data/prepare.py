@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from podium.data.staging import REWRITTEN, Staged, stage
 from podium.errors import DataError, StoreError, disk_full_message, is_disk_full
 from podium.records import PreparedData
 from podium.tasks import TASKS
+from podium.tasks.columns import alike
 from podium.text import shortened
 
 
@@ -77,7 +79,13 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
         duplicates=len(index) - len(kept) + parts.dropped,
         rejected=staged.rejected,
         rejected_examples=tuple(staged.examples),
-        warnings=(*_warnings(sources, staged, config), *staged.doubts, *doubts, *parts.warnings),
+        warnings=(
+            *_warnings(sources, staged, config),
+            *staged.doubts,
+            *_label_doubts(counts, config),
+            *doubts,
+            *parts.warnings,
+        ),
         sources=fingerprint(config),
     )
 
@@ -96,6 +104,17 @@ def _warnings(sources: tuple[Source, ...], staged: Staged, config: DatasetConfig
     ignored = [name for source in sources for name in source.ignored]
     if ignored:
         yield f"files beside the data that were ignored: {len(ignored)} ({shortened(ignored, 3)})"
+
+
+def _label_doubts(counts: dict[str, dict[str, int]], config: DatasetConfig) -> Iterator[str]:
+    task = TASKS.get(config.task)
+    totals: Counter[str] = Counter()
+    for of_split in counts.values():
+        for label, number in of_split.items():
+            totals.update(dict.fromkeys(task.kinds([label] if task.several else label), number))
+    for group in alike(totals):
+        yield f"{task.kinds_word} that differ only in case, blanks or marks: {group}; if they are one, make them equal"
+    yield from task.label_doubts(totals, config.label_column)
 
 
 @contextmanager

@@ -183,6 +183,10 @@ class Task(ABC):
             f"({column!r})"
         )
 
+    def label_doubts(self, counts: Mapping[str, int], column: str) -> list[str]:
+        """What looks wrong with the labels, for people, from the number of rows of each and their column."""
+        return []
+
     @abstractmethod
     def recognises(self, columns: Sequence[Column]) -> bool:
         """Whether a data set with these columns is clearly one for this task."""

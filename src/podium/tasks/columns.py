@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from podium.errors import InputError
@@ -13,6 +16,8 @@ TEXT_NAMES = ("text", "sentence", "content", "document", "review", "body", "mess
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "topic", "intent")
 
 _CLEARLY_LONGER = 2.0
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,15})\.0+")
+_TRUTHS = ("True", "False", "TRUE", "FALSE")
 
 
 @dataclass
@@ -39,12 +44,13 @@ class Column:
         if isinstance(value, str):
             self.texts += 1
             self.length += len(value)
-            self.values.add(value.strip())
+            self.values.add(read_label(value) if encodable(value) and value.strip() else "")
         elif isinstance(value, list):
             self.lists.append(value)
         elif isinstance(value, (bool, int, float)):
             self.numbers += 1
-            self.values.add(str(value))
+            if not missing(value):
+                self.values.add(read_label(value))
 
 
 @dataclass(frozen=True)
@@ -122,26 +128,55 @@ def found(value: Any) -> str:
     return "is missing" if missing(value) else f"got {shown(value)}"
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is written as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def alike(counts: Mapping[str, int]) -> list[str]:
+    """Labels that differ only in case, blanks or marks, with their counts, for people: one text for each group."""
+    groups: dict[str, list[str]] = {}
+    for label in counts:
+        folded = "".join(
+            character for character in unicodedata.normalize("NFKC", label).casefold() if character.isalnum()
+        )
+        groups.setdefault(folded, []).append(label)
+    return [
+        " and ".join(f"{label!r} ({counts[label]})" for label in sorted(group))
+        for folded, group in groups.items()
+        if folded and len(group) > 1
+    ]
+
+
 def encodable(text: str) -> bool:
     """Whether UTF-8 can encode the text; it cannot encode halves of surrogate pairs."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def read_label(value: Any) -> str:
-    """A label as text: 1 and 1.0 are "1", true is "true".
+    """A label as text: 1, 1.0 and the text 1.0 are "1", true and the text True are "true".
 
     Raises:
         ValueError: the value is missing or is no label; the message completes "field 'label': ...".
     """
     if missing(value) or (isinstance(value, str) and not value.strip()):
         raise ValueError("is missing")
+    if isinstance(value, Decimal):
+        value = str(value)
     if isinstance(value, str):
         label = value.strip()
         if not encodable(label):
             raise ValueError(f"holds a character that UTF-8 cannot: {shown(label)}")
-        return label
+        if _WHOLE.fullmatch(label):
+            return str(int(label.partition(".")[0]))
+        return label.lower() if label in _TRUTHS else label
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, dict, bytes)):
-        raise ValueError(f"must be one label, text or number, but got {shown(value)}")
+        hint = "; for several labels of a row set dataset.task=multi-label" if isinstance(value, list) else ""
+        raise ValueError(f"must be one label, text or number, but got {shown(value)}{hint}")
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)

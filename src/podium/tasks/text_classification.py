@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from podium.errors import InputError
 from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Task, Training
-from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, read_label
+from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, is_number, read_label
 from podium.tasks.metrics import (
     COUNTS_WHOLES,
     Additive,
@@ -30,8 +30,11 @@ from podium.tasks.metrics import (
     mean_ratio,
     share_of,
 )
+from podium.text import shortened
 
 _ROWS_PER_LABEL = 5
+_MANY = 20
+_SEVERAL = 0.05
 _LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
 
 
@@ -105,6 +108,7 @@ class TextClassification(Task):
     name = "text-classification"
     title = "text classification"
     every_kind = True
+    rewritten = "labels of which surrounding blanks were removed, or that were written as other formats write them"
     problem_type = "single_label_classification"
     decoding = "single"
     metrics = (
@@ -122,10 +126,37 @@ class TextClassification(Task):
     )
 
     def read_target(self, value: Any, content: Any, options: Mapping[str, Any]) -> tuple[str, int]:
-        return read_label(value), 0
+        label = read_label(value)
+        return label, int(isinstance(value, str) and value != label)
 
     def kinds(self, target: str) -> Collection[str]:
         return (target,)
+
+    def kinds_problem(self, kinds: Sequence[str], rows: int, column: str) -> str | None:
+        whole = all(kind.lstrip("-").isdigit() for kind in kinds)
+        if whole or len(kinds) <= max(_MANY, rows // _ROWS_PER_LABEL) or not all(map(is_number, kinds)):
+            return super().kinds_problem(kinds, rows, column)
+        return (
+            f"a data set for {self.title} must have labels, but this looks like regression: dataset.label_column "
+            f"({column!r}) has {len(kinds)} different numbers in {rows} rows, such as {shortened(kinds, 3)}; name "
+            "another column, or put the numbers into a few classes first"
+        )
+
+    def label_doubts(self, counts: Mapping[str, int], column: str) -> list[str]:
+        rows = sum(counts.values())
+        for separator in (",", ";", "|"):
+            several = {
+                label: number
+                for label, number in counts.items()
+                if len(parts := [one.strip() for one in label.split(separator)]) > 1
+                and all(one in counts for one in parts)
+            }
+            if (found := sum(several.values())) >= max(1, _SEVERAL * rows):
+                return [
+                    f"labels that look like several labels in one cell, as {min(several)!r}: {found} of {rows} rows; "
+                    f"if they are, give --task multi-label (dataset.options.label_separator={separator!r})"
+                ]
+        return []
 
     def recognises(self, columns: Sequence[Column]) -> bool:
         return True

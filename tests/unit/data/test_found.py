@@ -172,7 +172,7 @@ class TestLayout:
 
     def test_backslashes_and_blanks_before_quotes(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
         lines = "".join(f"a text {n},{'ab'[n % 2]}\n" for n in range(20))
-        (tmp_path / "x.csv").write_text('text,label\n"he said \\"no, never\\"",a\n"one, \\"two\\"", b\n' + lines)
+        (tmp_path / "x.csv").write_text('text,label\n"he said \\"no, never\\"",a\n"one, \\"two\\"",b\n' + lines)
         found, artifact = prepared(tmp_path / "x.csv")
         texts = {text for split in (artifact.development, artifact.test) for text in split["text"]}
         assert 'he said "no, never"' in texts and found.rejected == 0

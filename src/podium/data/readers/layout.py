@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from podium.errors import DataError
 from podium.tasks import TASKS
-from podium.tasks.columns import LABEL_NAMES, TEXT_NAMES
+from podium.tasks.columns import LABEL_NAMES, TEXT_NAMES, is_number
 
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
 UNNAMED = "unnamed_"
@@ -104,7 +104,7 @@ def find_header(file: str, records: Sequence[Sequence[str]], given: bool | None)
     above = [
         name
         for name, values in zip(first, columns, strict=True)
-        if _numeric(name) and values and all(map(_numeric, values))
+        if is_number(name) and values and all(map(is_number, values))
     ]
     if (repeated or above) and len(first) > 1:
         what = (
@@ -120,14 +120,6 @@ def find_header(file: str, records: Sequence[Sequence[str]], given: bool | None)
             "dataset.header=false"
         )
     return True, ""
-
-
-def _numeric(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def name_columns(file: str, first: Sequence[str], header: bool) -> tuple[tuple[str, ...], int]:
