@@ -28,6 +28,7 @@ class ProfileConfig(Section):
     batch_size: Positive = Field(1, description="Rows of an iteration.")
     iterations: int = Field(20, ge=2, description="Iterations that are timed, at least 2.")
     warmup: int = Field(5, ge=0, description="Iterations before these.")
+    repetitions: int = Field(3, ge=2, description="Fresh processes that time them, at least 2.")
     traced: Positive = Field(5, description="Iterations that torch's profiler records.")
     prompt_tokens: Positive = Field(64, description="Tokens of a prompt, for a language model.")
     output_tokens: int = Field(16, ge=2, description="Tokens that follow it, at least 2.")

@@ -34,10 +34,13 @@ class OnnxPackage:
         labels: in the order of the logits.
     """
 
-    def __init__(self, folder: Path, threads: int | None = None, provider: str = "CPUExecutionProvider"):
+    def __init__(
+        self, folder: Path, threads: int | None = None, provider: str = "CPUExecutionProvider", profile: str = ""
+    ):
         """Load a package onto an execution provider of onnxruntime; ValueError if a file is missing or damaged.
 
-        Operators run one after another, each with so many `threads`; None for all cores.
+        Operators run one after another, each with so many `threads`; None for all cores. With `profile`, the beginning
+        of a file's name, onnxruntime notes the time of each, and `end_profile` writes it.
         """
         about = _read(folder / ABOUT, lambda path: json.loads(path.read_text(encoding="utf-8")))
         try:
@@ -50,6 +53,8 @@ class OnnxPackage:
         self._tokenizer.encode_special_tokens = True
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads or 0, 1
+        if profile:
+            options.enable_profiling, options.profile_file_prefix = True, profile
         self._session = _read(
             folder / GRAPH, lambda path: onnxruntime.InferenceSession(str(path), options, providers=[provider])
         )
@@ -87,6 +92,10 @@ class OnnxPackage:
             word_logits(first_pieces(item.word_ids), row, len(words))
             for item, row, words in zip(encoded, scores, rows, strict=True)
         ]
+
+    def end_profile(self) -> Path:
+        """The file with the times of all operators so far, in the trace format of Chrome."""
+        return Path(self._session.end_profiling())
 
     def tokens(self, rows: Sequence[str | list[str]]) -> list[int]:
         """Number of model input tokens of each row, after truncation."""

@@ -23,7 +23,7 @@ from podium.config.benchmark import VariantName
 from podium.errors import InputError
 from podium.execution.environment import inference_variables
 from podium.execution.launch import Process
-from podium.inference.predictor import Predictor, PredictorSpec, Row, load_predictor
+from podium.inference.predictor import PredictorSpec, Row, load_predictor
 from podium.jsonfile import write_json
 from podium.records.base import Frozen
 
@@ -193,9 +193,9 @@ def load(workload: Workload) -> Subject:
 
 
 class PredictorSubject:
-    """A predictor whose parts run in ranges."""
+    """A predictor, or a package, whose three parts run in ranges."""
 
-    def __init__(self, predictor: Predictor):
+    def __init__(self, predictor: Any):
         self.predictor = predictor
 
     def __call__(self, rows: list[Row], ranges: Any) -> list[Any]:
@@ -204,7 +204,8 @@ class PredictorSubject:
         with ranges("forward"):
             outputs = self.predictor.forward(encoded)
         with ranges("postprocess"):
-            return self.predictor.answers(rows, encoded, outputs)
+            found: list[Any] = self.predictor.answers(rows, encoded, outputs)
+            return found
 
 
 class GeneratorSubject:

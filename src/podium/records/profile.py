@@ -57,7 +57,13 @@ class Observer(Frozen):
 
 
 class Phase(Frozen):
-    """A named range of the workload; seconds of one iteration, unprofiled, and the share of it in an iteration."""
+    """A named part of an iteration: a range of the workload, or a group of operators; in seconds.
+
+    Attributes:
+        count: how often it was timed; `low` and `high` hold nine tenths of the times.
+        share: of an iteration; None for what happens once.
+        samples: of a range, the median of each process; of a group, each iteration of the trace.
+    """
 
     name: str
     count: int
@@ -65,6 +71,7 @@ class Phase(Frozen):
     low: float
     high: float
     share: float | None = None
+    samples: tuple[float, ...] = ()
 
 
 class Operator(Frozen):
@@ -172,7 +179,9 @@ class ProfileRecord(Record):
         workload: as `podium.profiling.workload.Workload` has it, without paths.
         hardware: fingerprint of the machine.
         figures: single numbers by name, with their unit in it.
-        samples: unprofiled seconds of each iteration, the evidence of a comparison.
+        samples: unprofiled seconds of an iteration, the median of each process: the evidence of a comparison.
+        groups: of operators, in the time of the trace.
+        memory: seconds from the start of the trace with the bytes allocated then.
         attempts: every run of a tool, in order.
         files: digests of all files of the profile, by path.
     """
@@ -191,6 +200,8 @@ class ProfileRecord(Record):
     samples: tuple[float, ...] = ()
     phases: tuple[Phase, ...] = ()
     operators: tuple[Operator, ...] = ()
+    groups: tuple[Phase, ...] = ()
+    memory: tuple[tuple[float, float], ...] = ()
     kernels: tuple[Kernel, ...] = ()
     modules: tuple[Module, ...] = ()
     roofline: Roofline | None = None
