@@ -13,7 +13,13 @@ SHARED_MEMORY = "2Gi"
 
 RESOURCES = ("cpu", "memory", "device", "devices")
 
-DEADLINE_SECONDS: dict[Pool, int] = {"cpu": 6 * 3600, "search": 7 * 86400, "train": 2 * 86400, "benchmark": 86400}
+DEADLINE_SECONDS: dict[Pool, int] = {
+    "cpu": 6 * 3600,
+    "search": 7 * 86400,
+    "train": 2 * 86400,
+    "benchmark": 86400,
+    "profile": 86400,
+}
 """How long a pod may take before it counts as stuck."""
 
 

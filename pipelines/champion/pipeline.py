@@ -1,4 +1,5 @@
-"""The graph of Podium: prepare, baseline, search and refit per entrant, select, benchmark, decide, curve, report.
+"""The graph of Podium: prepare, baseline, search and refit per entrant, select, benchmark, decide, curve, profile,
+report.
 
 Where the results of all steps are stored, `reuse` shows the answer instead, in one pod. Whatever becomes of the graph,
 `close` ends what the run left open in MLflow.
@@ -11,6 +12,7 @@ from podium.components.deployment.close.component import close
 from podium.components.deployment.decide.component import decide
 from podium.components.evaluation.benchmark.component import benchmark
 from podium.components.evaluation.curve.component import curve
+from podium.components.evaluation.profile.component import profile
 from podium.components.evaluation.report.component import report
 from podium.components.evaluation.reuse.component import reuse
 from podium.components.evaluation.select.component import select
@@ -52,6 +54,12 @@ def _compute(prepared, pods):
         models=models(),
     )
     learned = curve(run=run, data=data, studies=studies(), decision=decided.outputs["decision"])
+    profiled = profile(
+        run=run,
+        data=data,
+        measurements=measured.outputs["measurements"],
+        decision=decided.outputs["decision"],
+    )
     reported = report(
         run=run,
         data=data,
@@ -63,6 +71,7 @@ def _compute(prepared, pods):
         measurements=measured.outputs["measurements"],
         decision=decided.outputs["decision"],
         learning_curve=learned.outputs["learning_curve"],
+        profile=profiled.outputs["profile"],
     )
     tasks = {
         "baseline": beside,
@@ -72,6 +81,7 @@ def _compute(prepared, pods):
         "benchmark": measured,
         "decide": decided,
         "curve": learned,
+        "profile": profiled,
         "report": reported,
     }
     for step in STEPS:

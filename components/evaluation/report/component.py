@@ -17,6 +17,7 @@ def report(
     measurements: dsl.Input[dsl.Artifact],
     decision: dsl.Input[dsl.Artifact],
     learning_curve: dsl.Input[dsl.Artifact],
+    profile: dsl.Input[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
@@ -35,6 +36,7 @@ def report(
         measurements: The measurements, from `benchmark`.
         decision: The verdict, from `decide`.
         learning_curve: Whether more rows would help, from `curve`.
+        profile: Where the time of the winner goes, from `profile`.
         page: The report as one HTML page.
         summary: The report in short, as Markdown.
         metrics: The winner's figures.
@@ -44,6 +46,6 @@ def report(
     from podium.stages.steps import perform
 
     found = [item.path for item in studies], [item.path for item in models]
-    last = selection.path, measurements.path, decision.path, learning_curve.path
+    last = selection.path, measurements.path, decision.path, learning_curve.path, profile.path
     record = perform("report", run.path, data.path, plan.path, baselines.path, *found, *last)
     publish(run.path, record, page, summary, metrics, confusion)

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from podium.cli import hpo, kubeflow, results, run, submit
+from podium.cli import hpo, kubeflow, profile, results, run, submit
 from podium.cli.data import data
 from podium.cli.doctor import doctor
 from podium.cli.evaluate import evaluate
@@ -33,6 +33,7 @@ for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(hpo.app, name="hpo", rich_help_panel="Find and measure models")
+app.add_typer(profile.app, name="profile", rich_help_panel="Find and measure models")
 app.add_typer(kubeflow.schedule, name="schedule", rich_help_panel="Run on Kubeflow Pipelines")
 app.add_typer(run.config, name="config", rich_help_panel="Look at the configuration")
 

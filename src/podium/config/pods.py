@@ -1,6 +1,6 @@
 """The pod form: which image the pods of the pipeline run, on which nodes, and with which credentials.
 
-Steps run on four pools of nodes. Only `search`, `train` and `benchmark` may hold a device. Like those of the run form,
+Steps run on five pools of nodes. All but `cpu` may hold a device. Like those of the run form,
 field names are parameters of the pipeline, in Kubernetes' own words, and the defaults run on any cluster.
 """
 
@@ -14,13 +14,14 @@ from podium import __version__
 IMAGE = f"docker.io/podium/podium-python:{__version__}"
 """The image of every component, unless a pool is given another; built from `images/podium-python`."""
 
-Pool = Literal["cpu", "search", "train", "benchmark"]
+Pool = Literal["cpu", "search", "train", "benchmark", "profile"]
 
 POOLS: dict[Pool, tuple[str, str, str]] = {
     "cpu": ("steps that read, compare and report", "1", "4Gi"),
     "search": ("`hpo`; with `hpo.engine=katib` this pod only waits for the pods of the trials", "2", "8Gi"),
     "train": ("`refit` and `curve`", "2", "8Gi"),
     "benchmark": ("`benchmark`: the machine that the model is to be deployed on", "2", "8Gi"),
+    "profile": ("`profile`: like that of `benchmark`", "2", "8Gi"),
 }
 """What runs on a pool, and the processors and memory that each of its pods requests by default."""
 

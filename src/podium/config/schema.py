@@ -15,6 +15,7 @@ from podium.config.benchmark import QUANTILE_SAMPLES, BenchmarkConfig, LearningC
 from podium.config.cluster import ClusterConfig
 from podium.config.entrants import ENTRANTS
 from podium.config.plan import PlanConfig
+from podium.config.profile import ProfileConfig
 from podium.config.report import ReportConfig
 from podium.config.search import HpoConfig, SearchedFields
 from podium.config.section import Defining, Fraction, Place, Positive, Section, TaskName
@@ -313,6 +314,7 @@ class PodiumConfig(Section):
     selection: SelectionConfig = SelectionConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     learning_curve: LearningCurveConfig = LearningCurveConfig()
+    profile: ProfileConfig = ProfileConfig()
     report: ReportConfig = ReportConfig()
     tracking: Annotated[TrackingConfig, NotKeyed("records results, does not shape them")] = TrackingConfig()
     cluster: Annotated[ClusterConfig, NotKeyed("where trials run does not change them")] = ClusterConfig()

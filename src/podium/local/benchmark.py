@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -95,7 +95,7 @@ def benchmark_models(command: BenchmarkCommand, directory: Path, console: Consol
         config = resolve_form(RunForm(run_overrides=overrides), directory).config.benchmark
         hardware = fingerprint(config.device, config.threads)
         kinds = {model.name: model.facts.kind for model in models}
-        texts = {kind: _texts(kind, command, directory) for kind in dict.fromkeys(kinds.values())}
+        texts = {kind: texts_of(kind, command, directory) for kind in dict.fromkeys(kinds.values())}
         drawn = config.repetitions * config.samples
         sessions = {kind: Session(sample_rows(read.rows, drawn, seed=0), kind, config) for kind, read in texts.items()}
         requests = [one for model in models for one in _requests(model, texts, sessions, command, hardware)]
@@ -133,7 +133,24 @@ def _is_stored(service: MeasuringService, request: MeasurementRequest, console: 
     return True
 
 
-def _texts(kind: str, command: BenchmarkCommand, directory: Path) -> Texts:
+class DataChoice(Protocol):
+    """Which rows a model is given: a path, or a shipped data set; without both, the one that suits the task."""
+
+    @property
+    def data(self) -> str: ...
+
+    @property
+    def dataset(self) -> str: ...
+
+    @property
+    def text_column(self) -> str: ...
+
+    @property
+    def label_column(self) -> str: ...
+
+
+def texts_of(kind: str, command: DataChoice, directory: Path) -> Texts:
+    """The rows for a model of some kind; an InputError if the data does not fit it."""
     task = TASKS.get(TASKS.names()[0] if kind == GENERATION else kind)
     if command.data:
         # A causal model needs no labels, so one column is enough for it.
@@ -182,7 +199,7 @@ def _requests(
             )
         variants = model.facts.variants[:1] if command.any_variant else config.variants
         for variant in variants:
-            _check_variant(model, variant, hardware["device"])
+            check_variant(model.path, model.facts, variant, hardware["device"])
     named = {"name": model.name, "digest": model.digest}
     return [
         MeasurementRequest(
@@ -194,12 +211,13 @@ def _requests(
     ]
 
 
-def _check_variant(model: LocatedModel, variant: VariantName, device: str) -> None:
-    own = model.facts.variants
+def check_variant(path: Path, facts: ModelFacts, variant: VariantName, device: str) -> None:
+    """Raise an InputError if the model in `path` cannot be run as a variant here."""
+    own = facts.variants
     if variant not in own:
         build = f"build one with `podium run benchmark.variants=[{variant}]`"
         hint = build if len(own) > 1 else "leave --variant out"
-        raise ModelError(f"{model.path} can be measured as {' or '.join(own)}, but not as {variant}; {hint}")
+        raise ModelError(f"{path} can be measured as {' or '.join(own)}, but not as {variant}; {hint}")
     if (reason := obstacle(variant, device)) is not None:
         raise InputError(f"{variant} cannot be measured here: {reason}")
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+_VIEWS = "view transpose t permute as_strided expand squeeze unsqueeze select slice detach resolve_conj split narrow"
+
 GROUPS = (
+    ("view", rf"^aten::_?(?:{_VIEWS.replace(' ', '|')}|unsafe_view|reshape|unflatten|flatten|chunk)$"),
     ("attention", r"attention|flash_fwd|flash_attn|fmha|sdpa"),
     ("matrix product", r"addmm|\bmm\b|bmm|matmul|\blinear\b|gemm|gemv|cutlass|cublas|_mm_|conv|xmma|nvjet|qlinear"),
     ("normalisation", r"layer_?norm|layernormalization|rms_?norm|batch_?norm|group_?norm|normalization"),

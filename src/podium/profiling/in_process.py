@@ -9,7 +9,7 @@ import time
 from bisect import bisect_right
 from collections import defaultdict
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import psutil
@@ -17,15 +17,15 @@ import psutil
 from podium.execution import program
 from podium.profiling import operators
 from podium.profiling.groups import group_of
+from podium.profiling.observer import compare
 from podium.profiling.roofline import data_sheet_peaks, measure_peaks, with_points
 from podium.profiling.static import count_flops, graph_parts, modules_of
 from podium.profiling.trace import Trace, memory_line, operators_of, read_trace, within
-from podium.profiling.turns import slowdown
 from podium.profiling.workload import Ranges, Timings, Workload, batches, iterate, load, range_names
 from podium.records import Kernel, Module, Observer, Operator, Phase, Roofline
 from podium.records.base import Frozen
 
-_TURNS = 2
+_TURNS = 4
 _PRECISIONS = {"eager": "float32", "compile": "float32", "bf16": "bfloat16"}
 
 
@@ -118,7 +118,7 @@ def _of_network(
         groups=_groups(read, "tokenise"),
         modules=modules_of(model, flops),
         roofline=with_points(peaks, found) if peaks else None,
-        observer=slowdown("torch", plain.iterations, watched.iterations),
+        observer=_observed("torch", plain, watched),
         memory=memory_line(read),
         figures=figures,
         facts=facts,
@@ -153,7 +153,7 @@ def _of_graph(spec: InProcessSpec, subject: Any, rows: Any, trace: Path, busy: d
         groups=_groups(read, "model_run"),
         modules=graph_parts(Path(workload.model) / "model.onnx"),
         roofline=with_points(peaks, found) if peaks else None,
-        observer=slowdown("onnxruntime", plain.iterations, watched.iterations),
+        observer=_observed("onnxruntime", plain, watched),
         figures=figures,
         facts={"onnxruntime": onnxruntime.__version__, "threads": f"{workload.threads} within an operator"},
         notes=notes,
@@ -176,6 +176,18 @@ def _in_turns(plain: Any, watched: Any) -> tuple[Timings, Timings]:
             for name, seconds in run().seconds.items():
                 own.setdefault(name, []).extend(seconds)
     return Timings(seconds=found[0]), Timings(seconds=found[1])
+
+
+def _observed(tool: str, plain: Timings, watched: Timings) -> Observer:
+    """What a profiler costs, from the median iteration of each turn."""
+    sides = ([median(one) for one in _batched(side.iterations, _TURNS)] for side in (plain, watched))
+    return compare(tool, *sides)
+
+
+def _batched(values: list[float], count: int) -> list[list[float]]:
+    """So many lists of equal length, in order."""
+    size = len(values) // count
+    return [values[at * size : (at + 1) * size] for at in range(count)]
 
 
 def _python_share(read: Trace, names: tuple[str, ...]) -> dict[str, float]:

@@ -11,7 +11,6 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,13 +31,13 @@ from podium.profiling import workload as work
 from podium.profiling.commands import private_directory, write_command
 from podium.profiling.findings import findings_of
 from podium.profiling.in_process import InProcess, InProcessSpec, phase_of
+from podium.profiling.versions import packages
 from podium.profiling.workload import TIMINGS, Timings, Workload
-from podium.records import Attempt, Outcome, ProfileRecord
+from podium.records import Attempt, Outcome, Permission, ProfileRecord
 
 SPEC, ROWS, RECORD = "workload.json", "rows.jsonl", "record.json"
 OPERATORS = "operators"
 _PATHS = {"model", "rows", "output", "digest", "name"}
-_VERSIONS = ("podium", "torch", "transformers", "onnxruntime", "tokenizers", "nvtx")
 _PURPOSE = Purpose("the profile", "lower profile.batch_size", "raise profile.timeout_seconds")
 
 
@@ -52,17 +51,6 @@ class Subject(NamedTuple):
     variant: Any
     rows: Sequence[Row]
     trust_remote_code: bool = False
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that shape a profile, by name; those that are not installed are left out."""
-    found = {}
-    for name in _VERSIONS:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def workload_of(subject: Subject, config: ProfileConfig, directory: Path) -> Workload:
@@ -126,15 +114,20 @@ def profile(
         if OPERATORS in config.tools:
             found, attempt = _in_process(workload, config, directory)
             attempts.append(attempt)
-            fields |= _fields(found) if found else {}
-        fields = _with_deep(fields, workload, config, directory, attempts)
-    problem = next((one for one in attempts if one.outcome != "ok" and _lost(one, attempts)), None)
+            fields = _with_inside(fields, found, attempt)
+        if set(config.tools) - {OPERATORS}:
+            from podium.profiling.deep import fields_of, profile_deep
+
+            seen = profile_deep(workload, config, directory)
+            attempts += seen.attempts
+            fields = _with_deep(fields, fields_of(seen, workload))
+    problem = next((one for one in fields.get("tools", ()) if one.status != "ok"), None)
     settings = {name: value for name, value in workload.model_dump().items() if name not in _PATHS}
     record = ProfileRecord(
         **stamp,
         status="degraded" if problem else "ok",
-        code=f"{problem.tool}-{problem.outcome}".upper() if problem else "",
-        reason=f"{problem.tool}: {problem.reason}" if problem else "",
+        code=f"{problem.name}-{problem.status}".upper() if problem else "",
+        reason=f"{problem.name}: {problem.reason}" if problem else "",
         model=f"{workload.name} ({workload.variant})",
         model_digest=workload.digest,
         variant=workload.variant,
@@ -149,19 +142,13 @@ def profile(
     return record
 
 
-def _lost(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:
-    """Whether no attempt of the same tool at the same target went well."""
-    same = (one for one in attempts if (one.tool, one.target) == (attempt.tool, attempt.target))
-    return not any(one.outcome == "ok" for one in same)
-
-
 def _timed(workload: Workload, config: ProfileConfig, directory: Path) -> list[Timings]:
     """The times of the workload without any profiler, in fresh processes."""
     spec, folder = directory / SPEC, directory / "workload"
     private_directory(folder)
     again = work.argv(spec, {"output": str(folder / "rerun")})
     argv = commands(workload, config, directory)["workload"]
-    write_command(folder, argv, again, directory, workload.variables(), versions())
+    write_command(folder, argv, again, directory, workload.variables(), packages())
     found = []
     for number in range(1, config.repetitions + 1):
         output = folder / str(number)
@@ -174,7 +161,7 @@ def _timed(workload: Workload, config: ProfileConfig, directory: Path) -> list[T
             if not (output / TIMINGS).is_file():
                 raise process.failure()
         found.append(Timings.model_validate_json((output / TIMINGS).read_text()))
-        emit("profile_timed", model=workload.name, number=number, of=config.repetitions)
+        emit("note", text=f"timed in process {number} of {config.repetitions}")
     return found
 
 
@@ -193,19 +180,25 @@ def _phases(timings: Sequence[Timings]) -> dict[str, Any]:
     return {"phases": tuple(phases), "samples": samples, "figures": {"iteration_seconds": whole}}
 
 
-def _fields(found: InProcess) -> dict[str, Any]:
-    """What the first stage adds to the record."""
+def _with_inside(fields: dict[str, Any], found: InProcess | None, attempt: Attempt) -> dict[str, Any]:
+    """The fields of the record with what the first stage found, and what came of it."""
+    fine = attempt.outcome == "ok"
+    came = Permission(name=OPERATORS, status="ok" if fine else "degraded", reason=attempt.reason, remedy=attempt.remedy)
+    if found is None:
+        return {**fields, "tools": (came,)}
     names = ("operators", "groups", "kernels", "modules", "roofline", "memory", "facts", "notes")
-    fields = {name: getattr(found, name) for name in names}
-    return {**fields, "observers": (found.observer,) if found.observer else (), "in_process": found.figures}
+    own = {name: getattr(found, name) for name in names}
+    observers = (found.observer,) if found.observer else ()
+    figures = {**fields["figures"], **found.figures}
+    return {**fields, **own, "figures": figures, "observers": observers, "tools": (came,)}
 
 
-def _with_deep(
-    fields: dict[str, Any], workload: Workload, config: ProfileConfig, directory: Path, attempts: list[Attempt]
-) -> dict[str, Any]:
-    """The fields of the record with those of the second stage, where it is asked for."""
-    fields["figures"] = {**fields["figures"], **fields.pop("in_process", {})}
-    return fields
+def _with_deep(fields: dict[str, Any], deep: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the record with those of the second stage; what both have is joined, but for its kernels."""
+    found = {**fields, "figures": {**fields["figures"], **deep.get("figures", {})}}
+    for name in ("observers", "notes", "tools", "permissions"):
+        found[name] = (*fields.get(name, ()), *deep.get(name, ()))
+    return found | ({"kernels": deep["kernels"]} if "kernels" in deep else {})
 
 
 def _in_process(workload: Workload, config: ProfileConfig, directory: Path) -> tuple[InProcess | None, Attempt]:
@@ -214,7 +207,7 @@ def _in_process(workload: Workload, config: ProfileConfig, directory: Path) -> t
     spec = InProcessSpec(workload=workload, directory=folder, traced=config.traced, max_trace_mb=config.max_trace_mb)
     argv = commands(workload, config, directory)[OPERATORS]
     again = [*argv[:-1], str(folder / "rerun" / "result.json"), "--directory", str(folder / "rerun")]
-    write_command(folder, argv, again, directory, workload.variables(), versions())
+    write_command(folder, argv, again, directory, workload.variables(), packages())
     started, found, outcome, reason = time.monotonic(), None, "ok", ""
     try:
         answer = run_program(
@@ -242,7 +235,7 @@ def _in_process(workload: Workload, config: ProfileConfig, directory: Path) -> t
         argv=tuple(argv),
         cwd=str(directory),
         environment=workload.variables(),
-        versions=versions(),
+        versions=packages(),
         exit_code=0 if found else None,
         seconds=time.monotonic() - started,
         files={f"{OPERATORS}/{file.name}": digest_file(file) for file in folder.glob("trace.json")},

@@ -183,6 +183,7 @@ class ProfileRecord(Record):
         groups: of operators, in the time of the trace.
         memory: seconds from the start of the trace with the bytes allocated then.
         attempts: every run of a tool, in order.
+        tools: what came of each tool that was asked for; `permissions`, what they need of the machine.
         files: digests of all files of the profile, by path.
     """
 
@@ -207,6 +208,7 @@ class ProfileRecord(Record):
     roofline: Roofline | None = None
     observers: tuple[Observer, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    tools: tuple[Permission, ...] = ()
     permissions: tuple[Permission, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()

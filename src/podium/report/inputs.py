@@ -91,6 +91,10 @@ class ReportInputs:
     def curve(self) -> records.CurveRecord:
         return self._all(records.CurveRecord)[0]
 
+    @cached_property
+    def profile(self) -> records.ProfileRecord:
+        return self._all(records.ProfileRecord)[0]
+
     @property
     def competed(self) -> str:
         """How many of the entrants competed, where some failed or were left out by the plan; else empty."""

@@ -17,6 +17,7 @@ from podium.report.labels import labels_section
 from podium.report.leaderboard import comparison_table, errors_section, leaderboard_section
 from podium.report.learning_curve import learning_curve_section
 from podium.report.measurements import COSTS, benchmark_section, variants_section
+from podium.report.profile import profile_section
 from podium.report.search import search_section
 from podium.selection import decision as verdicts
 from podium.selection.comparison import as_good, shown_worse
@@ -87,6 +88,7 @@ def page_of(given: ReportInputs) -> Page:
             ("leaderboard", "Leaderboard", leaderboard_section(given)),
             ("variants", "Variants", variants_section(given)),
             ("benchmark", "Benchmark", benchmark_section(given)),
+            ("profile", "Time", profile_section(given.profile)),
             ("errors", "Errors", errors_section(given)),
             ("search", "Search", search_section(given)),
             ("learning-curve", "More data", learning_curve_section(given)),

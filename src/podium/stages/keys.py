@@ -12,6 +12,7 @@ from typing import Any
 from podium import records
 from podium.config.benchmark import BenchmarkConfig, VariantName
 from podium.config.entrants import ENTRANTS
+from podium.config.profile import ProfileConfig
 from podium.config.schema import PodiumConfig
 from podium.config.section import Section
 from podium.devices.hardware import fingerprint
@@ -270,6 +271,35 @@ def curve_key(inputs: StepInputs) -> Key:
     )
 
 
+def profile_key(inputs: StepInputs) -> Key:
+    """Key of the winner's profile: its files and variant, the data that rows are drawn from, tools and machine."""
+    from podium.stages.profile import model_of_winner
+
+    config, decision = inputs.config, inputs.one(records.DecisionRecord)
+    files = model_of_winner(inputs)
+    if not config.profile.tools or decision.winner is None or files is None:
+        return Key.of("profile", profile=config.profile, decision=decision.key)
+    return Key.of(
+        "profile",
+        **_profiled(config.profile, fingerprint(config.profile.device, config.profile.threads)),
+        name=decision.winner,
+        model=files.digest,
+        variant=decision.winner_variant or "eager",
+        trust_remote_code=config.entrants[decision.winner].trust_remote_code,
+        data=inputs.one(records.DataRecord).artifacts["data"].digest,
+        seed=config.seed,
+    )
+
+
+def lone_profile_key(
+    model: Mapping[str, str], rows: Sequence[Any], config: ProfileConfig, hardware: Mapping[str, str]
+) -> Key:
+    """Key of a profile outside a run: name, digest, task and variant of the model, and the rows themselves."""
+    return Key.of(
+        "profile", **_profiled(config, hardware), model=dict(model), rows=digest_bytes(canonical_json(list(rows)))
+    )
+
+
 def report_key(inputs: StepInputs) -> Key:
     """Key of a report: the content of every result it shows and of what it says of failed entrants; how many texts."""
     shown = {f"{one.kind}/{one.key}": digest_record(one) for one in inputs.results}
@@ -306,6 +336,13 @@ def _scenario(part: BenchmarkConfig, always: tuple[str, ...] = ()) -> dict[str, 
     """How it is measured; `always` names scenarios with settings that are measured whatever the config adds."""
     own = {name: getattr(part, name) for name in ("throughput_batch_size", "repetitions", "samples", "max_seconds")}
     return {**own, "scenarios": {name: part.settings_of(name) for name in (*always, *part.scenarios)}}
+
+
+def _profiled(config: ProfileConfig, hardware: Mapping[str, str]) -> dict[str, Any]:
+    """The workload, the hardware, and what it is profiled with."""
+    from podium.profiling.versions import versions
+
+    return {"profile": config, "hardware": dict(hardware), "versions": versions(config)}
 
 
 def _measured(model: records.ModelRecord) -> dict[str, Any]:

@@ -98,6 +98,8 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
         lines["Latency"] = _latency_text(measured)
     if inputs.curve.status != "skipped":
         lines["Data"] += f"\n{answer(inputs.curve)}"
+    if inputs.profile.findings:
+        lines["Time"] = inputs.profile.findings[0].text
     if selection.labels.suspected:
         lines["Labels"] = _labels_text(selection.labels)
     verdict = f"{decision.verdict} ({inputs.competed})" if inputs.competed else decision.verdict

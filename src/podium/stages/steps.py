@@ -18,6 +18,7 @@ from podium.stages import keys
 from podium.stages.curve import skipped_curve
 from podium.stages.hpo import is_complete, prior_trials
 from podium.stages.plan import planned, skipped_plan
+from podium.stages.profile import skipped_profile
 from podium.stages.step import ENV_RUN_DIR, Step, StepInputs, execute, open_store
 from podium.tracking import registry_state, tracker_for
 from podium.tracking.base import TAG_KFP_RUN
@@ -118,8 +119,17 @@ STEPS = (
         pool="train",
     ),
     Step(
+        name="profile",
+        inputs=("prepare", "benchmark", "decide"),
+        record=records.ProfileRecord,
+        key=keys.profile_key,
+        compute="profile:compute",
+        skipped=skipped_profile,
+        pool="profile",
+    ),
+    Step(
         name="report",
-        inputs=("prepare", "plan", "baseline", "hpo", "refit", "select", "benchmark", "decide", "curve"),
+        inputs=("prepare", "plan", "baseline", "hpo", "refit", "select", "benchmark", "decide", "curve", "profile"),
         record=records.ReportRecord,
         key=keys.report_key,
         compute="report:compute",

@@ -22,6 +22,7 @@ def test_it_writes_page_summary_and_metrics(in_smoke_folder, run_artifact, hande
         measurements=handed_over("benchmark"),
         decision=handed_over("decide"),
         learning_curve=handed_over("curve"),
+        profile=handed_over("profile"),
         page=page,
         summary=summary,
         metrics=metrics,
