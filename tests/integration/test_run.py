@@ -36,8 +36,8 @@ pytestmark = pytest.mark.integration
 
 ENTRANTS = ("linear", "bert-tiny")
 OF_ENTRANTS = [f"{step}-{entrant}" for entrant in ENTRANTS for step in ("hpo", "refit")]
-STEPS = ["prepare", "plan", "baseline", *OF_ENTRANTS, "select", "benchmark", "decide", "curve", "report"]
-SKIPPED = {"plan": "skipped", "curve": "skipped"}
+STEPS = ["prepare", "plan", "baseline", *OF_ENTRANTS, "select", "benchmark", "decide", "curve", "profile", "report"]
+SKIPPED = {"plan": "skipped", "curve": "skipped", "profile": "skipped"}
 """Steps that a preset for a first answer leaves out."""
 
 

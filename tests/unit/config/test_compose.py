@@ -33,6 +33,7 @@ def test_groups_and_options_are_frozen() -> None:
         "entrant": ("bert-tiny", "linear", "minilm", "smollm2"),
         "hpo": ("classification", "ner"),
         "preset": ("auto", "conll", "full", "llm", "multi-label", "quickstart", "smoke", "smoke-ner"),
+        "profile": ("none", "nsight", "operators"),
         "selection": ("standard",),
         "tracking": ("mlflow", "off"),
         "training": ("short", "standard"),

@@ -20,6 +20,7 @@ OUTPUTS = {
     "benchmark": "measurements",
     "decide": "decision",
     "curve": "learning_curve",
+    "profile": "profile",
     "report": "page",
 }
 """Name of the KFP artifact that carries the record of a step."""
@@ -148,4 +149,4 @@ def test_inputs_are_earlier_steps() -> None:
 def test_steps_per_entrant_follow_each_other_for_each_entrant() -> None:
     titles = [step.title(entrant) for step, entrant in nodes(["a", "b"])]
     assert titles[:7] == ["prepare", "plan", "baseline", "hpo-a", "refit-a", "hpo-b", "refit-b"]
-    assert titles[7:] == ["select", "benchmark", "decide", "curve", "report"]
+    assert titles[7:] == ["select", "benchmark", "decide", "curve", "profile", "report"]

@@ -35,6 +35,7 @@ from podium.records import (
     LabelReview,
     ModelRecord,
     PlanRecord,
+    ProfileRecord,
     RunRecord,
     SelectionRecord,
     StudyRecord,
@@ -118,12 +119,13 @@ def sample(
         "benchmark": measured,
         "decision": _decision(selection, measured, predictions, baselines, _predictions(task, labels, 0.85, 9), budget),
         "curve": _curve(metric, entries[0].entrant),
+        "profile": ProfileRecord(key=key("profile"), status="skipped", code="OFF", reason="profile.tools is empty"),
         "environment": {"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "podium": "0.1.0"},
         "command": "podium run preset=quickstart output=out",
     }
     fields |= changes
     made = (fields["data"], fields["plan"], fields["baseline"], *fields["studies"], *fields["models"])
-    chosen = (fields["selection"], fields["benchmark"], fields["decision"], fields["curve"])
+    chosen = (fields["selection"], fields["benchmark"], fields["decision"], fields["curve"], fields["profile"])
     steps = {title_of(record): record for record in (*made, *chosen)}
     failed = fields.get("failed", ())
     return ReportInputs(fields["run"], steps, fields["environment"], fields["command"], failed)

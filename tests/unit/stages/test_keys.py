@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from podium.config.benchmark import BenchmarkConfig, LearningCurveConfig, optional_scenarios
 from podium.config.plan import PlanConfig
+from podium.config.profile import ProfileConfig
 from podium.config.schema import EntrantConfig, PodiumConfig
 from podium.config.section import Section
 from podium.keys import NotKeyed
@@ -35,9 +36,13 @@ CONFIG = INPUTS.run.config.model_copy(
         "entrants": {**INPUTS.run.config.entrants, "linear": EntrantConfig(kind="linear"), "llm": PROMPTED},
         "benchmark": BenchmarkConfig(scenarios=optional_scenarios()),
         "learning_curve": LearningCurveConfig(fractions=(0.2, 0.4)),
+        "profile": ProfileConfig(tools=("operators",)),
     }
 )
-DECISION = INPUTS.decision.model_copy(update={"winner": STUDY.entrant})
+DECISION = INPUTS.decision.model_copy(update={"winner": STUDY.entrant, "winner_variant": "onnx"})
+BENCHMARK = INPUTS.benchmark.model_copy(
+    update={"artifacts": {f"model.{STUDY.entrant}.onnx": ArtifactRef(name="model", digest="o", files=3, size_bytes=9)}}
+)
 BASELINE = BaselineRecord(
     key="b" * 64,
     baselines=(),
@@ -51,6 +56,7 @@ def backbones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbone, "backbone_digest", lambda path: "digest")
     monkeypatch.setattr(gguf, "locate_causal", lambda place, revision: place)
     monkeypatch.setattr(gguf, "causal_digest", lambda path: "digest")
+    monkeypatch.setattr(keys, "fingerprint", lambda device, threads: {"device": device, "threads": str(threads)})
 
 
 def step_keys(config: PodiumConfig) -> dict[str, str]:
@@ -66,6 +72,7 @@ def step_keys(config: PodiumConfig) -> dict[str, str]:
         "benchmark": keys.benchmark_key(config, data, models, hardware),
         "decision": keys.decision_key(run, INPUTS.selection, INPUTS.benchmark, None),
         "curve": keys.curve_key(StepInputs(run, (data, STUDY, DECISION))),
+        "profile": keys.profile_key(StepInputs(run, (data, BENCHMARK, DECISION))),
         "report": keys.report_key(StepInputs(run, (data,))),
     }
     kinds = (("", STUDY, MODEL), ("linear ", LINEAR_STUDY, LINEAR_MODEL), ("llm ", LLM_STUDY, LLM_MODEL))
@@ -170,19 +177,21 @@ VARIANTS = {"variant", "linear variant", "llm variant"}
         ("hpo.llm_space", {"llm family", "llm study"}),
         ("hpo.space.warmup_ratio.high", {"family", "study"}),
         ("entrants.minilm.kind", {"family", "study", "refit", "curve"}),
-        ("entrants.minilm.trust_remote_code", {"study", "refit", "variant", "curve"}),
+        ("entrants.minilm.trust_remote_code", {"study", "refit", "variant", "curve", "profile"}),
         ("entrants.linear.kind", {"linear family", "linear study", "linear refit"}),
         ("selection.resamples", {"selection"}),
         ("selection.min_trials", {"selection"}),
         ("selection.cost", {"decision"}),
         ("learning_curve.fractions", {"curve"}),
+        ("profile.tools", {"profile"}),
+        ("profile.device", {"profile"}),
         ("selection.promotion.must_beat_baselines", {"decision"}),
         ("benchmark.samples", MEASURED),
         ("benchmark.variants", {"benchmark"}),
         ("benchmark.max_quality_loss", {*VARIANTS, "benchmark"}),
         (
             "seed",
-            {"data", "baseline", "refit", "linear refit", "llm refit", "selection", "curve"}
+            {"data", "baseline", "refit", "linear refit", "llm refit", "selection", "curve", "profile"}
             | VARIANTS
             | SEARCHES
             | MEASURED,
