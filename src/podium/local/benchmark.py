@@ -26,7 +26,7 @@ from podium.errors import InputError, ModelError
 from podium.export.variants import obstacle
 from podium.local.models import LocatedModel, locate
 from podium.local.progress import progress_view, report_to
-from podium.models.backbone import GENERATION
+from podium.models.backbone import GENERATION, ModelFacts
 from podium.records import Measurement, MeasurementRecord
 from podium.stages.keys import lone_measurement_key
 from podium.stages.prepare import resolve_form

@@ -18,7 +18,7 @@ from podium.inference.predictor import Row
 from podium.inference.stored import JOURNAL_FILE, load_run
 from podium.keys import Key
 from podium.local.benchmark import check_variant, texts_of
-from podium.local.inference_model import locate
+from podium.local.models import locate
 from podium.profiling.session import RECORD, Subject, commands, profile, workload_of
 from podium.profiling.workload import SYNTHETIC, Workload
 from podium.records import ProfileRecord

@@ -22,4 +22,4 @@ def test_it_shows_the_stored_answer_and_ends_the_run(in_smoke_folder, output, tm
     record = RunRecord.read(run.path)
     parent = tracker_for(record.config.tracking).run(record.mlflow_run_id or "")
     assert parent is not None and parent.status == "FINISHED"
-    assert len([name for name in parent.tags if name.startswith("podium.result.")]) == 12
+    assert len([name for name in parent.tags if name.startswith("podium.result.")]) == 13
