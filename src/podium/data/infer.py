@@ -13,6 +13,7 @@ from podium.data.compressed import FAILURES
 from podium.data.encodings import guess
 from podium.data.formats import FORMATS, infer_format, resolve_sources
 from podium.data.readers.base import PEEK_ROWS, BadRow, Reader, Row
+from podium.data.shapes import as_list
 from podium.data.sources import FIELDS, Source, roles_line, split_entries
 from podium.errors import DataError, InputError
 from podium.tasks import TASKS
@@ -71,13 +72,15 @@ def infer(
     source = sources[0]
     reader = FORMATS.get(source.format)(source, config)
     if reader.fixed_columns is not None:
-        if text_column or label_column:
+        given = {"text_column": text_column, "label_column": label_column}
+        fields = {name: column for name, column in given.items() if column is not None}
+        if any(not column.isdigit() for column in fields.values()):
             raise InputError(f"--text-column and --label-column are for formats with columns, but {path} is {kind}")
         fits = [one for one in TASKS.all() if one.content in FORMATS.get(kind).contents]
         chosen = next((one for one in fits if task in (None, one.name)), None)
         if chosen is None:
             raise InputError(f"--task must fit the format, but {kind} holds rows for {fits[0].name}, not {task}")
-        why, lines, fields = f"what {kind} holds", [], {}
+        why, lines = f"what {kind} holds", []
     else:
         columns, seen = look(reader)
         chosen, found = _choose(columns, task, text_column, label_column)
@@ -153,7 +156,7 @@ def look(reader: Reader) -> tuple[list[Column], int]:
     good = [row for row in rows if isinstance(row, Row)]
     for row in good:
         for name, value in row.values.items():
-            columns.setdefault(name, Column(name)).see(value)
+            columns.setdefault(name, Column(name)).see(as_list(value))
     if not good:
         first = next((str(row) for row in rows if isinstance(row, BadRow)), "")
         name = reader.source.location

@@ -99,7 +99,7 @@ def _warnings(sources: tuple[Source, ...], staged: Staged, config: DatasetConfig
     if staged.notes[REWRITTEN]:
         yield f"{TASKS.get(config.task).rewritten}: {staged.notes[REWRITTEN]}"
     for note, count in sorted(staged.notes.items()):
-        if note not in (FALLBACK, REWRITTEN):
+        if count and note not in (FALLBACK, REWRITTEN):
             yield f"{note}: {count}"
     ignored = [name for source in sources for name in source.ignored]
     if ignored:

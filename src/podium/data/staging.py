@@ -15,6 +15,7 @@ from podium.config.schema import DatasetConfig
 from podium.data.formats import open_reader, resolve_sources
 from podium.data.index import RowIndex, ValidRow, check_row, row_id
 from podium.data.readers.base import BadRow, Reader
+from podium.data.shapes import rows_of
 from podium.data.sources import Source
 from podium.errors import DataError
 from podium.events import emit
@@ -99,7 +100,7 @@ def _checked(sources: Sequence[Source], config: DatasetConfig, staged: Staged) -
         names = column_names(reader, config)
         if names is None:
             continue
-        for read in reader.rows(names):
+        for read in rows_of(reader, names, config):
             row = read if isinstance(read, BadRow) else check_row(read, names, config, reader.unit)
             staged.read += 1
             if isinstance(row, BadRow):
@@ -186,7 +187,7 @@ def read_texts(config: DatasetConfig) -> Texts:
     texts: list[Any] = []
     labels: set[str] = set()
     first = ""
-    for row in islice(reader.rows({content, target}), MOST_TEXTS):
+    for row in islice(rows_of(reader, names, config), MOST_TEXTS):
         if isinstance(row, BadRow):
             first = first or str(row)
         elif task.content_problem(value := row.values.get(content)) is None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.data.index import row_id
-from podium.data.readers.base import BadRow, Reader
+from podium.data.readers.base import BadRow, Reader, Row
 from podium.errors import DataError, InputError
 from podium.tasks.columns import missing
 from podium.text import did_you_mean, shortened
@@ -102,6 +102,7 @@ class RowSource:
         content: column that a trained model reads; None for a prompted one.
         problem: what is wrong with a content, None when nothing is.
         id_column: column that names the rows; None to name them by file and line.
+        rows: gives the rows where they are not what the reader gives.
     """
 
     def __init__(
@@ -110,14 +111,16 @@ class RowSource:
         content: str | None = None,
         problem: Callable[[Any], str | None] = lambda _: None,
         id_column: str | None = None,
+        rows: Callable[[], Iterator[Row | BadRow]] | None = None,
     ) -> None:
         self.reader = reader
+        self._rows = rows or reader.rows
         self.content = content
         self.id_column = id_column
         self._problem = problem
 
     def __iter__(self) -> Iterator[InputRow]:
-        for row in self.reader.rows():
+        for row in self._rows():
             place = row_id(row.file, row.line)
             if isinstance(row, BadRow):
                 yield InputRow(place, {}, problem=row.reason)

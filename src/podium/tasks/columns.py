@@ -98,8 +98,17 @@ def choose(
 
 
 def by_name(columns: Sequence[Column], names: Sequence[str]) -> str | None:
-    """The column that has the first possible of `names`, whatever its case; None where none has one."""
-    return next((column.name for wanted in names for column in columns if column.name.lower() == wanted), None)
+    """The column that has the first possible of `names`, in any case, or as the last part of a dotted name."""
+    return next(
+        (
+            column.name
+            for nested in (False, True)
+            for wanted in names
+            for column in columns
+            if (column.name.rpartition(".")[2] if nested else column.name).lower() == wanted
+        ),
+        None,
+    )
 
 
 def ambiguous(what: str, flag: str, columns: Sequence[Column]) -> InputError:

@@ -99,7 +99,7 @@ class MultiLabel(Task):
         return target
 
     def recognises(self, columns: Sequence[Column]) -> bool:
-        lists = [column for column in columns if column.lists]
+        lists = [column for column in columns if any(column.lists)]
         return len(lists) == 1 and _holds_labels(lists[0]) and any(column.texts for column in columns)
 
     def choose_target(
@@ -233,7 +233,7 @@ def _split(text: str, separator: str) -> list[Any]:
 
 def _holds_labels(column: Column) -> bool:
     """Whether a column has lists, whose items are texts, numbers or truth values."""
-    return bool(column.lists) and all(isinstance(item, (str, int, float)) for row in column.lists for item in row)
+    return any(column.lists) and all(isinstance(item, (str, int, float)) for row in column.lists for item in row)
 
 
 TASK = MultiLabel()

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
+from podium.tasks import ner_columns
 from podium.tasks.base import IGNORED, NO_ANSWER, Decoded, Task, Training
-from podium.tasks.columns import Choice, Column, ambiguous, choose, encodable, found, shown
+from podium.tasks.columns import Choice, Column, encodable, found, shown
 from podium.tasks.metrics import (
     COUNTS_WHOLES,
     Additive,
@@ -30,11 +31,10 @@ from podium.tasks.metrics import (
     grouped,
     share_of,
 )
+from podium.tasks.tags import OUTSIDE
 from podium.tasks.text_classification import score_rows
 
 Sentence = Sequence[str]
-
-OUTSIDE = "O"
 
 _NO_ENTITY = "\0no valid answer"
 """Type of the one entity that a sentence without a valid answer is scored with; no data set has it."""
@@ -88,8 +88,8 @@ class Ner(Task):
     unit = "sentences"
     kinds_word = "entity types"
     several = True
-    content_names = ("tokens", "words")
-    target_names = ("tags", "ner_tags", "labels")
+    content_names = ("tokens", "words", "word", "token")
+    target_names = ("tags", "ner_tags", "labels", "ner", "bio_tags", "tag")
     rewritten = "tags that began an entity with I- and were rewritten to B- (BIO1 to BIO2)"
     head = "ForTokenClassification"
     problem_type = None
@@ -120,7 +120,7 @@ class Ner(Task):
         for number, token in enumerate(value):
             if not isinstance(token, str):
                 return f"must hold text tokens, but token {number} is {shown(token)}"
-            if not token or token.isspace():
+            if not token:
                 return f"must hold text tokens, but token {number} is empty"
         return None
 
@@ -156,22 +156,13 @@ class Ner(Task):
         )
 
     def recognises(self, columns: Sequence[Column]) -> bool:
-        return bool(_taggable(columns)) and sum(bool(column.lists) for column in columns) > 1
+        return ner_columns.recognised(columns, self.target_names)
 
     def choose_columns(self, columns: Sequence[Column], content: str | None, target: str | None) -> Choice:
-        taggable = [column for column in _taggable(columns) if column.name != content]
-        refusal = ambiguous("tags", "--label-column", columns)
-        tags, why_tags = choose(taggable, target, self.target_names, "lists of BIO tags", refusal)
-        lists = [column for column in columns if column.lists and column.name != tags]
-        refusal = ambiguous("tokens", "--text-column", columns)
-        tokens, why_tokens = choose(lists, content, self.content_names, "the other lists", refusal)
-        return Choice(tokens, why_tokens, tags, why_tags)
+        return ner_columns.choose_both(columns, content, target, self.content_names, self.target_names)
 
     def choose_content(self, columns: Sequence[Column], given: str | None, target: str | None) -> tuple[str, str]:
-        tags = {target, *(column.name for column in _taggable(columns))}
-        lists = [column for column in columns if column.lists and column.name not in tags]
-        refusal = ambiguous("tokens", "--text-column", columns)
-        return choose(lists, given, self.content_names, "the only lists of words", refusal)
+        return ner_columns.choose_words(columns, given, target, self.content_names, self.target_names)
 
     def encode(
         self, tokenizer: Any, contents: Sequence[Any], targets: Sequence[Any], labels: int, max_length: int
@@ -273,7 +264,10 @@ def invalid_tag(tags: Iterable[object]) -> str | None:
     """Say what is wrong with the first tag that is not `O`, `B-TYPE` or `I-TYPE`; None when all are fine."""
     for tag in tags:
         if not isinstance(tag, str):
-            return f"must hold tags such as 'O' or 'B-PER' as text, but got {tag!r}"
+            return (
+                f"must hold tags such as 'O' or 'B-PER' as text, but got {tag!r}; name numbers with "
+                "dataset.label_names=[O,B-PER,...], or in a file labels.txt beside the data"
+            )
         if tag != OUTSIDE and (tag[:2] not in ("B-", "I-") or len(tag) == 2):
             return f"must hold BIO tags ('O', 'B-TYPE' or 'I-TYPE'), but got {tag!r}; convert other schemes first"
         if not encodable(tag):
@@ -290,11 +284,6 @@ def to_bio2(tags: Sequence[str]) -> tuple[list[str], int]:
     """
     begins = [tag[0] == "I" and before[2:] != tag[2:] for before, tag in zip([OUTSIDE, *tags], tags, strict=False)]
     return [f"B-{tag[2:]}" if new else tag for tag, new in zip(tags, begins, strict=True)], sum(begins)
-
-
-def _taggable(columns: Sequence[Column]) -> list[Column]:
-    """Columns whose lists hold BIO tags only."""
-    return [column for column in columns if column.lists and not any(map(invalid_tag, column.lists))]
 
 
 def _frequent_tags(rows: Training, asked: Sequence[Sentence]) -> list[list[int]]:

@@ -26,7 +26,9 @@ LINES = [f"a text, short and plain; number {n}" for n in range(30)]
 
 def dataset(path: Path, **fields: Any) -> DatasetConfig:
     """The config of a data set that a user only names, as composition would make it."""
-    values = {one.path[1]: one.value for one in infer(path, declared=fields).given.assignments}
+    reading = {name: value for name, value in fields.items() if name not in ("text_column", "label_column")}
+    columns = {name: value for name, value in fields.items() if name not in reading}
+    values = {one.path[1]: one.value for one in infer(path, declared=reading, **columns).given.assignments}
     return DatasetConfig.model_validate({**values, **fields})
 
 

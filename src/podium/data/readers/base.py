@@ -231,6 +231,17 @@ class Reader(ABC):
         return f"is longer than dataset.max_row_bytes={self.config.max_row_bytes}; shorten the row or raise the limit"
 
 
+def flattened(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values, and beside them those of nested objects under dotted names, such as `data.text`."""
+    nested = {name: value for name, value in values.items() if isinstance(value, dict)}
+    if not nested:
+        return values
+    found = dict(values)
+    for name, value in nested.items():
+        found |= {f"{name}.{inner}": one for inner, one in flattened(value).items()}
+    return found
+
+
 def encoding_of(stream: BinaryIO, declared: str) -> str:
     """The encoding of a file that was just opened: what its byte order mark tells, or else the declared one."""
     return marked(cast(Any, stream).peek(4)[:4], declared)

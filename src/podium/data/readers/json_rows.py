@@ -6,15 +6,17 @@ import io
 import json
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from podium.data.readers.base import BadRow, Content, Reader, Row, encoding_of, opened
+from podium.data.readers.base import BadRow, Content, Reader, Row, encoding_of, flattened, opened
 from podium.data.sources import SourceFile, suffix_of
 from podium.errors import DataError
 
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _DECODER = json.JSONDecoder()
+_OF_A_ROW = ("schema", "features", "annotations", "entities", "spans", "tokens")
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 
 
@@ -28,7 +30,9 @@ class JsonLines(Reader):
     @classmethod
     def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
         first = _first_byte(head)
-        return first == b"{" or (suffix_of(path) == ".json" and first != b"[")
+        if suffix_of(path) != ".json":
+            return first == b"{"
+        return first != b"[" and not _is_one_document(head)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         self.notes.clear()
@@ -52,6 +56,7 @@ class JsonArray(Reader):
     """One array of JSON objects, parsed element by element: memory never holds the whole array.
 
     The text of the elements that follow is in a window, which slides and grows as far as the longest element needs.
+    A document that is an object is read whole: a list of rows in one of its fields, or a table as pandas writes it.
     """
 
     name = "json"
@@ -59,7 +64,7 @@ class JsonArray(Reader):
 
     @classmethod
     def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
-        return suffix_of(path) == ".json" and _first_byte(head) == b"["
+        return suffix_of(path) == ".json" and (_first_byte(head) == b"[" or _is_one_document(head))
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         """Yield one row per element.
@@ -77,6 +82,9 @@ class JsonArray(Reader):
 
     def _elements(self, file: SourceFile) -> Iterator[Row | BadRow]:
         first = self._next()
+        if first == "{":
+            yield from self._documents(file)
+            return
         if first not in ("", "["):
             raise DataError(
                 f"{file.name} must hold one JSON array of objects, but starts with {first!r}; use dataset.format=jsonl "
@@ -104,6 +112,22 @@ class JsonArray(Reader):
                 )
             self._at += 1
             self._next()
+
+    def _documents(self, file: SourceFile) -> Iterator[Row | BadRow]:
+        """The rows of a document that is an object, or of several objects one after another."""
+        text = self._window[self._at :] + self._text.read()
+        objects, at = [], 0
+        try:
+            while at < len(text):
+                value, at = _DECODER.raw_decode(text, at)
+                objects.append(value)
+                at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+        except (ValueError, RecursionError) as error:
+            line = text.count("\n", 0, getattr(error, "pos", 0)) + 1
+            raise DataError(f"{file.name} line {line}: is not JSON: {getattr(error, 'msg', error)}") from error
+        rows = objects if len(objects) > 1 else rows_of_document(file.name, objects[0])
+        for number, value in enumerate(rows, 1):
+            yield _object(file.name, number, value)
 
     def _next(self) -> str:
         """Move to the next character that is neither white space nor a byte order mark; "" at the end."""
@@ -148,7 +172,56 @@ def _first_byte(head: bytes) -> bytes:
     return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
 
 
+def _is_one_document(head: bytes) -> bool:
+    """Whether the first line is no object of its own, or is one that holds rows, as far as the first bytes show."""
+    text = head.decode("utf-8", "ignore").lstrip("\ufeff \t\r\n")
+    first, end, rest = text.partition("\n")
+    if not first.startswith("{"):
+        return False
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        # One object over several lines, or the beginning of a long one; a line of rows would be followed by another.
+        return not end or not rest.lstrip().startswith("{")
+    with suppress(DataError):
+        return not rest.strip() and len(rows_of_document("", value)) != 1
+    return True
+
+
+def rows_of_document(file: str, value: dict[str, Any]) -> list[Any]:
+    """The rows that an object holds: in a list, in columns, or in the orientations of pandas; else it is one row.
+
+    Raises:
+        DataError: it holds several lists of rows.
+    """
+    lists = {name: one for name, one in value.items() if isinstance(one, list)}
+    objects = [name for name, one in lists.items() if one and all(isinstance(row, dict) for row in one)]
+    tables = [name for name in objects if name not in _OF_A_ROW]
+    if len(tables) == 1 and not any(isinstance(one, str) and " " in one for one in value.values()):
+        return list(lists[tables[0]])
+    if len(tables) > 1 and len(lists) == len(value):
+        raise DataError(f"{file} holds several lists of rows: {', '.join(tables)}; put each into a file of its own")
+    if {"columns", "data"} <= lists.keys():
+        return [dict(zip(map(str, value["columns"]), row, strict=False)) for row in value["data"]]
+    inner = list(value.values())
+    if inner and all(isinstance(one, dict) and one for one in inner):
+        outside, inside = list(value), list(inner[0])
+        by_row = len(outside) > len(inside)
+        if all(map(str.isdigit, outside)) != all(map(str.isdigit, inside)):
+            by_row = all(map(str.isdigit, outside))
+        if by_row:
+            return inner
+        return [{name: value[name].get(row) for name in outside} for row in inside]
+    sizes = {len(one) for one in lists.values()}
+    if len(lists) == len(value) > 1 and len(sizes) == 1 and all(any(isinstance(x, str) for x in c) for c in inner[:1]):
+        return [dict(zip(value, row, strict=True)) for row in zip(*inner, strict=True)]
+    return [value]
+
+
 def _object(name: str, number: int, value: Any) -> Row | BadRow:
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict):
+        # The training data of spaCy: a text and its annotations.
+        value = {"text": value[0], **value[1]}
     if isinstance(value, dict):
-        return Row(name, number, value)
+        return Row(name, number, flattened(value))
     return BadRow(name, number, None, f"must be an object with named fields, but got {type(value).__name__}")

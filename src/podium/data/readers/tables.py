@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from podium.data.compressed import SUFFIXES, open_file
-from podium.data.readers.base import BadRow, Content, Reader, Row
+from podium.data.readers.base import BadRow, Content, Reader, Row, flattened
 from podium.data.sources import Role, Source, SourceFile, prefix_of
 from podium.errors import DataError
 
@@ -34,10 +34,13 @@ class Parquet(Reader):
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         for file in self.source.files:
             with _parquet(file) as parquet:
-                names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
+                wanted = None if columns is None else {*columns, *(name.partition(".")[0] for name in columns)}
+                names = [name for name in parquet.schema_arrow.names if wanted is None or name in wanted]
                 batches = parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names)
+                names_of = _feature_names(parquet.schema_arrow.metadata)
                 for number, values in enumerate(_records(batches), start=1):
-                    yield Row(file.name, number, values)
+                    named = {name: _named(values[name], names_of[name]) for name in names_of.keys() & values.keys()}
+                    yield Row(file.name, number, flattened({**values, **named}))
 
     def columns(self) -> tuple[str, ...]:
         names: list[str] = []
@@ -55,6 +58,30 @@ def _parquet(file: SourceFile) -> Any:
         return pyarrow.parquet.ParquetFile(open_file(file.path) if file.path.suffix in SUFFIXES else file.path)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{file.name} must be a Parquet file, but cannot be read as one: {error}") from error
+
+
+def _feature_names(metadata: Any) -> dict[str, list[str]]:
+    """The names of numbered classes, by column, as `datasets` writes them into the schema of its files."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+    found = {}
+    for name, feature in features.items():
+        inner = feature.get("feature") if isinstance(feature, dict) else None
+        for one in (feature, inner, inner[0] if isinstance(inner, list) and inner else None):
+            if isinstance(one, dict) and one.get("_type") == "ClassLabel" and one.get("names"):
+                found[str(name)] = [str(label) for label in one["names"]]
+    return found
+
+
+def _named(value: Any, names: list[str]) -> Any:
+    """The name of a class number, or the names in a list of them; -1 is by convention no label."""
+    if isinstance(value, list):
+        return [_named(one, names) for one in value]
+    if not isinstance(value, int) or value >= len(names):
+        return value
+    return None if value < 0 else names[value]
 
 
 def _records(batches: Any) -> Iterator[dict[str, Any]]:
