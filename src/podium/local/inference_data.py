@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from podium.config.dataset import READING, DatasetConfig
 from podium.config.form import RunForm
 from podium.config.paths import is_remote, is_uri, locate, resolve
-from podium.config.schema import READING, DatasetConfig
 from podium.data.formats import FORMATS, infer_format, resolve_sources
 from podium.data.infer import found_encoding, look
 from podium.data.readers.base import Reader

@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import cast
 
 from podium.config.compose import Composed, compose
+from podium.config.dataset import READING
 from podium.config.entrants import ENTRANTS
 from podium.config.form import RunForm
 from podium.config.overrides import Assignment, Parsed, choice_of, entrant_choice, parse_overrides
 from podium.config.paths import is_remote, is_uri, locate, resolve
-from podium.config.schema import READING, PodiumConfig
+from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError, DataError, InputError
 from podium.hpo.experiment import Progress
 from podium.hpo.ledger import TrialLedger
