@@ -47,7 +47,7 @@ _KNOWN: tuple[tuple[str, Outcome, str, str], ...] = (
         "install NVIDIA's driver, or run on a node with a GPU",
     ),
     (r"No space left on device", "setup", "the disk is full", "free some space"),
-    (r"No such file or directory: \S|is not an executable", "launch", "the workload could not be started", ""),
+    (r"^No such file or directory: |is not an executable", "launch", "the workload could not be started", ""),
     (r"unrecognised option|usage: n(sys|cu) ", "tool", "this version does not know an option", ""),
 )
 """What the tools say of failures that they alone know: a pattern, the outcome, the reason, and what mends it."""
@@ -169,9 +169,8 @@ def _judge(plan: Plan, ended: Ended) -> Timings:
     there = plan.report.is_file() and plan.report.stat().st_size > 0
     code = f"{plan.tool} ended with exit code {ended.exit_code}"
     if timings is None:
-        for pattern, outcome, reason, remedy in _KNOWN:
-            if re.search(pattern, text):
-                raise AttemptFailed(outcome, f"{reason}: {_excerpt(text, pattern)}", remedy)
+        if not there:
+            _known_failure(text)
         if there or "application returned an error code" in text:
             raise AttemptFailed("application", f"the workload failed: {code}; {_excerpt(text)}")
         raise AttemptFailed("tool", f"{code}, and neither it nor the workload left anything; {_excerpt(text)}")
@@ -179,9 +178,7 @@ def _judge(plan: Plan, ended: Ended) -> Timings:
         raise AttemptFailed("application", f"the workload must open {dict(plan.expected)}, but opened {timings.counts}")
     if there:
         return timings
-    for pattern, outcome, reason, remedy in _KNOWN:
-        if re.search(pattern, text):
-            raise AttemptFailed(outcome, f"{reason}: {_excerpt(text, pattern)}", remedy)
+    _known_failure(text)
     if (raw := plan.report.with_suffix(".qdstrm")).is_file():
         raise AttemptFailed(
             "export",
@@ -191,6 +188,12 @@ def _judge(plan: Plan, ended: Ended) -> Timings:
     elsewhere = [str(path) for path in (plan.folder / "tmp").rglob(f"*{plan.suffix}")]
     where = f", but at {elsewhere[0]}" if elsewhere else ""
     raise AttemptFailed("tool", f"{code} and left no report at {plan.report}{where}; {_excerpt(text)}")
+
+
+def _known_failure(text: str) -> None:
+    for pattern, outcome, reason, remedy in _KNOWN:
+        if re.search(pattern, text, re.MULTILINE):
+            raise AttemptFailed(outcome, f"{reason}: {_excerpt(text, pattern)}", remedy)
 
 
 def _timings(path: Path) -> Timings | None:

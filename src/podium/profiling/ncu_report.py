@@ -11,6 +11,8 @@ from podium.profiling.nsys_report import InvalidReport
 from podium.records.base import Frozen
 
 _ID, _KERNEL, _UNNAMED = "ID", "Kernel Name", ("Process ID", "Process Name", "Host Name", "Kernel Time")
+_UNITS = {"nsecond": "ns", "usecond": "us", "msecond": "ms", "second": "s"}
+"""What other versions call the same units: figures must not depend on the version that was asked."""
 
 
 class Metric(Frozen):
@@ -45,7 +47,7 @@ def read_csv(lines: Iterable[str]) -> Iterator[Launch]:
     for values in rows:
         row = dict(zip(header, values, strict=False))
         if not row[_ID]:
-            units = row
+            units = {name: _UNITS.get(unit, unit) for name, unit in row.items()}
             continue
         given = {name: value for name, value in row.items() if value and name not in (_ID, _KERNEL, *_UNNAMED)}
         metrics = {name: Metric(value=_number(value), unit=units.get(name, "")) for name, value in given.items()}
@@ -83,7 +85,9 @@ def read_report(path: Path) -> list[Launch]:
             action = part.action_by_idx(number)
             named = {name: action.metric_by_name(name) for name in action.metric_names()}
             metrics = {
-                name: Metric(value=one.value(), unit=one.unit() or "") for name, one in named.items() if one.has_value()
+                name: Metric(value=one.value(), unit=_UNITS.get(one.unit(), one.unit() or ""))
+                for name, one in named.items()
+                if one.has_value()
             }
             found.append(Launch(kernel=action.name(), metrics=metrics))
     return found

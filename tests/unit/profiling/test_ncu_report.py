@@ -16,7 +16,7 @@ def test_launches_are_read_by_column_with_their_units() -> None:
     first, second = read_csv(TABLE.splitlines())
     assert first.kernel == "sgemm(float*, int)"
     assert first.metrics == {
-        "gpu__time_duration.sum": Metric(value=1234.5, unit="nsecond"),
+        "gpu__time_duration.sum": Metric(value=1234.5, unit="ns"),
         "device__attribute_name": Metric(value="NVIDIA A100"),
     }
     assert second.metrics["gpu__time_duration.sum"].value == 7
