@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from podium.cluster.client import JOB, TRAIN_JOB, Kind, Manifest, ObjectMetadata
+from podium.cluster.inherited import NOTHING, Inherited
 from podium.config.cluster import ClusterConfig, NodePoolConfig
 from podium.keys import digest_bytes
 
@@ -49,6 +50,7 @@ class JobSpec:
         security: security context of the container. Another than `RESTRICTED`, such as one with capabilities for a
             profiler, is refused in namespaces that enforce that standard.
         metadata: labels (which its pods carry, too), annotations and owner.
+        inherited: what its pods get beside all this from the pod that creates it.
     """
 
     config: ClusterConfig
@@ -62,6 +64,7 @@ class JobSpec:
     deadline_seconds: int | None = None
     security: Mapping[str, Any] = field(default_factory=lambda: RESTRICTED)
     metadata: ObjectMetadata = field(default_factory=ObjectMetadata)
+    inherited: Inherited = NOTHING
 
     @property
     def kind(self) -> Kind:
@@ -86,7 +89,7 @@ def job_manifest(spec: JobSpec) -> Manifest:
     work = {
         "image": spec.config.image,
         "command": list(spec.command),
-        "env": [{"name": name, "value": value} for name, value in spec.environment.items()],
+        "env": _environment(spec),
     }
     template = {"metadata": {"labels": labels}, "spec": _pod(spec)}
     body = _job(spec, template, work) if kind is JOB else _train_job(spec, template, work)
@@ -106,8 +109,8 @@ def _job(spec: JobSpec, template: Manifest, work: Manifest) -> Manifest:
     """The fields of a Job. A pod that is lost with a spot node is started again without counting as a failure."""
     (container,) = template["spec"]["containers"]
     container |= {**work, "resources": _resources(spec.pool)}
-    if spec.config.secrets:
-        container["envFrom"] = [{"secretRef": {"name": name}} for name in spec.config.secrets]
+    if secrets := dict.fromkeys((*spec.inherited.secrets, *spec.config.secrets)):
+        container["envFrom"] = [{"secretRef": {"name": name}} for name in secrets]
     template["spec"]["restartPolicy"] = "Never"
     fields: Manifest = {"backoffLimit": 0, "ttlSecondsAfterFinished": KEPT_SECONDS, "template": template}
     if spec.pool.spot:
@@ -130,6 +133,12 @@ def _train_job(spec: JobSpec, template: Manifest, work: Manifest) -> Manifest:
     }
 
 
+def _environment(spec: JobSpec) -> list[Manifest]:
+    """The variables of a container; its own take precedence over inherited ones."""
+    own = [{"name": name, "value": value} for name, value in spec.environment.items()]
+    return [*(dict(item) for item in spec.inherited.environment if item["name"] not in spec.environment), *own]
+
+
 def _resources(pool: NodePoolConfig) -> Manifest:
     """Requests and limits: processors are not limited; memory and devices are limited to what is requested."""
     device = {} if pool.device is None else {pool.device: str(pool.devices)}
@@ -141,7 +150,7 @@ def _resources(pool: NodePoolConfig) -> Manifest:
 
 def _pod(spec: JobSpec) -> Manifest:
     """The fields of a pod that say where it runs, as whom, and with which volumes."""
-    config, pool = spec.config, spec.pool
+    config, pool, given = spec.config, spec.pool, spec.inherited
     container: Manifest = {"name": spec.primary_container, "securityContext": dict(spec.security)}
     volumes: list[Manifest] = []
     mounts: list[Manifest] = []
@@ -151,12 +160,14 @@ def _pod(spec: JobSpec) -> Manifest:
     if config.volume_claim is not None:
         volumes.append({"name": "shared", "persistentVolumeClaim": {"claimName": config.volume_claim}})
         mounts.append({"name": "shared", "mountPath": config.volume_path})
+    taints = [_toleration(taint) for taint in (*pool.tolerations, *(_SPOT_TAINTS if pool.spot else ()))]
     fields: Manifest = {
         "containers": [{**container, "volumeMounts": mounts} if mounts else container],
         "securityContext": _POD_SECURITY,
-        "serviceAccountName": config.service_account,
-        "nodeSelector": dict(pool.selector),
-        "tolerations": [_toleration(taint) for taint in (*pool.tolerations, *(_SPOT_TAINTS if pool.spot else ()))],
+        "serviceAccountName": config.service_account or given.service_account,
+        "imagePullSecrets": list(given.pull_secrets),
+        "nodeSelector": {**given.selector, **pool.selector},
+        "tolerations": [*map(dict, given.tolerations), *taints],
         "priorityClassName": pool.priority_class,
         "volumes": volumes,
     }

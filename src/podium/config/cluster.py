@@ -54,7 +54,10 @@ class ClusterConfig(Section):
         (), description="Secrets whose entries a trial gets as environment variables: credentials of the store."
     )
     pools: dict[str, NodePoolConfig] = Field(default_factory=dict)
-    trial_pool: str | None = Field(None, description="The pool that trials run on. `null`: a small pod anywhere.")
+    trial_pool: str | None = Field(
+        None,
+        description="The pool that trials run on. `null`: small pods, on the nodes of the pod that starts them.",
+    )
     trial_nodes: Positive = Field(1, description="Nodes per trial. 1: a trial is a Job; more: a TrainJob.")
     runtime: Name | None = Field(None, description="ClusterTrainingRuntime of a TrainJob, such as `torch-distributed`.")
     trial_seconds: Positive | None = Field(None, description="Time limit of a trial, in seconds.")

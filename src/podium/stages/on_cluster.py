@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from podium.cluster.client import POD_NAMESPACE, Cluster, ObjectMetadata
+from podium.cluster.inherited import NOTHING, Inherited, inherited
 from podium.cluster.jobs import Advice, Jobs
 from podium.config.cluster import ClusterConfig
 from podium.config.entrants import ENTRANTS, search_of
@@ -52,8 +53,9 @@ def katib_engine(step: StepRun, trial: CrossValidationTrial, ledger: str) -> Kat
     )
     instructions.write(step.store.documents(ledger))
     jobs = Jobs(cluster, advice_of(config, step.entrant), start_seconds=settings.start_seconds)
-    job = trial_job(settings, {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger})
-    return KatibEngine(jobs, job, _metadata(step, cluster.namespace), keep_on_cancel=settings.keep_on_cancel)
+    owner, given = _own_pod(cluster)
+    job = trial_job(settings, {STORE_VARIABLE: step.store.uri, LEDGER_VARIABLE: ledger}, given)
+    return KatibEngine(jobs, job, _metadata(step, owner), keep_on_cancel=settings.keep_on_cancel)
 
 
 def advice_of(config: PodiumConfig, entrant: str) -> Advice:
@@ -85,7 +87,7 @@ def threads_of(cpu: str) -> int:
     return max(1, int(float(cpu.removesuffix("m")) / (1000 if cpu.endswith("m") else 1)))
 
 
-def _metadata(step: StepRun, namespace: str) -> ObjectMetadata:
+def _metadata(step: StepRun, owner: dict[str, Any] | None) -> ObjectMetadata:
     """Ids of runs: as annotations, and those that have the form of labels as labels, too."""
     ids = {
         "podium/run": step.run.run_id,
@@ -96,14 +98,15 @@ def _metadata(step: StepRun, namespace: str) -> ObjectMetadata:
     }
     given = {name: value for name, value in ids.items() if value}
     labels = {name: value for name, value in given.items() if _LABEL.fullmatch(value)}
-    return ObjectMetadata(labels, given, _owner(namespace))
+    return ObjectMetadata(labels, given, owner)
 
 
-def _owner(namespace: str) -> dict[str, Any] | None:
-    """A reference to the pod of this process, where it runs in one of the same namespace."""
-    if not POD_NAMESPACE.is_file() or POD_NAMESPACE.read_text().strip() != namespace:
-        return None
+def _own_pod(cluster: Cluster) -> tuple[dict[str, Any] | None, Inherited]:
+    """A reference to the pod of this process, where it runs in one of the same namespace, and what it hands on."""
+    if not POD_NAMESPACE.is_file() or POD_NAMESPACE.read_text().strip() != cluster.namespace:
+        return None, NOTHING
     for name, uid in _OWNERS:
         if os.environ.get(name) and os.environ.get(uid):
-            return {"apiVersion": "v1", "kind": "Pod", "name": os.environ[name], "uid": os.environ[uid]}
-    return None
+            owner = {"apiVersion": "v1", "kind": "Pod", "name": os.environ[name], "uid": os.environ[uid]}
+            return owner, inherited(cluster, os.environ[name], name)
+    return None, NOTHING

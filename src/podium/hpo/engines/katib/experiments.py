@@ -22,6 +22,7 @@ from podium.cluster.client import (
     labels_of,
     name_of,
 )
+from podium.cluster.inherited import NOTHING, Inherited
 from podium.cluster.jobs import REFUSED, Advice
 from podium.cluster.manifests import JobSpec, job_manifest
 from podium.config.cluster import ClusterConfig
@@ -80,8 +81,13 @@ def check_for_katib(experiment: Experiment) -> None:
             )
 
 
-def trial_job(config: ClusterConfig, environment: Mapping[str, str]) -> JobSpec:
-    """The Job of a trial that is not named yet and has no params; the processes of several nodes are torchrun's."""
+def trial_job(config: ClusterConfig, environment: Mapping[str, str], inherited: Inherited = NOTHING) -> JobSpec:
+    """The Job of a trial that is not named yet and has no params; the processes of several nodes are torchrun's.
+
+    A pool that the config names is where trials run, wherever the pod is that they inherit from.
+    """
+    if config.trial_pool is not None:
+        inherited = replace(inherited, selector={}, tolerations=())
     return JobSpec(
         config,
         ["python" if config.trial_nodes == 1 else "torchrun", "-m", "podium.hpo.trial_container"],
@@ -90,6 +96,7 @@ def trial_job(config: ClusterConfig, environment: Mapping[str, str]) -> JobSpec:
         pool=config.pool,
         nodes=config.trial_nodes,
         deadline_seconds=config.trial_seconds,
+        inherited=inherited,
     )
 
 
