@@ -14,14 +14,17 @@ part in the metric (The Use of Confidence or
 Fiducial Limits Illustrated in the Case of the Binomial, Biometrika 26, 1934).
 
 Resampling is exact but drawn by groups of rows, or documents, that add the same to the sums: the sizes of the groups in
-a resample are multinomial.
+a resample are multinomial. Of very many groups, as where each row has a probability of its own, the rows are drawn
+themselves, which has the same distribution and costs less than one binomial draw per group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from podium.errors import InputError
 from podium.evaluation.metrics import metric_of, score
@@ -34,6 +37,13 @@ EXACT_METHOD = "exact binomial"
 PAIRED_METHOD = "paired percentile bootstrap"
 _OF_DOCUMENTS = " of documents"
 _ONE_DOCUMENT = " of the rows of one document"
+_MANY = 4096
+"""Groups from which on the rows are drawn themselves, unless there are far more rows than groups."""
+_ROWS_PER_GROUP = 16
+_TOGETHER = 16
+"""Resamples that are summed up together."""
+_KEPT = 200_000_000
+"""Counts of rows in resamples that are kept for the next metric, of one byte each."""
 _CELLS = 4_000_000
 """Multinomial counts held in memory at once."""
 
@@ -209,6 +219,14 @@ def _document_sums(rows: Floats, documents: Sequence[str] | None) -> Floats:
 def _resampled_sums(group: Integers, table: Floats, resamples: int, seed: int) -> Floats:
     """Sums of the columns of `table` over each resample of what is grouped, shape (resamples, columns)."""
     generator = np.random.default_rng(seed)
+    if len(table) > _MANY and len(group) < _ROWS_PER_GROUP * len(table):
+        from scipy.sparse import csr_array
+
+        # Most columns of a calibration error are zero in most rows.
+        by_row = csr_array(table[group].T)
+        kept = len(group) * resamples <= _KEPT
+        drawn = _kept_draws(len(group), resamples, seed) if kept else _draws(len(group), resamples, seed)
+        return np.concatenate([(by_row @ counts.T.astype(np.float64)).T for counts in drawn])
     sizes = np.bincount(group, minlength=len(table))
     step = max(1, _CELLS // len(table))
     sums = [
@@ -216,6 +234,23 @@ def _resampled_sums(group: Integers, table: Floats, resamples: int, seed: int) -
         for start in range(0, resamples, step)
     ]
     return np.concatenate(sums)
+
+
+def _draws(rows: int, resamples: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """How often each row is in each resample, shape (some resamples, rows)."""
+    generator = np.random.default_rng(seed)
+    for start in range(0, resamples, _TOGETHER):
+        counts = np.empty((min(_TOGETHER, resamples - start), rows), dtype=np.uint8)
+        for place in range(len(counts)):
+            drawn = generator.integers(rows, size=rows, dtype=np.uint32)
+            counts[place] = np.bincount(drawn, minlength=rows)  # more than 255 of thousands of rows never come up
+        yield counts
+
+
+@lru_cache(maxsize=1)
+def _kept_draws(rows: int, resamples: int, seed: int) -> list[NDArray[np.uint8]]:
+    """They are the same for every metric of the same rows."""
+    return list(_draws(rows, resamples, seed))
 
 
 def _interval(value: float, values: Floats, confidence: float, method: str) -> Interval:

@@ -78,12 +78,16 @@ class JournalLine:
 
 
 class Columns(Mapping[str, Sequence[Any]]):
-    """The columns of a file with predictions by name; each is read when it is first asked for."""
+    """The columns of a file with predictions by name; each is read when it is first asked for.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        first: those that are read at once, since they will be asked for.
+    """
+
+    def __init__(self, path: Path, first: Sequence[str] = ()) -> None:
         self._path = path
         self._read = _READERS[path.suffix[1:]]
-        self._names, found = self._read(path, (ID_COLUMN,))
+        self._names, found = self._read(path, (ID_COLUMN, *first))
         self._known: dict[str, Sequence[Any]] = dict(found)
         self.ids = tuple(str(value) for value in found.get(ID_COLUMN, ()))
 
@@ -248,7 +252,7 @@ def load_run(name: str | Path, folder: Path) -> StoredRun:
             "command again, and it goes on"
         )
     journal = {line.id: line for line in _journal(directory / JOURNAL_FILE)}
-    columns = _columns(directory)
+    columns = _columns(directory, [name for name in (run.target, run.content) if name is not None])
     ids = columns.ids
     if lacking := [row for row in ids if row not in journal] or [ID_COLUMN][: not ids]:
         raise InputError(
@@ -263,12 +267,13 @@ def _journal(path: Path) -> list[JournalLine]:
         raise InputError(f"a run must have a journal, but {path} does not exist")
     found: list[JournalLine] = []
     same: dict[str, str] = {}  # most answers are one of a few labels
+    decode = json.JSONDecoder().decode
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break  # it is torn
             try:
-                said = json.loads(line)
+                said = decode(line.decode("utf-8"))
                 answer, given = said.get("answer"), said.get("probabilities")
                 if isinstance(answer, str):
                     answer = same.setdefault(answer, answer)
@@ -279,12 +284,12 @@ def _journal(path: Path) -> list[JournalLine]:
     return found
 
 
-def _columns(directory: Path) -> Columns:
-    """The file with the predictions."""
+def _columns(directory: Path, first: Sequence[str]) -> Columns:
+    """The file with the predictions, some of whose columns are read at once."""
     for extension in _READERS:
         path = directory / f"{PREDICTIONS_STEM}.{extension}"
         if path.is_file():
-            return Columns(path)
+            return Columns(path, first)
     raise InputError(
         f"{directory} must hold {PREDICTIONS_STEM} as one of {', '.join(_READERS)} to be evaluated, but has none"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -70,10 +71,10 @@ def _key(one: Answered, other: Answered | None, reading: Reading) -> str:
 
 def _answers(one: Answered) -> list[Any]:
     given = one.predictions.probabilities if one.predictions else None
-    return [
-        *(one.task, one.positive, list(one.ids), list(one.truth), list(one.answers), list(one.documents or ())),
-        None if given is None else digest_bytes(given.tobytes()),
-    ]
+    columns = (one.ids, one.truth, one.answers, one.documents or ())
+    # A key's parts are looked at one by one, which takes seconds for the columns of many rows.
+    digests = [digest_bytes(json.dumps(list(column), ensure_ascii=False).encode()) for column in columns]
+    return [one.task, one.positive, *digests, None if given is None else digest_bytes(given.tobytes())]
 
 
 def _tables(found: Evaluation, one: Answered) -> dict[str, Table]:

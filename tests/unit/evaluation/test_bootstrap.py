@@ -11,9 +11,16 @@ from scipy.stats import binomtest
 
 from podium.errors import InputError
 from podium.evaluation.answered import of_predictions
-from podium.evaluation.bootstrap import bootstrap_interval, interval_of, paired_difference, resampled_scores
+from podium.evaluation.bootstrap import (
+    bootstrap_interval,
+    difference_of,
+    interval_of,
+    paired_difference,
+    resampled_scores,
+)
 from podium.evaluation.metrics import all_metrics, metric_of, score
 from podium.evaluation.predictions import Predictions
+from podium.tasks.metrics import share_of
 
 ALL = [
     (name, metric)
@@ -280,3 +287,15 @@ def test_a_share_of_few_rows_has_the_interval_of_these_rows():
     found = {one.name: interval_of(one.sums, None, **BUDGET) for one in of_predictions(right, "yes", **ABOUT).metrics}
     assert (found["recall"].low, found["recall"].high) == pytest.approx((0.025 ** (1 / 4), 1))
     assert (found["accuracy"].low, found["accuracy"].high) == pytest.approx((0.025 ** (1 / 100), 1))
+
+
+def test_intervals_of_many_different_rows_are_those_of_their_normal_approximation() -> None:
+    """Above some number of groups rows are drawn one by one, which must not change what is estimated."""
+    values = np.random.default_rng(3).exponential(size=6000)
+    found = interval_of(share_of(values), None, 0.95, 400, 5)
+    spread = 1.96 * values.std() / np.sqrt(len(values))
+    assert (found.low, found.high) == pytest.approx((values.mean() - spread, values.mean() + spread), abs=0.15 * spread)
+    assert interval_of(share_of(values), None, 0.95, 400, 5) == found
+    shifted = share_of(values - 0.01 * np.random.default_rng(4).random(len(values)))
+    difference, p_value = difference_of(share_of(values), shifted, None, 0.95, 400, 5)
+    assert 0.0048 < difference.low < difference.value < difference.high < 0.0052 and p_value < 0.01
