@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from podium.profiling.findings import findings_of
 from podium.report import render
 from podium.report.evaluation import as_html
+from podium.report.profile_page import page_html
+from tests.unit.profiling.samples import kernel, profile_record
 from tests.unit.report.samples import sample
 from tests.unit.report.test_evaluation import compared
 
@@ -92,7 +95,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     evaluation = folder / "evaluation" / "report.html"
     evaluation.parent.mkdir()
     evaluation.write_text(as_html(compared()))
-    return {name: folder / name / "report.html" for name in (*PAGES, "evaluation")}
+    profile = folder / "profile" / "report.html"
+    profile.parent.mkdir()
+    record = profile_record(kernels=(kernel("ampere_sgemm_128x64_tn" * 6, "memory"),))
+    profile.write_text(page_html(record.model_copy(update={"findings": findings_of(record)})))
+    return {name: folder / name / "report.html" for name in (*PAGES, "evaluation", "profile")}
 
 
 def show(driver: Any, page: Path, width: int, scheme: str = "light") -> None:
@@ -111,7 +118,7 @@ def requests(driver: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", [*PAGES, "evaluation"])
+@pytest.mark.parametrize("name", [*PAGES, "evaluation", "profile"])
 def test_page_fits_loads_nothing_and_reports_no_error(driver, pages, name, width):
     show(driver, pages[name], width)
     assert driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
@@ -124,8 +131,9 @@ def test_page_fits_loads_nothing_and_reports_no_error(driver, pages, name, width
 def test_nothing_sticks_out_of_its_section(driver, pages, width):
     show(driver, pages["many labels"], width)
     assert sticking_out(driver) == []
-    show(driver, pages["evaluation"], width)
-    assert sticking_out(driver) == []
+    for name in ("evaluation", "profile"):
+        show(driver, pages[name], width)
+        assert sticking_out(driver) == []
 
 
 def sticking_out(driver: Any) -> list[str]:
@@ -165,7 +173,7 @@ def test_charts_have_size_and_marks(driver, pages, width):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["classification", "ner", "evaluation"])
+@pytest.mark.parametrize("name", ["classification", "ner", "evaluation", "profile"])
 def test_text_stands_out_in_both_colour_schemes(driver, pages, name, scheme):
     show(driver, pages[name], 1280, scheme)
     assert driver.execute_script(CONTRAST) == []

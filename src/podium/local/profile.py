@@ -66,6 +66,7 @@ class Planned:
     key: Key
     directory: Path
     store: ArtifactStore
+    force: bool
     stored: ProfileRecord | None = None
 
     @property
@@ -91,7 +92,7 @@ def plan_profile(command: ProfileCommand, directory: Path) -> Planned:
     store = ArtifactStore(command.store)
     place = folder / f"{_UNSAFE.sub('-', subject.name)}-{subject.variant}-{key.short}"
     stored = None if command.force else store.get(ProfileRecord, key.digest)
-    return Planned(subject, config, hardware, key, place, store, stored)
+    return Planned(subject, config, hardware, key, place, store, command.force, stored)
 
 
 def profile_config(settings: Sequence[str], directory: Path) -> ProfileConfig:
@@ -110,9 +111,12 @@ def profiles_folder(store: str, directory: Path) -> Path:
 def run_profile(planned: Planned) -> tuple[ProfileRecord, bool]:
     """Profile, or bring back the files of the stored profile; returns the record, and whether it was stored."""
     if planned.stored is not None:
-        _restore(planned)
+        _restore(planned.stored, planned.directory, planned.store)
         return planned.stored, True
     with planned.store.lease(planned.key):
+        if not planned.force and (made := planned.store.get(ProfileRecord, planned.key.digest)) is not None:
+            _restore(made, planned.directory, planned.store)
+            return made, True
         shutil.rmtree(planned.directory, ignore_errors=True)
         stamp = {"key": planned.key.digest}
         found = profile(planned.subject, planned.config, planned.hardware, planned.directory, stamp)
@@ -131,14 +135,13 @@ def write_page(record: ProfileRecord, directory: Path) -> Path:
     return directory / PAGE
 
 
-def _restore(planned: Planned) -> None:
-    """Bring the files of the stored profile back to where its commands expect them."""
-    assert planned.stored is not None
-    if (planned.directory / RECORD).is_file():
+def _restore(record: ProfileRecord, directory: Path, store: ArtifactStore) -> None:
+    """Bring the files of a stored profile back to where its commands expect them, unless they lie there."""
+    if (directory / RECORD).is_file():
         return
-    shutil.copytree(planned.store.fetch(planned.stored.artifacts["profile"]), planned.directory, dirs_exist_ok=True)
-    for folder in (planned.directory, *(one for one in planned.directory.rglob("*") if one.is_dir())):
-        folder.chmod(0o700)
+    shutil.copytree(store.fetch(record.artifacts["profile"]), directory, dirs_exist_ok=True)
+    for one in (directory, *directory.rglob("*")):
+        one.chmod(0o700 if one.is_dir() else 0o600)
 
 
 def _subject(command: ProfileCommand, config: ProfileConfig, directory: Path, folder: Path) -> Subject:
@@ -229,16 +232,8 @@ def lines(planned: Planned, record: ProfileRecord, reused: bool) -> list[str]:
         found.append(f"{number}. {one.text}")
     for came in record.tools:
         if came.status != "ok":
-            found.append(
-                f"{came.name} {came.status}: {came.reason}" + (f"; mend it: {came.remedy}" if came.remedy else "")
-            )
-    return [
-        *found,
-        f"page: {planned.directory / PAGE}",
-        f"trace for https://ui.perfetto.dev: {_trace(planned.directory)}",
-    ]
-
-
-def _trace(directory: Path) -> str:
-    file = directory / "operators" / "trace.json"
-    return str(file) if file.is_file() else "none"
+            mend = f"; mend it: {came.remedy}" if came.remedy else ""
+            found.append(f"{came.name} {came.status}: {came.reason}{mend}")
+    found.append(f"page: {planned.directory / PAGE}")
+    trace = planned.directory / "operators" / "trace.json"
+    return [*found, f"trace for https://ui.perfetto.dev: {trace}"] if trace.is_file() else found

@@ -8,6 +8,8 @@ from podium.records import Finding, ProfileRecord
 
 _TOKENISING, _OUTSIDE, _COPIES, _SPREAD, _FAR, _IDLE = 0.1, 0.15, 0.05, 1.5, 0.3, 0.5
 """From which shares, ratios and distances on something is worth a line."""
+_RARE = 0.05
+"""Share of the iterations that take at least as long as the upper bound of a phase."""
 _GROUPS, _POINTS = 3, 2
 _WAITS = {"kernel_gap_seconds": "gaps between kernels", "host_device_copy_seconds": "copies between host and device"}
 
@@ -49,8 +51,8 @@ def _phases(record: ProfileRecord) -> Iterator[Finding]:
                 code="SPREAD",
                 text=f"{one.name} varies: {_milli(one.median)} in the median, but one in twenty takes "
                 f"{_milli(one.high)} or more; rows of different length, or a busy machine",
-                seconds=one.high - one.median,
-                share=(one.high - one.median) / whole,
+                seconds=_RARE * (one.high - one.median),
+                share=_RARE * (one.high - one.median) / whole,
                 query=f"jq '.phases[] | select(.name==\"{one.name}\")' record.json",
             )
     if len(record.phases) > 1 and whole and (decode := next((o for o in record.phases if o.name == "decode"), None)):
@@ -88,7 +90,7 @@ def _groups(record: ProfileRecord) -> Iterator[Finding]:
         yield Finding(
             code="HOST",
             text=f"About {_milli(outside * inside)} of the model's {_milli(inside)} ({outside:.0%}, by the trace) pass "
-            "outside of operators, in Python and between calls: larger batches, `compile` or an exported variant help",
+            "outside of operators, in Python and between calls: larger batches, compiling or an exported variant help",
             seconds=outside * inside,
             share=outside * inside / whole,
             query="jq '.figures.outside_operators_share' record.json",

@@ -145,7 +145,10 @@ def _of_graph(spec: InProcessSpec, subject: Any, rows: Any, trace: Path, busy: d
     peaks = measure_peaks(workload.threads) if workload.device == "cpu" else None
     runs = [one.seconds for one in read.ranges if one.name == "model_run"]
     nodes = sum(one.self_seconds for one in found)
-    figures = {**busy, "outside_operators_share": max(0.0, 1 - nodes * len(runs) / (sum(watched.seconds["forward"])))}
+    figures = {
+        **busy,
+        "outside_operators_share": max(0.0, 1 - nodes * len(runs) / sum(watched.seconds["forward"][-len(runs) :])),
+    }
     notes = () if workload.variant == "onnx" else ("operations of int8 products are not set against peaks of int8",)
     return InProcess(
         tool="onnxruntime",

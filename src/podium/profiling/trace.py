@@ -89,6 +89,10 @@ def trace_of(events: Iterable[Mapping[str, Any]]) -> Trace:
         elif category == "Node" and name.endswith("_kernel_time"):
             given = _typed_shapes(about.get("input_type_shape", ()))
             span.name, span.shapes = str(about.get("op_name", name)), tuple(shape for shape, _ in given)
+            made = [shape for shape, _ in _typed_shapes(about.get("output_type_shape", ()))]
+            if len(given) == 1 and "MatMul" in span.name and made and made[0] and given[0][0]:
+                # Weights that the session has packed for itself are not among the inputs.
+                span.shapes = (*span.shapes, (given[0][0][-1], made[0][-1]))
             span.item_bytes = given[0][1] if given else 4
             span.own = span.seconds
             found.spans.append(span)

@@ -11,6 +11,8 @@ from podium.display.charts import LOW_HEIGHT, Axis, Line, Mark, Plot, PlotChart,
 from podium.records import Attempt, ProfileRecord
 
 _OPERATORS, _KERNELS, _SHORT = 15, 10, 5
+_SHORTER = {"postprocess": "after"}
+"""Names of phases that do not fit beside a chart."""
 _TRACES = ("trace.json", ".nsys-rep", ".ncu-rep")
 _MILLI, _GIGA, _MEGA = 1e3, 1e9, 1e6
 _FIGURES = {
@@ -111,7 +113,7 @@ def _timeline(record: ProfileRecord) -> PlotChart:
         said.append(f"{one.name} {_milli(one.median)} ms")
         at += one.median * _MILLI
     across = Axis.over([0.0, at])
-    ticks = tuple(Tick(float(len(inner) - place), one.name) for place, one in enumerate(inner))
+    ticks = tuple(Tick(float(len(inner) - place), _SHORTER.get(one.name, one.name)) for place, one in enumerate(inner))
     up = Axis(0.5, len(inner) + 0.5, ticks)
     plot = Plot("One iteration, in ms", Axis(0.0, across.high, across.ticks), up, tuple(lines), height=LOW_HEIGHT)
     return PlotChart(f"Timeline of an iteration: {', '.join(said)}", (plot,))

@@ -35,7 +35,11 @@ TORCH = [
     {"ph": "i", "name": "[memory]", "ts": 14, "args": {"Device Type": 1, "Total Allocated": 9}},
     {"ph": "i", "name": "[memory]", "ts": 22, "args": {"Device Type": 0, "Total Allocated": 300}},
 ]
-NODE = {"op_name": "MatMul", "input_type_shape": [{"float": [2, 16]}, {"float": [16, 4]}]}
+NODE = {
+    "op_name": "MatMul",
+    "input_type_shape": [{"float": [2, 16]}],
+    "output_type_shape": [{"float": [2, 4]}],
+}
 ONNX = [
     event("model_run", 0, 100, "Session"),
     event("a/MatMul_kernel_time", 10, 20, "Node", **NODE),
