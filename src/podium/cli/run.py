@@ -87,6 +87,9 @@ def benchmark(
     store: Annotated[str, typer.Option(help="Store that keeps the results.")] = DEFAULT_STORE,
     tracking_uri: Annotated[str, typer.Option(help="MLflow to ask for models:/NAME.")] = DEFAULT_URI,
     force: Annotated[bool, typer.Option("--force", help="Measure again what is stored.")] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the models.")
+    ] = False,
 ) -> None:
     """Measure models on this machine; what was measured here before is reused."""
     from rich.console import Console
@@ -110,6 +113,7 @@ def benchmark(
         text_column=text_column,
         label_column=label_column,
         force=force,
+        trust_remote_code=trust_remote_code,
     )
     as_text = output == "text"
     try:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from podium.errors import ModelError
 from podium.inference.predictor import SHOWN_NAMES, Logits, PredictorSpec, Row
+from podium.models.backbone import load_config
 from podium.models.network import auto_class
 from podium.models.onnx_package import answer, first_pieces, word_logits
 from podium.models.prompted.positions import longest_input
@@ -81,9 +82,7 @@ class EagerPredictor(_TorchModel):
     @staticmethod
     def prepare(spec: PredictorSpec) -> None:
         _TorchModel.prepare(spec)
-        config = transformers.AutoConfig.from_pretrained(
-            spec.model_dir, local_files_only=True, trust_remote_code=spec.trust_remote_code
-        )
+        config = load_config(spec.model_dir, spec.trust_remote_code)
         auto_class(TASKS.get(spec.task))._model_mapping.get(type(config), None)  # imports the code of the model
 
     def __call__(self, rows: list[Row]) -> list[Any]:

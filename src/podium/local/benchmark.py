@@ -27,6 +27,7 @@ from podium.export.variants import obstacle
 from podium.local.models import LocatedModel, locate
 from podium.local.progress import progress_view, report_to
 from podium.models.backbone import GENERATION, ModelFacts
+from podium.models.tokenizer import check_reading
 from podium.records import Measurement, MeasurementRecord
 from podium.stages.keys import lone_measurement_key
 from podium.stages.prepare import resolve_form
@@ -49,6 +50,7 @@ class BenchmarkCommand:
         any_variant: measure the form in which the model comes, eager or an exported package, whatever `settings` say.
         settings: `NAME=VALUE` of the config's benchmark section.
         force: measure again what is stored.
+        trust_remote_code: run code that comes with the models, not only with those that were trained with it.
     """
 
     models: Sequence[str]
@@ -61,6 +63,7 @@ class BenchmarkCommand:
     text_column: str = ""
     label_column: str = ""
     force: bool = False
+    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,9 @@ def benchmark_models(command: BenchmarkCommand, directory: Path, console: Consol
             ArtifactStore(command.store), hardware, reuse=not command.force, around=partial(_progress, console)
         )
         stored = {one.key.digest for one in requests if _is_stored(service, one, console)}
+        for one in requests:
+            if one.key.digest not in stored:
+                check_reading(one.model.files, kinds[one.model.name], one.model.trust_remote_code)
         found: dict[str, Outcome] = {}
         for kind, session in sessions.items():
             for record in service.measure([one for one in requests if kinds[one.model.name] == kind], session):
@@ -201,9 +207,10 @@ def _requests(
         for variant in variants:
             check_variant(model.path, model.facts, variant, hardware["device"])
     named = {"name": model.name, "digest": model.digest}
+    trusted = command.trust_remote_code or model.trust_remote_code
     return [
         MeasurementRequest(
-            ModelFiles(model.path, model.name, one, model.digest),
+            ModelFiles(model.path, model.name, one, model.digest, trusted),
             lone_measurement_key(config, session.task, session.rows, named, one, hardware),
             notes=("not checked against the eager model, as `podium run` does",) if one in _UNCHECKED else (),
         )

@@ -122,7 +122,7 @@ def _trained(files: LocatedModel, device: str, batch: int, trust_remote_code: bo
         variant=files.variant,
         task=files.facts.kind,
         labels=None,
-        trust_remote_code=trust_remote_code,
+        trust_remote_code=trust_remote_code or files.trust_remote_code,
         device=hardware["device"],
         threads=int(hardware["threads"]),
     )

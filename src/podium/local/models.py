@@ -16,7 +16,7 @@ from podium.stages.found_models import REGISTERED, FoundModel, find_model, names
 from podium.store.store import ArtifactStore
 from podium.text import redact
 from podium.tracking import Tracker, tracker_for
-from podium.tracking.base import TAG_VARIANT
+from podium.tracking.base import TAG_CODE, TAG_VARIANT
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -30,6 +30,7 @@ class LocatedModel:
         said: what it is and where it came from, for people.
         digest: of all its files.
         variant: the form in which it is run.
+        trust_remote_code: whether its training was allowed to run the code that came with its backbone.
     """
 
     name: str
@@ -38,6 +39,7 @@ class LocatedModel:
     digest: str
     variant: VariantName
     facts: ModelFacts
+    trust_remote_code: bool = False
 
 
 def locate(text: str, directory: Path, store: str, tracking_uri: str, downloads: Path) -> LocatedModel:
@@ -106,7 +108,8 @@ def _registered(text: str, match: re.Match[str], store: str, tracking_uri: str, 
     facts = inspect_model(path)
     tag = version.tags.get(TAG_VARIANT, "")
     variant = next((one for one in facts.variants if one == tag), facts.variants[0])
-    return LocatedModel(_tidy(exact), said, path, digest_tree(path), variant, facts)
+    trusted = version.tags.get(TAG_CODE) == "true"
+    return LocatedModel(_tidy(exact), said, path, digest_tree(path), variant, facts, trusted)
 
 
 def _of_result(found: FoundModel, text: str, said: str = "") -> LocatedModel:
@@ -120,7 +123,8 @@ def _of_result(found: FoundModel, text: str, said: str = "") -> LocatedModel:
     variant = next((one for one in facts.variants if one == found.variant), facts.variants[0])
     name = text if said else f"{text.rstrip('/').rsplit('/', 1)[-1].partition(':')[0]}-{found.entrant}"
     what = said or f"{text}: {found.entrant} ({variant})"
-    return LocatedModel(_tidy(name), what, path, digest_tree(path), variant, facts)
+    trusted = found.refit is not None and found.refit.trust_remote_code
+    return LocatedModel(_tidy(name), what, path, digest_tree(path), variant, facts, trusted)
 
 
 def _tidy(name: str) -> str:

@@ -156,7 +156,8 @@ def _subject(command: ProfileCommand, config: ProfileConfig, directory: Path, fo
     if command.data or command.dataset or not answered:
         answered = texts_of(files.facts.kind, command, directory).rows
     rows: list[Any] = sample_rows(list[Any](answered), min(config.rows, len(answered)), seed=0)
-    return Subject(str(files.path.absolute()), files.name, files.digest, files.facts.kind, variant, rows)
+    about = (str(files.path.absolute()), files.name, files.digest, files.facts.kind)
+    return Subject(*about, variant, rows, trust_remote_code=files.trust_remote_code)
 
 
 def _of_inference(command: ProfileCommand, directory: Path) -> tuple[str, list[Row]]:

@@ -106,7 +106,7 @@ def load_config(path: Path, trust_remote_code: bool = False) -> Any:
         if "trust_remote_code" in str(error):
             raise ModelError(
                 f"a backbone must not run its own code unless trusted, but {path} needs the code it names in auto_map; "
-                "read that code, then set trust_remote_code=true for this backbone"
+                "read that code, then set trust_remote_code=true for this backbone, or give --trust-remote-code"
             ) from error
         raise ModelError(f"{path / 'config.json'} must describe a transformers model, but: {foreign(error)}") from error
 
@@ -177,6 +177,11 @@ def inspect_model(path: Path) -> ModelFacts:
         "a model to measure is a sequence classifier, a token classifier or a causal language model, but "
         f"{path / 'config.json'} names {', '.join(names) or 'no architecture'}; train it for one of these first"
     )
+
+
+def is_package(path: Path) -> bool:
+    """Whether a model directory is a package, and not what transformers loads."""
+    return any((path / name).is_file() for name in _PACKAGES)
 
 
 def check_model_files(path: Path) -> None:

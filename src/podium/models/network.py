@@ -47,6 +47,7 @@ def load_model(
 ) -> PreTrainedModel:
     """Load a backbone with a head of `len(labels)` outputs, drawn from torch's global generator.
 
+    A head that comes with the backbone is kept where it is for these labels by name, see `keeps_head`.
     `dropout` replaces every dropout rate of the architecture; None keeps them. Raises ModelError for no head for the
     task, no safetensors weights, weights that are damaged or of another architecture, a tokenizer with more tokens than
     embeddings, or no dropout to set.
@@ -58,6 +59,7 @@ def load_model(
             f"a backbone must have a {task} head in transformers, but {config.model_type!r} has none ({path})"
         )
     check_weights(path)
+    kept, known = keeps_head(config, task, labels), _labels_of(config)
     config.num_labels = len(labels)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
@@ -85,7 +87,50 @@ def load_model(
             f"the weights in {path} must be loadable, but: {foreign(error)}; download them again"
         ) from error
     _check_loaded(path, model, loaded, tokenizer)
+    _fit_head(model, labels, known if kept else (), loaded)
     return model
+
+
+def keeps_head(config: Any, task: str, labels: Sequence[str]) -> bool:
+    """Whether the model that a configuration describes has a head for this task and for labels of these names."""
+    kind, saved = TASKS.get(task), getattr(config, "architectures", None) or []
+    return sorted(_labels_of(config)) == sorted(labels) and any(kind.fits(name, config.to_dict()) for name in saved)
+
+
+def _labels_of(config: Any) -> list[str]:
+    names = getattr(config, "id2label", None) or {}
+    return [str(names[number]) for number in sorted(names)]
+
+
+def _fit_head(model: PreTrainedModel, labels: Sequence[str], known: Sequence[str], loaded: dict[str, Any]) -> None:
+    """Put the output layer that came with a backbone into the order of `labels`, or draw it again.
+
+    It is drawn as `from_pretrained` does where the layer is missing, or has another size.
+
+    Args:
+        known: the labels of that layer, in its order; empty where it is for others.
+    """
+    prefix = f"{model.base_model_prefix}."
+    names = [name for name, _ in model.named_parameters()]
+    drawn = {*loaded["missing_keys"], *(name for name, *_ in loaded["mismatched_keys"])}
+    outputs = {
+        name: value
+        for name, value in model.named_parameters()
+        if not name.startswith(prefix) and value.shape[:1] == (len(labels),) and name not in drawn
+    }
+    if not outputs or not any(name.startswith(prefix) for name in names):
+        return
+    if known:
+        order = [known.index(label) for label in labels]
+        for value in outputs.values():
+            value.data = value.data[order]
+        return
+    # transformers draws what is not marked as initialised, and looks into the modules that are not marked either.
+    for name, value in model.named_parameters():
+        value._is_hf_initialized = name not in outputs
+    for name, module in model.named_modules():
+        module._is_hf_initialized = not any(one.startswith(f"{name}." if name else "") for one in outputs)
+    model.initialize_weights()
 
 
 def with_lora(model: PreTrainedModel, task: str, rank: int, alpha: int) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 from podium.errors import ModelError
 from podium.keys import digest_bytes
-from podium.models.backbone import content_of
+from podium.models.backbone import GENERATION, content_of, is_package, load_config
 from podium.tasks import TASKS
 from podium.text import foreign
 
@@ -75,6 +75,21 @@ def load_tokenizer(path: Path, task: str, trust_remote_code: bool = False) -> An
         if words:
             _read_words_as_in_sentences(tokenizer)
     return tokenizer
+
+
+def check_reading(path: Path, kind: str, trust_remote_code: bool = False) -> None:
+    """Raise ModelError if a model needs code that is not trusted, or its tokenizer does not load or cannot pad.
+
+    Args:
+        kind: of the model, as `podium.models.backbone.ModelFacts` has it.
+    """
+    if is_package(path):
+        return
+    load_config(path, trust_remote_code)
+    if kind == GENERATION:
+        open_tokenizer(path, trust_remote_code)
+    else:
+        load_tokenizer(path, kind, trust_remote_code)
 
 
 def setup_digest(tokenizer: Any) -> str:

@@ -128,6 +128,7 @@ class Incumbent(Frozen):
     Attributes:
         model_digest: of the refit, from which its variant was made.
         files_digest: of the files in the registry.
+        trust_remote_code: whether its training was allowed to run the code that came with its backbone.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Incumbent(Frozen):
     decision_key: str = ""
     variant: VariantName = "eager"
     files_digest: str = ""
+    trust_remote_code: bool = False
 
     @property
     def identity(self) -> str:
@@ -263,6 +265,10 @@ class ModelRecord(Record):
 
     Artifacts: `model` (safetensors, tokenizer, config, model card) and `predictions` (held-out test rows,
     written by `podium.evaluation.predictions`).
+
+    Attributes:
+        trust_remote_code: whether the training was allowed to run the code that came with the backbone. Who uses the
+            model later runs it as well, as the files alone must not grant that.
     """
 
     kind: ClassVar[str] = "refit"
@@ -276,6 +282,7 @@ class ModelRecord(Record):
     metric: str
     metrics: dict[str, Interval]
     details: dict[str, Any] = {}
+    trust_remote_code: bool = False
 
 
 class FailedEntrant(Record):

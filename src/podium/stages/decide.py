@@ -297,7 +297,8 @@ def _incumbent_measurement(
     session = measuring_session(step)
     key = lone_measurement_key(step.config.benchmark, data.task, session.rows, known_as, incumbent.variant, hardware)
     try:
-        files = ModelFiles(model(), name, incumbent.variant, incumbent.model_digest)
+        trusted = incumbent.trust_remote_code
+        files = ModelFiles(model(), name, incumbent.variant, incumbent.model_digest, trusted)
         request = MeasurementRequest(files, key, {"data": data.key})
         (record,) = measuring_service(step, hardware).measure([request], session)
         return record.measurement, ""
@@ -357,7 +358,7 @@ def _predict(step: StepRun, incumbent: records.Incumbent, model: Path) -> Predic
             variant=incumbent.variant,
             task=data.task,
             labels=None,
-            trust_remote_code=False,
+            trust_remote_code=incumbent.trust_remote_code,
             device="cpu" if obstacle(incumbent.variant, device) else device,
             threads=threads,
         )

@@ -107,7 +107,8 @@ def find_model(text: str, name: str, store: ArtifactStore, runs: Path, tracker: 
         return FoundModel(store, record, record.entrant, None, refit=record)
     if isinstance(record, records.MeasurementRecord):
         built, measured = _related(store, record, records.VariantRecord, "variant"), record.measurement
-        return FoundModel(store, record, measured.entrant, measured.variant, built=built)
+        refit = _related(store, record, records.ModelRecord, "refit")
+        return FoundModel(store, record, measured.entrant, measured.variant, refit=refit, built=built)
     return _chosen(name, record, entrant, variant, store)
 
 

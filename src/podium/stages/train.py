@@ -77,6 +77,7 @@ def refit(step: StepRun) -> ModelRecord:
         metrics=score_intervals(predictions, step.config.seed),
         details={**details(predictions), "training": result.model_dump(mode="json")},
         artifacts={name: step.store.put_artifact(name, work / name) for name in ("model", "predictions")},
+        trust_remote_code=step.config.entrants[study.entrant].trust_remote_code,
     )
     tracker, run_id = step.tracker, step.mlflow_run_id
     tracker.log_params(run_id, {"entrant": record.entrant, "trial": record.trial, **settings.model_dump()})

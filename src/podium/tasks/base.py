@@ -115,7 +115,8 @@ class Task(ABC):
     head: ClassVar[str] = "ForSequenceClassification"
     problem_type: ClassVar[str | None]
     pipeline: ClassVar[str] = "text-classification"
-    pyfunc: ClassVar[Mapping[str, Any]] = {}
+    # Without it, the pipeline fails on a text that is longer than what the model reads.
+    pyfunc: ClassVar[Mapping[str, Any]] = {"truncation": True}
     decoding: ClassVar[Decoding]
     features: ClassVar[Features] = "terms"
     example: ClassVar[str | list[str]] = "a few words"

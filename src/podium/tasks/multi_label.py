@@ -77,7 +77,7 @@ class MultiLabel(Task):
         "label_separator": Option(_SEPARATOR, "What divides the labels of a cell that holds text and no list.")
     }
     problem_type = "multi_label_classification"
-    pyfunc: ClassVar[Mapping[str, Any]] = {"top_k": None}
+    pyfunc: ClassVar[Mapping[str, Any]] = {"truncation": True, "top_k": None}
     # A label that few texts have needs more steps than a class does before it is ever predicted.
     updates = 1000
     least_updates = 120

@@ -25,6 +25,8 @@ TAG_METRIC, TAG_SCORE = "podium.metric", "podium.score"
 # On a model version: the key of the decision that registered it, which deployable variant of the refit it holds, and
 # the digest of the variant's files in the store.
 TAG_DECISION, TAG_VARIANT, TAG_FILES = "podium.decision", "podium.variant", "podium.files.digest"
+TAG_CODE = "podium.trust_remote_code"
+"""`true` on versions whose training was allowed to run the code that came with its backbone."""
 
 MOVE = "podium.move."
 """On a registered model: prefix of the tags that hold the moves of its champion, in order of time."""

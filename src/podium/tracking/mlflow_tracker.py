@@ -297,6 +297,7 @@ def _tags(model: ModelRecord) -> dict[str, str]:
         "podium.entrant": model.entrant,
         "podium.task": model.task,
     }
+    own |= {base.TAG_CODE: "true"} if model.trust_remote_code else {}
     return own | {f"{base.TAG_PARENT}{name}": key for name, key in model.parents.items()}
 
 

@@ -58,11 +58,11 @@ def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | 
         if runner is not None:
             _describe_package(path, runner, task, folder, common)
         else:
-            _describe_transformers(path, task, f"podium:refit/{model.key}", folder, common)
+            _describe_transformers(path, task, model, folder, common)
     (folder / "LICENSE.txt").unlink(missing_ok=True)
 
 
-def _describe_transformers(path: Path, task: Task, name: str, folder: Path, common: dict[str, Any]) -> None:
+def _describe_transformers(path: Path, task: Task, model: ModelRecord, folder: Path, common: dict[str, Any]) -> None:
     """The pipeline of transformers; as pyfunc it takes texts.
 
     mlflow 3.17 cannot package a checkpoint from its path under transformers 5 (`check_task` there gives class names
@@ -71,8 +71,9 @@ def _describe_transformers(path: Path, task: Task, name: str, folder: Path, comm
     mlflow = load_mlflow()
     from transformers import pipeline
 
-    built = pipeline(task.pipeline, model=str(path), tokenizer=str(path), device="cpu")
-    built.model.name_or_path = name
+    trusted = {"trust_remote_code": model.trust_remote_code}
+    built = pipeline(task.pipeline, model=str(path), tokenizer=str(path), device="cpu", **trusted)
+    built.model.name_or_path = f"podium:refit/{model.key}"
     mlflow.transformers.save_model(
         built,
         str(folder),

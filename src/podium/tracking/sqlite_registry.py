@@ -86,4 +86,5 @@ def incumbent_of(name: str, version: str, tags: Mapping[str, str], uri: str) -> 
         decision_key=tags.get(base.TAG_DECISION, ""),
         variant=tags.get(base.TAG_VARIANT, "eager"),
         files_digest=tags.get(base.TAG_FILES, tags[base.TAG_MODEL_DIGEST]),
+        trust_remote_code=tags.get(base.TAG_CODE) == "true",
     )

@@ -23,14 +23,19 @@ from podium.errors import ConfigError, DataError, NonFiniteLoss, OutOfMemory
 from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.keys import digest_manifest, digest_tree
-from podium.models.backbone import backbone_digest, tokenizer_digest
-from podium.models.network import check_length, has_adapters, load_model, with_lora
+from podium.models.backbone import backbone_digest, load_config, tokenizer_digest
+from podium.models.network import check_length, has_adapters, keeps_head, load_model, with_lora
 from podium.models.tokenizer import load_tokenizer, save_tokenizer, setup_digest
 from podium.tasks import TASKS
 from podium.training.data import HeldOut, tokenised
 from podium.training.launch import TrainingResult, TrainingSpec
 from podium.training.rows import model_card, open_data, rows_to_train, save_fold_predictions
 from podium.training.trainer import Checkpoints, Evaluation, PodiumTrainer, Schedule, evaluations_of, loss_function
+
+_KEPT_HEAD = (
+    "The backbone came with a head for the same labels, which was kept and trained further; held-out rows from which "
+    "it learned before would flatter its scores."
+)
 
 OnEvaluation = Callable[[Evaluation, float], None]
 
@@ -84,6 +89,7 @@ class _Training:
             trust_remote_code=spec.trust_remote_code,
             dtype=torch.bfloat16 if self._adapts() and _precision(spec.config.precision)["bf16"] else torch.float32,
         )
+        self.kept_head = keeps_head(load_config(spec.backbone, spec.trust_remote_code), spec.task, spec.labels)
         check_length(self.model, self.tokenizer, spec.config.max_length)
         if self._adapts():
             self.model = with_lora(self.model, spec.task, spec.config.lora_rank, spec.config.lora_alpha)
@@ -108,6 +114,7 @@ class _Training:
             steps=evaluation.step,
             seconds=time.monotonic() - self.started,
             samples_per_second=trainer.samples / seconds,
+            notes=(_KEPT_HEAD,) if self.kept_head else (),
         )
 
     def _data(self) -> tuple[Dataset, HeldOut]:

@@ -51,6 +51,7 @@ class ModelConformance(Conformance):
             "decision_key": decision,
             "variant": "eager",
             "files_digest": models[0].artifacts["model"].digest,
+            "trust_remote_code": False,
         }
         tracker.set_challenger(name, second)
         assert tracker.incumbent(name) == incumbent
@@ -79,12 +80,14 @@ class ModelConformance(Conformance):
     ) -> None:
         name, models, (_, second, _) = self.three_versions(tracker, weights)
         digest, tags = models[1].artifacts["model"].digest, {TAG_FILES: fresh()}
-        onnx = tracker.register(name, tracker.open_run("again", {}), weights, models[1], variant="onnx", tags=tags)
+        model = models[1].model_copy(update={"trust_remote_code": True})
+        onnx = tracker.register(name, tracker.open_run("again", {}), weights, model, variant="onnx", tags=tags)
         for version in (second, onnx):
             tracker.move_champion(name, version, how="decided", by="run", reason="better")
         found = tracker.incumbent(name)
         assert found is not None
         assert (found.version, found.variant, found.files_digest) == (onnx, "onnx", tags[TAG_FILES])
+        assert found.trust_remote_code, "what its training was allowed travels with the model"
         assert [move.after_model for move in tracker.moves(name)][1:] == [digest, f"{digest}+onnx"]
         target = rollback_target(tracker.moves(name))
         assert target is not None and target.after == second
