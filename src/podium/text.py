@@ -26,12 +26,14 @@ def foreign(error: BaseException) -> str:
     last = error
     while (before := last.__cause__ or (None if last.__suppress_context__ else last.__context__)) is not None:
         last = before
-    said, cause = _one_line(error), _one_line(last)
-    return said if last is error or cause in said else f"{said} (because of {type(last).__name__}: {cause})"
+    said, half = _one_line(error, _LONGEST_REASON), _LONGEST_REASON // 2
+    if last is error or _one_line(last, half) in said:
+        return said
+    return f"{_one_line(error, half)} (because of {type(last).__name__}: {_one_line(last, half)})"
 
 
-def _one_line(error: BaseException) -> str:
-    said = shorten(_ESCAPES.sub("", str(error)), _LONGEST_REASON, placeholder=" …")
+def _one_line(error: BaseException, most: int) -> str:
+    said = shorten(_ESCAPES.sub("", str(error)), most, placeholder=" …")
     return said or type(error).__name__
 
 

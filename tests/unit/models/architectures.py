@@ -130,7 +130,8 @@ ARCHITECTURES: dict[str, tuple[Callable[[Any], Any], str, dict[str, Any]]] = {
     "t5": (
         lambda texts: _of_pieces("T5Tokenizer", ("<pad>", "</s>", "<unk>"), "<unk>", texts, extra_ids=5),
         "T5Config",
-        {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2},
+        {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2}
+        | {"decoder_start_token_id": 0},
     ),
     "gpt2": (
         lambda texts: _of_bpe("GPT2Tokenizer", ("<|endoftext|>",), texts),
