@@ -30,6 +30,9 @@ class DatasetConfig(Section):
     validation_path: Annotated[str | None, Place(recorded=True), NotKeyed("keyed by the digest of its bytes")] = Field(
         None, description="Fixed validation rows. `null`: taken from `path`."
     )
+    predict_path: Annotated[str | None, Place(recorded=True), NotKeyed("only predicted at the end")] = Field(
+        None, description="Rows without labels; a run on this machine writes the winner's `predictions.csv` for them."
+    )
     licence: Annotated[str | None, NotKeyed("shown to people, changes no result")] = Field(
         None, description="Licence of the data, shown in the report."
     )

@@ -18,7 +18,7 @@ from podium.data.sources import FIELDS, Source, roles_line, split_entries
 from podium.errors import DataError, InputError
 from podium.tasks import TASKS
 from podium.tasks.base import Task
-from podium.tasks.columns import Choice, Column, listed
+from podium.tasks.columns import Choice, Column, listed, missing
 from podium.text import did_you_mean
 
 _SHOWN = 8
@@ -97,6 +97,12 @@ def infer(
     for one in sources:
         opened = FORMATS.get(one.format)(one, config)
         lines += [*opened.found(), *opened.doubts()]
+    if "test_path" in paths and fields and (why := _unlabelled(sources, config, fields["label_column"])):
+        paths["predict_path"] = paths.pop("test_path")
+        lines.append(
+            f"{paths['predict_path'].name} {why}, so it is no test set: test rows are split off, and the winner "
+            "predicts its rows (dataset.predict_path)"
+        )
     values = {
         "name": literal(path.stem or path.name),
         **{name: literal_path(_named(file, path, uri)) for name, file in paths.items()},
@@ -109,11 +115,22 @@ def infer(
     where = f"{uri} (its copy is {path})" if uri else path
     head = [
         f"data: {where}",
-        roles_line(sources),
+        roles_line([one for one in sources if one.role != "test" or "predict_path" not in paths]),
         f"format: {kind}",
         f"task: {chosen.name}" + ("" if task else f" ({why})"),
     ]
     return Inferred(Parsed({"dataset": "dataset=custom"}, assigned), chosen.name, [*head, *lines])
+
+
+def _unlabelled(sources: Sequence[Source], config: DatasetConfig, label: str) -> str:
+    """Why the first rows of the test file have no labels; empty where they have."""
+    source = next(one for one in sources if one.role == "test")
+    reader = FORMATS.get(source.format)(source, config)
+    if label not in reader.columns():
+        return f"has no column {label!r}"
+    rows = [row.values.get(label) for row in islice(reader.rows(), PEEK_ROWS) if isinstance(row, Row)]
+    empty = all(missing(value) or value == "" for value in rows)
+    return f"has nothing in its column {label!r}" if rows and empty else ""
 
 
 def found_encoding(sources: Sequence[Source], declared: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -140,9 +140,12 @@ def column_names(reader: Reader, config: DatasetConfig) -> tuple[str, str] | Non
                 return name
         source = reader.source.files[0].name if reader.source.files else "the query's result"
         hint = did_you_mean(wanted, columns, cutoff=0.5) or "."
+        unlabelled = ""
+        if reader.source.role == "test" and field == "label_column":
+            unlabelled = "; if its rows have no labels, name it with dataset.predict_path, and the winner predicts them"
         raise DataError(
             f"dataset.{field} must name a column, but {source} has no {wanted!r}{hint} Its columns: "
-            f"{', '.join(columns)}. Set dataset.{field}=NAME"
+            f"{', '.join(columns)}. Set dataset.{field}=NAME{unlabelled}"
         )
 
     task = TASKS.get(config.task)

@@ -41,14 +41,14 @@ from podium.execution.environment import variables_set
 from podium.execution.launch import Process
 from podium.jsonfile import write_json
 from podium.local.progress import progress_view
-from podium.records import FailedEntrant, PlanRecord, Record, ReportRecord, RunRecord
+from podium.records import DecisionRecord, FailedEntrant, PlanRecord, Record, ReportRecord, RunRecord
 from podium.report.render import HTML_FILE
 from podium.stages.labels import ISSUES_FILE, LABEL_ISSUES
 from podium.stages.plan import planned
 from podium.stages.prepare import locate_entrants, new_run, open_parent
 from podium.stages.process import RUN_FILE, record_file
 from podium.stages.step import Step, StepInputs, all_failed, open_store
-from podium.stages.steps import STEPS, Node, chains, inputs_of, result_tags
+from podium.stages.steps import STEPS, Node, chains, inputs_of, result_tags, step_named
 from podium.text import redact
 from podium.tracking import tracker_for
 from podium.tracking.base import RunStatus
@@ -96,6 +96,13 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
         shutil.copyfile(store.fetch(issues) / ISSUES_FILE, directory.path / ISSUES_FILE)
         lines["Labels"] += f"\n{directory.path / ISSUES_FILE}"
     lines["Report"] = f"{directory.path / 'report.html'}  (open it in a browser)"
+    if config.dataset.predict_path:
+        from podium.local.unlabelled import predict_unlabelled
+
+        winner = cast(DecisionRecord, local.records["decide"]).winner or ""
+        refit = local.records.get(step_named("refit").title(winner))
+        model = store.fetch(refit.artifacts["model"]) if refit else None
+        lines["Unseen"] = predict_unlabelled(config, winner, model, directory.path, command)
     if config.tracking.mode == "mlflow":
         lines["MLflow"] = how_to_open(redact(config.tracking.uri or ""))
     lines |= {"Store": str(config.store), "Logs": str(directory.path / "steps")}

@@ -288,3 +288,28 @@ class TestWorkbook:
         (tmp_path / "x.xlsx").write_bytes(b"PK\x03\x04 broken")
         with pytest.raises(DataError, match=r"x\.xlsx must be an Excel workbook, but cannot be read as one"):
             dataset(tmp_path / "x.xlsx")
+
+
+class TestRowsWithoutLabels:
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [("id,text\n1,new\n", "has no column 'label'"), ("text,label\nnew,\n", "has nothing in its column 'label'")],
+    )
+    def test_a_test_file_without_labels_is_predicted(self, tmp_path: Path, text: str, why: str) -> None:
+        files(tmp_path, delimited(), "train.csv")
+        files(tmp_path, text, "test.csv")
+        files(tmp_path, "id,label\n1,0\n", "sample_submission.csv")
+        config = dataset(tmp_path)
+        assert (config.test_path, config.predict_path) == (None, str(tmp_path / "test.csv"))
+        lines = infer(tmp_path).lines
+        assert any(f"test.csv {why}, so it is no test set" in line for line in lines)
+        assert any(line.startswith("files: 1 as train (train.csv)") and "as test" not in line for line in lines)
+        given = {
+            "path": str(tmp_path / "train.csv"),
+            "test_path": str(tmp_path / "test.csv"),
+            "task": "text-classification",
+        }
+        with pytest.raises(DataError, match=r"dataset\.predict_path|field 'label': is missing"):
+            from podium.data.prepare import prepare
+
+            prepare(DatasetConfig.model_validate({"name": "x", **given}), 1, tmp_path / "out")

@@ -1,0 +1,61 @@
+"""Rows without labels, such as the test file of a Kaggle competition: the winner of a run predicts them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from podium.config.dataset import READING
+from podium.config.schema import PodiumConfig
+from podium.errors import PodiumError
+from podium.inference.rows import Choice
+from podium.local.inference import InferCommand, infer
+from podium.local.inference_data import DataCommand
+from podium.local.inference_system import SystemCommand
+
+PREDICTIONS_FILE = "predictions.csv"
+
+
+def predict_unlabelled(config: PodiumConfig, winner: str, model: Path | None, directory: Path, command: str) -> str:
+    """Predict the rows of `dataset.predict_path` into `predictions.csv` of a run directory.
+
+    Args:
+        winner: the entrant that won; empty where none did.
+        model: its package.
+
+    Returns:
+        A line for people: where the predictions are, or why there are none, and the command that makes them.
+    """
+    dataset = config.dataset
+    path = str(dataset.predict_path)
+    if model is None:
+        return f"skipped: no entrant won; choose a model for {path}: podium infer MODEL --data {path} --all"
+    fixed = {name: getattr(dataset, name) for name in READING if name != "format"}
+    settings = [
+        f"{name}={value}" for name, value in fixed.items() if isinstance(value, (str, bool)) and value != "auto"
+    ]
+    asked = InferCommand(
+        SystemCommand(
+            str(model),
+            str(config.store),
+            str(config.tracking.uri or ""),
+            config.benchmark.device,
+            trust_remote_code=config.entrants[winner].trust_remote_code,
+        ),
+        DataCommand(path, text_column=_given(dataset.text_column), settings=settings),
+        Choice(),
+        output=directory / PREDICTIONS_FILE,
+        max_errors="100%",
+        folder=directory / "inference",
+    )
+    try:
+        infer(asked, directory, Console(file=io.StringIO()), command)
+    except PodiumError as error:
+        return f"failed: {error}; try: podium infer {model} --data {path} --all"
+    return f"{directory / PREDICTIONS_FILE}  (rows of {path} without labels, by {winner})"
+
+
+def _given(column: str) -> str:
+    return column if column not in ("text", "") else ""
