@@ -82,6 +82,7 @@ LOCAL_QUEUE = Kind("LocalQueue", "kueue.x-k8s.io/v1beta1", "localqueues")
 EXPERIMENT = Kind("Experiment", "kubeflow.org/v1beta1", "experiments")
 SUGGESTION = Kind("Suggestion", "kubeflow.org/v1beta1", "suggestions")
 TRIAL = Kind("Trial", "kubeflow.org/v1beta1", "trials")
+WORKFLOW = Kind("Workflow", "argoproj.io/v1alpha1", "workflows")
 INJECTION_LABEL = "katib.kubeflow.org/metrics-collector-injection"
 """Label of a namespace; `enabled` lets Katib read the metrics of the trials in it."""
 

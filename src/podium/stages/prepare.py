@@ -17,7 +17,7 @@ from podium.config.form import RunForm
 from podium.config.overrides import Assignment, Parsed, choice_of, entrant_choice, parse_overrides
 from podium.config.paths import is_remote, is_uri, locate, resolve
 from podium.config.schema import PodiumConfig
-from podium.errors import ConfigError, DataError, InputError
+from podium.errors import ClusterError, ConfigError, DataError, InputError
 from podium.hpo.experiment import Progress
 from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import LEDGERS, has_failed
@@ -146,9 +146,24 @@ def close(form: RunForm, kfp_run_id: str, state: str) -> None:
     if config.tracking.mode == "off":
         return
     tracker = tracker_for(config.tracking)
-    for run in tracker.runs({TAG_KFP_RUN: kfp_run_id}):
-        if run.status == "RUNNING":
-            tracker.close(run.run_id, "KILLED" if state == "CANCELLED" else "FAILED")
+    left = [run for run in tracker.runs({TAG_KFP_RUN: kfp_run_id}) if run.status == "RUNNING"]
+    killed = bool(left) and (state == "CANCELLED" or _was_terminated(kfp_run_id))
+    for run in left:
+        tracker.close(run.run_id, "KILLED" if killed else "FAILED")
+
+
+def _was_terminated(kfp_run_id: str) -> bool:
+    """Whether somebody terminated a Kubeflow run. KFP 2.17 calls that failed; its trace is a deadline of 0 s."""
+    from podium.cluster.client import POD_NAMESPACE, WORKFLOW, Cluster
+
+    if not POD_NAMESPACE.is_file():
+        return False
+    try:
+        found = Cluster.connect().once().find(WORKFLOW, f"pipeline/runid={kfp_run_id}")
+    except ClusterError as error:
+        _log.warning("whether the run was cancelled or failed cannot be seen: %s", error)
+        return False
+    return any(one["spec"].get("activeDeadlineSeconds") == 0 for one in found)
 
 
 def check_shared(config: PodiumConfig) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from podium.components.deployment.close.component import close
 from podium.config.schema import TrackingConfig
+from podium.errors import ClusterError
 from podium.tracking import tracker_for
 
 pytestmark = pytest.mark.integration
@@ -26,3 +27,34 @@ def test_a_config_that_nothing_was_opened_with_closes_nothing(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     close.python_func(SimpleNamespace(state="FAILED"), run_overrides=["hpo.max_trails=3"], kfp_run_id="kfp-1")
     assert list(tmp_path.iterdir()) == []
+
+
+class Workflows:
+    """An API server with the Workflow of one run; None for one that forbids to look."""
+
+    def __init__(self, spec: dict | None) -> None:
+        self.spec = spec
+
+    def once(self):
+        return self
+
+    def find(self, kind, selector):
+        assert (kind.plural, selector) == ("workflows", "pipeline/runid=kfp-1")
+        if self.spec is None:
+            raise ClusterError("workflows: 403 Forbidden", status=403)
+        return [{"spec": self.spec}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "ended"), [({"activeDeadlineSeconds": 0}, "KILLED"), ({}, "FAILED"), (None, "FAILED")]
+)
+def test_a_terminated_run_which_kubeflow_calls_failed_is_killed(tmp_path, monkeypatch, spec, ended) -> None:
+    (tmp_path / "namespace").write_text("team")
+    monkeypatch.setattr("podium.cluster.client.POD_NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setattr("podium.cluster.client.Cluster.connect", lambda: Workflows(spec))
+    closed: dict[str, str] = {}
+    left = SimpleNamespace(run_id="left", status="RUNNING")
+    tracker = SimpleNamespace(runs=lambda tags: [left], close=closed.__setitem__)
+    monkeypatch.setattr("podium.stages.prepare.tracker_for", lambda settings: tracker)
+    close.python_func(SimpleNamespace(state="RUNNING"), kfp_run_id="kfp-1")
+    assert closed == {"left": ended}
