@@ -139,6 +139,28 @@ def test_a_pool_that_no_node_fits(api: ApiServer, tmp_path: Path, pool: str, tex
     assert seen.status == "failed" and text in seen.text
 
 
+def test_a_pool_that_is_too_large_is_told_the_largest_node_and_where_to_lower_it(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    seen = found(connected(api, "team"), config(tmp_path, "cluster.pools={mine: {cpu: '64', memory: 4Gi}}"))[
+        "pool mine"
+    ]
+    assert seen.text.endswith("the largest gives pods cpu=8, memory=32Gi")
+    assert "--set nodePools.mine.cpu=1" in seen.remedy and "--pool mine.cpu=1" in seen.remedy
+
+
+def test_a_pod_that_waits_is_explained(api: ApiServer, tmp_path: Path) -> None:
+    unfit = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "1 Insufficient cpu"}
+    for name, status in (("pending", {"conditions": [unfit]}), ("running", {"phase": "Running"})):
+        labels = {"app.kubernetes.io/name": "podium"}
+        metadata = {"name": name, "labels": labels}
+        api.create("pods", "team", {"metadata": metadata, "spec": {}, "status": {"phase": "Pending", **status}})
+    seen = found(connected(api, "team"), config(tmp_path))
+    assert "Pod team/running" not in seen
+    assert seen["Pod team/pending"].text == "does not start: Unschedulable: 1 Insufficient cpu"
+    assert "--set nodePools.POOL.cpu=1" in seen["Pod team/pending"].remedy
+
+
 def test_taints_that_a_pool_does_not_tolerate_are_named(api: ApiServer, tmp_path: Path) -> None:
     api.delete("nodes", "", "cpu-1")
     tainted = config(tmp_path, "cluster.pools={mine: {cpu: '1'}}")

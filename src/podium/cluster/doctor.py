@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from podium.cluster.client import (
     ACCESS_REVIEW,
@@ -27,6 +27,8 @@ from podium.cluster.client import (
 )
 from podium.cluster.jobs import obstacle_of
 from podium.cluster.manifests import KEY_LABEL, JobSpec, job_manifest
+from podium.cluster.room import allocatable, fits, free_on, open_to, why_none
+from podium.cluster.waiting import waiting
 from podium.config.cluster import NodePoolConfig
 from podium.config.paths import is_uri
 from podium.config.schema import PodiumConfig
@@ -95,6 +97,8 @@ def examine(config: PodiumConfig, cluster: Cluster) -> Iterator[Finding]:
         yield _namespace(cluster)
         yield _admitted(cluster, config)
     yield from room_for(cluster, config.cluster.pools)
+    for title, reason, remedy in waiting(cluster):
+        yield Finding(title, "failed", f"does not start: {reason}", remedy)
     for queue in _queues(config):
         yield _exists(cluster, LOCAL_QUEUE, queue, "ask for a LocalQueue of that name, or correct the pool's queue")
     if claim := config.cluster.volume_claim:
@@ -258,92 +262,22 @@ def room_for(cluster: Cluster, pools: Mapping[str, NodePoolConfig]) -> Iterator[
     except ClusterError:
         pods = None
     for name, pool in pools.items():
-        fitting = [node for node in nodes if _fits(pool, _allocatable(node)) and _open_to(pool, node)]
+        fitting = [node for node in nodes if fits(pool, allocatable(node)) and open_to(pool, node)]
         if not fitting:
             yield Finding(
-                f"pool {name}", "failed", _why_none(pool, nodes), f"correct cluster.pools.{name}, or add a node"
+                f"pool {name}",
+                "failed",
+                why_none(pool, nodes),
+                f"correct cluster.pools.{name}, in the chart nodePools.{name} (such as --set nodePools.{name}.cpu=1), "
+                f"or for podium submit --pool {name}.cpu=1; or add a node",
             )
             continue
         text = f"{len(fitting)} of {len(nodes)} nodes"
         if pods is None:
             yield Finding(f"pool {name}", "ok", f"{text} (what is free on them cannot be seen)")
             continue
-        free = sum(1 for node in fitting if _fits(pool, _free(node, pods)))
+        free = sum(1 for node in fitting if fits(pool, free_on(node, pods)))
         yield Finding(f"pool {name}", "ok", f"{text}, {free} of them with room now")
-
-
-def _why_none(pool: NodePoolConfig, nodes: list[Manifest]) -> str:
-    """The first of its demands that no node meets."""
-    if not nodes:
-        return "the cluster has no node"
-    labelled = [node for node in nodes if pool.selector.items() <= labels_of(node).items()]
-    if not labelled:
-        return f"no node has the labels {dict(pool.selector)}"
-    tolerated = [node for node in labelled if _open_to(pool, node)]
-    if not tolerated:
-        taints = sorted({_taint(one) for node in labelled for one in _taints(node)})
-        return f"every node with its labels has a taint that it does not tolerate: {', '.join(taints)}"
-    wanted = ", ".join(f"{name}={value:g}" for name, value in _requests(pool).items())
-    return f"no node that it may use has as much as a pod requests: {wanted}"
-
-
-def _requests(pool: NodePoolConfig) -> dict[str, float]:
-    """What a pod takes of a node, in processors, bytes and devices."""
-    from kubernetes.utils import parse_quantity
-
-    wanted = {"cpu": pool.cpu, "memory": pool.memory} | ({pool.device: str(pool.devices)} if pool.device else {})
-    return {name: float(parse_quantity(value)) for name, value in wanted.items()}
-
-
-def _allocatable(node: Manifest) -> dict[str, float]:
-    from kubernetes.utils import parse_quantity
-
-    found = (node.get("status") or {}).get("allocatable") or {}
-    return {name: float(parse_quantity(value)) for name, value in found.items()}
-
-
-def _free(node: Manifest, pods: list[Manifest]) -> dict[str, float]:
-    """What the pods of a node leave of it."""
-    from kubernetes.utils import parse_quantity
-
-    free = _allocatable(node)
-    for pod in pods:
-        if pod["spec"].get("nodeName") != name_of(node) or pod["status"].get("phase") in ("Succeeded", "Failed"):
-            continue
-        for container in pod["spec"]["containers"]:
-            for name, value in ((container.get("resources") or {}).get("requests") or {}).items():
-                free[name] = free.get(name, 0.0) - float(parse_quantity(value))
-    return free
-
-
-def _fits(pool: NodePoolConfig, there: Mapping[str, float]) -> bool:
-    return all(there.get(name, 0.0) >= value for name, value in _requests(pool).items())
-
-
-def _open_to(pool: NodePoolConfig, node: Manifest) -> bool:
-    """Whether a pod of the pool may run on a node, by its labels and taints."""
-    if not pool.selector.items() <= labels_of(node).items() or (node["spec"] or {}).get("unschedulable"):
-        return False
-    return all(any(_tolerates(given, taint) for given in pool.tolerations) for taint in _taints(node))
-
-
-def _taints(node: Manifest) -> list[Mapping[str, Any]]:
-    return [one for one in node["spec"].get("taints") or () if one["effect"] != "PreferNoSchedule"]
-
-
-def _taint(taint: Mapping[str, Any]) -> str:
-    """A taint as kubectl writes it."""
-    value = f"={taint['value']}" if taint.get("value") else ""
-    return f"{taint['key']}{value}:{taint['effect']}"
-
-
-def _tolerates(given: str, taint: Mapping[str, Any]) -> bool:
-    """Whether a toleration (`KEY`, `KEY:EFFECT` or `KEY=VALUE:EFFECT`) covers a taint."""
-    rest, _, effect = given.partition(":")
-    key, equals, value = rest.partition("=")
-    return (
-        key == taint["key"] and effect in ("", taint["effect"]) and (not equals or value == (taint.get("value") or ""))
-    )
 
 
 def _queues(config: PodiumConfig) -> list[str]:
