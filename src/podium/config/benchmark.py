@@ -148,7 +148,9 @@ class PromotionConfig(Section):
     )
     min_test_rows: int = Field(0, ge=0, description="Held-out rows below which nothing is promoted.")
     min_trials: int = Field(0, ge=0, description="Finished trials of the winner below which it is not promoted.")
-    must_beat_baselines: bool = Field(True, description="Promote only what measurably beats the majority class.")
+    must_beat_baselines: bool = Field(
+        True, description="Promote only what measurably beats the majority class and guessing."
+    )
     force: bool = Field(False, description="Promote the winner, whatever speaks against it.")
     reason: str | None = Field(None, description="Reason of a forced promotion; required by `force`, and recorded.")
 

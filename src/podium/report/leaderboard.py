@@ -125,13 +125,13 @@ def _facts(model: ModelRecord | None) -> dict[str, Any]:
 
 def _champion(entry: LeaderboardEntry, rank: int, given: ReportInputs) -> Row:
     selection, ahead = given.selection, entry.runner_up
-    own = (one for one in selection.baseline_comparisons if one.challenger == entry.entrant)
+    own = [one for one in selection.baseline_comparisons if one.challenger == entry.entrant]
     worse = [
         f"{'worse than' if shown_worse(one) else 'does not beat'} {one.reference}"
         for one in own
         if not shown_better(one)
     ]
-    beaten = "all" if len(selection.baselines) > 1 else "".join(one.name for one in selection.baselines)
+    beaten = "all" if len(own) > 1 else "".join(one.reference for one in own)
     cells = (
         *(str(rank), entry.entrant, scored(entry.test)),
         Cell(", ".join(worse), style="lost") if worse else f"beats {beaten}" if beaten else "–",
@@ -176,7 +176,7 @@ def _against_baselines(given: ReportInputs) -> Section:
     ]
     lead = (
         "A champion beats a baseline when the interval lies wholly above zero; the claim is to beat every one of them, "
-        "so there is no adjustment."
+        "so there is no adjustment. Guessing gives a champion's own answers to the rows in random order."
     )
     table = comparison_table(comparisons, "Comparisons with baselines", ("Champion", "Baseline"), findings)
     return Section("Champions against baselines", [Text(lead, "small"), table], "open" if given.unbeaten else "closed")

@@ -20,7 +20,7 @@ from podium.report.measurements import COSTS, benchmark_section, variants_sectio
 from podium.report.profile import profile_section
 from podium.report.search import search_section
 from podium.selection import decision as verdicts
-from podium.selection.comparison import as_good, shown_worse
+from podium.selection.comparison import as_good, baseline_named, shown_worse
 from podium.selection.winner import UNITS, quantity
 from podium.tasks import TASKS
 from podium.text import redact
@@ -129,7 +129,7 @@ def _answer(given: ReportInputs) -> Answer:
         text += f" That is {numbers.difference(check.difference)} against the eager model it was made from."
     for one in given.unbeaten:
         lost = "is worse than" if shown_worse(one) else "does not beat"
-        text += f" It {lost} the {one.reference} baseline: {numbers.difference(one.difference)}."
+        text += f" It {lost} {baseline_named(one.reference)}: {numbers.difference(one.difference)}."
     if given.competed:
         text += f" **{given.competed}.**"
     parameters = f"{numbers.count(winner.parameters)} parameters"

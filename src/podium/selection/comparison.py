@@ -13,9 +13,13 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from podium.evaluation.bootstrap import paired_difference
+from podium.evaluation.guessing import beyond_guessing
 from podium.evaluation.predictions import Predictions
 from podium.records import Comparison, Interval, LeaderboardEntry
+from podium.tasks import TASKS
 
+GUESSING = "guessing"
+"""Name of the baseline that gives a model's answers to the rows by chance."""
 _POWER = 0.8
 
 
@@ -43,6 +47,25 @@ def compare(
         metric=budget["metric"],
         difference=difference,
         differing=_differing(challenger[1], reference[1]),
+        p_value=p_value,
+        measurably_worse=False,
+    )
+    return _judged(found, p_value)
+
+
+def compare_with_guessing(name: str, predictions: Predictions, **budget: Unpack[Budget]) -> Comparison | None:
+    """The model called `name` against its own answers in a random order; None for a task whose rows are lists of words.
+
+    The tags of one sentence do not fit another one, and the baseline of the most frequent tags is a higher mark.
+    """
+    if TASKS.get(predictions.task).words:
+        return None
+    difference, p_value = beyond_guessing(predictions, budget["metric"], budget["confidence"], budget["seed"])
+    found = Comparison(
+        reference=GUESSING,
+        challenger=name,
+        metric=budget["metric"],
+        difference=difference,
         p_value=p_value,
         measurably_worse=False,
     )
@@ -92,6 +115,11 @@ def shown_worse(comparison: Comparison) -> bool:
 def shown_better(comparison: Comparison) -> bool:
     """Whether the interval of the difference, of this comparison alone, lies wholly above zero."""
     return comparison.difference.low > 0
+
+
+def baseline_named(reference: str) -> str:
+    """A baseline in a sentence."""
+    return "guessing (its own answers in random order)" if reference == GUESSING else f"the {reference} baseline"
 
 
 def as_good(comparison: Comparison, margin: float) -> bool:

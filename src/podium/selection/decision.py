@@ -7,7 +7,7 @@ from functools import partial
 
 from podium.errors import InputError
 from podium.records import RULE, Comparison, DecisionRecord, Evidence, Incumbent, Reason, Verdict, refit_of
-from podium.selection.comparison import as_good, described, shown_better, shown_worse
+from podium.selection.comparison import as_good, baseline_named, described, shown_better, shown_worse
 from podium.selection.winner import CONSTRAINT_BROKEN, UNITS, Candidate, Choice, bounds_of, broken, choose, quantity
 
 NO_WINNER = "no-winner"
@@ -190,7 +190,7 @@ def _missing_evidence(winner: Candidate, evidence: Evidence) -> tuple[list[Reaso
             if shown_worse(item):
                 code, verb = WORSE_THAN_BASELINE, "is worse than"
             seen = f"the difference in {item.metric} is {described(item.difference)}"
-            text = f"{item.challenger} {verb} the {item.reference} baseline: {seen}."
+            text = f"{item.challenger} {verb} {baseline_named(item.reference)}: {seen}."
             lost.append(Reason(code=code, text=text))
     return [*reasons, *lost], [*reasons, *lost] if policy.must_beat_baselines else reasons
 

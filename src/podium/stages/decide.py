@@ -5,9 +5,10 @@ registry.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 
 from podium import records
@@ -18,7 +19,15 @@ from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.predictions import Predictions
 from podium.keys import digest_tree
 from podium.selection.champions import fold_test, leaderboard
-from podium.selection.comparison import Budget, compare, compare_with_best, described, shown_better
+from podium.selection.comparison import (
+    Budget,
+    baseline_named,
+    compare,
+    compare_with_best,
+    compare_with_guessing,
+    described,
+    shown_better,
+)
 from podium.selection.decision import FORCED, Judgement, judge
 from podium.selection.winner import Candidate, choose, contenders, pareto_fronts
 from podium.selection.winner_score import corrected_score, rule_of
@@ -67,9 +76,9 @@ def select(step: StepRun) -> records.SelectionRecord:
     tests = {name: bootstrap_interval(held, **budget) for name, held in predictions.items()}
     ranked = tuple(entry.model_copy(update={"test": tests[entry.entrant]}) for entry in ranked)
     against_baselines = tuple(
-        compare((entry.entrant, predictions[entry.entrant]), (name, baselines[name]), **budget)
-        for entry in ranked
-        for name in sorted(baselines)
+        chain.from_iterable(
+            _against_baselines((entry.entrant, predictions[entry.entrant]), baselines, budget) for entry in ranked
+        )
     )
     entries = [
         records.BaselineEntry(
@@ -85,8 +94,8 @@ def select(step: StepRun) -> records.SelectionRecord:
     named = [(entry.entrant, folds[entry.entrant]) for entry in ranked]
     fold_tests = (fold_test(one, named[0], **how) for one in named[1:])
     unbeaten = (
-        f"{item.challenger} does not measurably beat the {item.reference} baseline: the difference in {item.metric} is "
-        f"{described(item.difference)}"
+        f"{item.challenger} does not measurably beat {baseline_named(item.reference)}: the difference in {item.metric} "
+        f"is {described(item.difference)}"
         for item in against_baselines
         if not shown_better(item)
     )
@@ -112,6 +121,15 @@ def select(step: StepRun) -> records.SelectionRecord:
         labels=review,
         artifacts=artifacts,
     )
+
+
+def _against_baselines(
+    own: tuple[str, Predictions], baselines: Mapping[str, Predictions], budget: Budget
+) -> tuple[records.Comparison, ...]:
+    """A model, given as its name and its predictions, against every baseline and against guessing."""
+    guessed = compare_with_guessing(*own, **budget)
+    found = [compare(own, (name, baselines[name]), **budget) for name in sorted(baselines)]
+    return (*found, *([guessed] if guessed else []))
 
 
 def decide(step: StepRun) -> records.DecisionRecord:
@@ -222,9 +240,9 @@ def gather(step: StepRun, incumbent: records.Incumbent | None) -> tuple[records.
     if winner is None:
         return evidence, None
     own = (winner.name, held(winner.entry.entrant, winner.variant))
-    stored = sorted(step.one(records.BaselineRecord).artifacts.items())
-    against = tuple(compare(own, (name, Predictions.load(step.store.fetch(ref))), **budget) for name, ref in stored)
-    evidence = evidence.model_copy(update={"baseline_comparisons": against})
+    stored = step.one(records.BaselineRecord).artifacts
+    baselines = {name: Predictions.load(step.store.fetch(ref)) for name, ref in stored.items()}
+    evidence = evidence.model_copy(update={"baseline_comparisons": _against_baselines(own, baselines, budget)})
     if any(item.differing for item in evidence.comparisons):
         corrected = corrected_score([own for _, own in named], rule_of(able, evidence.policy), **budget)
         evidence = evidence.model_copy(update={"winner_score": corrected})

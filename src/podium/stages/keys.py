@@ -16,6 +16,7 @@ from podium.config.profile import ProfileConfig
 from podium.config.schema import PodiumConfig
 from podium.config.section import Section
 from podium.devices.hardware import fingerprint
+from podium.evaluation.guessing import METHOD as GUESSING_METHOD
 from podium.export.variants import FORMS, OPSET, environment
 from podium.keys import Key, canonical_json, digest_bytes
 from podium.stages.step import StepInputs
@@ -146,6 +147,7 @@ def selection_key(inputs: StepInputs) -> Key:
         "selection",
         candidates=candidates,
         baselines={name: predictions.digest for name, predictions in baselines.items()},
+        guessing=GUESSING_METHOD,
         metric=config.hpo.metric,
         confidence=part.confidence,
         resamples=part.resamples,

@@ -10,6 +10,7 @@ import pytest
 from podium.evaluation.predictions import Predictions
 from podium.keys import Key
 from podium.records import ArtifactRef, BaselineRecord, Evidence
+from podium.selection.comparison import GUESSING
 from podium.selection.decision import judge
 from podium.stages.decide import gather
 from podium.stages.step import StepRun
@@ -66,5 +67,6 @@ def test_a_variant_is_held_to_its_own_predictions(
 def test_the_winner_meets_the_baselines_in_the_variant_that_would_be_deployed(
     store: ArtifactStore, tmp_path: Path
 ) -> None:
-    (comparison,) = gathered(store, tmp_path, eager=0.95, onnx=0.95, frequent=0.97).baseline_comparisons
+    comparison, guessed = gathered(store, tmp_path, eager=0.95, onnx=0.95, frequent=0.97).baseline_comparisons
+    assert guessed.challenger == "minilm (onnx)" and guessed.reference == GUESSING and guessed.measurably_better
     assert comparison.challenger == "minilm (onnx)" and comparison.difference.value < 0

@@ -13,6 +13,7 @@ from podium.errors import InputError, StepFailed
 from podium.evaluation.predictions import Predictions
 from podium.keys import Key
 from podium.records import Baseline, BaselineRecord, ModelRecord, Record
+from podium.selection.comparison import GUESSING
 from podium.stages.decide import select
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
@@ -132,7 +133,12 @@ def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: A
     assert found.comparisons[1].measurably_worse
     assert [entry.name for entry in found.baselines] == ["frequent", "majority"]
     beaten = {(item.challenger, item.reference): item.measurably_better for item in found.baseline_comparisons}
-    assert len(beaten) == 6 and beaten["minilm", "majority"] and not beaten["minilm", "frequent"]
+    assert (
+        len(beaten) == 9
+        and all(beaten[name, GUESSING] for name in ENTRANTS)
+        and beaten["minilm", "majority"]
+        and not beaten["minilm", "frequent"]
+    )
     assert [warning.split(":")[0] for warning in found.warnings] == [
         "minilm does not measurably beat the frequent baseline",
         "bert-tiny does not measurably beat the frequent baseline",
@@ -141,9 +147,10 @@ def test_every_pair_and_every_baseline_is_compared(store: ArtifactStore, keep: A
     assert all(entry.runner_up is not None for entry in found.leaderboard)
 
 
-def test_without_baselines_nothing_is_said_of_them(store: ArtifactStore, keep: Any) -> None:
+def test_without_baselines_champions_are_compared_with_guessing(store: ArtifactStore, keep: Any) -> None:
     found = select(step(store, (baseline(keep), *INPUTS.studies, *models(keep))))
-    assert (found.baselines, found.baseline_comparisons, found.warnings) == ((), (), ())
+    assert {one.reference for one in found.baseline_comparisons} == {GUESSING}
+    assert (found.baselines, found.warnings) == ((), ())
 
 
 def test_entrants_that_failed_are_no_candidates(store: ArtifactStore, keep: Any) -> None:
@@ -152,7 +159,7 @@ def test_entrants_that_failed_are_no_candidates(store: ArtifactStore, keep: Any)
     given = (baseline(keep, majority=predictions(0.2, 8)), *INPUTS.studies[1:], *models(keep)[2:])
     found = select(step(store, (*given, searched, searched, refitted)))
     assert [entry.entrant for entry in found.leaderboard] == ["deberta-v3-small"]
-    assert found.comparisons == () and len(found.baseline_comparisons) == 1
+    assert found.comparisons == () and len(found.baseline_comparisons) == 2
 
 
 def test_where_all_failed_there_is_nothing_to_select(store: ArtifactStore, keep: Any) -> None:
