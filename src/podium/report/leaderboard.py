@@ -18,6 +18,9 @@ WINNER = "★ winner"
 MATRIX_LIMIT = 30
 """A confusion matrix of more labels is replaced by the most frequent confusions."""
 SHOWN_CONFUSIONS = 10
+LONG_TABLE = 40
+"""A table with a row for each of more labels is folded, and shows the worst before."""
+SHOWN_WORST = 15
 _WIDE_MATRIX = 10
 """Matrices of more labels are set one below the other."""
 
@@ -42,6 +45,9 @@ def leaderboard_section(given: ReportInputs) -> Section:
     blocks += [Text(f"{name} was left out by the plan: {why}", "warning") for name, why in given.left_out.items()]
     cautions = [given.plan["Caution"]] if "Caution" in given.plan else []
     blocks += [Text(warning, "warning") for warning in (*cautions, *selection.warnings)]
+    for entry in selection.leaderboard:
+        if (model := given.model_of(entry)) and (only := one_class(model.details)):
+            blocks.append(Text(f"{entry.entrant} {only}.", "warning"))
     if selection.comparisons:
         blocks.append(_differences(selection.comparisons))
     if selection.baseline_comparisons:
@@ -56,15 +62,15 @@ def comparison_table(
     adjusted = any(one.p_adjusted is not None for one in comparisons)
     rows = [
         (
-            *(one.challenger, one.reference, numbers.signed(one.difference.value)),
+            *(one.challenger, one.reference, found, numbers.signed(one.difference.value)),
             *(numbers.signed_bounds(one.difference), numbers.p_value(one.p_value)),
             *([numbers.p_value(one.p_adjusted)] if adjusted else []),
-            found,
         )
         for one, found in zip(comparisons, findings, strict=True)
     ]
-    columns = (*names, "Difference", "Interval", "p-value", *(["Adjusted"] if adjusted else []), "Finding")
-    return Table(label, columns, f"ll{'r' * (len(columns) - 3)}l", rows, caption)
+    # The finding comes before the figures behind it: a narrow screen shows the first columns.
+    columns = (*names, "Finding", "Difference", "Interval", "p-value", *(["Adjusted"] if adjusted else []))
+    return Table(label, columns, f"lll{'r' * (len(columns) - 3)}", rows, caption)
 
 
 def _table(given: ReportInputs) -> Table:
@@ -286,9 +292,19 @@ def error_blocks(details: Mapping[str, Any], name: str) -> list[Block]:
     elif found:
         columns, label = ("True", "Predicted", "Rows"), f"Most frequent confusions of {name}"
         blocks.append(Table(label, columns, "llr", found, "Most frequent confusions.", style="tight"))
+    if only := one_class(details):
+        blocks.insert(0, Text(f"{name} {only}: it has learned nothing that tells the rows apart.", "warning"))
     if scores := details.get("scores"):
-        blocks.append(_scores(scores, details["scores_of"], name))
+        blocks += _scores(scores, details["scores_of"], name)
     return blocks
+
+
+def one_class(details: Mapping[str, Any]) -> str:
+    """That a model answers every row with one label, where rows have several labels; else empty."""
+    labels, confusion = details.get("labels", []), details.get("confusion", [])
+    answered = [label for label, counts in zip(labels, zip(*confusion, strict=True), strict=True) if any(counts)]
+    true = [label for label, counts in zip(labels, confusion, strict=True) if any(counts)]
+    return f"predicts one class only, {answered[0]!r}" if len(answered) == 1 < len(true) else ""
 
 
 def _confusions(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[tuple[str, str, str]]:
@@ -314,7 +330,19 @@ def _matrix(labels: Sequence[str], confusion: Sequence[Sequence[int]], name: str
     return Table(f"Confusion matrix of {name}", ("", *labels), align, rows, caption, style="matrix")
 
 
-def _scores(scores: Mapping[str, Mapping[str, float]], what: str, name: str) -> Table:
+def _scores(scores: Mapping[str, Mapping[str, float]], what: str, name: str) -> list[Block]:
+    """The scores of each label; of many labels the worst, and all in a part that the reader opens."""
+    if len(scores) <= LONG_TABLE:
+        return [_score_table(scores, f"Scores per {what} on held-out rows.", what, name)]
+    worst = sorted(scores, key=lambda label: (scores[label]["f1"], -scores[label]["support"], label))[:SHOWN_WORST]
+    never = sum(row["f1"] == 0 for row in scores.values())
+    lead = f"Of {len(scores):,}, {never:,} have F1 0." if never else ""
+    first = _score_table({label: scores[label] for label in worst}, f"The worst scores per {what}. {lead}", what, name)
+    whole = _score_table(scores, "", what, f"{name}, all")
+    return [first, Section(f"All {len(scores):,} scores per {what}", [whole], "closed")]
+
+
+def _score_table(scores: Mapping[str, Mapping[str, float]], caption: str, what: str, name: str) -> Table:
     rows: list[tuple[Cell | str, ...]] = [
         (
             *(label, numbers.score(row["precision"]), numbers.score(row["recall"])),
@@ -323,5 +351,4 @@ def _scores(scores: Mapping[str, Mapping[str, float]], what: str, name: str) -> 
         for label, row in scores.items()
     ]
     columns = (what.capitalize(), "Precision", "Recall", "F1", "Count")
-    caption = f"Scores per {what} on held-out rows."
     return Table(f"Scores of {name} per {what}", columns, "lrrrr", rows, caption, style="tight")

@@ -14,7 +14,7 @@ from podium.keys import digest_manifest
 from podium.records import Evidence, Incumbent, Reason, Record
 from podium.report.inputs import ReportInputs
 from podium.report.labels import labels_section
-from podium.report.leaderboard import comparison_table, errors_section, leaderboard_section
+from podium.report.leaderboard import LONG_TABLE, SHOWN_WORST, comparison_table, errors_section, leaderboard_section
 from podium.report.learning_curve import learning_curve_section
 from podium.report.measurements import COSTS, benchmark_section, variants_section
 from podium.report.profile import profile_section
@@ -265,7 +265,7 @@ def _data(given: ReportInputs) -> Section:
         ("Digest of sources", digest_manifest(data.sources)),
     ]
     warnings = [Text(warning, "warning") for warning in data.warnings]
-    blocks: list[Block] = [Columns([Section("", [Facts(facts), *warnings]), Section("", [_label_table(given)])])]
+    blocks: list[Block] = [Columns([Section("", [Facts(facts), *warnings]), Section("", _label_tables(given))])]
     if data.rejected_examples:
         examples = [(example[:_LONGEST_EXAMPLE], "") for example in data.rejected_examples]
         blocks.append(Section("Rejected rows", [Points(examples)]))
@@ -276,6 +276,20 @@ def _data(given: ReportInputs) -> Section:
         listed.append(Text(f"and {left:,} more; all are in the data record.", "small"))
     files = f"{len(sources):,} source files and their digests" if len(sources) > 1 else "The source file and its digest"
     return Section("Data", [*blocks, Section(files, listed, "closed")])
+
+
+def _label_tables(given: ReportInputs) -> list[Block]:
+    """Rows per label and split; of many labels the rarest, and all in a part that the reader opens."""
+    whole = _label_table(given)
+    if len(whole.rows) <= LONG_TABLE:
+        return [whole]
+    counts = given.data.label_counts.values()
+    total = {label: sum(of_split.get(label, 0) for of_split in counts) for label in given.data.labels}
+    rare = sorted(total, key=lambda label: (total[label], label))[:SHOWN_WORST]
+    rows = [row for row in whole.lines if row.all_cells[0].text in rare]
+    caption = f"Counts per label and split: the rarest of {len(total):,}."
+    first = Table("Rows of the rarest labels", whole.columns, whole.align, rows, caption, style="tight")
+    return [first, Section(f"All {len(total):,} labels", [whole], "closed")]
 
 
 def _label_table(given: ReportInputs) -> Table:

@@ -21,6 +21,7 @@ from podium.records import (
     SelectionRecord,
 )
 from podium.report import ReportInputs, render
+from podium.report.leaderboard import one_class
 from podium.report.learning_curve import answer
 from podium.report.render import HTML_FILE, MARKDOWN_FILE, METRICS_FILE
 from podium.stages.step import StepRun, open_store
@@ -94,6 +95,8 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
         lines["Score"] = f"{selection.metric} {_interval_text(test)} on {inputs.data.rows['test']:,} held-out rows"
         if corrected := inputs.corrected_score:
             lines["Score"] += f"; {_interval_text(corrected)} corrected for the choice among candidates"
+    if entry and (model := inputs.model_of(entry)) and (only := one_class(model.details)):
+        lines["Winner"] += f"; it {only}"
     if measured:
         lines["Latency"] = _latency_text(measured)
     if inputs.curve.status != "skipped":

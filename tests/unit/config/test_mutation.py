@@ -30,6 +30,7 @@ EXCLUDED = {
     "dataset.licence",
     "dataset.name",
     "dataset.path",
+    "dataset.predict_path",
     "dataset.test_path",
     "dataset.validation_path",
     "hpo.engine",
