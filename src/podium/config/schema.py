@@ -152,7 +152,7 @@ class LlmConfig(Section):
     max_length: int = Field(256, ge=8, description="Tokens after which a row is cut, at least 8.")
     max_new_tokens: Positive = Field(100, description="Tokens of an answer, with `mode=generate`.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Precision of the model. `auto`: the faster one, found by a short probe."
+        "auto", description="Precision of the model. `auto`: the faster one, found by a short probe once on a machine."
     )
     max_calls: Positive | None = Field(
         200, description="Held-out rows that a trial asks for in each fold, stratified. `null`: all of them."

@@ -59,6 +59,14 @@ class EntrantKind(ABC):
             trial: as a trial has them, whose budget may be smaller than that of the refit.
         """
 
+    def decided(self, config: PodiumConfig) -> PodiumConfig:
+        """The config of a new run with what this machine decides once, for its keys and all its processes."""
+        return config
+
+    def asked_rows(self, config: PodiumConfig, rows: float) -> float:
+        """How many of the held-out rows of a fold a trial predicts."""
+        return rows
+
     @abstractmethod
     def space_in(self, config: PodiumConfig) -> dict[str, AnyParameter]:
         """The search space of a run, or the one that suits its task where the config gives none."""

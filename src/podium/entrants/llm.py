@@ -58,6 +58,17 @@ class Llm(EntrantKind):
     def settings_in(self, config: PodiumConfig, trial: bool = False) -> LlmConfig:
         return config.llm
 
+    def decided(self, config: PodiumConfig) -> PodiumConfig:
+        if config.llm.precision != "auto":
+            return config
+        from podium.models.precision import decided_precision
+
+        precision = decided_precision()
+        return config.model_copy(update={"llm": config.llm.model_copy(update={"precision": precision})})
+
+    def asked_rows(self, config: PodiumConfig, rows: float) -> float:
+        return min(rows, config.llm.max_calls or rows)
+
     def space_in(self, config: PodiumConfig) -> dict[str, AnyParameter]:
         # What is written has no probabilities, so that there is nothing to calibrate.
         unused = {"calibrate"} if TASKS.get(config.dataset.task).words else set()

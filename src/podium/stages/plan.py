@@ -283,13 +283,13 @@ class Planner:
             share = pace.at(budget.length)
             epochs, trial_epochs = (budget.epochs, budget.trial_epochs) if pace.in_epochs else (1.0, 1.0)
             trained = pace.train_seconds * share * self._per_fold * budget.rows * trial_epochs
-            scored = pace.predict_seconds * share * self._development / folds
+            kind = ENTRANTS.get(self.config.entrants[name].kind)
+            scored = pace.predict_seconds * share * kind.asked_rows(self.config, self._development / folds)
             search += budget.trials * folds * (pace.start_seconds + trained + scored) / self.cores
             # A refit has all cores, of which the last ones help less.
             speed = self.cores**0.8 if pace.in_epochs else 1.0
             refit += START + pace.start_seconds
             refit += (pace.train_seconds * epochs * self._development + pace.predict_seconds * test) * share / speed
-            kind = ENTRANTS.get(self.config.entrants[name].kind)
             variants = [variant for variant in part.variants if variant in kind.variants]
             built = len([variant for variant in variants if variant != "eager"])
             rows = part.samples + THROUGHPUT_BATCHES * part.throughput_batch_size

@@ -197,7 +197,12 @@ def locate_entrants(config: PodiumConfig) -> None:
 
 
 def new_run(config: PodiumConfig, run_id: str, tags: dict[str, str] | None = None) -> RunRecord:
-    """A run that begins now, with the champion that the registry has now; it has no parent run in MLflow yet."""
+    """A run that begins now, with the champion that the registry has now; it has no parent run in MLflow yet.
+
+    What `auto` means for an entrant on this machine is decided here, for all steps and processes.
+    """
+    for kind in sorted({entrant.kind for entrant in config.entrants.values()}):
+        config = ENTRANTS.get(kind).decided(config)
     registry = registry_state(config.tracking, config.model_name)
     gone = withdrawn(registry.moves)
     return RunRecord(run_id=run_id, config=config, incumbent=registry.incumbent, withdrawn=gone, tags=tags or {})

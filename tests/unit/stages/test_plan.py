@@ -56,6 +56,16 @@ def test_without_pressure_every_entrant_gets_everything() -> None:
     assert found["lines"]["Length"] == "96 tokens; longer rows are cut (4%)"
 
 
+def test_a_prompted_model_is_expected_to_ask_for_no_more_rows_than_it_may() -> None:
+    slow = Pace(start_seconds=0.0, train_seconds=0.0, predict_seconds=1.0)
+    few, all_of_them = (
+        plan(config("+entrant=smollm2", f"llm.max_calls={calls}"), data(3000), {"smollm2": slow})["expected"]["search"]
+        for calls in ("40", "null")
+    )
+    trials = config().hpo.max_trials
+    assert few < 8 + trials * 3 * 40 < all_of_them or few * 5 < all_of_them
+
+
 def test_many_rows_take_one_epoch_and_rare_tags_take_more() -> None:
     found = plan(config(), data(30_000), {"minilm": pace(1e-5)})
     assert found["settings"]["training.epochs"] == 1

@@ -14,6 +14,7 @@ from podium.errors import ConfigError, ModelError, OutOfMemory
 from podium.inference.backends.base import Backend, Message, Reply, Request
 from podium.inference.decide import normalised
 from podium.models.gguf import causal_digest, causal_directory, locate_causal
+from podium.models.precision import decided_precision
 from podium.models.prompted.replies import schema_start, split_reasoning
 
 
@@ -45,7 +46,7 @@ class Local(Backend):
 
         Args:
             model: directory, GGUF file, URI, hub id or `pkg:NAME/PATH`.
-            precision: `fp32` or `bf16`; `auto` takes the faster one, found by a short probe.
+            precision: `fp32` or `bf16`; `auto` takes the faster one, found by a short probe once on this machine.
             devices: as torch names them; empty takes all GPUs, or the CPU where there is none. Rows are shared out.
             bits: 4 or 8 quantise the weights on GPUs.
             threads: compute threads on a CPU; None leaves them as they are.
@@ -68,6 +69,8 @@ class Local(Backend):
             torch.set_num_threads(threads)
         place = locate_causal(model, revision)
         folder = causal_directory(place)
+        if precision == "auto":
+            precision = decided_precision(chosen[0].partition(":")[0])
         try:
             self._models = [CausalModel(folder, precision, device, trust_remote_code, bits) for device in chosen]
         except (OSError, ValueError, ImportError) as error:
