@@ -16,7 +16,7 @@ from conftest import Finished
 from podium.errors import InputError, ModelError, PodiumError
 from podium.keys import digest_tree
 from podium.local.benchmark import BenchmarkCommand, benchmark_models
-from tests.integration.test_benchmarking_run import LABELS, TAGS, save_model
+from tests.integration.small_models import LABELS, TAGS, save_model
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import Finished, podium, podium_here
 from podium.records import MeasurementRecord
 from podium.store.store import ArtifactStore
-from tests.integration.test_benchmarking_run import LABELS, save_linear
+from tests.integration.small_models import LABELS, save_linear
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import Finished, podium_here
-from tests.integration.test_benchmarking_run import LABELS, save_linear
+from tests.integration.small_models import LABELS, save_linear
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ from podium.local.benchmark import Outcome, print_results
 from podium.records import MeasurementRecord
 from podium.report.render import render
 from podium.stages.benchmark import figures
-from tests.integration.test_benchmarking_run import save_linear
+from tests.integration.small_models import save_linear
 from tests.unit.report.samples import sample
 
 pytestmark = pytest.mark.integration

@@ -19,7 +19,7 @@ from podium.evaluation.predictions import Predictions
 from podium.inference.stored import StoredRun, load_run
 from podium.models.prompted.package import PromptPackage
 from podium.store.store import ArtifactStore
-from tests.integration.test_benchmarking_run import LABELS, TAGS, save_linear, save_model
+from tests.integration.small_models import LABELS, TAGS, save_linear, save_model
 from tests.integration.test_prompt_serving import save_prompted
 
 pytestmark = pytest.mark.integration

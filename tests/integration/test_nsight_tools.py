@@ -21,7 +21,7 @@ from podium.profiling.permissions import needs
 from podium.profiling.tools import SESSION, Call, Ended, end_stale_sessions, new_session, run_tool, tool_environment
 from podium.profiling.workload import Workload, argv, ranges
 from tests import nsight
-from tests.integration.test_benchmarking_run import save_model
+from tests.integration.small_models import save_model
 from tests.unit.profiling.fake_tools import workload
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from podium.tasks.columns import Choice, Column, missing, shown, text_column
+from podium.tasks.columns import Choice, Column, ambiguous, by_name, missing, shown, text_column
 from podium.tasks.metrics import Answers, Metric
 
 IGNORED = -100
@@ -208,8 +208,14 @@ class Task(ABC):
     def choose_target(
         self, columns: Sequence[Column], content: str, given: str | None
     ) -> tuple[str, str, Sequence[str]]:
-        """Column of the target, why it is this one, and the labels seen; errors as for `choose_columns`."""
-        raise NotImplementedError
+        """Column of the target, why it is this one, and the labels seen; errors as for `choose_columns`.
+
+        By default it is the given one, or one with a usual name, and what it holds is left to `read_target`.
+        """
+        name = given or by_name([one for one in columns if one.name != content], (self.target, *self.target_names))
+        if name is None:
+            raise ambiguous("label", "--label-column", columns)
+        return name, "given" if given else "by its name", ()
 
     # Training
 

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import podium_here
 from podium.inference.stored import load_run
-from tests.integration.test_benchmarking_run import LABELS, save_linear
+from tests.integration.small_models import LABELS, save_linear
 
 ROWS = [
     {"no": f"n{number}", "headline": f"a text about {LABELS[number % 5]} again, number {number}"}

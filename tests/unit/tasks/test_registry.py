@@ -14,7 +14,10 @@ from podium.config.schema import DatasetConfig, LinearConfig
 from podium.data.infer import infer
 from podium.data.prepare import prepare
 from podium.entrants.linear import LINEAR, LinearSpec
+from podium.errors import InputError
 from podium.tasks import TASKS
+from podium.tasks.base import Task
+from podium.tasks.columns import Column
 from podium.tasks.text_classification import TextClassification
 
 
@@ -59,3 +62,14 @@ def test_a_task_of_another_package_is_recognised_prepared_and_scored(installed: 
 def test_a_task_that_is_not_installed_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="'multi-label'"):
         DatasetConfig(name="x", path="x", task="sentiment")
+
+
+def test_a_task_without_rules_for_its_target_takes_the_column_of_the_usual_name() -> None:
+    class Bare(TextClassification):
+        choose_target = Task.choose_target
+        target_names = ("topic",)
+
+    assert Bare().choose_target([Column("a"), Column("Topic")], "a", None) == ("Topic", "by its name", ())
+    assert Bare().choose_target([Column("a"), Column("b")], "a", "b") == ("b", "given", ())
+    with pytest.raises(InputError, match="--label-column"):
+        Bare().choose_target([Column("a"), Column("b")], "a", None)
