@@ -62,7 +62,7 @@ def locate_backbone(place: str, revision: str | None = None, patterns: tuple[str
             raise ModelError(f"backbone {redact(place)!r} must be a directory with a model, but: {error}") from error
         if not path.is_dir():
             raise ModelError(f"a backbone must be a directory, but {place!r} leads to the file {path}")
-        return path
+        return _inside(path)
     if not _HUB_ID.fullmatch(place):
         raise ModelError(f"a backbone must be a directory, pkg:NAME/PATH or a hub id, but got {place!r}")
     from huggingface_hub import snapshot_download
@@ -75,6 +75,25 @@ def locate_backbone(place: str, revision: str | None = None, patterns: tuple[str
             f"backbone {place!r} must be in the Hugging Face cache or reachable on the hub, but: {reason} "
             "Check the id and the network, or give a directory"
         ) from error
+
+
+def _inside(path: Path) -> Path:
+    """The snapshot in a folder of the Hugging Face cache, the network in one of sentence-transformers, or `path`."""
+    held, modules = path / "snapshots", path / "modules.json"
+    if (path / "config.json").is_file():
+        return path
+    if modules.is_file():
+        first = json.loads(modules.read_text(encoding="utf-8"))[0]
+        return path / str(first["path"])
+    if not held.is_dir():
+        return path
+    main, found = path / "refs" / "main", sorted(one for one in held.iterdir() if one.is_dir())
+    named = held / main.read_text().strip() if main.is_file() else None
+    if named in found:
+        return named
+    if len(found) == 1:
+        return found[0]
+    raise ModelError(f"{path} must have one snapshot, or say in refs/main which is meant; give one of {held}/*")
 
 
 def backbone_digest(path: Path, patterns: tuple[str, ...] = FILES) -> str:
@@ -125,11 +144,22 @@ def check_weights(path: Path) -> None:
 
 
 def content_of(path: Path) -> str:
-    """What a directory that is no model holds, for messages."""
+    """What a directory that is no model holds, for messages; of an adapter, how a model is made of it."""
     if not path.is_dir():
         return f"{path} is not a directory"
     names = sorted(file.name for file in path.iterdir())
-    return f"{path} has only {', '.join(names[:8])}" if names else f"{path} is empty"
+    return _adapter(path) or (f"{path} has only {', '.join(names[:8])}" if names else f"{path} is empty")
+
+
+def _adapter(path: Path) -> str:
+    """What an adapter alone is, and how a model is made of it; empty for any other directory."""
+    if not (path / "adapter_config.json").is_file():
+        return ""
+    base = _json(path / "adapter_config.json").get("base_model_name_or_path")
+    return (
+        f"{path} is an adapter of peft for {base}; load it with peft's AutoPeftModel, then merge_and_unload() and "
+        "save_pretrained(DIRECTORY), and save the tokenizer beside it"
+    )
 
 
 @dataclass(frozen=True)
@@ -188,9 +218,10 @@ def check_model_files(path: Path) -> None:
     """Raise ModelError for a directory that is clearly no model or package, before anything is loaded."""
     names = ("config.json", *_PACKAGES)
     if not any((path / name).is_file() for name in names):
+        held = f"{path} " + (f"has none of {', '.join(names)}" if path.is_dir() else "is no directory")
         raise ModelError(
             "a model to benchmark is a directory with config.json, safetensors and tokenizer, or a package, "
-            f"but {path} " + (f"has none of {', '.join(names)}" if path.is_dir() else "is no directory")
+            f"but {_adapter(path) or held}"
         )
 
 

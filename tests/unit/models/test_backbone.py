@@ -97,6 +97,36 @@ def test_missing_weights(copy: Path) -> None:
         check_backbone(copy, "ner")
 
 
+def test_a_folder_of_the_hub_s_cache_is_read_at_its_snapshot(bert_tiny: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "models--some--model"
+    for number in ("aaa", "bbb"):
+        (cache / "snapshots" / number).mkdir(parents=True)
+    for file in bert_tiny.iterdir():
+        (cache / "snapshots" / "bbb" / file.name).symlink_to(file)
+    with pytest.raises(ModelError, match=r"must have one snapshot.*snapshots/\*"):
+        locate_backbone(str(cache))
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("bbb")
+    assert locate_backbone(str(cache)) == cache / "snapshots" / "bbb"
+    assert backbone_digest(locate_backbone(str(cache))) == backbone_digest(bert_tiny)
+
+
+def test_the_network_of_sentence_transformers_is_found(bert_tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(bert_tiny, tmp_path / "0_Transformer")
+    (tmp_path / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "0_Transformer"}, {"path": "1_Pooling"}]')
+    assert locate_backbone(str(tmp_path)) == tmp_path / "0_Transformer"
+    shutil.copy(bert_tiny / "config.json", tmp_path)
+    assert locate_backbone(str(tmp_path)) == tmp_path, "newer ones have the network at the top"
+
+
+def test_an_adapter_alone_is_no_model(copy: Path) -> None:
+    (copy / "config.json").unlink()
+    (copy / "adapter_config.json").write_text('{"base_model_name_or_path": "some/base"}')
+    for check in (lambda: check_backbone(copy, "ner"), lambda: inspect_model(copy)):
+        with pytest.raises(ModelError, match=r"is an adapter of peft for some/base; .*merge_and_unload\(\)"):
+            check()
+
+
 def test_missing_config(copy: Path) -> None:
     (copy / "config.json").unlink()
     with pytest.raises(ModelError, match=r"must have a config\.json, but .* has only heads\.pt"):
