@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 # Run and tests start hundreds of processes, which would all compile every module where this is set.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test test-all test-slow test-cluster fast chaos lint types contracts unit integration golden bench lock-images images sbom clean
+.PHONY: help setup run test test-all test-slow test-cluster test-gpu fast chaos lint types contracts unit integration golden bench lock-images images sbom clean
 
 help:  ## Show this map
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ test-all: test test-slow  ## Everything
 
 test-cluster: setup  ## Tests against the cluster that KUBECONFIG names
 	$(BIN)/python -m pytest -q tests/cluster
+
+test-gpu: setup  ## Profile on one GPU with nsys and ncu, in five minutes; skips where they are missing
+	$(BIN)/python -m pytest -q -rs tests/gpu
 
 chaos: setup  ## Kill studies at random moments, a hundred times
 	$(BIN)/python -m pytest -q -s tests/chaos

@@ -29,10 +29,11 @@ Report = dict[str, dict[str, Any]]
 
 
 def wanted() -> list[str]:
-    """What pyproject.toml asks for, with the extras of the stores and what it is built with."""
+    """What pyproject.toml asks for, with the extras of stores and profilers and what it is built with."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    return [*project["project"]["dependencies"], *extras["s3"], *extras["gcs"], *project["build-system"]["requires"]]
+    chosen = (requirement for extra in ("s3", "gcs", "profile") for requirement in extras[extra])
+    return [*project["project"]["dependencies"], *chosen, *project["build-system"]["requires"]]
 
 
 def resolved(requirements: list[str]) -> Report:

@@ -98,6 +98,17 @@ def test_trials_of_katib_reach_the_store_and_have_what_the_chart_gives(tmp_path:
     assert "secrets" not in yaml.safe_load(only(several, "ConfigMap")["data"]["run.yaml"])["cluster"]
 
 
+def test_profiles_run_in_the_namespace_of_profiling_where_it_is_enabled(tmp_path: Path) -> None:
+    values = CHART / "ci" / "s3-values.yaml"
+    assert config_of(installed(values=values), tmp_path).profile.mode == "kfp-task"
+    found = installed("profiling.enabled=true", "profiling.namespace=counters", values=values)
+    profile = config_of(found, tmp_path).profile
+    assert (profile.mode, profile.namespace) == ("privileged-job", "counters")
+    accounts = [item["metadata"] for item in of_kind(found, "ServiceAccount")]
+    assert (profile.service_account, "counters") in {(one["name"], one["namespace"]) for one in accounts}
+    assert run_pods(found)[0]["automountServiceAccountToken"] is True
+
+
 def test_tracking_can_be_off(tmp_path: Path) -> None:
     found = installed(values=CHART / "ci" / "schedule-values.yaml")
     assert config_of(found, tmp_path).tracking.mode == "off"

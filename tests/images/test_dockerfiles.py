@@ -47,7 +47,7 @@ def test_the_lock_has_what_podium_asks_for_but_torch() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     versions = locked(IMAGES / "podium-python" / "requirements.txt")
-    for asked in map(Requirement, [*project["dependencies"], *extras["s3"], *extras["gcs"]]):
+    for asked in map(Requirement, [*project["dependencies"], *extras["s3"], *extras["gcs"], *extras["profile"]]):
         if asked.name != "torch":
             version = versions.get(canonicalize_name(asked.name))
             assert version and asked.specifier.contains(version), f"{asked}: run `make lock-images`"

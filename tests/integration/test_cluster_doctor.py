@@ -15,6 +15,7 @@ from podium.cli.app import app
 from podium.cluster import doctor
 from podium.cluster.client import INJECTION_LABEL, Cluster
 from podium.cluster.doctor import Finding, examine
+from podium.cluster.doctor_profiling import examine_profiling
 from podium.config.compose import compose
 from podium.config.schema import PodiumConfig
 from tests.integration.kube.engine import connected
@@ -203,3 +204,25 @@ def test_the_command_ends_with_one_where_something_fails(
     api.create("jobs", "team", {"metadata": {"name": "left", "labels": {"podium/key": "k"}}})
     done = CliRunner().invoke(app, ["doctor", "--leftovers"])
     assert (done.exit_code, done.output) == (1, "Job team/left\n")
+
+
+PROFILE = ("profile.tools=[ncu]", "profile.mode=privileged-job", "profile.image=profiler:1")
+
+
+def profiling(api: ApiServer, tmp_path: Path, *overrides: str) -> dict[str, Finding]:
+    settings = config(tmp_path, *PROFILE, *overrides)
+    return {finding.name: finding for finding in examine_profiling(settings, connected(api, "team"))}
+
+
+def test_a_profile_in_a_job_needs_a_namespace_that_allows_its_capability(api: ApiServer, tmp_path: Path) -> None:
+    label = "pod-security.kubernetes.io/enforce"
+    for name, standard in (("open", "privileged"), ("closed", "restricted")):
+        api.create("namespaces", "", {"metadata": {"name": name, "labels": {label: standard}}})
+    seen = profiling(api, tmp_path, "profile.namespace=open")
+    assert {one.status for one in seen.values()} == {"ok"}
+    assert "profiling: right to jobs" in seen and "profiling: image" in seen
+    closed = profiling(api, tmp_path, "profile.namespace=closed")["profiling"]
+    assert closed.status == "failed" and closed.remedy == f"kubectl label namespace closed {label}=privileged"
+    assert "profiling.enabled=true" in profiling(api, tmp_path, "profile.namespace=none")["profiling"].remedy
+    assert "profile.namespace is not set" in profiling(api, tmp_path)["profiling"].text
+    assert not profiling(api, tmp_path, "profile.mode=kfp-task")

@@ -15,6 +15,12 @@
   "tracking" (dict "mode" $v.tracking.mode)
   "hpo" (dict "engine" $v.run.engine)
   "cluster" $cluster }}
+{{- if $v.profiling.enabled }}
+{{- $_ := set $own "profile" (dict
+  "mode" "privileged-job"
+  "namespace" $v.profiling.namespace
+  "service_account" (printf "%s-profiling" (include "podium.fullname" .))) }}
+{{- end }}
 {{- with $v.store.uri }}{{ $_ := set $own "store" . }}{{ end }}
 {{- with include "podium.trackingUri" . }}{{ $_ := set $own.tracking "uri" . }}{{ end }}
 {{- $chosen := list }}
@@ -63,7 +69,7 @@ template:
   spec:
     restartPolicy: Never
     serviceAccountName: {{ include "podium.serviceAccount" . }}
-    automountServiceAccountToken: {{ ternary true false (eq $v.run.engine "katib") }}
+    automountServiceAccountToken: {{ or (eq $v.run.engine "katib") $v.profiling.enabled }}
     enableServiceLinks: false
     terminationGracePeriodSeconds: {{ $v.run.graceSeconds }}
     {{- include "podium.pullSecrets" . | nindent 4 }}

@@ -35,6 +35,7 @@ def doctor(
     """
     from podium.cluster import doctor
     from podium.cluster.client import Cluster
+    from podium.cluster.doctor_profiling import examine_profiling
     from podium.stages.prepare import resolve_form
 
     form = RunForm(run_preset=preset, run_config=config_file, run_overrides=tuple(overrides or ()))
@@ -46,7 +47,7 @@ def doctor(
         raise typer.Exit(1 if found else 0)
     findings = []
     tried = (doctor.pulled(cluster, config) for _ in range(pull))
-    for finding in chain(doctor.examine(config, cluster), tried):
+    for finding in chain(doctor.examine(config, cluster), examine_profiling(config, cluster), tried):
         findings.append(finding)
         if output == "text":
             typer.echo(f"{finding.status:<8}{finding.name:<22}{finding.text}")

@@ -159,6 +159,10 @@ class Cluster:
             api.set_default_header("Impersonate-User", f"system:serviceaccount:{place}:{service_account}")
         return cls(api, place)
 
+    def beside(self, namespace: str) -> Cluster:
+        """The same API server and identity, for the objects of another namespace."""
+        return Cluster(self._api, namespace)
+
     def title(self, kind: Kind, name: str) -> str:
         """`Job namespace/name`, for messages."""
         return f"{kind.name} {f'{self.namespace}/{name}' if kind.namespaced else name}"

@@ -92,7 +92,7 @@ def examine(config: PodiumConfig, cluster: Cluster) -> Iterator[Finding]:
         yield _provided(cluster, name, kind, wanted)
     wanted_rights = [name for name, on in (("jobs", katib), ("nodes", several), ("katib", katib)) if on]
     for name in wanted_rights:
-        yield from _rights(cluster, RIGHTS[name])
+        yield from rights_to(cluster, RIGHTS[name])
     if katib:
         yield _namespace(cluster)
         yield _admitted(cluster, config)
@@ -139,7 +139,8 @@ def _provided(cluster: Cluster, name: str, kind: Kind, wanted: bool) -> Finding:
     return Finding(name, "failed", missing, f"install {name}, in a version that serves {kind.api_version}")
 
 
-def _rights(cluster: Cluster, rights: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[Finding]:
+def rights_to(cluster: Cluster, rights: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[Finding]:
+    """Whether this client may do in its namespace what a set of `RIGHTS` says."""
     for (group, resource), verbs in rights.items():
         denied = [verb for verb in verbs if not _allowed(cluster, group, resource, verb)]
         name, asked = f"right to {resource}", ", ".join(verbs)

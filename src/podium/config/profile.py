@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from podium.config.cluster import Name
 from podium.config.section import Place, Positive, Section, unique
 from podium.keys import NotKeyed
 
@@ -52,4 +53,13 @@ class ProfileConfig(Section):
         "kfp-task",
         description="How NVIDIA's tools run on a cluster: in the pod of the step (`nsys` only), in a Job with the "
         "capability that `ncu` needs, or through the Nsight operator (`nsys` only).",
+    )
+    image: Annotated[
+        Annotated[str, Field(pattern=r"^\S+$")] | None, NotKeyed("the versions of the tools are in the attempts")
+    ] = Field(None, description="Image of that Job, with the tools: `podium-profiler`. `null`: `cluster.image`.")
+    namespace: Annotated[Name | None, NotKeyed("where a Job runs does not change what it finds")] = Field(
+        None, description="Namespace of that Job: `profiling.namespace` of the chart. `null`: that of this pod."
+    )
+    service_account: Annotated[Name | None, NotKeyed("who runs a Job does not change what it finds")] = Field(
+        None, description="Service account of that Job: the chart's is named after the release, `RELEASE-profiling`."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,16 @@ _COMPUTE = "sm__throughput.avg.pct_of_peak_sustained_elapsed"
 _MEMORY = "gpu__compute_memory_throughput.avg.pct_of_peak_sustained_elapsed"
 _BUSY = 40.0
 """Percent of a peak below which neither arithmetic nor memory is what a kernel waits for."""
+SecondStage = Callable[[Workload, Path, DeepOptions], DeepProfile]
+
 _NS = 1e-9
 _HOST = ("Host-to-Device", "Device-to-Host")
 
 
-def profile_deep(workload: Workload, config: ProfileConfig, directory: Path) -> DeepProfile:
-    """The second stage with the tools that a config names."""
+def profile_deep(
+    workload: Workload, config: ProfileConfig, directory: Path, stage: SecondStage | None = None
+) -> DeepProfile:
+    """The second stage with the tools that a config names, here or where `stage` runs it."""
     tools = tuple(one for one in config.tools if one != "operators")
     options = DeepOptions(
         tools=tools,
@@ -37,7 +41,7 @@ def profile_deep(workload: Workload, config: ProfileConfig, directory: Path) -> 
         kernels=config.kernels,
         timeout_seconds=config.timeout_seconds,
     )
-    return deep_profile(workload, directory, options)
+    return (stage or deep_profile)(workload, directory, options)
 
 
 def deep_commands(workload: Workload, config: ProfileConfig, directory: Path) -> dict[str, list[str]]:

@@ -130,9 +130,9 @@ def profile_on_cluster(
         jobs.run(job_spec(mode, config, environment, key, options), lambda line: _log.info("%s", line))
         answer = Answer.model_validate_json(documents.get(RESULT) or "")
     except (ClusterError, JobNotStarted) as error:
-        return _nothing(options, f"the cluster does not run the Job of a profile: {error}", _ENABLE)
+        return nothing(options, f"the cluster does not run the Job of a profile: {error}")
     except (PodiumError, ValidationError) as error:
-        return _nothing(options, f"the Job of the profile gave no result: {error}", ADVICE.start)
+        return nothing(options, f"the Job of the profile gave no result: {error}", ADVICE.start)
     shutil.copytree(store.fetch(answer.files), directory, dirs_exist_ok=True, copy_function=shutil.copyfile)
     return answer.profile
 
@@ -145,7 +145,8 @@ def _for_pod(mode: Mode, options: DeepOptions) -> DeepOptions:
     )
 
 
-def _nothing(options: DeepOptions, reason: str, remedy: str) -> DeepProfile:
+def nothing(options: DeepOptions, reason: str, remedy: str = _ENABLE) -> DeepProfile:
+    """A profile without attempts, and why there are none."""
     return DeepProfile(
         tools=tuple(ToolStatus(tool=tool, status="degraded", reason=reason, remedy=remedy) for tool in options.tools)
     )

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -34,6 +34,9 @@ from podium.profiling.in_process import InProcess, InProcessSpec, phase_of
 from podium.profiling.versions import packages
 from podium.profiling.workload import TIMINGS, Timings, Workload
 from podium.records import Attempt, Outcome, Permission, ProfileRecord
+
+if TYPE_CHECKING:
+    from podium.profiling.deep import SecondStage
 
 SPEC, ROWS, RECORD = "workload.json", "rows.jsonl", "record.json"
 OPERATORS = "operators"
@@ -92,12 +95,18 @@ def commands(workload: Workload, config: ProfileConfig, directory: Path) -> dict
 
 
 def profile(
-    subject: Subject, config: ProfileConfig, hardware: Mapping[str, str], directory: Path, stamp: Mapping[str, Any]
+    subject: Subject,
+    config: ProfileConfig,
+    hardware: Mapping[str, str],
+    directory: Path,
+    stamp: Mapping[str, Any],
+    stage: SecondStage | None = None,
 ) -> ProfileRecord:
     """Profile a model; what it found and all files are in `directory`, which is made.
 
     Args:
         stamp: the fields of `Record` that the result carries.
+        stage: runs the second stage; None: here.
 
     Raises:
         InputError: the trace would be too large, or the model cannot be loaded.
@@ -118,7 +127,7 @@ def profile(
         if set(config.tools) - {OPERATORS}:
             from podium.profiling.deep import fields_of, profile_deep
 
-            seen = profile_deep(workload, config, directory)
+            seen = profile_deep(workload, config, directory, stage)
             attempts += seen.attempts
             fields = _with_deep(fields, fields_of(seen, workload))
     problem = next((one for one in fields.get("tools", ()) if one.status != "ok"), None)

@@ -64,8 +64,8 @@ def advice_of(config: PodiumConfig, entrant: str) -> Advice:
     return replace(ADVICE, memory=f"{ADVICE.memory}, or {kind.memory_advice}")
 
 
-def check_reachable(uri: str, config: ClusterConfig) -> None:
-    """Check that pods can reach the store.
+def check_reachable(uri: str, config: ClusterConfig, use: str = "hpo.engine=katib") -> None:
+    """Check that pods can reach the store, which `use` asks for.
 
     Raises:
         ConfigError: the store lies on this machine alone.
@@ -77,7 +77,7 @@ def check_reachable(uri: str, config: ClusterConfig) -> None:
     if not uri.startswith("memory://") and shared is not None and path.is_relative_to(shared):
         return
     raise ConfigError(
-        f"with hpo.engine=katib the store must be where pods reach it, but store={uri} lies on this machine; use a URI "
+        f"with {use} the store must be where pods reach it, but store={uri} lies on this machine; use a URI "
         "such as s3://bucket/path, or a directory on a volume that cluster.volume_claim and cluster.volume_path name"
     )
 

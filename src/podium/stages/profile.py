@@ -38,6 +38,7 @@ def compute(step: StepRun) -> ProfileRecord:
     from podium.data.artifact import DataArtifact
     from podium.devices.hardware import fingerprint
     from podium.profiling.session import Subject, profile
+    from podium.stages.profile_job import second_stage
 
     config, data, decision = step.config.profile, step.one(DataRecord), step.one(DecisionRecord)
     files = model_of_winner(step)
@@ -56,7 +57,7 @@ def compute(step: StepRun) -> ProfileRecord:
     hardware = fingerprint(config.device, config.threads)
     with step.store.scratch() as scratch:
         folder = (step.directory or scratch) / "profile"
-        record = profile(subject, config, hardware, folder, step.stamp)
+        record = profile(subject, config, hardware, folder, step.stamp, second_stage(step))
         (folder / PAGE).write_text(_page(record), encoding="utf-8")
         record = record.model_copy(update={"artifacts": {"profile": step.store.put_artifact("profile", folder)}})
         for file in (folder / PAGE, folder / "record.json"):
