@@ -19,6 +19,7 @@ from podium.inference.stored import JOURNAL_FILE, load_run
 from podium.keys import Key
 from podium.local.benchmark import check_variant, texts_of
 from podium.local.models import locate
+from podium.models.backbone import GENERATION
 from podium.profiling.session import RECORD, Subject, commands, profile, workload_of
 from podium.profiling.workload import SYNTHETIC, Workload
 from podium.records import ProfileRecord
@@ -152,6 +153,8 @@ def _subject(command: ProfileCommand, config: ProfileConfig, directory: Path, fo
     reference, answered = _of_inference(command, directory)
     files = locate(reference, directory, command.store, command.tracking_uri, folder / "models" / _place(reference))
     variant: VariantName = command.variant or files.variant  # type: ignore[assignment]
+    if files.facts.kind == GENERATION and variant != "eager":
+        raise InputError(f"{files.name} is a causal language model, which is profiled eager; leave --variant out")
     check_variant(files.path, files.facts, variant, fingerprint(config.device, config.threads)["device"])
     if command.data or command.dataset or not answered:
         answered = texts_of(files.facts.kind, command, directory).rows

@@ -6,7 +6,7 @@ import gzip
 import json
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def trace_of(events: Iterable[Mapping[str, Any]]) -> Trace:
             continue
         span = Span(name, start, float(event.get("dur", 0.0)) * _MICRO, category)
         if category == "cpu_op":
-            span.shapes = tuple(tuple(one) for one in about.get("Input Dims", ()) if isinstance(one, list))
+            span.shapes = tuple(_shapes(about.get("Input Dims", ())))
             span.item_bytes = _item_bytes(about.get("Input type", ()))
             lanes[event.get("tid")].append(span)
             found.spans.append(span)
@@ -113,6 +113,15 @@ def _nest(spans: list[Span]) -> None:
         if open_:
             open_[-1].own -= span.seconds
         open_.append(span)
+
+
+def _shapes(given: Sequence[Any]) -> Iterator[tuple[int, ...]]:
+    """The shapes of inputs, also of those that come as a list of tensors."""
+    for one in given:
+        if isinstance(one, list) and any(isinstance(inner, list) for inner in one):
+            yield from _shapes(one)
+        elif isinstance(one, list):
+            yield tuple(one)
 
 
 def _item_bytes(types: Sequence[Any]) -> int:

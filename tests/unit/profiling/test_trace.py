@@ -57,6 +57,11 @@ def test_an_operator_has_its_own_time_without_what_it_hands_on() -> None:
     assert product.flops == 2 * 16 * 16 * 32 / 2 and linear.flops is None, "its cost is that of the product"
 
 
+def test_inputs_that_are_lists_of_tensors_have_shapes_as_well() -> None:
+    (found,) = operators_of(trace_of([event("aten::cat", 0, 5, **{"Input Dims": [[[2, 3], [4, 3]], []]})]), 1)
+    assert (found.shapes, found.group) == ("2×3 4×3", "copy")
+
+
 def test_operators_of_a_range_are_those_that_no_other_holds() -> None:
     whole, inside = within(trace_of(TORCH), "forward")
     assert (whole, inside) == (pytest.approx(100e-6), pytest.approx(60e-6))
