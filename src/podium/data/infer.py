@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -61,7 +62,7 @@ def infer(
     named = split_entries(path) if path.is_dir() else {}
     paths = {FIELDS[role]: place for role, place in named.items()} or {"path": path}
     declared = dict(declared or {})
-    kind = declared.pop("format", None) or infer_format(paths["path"], task)
+    kind = declared.pop("format", None) or _format_of(paths, task)
     places = {name: str(place) for name, place in paths.items()}
     config = DatasetConfig.model_validate(
         {"name": path.name, "task": task or names[0], "format": kind, **places, **declared}
@@ -71,6 +72,7 @@ def infer(
     config = config.model_copy(update=encodings)
     source = sources[0]
     reader = FORMATS.get(source.format)(source, config)
+    kind = source.format if kind == "auto" else kind
     if reader.fixed_columns is not None:
         given = {"text_column": text_column, "label_column": label_column}
         fields = {name: column for name, column in given.items() if column is not None}
@@ -97,17 +99,18 @@ def infer(
     for one in sources:
         opened = FORMATS.get(one.format)(one, config)
         lines += [*opened.found(), *opened.doubts()]
-    if "test_path" in paths and fields and (why := _unlabelled(sources, config, fields["label_column"])):
+    label = fields.get("label_column") if "test_path" in paths else None
+    if label and (absent := _unlabelled(sources, config, label)):
         paths["predict_path"] = paths.pop("test_path")
         lines.append(
-            f"{paths['predict_path'].name} {why}, so it is no test set: test rows are split off, and the winner "
+            f"{paths['predict_path'].name} {absent}, so it is no test set: test rows are split off, and the winner "
             "predicts its rows (dataset.predict_path)"
         )
     values = {
         "name": literal(path.stem or path.name),
         **{name: literal_path(_named(file, path, uri)) for name, file in paths.items()},
         "task": chosen.name,
-        "format": kind,
+        "format": config.format,
         **{name: literal(column) for name, column in fields.items()},
         **{name: literal(encoding) for name, encoding in encodings.items()},
     }
@@ -122,11 +125,21 @@ def infer(
     return Inferred(Parsed({"dataset": "dataset=custom"}, assigned), chosen.name, [*head, *lines])
 
 
+def _format_of(paths: Mapping[str, Path], task: str | None) -> str:
+    """The format of all these files; `auto` where they differ."""
+    first = infer_format(paths["path"], task)
+    for path in paths.values():
+        with suppress(DataError):  # an empty file is in no format
+            if infer_format(path, task) != first:
+                return "auto"
+    return first
+
+
 def _unlabelled(sources: Sequence[Source], config: DatasetConfig, label: str) -> str:
     """Why the first rows of the test file have no labels; empty where they have."""
     source = next(one for one in sources if one.role == "test")
     reader = FORMATS.get(source.format)(source, config)
-    if label not in reader.columns():
+    if (known := reader.columns()) and label not in known:
         return f"has no column {label!r}"
     rows = [row.values.get(label) for row in islice(reader.rows(), PEEK_ROWS) if isinstance(row, Row)]
     empty = all(missing(value) or value == "" for value in rows)

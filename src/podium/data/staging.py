@@ -99,7 +99,8 @@ def _checked(sources: Sequence[Source], config: DatasetConfig, staged: Staged) -
         reader = open_reader(source, config)
         names = column_names(reader, config)
         if names is None:
-            continue
+            names = ("", "")  # nothing in it is a row with columns; what there is counts as bad
+        before = staged.read
         for read in rows_of(reader, names, config):
             row = read if isinstance(read, BadRow) else check_row(read, names, config, reader.unit)
             staged.read += 1
@@ -114,6 +115,8 @@ def _checked(sources: Sequence[Source], config: DatasetConfig, staged: Staged) -
             if staged.read % 512 == 0 and time.monotonic() - reported > _PROGRESS_SECONDS:
                 emit("rows", done=staged.read, total=None)
                 reported = time.monotonic()
+        if staged.read == before and source.role != "train":
+            staged.doubts.append(f"the {source.role} file {source.location} has no rows; they are split off train")
         staged.notes.update(reader.notes)
         staged.doubts += reader.doubts()
 

@@ -108,7 +108,7 @@ class TextClassification(Task):
     name = "text-classification"
     title = "text classification"
     every_kind = True
-    rewritten = "labels of which surrounding blanks were removed, or that were written as other formats write them"
+    rewritten = "labels with blanks around them, which were removed"
     problem_type = "single_label_classification"
     decoding = "single"
     metrics = (
@@ -127,7 +127,7 @@ class TextClassification(Task):
 
     def read_target(self, value: Any, content: Any, options: Mapping[str, Any]) -> tuple[str, int]:
         label = read_label(value)
-        return label, int(isinstance(value, str) and value != label)
+        return label, int(isinstance(value, str) and value != value.strip())
 
     def kinds(self, target: str) -> Collection[str]:
         return (target,)

@@ -313,3 +313,67 @@ class TestRowsWithoutLabels:
             from podium.data.prepare import prepare
 
             prepare(DatasetConfig.model_validate({"name": "x", **given}), 1, tmp_path / "out")
+
+
+class TestOddFiles:
+    """Kinds of files that people have, each read whole, or refused with its place."""
+
+    def table(self, *above: str, end: str = "\n", quote: str = "", header: str = "text,label") -> str:
+        lines = [f"{quote}the text, or number {n}{quote},{quote}{'ab'[n % 2]}{quote}" for n in range(20)]
+        names = ",".join(f"{quote}{name}{quote}" for name in header.split(","))
+        return end.join([*above, names, *(lines if quote else [line.replace(", or", " or") for line in lines])]) + end
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            pytest.param({"end": "\r"}, id="old Macintosh line ends"),
+            pytest.param({"quote": "'"}, id="single quotes"),
+            pytest.param({"above": ("sep=,",)}, id="sep="),
+            pytest.param({"above": ("# made by a tool", "# in 2024")}, id="comments"),
+            pytest.param({"above": ("", "", "")}, id="empty lines"),
+            pytest.param({"header": "tweet,class"}, id="usual names"),
+            pytest.param({"header": " Text , Label "}, id="blanks around names"),
+            pytest.param({"header": "x,y"}, id="names of statistics"),
+        ],
+    )
+    def test_all_rows_are_read(self, tmp_path: Path, text: dict[str, Any]) -> None:
+        above = text.pop("above", ())
+        (tmp_path / "x.csv").write_text(self.table(*above, **text), newline="")
+        config = dataset(tmp_path / "x.csv")
+        assert [row.values[config.label_column] for row in rows(config)] == ["ab"[n % 2] for n in range(20)]
+
+    def test_a_first_row_with_a_hash_is_kept(self, tmp_path: Path) -> None:
+        lines = "".join(f"# title {n},{'ab'[n % 2]}\n" for n in range(20))
+        (tmp_path / "x.csv").write_text(lines)
+        assert len(rows(dataset(tmp_path / "x.csv"))) == 20
+
+    @pytest.mark.parametrize("label", ["2024-01-0{}", "😀{}", "100000000000000000000{}", "a label of words {}", "NA{}"])
+    def test_labels_stay_what_they_are(self, tmp_path: Path, label: str, prepared: Callable[..., Any]) -> None:
+        lines = "".join(f"number\x00 {n}\ufeff,{label.format(1 + n % 2)}\n" for n in range(20))
+        (tmp_path / "x.csv").write_text(f"text,label\n{lines}")
+        assert prepared(tmp_path / "x.csv")[0].labels == (label.format(1), label.format(2))
+
+    def test_files_of_splits_in_different_formats(self, tmp_path: Path) -> None:
+        write_jsonl(tmp_path / "train.jsonl", [{"text": f"old {n}", "label": "ab"[n % 2]} for n in range(20)])
+        files(tmp_path, self.table(), "test.csv")
+        config = dataset(tmp_path)
+        assert [one.format for one in resolve_sources(config)] == ["jsonl", "csv"] and len(rows(config)) == 40
+
+    @pytest.mark.parametrize("text", ["", "text,label\n"])
+    def test_a_test_file_without_rows_is_said(self, tmp_path: Path, text: str, prepared: Callable[..., Any]) -> None:
+        files(tmp_path, self.table(), "train.csv")
+        files(tmp_path, text, "test.csv")
+        config = dataset(tmp_path)
+        found, _ = prepared(config.path, test_path=config.test_path)
+        assert any("test.csv has no rows; they are split off train" in line for line in found.warnings)
+
+    def test_a_footer_is_refused_with_its_place(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        (tmp_path / "x.csv").write_text(self.table() + "Total: 20\n")
+        with pytest.raises(DataError, match=r"x\.csv line 22: .* must have the 2 fields of the header, but has 1"):
+            prepared(tmp_path / "x.csv")
+
+    def test_a_file_of_another_format_counts_as_bad(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        write_jsonl(tmp_path / "train.jsonl", [{"text": f"old {n}", "label": "ab"[n % 2]} for n in range(20)])
+        files(tmp_path, self.table(), "test.csv")
+        with pytest.raises(DataError, match=r"test:test\.csv line 1: is not JSON"):
+            prepared(tmp_path / "train.jsonl", test_path=str(tmp_path / "test.csv"), format="jsonl")

@@ -63,7 +63,7 @@ class TestLabels:
         ("labels", "said"),
         [
             (["Pos", "pos", "neg"], "labels that differ only in case, blanks or marks: 'Pos' (10) and 'pos' (10)"),
-            (["b", " a", "c"], "labels of which surrounding blanks were removed"),
+            (["b", " a", "c"], "labels with blanks around them, which were removed: 10"),
             (["a", "b", '"a,b"'], "labels that look like several labels in one cell, as 'a,b': 10 of 30 rows"),
         ],
     )

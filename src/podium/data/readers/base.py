@@ -191,9 +191,12 @@ class Reader(ABC):
         limit = self.config.max_row_bytes
         with opened(file, self.config.encoding) as raw:
             encoding = encoding_of(raw, self.config.encoding)
-            wide = "\n".encode(encoding) != b"\n"
-            stream: Any = io.TextIOWrapper(raw, encoding, newline="\n") if wide else raw
-            end: Any = "\n" if wide else b"\n"
+            head = cast(Any, raw).peek(_CHUNK)
+            # Old Macintosh files end their lines with \r alone.
+            newline: Any = "\r" if b"\r" in head and b"\n" not in head else "\n"
+            wide = newline == "\r" or "\n".encode(encoding) != b"\n"
+            stream: Any = io.TextIOWrapper(raw, encoding, newline=newline) if wide else raw
+            end: Any = newline if wide else b"\n"
             for number in count(1):
                 if not (data := stream.readline(limit + 1)):
                     return

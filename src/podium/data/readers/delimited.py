@@ -16,7 +16,9 @@ from podium.data.readers.layout import (
     Layout,
     find_delimiter,
     find_header,
+    find_quote,
     fitted,
+    lines_above,
     mended,
     name_columns,
     parts_all,
@@ -113,10 +115,14 @@ class Delimited(Reader):
 
     def _laid_out(self, file: SourceFile, lines: list[str]) -> Layout:
         given = {"tab": "\t", "\\t": "\t"}.get(self.config.delimiter, self.config.delimiter)
+        skipped = lines_above(lines)
+        lines, quote = lines[skipped:], find_quote(lines[skipped:])
         delimiter = find_delimiter(lines, self.delimiters, self.others) if given == "auto" else given
         records: list[list[str]] = []
         try:
-            records += (fields for fields in csv.reader(lines, delimiter=delimiter, strict=True) if fields)
+            records += (
+                fields for fields in csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=True) if fields
+            )
         except csv.Error as error:
             if not records:
                 if delimiter != "\t":
@@ -127,15 +133,15 @@ class Delimited(Reader):
         if header and self.config.header is None and first is not None and not first.header:
             header = len(records[0]) != len(first.names)
         names, named = name_columns(file.name, records[0], header)
-        return Layout(delimiter, header, names, named, doubt)
+        return Layout(delimiter, header, names, named, doubt, quote, skipped)
 
     def _records(self, file: SourceFile, layout: Layout) -> Iterator[tuple[int, list[str]] | BadRow]:
         """The records below the header."""
-        lines = _Lines(self.lines(file), self.config.max_row_bytes)
+        lines = _Lines(islice(self.lines(file), layout.skipped, None), self.config.max_row_bytes)
         below = not layout.header
         while True:
             try:
-                for fields in csv.reader(lines, delimiter=layout.delimiter, strict=True):
+                for fields in csv.reader(lines, delimiter=layout.delimiter, quotechar=layout.quote, strict=True):
                     if fields and below:
                         yield lines.record[0][0], _all_fields(fields, layout)
                     below = below or bool(fields)

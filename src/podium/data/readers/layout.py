@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ _AGREEING = 0.9
 _FEW = 20
 _ENOUGH = 4
 _WORDS = 5
+_SEPARATOR = re.compile(r"sep=(.)")
 _MENDED = ({"skipinitialspace": True}, {"escapechar": "\\", "doublequote": False})
 
 
@@ -30,6 +32,8 @@ class Layout:
         delimiter: what parts its fields.
         header: whether its first line names the columns.
         names: of the columns.
+        quote: what may stand around a field.
+        skipped: lines above the first record that say something about the file.
         named: how many fields a record has at least: columns without a name at the end may be missing.
         doubt: what is uncertain, with the setting that decides it; empty where nothing is.
     """
@@ -39,10 +43,37 @@ class Layout:
     names: tuple[str, ...]
     named: int
     doubt: str = ""
+    quote: str = '"'
+    skipped: int = 0
 
     def __str__(self) -> str:
         first = "the first line has the names" if self.header else "without a line of names"
-        return f"parted by {NAMES.get(self.delimiter, repr(self.delimiter))}, {first}"
+        quoted = ", fields in single quotes" if self.quote == "'" else ""
+        above = f", left out above it: {self.skipped} lines" if self.skipped else ""
+        return f"parted by {NAMES.get(self.delimiter, repr(self.delimiter))}, {first}{quoted}{above}"
+
+
+def lines_above(lines: Sequence[str]) -> int:
+    """How many of the first lines are no records: `sep=;` as spreadsheets have it, and comments after `# `."""
+    found = 0
+    below = next((line for line in lines if not line.startswith("# ")), "")
+    for line in lines[:-1]:
+        if not (_SEPARATOR.fullmatch(line.strip()) or (line.startswith("# ") and _fewer(line, below))):
+            break
+        found += 1
+    return found if found < len(lines) - 1 else 0
+
+
+def _fewer(comment: str, below: str) -> bool:
+    """Whether a line has fewer delimiters of a kind than the line below, so that it is no record beside it."""
+    return any(comment.count(one) < below.count(one) for one in NAMES if one != " ")
+
+
+def find_quote(lines: Sequence[str]) -> str:
+    """The single quote where every line begins and ends with one, else the double quote."""
+    stripped = [line.strip() for line in lines if line.strip()]
+    single = len(stripped) > 2 and all(len(line) > 1 and line[0] == line[-1] == "'" for line in stripped)
+    return "'" if single else '"'
 
 
 def find_delimiter(lines: Sequence[str], known: str, others: str) -> str:
