@@ -13,7 +13,6 @@ from podium.config.profile import ProfileConfig
 from podium.keys import Key
 from podium.profiling import session
 from podium.records import ArtifactRef, ProfileRecord
-from podium.stages import profile as step_profile
 from podium.stages.profile import compute, model_of_winner, publish, skipped_profile
 from podium.stages.step import StepInputs, StepRun
 from podium.store.store import ArtifactStore
@@ -50,13 +49,15 @@ def test_the_winner_is_profiled_in_its_own_variant_and_everything_is_kept(
     (tmp_path / "files" / "model.onnx").write_text("a model")
     reference = store.put_artifact("model", tmp_path / "files")
 
-    def profiled(subject: Any, config: Any, hardware: Any, directory: Path, stamp: dict[str, Any]) -> ProfileRecord:
+    def profiled(
+        subject: Any, config: Any, hardware: Any, directory: Path, stamp: dict[str, Any], *_: Any
+    ) -> ProfileRecord:
         seen.append(subject)
         record = profile_record(**stamp)
         record.save(directory / "record.json")
         return record
 
-    rows = {INPUTS.data.task and "text": ["one", "two words"]}
+    rows = {"text": ["one", "two words"]}
     monkeypatch.setattr("podium.data.artifact.DataArtifact", lambda path: SimpleNamespace(test=rows))
     monkeypatch.setattr(ArtifactStore, "fetch", lambda self, ref: tmp_path / "files")
     monkeypatch.setattr(session, "profile", profiled)
@@ -81,4 +82,3 @@ def test_the_page_is_shown_in_kubeflow_also_where_the_step_is_skipped(tmp_path: 
         ProfileRecord(key="k", status="skipped", code="OFF", reason="profile.tools is empty"), str(tmp_path / "page")
     )
     assert "profile.tools is empty" in (tmp_path / "page").read_text()
-    assert step_profile.PAGE == "profile.html"
