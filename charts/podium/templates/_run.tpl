@@ -93,6 +93,10 @@ template:
             valueFrom:
               fieldRef:
                 fieldPath: metadata.uid
+          - name: PODIUM_JOB
+            valueFrom:
+              fieldRef:
+                fieldPath: metadata.labels['batch.kubernetes.io/controller-uid']
           - name: XDG_CACHE_HOME
             value: /podium/cache
           {{- include "podium.env" . | nindent 10 }}

@@ -32,7 +32,7 @@ from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
 from podium.text import shortened
 from podium.tracking import registry_state, tracker_for
-from podium.tracking.base import TAG_KFP_RUN, TAG_KIND
+from podium.tracking.base import TAG_JOB, TAG_KFP_RUN, TAG_KIND
 
 IN_POD = "KUBERNETES_SERVICE_HOST"
 """A variable that Kubernetes sets in every pod."""
@@ -40,6 +40,9 @@ IN_POD = "KUBERNETES_SERVICE_HOST"
 _SHOWN = 3
 _READING = {("dataset", name) for name in READING}
 """Fields by which inference reads the data, where the user has set them."""
+
+JOB_VARIABLE = "PODIUM_JOB"
+"""Uid of the Job whose pod runs `podium run`; the chart sets it."""
 
 _log = logging.getLogger(__name__)
 
@@ -204,15 +207,24 @@ def new_run(config: PodiumConfig, run_id: str, tags: dict[str, str] | None = Non
     for kind in sorted({entrant.kind for entrant in config.entrants.values()}):
         config = ENTRANTS.get(kind).decided(config)
     registry = registry_state(config.tracking, config.model_name)
-    gone = withdrawn(registry.moves)
-    return RunRecord(run_id=run_id, config=config, incumbent=registry.incumbent, withdrawn=gone, tags=tags or {})
+    gone, job = withdrawn(registry.moves), os.environ.get(JOB_VARIABLE)
+    tags = {**(tags or {}), **({TAG_JOB: job} if job else {})}
+    return RunRecord(run_id=run_id, config=config, incumbent=registry.incumbent, withdrawn=gone, tags=tags)
 
 
 def open_parent(run: RunRecord, tags: Mapping[str, str] | None = None) -> RunRecord:
-    """The run with its parent run in MLflow: a new one, or the one that the KFP plugin made (`MLFLOW_RUN_ID`)."""
+    """The run with its parent run in MLflow: a new one, or the one that the KFP plugin made (`MLFLOW_RUN_ID`).
+
+    A pod of a Job begins when the one before is gone: what that one left open in MLflow was killed.
+    """
+    tracker = tracker_for(run.config.tracking)
+    if job := run.tags.get(TAG_JOB):
+        for left in tracker.runs({TAG_JOB: job}):
+            if left.status == "RUNNING":
+                tracker.close(left.run_id, "KILLED")
     tags = {TAG_KIND: "run", "podium.run_id": run.run_id, **run.tags, **(tags or {})}
     name = f"{run.config.dataset.name} {run.run_id}"
-    parent = tracker_for(run.config.tracking).open_run(name, tags, os.environ.get("MLFLOW_RUN_ID"))
+    parent = tracker.open_run(name, tags, os.environ.get("MLFLOW_RUN_ID"))
     return run.model_copy(update={"mlflow_run_id": parent or None})
 
 

@@ -18,6 +18,8 @@ from podium.records import DataRecord, How, Incumbent, ModelRecord, Move, TrialR
 TAG_KIND, TAG_KEY, TAG_PARENT, TAG_TRIAL = "podium.kind", "podium.key", "podium.parent.", "podium.trial"
 TAG_KFP_RUN = "podium.kfp.run_id"
 """Id of the Kubeflow run, on every run that it opens."""
+TAG_JOB = "podium.job"
+"""Uid of the Kubernetes Job of `podium run`, on every run that its pods open, one pod after the other."""
 # On a model version and a logged model: the key of the refit, the digest of its files in the store, the metric of its
 # study, and its value on the held-out rows.
 TAG_MODEL_KEY, TAG_MODEL_DIGEST = "podium.model.key", "podium.model.digest"

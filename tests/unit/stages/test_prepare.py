@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from podium.hpo.ledger import TrialLedger
 from podium.hpo.study import LEDGERS
 from podium.records import Record
 from podium.stages import keys
-from podium.stages.prepare import all_stored, check_shared, plan_step, prepare, resolve_form
+from podium.stages.prepare import all_stored, check_shared, new_run, open_parent, plan_step, prepare, resolve_form
 from podium.stages.step import Step
 from podium.stages.steps import step_named
 from podium.store.store import ArtifactStore
@@ -211,3 +212,22 @@ def test_a_pod_without_the_device_of_the_benchmark_leaves_it_to_the_one_that_has
     assert {"prepare", "select"} <= found.keys() and "benchmark" not in found
     monkeypatch.setattr("podium.stages.prepare.plan_step", lambda *_: ("", "stored", shown.data))
     assert all_stored(shown.run, found)
+
+
+def test_what_a_killed_pod_of_the_same_job_left_open_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODIUM_JOB", "uid-1")
+    closed: dict[str, str] = {}
+    found = [SimpleNamespace(run_id="left", status="RUNNING"), SimpleNamespace(run_id="done", status="FINISHED")]
+
+    def runs(tags: dict[str, str]) -> list[SimpleNamespace]:
+        return found if tags == {"podium.job": "uid-1"} else []
+
+    def open_run(name: str, tags: dict[str, str], given: str | None) -> str:
+        return f"new of {tags['podium.job']}"
+
+    tracker = SimpleNamespace(runs=runs, close=closed.__setitem__, open_run=open_run)
+    monkeypatch.setattr("podium.stages.prepare.tracker_for", lambda settings: tracker)
+    monkeypatch.setattr("podium.stages.prepare.registry_state", lambda *_: SimpleNamespace(moves=(), incumbent=None))
+    run = open_parent(new_run(config(RunForm(run_preset="smoke"), Path.cwd()), "now"))
+    assert run.mlflow_run_id == "new of uid-1"
+    assert closed == {"left": "KILLED"}
