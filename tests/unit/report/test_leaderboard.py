@@ -51,5 +51,5 @@ def test_what_asking_a_prompted_model_costs_stands_below_the_leaderboard():
         steps = {**inputs.steps, place: model.model_copy(update={"details": details})}
         (table,) = _prompted(replace(inputs, steps=steps))
         assert [*table.rows] == [
-            (model.entrant, "474,580", *(["0.950"] if price else []), "bf16", "3", "10%", "yes"),
+            (model.entrant, "474,580", *(["0.950"] if price else []), "10.5 s", "–", "bf16", "3", "10%", "yes"),
         ]
