@@ -19,6 +19,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from podium.data.copies import Copies
 from podium.entrants.llm import TEMPLATES, LlmSpec
 from podium.errors import ConfigError, DataError, ModelError, OutOfMemory
 from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
@@ -26,7 +27,7 @@ from podium.evaluation.metrics import all_metrics, score
 from podium.evaluation.predictions import Predictions
 from podium.events import emit
 from podium.inference.decide import flip_rate, prior_of
-from podium.inference.examples import Copies, chosen, spread
+from podium.inference.examples import chosen, spread
 from podium.inference.predictor import PROMPT_PACKAGE, predict
 from podium.inference.prompts import Strategy, Template, template_named
 from podium.keys import digest_tree

@@ -102,15 +102,18 @@ class Predictions:
                 f"{len(missing)} of {len(ids)} ids are missing among {len(self.ids)} (first: {missing[:1]}); "
                 "predict both models on the same test split"
             )
-        order = [place[row] for row in ids]
+        return self.at([place[row] for row in ids])
+
+    def at(self, places: Sequence[int]) -> Self:
+        """The predictions of the rows at these places, of which there is at least one, in this order."""
         return type(self)(
             self.task,
             self.labels,
-            tuple(ids),
-            [self.truth[row] for row in order],
-            [self.predicted[row] for row in order],
-            None if self.probabilities is None else self.probabilities[order],
-            None if self.documents is None else tuple(self.documents[row] for row in order),
+            tuple(self.ids[row] for row in places),
+            [self.truth[row] for row in places],
+            [self.predicted[row] for row in places],
+            None if self.probabilities is None else self.probabilities[list(places)],
+            None if self.documents is None else tuple(self.documents[row] for row in places),
         )
 
     @classmethod

@@ -22,6 +22,7 @@ from podium.records.choice import (
     BaselineEntry,
     BenchmarkRecord,
     Comparison,
+    CopiedRows,
     DecisionRecord,
     Evidence,
     Figure,

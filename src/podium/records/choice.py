@@ -294,6 +294,23 @@ class VariantScore(Frozen):
     test: Interval
 
 
+class CopiedRows(Frozen):
+    """Held-out rows that nearly repeat a row the models learned from, so that their answers say little of new rows.
+
+    Attributes:
+        rows: how many held-out rows these are.
+        searched: share of the development rows that were looked through; below 1 for very large data, and `rows` is
+            then the least that there are.
+        score: of the winner on the other rows; null where no other row is left.
+        guessing: the winner against guessing on the other rows; null where it cannot be compared.
+    """
+
+    rows: int
+    searched: float
+    score: Interval | None = None
+    guessing: Comparison | None = None
+
+
 class Evidence(Frozen):
     """Everything that a decision follows from, so that it can be made again.
 
@@ -308,6 +325,7 @@ class Evidence(Frozen):
         baseline_comparisons: the winner against every baseline.
         winner_score: score of the winner, corrected for having been chosen on the rows that score it; null where there
             is no winner, or only one candidate.
+        copied_rows: held-out rows that nearly repeat development rows; null where they are too few to matter.
         against_incumbent: winner minus incumbent; null without one, and where `not_comparable` says why not.
         incumbent_measurement: its cost on the same hardware; null where it is not needed, and where
             `incumbent_unmeasured` says why it could not be measured.
@@ -324,6 +342,7 @@ class Evidence(Frozen):
     measurements: tuple[Measurement, ...]
     variant_scores: tuple[VariantScore, ...] = ()
     winner_score: Interval | None = None
+    copied_rows: CopiedRows | None = None
     incumbent: Incumbent | None
     against_incumbent: Comparison | None = None
     not_comparable: str = ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from podium.errors import InputError
-from podium.records import RULE, Comparison, DecisionRecord, Evidence, Incumbent, Reason, Verdict, refit_of
+from podium.records import RULE, Comparison, CopiedRows, DecisionRecord, Evidence, Incumbent, Reason, Verdict, refit_of
 from podium.selection.comparison import as_good, baseline_named, described, shown_better, shown_worse
 from podium.selection.winner import CONSTRAINT_BROKEN, UNITS, Candidate, Choice, bounds_of, broken, choose, quantity
 
@@ -27,6 +27,8 @@ TOO_FEW_ROWS = "too-few-rows"
 TOO_FEW_TRIALS = "too-few-trials"
 WORSE_THAN_BASELINE = "worse-than-baseline"
 BASELINE_NOT_BEATEN = "baseline-not-beaten"
+COPIED_ROWS = "copied-rows"
+NOTHING_BUT_COPIES = "nothing-shown-without-copies"
 
 Decision = tuple[Verdict, tuple[Reason, ...]]
 
@@ -176,7 +178,7 @@ def _missing_evidence(winner: Candidate, evidence: Evidence) -> tuple[list[Reaso
     test, Berger, 1982).
     """
     policy, rows, trials = evidence.policy.promotion, evidence.rows, winner.entry.trials
-    reasons, lost = [], []
+    reasons, lost, remarks = list[Reason](), list[Reason](), list[Reason]()
     if rows < policy.min_test_rows:
         text = f"The {rows} held-out rows are fewer than selection.promotion.min_test_rows={policy.min_test_rows}."
         reasons.append(Reason(code=TOO_FEW_ROWS, text=text))
@@ -192,7 +194,23 @@ def _missing_evidence(winner: Candidate, evidence: Evidence) -> tuple[list[Reaso
             seen = f"the difference in {item.metric} is {described(item.difference)}"
             text = f"{item.challenger} {verb} {baseline_named(item.reference)}: {seen}."
             lost.append(Reason(code=code, text=text))
-    return [*reasons, *lost], [*reasons, *lost] if policy.must_beat_baselines else reasons
+    if evidence.copied_rows is not None:
+        copies = _of_copies(winner, evidence.copied_rows, rows)
+        (lost if copies.code == NOTHING_BUT_COPIES else remarks).append(copies)
+    return [*reasons, *lost, *remarks], [*reasons, *lost] if policy.must_beat_baselines else reasons
+
+
+def _of_copies(winner: Candidate, copies: CopiedRows, rows: int) -> Reason:
+    """What held-out rows that nearly repeat development rows do to the evidence."""
+    count = f"{copies.rows} of {rows}" if copies.searched == 1 else f"At least {copies.rows} of {rows}"
+    text = f"{count} held-out rows nearly repeat rows that the models learned from"
+    if copies.score is None:
+        return Reason(code=NOTHING_BUT_COPIES, text=f"{text}, so nothing is known of how it answers new rows.")
+    score = copies.score
+    text += f"; on the others {winner.name} scores {score.value:.4f}, between {score.low:.4f} and {score.high:.4f}"
+    if copies.guessing is None or shown_better(copies.guessing):
+        return Reason(code=COPIED_ROWS, text=f"{text}, which is what to expect of new rows.")
+    return Reason(code=NOTHING_BUT_COPIES, text=f"{text}, and is not shown to beat guessing.")
 
 
 def _title(incumbent: Incumbent) -> str:

@@ -32,6 +32,7 @@ from podium.selection.decision import FORCED, Judgement, judge
 from podium.selection.winner import Candidate, choose, contenders, pareto_fronts
 from podium.selection.winner_score import corrected_score, rule_of
 from podium.stages.benchmark import hardware_of, measuring_service, measuring_session
+from podium.stages.copied_rows import copied_rows
 from podium.stages.keys import lone_measurement_key
 from podium.stages.labels import review_labels
 from podium.stages.promotion import who
@@ -243,6 +244,10 @@ def gather(step: StepRun, incumbent: records.Incumbent | None) -> tuple[records.
     stored = step.one(records.BaselineRecord).artifacts
     baselines = {name: Predictions.load(step.store.fetch(ref)) for name, ref in stored.items()}
     evidence = evidence.model_copy(update={"baseline_comparisons": _against_baselines(own, baselines, budget)})
+    data = step.one(records.DataRecord)
+    development = data.rows["train"] + data.rows["validation"]
+    copies = copied_rows(step.store.fetch(data.artifacts["data"]), development, own, budget)
+    evidence = evidence.model_copy(update={"copied_rows": copies})
     if any(item.differing for item in evidence.comparisons):
         corrected = corrected_score([own for _, own in named], rule_of(able, evidence.policy), **budget)
         evidence = evidence.model_copy(update={"winner_score": corrected})

@@ -6,7 +6,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from podium.inference.examples import Copies, chosen, spread
+from podium.data.copies import Copies
+from podium.inference.examples import chosen, spread
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrst"]
 
@@ -22,20 +23,20 @@ def asked() -> Copies:
 
 
 def test_equal_texts_are_copies_whatever_their_case_spaces_and_width(asked: Copies) -> None:
-    assert asked.has(text(3)) and asked.has(f"  {text(3).upper()}\n") and asked.has("full WIDTH")
+    assert asked.of(text(3)) and asked.of(f"  {text(3).upper()}\n") and asked.of("full WIDTH")
 
 
 def test_texts_with_a_few_changed_words_are_copies(asked: Copies) -> None:
     for seed in range(50):
         words = text(seed).split()
         words[seed : seed + 4] = ["other"]
-        assert asked.has(" ".join(words))
+        assert asked.of(" ".join(words))
 
 
 def test_other_texts_are_no_copies(asked: Copies) -> None:
-    assert not any(asked.has(text(seed)) for seed in range(1000, 1200))
+    assert not any(asked.of(text(seed)) for seed in range(1000, 1200))
     half = " ".join([*text(1).split()[:60], *text(2000).split()[:60]])
-    assert not asked.has(half)
+    assert not asked.of(half)
 
 
 def test_copies_are_passed_over_and_counted(asked: Copies) -> None:
