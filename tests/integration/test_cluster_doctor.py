@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -160,6 +161,12 @@ def test_a_pod_that_waits_is_explained(api: ApiServer, tmp_path: Path) -> None:
     assert "Pod team/running" not in seen
     assert seen["Pod team/pending"].text == "does not start: Unschedulable: 1 Insufficient cpu"
     assert "--set nodePools.POOL.cpu=1" in seen["Pod team/pending"].remedy
+
+
+@pytest.mark.parametrize(("served", "version"), [({"v1beta1"}, "v1beta1"), ({"v1beta1", "v1beta2"}, "v1beta2")])
+def test_kueue_is_asked_in_the_version_that_it_serves(served: set[str], version: str) -> None:
+    cluster: Any = SimpleNamespace(serves=lambda kind: kind.api_version.partition("/")[2] in served)
+    assert doctor._queue_kind(cluster).api_version == f"kueue.x-k8s.io/{version}"
 
 
 def test_taints_that_a_pool_does_not_tolerate_are_named(api: ApiServer, tmp_path: Path) -> None:

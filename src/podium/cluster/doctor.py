@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from podium.cluster.client import (
@@ -88,7 +88,8 @@ def examine(config: PodiumConfig, cluster: Cluster) -> Iterator[Finding]:
     katib, several = config.hpo.engine == "katib", config.cluster.trial_nodes > 1
     yield _version(cluster)
     needed = [("Katib", EXPERIMENT, katib), ("Kubeflow Trainer", TRAIN_JOB, several)]
-    for name, kind, wanted in [*needed, ("Kueue", LOCAL_QUEUE, any(_queues(config)))]:
+    queues = _queue_kind(cluster)
+    for name, kind, wanted in [*needed, ("Kueue", queues, any(_queues(config)))]:
         yield _provided(cluster, name, kind, wanted)
     wanted_rights = [name for name, on in (("jobs", katib), ("nodes", several), ("katib", katib)) if on]
     for name in wanted_rights:
@@ -100,7 +101,7 @@ def examine(config: PodiumConfig, cluster: Cluster) -> Iterator[Finding]:
     for title, reason, remedy in waiting(cluster):
         yield Finding(title, "failed", f"does not start: {reason}", remedy)
     for queue in _queues(config):
-        yield _exists(cluster, LOCAL_QUEUE, queue, "ask for a LocalQueue of that name, or correct the pool's queue")
+        yield _exists(cluster, queues, queue, "ask for a LocalQueue of that name, or correct the pool's queue")
     if claim := config.cluster.volume_claim:
         yield _exists(cluster, VOLUME_CLAIM, claim, "create the claim, or correct cluster.volume_claim")
     yield _store(config)
@@ -279,6 +280,12 @@ def room_for(cluster: Cluster, pools: Mapping[str, NodePoolConfig]) -> Iterator[
             continue
         free = sum(1 for node in fitting if fits(pool, free_on(node, pods)))
         yield Finding(f"pool {name}", "ok", f"{text}, {free} of them with room now")
+
+
+def _queue_kind(cluster: Cluster) -> Kind:
+    """LocalQueue in the version that Kueue serves; newer ones no longer serve the older version."""
+    newer = replace(LOCAL_QUEUE, api_version="kueue.x-k8s.io/v1beta2")
+    return newer if cluster.serves(newer) else LOCAL_QUEUE
 
 
 def _queues(config: PodiumConfig) -> list[str]:
