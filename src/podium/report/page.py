@@ -39,6 +39,7 @@ BRIEFLY = {
     verdicts.TOO_FEW_ROWS: "There are too few held-out rows to promote anything on.",
     verdicts.TOO_FEW_TRIALS: "Its search was too short to promote anything on.",
     verdicts.WORSE_THAN_BASELINE: "It is worse than a baseline.",
+    verdicts.NOTHING_BUT_COPIES: "Without held-out rows that nearly repeat what it learned, nothing is shown.",
     verdicts.BASELINE_NOT_BEATEN: "It is not shown to beat every baseline.",
     verdicts.ROLLED_BACK: "It was rolled back before, so it is not promoted again.",
     verdicts.CHEAPER: "It is shown to be as good as the incumbent, and costs less.",
@@ -124,6 +125,11 @@ def _answer(given: ReportInputs) -> Answer:
         text += (
             f" It was chosen among {len(given.decision.evidence.comparisons) + 1} candidates on these rows; corrected "
             f"for that, **{numbers.score(corrected.value)}** ({numbers.bounds(corrected)}) is to be expected."
+        )
+    if (copies := given.decision.evidence.copied_rows) and copies.score:
+        text += (
+            f" **{copies.rows:,} of these rows nearly repeat rows that it learned from**; on the others it reaches "
+            f"**{numbers.score(copies.score.value)}** ({numbers.bounds(copies.score)}): expect that of new rows."
         )
     if check := given.winner_check:
         text += f" That is {numbers.difference(check.difference)} against the eager model it was made from."

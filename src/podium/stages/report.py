@@ -95,6 +95,9 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
         lines["Score"] = f"{selection.metric} {_interval_text(test)} on {inputs.data.rows['test']:,} held-out rows"
         if corrected := inputs.corrected_score:
             lines["Score"] += f"; {_interval_text(corrected)} corrected for the choice among candidates"
+        if (copies := decision.evidence.copied_rows) and copies.score:
+            new = inputs.data.rows["test"] - copies.rows
+            lines["Score"] += f"; {_interval_text(copies.score)} on the {new:,} that nearly repeat no row learned from"
     if entry and (model := inputs.model_of(entry)) and (only := one_class(model.details)):
         lines["Winner"] += f"; it {only}"
     if measured:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from podium.config.schema import EntrantConfig
-from podium.records import Evidence
+from podium.records import CopiedRows, Evidence, Interval
 from podium.report import Rendered, ReportInputs, render
 from tests.unit.report.sample_keys import key
 from tests.unit.report.samples import sample
@@ -36,6 +36,17 @@ def test_a_baseline_that_is_not_beaten_is_in_the_answer(rendered, inputs):
     assert said in rendered.markdown.split("## Leaderboard")[0]
     beaten = render(sample())
     assert "baseline" not in words(beaten, "answer")
+
+
+def test_the_score_without_copied_rows_is_in_the_answer(inputs):
+    score = Interval(value=0.612, low=0.5, high=0.7, confidence=0.95, method="percentile bootstrap")
+    evidence = inputs.decision.evidence.model_copy(
+        update={"copied_rows": CopiedRows(rows=117, searched=1, score=score)}
+    )
+    decision = inputs.decision.model_copy(update={"evidence": evidence})
+    found = render(sample(entrants=THREE, linear=0.97, decision=decision))
+    assert "117 of these rows nearly repeat rows that it learned from" in words(found, "answer")
+    assert "0.612" in words(found, "answer")
 
 
 def test_baselines_stand_on_the_leaderboard_without_a_rank(rendered):
