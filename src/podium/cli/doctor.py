@@ -50,7 +50,7 @@ def doctor(
     for finding in chain(doctor.examine(config, cluster), examine_profiling(config, cluster), tried):
         findings.append(finding)
         if output == "text":
-            typer.echo(f"{finding.status:<8}{finding.name:<22}{finding.text}")
+            typer.echo(f"{finding.status:<8}{finding.name:<21} {finding.text}")
             if finding.remedy:
                 typer.echo(f"{'':<8}{'':<22}-> {finding.remedy}")
     if output == "json":
