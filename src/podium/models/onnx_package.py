@@ -6,7 +6,7 @@ A package is a directory with
 - `model.onnx`: int64 inputs of shape (rows, tokens), named as the tokenizer names them; output `logits`, float32, of
   shape (rows, labels), or (rows, tokens, labels) where the decoding is `tokens`;
 - `tokenizer.json`: the tokenizer with its truncation and padding, as the `tokenizers` library reads it;
-- `podium.json`: `task`; `decoding`, see `answer`; and `labels` in the order of the logits.
+- `podium.json`: `task`; `decoding`, see `answer`; `labels` in the order of the logits; and `max_length`, see below.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class OnnxPackage:
         task: name of the task in Podium.
         decoding: how logits become answers, see `answer`. Rows are lists of words for `tokens`, otherwise texts.
         labels: in the order of the logits.
+        max_length: how many tokens it reads at most; None for no limit, or where the package does not say.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class OnnxPackage:
         try:
             self.task, self.decoding = str(about["task"]), str(about["decoding"])
             self.labels = tuple(map(str, about["labels"]))
+            self.max_length: int | None = about.get("max_length")
         except (KeyError, TypeError) as error:
             raise ValueError(f"{folder / ABOUT} must give task, decoding and labels, but: {error!r}") from error
         self._tokenizer = _read(folder / TOKENIZER, lambda path: Tokenizer.from_file(str(path)))

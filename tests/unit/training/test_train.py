@@ -97,6 +97,14 @@ def test_refit_leaves_a_model_its_card_and_predictions(text_spec: SpecMaker, bbc
     assert model.config.id2label[predictions.predicted[0]] == predictions.labels[predictions.predicted[0]]
 
 
+def test_a_head_that_was_kept_is_noted(text_spec: SpecMaker, tmp_path: Path) -> None:
+    first = text_spec(fold=None, epochs=0.1)
+    assert train(first).notes == ()
+    again = first.model_copy(update={"backbone": first.output / "model", "output": tmp_path / "again"})
+    (note,) = train(again).notes
+    assert "head for the same labels, which was kept" in note
+
+
 def test_refit_scores_words_that_truncation_took(ner_spec: SpecMaker, conll: Path) -> None:
     spec = ner_spec(fold=None, pretrained=True, learning_rate=3e-3, epochs=4, max_length=8)
     result = train(spec)
