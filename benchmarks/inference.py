@@ -1,12 +1,13 @@
 """How fast prompted models and `podium infer` are: against transformers alone, and over many rows.
 
-    python benchmarks/inference.py [generate decide prefix reopen echo] [--rows 24] [--new-tokens 100] [--turns 3]
+    python benchmarks/inference.py [CHECK ...] [--rows 24] [--new-tokens 100] [--turns 3]
 
 `generate`  rows per second of the local backend against the text-generation pipeline of transformers at its best batch
             size, on film reviews of one sentence or many, in no order; the limit of tokens is that of `podium infer`
-`decide`    the local backend against a plain loop over rows and options that reads likelihoods from transformers,
-            against the same loop with the options of a row as one batch, and against the pipeline `decision` of
-            transformers, which scores the letters of options that its own prompt lists
+`decide`    the local backend against a plain loop over rows and options that reads likelihoods from transformers, and
+            against the same loop with the options of a row as one batch
+`decision`  the local backend against the pipeline `decision` of transformers, which scores the letters of options that
+            its own prompt lists
 `prefix`    what computing the beginning that all prompts share once saves, on prompts with examples
 `reopen`    seconds and memory to open a journal of 200,000 finished rows
 `echo`      `podium infer` through the backend that has no model: seconds and memory for 25,000 to 100,000 rows
@@ -162,13 +163,12 @@ class Bench:
             return [self._likelihood([prompt] * len(options), options) for prompt in prompts]
 
         self.answered(requests[:4])
-        times: dict[str, list[tuple[float, float]]] = {"podium": [], "loop": [], "batched": [], "pipeline": []}
+        times: dict[str, list[tuple[float, float]]] = {"podium": [], "loop": [], "batched": []}
         results: dict[str, Any] = {}
         runs: dict[str, Callable[[], Any]] = {
             "podium": lambda: self.answered(requests),
             "loop": loop,
             "batched": batched,
-            "pipeline": self._decision(),
         }
         for turn in range(self.turns):
             for name in list(runs)[turn:] + list(runs)[:turn]:
@@ -177,7 +177,6 @@ class Bench:
         against = {
             "loop": "plain loop",
             "batched": "loop with the options of a row as a batch",
-            "pipeline": "decision pipeline of transformers",
         }
         for name, what in against.items():
             report(f"decide: {what} / podium", times[name], times["podium"], len(prompts))
@@ -185,16 +184,23 @@ class Bench:
         theirs = [LABELS[row.index(max(row))] for row in results["loop"]]
         print(f"decide: {sum(a == b for a, b in zip(ours, theirs, strict=True))} of {len(ours)} decisions are equal")
 
-    def _decision(self) -> Callable[[], Any]:
-        """The decision pipeline, which scores the letters of options that its prompt lists, row by row."""
+    def decision(self) -> None:
+        """Its prompt lists the options by letters; Podium scores the labels themselves behind its own prompt."""
         from transformers import DecisionConfig, pipeline
 
         pipe = pipeline("decision", model=self.model, tokenizer=self.tokenizer, decision_config=DecisionConfig())
         question = {"type": "choice", "instructions": "Which label fits?", "criteria": dict.fromkeys(LABELS, "")}
         asked = [{"state": text, "questions": {"label": question}} for text in self.rows]
-        (first,) = pipe.preprocess(asked[0])["prompts"]
-        print(f"  the pipeline's prompt of the first row has {first[0]['input_ids'].numel()} tokens")
-        return lambda: [pipe(one)["label"] for one in asked]
+        sizes = [part[0]["input_ids"].numel() for one in asked for part in pipe.preprocess(one)["prompts"]]
+        print(f"  prompts of the pipeline: {sum(sizes)} tokens; of podium: {sum(map(len, self.prompts()))}")
+        requests = self.requests(options=LABELS)
+        runs = {"podium": lambda: self.answered(requests), "pipeline": lambda: [pipe(one) for one in asked]}
+        self.answered(requests[:2]), pipe(asked[0])  # warm
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+        for turn in range(self.turns):
+            for name in list(runs) if turn % 2 else list(runs)[::-1]:
+                times[name].append(timed(runs[name])[:2])
+        report("decision: pipeline / podium", times["pipeline"], times["podium"], len(asked))
 
     def _likelihood(self, prompts: Sequence[Sequence[int]], options: Sequence[Sequence[int]]) -> list[float]:
         """As one would write it: the whole texts, padded on the right."""
@@ -330,7 +336,7 @@ def _infer(folder: str, rows: int) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    of_model, alone = ("generate", "decide", "prefix"), {"reopen": reopen, "echo": echo}
+    of_model, alone = ("generate", "decide", "decision", "prefix"), {"reopen": reopen, "echo": echo}
     parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"{', '.join((*of_model, *alone))}; all if left out")
     parser.add_argument("--rows", type=int, default=24)
     parser.add_argument("--new-tokens", type=int, default=100)

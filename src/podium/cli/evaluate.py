@@ -18,7 +18,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="RUN",
-            help="A run of `podium infer` (its directory or id), or any model that `podium compare` can name.",
+            help="A run of `podium infer` (its directory or id), any model that `podium compare` can name, or a file "
+            "with results of OpenAI's batch interface.",
         ),
     ],
     against: Annotated[
@@ -36,7 +37,7 @@ def evaluate(
         str, typer.Option(help="Column with the right answers; that of the run when left out.")
     ] = "",
     data: Annotated[
-        str, typer.Option(metavar="PATH", help="The data behind a model of `podium run`: more columns to slice by.")
+        str, typer.Option(metavar="PATH", help="The data behind a model of `podium run`, or the rows of batch results.")
     ] = "",
     output: Annotated[Literal["text", "json", "html"], Output] = "text",
     name: Annotated[str, typer.Option(help="Name of the evaluation's directory; made of the run when left out.")] = "",

@@ -19,6 +19,7 @@ from podium.evaluation.answered import FREE_TEXT, Answered, of_predictions, of_t
 from podium.evaluation.predictions import Predictions
 from podium.evaluation.slices import unknown_column
 from podium.inference.stored import JOURNAL_FILE, StoredRun, load_run
+from podium.stages.batch_results import is_results, open_results
 from podium.stages.found_models import FoundModel, find_model, names_stored, title_of
 from podium.stages.learned_rows import learned_from
 from podium.stages.process import RUN_FILE
@@ -74,6 +75,9 @@ def find_answered(name: str, places: Places, reading: Reading) -> Answered:
     """
     if any((folder / JOURNAL_FILE).is_file() for folder in (Path(name), places.inference / name)):
         return _of_inference(name, load_run(name, places.inference), places, reading)
+    if is_results(Path(name)):
+        run = open_results(Path(name), reading.data, reading.task, reading.label_column)
+        return _of_inference(name, run, places, replace(reading, data=""))
     if not names_stored(name, places.runs):
         raise InputError(
             f"{name!r} must be a run of `podium infer` (its directory, or its id in {places.inference}), a run of "
@@ -83,8 +87,8 @@ def find_answered(name: str, places: Places, reading: Reading) -> Answered:
     found = find_model(name, name, places.store(), places.runs, places.tracker)
     if reading.label_column:
         raise InputError(f"--label-column is for runs of `podium infer`, but {name} is {title_of(found.record)}")
-    run, _, model = (name, "", "") if Path(name).is_dir() else name.partition(":")
-    folder = next((folder for folder in (Path(run), places.runs / run) if folder.is_dir()), None)
+    place, _, model = (name, "", "") if Path(name).is_dir() else name.partition(":")
+    folder = next((folder for folder in (Path(place), places.runs / place) if folder.is_dir()), None)
     shown = f"{folder.resolve().name}{model and ':'}{model}" if folder else name
     return _Stored(shown, found, folder).answered(reading)
 

@@ -35,7 +35,7 @@ class BatchFiles(OpenAI):
             DataError: the file is none with results.
         """
         super().__init__(**settings)
-        self._results = {} if results is None else _read(results)
+        self._results = {} if results is None else read_results(results)
         self._file = results
 
     def line(self, request: Request) -> dict[str, Any]:
@@ -98,7 +98,12 @@ def result_line(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": f"podium-{identity}", "custom_id": identity, "response": response, "error": None}
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
+def read_results(path: Path) -> dict[str, dict[str, Any]]:
+    """The results in a file, by the id of their request.
+
+    Raises:
+        DataError: it cannot be read, or is none with results.
+    """
     found: dict[str, dict[str, Any]] = {}
     number = 0
     try:
@@ -109,7 +114,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
                     value = json.loads(line)
                     found[str(value["custom_id"])] = value
     except OSError as error:
-        raise DataError(f"--read-batch must name a file with results, but: {error}") from error
+        raise DataError(f"a file with results must be readable, but: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} line {number} must be a result with a custom_id, but: {error!r}") from error
     return found

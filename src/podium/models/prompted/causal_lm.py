@@ -31,6 +31,10 @@ _LEAST_PREFIX = 16
 """Tokens from which on a shared beginning is worth a cache of its own."""
 _TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens of a batch, by device."""
+_ENOUGH = {"cpu": 256, "cuda": 8192}
+"""Tokens of a batch, by device, from which on more rows do not make it faster, and padding makes it slower."""
+_PADDED = 1.15
+"""How many tokens such a batch may have with its padding, over those without."""
 _SCORES = 1 << 27
 """Numbers of a batch's scores over the vocabulary at most."""
 
@@ -122,7 +126,7 @@ class CausalModel:
         block = _Block(options, self._device)
         started = time.perf_counter()
         cache, prefix = self._shared(prompts)
-        for rows in self._batches(prompts, prefix, len(block.ids), len(block.ids) + 1):
+        for rows in self._batches(prompts, prefix, len(block.ids), len(block.ids) + 1, tight=True):
             found = self._halved(lambda part: self._score([prompts[row] for row in part], prefix, cache, block), rows)
             yield rows, found, time.perf_counter() - started
             started = time.perf_counter()
@@ -192,17 +196,10 @@ class CausalModel:
         """
         started = time.perf_counter()
         cache, prefix = self._shared(prompts)
+        common = (prefix, cache, max_new_tokens, temperature, start)
         for rows in self._batches(prompts, prefix, max_new_tokens, 1):
             found = self._halved(
-                lambda part: self._continued(
-                    [prompts[row] for row in part],
-                    prefix,
-                    cache,
-                    max_new_tokens,
-                    temperature,
-                    [seeds[row] for row in part],
-                    start,
-                ),
+                lambda part: self._continued([prompts[row] for row in part], [seeds[row] for row in part], *common),
                 rows,
             )
             yield rows, found, time.perf_counter() - started
@@ -211,11 +208,11 @@ class CausalModel:
     def _continued(
         self,
         prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
         prefix: int,
         cache: Any,
         max_new_tokens: int,
         temperature: float,
-        seeds: Sequence[int],
         start: str | None,
     ) -> list[Generated]:
         ids, real = self._padded(prompts, prefix, max(map(len, prompts)) - prefix)
@@ -273,23 +270,37 @@ class CausalModel:
 
     # Batches
 
-    def _batches(self, prompts: Sequence[Sequence[int]], prefix: int, more: int, scored: int) -> Iterator[list[int]]:
+    def _batches(
+        self, prompts: Sequence[Sequence[int]], prefix: int, more: int, scored: int, tight: bool = False
+    ) -> Iterator[list[int]]:
         """Numbers of prompts, longest first, so that a batch holds little padding and a lack of memory shows at once.
 
         Args:
             more: tokens that come to every prompt.
             scored: positions of every prompt whose scores over the vocabulary are computed.
+            tight: whether a batch that is large enough ends before rows that need much padding. Where text is written,
+                every step reads all weights once for a batch, so that more rows are worth their padding.
         """
         order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
-        tokens, most = (
-            _TOKENS[self._device.type],
-            max(1, _SCORES // (scored * self.model.config.get_text_config().vocab_size)),
-        )
+        tokens = _TOKENS[self._device.type]
+        most = max(1, _SCORES // (scored * self.model.config.get_text_config().vocab_size))
         at = 0
         while at < len(order):
-            size = max(1, min(most, tokens // (len(prompts[order[at]]) - prefix + more)))
+            longest = len(prompts[order[at]]) - prefix + more
+            size = max(1, min(most, tokens // longest))
+            if tight:
+                size = self._unpadded([len(prompts[row]) - prefix + more for row in order[at : at + size]])
             yield order[at : at + size]
             at += size
+
+    def _unpadded(self, sizes: Sequence[int]) -> int:
+        """How many of the first rows, longest first, make a batch with little padding."""
+        real = 0
+        for count, size in enumerate(sizes):
+            if real >= _ENOUGH[self._device.type] and sizes[0] * (count + 1) > _PADDED * (real + size):
+                return count
+            real += size
+        return len(sizes)
 
     def _halved(self, run: Any, rows: list[int]) -> Any:
         """What `run` gives for the rows, in smaller parts where they do not fit the memory of the device."""

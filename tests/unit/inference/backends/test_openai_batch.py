@@ -76,7 +76,7 @@ def test_predictions_are_written_as_results_that_are_read_again(tmp_path: Path) 
 def test_a_file_without_results_is_refused_with_its_line(tmp_path: Path, line: str) -> None:
     with pytest.raises(DataError, match=r"line 2 must be a result with a custom_id"):
         BatchFiles(model="gpt", results=results(tmp_path / "r.jsonl", good("a", "b"), line))
-    with pytest.raises(DataError, match="--read-batch must name a file"):
+    with pytest.raises(DataError, match="a file with results must be readable"):
         BatchFiles(model="gpt", results=tmp_path / "absent")
 
 

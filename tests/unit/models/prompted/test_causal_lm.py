@@ -163,3 +163,11 @@ def test_missing_weights_are_refused(tmp_path: Path) -> None:
 
 def test_the_precision_is_one_that_was_measured() -> None:
     assert fastest_precision("cpu", 64) in ("fp32", "bf16")
+
+
+def test_a_batch_that_decides_ends_before_rows_that_need_much_padding(chat: CausalModel) -> None:
+    prompts = [PREFIX + [2000] * size for size in (300, 290, 20, 20, 20)]
+    loose = list(chat._batches(prompts, 0, 4, 1))
+    tight = list(chat._batches(prompts, 0, 4, 1, tight=True))
+    assert [len(one) for one in loose] == [5] and [len(one) for one in tight] == [2, 3]
+    assert sorted(row for one in tight for row in one) == [0, 1, 2, 3, 4]
