@@ -196,3 +196,18 @@ def test_inference_reads_a_file_as_its_declared_encoding(tmp_path: Path) -> None
     assert code == 0 and "looks like cp1252" in output, output
     code, output = run(tmp_path, "--data", "latin.csv", "--dry-run", "dataset.encoding=cp1252")
     assert code == 0, output
+
+
+@pytest.mark.slow
+def test_the_winner_predicts_a_test_file_without_labels(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    words = (["good", "fine", "great", "nice"], ["bad", "poor", "awful", "sad"])
+    lines = [f"this was {words[n % 2][n % 4]} and number {n}" for n in range(100)]
+    train = "".join(f"{n},{line},{n % 2}\n" for n, line in enumerate(lines[:80]))
+    (tmp_path / "data" / "train.csv").write_text(f"id,text,target\n{train}")
+    (tmp_path / "data" / "test.csv").write_text("id,text\n" + "".join(f"{n},{lines[n]}\n" for n in range(80, 100)))
+    code, output = run(tmp_path, "--data", "data", "--entrant", "linear")
+    assert code == 0 and "predictions.csv  (rows of" in output, output
+    (found,) = tmp_path.glob("podium-out/runs/2*/predictions.csv")
+    rows = found.read_text().splitlines()
+    assert len(rows) == 21 and rows[1].startswith("80,") and ",ok,0," in rows[1]
