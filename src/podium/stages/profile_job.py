@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from podium.cluster.client import Cluster
 from podium.cluster.jobs import Jobs
@@ -27,10 +28,12 @@ def second_stage(step: StepRun) -> SecondStage | None:
 
     def in_job(workload: Workload, directory: Path, options: DeepOptions) -> DeepProfile:
         wanted, settings = step.config.profile, step.config.cluster
-        given = {"namespace": wanted.namespace, "service_account": wanted.service_account}
+        given: dict[str, Any] = {"namespace": wanted.namespace, "service_account": wanted.service_account}
+        if wanted.namespace is not None:  # a claim of the run's namespace cannot be mounted in another one
+            given |= {"volume_claim": None, "volume_path": None}
         config = settings.model_copy(update={**given, "image": wanted.image or settings.image})
         try:
-            check_reachable(step.store.uri, settings, f"profile.mode={mode}")
+            check_reachable(step.store.uri, config, f"profile.mode={mode}")
             if config.image is None:
                 return nothing(
                     options, f"profile.mode={mode} needs an image", "set profile.image=REGISTRY/podium-profiler"

@@ -11,9 +11,12 @@ from podium.profiling.capture import DeepOptions, DeepProfile
 from podium.stages import profile_job
 from tests.unit.profiling.fake_tools import workload
 
+SHARED = {"volume_claim": "podium", "volume_path": "/podium"}
+
 
 def step(uri: str = "s3://bucket/podium", image: str | None = "podium:1", **profile: Any) -> Any:
-    config = SimpleNamespace(profile=ProfileConfig(**profile), cluster=ClusterConfig(image=image))
+    cluster = ClusterConfig(image=image, **SHARED)
+    config = SimpleNamespace(profile=ProfileConfig(**profile), cluster=cluster)
     return SimpleNamespace(config=config, store=SimpleNamespace(uri=uri), key=SimpleNamespace(digest="k" * 64))
 
 
@@ -47,6 +50,10 @@ def test_a_cluster_out_of_reach_degrades_the_profile(tmp_path: Path, monkeypatch
     for given, said in (
         (step(mode="privileged-job"), "no cluster is in reach"),
         (step(mode="privileged-job", image=None), "needs an image"),
+        (
+            step(uri="/podium/store", mode="privileged-job", namespace="other"),
+            "profile.mode=privileged-job the store must",
+        ),
         (step(uri="/home/me/podium-out", mode="nsight-operator"), "with profile.mode=nsight-operator the store must"),
     ):
         found = run(given, tmp_path)
