@@ -16,6 +16,7 @@ from podium.config.profile import ProfileConfig
 from podium.data.staging import Texts
 from podium.errors import InputError
 from podium.local import profile as module
+from podium.local.models import LocatedModel
 from podium.local.profile import ProfileCommand, dry_run, find_profile, lines, plan_profile, run_profile
 from podium.models.backbone import ModelFacts
 from podium.profiling.commands import private_directory
@@ -31,9 +32,9 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Subject]:
     """Models are a directory with a linear model's variants, and profiles are made at once; those that were made."""
     found: list[Subject] = []
 
-    def located(text: str, directory: Path, store: str, uri: str, downloads: Path) -> Any:
+    def located(text: str, directory: Path, store: str, uri: str, downloads: Path) -> LocatedModel:
         facts = ModelFacts("text-classification", ("onnx", "onnx-int8"))
-        return SimpleNamespace(path=directory / text, name="mine", digest="d", variant="onnx", facts=facts)
+        return LocatedModel("mine", text, directory / text, "d", "onnx", facts)
 
     def profiled(
         subject: Subject, config: ProfileConfig, hardware: Mapping[str, str], directory: Path, stamp: dict[str, str]
