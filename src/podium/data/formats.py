@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,8 +57,16 @@ def resolve_sources(config: DatasetConfig) -> tuple[Source, ...]:
     them.
 
     Raises:
-        DataError: a path is missing or holds no data, or its format is not one that Podium reads.
+        DataError: a path is missing or holds no data, or its format or an encoding is not one that Podium reads.
     """
+    for field, name in (("encoding", config.encoding), ("fallback_encoding", config.fallback_encoding)):
+        try:
+            codecs.lookup(name or "utf-8")
+        except LookupError:
+            raise DataError(
+                f"dataset.{field} must be an encoding that Python knows, but got {name!r}; common ones are utf-8, "
+                "cp1252, latin-1, utf-16, shift_jis, gb18030"
+            ) from None
     given = {"train": config.path, "validation": config.validation_path, "test": config.test_path}
     sources: dict[Role, Source] = {}
     for role in ROLES:

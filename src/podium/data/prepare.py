@@ -7,7 +7,6 @@ file per split.
 
 from __future__ import annotations
 
-import codecs
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -40,14 +39,6 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
         DataError: the data cannot be used; the message says where and what to do.
         StoreError: the disk is full.
     """
-    for field, name in (("encoding", config.encoding), ("fallback_encoding", config.fallback_encoding)):
-        try:
-            codecs.lookup(name or "utf-8")
-        except LookupError:
-            raise DataError(
-                f"dataset.{field} must be an encoding that Python knows, but got {name!r}; common ones are utf-8, "
-                "cp1252, latin-1, utf-16, shift_jis, gb18030"
-            ) from None
     sources = resolve_sources(config)
     output.mkdir(parents=True, exist_ok=True)
     with _disk_space(output), tempfile.TemporaryDirectory(prefix=".rows-", dir=output) as scratch:

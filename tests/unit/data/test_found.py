@@ -377,3 +377,9 @@ class TestOddFiles:
         files(tmp_path, self.table(), "test.csv")
         with pytest.raises(DataError, match=r"test:test\.csv line 1: is not JSON"):
             prepared(tmp_path / "train.jsonl", test_path=str(tmp_path / "test.csv"), format="jsonl")
+
+
+def test_an_unknown_encoding_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    files(tmp_path, delimited(), "x.csv")
+    with pytest.raises(DataError, match=r"dataset\.encoding must be an encoding that Python knows, but got 'nope'"):
+        dataset(tmp_path / "x.csv", encoding="nope")
