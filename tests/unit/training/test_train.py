@@ -13,7 +13,6 @@ import torch
 from podium import events
 from podium.data.artifact import DataArtifact
 from podium.errors import (
-    ConfigError,
     DataError,
     ModelError,
     NonFiniteLoss,
@@ -336,16 +335,6 @@ def test_other_errors_keep_their_type(text_spec: SpecMaker, monkeypatch: pytest.
 def test_time_limit(text_spec: SpecMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TimeLimitExceeded, match=r"must end within 1 s"):
         train(text_spec(epochs=500, timeout_seconds=1, checkpoints_per_epoch=1))
-
-
-@pytest.mark.parametrize("device", [False, True])
-def test_precision_is_what_the_device_has(monkeypatch: pytest.MonkeyPatch, device: bool) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: device)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
-    assert module._precision("auto") == {"bf16": False, "fp16": device}
-    assert module._precision("fp32") == {"bf16": False, "fp16": False}
-    with pytest.raises(ConfigError, match="needs a GPU that has it"):
-        module._precision("bf16" if device else "fp16")
 
 
 def test_wrong_input(text_spec: SpecMaker, bbc: Path, tmp_path: Path) -> None:

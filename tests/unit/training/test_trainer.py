@@ -8,8 +8,9 @@ import torch
 from torch.nn import functional
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from podium.errors import TimeLimitExceeded
+from podium.errors import ConfigError, TimeLimitExceeded
 from podium.tasks.text_classification import TASK
+from podium.training.train import _precision
 from podium.training.trainer import Checkpoints, EpochSampler, Schedule, evaluations_of, loss_function, stalled
 
 
@@ -165,3 +166,13 @@ def test_cut_short_damaged_or_foreign_checkpoint_is_removed(tmp_path: Path, capl
     write(checkpoints, 6)
     assert Checkpoints(tmp_path / "c", "other").newest() is None and "belongs to a training with other" in caplog.text
     assert checkpoints.newest() is None
+
+
+@pytest.mark.parametrize("device", [False, True])
+def test_precision_is_what_the_device_has(monkeypatch: pytest.MonkeyPatch, device: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: device)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert _precision("auto") == {"bf16": False, "fp16": device}
+    assert _precision("fp32") == {"bf16": False, "fp16": False}
+    with pytest.raises(ConfigError, match="needs a GPU that has it"):
+        _precision("bf16" if device else "fp16")

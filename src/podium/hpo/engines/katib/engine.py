@@ -15,14 +15,14 @@ from functools import partial
 from podium.cluster.client import EXPERIMENT, TRIAL, Kind, Manifest, ObjectMetadata, condition, name_of
 from podium.cluster.jobs import Jobs
 from podium.cluster.manifests import KEY_LABEL, JobSpec, key_label
-from podium.errors import ClusterError, StudyFailed
+from podium.config.parameters import FloatParameter
+from podium.errors import ClusterError, ConfigError, StudyFailed
 from podium.execution.ending import signals_ignored, sigterm_unwinds
 from podium.hpo.engines import Engine, OnTrial
 from podium.hpo.engines.katib.experiments import (
     LEDGER_ANNOTATION,
     STUDY_LABEL,
     Experiments,
-    check_for_katib,
     is_over,
     job_for_trial,
     study_digest,
@@ -82,7 +82,7 @@ class KatibEngine(Engine):
             ConfigError: Katib cannot search as the experiment says; nothing was created.
             ClusterError: the cluster refuses, or an Experiment of that name belongs to something else.
         """
-        check_for_katib(experiment)
+        _check(experiment)
         if Progress(experiment, ledger.trials()).outcome is not None:
             return
         session = _Session(self, experiment, ledger, on_trial)
@@ -263,3 +263,21 @@ class _Session:
             except ClusterError as error:
                 _log.warning("what runs on the cluster could not be deleted: %s", error)
             self._jobs.cancel(self._job.kind, names, self._job.key)
+
+
+def _check(experiment: Experiment) -> None:
+    """Check that Katib can search as the experiment says, before anything is created."""
+    if experiment.early_stopping.name == "median":
+        raise ConfigError(
+            f"hpo.early_stopping: Katib has no rule {experiment.early_stopping.name!r}, which needs the reports of "
+            "other trials at the same point; use medianstop, or set hpo.engine=embedded"
+        )
+    if experiment.algorithm.name != "bayesianoptimization":
+        return
+    for name, parameter in experiment.space.parameters.items():
+        if isinstance(parameter, FloatParameter) and parameter.low <= 0:
+            raise ConfigError(
+                f"hpo.space.{name}.low: bayesianoptimization of Katib searches the logarithm of every number that is "
+                f"not whole and needs a low above 0, but got {parameter.low:g}; raise it, take another algorithm, or "
+                "set hpo.engine=embedded"
+            )

@@ -26,7 +26,7 @@ from podium.cluster.inherited import NOTHING, Inherited
 from podium.cluster.jobs import REFUSED, Advice
 from podium.cluster.manifests import JobSpec, job_manifest
 from podium.config.cluster import ClusterConfig
-from podium.config.parameters import CategoricalParameter, FloatParameter
+from podium.config.parameters import CategoricalParameter
 from podium.config.search import RESTARTED
 from podium.errors import ClusterError, ConfigError
 from podium.hpo.engines.katib.trials import StudyTrials, has_ended
@@ -61,24 +61,6 @@ _EXTENSIBLE = ("FromVolume", "LongRunning")
 """Resume policies with which an Experiment that used up its budget goes on with a larger one."""
 
 _log = logging.getLogger(__name__)
-
-
-def check_for_katib(experiment: Experiment) -> None:
-    """Check that Katib can search as the experiment says, before anything is created."""
-    if experiment.early_stopping.name == "median":
-        raise ConfigError(
-            f"hpo.early_stopping: Katib has no rule {experiment.early_stopping.name!r}, which needs the reports of "
-            "other trials at the same point; use medianstop, or set hpo.engine=embedded"
-        )
-    if experiment.algorithm.name != "bayesianoptimization":
-        return
-    for name, parameter in experiment.space.parameters.items():
-        if isinstance(parameter, FloatParameter) and parameter.low <= 0:
-            raise ConfigError(
-                f"hpo.space.{name}.low: bayesianoptimization of Katib searches the logarithm of every number that is "
-                f"not whole and needs a low above 0, but got {parameter.low:g}; raise it, take another algorithm, or "
-                "set hpo.engine=embedded"
-            )
 
 
 def trial_job(config: ClusterConfig, environment: Mapping[str, str], inherited: Inherited = NOTHING) -> JobSpec:
