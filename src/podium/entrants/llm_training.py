@@ -23,7 +23,8 @@ from podium.data.copies import Copies
 from podium.entrants.llm import TEMPLATES, LlmSpec
 from podium.errors import ConfigError, DataError, ModelError, OutOfMemory
 from podium.evaluation.bootstrap import bootstrap_interval, paired_difference
-from podium.evaluation.metrics import all_metrics, score
+from podium.evaluation.guessing import beyond_guessing
+from podium.evaluation.metrics import all_metrics
 from podium.evaluation.predictions import Predictions
 from podium.events import emit
 from podium.inference.decide import flip_rate, prior_of
@@ -38,7 +39,7 @@ from podium.models.prompted.replies import entities_of
 from podium.records.base import Scalar
 from podium.records.plan import Pace
 from podium.tasks import TASKS
-from podium.tasks.base import Decoded, Training
+from podium.tasks.base import Training
 from podium.training.launch import TrainingResult
 from podium.training.rows import model_card, open_data, rows_to_train, sample_rows, save_fold_predictions
 
@@ -284,25 +285,25 @@ def _facts(spec: LlmSpec, asked: Asked, artifact: Any, predictions: Predictions)
 def chance(spec: LlmSpec, artifact: Any, predictions: Predictions) -> str:
     """A sentence that says that the score is at chance; empty where it is shown to be better.
 
-    Chance is the better one of always the most frequent answer, and of guessing each label alike where one is right.
+    Chance is guessing (`podium.evaluation.guessing`), and for tags the most frequent one of each word.
     """
-    task, development = TASKS.get(spec.task), artifact.development
-    rows = Training(list(development[task.content]), list(development[task.target]))
-    frequent = "the most frequent tag of each word" if task.words else "the majority class"
-    ways = {frequent: task.baseline(rows, list(artifact.test[task.content]), spec.labels)}
-    if task.decoding == "single":
-        guessed = np.random.default_rng(spec.seed).integers(len(spec.labels), size=len(predictions))
-        ways["guessing"] = Decoded(guessed)
-    found = {name: Predictions.of(spec.task, spec.labels, artifact.test, one) for name, one in ways.items()}
-    name, best = max(found.items(), key=lambda item: score(item[1], spec.metric))
-    difference, _ = paired_difference(predictions, best, spec.metric, CONFIDENCE, RESAMPLES, spec.seed)
+    task = TASKS.get(spec.task)
+    own = bootstrap_interval(predictions, spec.metric, CONFIDENCE, RESAMPLES, spec.seed)
+    if task.words:
+        development = artifact.development
+        rows = Training(list(development[task.content]), list(development[task.target]))
+        answers = task.baseline(rows, list(artifact.test[task.content]), spec.labels)
+        frequent = Predictions.of(spec.task, spec.labels, artifact.test, answers)
+        difference, _ = paired_difference(predictions, frequent, spec.metric, CONFIDENCE, RESAMPLES, spec.seed)
+        what, of = "it does not beat what needs no model", "the most frequent tag of each word"
+    else:
+        difference, _ = beyond_guessing(predictions, spec.metric, CONFIDENCE, spec.seed)
+        what, of = "it is at chance", "its own answers in random order"
     if difference.low > 0:
         return ""
-    own = bootstrap_interval(predictions, spec.metric, CONFIDENCE, RESAMPLES, spec.seed)
-    what = "it does not beat what needs no model" if task.words else "it is at chance"
     return (
         f"{what}: {spec.metric} {own.value:.3f} ({own.low:.3f} to {own.high:.3f}) is not shown to be better "
-        f"than {score(best, spec.metric):.3f} of {name}"
+        f"than {own.value - difference.value:.3f} of {of}"
     )
 
 
