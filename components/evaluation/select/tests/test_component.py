@@ -22,5 +22,7 @@ def test_it_hands_over_the_leaderboard(in_smoke_folder, run_artifact, handed_ove
         assert entry.test.low <= entry.test.value == model.metrics[record.metric].value <= entry.test.high
     assert [(item.challenger, item.reference) for item in record.baseline_comparisons] == [
         ("linear", "majority"),
+        ("linear", "guessing"),
         ("bert-tiny", "majority"),
+        ("bert-tiny", "guessing"),
     ]
