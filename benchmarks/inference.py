@@ -1,6 +1,6 @@
 """How fast prompted models and `podium infer` are: against transformers alone, and over many rows.
 
-    python benchmarks/inference.py [CHECK ...] [--rows 24] [--new-tokens 100] [--turns 3]
+    python benchmarks/inference.py [CHECK ...] [--rows 24] [--new-tokens 100] [--turns 3] [--examples 0]
 
 `generate`  rows per second of the local backend against the text-generation pipeline of transformers at its best batch
             size, on film reviews of one sentence or many, in no order; the limit of tokens is that of `podium infer`
@@ -71,7 +71,7 @@ def timed(run: Callable[[], Any]) -> tuple[float, float, Any]:
 class Bench:
     """The model as Podium has it and, with the same weights, as transformers has it."""
 
-    def __init__(self, rows: int, new_tokens: int, turns: int) -> None:
+    def __init__(self, rows: int, new_tokens: int, turns: int, examples: int) -> None:
         import torch
         import transformers
 
@@ -83,8 +83,10 @@ class Bench:
         self.backend = Local(model=MODEL, precision="fp32", threads=1, devices=("cpu",))
         self.own = self.backend._models[0]
         self.model, self.tokenizer = self.own.model, self.own.tokenizer
-        self.rows = reviews(rows)
-        print(f"{rows} prompts of {', '.join(map(str, sorted(map(len, self.prompts()))))} tokens")
+        self.rows, self.examples = reviews(rows), reviews(len(LABELS), seed=9, most=60)
+        self.shown = self.examples[:examples]
+        sizes = sorted(map(len, self.prompts(self.shown)))
+        print(f"{rows} prompts of {', '.join(map(str, sizes))} tokens, {examples} examples in each of them to generate")
 
     def prompts(self, examples: Sequence[str] = ()) -> list[list[int]]:
         return [self.own.chat.prompt(asked(text, examples)) for text in self.rows]
@@ -114,10 +116,10 @@ class Bench:
         if pipe.tokenizer.pad_token_id is None:
             pipe.tokenizer.pad_token = pipe.tokenizer.eos_token
         texts = [
-            self.tokenizer.apply_chat_template(asked(text), tokenize=False, add_generation_prompt=True)
+            self.tokenizer.apply_chat_template(asked(text, self.shown), tokenize=False, add_generation_prompt=True)
             for text in self.rows
         ]
-        requests = self.requests(max_new_tokens=self.new_tokens)
+        requests = self.requests(self.shown, max_new_tokens=self.new_tokens)
 
         def piped(size: int) -> list[str]:
             found = pipe(
@@ -220,12 +222,11 @@ class Bench:
     def prefix(self) -> None:
         from podium.models.prompted import causal_lm
 
-        examples = reviews(len(LABELS), seed=9, most=60)
-        prompts = self.prompts(examples)
+        prompts = self.prompts(self.examples)
         first, last = min(prompts), max(prompts)
         shared = next(at for at, token in enumerate(first) if token != last[at])
         print(f"prefix: {shared} tokens are shared by all prompts")
-        requests = self.requests(examples, options=LABELS)
+        requests = self.requests(self.examples, options=LABELS)
         least, times = causal_lm._LEAST_PREFIX, {True: [], False: []}
         try:
             for turn in range(self.turns):
@@ -341,6 +342,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=24)
     parser.add_argument("--new-tokens", type=int, default=100)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--examples", type=int, default=0, help="shown in every prompt of `generate`, at most 5")
     given = parser.parse_args()
     known = (*of_model, *alone)
     if unknown := set(given.checks) - set(known):
@@ -351,7 +353,7 @@ def main() -> None:
         if name in alone:
             alone[name]()
         else:
-            bench = bench or Bench(given.rows, given.new_tokens, given.turns)
+            bench = bench or Bench(given.rows, given.new_tokens, given.turns, given.examples)
             getattr(bench, name)()
     print(f"load of this machine after: {os.getloadavg()[0]:.2f}; peak of this process: {_peak():.0f} MB")
 
