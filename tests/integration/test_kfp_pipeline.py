@@ -49,7 +49,7 @@ def test_every_step_of_the_pipeline_hands_over_the_stored_result(smoke_copy: Fin
     (parent,) = (run for run in tracker.runs({"podium.kind": "run"}) if run.run_id not in before)
     assert parent.status == "FINISHED"
     results = {name: key for name, key in parent.tags.items() if name.startswith("podium.result.")}
-    assert len(results) == 12 and results["podium.result.decide"] == decision.key
+    assert len(results) == 13 and results["podium.result.decide"] == decision.key
     notes = ArtifactStore(str(smoke_copy.folder / "podium-out" / "store")).documents(KFP_RUNS)
     (note,) = (json.loads(notes.get(name) or "") for name in notes.names())
     assert note["verdict"] == decision.verdict and note["results"]["decide"] == decision.key
