@@ -29,7 +29,7 @@ from podium.inference.predictor import PredictorSpec
 from podium.inference.torch_predictor import EagerPredictor
 from podium.records import Measurement
 from tests.integration.small_models import LABELS, TAGS, save_linear, save_model
-from tests.support import assert_gone
+from tests.support import assert_gone, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -259,6 +259,7 @@ def test_two_models_take_turns_on_the_same_rows(model_dir: Path, rows: list[str]
 
 def test_a_killed_repetition_says_so(linear_dir: Path, tmp_path: Path) -> None:
     with RepetitionProcess(call(spec(linear_dir), tmp_path / "repetition-0.result.json"), tmp_path) as process:
+        eventually(_children)  # a process that was just started has the command of its parent
         os.kill(_children()[0].pid, signal.SIGKILL)
         with pytest.raises(BenchmarkError, match="was ended by SIGKILL"):
             process.await_ready(300)
