@@ -203,7 +203,7 @@ def _with_inside(fields: dict[str, Any], found: InProcess | None, attempt: Attem
 
 
 def _with_deep(fields: dict[str, Any], deep: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the record with those of the second stage; what both have is joined, but for its kernels."""
+    """The fields of the record with those of the second stage; what both have is joined, except its kernels."""
     found = {**fields, "figures": {**fields["figures"], **deep.get("figures", {})}}
     for name in ("observers", "notes", "tools", "permissions"):
         found[name] = (*fields.get(name, ()), *deep.get(name, ()))

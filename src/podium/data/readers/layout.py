@@ -88,7 +88,7 @@ def find_delimiter(lines: Sequence[str], known: str, others: str) -> str:
 
 
 def parts_all(lines: Sequence[str], delimiter: str) -> bool:
-    """Whether a delimiter parts all of the lines, but for a few, into equally many fields."""
+    """Whether a delimiter parts all of the lines, with few exceptions, into equally many fields."""
     return _agreement(lines, delimiter) >= _AGREEING
 
 
