@@ -49,11 +49,11 @@ def main() -> None:
 
 
 def read_apart(ranges: int) -> None:
-    """Write a database with that many ranges, calls and kernels each, and read it in a fresh process."""
+    """Write a database with that many ranges and kernels each, and read it in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.sqlite"
         write(path, ranges)
-        print(f"{ranges:,} ranges, calls and kernels each, {path.stat().st_size / 1e6:.0f} MB")
+        print(f"{ranges:,} ranges and kernels each, {path.stat().st_size / 1e6:.0f} MB")
         subprocess.run([sys.executable, __file__, "read", "--file", str(path)], check=True)
 
 
@@ -73,7 +73,7 @@ def read_here(path: Path) -> None:
 def write(path: Path, count: int) -> None:
     with closing(sqlite3.connect(path)) as made, made:
         made.execute("CREATE TABLE StringIds (id INTEGER PRIMARY KEY, value TEXT)")
-        names = [*NAMES, *(f"kernel_{number}<float>(float*, int)" for number in range(50)), "read", "write"]
+        names = [*NAMES, *(f"kernel_{number}<float>(float*, int)" for number in range(50))]
         made.executemany("INSERT INTO StringIds VALUES (?, ?)", enumerate(names))
         made.execute(
             'CREATE TABLE NVTX_EVENTS (start INTEGER, "end" INTEGER, eventType INTEGER, text TEXT, textId INTEGER)'
@@ -81,11 +81,6 @@ def write(path: Path, count: int) -> None:
         made.executemany(
             "INSERT INTO NVTX_EVENTS VALUES (?, ?, 59, NULL, ?)",
             ((1000 * at, 1000 * at + at % 977, at % len(NAMES)) for at in range(count)),
-        )
-        made.execute('CREATE TABLE OSRT_API (start INTEGER, "end" INTEGER, nameId INTEGER)')
-        made.executemany(
-            "INSERT INTO OSRT_API VALUES (?, ?, ?)",
-            ((1000 * at, 1000 * at + at % 91, 54 + at % 2) for at in range(count)),
         )
         made.execute(
             'CREATE TABLE CUPTI_ACTIVITY_KIND_KERNEL (start INTEGER, "end" INTEGER, deviceId INTEGER, '
@@ -98,7 +93,7 @@ def write(path: Path, count: int) -> None:
 
 
 def measure_overhead(options: argparse.Namespace) -> None:
-    from podium.profiling.nsys import NsysOptions, profile_argv
+    from podium.profiling.nsys import profile_argv
     from podium.profiling.observer import compare
     from podium.profiling.tools import Call, new_session, run_tool, tool_environment
     from podium.profiling.workload import Workload
@@ -119,7 +114,7 @@ def measure_overhead(options: argparse.Namespace) -> None:
                 session, log = new_session(), folder / f"{number}-{tool}.txt"
                 argv = [sys.executable, __file__, "iterate", str(spec), str(log.with_suffix(".json")), tool]
                 if tool == "nsys":
-                    argv = profile_argv(NsysOptions(), folder / "report.nsys-rep", session, argv)
+                    argv = profile_argv("nsys", "cpu", folder / "report.nsys-rep", session, argv)
                 environment = tool_environment(workload.variables(), folder / "tmp", session)
                 run_tool(Call(argv, log, environment, folder, 600))
                 if not log.with_suffix(".json").exists():

@@ -8,13 +8,10 @@ from pathlib import Path
 import pytest
 
 from podium.profiling.capture import DeepOptions, DeepProfile, deep_profile
-from podium.profiling.ncu import NcuOptions
 from podium.profiling.permissions import needs, obstacle
 from podium.profiling.workload import Workload, ranges
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(300)]
-
-METRICS = ("gpu__time_duration.sum", "sm__throughput.avg.pct_of_peak_sustained_elapsed", "no__such_metric.sum")
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +31,7 @@ def workload(tmp_path_factory: pytest.TempPathFactory) -> Workload:
 
 @pytest.fixture(scope="module")
 def profile(workload: Workload) -> DeepProfile:
-    options = DeepOptions(
-        kernels=2, rounds=2, timeout_seconds=45, ncu=NcuOptions(set="", metrics=METRICS, launch_count=1)
-    )
+    options = DeepOptions(kernels=2, rounds=2, timeout_seconds=45)
     return deep_profile(workload, Path(workload.rows).parent / "profile", options)
 
 
@@ -61,9 +56,7 @@ def test_ncu_measures_the_kernels_or_says_why_not(profile: DeepProfile) -> None:
         assert profile.tools[1].status in ("skipped", "degraded") and profile.tools[1].reason == stopped.reason
         pytest.skip(f"{stopped.reason}; {stopped.remedy}")
     assert profile.tools[1].status == "ok", profile.tools
-    assert [one.rank for one in profile.counters] == [1, 2]
     assert profile.report is not None
-    for counters, kernel in zip(profile.counters, profile.report.kernels, strict=False):
-        assert counters.name == kernel.name and counters.gated
-        assert float(counters.metrics["gpu__time_duration.sum"].value) > 0
-    assert any("no__such_metric.sum" in note for note in profile.notes)
+    assert [*profile.counters] == [kernel.name for kernel in profile.report.kernels[:2]]
+    for metrics in profile.counters.values():
+        assert float(metrics["gpu__time_duration.sum"].value) > 0

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 from statistics import median
@@ -15,8 +14,8 @@ from podium.profiling import nsys
 from podium.profiling.attempt import AttemptFailed, Plan, log_text, make_attempt, show_json
 from podium.profiling.commands import private_directory
 from podium.profiling.dcgm import dcgm_paused
-from podium.profiling.kernels import RETRIED, KernelCounters, NcuRun, measure_kernels, offered, top_kernels
-from podium.profiling.ncu import NcuOptions
+from podium.profiling.kernels import RETRIED, NcuRun, measure_kernels, top_kernels
+from podium.profiling.ncu_report import Metric
 from podium.profiling.nsys_report import InvalidReport, NsysReport, read_database, read_summary
 from podium.profiling.observer import compare, observe
 from podium.profiling.permissions import Need, needs, obstacle
@@ -57,14 +56,15 @@ class DeepOptions:
 
     Attributes:
         tools: those that are wanted.
+        nsys: name or path of the tool, and so is `ncu`.
         kernels: how many kernels ncu measures, those that take most time.
         timeout_seconds: deadline of each start of a tool.
         rounds: how often the workload is timed with nsys and without it, in turns; 0 leaves the observer effect out.
     """
 
     tools: tuple[Tool, ...] = ("nsys", "ncu")
-    nsys: nsys.NsysOptions = field(default_factory=nsys.NsysOptions)
-    ncu: NcuOptions = field(default_factory=NcuOptions)
+    nsys: str = "nsys"
+    ncu: str = "ncu"
     kernels: int = 5
     timeout_seconds: float = 600.0
     rounds: int = 3
@@ -76,7 +76,7 @@ class DeepProfile(Frozen):
     Attributes:
         tools: what came of each tool that was asked for.
         report: what nsys saw; None where it gave no valid report.
-        counters: of the kernels that ncu measured.
+        counters: by the name of a kernel, what ncu measured of its first launch, by ncu's own names.
         notes: what else people should know, in sentences.
     """
 
@@ -84,7 +84,7 @@ class DeepProfile(Frozen):
     permissions: tuple[Permission, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     report: NsysReport | None = None
-    counters: tuple[KernelCounters, ...] = ()
+    counters: dict[str, dict[str, Metric]] = {}
     observers: tuple[Observer, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -112,15 +112,16 @@ def deep_profile(
         launch: how a tool is started.
         found: the table of what the tools need, where it is known already.
     """
-    table = found if found is not None else needs(options.nsys.program, options.ncu.program)
-    stage = _Stage(workload, private_directory(directory), _resolved(options, workload), launch)
+    table = found if found is not None else needs(options.nsys, options.ncu)
+    nsys, ncu = (find_tool(name) or name for name in (options.nsys, options.ncu))
+    stage = _Stage(workload, private_directory(directory), replace(options, nsys=nsys, ncu=ncu), launch)
     ended = end_stale_sessions()
     notes = [f"ended {ended} processes that a profile before this one had left behind"] if ended else []
     write_text(stage.spec, workload.model_dump_json(indent=1))
     stopping = {tool: obstacle(table, tool) for tool in ("nsys", "ncu")}
     attempts: tuple[Attempt, ...] = ()
     observers: tuple[Observer, ...] = ()
-    counters: tuple[KernelCounters, ...] = ()
+    counters: dict[str, dict[str, Metric]] = {}
     report: NsysReport | None = None
     plain: tuple[float, ...] = ()
     if stopping["nsys"] is None:
@@ -140,19 +141,6 @@ def deep_profile(
         counters=counters,
         observers=observers,
         notes=tuple(notes),
-    )
-
-
-def _resolved(options: DeepOptions, workload: Workload) -> DeepOptions:
-    """The options with absolute paths of the tools, and what can be traced of the device of the workload."""
-    found = {name: find_tool(name) or name for name in (options.nsys.program, options.ncu.program)}
-    trace = options.nsys.trace
-    if workload.device == "cuda" and trace == nsys.CPU_TRACE:
-        trace = nsys.GPU_TRACE
-    return replace(
-        options,
-        nsys=replace(options.nsys, program=found[options.nsys.program], trace=trace),
-        ncu=replace(options.ncu, program=found[options.ncu.program]),
     )
 
 
@@ -196,10 +184,14 @@ class _Stage:
         return self.root / SPEC
 
     def versions(self, tool: Tool) -> Mapping[str, str]:
-        program = self.options.nsys.program if tool == "nsys" else self.options.ncu.program
+        program = self.options.nsys if tool == "nsys" else self.options.ncu
         return {tool: ".".join(map(str, version_of(program)))}
 
-    def plan(self, number: int, folder: Path, options: nsys.NsysOptions) -> Plan:
+    def nsys_argv(self, report: Path, session: str, output: Path) -> list[str]:
+        workload = argv(self.spec, {"output": output})
+        return nsys.profile_argv(self.options.nsys, self.workload.device, report, session, workload)
+
+    def plan(self, number: int, folder: Path) -> Plan:
         session = new_session()
         return Plan(
             tool="nsys",
@@ -207,9 +199,7 @@ class _Stage:
             number=number,
             root=self.root,
             folder=folder,
-            argv=lambda report, output: nsys.profile_argv(
-                options, report, session, argv(self.spec, {"output": output})
-            ),
+            argv=lambda report, output: self.nsys_argv(report, session, output),
             suffix=".nsys-rep",
             variables=self.workload.variables(),
             session=session,
@@ -219,29 +209,26 @@ class _Stage:
         )
 
     def with_nsys(self) -> tuple[tuple[Attempt, ...], NsysReport | None]:
-        """Record the workload, and once more if that failed: then the whole process, whatever range was asked for."""
-        options, attempts = self.options.nsys, []
-        folder = self.root / "nsys"
+        """Record the workload, and once more if that failed."""
+        attempts, folder = [], self.root / "nsys"
         for number in (1, 2):
             place = folder if number == 1 else folder / "again"
-            reading = partial(self._read, captured=options.capture_range)
-            made, report, _ = make_attempt(self.plan(number, place, options), self.launch, reading)
+            made, report, _ = make_attempt(self.plan(number, place), self.launch, self._read)
             attempts.append(made)
             if made.outcome not in RETRIED or made.remedy:
                 break
-            options = replace(options, capture_range="")
         return tuple(attempts), report
 
-    def _read(self, plan: Plan, captured: str) -> NsysReport:
+    def _read(self, plan: Plan) -> NsysReport:
         """Export the report, and check that it holds what the workload did."""
-        program = self.options.nsys.program
+        program = self.options.nsys
         database = plan.folder / DATABASE
         self._ask(plan, nsys.export_argv(program, plan.report, database), _EXPORT_LOG)
         if not database.is_file():
             raise AttemptFailed("export", f"nsys export left no {database}; {_last(plan.folder / _EXPORT_LOG)}")
         found = read_database(database)
         seen = {one.name: one.count for one in found.ranges}
-        expected = {captured: 1} if captured else dict(plan.expected)
+        expected = dict(plan.expected)
         counted = {name: seen.get(name, 0) for name in expected}
         if counted != expected:
             raise InvalidReport(f"the report must have the ranges {expected}, but has {counted}")
@@ -251,7 +238,7 @@ class _Stage:
         version = version_of(program)
         self._ask(plan, nsys.stats_argv(program, version, subjects, database), _STATS_LOG)
         summary = nsys.stats_files(version, subjects, database)["ranges"]
-        counts = {name: count for name, (count, _) in read_summary(summary).items()} if summary.is_file() else {}
+        counts = read_summary(summary) if summary.is_file() else {}
         if counts and (differing := [name for name, count in expected.items() if counts.get(name) != count]):
             raise InvalidReport(f"database and summary of nsys must agree, but differ in the ranges {differing}")
         return found
@@ -281,9 +268,8 @@ class _Stage:
         """Seconds of an iteration in a run of its own, whose report is thrown away; None where it failed."""
         folder = private_directory(self.root / "observer" / f"{number}-{'nsys' if tool else 'plain'}")
         session = new_session()
-        question = argv(self.spec, {"output": folder})
-        if tool:
-            question = nsys.profile_argv(self.options.nsys, folder / "report.nsys-rep", session, question)
+        plain = argv(self.spec, {"output": folder})
+        question = self.nsys_argv(folder / "report.nsys-rep", session, folder) if tool else plain
         environment = tool_environment(self.workload.variables(), folder / "tmp", session)
         self.launch(Call(question, folder / "log.txt", environment, folder, self.options.timeout_seconds))
         (folder / "report.nsys-rep").unlink(missing_ok=True)
@@ -295,14 +281,12 @@ class _Stage:
 
     def with_ncu(
         self, report: NsysReport, plain: tuple[float, ...]
-    ) -> tuple[tuple[Attempt, ...], tuple[KernelCounters, ...], tuple[Observer, ...], list[str]]:
+    ) -> tuple[tuple[Attempt, ...], dict[str, dict[str, Metric]], tuple[Observer, ...], list[str]]:
         """Measure the kernels that took most time, with DCGM paused."""
-        options, lacking = offered(self.options.ncu)
-        notes = [f"this GPU lacks the metrics {', '.join(lacking)}"] if lacking else []
-        run = NcuRun(self.workload, self.spec, self.root, options, self.versions("ncu"), self.options.timeout_seconds)
+        program, seconds = self.options.ncu, self.options.timeout_seconds
+        run = NcuRun(self.workload, self.spec, self.root, program, self.versions("ncu"), seconds)
         with dcgm_paused() as paused:
-            if paused:
-                notes.append("DCGM was paused meanwhile, and resumed")
+            notes = ["DCGM was paused meanwhile, and resumed"] if paused else []
             attempts, counters, times = measure_kernels(run, top_kernels(report, self.options.kernels), self.launch)
         profiled = [median(one.iterations) for one in times]
         pairs = min(len(plain), len(profiled))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from podium.config.profile import ProfileConfig
 from podium.profiling.capture import SPEC, DeepOptions, DeepProfile, deep_profile
 from podium.profiling.groups import group_of
-from podium.profiling.kernels import KernelCounters
-from podium.profiling.ncu import NcuOptions
 from podium.profiling.ncu import profile_argv as ncu_argv
 from podium.profiling.ncu_report import Metric
-from podium.profiling.nsys import CPU_TRACE, GPU_TRACE, NsysOptions
 from podium.profiling.nsys import profile_argv as nsys_argv
 from podium.profiling.nsys_report import NsysReport
 from podium.profiling.workload import Workload, argv
@@ -36,8 +33,8 @@ def profile_deep(
     tools = tuple(one for one in config.tools if one != "operators")
     options = DeepOptions(
         tools=tools,
-        nsys=NsysOptions(program=config.nsys or "nsys"),
-        ncu=NcuOptions(program=config.ncu or "ncu"),
+        nsys=config.nsys or "nsys",
+        ncu=config.ncu or "ncu",
         kernels=config.kernels,
         timeout_seconds=config.timeout_seconds,
     )
@@ -49,14 +46,12 @@ def deep_commands(workload: Workload, config: ProfileConfig, directory: Path) ->
     spec, found = directory.absolute() / SPEC, {}
     if "nsys" in config.tools:
         folder = directory.absolute() / "nsys"
-        trace = GPU_TRACE if workload.device == "cuda" else CPU_TRACE
-        options = NsysOptions(program=config.nsys or "nsys", trace=trace)
-        report = folder / "report.nsys-rep"
-        found["nsys"] = nsys_argv(options, report, "SESSION", argv(spec, {"output": folder}))
+        run, report = argv(spec, {"output": folder}), folder / "report.nsys-rep"
+        found["nsys"] = nsys_argv(config.nsys or "nsys", workload.device, report, "SESSION", run)
     if "ncu" in config.tools:
         folder = directory.absolute() / "ncu" / "RANK-KERNEL"
-        ncu = NcuOptions(program=config.ncu or "ncu")
-        found["ncu"] = ncu_argv(ncu, folder / "report.ncu-rep", argv(spec, {"output": folder}))
+        run = argv(spec, {"output": folder})
+        found["ncu"] = ncu_argv(config.ncu or "ncu", folder / "report.ncu-rep", run)
     return found
 
 
@@ -78,10 +73,9 @@ def fields_of(found: DeepProfile, workload: Workload) -> dict[str, Any]:
     return fields
 
 
-def kernels_of(report: NsysReport, counters: Sequence[KernelCounters], iterations: int) -> tuple[Kernel, ...]:
+def kernels_of(report: NsysReport, counters: Mapping[str, dict[str, Metric]], iterations: int) -> tuple[Kernel, ...]:
     """The kernels of a report with what their counters say, those that take most time first."""
     total = sum(one.total_ns for one in report.kernels) or 1
-    measured = {one.name: one.metrics for one in counters}
     return tuple(
         Kernel(
             name=one.name,
@@ -89,8 +83,8 @@ def kernels_of(report: NsysReport, counters: Sequence[KernelCounters], iteration
             calls=one.count / iterations,
             seconds=one.total_ns * _NS / iterations,
             share=one.total_ns / total,
-            metrics=_numbers(measured.get(one.name, {})),
-            bound=bound_by(measured.get(one.name, {})),
+            metrics=_numbers(counters.get(one.name, {})),
+            bound=bound_by(counters.get(one.name, {})),
         )
         for one in report.kernels
     )

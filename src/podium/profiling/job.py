@@ -140,9 +140,7 @@ def profile_on_cluster(
 def _for_pod(mode: Mode, options: DeepOptions) -> DeepOptions:
     """The options with the tools of the image, whatever paths they have here."""
     tools: tuple[Tool, ...] = ("nsys",) if mode == "nsight-operator" else options.tools
-    return replace(
-        options, tools=tools, nsys=replace(options.nsys, program="nsys"), ncu=replace(options.ncu, program="ncu")
-    )
+    return replace(options, tools=tools, nsys="nsys", ncu="ncu")
 
 
 def nothing(options: DeepOptions, reason: str, remedy: str = _ENABLE) -> DeepProfile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from podium.keys import digest_bytes
@@ -12,32 +12,13 @@ from podium.profiling.attempt import AttemptFailed, Plan, make_attempt
 from podium.profiling.ncu_report import Launch as Measured
 from podium.profiling.ncu_report import Metric, can_read_reports, read_csv, read_report
 from podium.profiling.nsys_report import KernelTime, NsysReport
-from podium.profiling.tools import Call, Launch, answer, new_session, tool_environment
+from podium.profiling.tools import Call, Launch, new_session, tool_environment
 from podium.profiling.workload import Timings, Workload, argv, ranges
-from podium.records.base import Frozen
 from podium.records.profile import Attempt, Outcome
 
 METRICS_CSV = "metrics.csv"
 RETRIED: tuple[Outcome, ...] = ("timeout", "tool", "export", "invalid-report")
 """Outcomes after which an attempt is repeated once; the others would come out the same."""
-
-
-class KernelCounters(Frozen):
-    """What ncu measured of the launches of one kernel.
-
-    Attributes:
-        rank: by the total time of the kernel in the nsys report; 1 is the longest.
-        directory: of its files, relative to that of the profile.
-        gated: whether only launches in the range counted; otherwise those of the warm-up may be among them.
-        metrics: of the first measured launch, by ncu's own names.
-    """
-
-    rank: int
-    name: str
-    directory: str
-    gated: bool
-    launches: int
-    metrics: dict[str, Metric]
 
 
 @dataclass(frozen=True)
@@ -47,7 +28,7 @@ class NcuRun:
     workload: Workload
     spec: Path
     root: Path
-    options: ncu.NcuOptions
+    program: str
     versions: Mapping[str, str]
     seconds: float
 
@@ -62,54 +43,47 @@ def kernel_directory(rank: int, kernel: KernelTime) -> str:
     return f"{rank:02}-{digest_bytes(kernel.name.encode())[:8]}"
 
 
-def offered(options: ncu.NcuOptions) -> tuple[ncu.NcuOptions, tuple[str, ...]]:
-    """The options without the metrics that the GPU of this machine lacks, and the names of these."""
-    if not options.metrics:
-        return options, ()
-    listed = ncu.listed_metrics(answer(ncu.query_metrics_argv(options.program)))
-    if not listed:
-        return options, ()
-    kept, lacking = ncu.available(options.metrics, listed)
-    return replace(options, metrics=kept), lacking
-
-
 def measure_kernels(
     run: NcuRun, kernels: Sequence[KernelTime], launch: Launch
-) -> tuple[tuple[Attempt, ...], tuple[KernelCounters, ...], tuple[Timings, ...]]:
-    """Measure each kernel; returns all attempts, the counters that they gave, and the times of the workload meanwhile.
+) -> tuple[tuple[Attempt, ...], dict[str, dict[str, Metric]], tuple[Timings, ...]]:
+    """Measure each kernel.
 
-    Where no launch in the range was seen, the kernel is measured again wherever it is launched.
+    Where no launch in the range `forward` was seen, the kernel is measured again wherever it is launched: then its
+    launch may be one of the warm-up.
+
+    Returns:
+        All attempts; the counters of the first measured launch of each kernel, by its name; and the times of the
+        workload meanwhile.
     """
     attempts: list[Attempt] = []
-    counters: list[KernelCounters] = []
+    counters: dict[str, dict[str, Metric]] = {}
     times: list[Timings] = []
     for rank, kernel in enumerate(kernels, 1):
         folder = run.root / "ncu" / kernel_directory(rank, kernel)
-        options = run.options
         for number in (1, 2):
             place = folder if number == 1 else folder / "again"
-            made, found, timings = make_attempt(
-                _plan(run, options, kernel, number, place), launch, _reading(run, launch)
-            )
+            made, found, timings = make_attempt(_plan(run, kernel, number, place), launch, _reading(run, launch))
             attempts.append(made)
             if timings is not None:
                 times.append(timings)
             if found:
-                counters.append(_counters(run, rank, kernel, place, options, found))
+                counters[kernel.name] = found[0].metrics
             if made.outcome not in RETRIED:
                 break
-            options = replace(options, nvtx_include="", launch_skip=0)
-    return tuple(attempts), tuple(counters), tuple(times)
+    return tuple(attempts), counters, tuple(times)
 
 
-def _plan(run: NcuRun, options: ncu.NcuOptions, kernel: KernelTime, number: int, folder: Path) -> Plan:
+def _plan(run: NcuRun, kernel: KernelTime, number: int, folder: Path) -> Plan:
+    within = "forward" if number == 1 else ""
     return Plan(
         tool="ncu",
         target=kernel.name,
         number=number,
         root=run.root,
         folder=folder,
-        argv=lambda report, output: ncu.profile_argv(options, report, argv(run.spec, {"output": output}), kernel),
+        argv=lambda report, output: ncu.profile_argv(
+            run.program, report, argv(run.spec, {"output": output}), kernel, within
+        ),
         suffix=".ncu-rep",
         variables=run.workload.variables(),
         session=new_session(),
@@ -123,9 +97,7 @@ def _reading(run: NcuRun, launch: Launch) -> Callable[[Plan], list[Measured]]:
     def read(plan: Plan) -> list[Measured]:
         table = plan.folder / METRICS_CSV
         environment = tool_environment(plan.variables, plan.folder / "tmp", plan.session)
-        ended = launch(
-            Call(ncu.csv_argv(run.options.program, plan.report), table, environment, plan.folder, run.seconds)
-        )
+        ended = launch(Call(ncu.csv_argv(run.program, plan.report), table, environment, plan.folder, run.seconds))
         if ended.exit_code != 0:
             raise AttemptFailed("export", f"ncu --import ended with exit code {ended.exit_code}; see {table}")
         found = read_report(plan.report) if can_read_reports() else []
@@ -137,16 +109,3 @@ def _reading(run: NcuRun, launch: Launch) -> Callable[[Plan], list[Measured]]:
         return found
 
     return read
-
-
-def _counters(
-    run: NcuRun, rank: int, kernel: KernelTime, folder: Path, options: ncu.NcuOptions, found: Sequence[Measured]
-) -> KernelCounters:
-    return KernelCounters(
-        rank=rank,
-        name=kernel.name,
-        directory=folder.relative_to(run.root).as_posix(),
-        gated=bool(options.nvtx_include),
-        launches=len(found),
-        metrics=found[0].metrics,
-    )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 Version = tuple[int, ...]
 
-CPU_TRACE = ("nvtx", "osrt")
-GPU_TRACE = ("cuda", "nvtx", "osrt", "cudnn", "cublas")
+_TRACES = {"cpu": "nvtx,osrt", "cuda": "cuda,nvtx,osrt,cudnn,cublas"}
+"""What can be traced of a workload, by its device."""
 
 _RENAMED: Version = (2023, 1)
 """The version from which reports have names with underscores."""
@@ -25,45 +24,19 @@ _REPORTS: Mapping[str, tuple[str, str]] = {
 """Names of the reports of `nsys stats`, before and after they were renamed, by what they show."""
 
 
-@dataclass(frozen=True)
-class NsysOptions:
-    """What nsys records.
+def profile_argv(program: str, device: str, report: Path, session: str, workload: Sequence[str]) -> list[str]:
+    """The command that records a whole process.
 
-    Attributes:
-        program: name or path of nsys.
-        trace: APIs that it traces; empty for nsys' own choice.
-        capture_range: the NVTX range at whose first occurrence it records, and at whose end it stops; empty: the whole
-            process.
-    """
-
-    program: str = "nsys"
-    trace: tuple[str, ...] = CPU_TRACE
-    capture_range: str = ""
-
-
-def profile_argv(options: NsysOptions, report: Path, session: str, workload: Sequence[str]) -> list[str]:
-    """The command that records a workload.
-
-    Sampling and context switches are off: they need rights, and they slow down what is measured. The workload runs on
-    after the captured range, so that it can say how long it took.
+    Sampling and context switches are off: they need rights, and they slow down what is measured.
 
     Args:
+        program: name or path of nsys.
+        device: of the workload, `cpu` or `cuda`.
         report: path of the report, with the suffix `.nsys-rep`.
         session: name of the session, by which its agent is found again.
         workload: the command line of the workload.
     """
-    argv = [options.program, "profile"]
-    if options.trace:
-        argv.append(f"--trace={','.join(options.trace)}")
-    argv += ["--sample=none", "--cpuctxsw=none"]
-    if options.capture_range:
-        argv += [
-            "--capture-range=nvtx",
-            f"--nvtx-capture={options.capture_range}",
-            "--capture-range-end=stop",
-            # Otherwise ranges are found only if their names were registered.
-            "--env-var=NSYS_NVTX_PROFILER_REGISTER_ONLY=0",
-        ]
+    argv = [program, "profile", f"--trace={_TRACES[device]}", "--sample=none", "--cpuctxsw=none"]
     argv += [f"--session-new={session}", "--wait=primary", "--force-overwrite=true", f"--output={report}"]
     return [*argv, *workload]
 
@@ -75,26 +48,18 @@ def export_argv(program: str, report: Path, database: Path) -> list[str]:
 
 def stats_argv(program: str, version: Version, subjects: Sequence[str], database: Path) -> list[str]:
     """The command that writes summaries as CSV files beside the database; see `stats_files`."""
-    names = ",".join(report_name(subject, version) for subject in subjects)
-    stem = database.with_suffix("")
-    return [
-        program,
-        "stats",
-        "--force-overwrite=true",
-        "--format=csv",
-        f"--report={names}",
-        f"--output={stem}",
-        str(database),
-    ]
+    names = ",".join(_report_name(subject, version) for subject in subjects)
+    how = ["--force-overwrite=true", "--format=csv", f"--report={names}", f"--output={database.with_suffix('')}"]
+    return [program, "stats", *how, str(database)]
 
 
 def stats_files(version: Version, subjects: Sequence[str], database: Path) -> dict[str, Path]:
     """Where `stats_argv` leaves its files, by what they show. nsys writes none for what it did not record."""
     stem = database.with_suffix("")
-    return {subject: stem.with_name(f"{stem.name}_{report_name(subject, version)}.csv") for subject in subjects}
+    return {subject: stem.with_name(f"{stem.name}_{_report_name(subject, version)}.csv") for subject in subjects}
 
 
-def report_name(subject: str, version: Version) -> str:
+def _report_name(subject: str, version: Version) -> str:
     """The name that a version of nsys gives to the report of a subject."""
     old, new = _REPORTS[subject]
     return new if version >= _RENAMED else old

@@ -86,10 +86,7 @@ class FakeTools:
 
     def _database(self, path: str, call: Call) -> None:
         recorded = next(one for one in reversed(self.calls) if "profile" in one.argv)
-        expected = program.ranges(spec_of(list(recorded.argv)))
-        if range_name := option(list(recorded.argv), "--nvtx-capture"):
-            expected = {range_name: 1}
-        counts = {**expected, **self.counts}
+        counts = {**program.ranges(spec_of(list(recorded.argv))), **self.counts}
         kernels = None if self.kernels is None else [(name, f"_Z{name}", 0, spent) for name, spent in self.kernels]
         ranges = {name: [(number, number + 1) for number in range(count)] for name, count in counts.items()}
         Path(path).unlink(missing_ok=True)

@@ -8,15 +8,13 @@ import pytest
 
 from podium.profiling import capture
 from podium.profiling.capture import DeepOptions, DeepProfile, deep_profile
-from podium.profiling.ncu import NcuOptions
-from podium.profiling.nsys import NsysOptions
 from podium.profiling.permissions import Need
 from podium.profiling.tools import Call
 from podium.profiling.workload import ranges
 from podium.records.profile import Permission
 from tests.unit.profiling.fake_tools import FakeTools, option, run_workload, workload
 
-NSYS, NCU = NsysOptions("/opt/bin/nsys"), NcuOptions("/opt/bin/ncu")
+NSYS, NCU = "/opt/bin/nsys", "/opt/bin/ncu"
 NO_GPU = Need(Permission(name="GPU", status="skipped", reason="no GPU", remedy="get one"), ("ncu",))
 
 
@@ -44,7 +42,7 @@ def test_ok_needs_the_report_its_export_and_the_expected_ranges(tmp_path: Path) 
     counts = {one.name: one.count for one in found.report.ranges}
     assert counts == ranges(workload(tmp_path)) == {"load": 1, "tokenise": 4, "forward": 4, "postprocess": 4}
     (made,) = found.attempts
-    assert made.exit_code == 0 and made.argv[0] == NSYS.program and made.versions == {"nsys": "2022.4.2"}
+    assert made.exit_code == 0 and made.argv[0] == NSYS and made.versions == {"nsys": "2022.4.2"}
     assert {"nsys/report.nsys-rep", "nsys/report.sqlite", "nsys/cmd.txt", "nsys/workload/timings.json"} <= set(
         made.files
     )
@@ -130,24 +128,6 @@ def test_a_failure_that_may_pass_is_tried_once_more_and_both_are_recorded(tmp_pa
     assert found.status == "ok"
 
 
-def test_where_the_captured_range_never_came_the_whole_process_is_recorded(tmp_path: Path) -> None:
-    def only_whole(call: Call) -> int:
-        if option(list(call.argv), "--capture-range"):
-            run_workload(list(call.argv))
-            return 0
-        return tools.record(call)
-
-    tools = FakeTools(nsys=only_whole)
-    found = profile(tmp_path, tools, nsys=NsysOptions(NSYS.program, capture_range="never"))
-    assert outcomes(found) == ["tool", "ok"]
-
-
-def test_a_captured_range_is_expected_once(tmp_path: Path) -> None:
-    found = profile(tmp_path, FakeTools(), nsys=NsysOptions(NSYS.program, capture_range="forward"))
-    assert outcomes(found) == ["ok"] and found.report is not None
-    assert {one.name: one.count for one in found.report.ranges} == {"forward": 1}
-
-
 def test_what_cannot_be_had_is_skipped_with_what_mends_it(tmp_path: Path) -> None:
     absent = Need(Permission(name="nsys", status="skipped", reason="not found", remedy="install it"), ("nsys",))
     tools = FakeTools()
@@ -205,17 +185,20 @@ def test_the_longest_kernels_are_measured_each_in_its_directory(tmp_path: Path) 
     tools = FakeTools(kernels=[("gemm", 90), ("softmax", 40), ("copy", 5)])
     found = profile(tmp_path, tools, (), tools=("nsys", "ncu"), kernels=2)
     assert found.status == "ok" and [one.target for one in found.attempts] == ["", "gemm", "softmax"]
-    assert [(one.rank, one.name, one.gated) for one in found.counters] == [(1, "gemm", True), (2, "softmax", True)]
-    assert [one.directory[:7] for one in found.counters] == ["ncu/01-", "ncu/02-"]
-    assert found.counters[0].metrics["gpu__time_duration.sum"].value == 7
-    assert all((tmp_path / "profile" / one.directory / "cmd.txt").is_file() for one in found.counters)
+    assert [*found.counters] == ["gemm", "softmax"]
+    assert found.counters["gemm"]["gpu__time_duration.sum"].value == 7
+    folders = [Path(one.cwd) for one in found.attempts[1:]]
+    assert [folder.name[:3] for folder in folders] == ["01-", "02-"]
+    assert all((folder / "cmd.txt").is_file() for folder in folders)
+    trace = option(list(found.attempts[0].argv), "--trace")
+    assert "cuda" in trace.split(",")
 
 
 def test_a_kernel_without_a_launch_in_the_range_is_measured_wherever_it_is(tmp_path: Path) -> None:
     tools = FakeTools(kernels=[("gemm", 90)], ncu_sees=lambda argv: not option(argv, "--nvtx-include"))
     found = profile(tmp_path, tools, (), tools=("nsys", "ncu"))
     assert [(one.tool, one.outcome) for one in found.attempts] == [("nsys", "ok"), ("ncu", "tool"), ("ncu", "ok")]
-    assert [one.gated for one in found.counters] == [False] and found.status == "ok"
+    assert [*found.counters] == ["gemm"] and found.status == "ok"
 
 
 def test_ncu_needs_what_nsys_saw(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from podium.config.cluster import ClusterConfig
 from podium.errors import ClusterError, JobNotStarted
 from podium.profiling import capture, job
 from podium.profiling.capture import DeepOptions
-from podium.profiling.nsys import NsysOptions
 from podium.profiling.permissions import Need
 from podium.records.profile import Permission
 from podium.store.store import ArtifactStore
@@ -76,7 +75,7 @@ class Pod:
 
 def on_cluster(tmp_path: Path, pod: Pod, mode: job.Mode = "privileged-job") -> capture.DeepProfile:
     store = ArtifactStore(str(tmp_path / "store"))
-    options = DeepOptions(("nsys",), NsysOptions("/only/here/nsys"), rounds=0)
+    options = DeepOptions(("nsys",), "/only/here/nsys", rounds=0)
     return job.profile_on_cluster(
         mode,
         workload(tmp_path),
@@ -94,7 +93,7 @@ def test_what_the_pod_found_comes_back_with_its_files(tmp_path: Path, monkeypatc
     no_gpu = Need(Permission(name="GPU", status="skipped"), ("ncu",))
 
     def in_pod(spec: Any, directory: Path, options: DeepOptions) -> capture.DeepProfile:
-        assert options.nsys.program == "nsys", "the image has its own"
+        assert options.nsys == "nsys", "the image has its own"
         assert spec.rows == str(directory / "rows.jsonl") and Path(spec.rows).read_text() == '"a good film"\n'
         return capture.deep_profile(spec, directory, options, tools, (no_gpu,))
 

@@ -7,25 +7,12 @@ from podium.profiling import nsys
 REPORT, WORKLOAD = Path("/profile/nsys/report.nsys-rep"), ["python", "-m", "workload", "/models/my model"]
 
 
-def test_a_whole_process_is_recorded_without_sampling() -> None:
-    argv = nsys.profile_argv(nsys.NsysOptions(), REPORT, "podium-1-2", WORKLOAD)
-    assert argv[:2] == ["nsys", "profile"]
-    assert {"--trace=nvtx,osrt", "--sample=none", "--cpuctxsw=none", f"--output={REPORT}"} <= set(argv)
-    assert not any(one.startswith("--capture-range") for one in argv)
+@pytest.mark.parametrize(("device", "trace"), [("cpu", "nvtx,osrt"), ("cuda", "cuda,nvtx,osrt,cudnn,cublas")])
+def test_a_whole_process_is_recorded_without_sampling(device: str, trace: str) -> None:
+    argv = nsys.profile_argv("/opt/nsys", device, REPORT, "podium-1-2", WORKLOAD)
+    assert argv[:2] == ["/opt/nsys", "profile"]
+    assert {f"--trace={trace}", "--sample=none", "--cpuctxsw=none", f"--output={REPORT}"} <= set(argv)
     assert argv[-4:] == WORKLOAD
-
-
-def test_a_range_is_recorded_until_it_ends() -> None:
-    argv = nsys.profile_argv(nsys.NsysOptions("/opt/nsys", ("cuda", "nvtx"), "forward"), REPORT, "s", WORKLOAD)
-    assert argv[0] == "/opt/nsys"
-    assert {"--trace=cuda,nvtx", "--nvtx-capture=forward", "--capture-range=nvtx", "--capture-range-end=stop"} <= set(
-        argv
-    )
-
-
-def test_what_is_left_empty_adds_no_argument() -> None:
-    argv = nsys.profile_argv(nsys.NsysOptions(trace=()), REPORT, "s", WORKLOAD)
-    assert not any(one.startswith("--trace") or one.endswith("=") for one in argv)
 
 
 @pytest.mark.parametrize(("version", "name"), [((2022, 4, 2, 1), "gpukernsum"), ((2023, 1), "cuda_gpu_kern_sum")])

@@ -16,10 +16,7 @@ def test_ranges_are_counted_by_name_whichever_version_exported_them(
 ) -> None:
     given = {"load": [(0, 90)], "forward": [(100, 110), (120, 150), (160, None)]}
     found = read_database(database(tmp_path / "r.sqlite", ranges=given, version=version, registered=registered))
-    assert found.product == version
     assert [(one.name, one.count, one.total_ns) for one in found.ranges] == [("load", 1, 90), ("forward", 2, 40)]
-    assert (found.ranges[1].median_ns, found.ranges[1].min_ns, found.ranges[1].max_ns) == (20, 10, 30)
-    assert found.open_ranges == 1
     assert found.kernels == () and found.device is None
 
 
@@ -38,8 +35,7 @@ def test_the_gpu_waits_between_its_work_and_what_overlaps_counts_once(tmp_path: 
         database(tmp_path / "r.sqlite", kernels=launches, copies=[(1, 4096, 160, 170), (2, 8, 215, 220)])
     )
     assert found.device is not None
-    assert (found.device.busy_ns, found.device.idle_ns) == (85, 35)
-    assert (found.device.gaps, found.device.longest_gap_ns) == (2, 30)
+    assert (found.device.busy_ns, found.device.idle_ns, found.device.longest_gap_ns) == (85, 35, 30)
     assert [(one.direction, one.bytes) for one in found.copies] == [("Host-to-Device", 4096), ("Device-to-Host", 8)]
 
 
@@ -66,11 +62,9 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 def test_summaries_are_read_by_the_names_of_their_columns(tmp_path: Path) -> None:
     file = tmp_path / "s.csv"
     file.write_text('\nRange,Style,Instances,Total Time (us)\n:forward,PushPop,"1,200",1.5\nload,PushPop,1,2\n')
-    assert read_summary(file) == {"forward": (1200, 1500.0), "load": (1, 2000.0)}
-    file.write_text("Time (%),Total Time (ns),Num Calls,Name\n50.0,10,2,read\n")
-    assert read_summary(file) == {"read": (2, 10.0)}
+    assert read_summary(file) == {"forward": 1200, "load": 1}
     file.write_text("")
     assert read_summary(file) == {}
     file.write_text("Time (%),Name\n1,read\n")
-    with pytest.raises(InvalidReport, match="must have columns"):
+    with pytest.raises(InvalidReport, match="must have the columns Range and Instances"):
         read_summary(file)

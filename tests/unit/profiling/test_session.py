@@ -17,7 +17,6 @@ from podium.profiling import in_process, session
 from podium.profiling.capture import DeepProfile, ToolStatus
 from podium.profiling.deep import bound_by, deep_commands, device_figures, fields_of, kernels_of
 from podium.profiling.in_process import InProcess, InProcessSpec
-from podium.profiling.kernels import KernelCounters
 from podium.profiling.ncu_report import Metric
 from podium.profiling.nsys_report import Copies, DeviceTime, KernelTime, NsysReport
 from podium.profiling.session import Subject, commands, profile, workload_of
@@ -124,19 +123,18 @@ def test_the_first_stage_looks_into_a_module(tmp_path: Path, monkeypatch: pytest
 
 def test_what_nsys_and_ncu_saw_becomes_kernels_and_figures() -> None:
     def kernel(name: str, total: int) -> KernelTime:
-        return KernelTime(name=name, count=40, total_ns=total, median_ns=1.0, min_ns=1, max_ns=1)
+        return KernelTime(name=name, count=40, total_ns=total)
 
     report = NsysReport(
         kernels=(kernel("sgemm", 6_000_000), kernel("softmax", 2_000_000)),
         copies=(Copies(direction="Host-to-Device", count=20, bytes=4000, total_ns=1_000_000),),
-        device=DeviceTime(busy_ns=8_000_000, idle_ns=2_000_000, gaps=3, longest_gap_ns=900_000),
+        device=DeviceTime(busy_ns=8_000_000, idle_ns=2_000_000, longest_gap_ns=900_000),
     )
     throughput = {
         "sm__throughput.avg.pct_of_peak_sustained_elapsed": Metric(value=80.0),
         "gpu__compute_memory_throughput.avg.pct_of_peak_sustained_elapsed": Metric(value=30.0),
     }
-    counters = (KernelCounters(rank=1, name="sgemm", directory="", gated=True, launches=1, metrics=throughput),)
-    first, second = kernels_of(report, counters, 20)
+    first, second = kernels_of(report, {"sgemm": throughput}, 20)
     assert (first.bound, first.calls, first.share, first.group) == ("compute", 2.0, 0.75, "matrix product")
     assert first.seconds == pytest.approx(3e-4) and (second.bound, second.metrics) == ("", {})
     found = device_figures(report, 20)
