@@ -18,12 +18,19 @@ Pool = Literal["cpu", "search", "train", "benchmark", "profile"]
 
 POOLS: dict[Pool, tuple[str, str, str]] = {
     "cpu": ("steps that read, compare and report", "1", "4Gi"),
-    "search": ("`hpo`; with `hpo.engine=katib` this pod only waits for the pods of the trials", "2", "8Gi"),
+    "search": (
+        "`hpo`; with `hpo.engine=katib` this pod only waits for the pods of the trials, for which 100m and 1Gi do",
+        "2",
+        "8Gi",
+    ),
     "train": ("`refit` and `curve`", "2", "8Gi"),
     "benchmark": ("`benchmark`: the machine that the model is to be deployed on", "2", "8Gi"),
-    "profile": ("`profile`: like that of `benchmark`", "2", "8Gi"),
+    "profile": ("`profile`: like that of `benchmark`; where `profile.tools` is empty, like that of `cpu`", "2", "8Gi"),
 }
 """What runs on a pool, and the processors and memory that each of its pods requests by default."""
+
+WAITING = {"cpu": "100m", "memory": "1Gi"}
+"""What a pod requests that only waits for other pods: its process took 0.2 GiB before the first trial."""
 
 CREDENTIALS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"),

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 from podium.config.cluster import NodePoolConfig
 from podium.config.form import RunForm
 from podium.config.paths import PACKAGE, is_remote
-from podium.config.pods import POOLS, PodForm
+from podium.config.pods import POOLS, WAITING, PodForm
 from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError, InputError, PodiumError
 from podium.keys import canonical_json, digest_bytes
@@ -34,6 +34,7 @@ _CHECKS = {
     "devices": (re.compile(r"[1-9]\d*"), "a whole number from 1"),
     "image": (re.compile(r"\S+"), "the name of an image"),
 }
+_NODES = ("selector", "tolerations", "cpu", "memory")
 _KINDS: dict[Any, tuple[type, str]] = {dict: (dict, "a JSON object"), list: (list, "a JSON list")}
 
 
@@ -136,7 +137,7 @@ class Submission:
                 raise InputError(f"{error}; where only pods may read the data, add --no-read") from error
             raise
         check_shared(composed.config)
-        made = cls(form, dict(pods), composed.config, composed.inferred, read)
+        made = cls(form, _sized(pods, composed.config), composed.config, composed.inferred, read)
         size = len(json.dumps(made.parameters).encode())
         if size > MAX_BYTES:
             raise InputError(
@@ -220,6 +221,19 @@ class Submission:
         except (PodiumError, OSError) as error:
             return [f"what is stored is not known here: {redact(str(error)).splitlines()[0]}"]
         return [*lines, "what follows depends on the node that measures"]
+
+
+def _sized(pods: Mapping[str, Any], config: PodiumConfig) -> dict[str, Any]:
+    """Values of the pod form in which pods that compute nothing do not hold what their pool has for computing.
+
+    A profile that nobody asked for is skipped, in a pod like those that report. Of a search by Katib, what is not given
+    is what it takes to wait for trials; its nodes are also those of trials without a pool.
+    """
+    values = _defaults() | dict(pods)
+    skipped = {f"pool_profile_{name}": values[f"pool_cpu_{name}"] for name in _NODES} | {"pool_profile_device": ""}
+    waits = {f"pool_search_{name}": value for name, value in WAITING.items()}
+    found = (waits if config.hpo.engine == "katib" else {}) | dict(pods)
+    return found | ({} if config.profile.tools else skipped)
 
 
 def _taint(toleration: Mapping[str, Any]) -> str:
