@@ -142,7 +142,7 @@ def _unlabelled(sources: Sequence[Source], config: DatasetConfig, label: str) ->
     if (known := reader.columns()) and label not in known:
         return f"has no column {label!r}"
     rows = [row.values.get(label) for row in islice(reader.rows(), PEEK_ROWS) if isinstance(row, Row)]
-    empty = all(missing(value) or value == "" for value in rows)
+    empty = all(missing(value) or value in ("", []) for value in rows)
     return f"has nothing in its column {label!r}" if rows and empty else ""
 
 

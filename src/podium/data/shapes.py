@@ -46,10 +46,7 @@ def rows_of(reader: Reader, names: tuple[str, str], config: DatasetConfig) -> It
     if not task.words:
         labels = config.label_names
         for row in reader.rows({name for name in names if name}):
-            if isinstance(row, BadRow) or not (labels or task.several):
-                yield row
-            else:
-                yield _labelled(row, names[1], labels)
+            yield row if isinstance(row, BadRow) else _labelled(row, names[1], labels)
         return
     rows = reader.rows()
     first = list(islice(rows, 1))

@@ -52,6 +52,17 @@ class Column:
             if not missing(value):
                 self.values.add(read_label(value))
 
+    @property
+    def several(self) -> bool:
+        """Whether it has lists, and not of exactly one text or number each."""
+        return any(len(one) != 1 or not isinstance(one[0], (str, int, float)) for one in self.lists)
+
+    @property
+    def labels(self) -> set[str]:
+        """The different labels, where each value is one label or a list of one."""
+        listed = () if self.several else (one[0] for one in self.lists)
+        return (self.values | {str(one).strip() for one in listed}) - {""}
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -99,8 +99,8 @@ class MultiLabel(Task):
         return target
 
     def recognises(self, columns: Sequence[Column]) -> bool:
-        lists = [column for column in columns if any(column.lists)]
-        return len(lists) == 1 and _holds_labels(lists[0]) and any(column.texts for column in columns)
+        lists = [column for column in columns if _holds_labels(column)]
+        return len(lists) == 1 and lists[0].several and any(column.texts for column in columns)
 
     def choose_target(
         self, columns: Sequence[Column], content: str, given: str | None
@@ -232,8 +232,11 @@ def _split(text: str, separator: str) -> list[Any]:
 
 
 def _holds_labels(column: Column) -> bool:
-    """Whether a column has lists, whose items are texts, numbers or truth values."""
-    return any(column.lists) and all(isinstance(item, (str, int, float)) for row in column.lists for item in row)
+    """Whether a column has lists, whose items are texts, whole numbers or truth values."""
+    items = [item for row in column.lists for item in row]
+    return bool(items) and all(
+        isinstance(item, (str, int)) or (isinstance(item, float) and item.is_integer()) for item in items
+    )
 
 
 TASK = MultiLabel()

@@ -126,6 +126,8 @@ class TextClassification(Task):
     )
 
     def read_target(self, value: Any, content: Any, options: Mapping[str, Any]) -> tuple[str, int]:
+        if isinstance(value, list) and len(value) < 2:
+            value = value[0] if value else None
         label = read_label(value)
         return label, int(isinstance(value, str) and value != value.strip())
 
@@ -144,7 +146,7 @@ class TextClassification(Task):
 
     def label_doubts(self, counts: Mapping[str, int], column: str) -> list[str]:
         rows = sum(counts.values())
-        for separator in (",", ";", "|"):
+        for separator in (",", ";", "|", "#"):
             several = {
                 label: number
                 for label, number in counts.items()
@@ -164,13 +166,16 @@ class TextClassification(Task):
     def choose_target(
         self, columns: Sequence[Column], content: str, given: str | None
     ) -> tuple[str, str, Sequence[str]]:
-        seen = {column.name: sorted(column.values - {""}) for column in columns}
+        seen = {column.name: sorted(column.labels) for column in columns}
         if given is not None:
             return given, "given", seen[given]
-        scalar = [column for column in columns if column.values and not column.lists and column.name != content]
-        if (name := by_name(scalar, LABEL_NAMES)) is not None:
+        single = [column for column in columns if column.labels and not column.several and column.name != content]
+        lists = [column.name for column in single if column.lists]
+        if (name := by_name(single, LABEL_NAMES)) is not None:
             return name, "by its name", seen[name]
-        most = {column.name: max(2, (column.texts + column.numbers) // _ROWS_PER_LABEL) for column in scalar}
+        if len(lists) == 1:
+            return lists[0], "lists of one label", seen[lists[0]]
+        most = {column.name: max(2, (column.texts + column.numbers) // _ROWS_PER_LABEL) for column in single}
         few = [name for name in most if 2 <= len(seen[name]) <= most[name]]
         if len(few) != 1:
             raise ambiguous("label", "--label-column", columns)

@@ -149,7 +149,10 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, configure: Configure, monke
 def test_an_unknown_format(tmp_path: Path, prepared: Prepare) -> None:
     (tmp_path / "rows.doc").write_bytes(b"\xd0\xcf\x11\xe0 what an old document begins with")
     message = refused(prepared, tmp_path / "rows.doc")
-    assert "'.doc'" in message and "jsonl, json, csv, tsv, parquet, conll, folder, xlsx, sql, datasets" in message
+    assert (
+        "'.doc'" in message
+        and "jsonl, json, csv, tsv, parquet, fasttext, conll, folder, xlsx, sql, datasets" in message
+    )
 
 
 def test_a_format_that_does_not_exist(tmp_path: Path, configure: Configure) -> None:

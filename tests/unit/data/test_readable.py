@@ -146,6 +146,10 @@ CASES: dict[str, Callable[[Path], Any]] = {
     "files named after splits": splits,
     "a test file without labels": unlabelled,
     "`sql`": database,
+    "`fasttext`": lambda folder: [
+        text("one.txt", "".join(f"__label__{row['label']} {row['text']}\n" for row in ROWS))(folder),
+        text("several.train", "".join(f"{row['text']} __label__a __label__b\n" for row in ROWS))(folder),
+    ],
     "lists of labels": lambda folder: write_jsonl(folder / "x.jsonl", [{**row, "label": ["a", "b"]} for row in ROWS]),
     "lists of words and tags": lambda folder: write_jsonl(folder / "x.jsonl", WORDS),
     "`conll`": text("x.conll", SCHEMES.replace("E-PER", "I-PER")),

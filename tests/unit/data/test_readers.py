@@ -109,6 +109,21 @@ class TestConll(ReaderContract):
         return {"path": str(path)}
 
 
+class TestFastText(ReaderContract):
+    """Labels are lists, and a text has no line ends."""
+
+    format = "fasttext"
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"text": row["text"].replace("\n", " "), "label": [row["label"]]} for row in super().rows]
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        lines = (f"__label__{row['label'][0]} {row['text']}\n" for row in rows)
+        (folder / "rows.txt").write_text("".join(lines), encoding="utf-8")
+        return {"path": str(folder / "rows.txt")}
+
+
 class TestFolder(ReaderContract):
     format = "folder"
     order = False
