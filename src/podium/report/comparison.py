@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from podium.benchmarking.scenarios.classifiers import OWN, pooled_ns
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Points, Section, Table, Text
 from podium.display.charts import Axis, IntervalChart, IntervalRow, Line, Mark, Plot, PlotChart, Range, Tick
+from podium.display.terminal import Part, joined
 from podium.report.page import Page
 from podium.report.render import as_html as render_html
 from podium.selection.estimates import LATENCIES, ComparedModel
@@ -19,8 +19,6 @@ from podium.selection.winner import on_front
 
 STYLES = 6
 """Number of colours; further runs repeat them."""
-_WIDTH = 160
-"""Columns of a table that no terminal bounds."""
 _METHOD = (
     "Quality: paired bootstrap of the held-out rows, or of their documents, where they are the same. Latency and what "
     "else is measured: whole repetitions are resampled, as samples of one process are not independent; Student's t "
@@ -108,35 +106,20 @@ def _hardware(compared: RunsComparison) -> Block:
 
 def as_text(compared: RunsComparison, *, terminal: bool) -> str:
     """Tables of figures and of differences, then notes and checks."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table as TextTable
+    return joined(_parts(compared), terminal=terminal)
 
-    file = io.StringIO()
-    width = None if terminal else _WIDTH
-    console = Console(file=file, width=width, force_terminal=terminal, highlight=False, markup=False)
+
+def _parts(compared: RunsComparison) -> Iterator[Part]:
     first, *others = compared.runs
-
-    def show(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-        table = TextTable(*map(escape, headings), box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
-
-    for run in compared.runs:
-        console.print(f"{run.name}: {run.model}, {run.record}")
+    yield from (f"{run.name}: {run.model}, {run.record}" for run in compared.runs)
     figures = ((title(row), *(figure(one, row) for one in row.figures)) for row in compared.rows)
-    show(("", *(run.name for run in compared.runs)), figures)
-    console.print(f"\nagainst {first.name}, with 95 % intervals:")
+    yield ("", *(run.name for run in compared.runs)), figures
+    yield f"\nagainst {first.name}, with 95 % intervals:"
     for number, run in enumerate(others):
-        found = ((row, row.differences[number]) for row in compared.rows)
-        show((run.name, "change", "finding"), ((title(row), change(one, row), finding(one)) for row, one in found))
-    for run in compared.runs:
-        for note in run.notes:
-            console.print(f"{run.name}: {note}")
-    for result in compared.checks:
-        console.print(f"{result.verdict.upper()}  {check(result)}")
-    return file.getvalue()
+        found = [(row, row.differences[number]) for row in compared.rows]
+        yield (run.name, "change", "finding"), ((title(row), change(one, row), finding(one)) for row, one in found)
+    yield from (f"{run.name}: {note}" for run in compared.runs for note in run.notes)
+    yield from (f"{result.verdict.upper()}  {check(result)}" for result in compared.checks)
 
 
 def title(row: Row) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from podium.display import numbers
+from podium.display.terminal import Part, joined
 from podium.evaluation.evaluated import Evaluation
 from podium.evaluation.slices import Disparity
 from podium.report.evaluation import best, calibrated, finding, outcomes, said, shared
@@ -13,46 +13,23 @@ from podium.report.slices import of_slices
 
 _SHOWN_SCORES = 4
 """Metrics that a table of slices has."""
-_WIDTH = 160
-"""Columns of a table that no terminal bounds."""
 
 
 def as_text(found: Evaluation, *, terminal: bool) -> str:
     """Tables of metrics, differences and slices, and sentences on the rest."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table as TextTable
+    return joined(_parts(found), terminal=terminal)
 
-    file = io.StringIO()
-    width = None if terminal else _WIDTH
-    console = Console(file=file, width=width, force_terminal=terminal, highlight=False, markup=False)
 
-    def show(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-        table = TextTable(*map(escape, headings), box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
-
+def _parts(found: Evaluation) -> Iterator[Part]:
     run = found.run
-    console.print(f"{run.name}: {run.model}, {run.source}, {run.rows:,} rows, {run.task}")
+    yield f"{run.name}: {run.model}, {run.source}, {run.rows:,} rows, {run.task}"
     if run.outcomes:
-        console.print(f"outcomes: {outcomes(run.outcomes)}")
+        yield f"outcomes: {outcomes(run.outcomes)}"
     if run.unanswered:
-        console.print(f"{run.unanswered:,} rows have no valid answer and count as wrong")
-    for note in run.notes:
-        console.print(note)
+        yield f"{run.unanswered:,} rows have no valid answer and count as wrong"
+    yield from run.notes
     rows = ((one.title, numbers.score(one.interval.value), numbers.bounds(one.interval)) for one in found.metrics)
-    show(("metric", "value", f"{found.confidence:.0%} interval"), rows)
-    for lines in _texts(found):
-        if isinstance(lines, str):
-            console.print(lines)
-        else:
-            show(*lines)
-    return file.getvalue()
-
-
-def _texts(found: Evaluation) -> Iterator[str | tuple[Iterable[str], Iterable[Iterable[str]]]]:
-    """The paragraphs and tables below the metrics."""
+    yield ("metric", "value", f"{found.confidence:.0%} interval"), rows
     if against := found.against:
         yield f"\nagainst {against.other.name} ({against.other.model}). {shared(against)}"
         yield (
