@@ -16,6 +16,7 @@ _SECRET_QUERY = re.compile(
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0e-\x1f\x7f]")
 _LONGEST_REASON = 400
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def foreign(error: BaseException) -> str:
@@ -68,6 +69,11 @@ def hint(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close!r}? Known: {listed}"
     return f"; known: {listed}" if listed else ""
+
+
+def file_name(text: str) -> str:
+    """`text` as every file system takes it for a name; empty where it has no letter or digit."""
+    return _UNSAFE.sub("-", text).strip("-.")
 
 
 def redact(text: str) -> str:

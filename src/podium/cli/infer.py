@@ -124,9 +124,7 @@ def infer(
     from podium.local.inference import InferCommand
     from podium.local.inference import dry_run as show
     from podium.local.inference import infer as predict
-    from podium.local.inference_agree import compare_backends
-    from podium.local.inference_batch import write_requests
-    from podium.local.inference_check import check_backend
+    from podium.local.inference_backends import check_backend, compare_backends, write_requests
     from podium.local.inference_data import DataCommand
     from podium.local.inference_prompt import PromptCommand, parse_price
     from podium.local.inference_system import SystemCommand

@@ -26,7 +26,7 @@ def say_facts(console: Console, facts: Mapping[str, str], width: int) -> None:
     from rich.markup import escape
 
     for name, text in facts.items():
-        for number, line in enumerate(text.splitlines()):
+        for number, line in enumerate(text.splitlines() or [""]):
             head = f"{'' if number else name:<{width}}"
             console.print(f"[bold]{head}[/bold]{escape(line)}", highlight=False, soft_wrap=True)
 
@@ -34,7 +34,6 @@ def say_facts(console: Console, facts: Mapping[str, str], width: int) -> None:
 def joined(parts: Iterable[Part], *, terminal: bool) -> str:
     """Lines and tables below each other, as wide as the terminal or, without one, `_WIDTH` columns."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     file = io.StringIO()
@@ -45,8 +44,8 @@ def joined(parts: Iterable[Part], *, terminal: bool) -> str:
             console.print(part)
             continue
         headings, rows = part
-        table = Table(*map(escape, headings), box=None, pad_edge=False)
+        table = Table(*headings, box=None, pad_edge=False)
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*row)
         console.print(table)
     return file.getvalue()

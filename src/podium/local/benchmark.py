@@ -22,6 +22,7 @@ from podium.data.staging import Texts, read_texts
 from podium.devices.hardware import fingerprint
 from podium.display.blocks import Cell, Row, Table
 from podium.display.numbers import figure
+from podium.display.terminal import say
 from podium.errors import InputError, ModelError
 from podium.export.variants import obstacle
 from podium.local.models import LocatedModel, locate
@@ -127,7 +128,7 @@ def _progress(console: Console, requests: Sequence[MeasurementRequest], folder: 
     with report_to(events, f"benchmark-{names[0]}" if len(names) == 1 else "benchmark"), progress_view(events, console):
         yield
     for one in requests:
-        _say(console, f"{one.model.title}: done")
+        say(console, f"{one.model.title}: done")
 
 
 def _is_stored(service: MeasuringService, request: MeasurementRequest, console: Console) -> bool:
@@ -135,7 +136,7 @@ def _is_stored(service: MeasuringService, request: MeasurementRequest, console: 
     if (record := service.stored(request)) is None:
         return False
     when = f"{record.created_at:%Y-%m-%d %H:%M} UTC"
-    _say(console, f"{request.model.title}: measured {when} and reused; --force measures again")
+    say(console, f"{request.model.title}: measured {when} and reused; --force measures again")
     return True
 
 
@@ -252,7 +253,7 @@ def print_results(outcomes: Sequence[Outcome], console: Console) -> None:
         shared = _in_one_process(measured)
         own = (note for name, result in measured.scenarios.items() if name not in shared for note in result.notes)
         for note in (*measured.notes, *own, f"raw samples in {one.samples / 'samples.json'}"):
-            _say(console, f"{_title(measured)}: {note}")
+            say(console, f"{_title(measured)}: {note}")
 
 
 def _in_one_process(measurement: Measurement) -> tuple[str, ...]:
@@ -284,7 +285,3 @@ def _rich(table: Table) -> RichTable:
 
 def _title(measurement: Measurement) -> str:
     return f"{measurement.entrant} ({measurement.variant})"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from textwrap import shorten
@@ -16,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from podium.display.numbers import figure
+from podium.display.terminal import say as say_to
 from podium.errors import InputError, PodiumError
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.metrics import metrics_of
@@ -44,7 +46,7 @@ from podium.local.inference_data import DataCommand, OpenData, open_data, own_op
 from podium.local.inference_prompt import PromptCommand, open_prompted
 from podium.local.inference_system import OpenSystem, SystemCommand, open_system
 from podium.local.progress import progress_view, report_to
-from podium.text import redact
+from podium.text import file_name, redact
 
 METRICS_FILE, ENVIRONMENT_FILE, REPORT_FILE, EVENTS_FILE = (
     "metrics.json",
@@ -53,7 +55,7 @@ METRICS_FILE, ENVIRONMENT_FILE, REPORT_FILE, EVENTS_FILE = (
     "events.jsonl",
 )
 _KIND = "inference"
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _LONGEST_SHOWN = 800
 _DRY_ROWS = 3
 _REPORTED_ROWS = 20
@@ -138,8 +140,8 @@ def opened(command: InferCommand, directory: Path, say: Callable[[str], None]) -
             refuse_unable(survey, budget)
         with closing(about.system(data, survey)) as system:
             key = Key.of(_KIND, system=system.identity(), data=data.identity)
-            name = command.run_id or f"{about.name}-{_UNSAFE.sub('-', data.name)}-{key.digest[:8]}"
-            if _UNSAFE.search(name) or name.startswith("."):
+            name = command.run_id or f"{about.name}-{file_name(data.name)}-{key.digest[:8]}"
+            if not _RUN_ID.fullmatch(name):
                 raise InputError(f"--run-id must be made of letters, digits and . _ -, but got {name!r}")
             yield Opened(system, about, data, choice, survey, budget, key, name, writer)
 
@@ -169,10 +171,7 @@ def infer(command: InferCommand, directory: Path, console: Console, called: str)
         InputError: something cannot be used; nothing was predicted.
         RunOutOfBudget: too many rows came to nothing; what is answered is kept.
     """
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
+    say = partial(say_to, console)
     found: list[str] = []
     with _opened_or_said(command, directory, found, say) as work:
         about = {
@@ -318,10 +317,7 @@ def _summary(metrics: dict[str, Any], work: Opened) -> Iterator[str]:
 
 def dry_run(command: InferCommand, directory: Path, console: Console) -> None:
     """Show what would be done: settings, some inputs as the model gets them, tokens, time and price."""
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
+    say = partial(say_to, console)
     with opened(command, directory, say) as work:
         run = command.folder / work.run_id
         say(f"run: {run}" + (" (exists, and would be continued)" if run.exists() else ""))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -28,10 +27,9 @@ from podium.local.inference_system import OpenSystem
 from podium.models.prompted.replies import entities_of
 from podium.tasks import TASKS
 from podium.tasks.columns import missing
-from podium.text import did_you_mean, shortened
+from podium.text import did_you_mean, file_name, shortened
 
 _MOST_LABELS = 50
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MILLION = 1_000_000
 _HERE = ("local", "xllamacpp", "echo")
 """Backends that run in this process, so that nobody pays for what a dry run asks."""
@@ -120,7 +118,7 @@ def open_prompted(command: PromptCommand, data: DataCommand, directory: Path) ->
             raise
 
     return OpenSystem(
-        name=_UNSAFE.sub("-", f"{command.backend}-{Path(command.model).name.removesuffix('.gguf')}").strip("-."),
+        name=file_name(f"{command.backend}-{Path(command.model).name.removesuffix('.gguf')}"),
         said=f"{command.model} by {command.backend}, template {template.name} version {template.version} ({strategy})",
         content_task=content_task,
         labels=command.labels,

@@ -9,8 +9,8 @@ from time import monotonic
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
+from podium.display.terminal import say, say_facts
 from podium.errors import ConfigError, StudyFailed
 from podium.events import emit
 from podium.hpo.suggest import suggester_for
@@ -51,7 +51,7 @@ def run_katib(file: Path, katib: KatibExperiment, directory: Path, fresh: bool, 
             study = LocalStudy(katib, root, fresh)
         console.print(f"Experiment {name}: {_found(study)}", highlight=False, soft_wrap=True)
         for note in not_honoured(katib):
-            console.print(f"  not honoured: {note}", highlight=False, markup=False, soft_wrap=True)
+            say(console, f"  not honoured: {note}")
         events = study.directory / "events.jsonl"
         with report_to(events, name), progress_view(events, console):
             resource = _run(study, file)
@@ -97,8 +97,7 @@ def _print_summary(resource: Mapping[str, Any], directory: Path, console: Consol
         "Logs": str(directory / "logs"),
     }
     console.print()
-    for name, text in lines.items():
-        console.print(f"[bold]{name:<11}[/bold]{escape(text)}", highlight=False, soft_wrap=True)
+    say_facts(console, lines, width=11)
 
 
 def check_end(resource: Mapping[str, Any]) -> None:

@@ -14,11 +14,9 @@ from podium.keys import digest_tree
 from podium.models.backbone import ModelFacts, inspect_model, locate_backbone
 from podium.stages.found_models import REGISTERED, FoundModel, find_model, names_stored
 from podium.store.store import ArtifactStore
-from podium.text import redact
+from podium.text import file_name, redact
 from podium.tracking import Tracker, tracker_for
 from podium.tracking.base import TAG_CODE, TAG_VARIANT
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def locate(text: str, directory: Path, store: str, tracking_uri: str, downloads:
         raise ModelError(f"{redact(text)} must name a model, but {here}{error}") from error
     facts = inspect_model(path)
     name = Path(text.removeprefix("pkg:")).name or path.name
-    return LocatedModel(_tidy(name), f"{redact(text)} ({path})", path, digest_tree(path), facts.variants[0], facts)
+    return LocatedModel(tidy(name), f"{redact(text)} ({path})", path, digest_tree(path), facts.variants[0], facts)
 
 
 def _no_registry(tracking_uri: str) -> bool:
@@ -109,7 +107,7 @@ def _registered(text: str, match: re.Match[str], store: str, tracking_uri: str, 
     tag = version.tags.get(TAG_VARIANT, "")
     variant = next((one for one in facts.variants if one == tag), facts.variants[0])
     trusted = version.tags.get(TAG_CODE) == "true"
-    return LocatedModel(_tidy(exact), said, path, digest_tree(path), variant, facts, trusted)
+    return LocatedModel(tidy(exact), said, path, digest_tree(path), variant, facts, trusted)
 
 
 def _of_result(found: FoundModel, text: str, said: str = "") -> LocatedModel:
@@ -124,8 +122,9 @@ def _of_result(found: FoundModel, text: str, said: str = "") -> LocatedModel:
     name = text if said else f"{text.rstrip('/').rsplit('/', 1)[-1].partition(':')[0]}-{found.entrant}"
     what = said or f"{text}: {found.entrant} ({variant})"
     trusted = found.refit is not None and found.refit.trust_remote_code
-    return LocatedModel(_tidy(name), what, path, digest_tree(path), variant, facts, trusted)
+    return LocatedModel(tidy(name), what, path, digest_tree(path), variant, facts, trusted)
 
 
-def _tidy(name: str) -> str:
-    return _UNSAFE.sub("-", name).strip("-.") or "model"
+def tidy(name: str) -> str:
+    """The name of a model as runs and files have it."""
+    return file_name(name) or "model"

@@ -18,7 +18,7 @@ from podium.inference.predictor import Row
 from podium.inference.stored import JOURNAL_FILE, load_run
 from podium.keys import Key
 from podium.local.benchmark import check_variant, texts_of
-from podium.local.models import locate
+from podium.local.models import locate, tidy
 from podium.models.backbone import GENERATION
 from podium.profiling.session import RECORD, Subject, commands, profile, workload_of
 from podium.profiling.workload import SYNTHETIC, Workload
@@ -28,7 +28,6 @@ from podium.stages.prepare import resolve_form
 from podium.store.store import ArtifactStore
 
 PAGE = "profile.html"
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _KEY = re.compile(r"(?:profile/)?[0-9a-f]{4,64}")
 _SYNTHETIC_ROWS = ("a short row", "a row with a few more words in it than that", "one " * 30, "two words")
 
@@ -91,7 +90,7 @@ def plan_profile(command: ProfileCommand, directory: Path) -> Planned:
     about = {name: getattr(subject, name) for name in ("name", "digest", "task", "variant")}
     key = lone_profile_key(about, subject.rows, config, hardware)
     store = ArtifactStore(command.store)
-    place = folder / f"{_UNSAFE.sub('-', subject.name)}-{subject.variant}-{key.short}"
+    place = folder / f"{subject.name}-{subject.variant}-{key.short}"
     stored = None if command.force else store.get(ProfileRecord, key.digest)
     return Planned(subject, config, hardware, key, place, store, command.force, stored)
 
@@ -151,7 +150,7 @@ def _subject(command: ProfileCommand, config: ProfileConfig, directory: Path, fo
     if command.model == SYNTHETIC:
         return Subject("", SYNTHETIC, "", "text-classification", "eager", _SYNTHETIC_ROWS)
     reference, answered = _of_inference(command, directory)
-    files = locate(reference, directory, command.store, command.tracking_uri, folder / "models" / _place(reference))
+    files = locate(reference, directory, command.store, command.tracking_uri, folder / "models" / tidy(reference))
     variant: VariantName = command.variant or files.variant  # type: ignore[assignment]
     if files.facts.kind == GENERATION and variant != "eager":
         raise InputError(f"{files.name} is a causal language model, which is profiled eager; leave --variant out")
@@ -170,10 +169,6 @@ def _of_inference(command: ProfileCommand, directory: Path) -> tuple[str, list[R
         return command.model, []
     found = load_run(command.model, folder)
     return found.run.model, list(found.columns[found.run.content]) if found.run.content else []
-
-
-def _place(reference: str) -> str:
-    return _UNSAFE.sub("-", reference).strip("-.") or "model"
 
 
 def dry_run(planned: Planned) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from podium.display.terminal import say
 from podium.events import ENV_FILE, ENV_STEP
 from podium.execution.environment import variables_set
 from podium.hpo.tables import number, span, value_text
@@ -234,7 +235,7 @@ def progress_view(events: Path, console: Console) -> Iterator[None]:
             study = state.studies.get(event["step"])
             name = event["step"] or (study.name if study else "")
             text = f"[{event['time'] - started:6.1f}s] {name:<18} {line}"
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+            say(console, text)
 
     def follow() -> None:
         position, rest = 0, b""

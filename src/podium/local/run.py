@@ -31,9 +31,9 @@ from types import FrameType
 from typing import Any, cast
 
 from rich.console import Console
-from rich.markup import escape
 
 from podium.config.schema import PodiumConfig
+from podium.display.terminal import say_facts
 from podium.errors import InputError, PodiumError, ProcessKilled, StepFailed, StoreError, TrackingError
 from podium.events import emit
 from podium.execution.ending import end_descendants
@@ -107,11 +107,7 @@ def run_locally(config: PodiumConfig, console: Console, command: str) -> None:
         lines["MLflow"] = how_to_open(redact(config.tracking.uri or ""))
     lines |= {"Store": str(config.store), "Logs": str(directory.path / "steps")}
     console.print()
-    for name, text in lines.items():
-        first, *rest = text.splitlines()
-        console.print(f"[bold]{name:<9}[/bold]{escape(first)}", highlight=False, soft_wrap=True)
-        for line in rest:
-            console.print(f"{'':<9}{escape(line)}", highlight=False, soft_wrap=True)
+    say_facts(console, lines, width=9)
 
 
 def how_to_open(uri: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,12 @@ from podium.keys import canonical_json, digest_bytes
 from podium.records import Interval
 from podium.report.evaluation import as_html
 from podium.stages.evaluated_models import Places, Reading, find_answered
+from podium.text import file_name
 
 JSON_FILE, HTML_FILE = "evaluation.json", "report.html"
 
 _VERSION = 1
 """Changes when equal answers give other figures."""
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _BOUNDS = ("value", "low", "high")
 
 Table = Iterable[Sequence[Any]]
@@ -50,7 +49,7 @@ def evaluate_run(
     other = find_answered(against, places, replace(reading, by=())) if against else None
     key = _key(one, other, reading)
     found = evaluate(one, other, reading.by, key)
-    directory = folder / (only or f"{_UNSAFE.sub('-', Path(one.name).name).strip('-.') or 'run'}-{key[:8]}")
+    directory = folder / (only or f"{file_name(Path(one.name).name) or 'run'}-{key[:8]}")
     for file, rows in _tables(found, one).items():
         write_text(directory / file, _csv(rows))
     write_text(directory / HTML_FILE, as_html(found))

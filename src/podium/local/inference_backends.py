@@ -1,9 +1,12 @@
-"""`podium infer --agree BACKEND`: the same rows on two backends, and how far their answers differ."""
+"""What `podium infer` does with a backend beside predicting: what it can, its requests as a file, and its answers
+beside those of another one."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 
@@ -11,15 +14,59 @@ import numpy as np
 from rich.console import Console
 
 from podium.display.numbers import figure
+from podium.display.terminal import say
 from podium.errors import InputError, PodiumError
 from podium.evaluation.bootstrap import paired_difference
 from podium.evaluation.metrics import metrics_of
+from podium.inference.backends.check import check
+from podium.inference.backends.openai_batch import BatchFiles
+from podium.inference.prompted import PromptedModel
 from podium.inference.stored import StoredRun, load_run
-from podium.local.inference import InferCommand, infer
-from podium.local.inference_prompt import PromptCommand
+from podium.jsonfile import write_text
+from podium.local.inference import InferCommand, infer, opened
+from podium.local.inference_prompt import PromptCommand, open_backend
+from podium.local.inference_system import SystemCommand
 
 _SHOWN = 5
 _CONFIDENCE, _RESAMPLES = 0.95, 1000
+
+
+def check_backend(command: PromptCommand | SystemCommand, console: Console) -> int:
+    """Print what each trial found; returns the exit code: 1 where the backend does not answer.
+
+    Raises:
+        InputError: no backend is named.
+        ModelError: no request can be answered.
+    """
+    if isinstance(command, SystemCommand):
+        raise InputError("--check asks a backend what it can; name it with --backend")
+    answers = False
+    # All that can be switched on is tried.
+    with open_backend(command, logprobs=True, schema=True) as backend:
+        say(console, f"{command.model} by {command.backend}:")
+        for found in check(backend):
+            answers = answers or (found.capability == "answers" and found.works)
+            mark = "yes" if found.works else "no"
+            say(console, f"  {found.capability:<27}{mark:<5}{found.seen}")
+    return 0 if answers else 1
+
+
+def write_requests(command: InferCommand, file: Path, directory: Path, console: Console) -> None:
+    """Write one request per chosen row; nothing is sent, and no run is begun.
+
+    Raises:
+        InputError: the file exists, or something cannot be used.
+    """
+    if file.exists():
+        raise InputError(f"requests are written to a new file, but {file} exists; move it away, or give another name")
+    with opened(command, directory, partial(say, console)) as work:
+        system = work.system
+        if not isinstance(system, PromptedModel) or not isinstance(system.backend, BatchFiles):
+            raise InputError("--write-batch is for --backend openai; a trained model has no requests")
+        rows = [row for row in work.data.source.chosen(work.survey) if row.problem is None]
+        lines = (json.dumps(system.backend.line(system.request(row)), ensure_ascii=False) for row in rows)
+        write_text(file, "".join(f"{line}\n" for line in lines))
+    say(console, f"{len(rows):,} requests: {file}; call this again with --read-batch RESULTS in place of --write-batch")
 
 
 def compare_backends(
@@ -31,10 +78,6 @@ def compare_backends(
         InputError: something cannot be used, or both are the same run.
         RunOutOfBudget: too many rows came to nothing.
     """
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
     runs = []
     for system, output in ((command.system, command.output), (other, None)):
         path = infer(replace(command, system=system, output=output, run_id=""), directory, console, called)
@@ -42,9 +85,8 @@ def compare_backends(
     first, second = runs
     if first.directory == second.directory:
         raise InputError(f"--agree compares two backends, but both are those of {first.run.id}; name another one")
-    _answers(first, second, say)
-    _probabilities(first, second, say)
-    _scores(first, second, say)
+    for part in (_answers, _probabilities, _scores):
+        part(first, second, partial(say, console))
 
 
 def _answers(first: StoredRun, second: StoredRun, say: Callable[[str], None]) -> None:
