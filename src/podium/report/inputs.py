@@ -31,6 +31,16 @@ def versions() -> dict[str, str]:
 R = TypeVar("R", bound=records.Record)
 
 
+def _each(kind: type[R]) -> cached_property[tuple[R, ...]]:
+    """The results of a kind."""
+    return cached_property(lambda given: tuple(one for one in given.steps.values() if isinstance(one, kind)))
+
+
+def _one(kind: type[R]) -> cached_property[R]:
+    """The only result of a kind."""
+    return cached_property(lambda given: next(one for one in given.steps.values() if isinstance(one, kind)))
+
+
 @dataclass(frozen=True)
 class ReportInputs:
     """The records of one run, and what surrounds it.
@@ -52,48 +62,23 @@ class ReportInputs:
     texts: Mapping[str, str] = field(default_factory=dict)
     elapsed: float | None = None
 
-    def _all(self, kind: type[R]) -> tuple[R, ...]:
-        return tuple(record for record in self.steps.values() if isinstance(record, kind))
-
-    @cached_property
-    def data(self) -> records.DataRecord:
-        return self._all(records.DataRecord)[0]
+    data = _one(records.DataRecord)
+    studies = _each(records.StudyRecord)
+    models = _each(records.ModelRecord)
+    selection = _one(records.SelectionRecord)
+    benchmark = _one(records.BenchmarkRecord)
+    decision = _one(records.DecisionRecord)
+    curve = _one(records.CurveRecord)
+    profile = _one(records.ProfileRecord)
+    _plan = _one(records.PlanRecord)
 
     @cached_property
     def plan(self) -> dict[str, str]:
         """What the plan says, and the time that was used; empty where nothing was planned."""
-        lines = dict(self._all(records.PlanRecord)[0].lines)
+        lines = dict(self._plan.lines)
         if lines and self.elapsed is not None:
             lines["Time used"] = duration(self.elapsed)
         return lines
-
-    @cached_property
-    def studies(self) -> tuple[records.StudyRecord, ...]:
-        return self._all(records.StudyRecord)
-
-    @cached_property
-    def models(self) -> tuple[records.ModelRecord, ...]:
-        return self._all(records.ModelRecord)
-
-    @cached_property
-    def selection(self) -> records.SelectionRecord:
-        return self._all(records.SelectionRecord)[0]
-
-    @cached_property
-    def benchmark(self) -> records.BenchmarkRecord:
-        return self._all(records.BenchmarkRecord)[0]
-
-    @cached_property
-    def decision(self) -> records.DecisionRecord:
-        return self._all(records.DecisionRecord)[0]
-
-    @cached_property
-    def curve(self) -> records.CurveRecord:
-        return self._all(records.CurveRecord)[0]
-
-    @cached_property
-    def profile(self) -> records.ProfileRecord:
-        return self._all(records.ProfileRecord)[0]
 
     @property
     def competed(self) -> str:
@@ -110,7 +95,7 @@ class ReportInputs:
     @property
     def left_out(self) -> dict[str, str]:
         """Entrants that the plan left out, each with the reason."""
-        return self._all(records.PlanRecord)[0].left_out
+        return self._plan.left_out
 
     @property
     def winner(self) -> records.LeaderboardEntry | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ class Look:
 
     inferred: tuple[str, ...]
     dataset: DatasetConfig
-    data: PreparedData | None
-    words: dict[str, int]
+    data: PreparedData | None = None
+    words: Mapping[str, int] = field(default_factory=dict)
     problem: str = ""
     files: Mapping[str, list[str]] = field(default_factory=dict)
     reading: tuple[str, ...] = ()
@@ -67,30 +68,19 @@ def look_at(form: RunForm, directory: Path) -> Look:
 def look_through(dataset: DatasetConfig, seed: int, inferred: tuple[str, ...] = ()) -> Look:
     """Look at all rows of a data set; errors as for `look_at`."""
     sources = resolve_sources(dataset)
-    files = {one.role: [file.name.removeprefix(prefix_of(one.role)) for file in one.files] for one in sources}
+    files = {str(one.role): [file.name.removeprefix(prefix_of(one.role)) for file in one.files] for one in sources}
     if not inferred:
         inferred = (f"data: {dataset.path}", roles_line(sources), f"task: {dataset.task}")
-    readers = [open_reader(one, dataset) for one in sources]
-    found = Look(
-        inferred,
-        dataset,
-        None,
-        {},
-        "",
-        {str(role): names for role, names in files.items()},
-        tuple(line for one in readers for line in one.found()),
-    )
+    reading = tuple(line for one in sources for line in open_reader(one, dataset).found())
+    found = Look(inferred, dataset, files=files, reading=reading)
     try:
-        return _prepared(found, dataset, seed)
+        return replace(found, **_prepared(dataset, seed))
     except DataError as error:
-        problem = str(error)
-    rest = found
+        found = replace(found, problem=str(error))
     if dataset.on_bad_row == "fail":
-        try:
-            rest = _prepared(found, dataset.model_copy(update={"on_bad_row": "drop"}), seed)
-        except DataError:
-            rest = found
-    return Look(rest.inferred, dataset, rest.data, rest.words, problem, found.files, found.reading)
+        with suppress(DataError):
+            return replace(found, **_prepared(dataset.model_copy(update={"on_bad_row": "drop"}), seed))
+    return found
 
 
 def look_before_planning(run: RunRecord) -> tuple[list[str], str]:
@@ -102,14 +92,15 @@ def look_before_planning(run: RunRecord) -> tuple[list[str], str]:
     return list(_counts(found, set())), found.problem
 
 
-def _prepared(found: Look, dataset: DatasetConfig, seed: int) -> Look:
+def _prepared(dataset: DatasetConfig, seed: int) -> dict[str, Any]:
+    """What `prepare` found, and the lengths of the rows, as fields of a `Look`."""
     with tempfile.TemporaryDirectory() as scratch:
         data = prepare(dataset, seed, Path(scratch) / "data")
         contents = (row for split in ROLES for row in contents_of(Path(scratch) / "data", split))
         words = np.array([len(row.split() if isinstance(row, str) else row) for row in contents])
     names = [f"{share:.0%}" if share < 1 else "longest" for share in _QUANTILES]
     lengths = dict(zip(names, np.quantile(words, _QUANTILES).round().astype(int).tolist(), strict=True))
-    return Look(found.inferred, found.dataset, data, lengths, "", found.files, found.reading)
+    return {"data": data, "words": lengths}
 
 
 def as_lines(found: Look) -> list[str]:
