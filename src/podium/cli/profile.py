@@ -61,8 +61,6 @@ def profile(
     check: Annotated[bool, typer.Option("--check", help="Print what the tools need and what is missing here.")] = False,
 ) -> None:
     """Profile a model on this machine; an unchanged profile is reused."""
-    if data and dataset:
-        raise InputError(f"--data and --dataset exclude each other, but got {data!r} and {dataset!r}")
     settings = [f"device={device}", *([f"tools=[{','.join(tool)}]"] if tool else []), *(setting or ())]
     if check:
         _check(settings, output)
@@ -72,7 +70,16 @@ def profile(
     from podium.local import profile as local
 
     command = local.ProfileCommand(
-        model, variant, settings, data, dataset, text_column, label_column, store, tracking_uri, force
+        model=model,
+        variant=variant,
+        settings=settings,
+        data=data,
+        dataset=dataset,
+        text_column=text_column,
+        label_column=label_column,
+        store=store,
+        tracking_uri=tracking_uri,
+        force=force,
     )
     planned = local.plan_profile(command, Path.cwd())
     if dry_run:

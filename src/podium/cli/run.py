@@ -12,7 +12,7 @@ import typer
 
 from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, ConfigFile, Output, Overrides, Preset, run_form, taking
 from podium.config.form import RunForm
-from podium.errors import ConfigError, DataError, InputError
+from podium.errors import ConfigError, DataError
 
 config = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 
@@ -96,8 +96,6 @@ def benchmark(
 
     from podium.local.benchmark import BenchmarkCommand, as_json, benchmark_models, print_results
 
-    if data and dataset:
-        raise InputError(f"--data and --dataset exclude each other, but got {data!r} and {dataset!r}")
     chosen = [f"device={device}", f"scenarios=[{','.join(scenario or ())}]"]
     chosen += [f"variants=[{','.join(variant)}]"] if variant else []
     lengths = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}

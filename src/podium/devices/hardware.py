@@ -11,6 +11,8 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -56,6 +58,15 @@ def fingerprint(device: str, threads: int | None) -> dict[str, str]:
             "cuda": str(torch.version.cuda or torch.version.hip),
         }
     return facts
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of those of the packages that are installed, by name, without importing them."""
+    found = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def resolve_device(device: str) -> str:

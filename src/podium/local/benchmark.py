@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -40,14 +40,32 @@ _UNCHECKED: tuple[VariantName, ...] = ("bf16", "compile")
 _SHOWN = 5
 
 
-@dataclass(frozen=True)
-class BenchmarkCommand:
+@dataclass(frozen=True, kw_only=True)
+class DataChoice:
+    """Which rows a model is given.
+
+    Attributes:
+        data: a file, folder or URI.
+        dataset: a shipped data set instead; without both, the one that suits the task of the model.
+        text_column, label_column: of `data`; empty to infer them.
+    """
+
+    data: str = ""
+    dataset: str = ""
+    text_column: str = ""
+    label_column: str = ""
+
+    def __post_init__(self) -> None:
+        if self.data and self.dataset:
+            raise InputError(f"--data and --dataset exclude each other, but got {self.data!r} and {self.dataset!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkCommand(DataChoice):
     """What is to be measured.
 
     Attributes:
         models: as `podium.local.models.locate` reads them.
-        data: a file or folder of input texts.
-        dataset: a shipped data set instead; without both, one that fits the model.
         any_variant: measure the form in which the model comes, eager or an exported package, whatever `settings` say.
         settings: `NAME=VALUE` of the config's benchmark section.
         force: measure again what is stored.
@@ -59,10 +77,6 @@ class BenchmarkCommand:
     settings: Sequence[str]
     store: str
     tracking_uri: str
-    data: str = ""
-    dataset: str = ""
-    text_column: str = ""
-    label_column: str = ""
     force: bool = False
     trust_remote_code: bool = False
 
@@ -138,22 +152,6 @@ def _is_stored(service: MeasuringService, request: MeasurementRequest, console: 
     when = f"{record.created_at:%Y-%m-%d %H:%M} UTC"
     say(console, f"{request.model.title}: measured {when} and reused; --force measures again")
     return True
-
-
-class DataChoice(Protocol):
-    """Which rows a model is given: a path, or a shipped data set; without both, the one that suits the task."""
-
-    @property
-    def data(self) -> str: ...
-
-    @property
-    def dataset(self) -> str: ...
-
-    @property
-    def text_column(self) -> str: ...
-
-    @property
-    def label_column(self) -> str: ...
 
 
 def texts_of(kind: str, command: DataChoice, directory: Path) -> Texts:

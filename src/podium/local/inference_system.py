@@ -6,11 +6,10 @@ import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from podium.devices.hardware import fingerprint
+from podium.devices.hardware import fingerprint, installed_versions
 from podium.errors import InputError
 from podium.inference.predictor import Predictor, PredictorSpec, load_predictor
 from podium.inference.rows import Survey
@@ -73,17 +72,11 @@ class OpenSystem:
 
     def environment(self) -> dict[str, Any]:
         """What the answers may depend on beside the key: machine and versions."""
-        versions = {}
-        for name in _PACKAGES:
-            try:
-                versions[name] = metadata.version(name)
-            except metadata.PackageNotFoundError:
-                continue
         return {
             "hardware": fingerprint(self.device, None),
             "python": sys.version.split()[0],
             "platform": platform.platform(),
-            "packages": versions,
+            "packages": installed_versions(_PACKAGES),
         }
 
 

@@ -17,7 +17,7 @@ from podium.errors import InputError
 from podium.inference.predictor import Row
 from podium.inference.stored import JOURNAL_FILE, load_run
 from podium.keys import Key
-from podium.local.benchmark import check_variant, texts_of
+from podium.local.benchmark import DataChoice, check_variant, texts_of
 from podium.local.models import locate, tidy
 from podium.models.backbone import GENERATION
 from podium.profiling.session import RECORD, Subject, commands, profile, workload_of
@@ -32,8 +32,8 @@ _KEY = re.compile(r"(?:profile/)?[0-9a-f]{4,64}")
 _SYNTHETIC_ROWS = ("a short row", "a row with a few more words in it than that", "one " * 30, "two words")
 
 
-@dataclass(frozen=True)
-class ProfileCommand:
+@dataclass(frozen=True, kw_only=True)
+class ProfileCommand(DataChoice):
     """What is profiled.
 
     Attributes:
@@ -41,16 +41,11 @@ class ProfileCommand:
             a hub id; `synthetic` for a small module that needs no files.
         variant: the form in which it runs; empty for that in which it is deployed.
         settings: `NAME=VALUE` of the config's profile section.
-        data: a file or folder of input rows; `dataset`, a shipped data set instead.
     """
 
     model: str
     variant: str = ""
     settings: Sequence[str] = ()
-    data: str = ""
-    dataset: str = ""
-    text_column: str = ""
-    label_column: str = ""
     store: str = ""
     tracking_uri: str = ""
     force: bool = False

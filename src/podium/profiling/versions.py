@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
 from podium.config.profile import ProfileConfig
+from podium.devices.hardware import installed_versions
 
 _PACKAGES = ("podium", "torch", "transformers", "onnxruntime", "tokenizers", "nvtx")
 
 
 def packages() -> dict[str, str]:
     """Versions of the packages that shape a profile, by name; those that are not installed are left out."""
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return installed_versions(_PACKAGES)
 
 
 def versions(config: ProfileConfig) -> dict[str, str]:

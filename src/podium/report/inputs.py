@@ -6,10 +6,10 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import metadata
 from typing import TypeVar
 
 from podium import records
+from podium.devices.hardware import installed_versions
 from podium.display.numbers import duration
 from podium.selection.comparison import shown_better
 
@@ -18,14 +18,10 @@ NAMES = ["podium", "torch", "transformers", "datasets", "scikit-learn", "seqeval
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, the platform and the installed packages, by name, without importing them."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in NAMES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    """Versions of Python, the platform and the packages, by name."""
+    absent = dict.fromkeys(NAMES, "not installed")
+    about = {"python": platform.python_version(), "platform": platform.platform()}
+    return about | absent | installed_versions(NAMES)
 
 
 R = TypeVar("R", bound=records.Record)
