@@ -32,7 +32,7 @@ class Inherited:
 
     Attributes:
         environment: variables, by value or by reference to an entry of a Secret or ConfigMap.
-        secrets: names of Secrets whose entries are variables.
+        secrets: sources of variables (`envFrom`) that are Secrets.
         pull_secrets: credentials of registries.
         service_account: whom the pod acts as.
         selector: labels of its nodes.
@@ -40,7 +40,7 @@ class Inherited:
     """
 
     environment: tuple[Mapping[str, Any], ...] = ()
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[Mapping[str, Any], ...] = ()
     pull_secrets: tuple[Mapping[str, Any], ...] = ()
     service_account: str | None = None
     selector: Mapping[str, str] = field(default_factory=dict)
@@ -58,11 +58,10 @@ class Inherited:
         containers = spec["containers"]
         working = (one for one in containers if any(item["name"] == variable for item in one.get("env") or ()))
         container = next(working, containers[0])
-        sources = [item["secretRef"]["name"] for item in container.get("envFrom") or () if "secretRef" in item]
         taints = (one for one in spec.get("tolerations") or () if not one.get("key", "").startswith(_BY_KUBERNETES))
         return cls(
             environment=tuple(item for item in container.get("env") or () if _is_for_all(item)),
-            secrets=tuple(sources),
+            secrets=tuple(item for item in container.get("envFrom") or () if "secretRef" in item),
             pull_secrets=tuple(spec.get("imagePullSecrets") or ()),
             service_account=spec.get("serviceAccountName"),
             selector=spec.get("nodeSelector") or {},

@@ -109,8 +109,9 @@ def _job(spec: JobSpec, template: Manifest, work: Manifest) -> Manifest:
     """The fields of a Job. A pod that is lost with a spot node is started again without counting as a failure."""
     (container,) = template["spec"]["containers"]
     container |= {**work, "resources": _resources(spec.pool)}
-    if secrets := dict.fromkeys((*spec.inherited.secrets, *spec.config.secrets)):
-        container["envFrom"] = [{"secretRef": {"name": name}} for name in secrets]
+    own = ({"secretRef": {"name": name}} for name in spec.config.secrets)
+    if secrets := {one["secretRef"]["name"]: dict(one) for one in (*spec.inherited.secrets, *own)}:
+        container["envFrom"] = list(secrets.values())
     template["spec"]["restartPolicy"] = "Never"
     fields: Manifest = {"backoffLimit": 0, "ttlSecondsAfterFinished": KEPT_SECONDS, "template": template}
     if spec.pool.spot:
@@ -120,7 +121,7 @@ def _job(spec: JobSpec, template: Manifest, work: Manifest) -> Manifest:
 
 
 def _train_job(spec: JobSpec, template: Manifest, work: Manifest) -> Manifest:
-    """The fields of a TrainJob, for Kubeflow Trainer 2.2 (`runtimePatches`).
+    """The fields of a TrainJob, for Kubeflow Trainer 2.2 (`runtimePatches`), which takes no `envFrom`.
 
     Its runtime brings the variables with which the pods find each other, and decides what follows the loss of a node.
     """

@@ -74,6 +74,28 @@ def test_what_the_config_names_takes_precedence() -> None:
     assert "tolerations" not in pod
 
 
+def test_the_entries_of_a_secret_have_the_names_that_they_have_here() -> None:
+    source = {"secretRef": {"name": "store", "optional": True}, "prefix": "TEAM_"}
+    pod = {"spec": {"containers": [{"name": "main", "envFrom": [source]}]}}
+    job = trial_job(ClusterConfig(image="podium:1"), {}, Inherited.of(pod, "KFP_POD_NAME"))
+    (container,) = job_manifest(job)["spec"]["template"]["spec"]["containers"]
+    assert container["envFrom"] == [source]
+
+
+def test_secrets_that_a_train_job_cannot_take_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    given, several = Inherited.of(POD, "KFP_POD_NAME"), {"trial_nodes": 2, "runtime": "torch-distributed"}
+    job = trial_job(ClusterConfig.model_validate({"image": "podium:1", **several}), {"PODIUM_STORE": "s3://b"}, given)
+    manifest = job_manifest(job)
+    assert (manifest["kind"], "envFrom" in str(manifest)) == ("TrainJob", False)
+    assert manifest["spec"]["trainer"]["env"][:2] == [ENDPOINT, TOKEN], "single entries it takes"
+    (said,) = caplog.messages
+    assert "Secret store" in said and "runtime torch-distributed" in said
+    caplog.clear()
+    trial_job(ClusterConfig(image="podium:1"), {}, given)
+    trial_job(ClusterConfig.model_validate({"image": "podium:1", **several}), {})
+    assert not caplog.messages
+
+
 class Pods:
     """The pods of a namespace, by field selector; None for an API server that forbids it."""
 

@@ -66,8 +66,16 @@ _log = logging.getLogger(__name__)
 def trial_job(config: ClusterConfig, environment: Mapping[str, str], inherited: Inherited = NOTHING) -> JobSpec:
     """The Job of a trial that is not named yet and has no params; the processes of several nodes are torchrun's.
 
-    A pool that the config names is where trials run, wherever the pod is that they inherit from.
+    A pool that the config names is where trials run, wherever the pod is that they inherit from. Secrets that are
+    inherited as a whole get into a Job, but not into a TrainJob, which is said.
     """
+    if config.trial_nodes > 1 and inherited.secrets:
+        _log.warning(
+            "trials do not get the variables that this pod has from %s: a TrainJob takes no envFrom; where trials need "
+            "them, name it in envFrom of the container of runtime %s",
+            ", ".join(f"Secret {one['secretRef']['name']}" for one in inherited.secrets),
+            config.runtime,
+        )
     if config.trial_pool is not None:
         inherited = replace(inherited, selector={}, tolerations=())
     return JobSpec(
