@@ -27,10 +27,11 @@ from podium.report.render import HTML_FILE, MARKDOWN_FILE, METRICS_FILE
 from podium.stages.step import StepRun, open_store
 from podium.stages.steps import title_of
 from podium.tasks import TASKS
+from podium.tracking.base import TAG_PROFILE
 
 
 def compute(step: StepRun) -> ReportRecord:
-    """Render the report of everything that the run made."""
+    """Render the report of everything that the run made, and name the winner's profile at its registered version."""
     command = os.environ.get("PODIUM_COMMAND", "")
     elapsed = (datetime.now(UTC) - step.run.created_at).total_seconds()
     steps = {title_of(record): record for record in step.results}
@@ -40,6 +41,9 @@ def compute(step: StepRun) -> ReportRecord:
         artifact = step.store.put_artifact("report", scratch / "report")
         for file in sorted((scratch / "report").iterdir()):
             step.tracker.log_file(step.mlflow_run_id, file, "report")
+    # Here, since a stored profile may belong to a version that is new.
+    if (version := shown.decision.registered) and shown.profile.status != "skipped":
+        step.tracker.tag_version(version["name"], version["version"], {TAG_PROFILE: shown.profile.key})
     return ReportRecord(**step.stamp, summary=_summary(shown), artifacts={"report": artifact})
 
 

@@ -27,6 +27,8 @@ TAG_METRIC, TAG_SCORE = "podium.metric", "podium.score"
 # On a model version: the key of the decision that registered it, which deployable variant of the refit it holds, and
 # the digest of the variant's files in the store.
 TAG_DECISION, TAG_VARIANT, TAG_FILES = "podium.decision", "podium.variant", "podium.files.digest"
+TAG_PROFILE = "podium.profile"
+"""On a model version: the key of its profile, which is made after it was registered."""
 TAG_CODE = "podium.trust_remote_code"
 """`true` on versions whose training was allowed to run the code that came with its backbone."""
 
@@ -208,6 +210,9 @@ class Tracker:
         database).
         """
         return ""
+
+    def tag_version(self, model_name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a registered version, replacing those of the same name."""
 
     def download_model(self, model_name: str, version: str, folder: Path) -> Path:
         """Download the files of a registered model below `folder`; returns their directory."""

@@ -114,10 +114,11 @@ class _Walk:
         self._add(depth, kind, key, f"{kind} {key[:12]}: {run.name}", run_id=run.run_id, details=details)
 
     def from_model(self, version: TrackedModel) -> None:
-        """The version, the decision that registered it, and its refit with everything behind it."""
+        """The version, the decision that registered it, its profile, and its refit with everything behind it."""
         self._add_model(version, 0)
-        if decision := version.tags.get(base.TAG_DECISION):
-            self._add_result(self._computed(decision), "decision", decision, 1)
+        for tag, kind in ((base.TAG_DECISION, "decision"), (base.TAG_PROFILE, "profile")):
+            if found := version.tags.get(tag):
+                self._add_result(self._computed(found), kind, found, 1)
         if key := version.tags.get(base.TAG_MODEL_KEY):
             run = self.tracker.run(version.run_id) if version.run_id else None
             self.back("refit", key, 1, run if run and run.tags.get(base.TAG_KEY) in (key, None) else None)

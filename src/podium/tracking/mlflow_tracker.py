@@ -91,13 +91,15 @@ class MlflowTracker(Runs):
         if not held:
             return self._register(model_name, run_id, path, model, tags)
         version = str(max(held))
+        self.tag_version(model_name, version, tags)
+        return version
 
+    def tag_version(self, model_name: str, version: str, tags: Mapping[str, str]) -> None:
         def tag(client: Any) -> None:
             for key, value in tags.items():
                 client.set_model_version_tag(model_name, version, key, value)
 
         self._call(f"tagging version {version} of {model_name}", tag)
-        return version
 
     def download_model(self, model_name: str, version: str, folder: Path) -> Path:
         def download(client: Any) -> str:

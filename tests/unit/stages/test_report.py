@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from podium.config.schema import EntrantConfig
+from podium.keys import Key
 from podium.records import Measurement
 from podium.report import render
-from podium.stages.report import _latency_text, _summary
+from podium.stages.report import _latency_text, _summary, compute
+from podium.stages.step import StepRun
+from podium.store.store import ArtifactStore
+from podium.tracking import Tracker
+from tests.unit.profiling.samples import profile_record
 from tests.unit.report.samples import failed_entrant, sample
 
 
@@ -50,3 +57,24 @@ def test_less_than_a_millisecond_has_two_decimals(monkeypatch: pytest.MonkeyPatc
         shown = (median.model_copy(update={"value_ms": value}),)
         monkeypatch.setattr(Measurement, "latency", property(lambda _, shown=shown: shown))
         assert _latency_text(measured).startswith(text)
+
+
+def test_the_registered_version_names_the_profile_of_the_winner(tmp_path: Path) -> None:
+    given, tagged = sample(), []
+
+    class Tags(Tracker):
+        def tag_version(self, *what: Any) -> None:
+            tagged.append(what)
+
+    def reported(profile: Any) -> None:
+        steps = {**given.steps, "profile": profile}
+        store = ArtifactStore(str(tmp_path / "store"))
+        step = StepRun(given.run, tuple(steps.values()), store=store, tracker=Tags(), key=Key.of("report"))
+        compute(replace(step, run=given.run.model_copy(update={"config": quiet})))
+
+    quiet = given.run.config.model_copy(update={"report": given.run.config.report.model_copy(update={"examples": 0})})
+    reported(given.profile)
+    assert not tagged, "a profile that was skipped is none"
+    profile = profile_record()
+    reported(profile)
+    assert tagged == [("bbc-news", "4", {"podium.profile": profile.key})]

@@ -11,7 +11,7 @@ from podium.errors import InputError, TrackingError
 from podium.keys import digest_tree
 from podium.records import ModelRecord, rollback_target, withdrawn
 from podium.tracking import Tracker
-from podium.tracking.base import TAG_FILES, TAG_TRIAL
+from podium.tracking.base import TAG_FILES, TAG_PROFILE, TAG_TRIAL
 from podium.tracking.lineage import lineage, render
 from tests.unit.tracking.conformance import Conformance, fresh, held, keyed
 from tests.unit.tracking.support import data_record, model_record, trial_record
@@ -64,6 +64,14 @@ class ModelConformance(Conformance):
     def test_a_model_is_registered_once(self, tracker: Tracker, weights: Path) -> None:
         name, models, versions = self.three_versions(tracker, weights)
         assert tracker.register(name, tracker.open_run("again", {}), weights, models[1]) == versions[1]
+
+    def test_a_version_is_tagged_after_it_was_registered(self, tracker: Tracker, weights: Path) -> None:
+        name, _, versions = self.three_versions(tracker, weights)
+        step = tracker.open_step(tracker.open_run("run", {}), "profile", keyed("profile", key := fresh()))
+        tracker.tag_version(name, versions[0], {TAG_PROFILE: key})
+        nodes = lineage(tracker, f"{name}/{versions[0]}")
+        assert [node.run_id for node in nodes if node.kind == "profile"] == [step]
+        assert not [node for node in lineage(tracker, f"{name}/{versions[1]}") if node.kind == "profile"]
 
     def test_another_variant_of_a_model_is_a_version_of_its_own(self, tracker: Tracker, weights: Path) -> None:
         name, models, versions = self.three_versions(tracker, weights)
