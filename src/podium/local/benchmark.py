@@ -205,8 +205,8 @@ def _requests(
         variants = model.facts.variants[:1] if command.any_variant else config.variants
         for variant in variants:
             check_variant(model.path, model.facts, variant, hardware["device"])
-    named = {"name": model.name, "digest": model.digest}
     trusted = command.trust_remote_code or model.trust_remote_code
+    named = {"name": model.name, "digest": model.digest, "trust_remote_code": trusted}
     return [
         MeasurementRequest(
             ModelFiles(model.path, model.name, one, model.digest, trusted),

@@ -119,6 +119,12 @@ def _trained(files: LocatedModel, device: str, batch: int, trust_remote_code: bo
         device=hardware["device"],
         threads=int(hardware["threads"]),
     )
-    identity = {"model": files.digest, "variant": files.variant, "device": spec.device, "reading": READING}
+    identity = {
+        "model": files.digest,
+        "variant": files.variant,
+        "trust_remote_code": spec.trust_remote_code,
+        "device": spec.device,
+        "reading": READING,
+    }
     load: Callable[[], Predictor] = lambda: load_predictor(spec)  # noqa: E731
     return TrainedModel(load, files.facts.kind, files.facts.labels, identity, batch)

@@ -82,7 +82,7 @@ def plan_profile(command: ProfileCommand, directory: Path) -> Planned:
     folder = profiles_folder(command.store, directory)
     subject = _subject(command, config, directory, folder)
     hardware = fingerprint(config.device, config.threads)
-    about = {name: getattr(subject, name) for name in ("name", "digest", "task", "variant")}
+    about = {name: value for name, value in subject._asdict().items() if name not in ("path", "rows")}
     key = lone_profile_key(about, subject.rows, config, hardware)
     store = ArtifactStore(command.store)
     place = folder / f"{subject.name}-{subject.variant}-{key.short}"

@@ -189,11 +189,11 @@ def lone_measurement_key(
     part: BenchmarkConfig,
     task: str,
     rows: Sequence[Any],
-    model: Mapping[str, str],
+    model: Mapping[str, Any],
     variant: VariantName,
     hardware: Mapping[str, str],
 ) -> Key:
-    """Key of one measurement outside a run: the rows themselves, and name and digest of the model."""
+    """Key of one measurement outside a run: the rows themselves, and what the model is and how it is loaded."""
     return Key.of(
         "measurement",
         task=task,
@@ -294,9 +294,9 @@ def profile_key(inputs: StepInputs) -> Key:
 
 
 def lone_profile_key(
-    model: Mapping[str, str], rows: Sequence[Any], config: ProfileConfig, hardware: Mapping[str, str]
+    model: Mapping[str, Any], rows: Sequence[Any], config: ProfileConfig, hardware: Mapping[str, str]
 ) -> Key:
-    """Key of a profile outside a run: name, digest, task and variant of the model, and the rows themselves."""
+    """Key of a profile outside a run: what the model is and how it is loaded, and the rows themselves."""
     return Key.of(
         "profile", **_profiled(config, hardware), model=dict(model), rows=digest_bytes(canonical_json(list(rows)))
     )

@@ -6,6 +6,7 @@ import json
 import shutil
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,6 +81,19 @@ def test_another_variant_workload_or_model_is_another_profile(
 ) -> None:
     keys = {plan_profile(command(tmp_path, **one), tmp_path).key.digest for one in ({}, changed)}
     assert len(keys) == 2
+
+
+def test_code_that_a_model_may_run_makes_another_profile(
+    tmp_path: Path, made: list[Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    located = module.locate
+
+    def key() -> str:
+        return plan_profile(command(tmp_path), tmp_path).key.digest
+
+    before = key()
+    monkeypatch.setattr(module, "locate", lambda *given: replace(located(*given), trust_remote_code=True))
+    assert key() != before
 
 
 def test_the_model_is_profiled_in_its_deployed_variant_on_rows_of_the_data(tmp_path: Path, made: list[Subject]) -> None:
