@@ -18,6 +18,7 @@ from podium.data.shapes import as_list
 from podium.data.sources import FIELDS, Source, roles_line, split_entries
 from podium.errors import DataError, InputError
 from podium.tasks import TASKS
+from podium.tasks.annotations import set_aside
 from podium.tasks.base import Task
 from podium.tasks.columns import Choice, Column, listed, missing
 from podium.text import did_you_mean
@@ -186,7 +187,8 @@ def look(reader: Reader) -> tuple[list[Column], int]:
     good = [row for row in rows if isinstance(row, Row)]
     for row in good:
         for name, value in row.values.items():
-            columns.setdefault(name, Column(name)).see(as_list(value))
+            if value != [] or not set_aside(row.values, name):
+                columns.setdefault(name, Column(name)).see(as_list(value))
     if not good:
         first = next((str(row) for row in rows if isinstance(row, BadRow)), "")
         name = reader.source.location

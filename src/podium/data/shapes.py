@@ -19,6 +19,7 @@ from podium.config.schema import DatasetConfig
 from podium.data.readers.base import BadRow, Reader, Row
 from podium.errors import DataError
 from podium.tasks import TASKS
+from podium.tasks.annotations import DISPUTED, annotations_of, answer, answers_of, beside, is_submitted, set_aside
 from podium.tasks.columns import missing
 from podium.tasks.spans import align, spans_of, words_of
 from podium.tasks.tags import are_numbers, to_bio
@@ -26,27 +27,32 @@ from podium.tasks.tags import sentence_column as usual_sentence_column
 
 CUTTING = "spans that begin or end inside a word, which was taken whole"
 OVERLAPPING = "spans that were left out because a longer one is over them"
-REJECTED = "rows that an annotator rejected (answer), which were left out"
 TOKEN_ROWS = "sentences put together from one token a row"
 
 _NAME_FILES = ("labels.txt", "label_list.txt", "tags.txt", "classes.txt")
-_LISTED = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
+_LISTED = re.compile(r"\s*(\[.*\]|\{\s*\"choices\".*\})\s*", re.DOTALL)
 
 
-def rows_of(reader: Reader, names: tuple[str, str], config: DatasetConfig) -> Iterator[Row | BadRow]:
-    """The rows of a reader in the shape that the task of `config` reads.
+def rows_of(
+    reader: Reader, names: tuple[str, str], config: DatasetConfig, whole: bool = False
+) -> Iterator[Row | BadRow]:
+    """The rows of a reader in the shape that the task of `config` reads, without those that nobody has labelled.
 
     Args:
         names: columns of content and target; an empty target where there is none.
+        whole: give all columns, and the rows that nobody has labelled, too.
 
     Raises:
         DataError: what the rows need is missing; the message says what to set.
     """
     task = TASKS.get(config.task)
     if not task.words:
-        labels = config.label_names
-        for row in reader.rows({name for name in names if name}):
-            yield row if isinstance(row, BadRow) else _labelled(row, names[1], labels)
+        wanted = {name for name in names if name} | beside(names[1])
+        for row in reader.rows(None if whole else wanted):
+            if isinstance(row, BadRow):
+                yield row
+            elif whole or _counts(reader, row, names[1]):
+                yield _labelled(row, names[1], config.label_names, task.several)
         return
     rows = reader.rows()
     first = list(islice(rows, 1))
@@ -57,16 +63,29 @@ def rows_of(reader: Reader, names: tuple[str, str], config: DatasetConfig) -> It
     for row in chain(first, rows):
         if isinstance(row, BadRow):
             yield row
-        elif row.values.get("answer") in ("reject", "ignore") and "spans" in row.values:
-            reader.notes[REJECTED] += 1
-        else:
+        elif whole or _counts(reader, row, names[1]):
             yield _words_and_tags(reader, row, names, labels)
 
 
-def _labelled(row: Row, name: str, labels: Sequence[str]) -> Row:
+def _counts(reader: Reader, row: Row, target: str) -> bool:
+    """Whether a row has been labelled; else it is counted, as are rows on which annotators disagree."""
+    if note := set_aside(row.values, target):
+        reader.notes[note] += 1
+        return False
+    given = row.values.get(target)
+    each = answers_of(given) or [spans_of([one]) for one in annotations_of(given) or ()]
+    reader.notes[DISPUTED] += any(one != each[0] for one in each)
+    return True
+
+
+def _labelled(row: Row, name: str, labels: Sequence[str], several: bool) -> Row:
     """The row with names in the place of the numbers of labels, and with a list where one is written as text."""
+    if not name:
+        return row
     given = row.values.get(name)
     value = as_list(given)
+    if several and is_submitted(row.values):
+        value = [] if missing(value) else [value] if isinstance(value, str) and value else value
     with suppress(ValueError, TypeError):
         place = int(value) if not isinstance(value, (bool, list)) else -1
         if 0 <= place < len(labels) and float(value) == place:
@@ -80,7 +99,7 @@ def _words_and_tags(reader: Reader, row: Row, names: tuple[str, str], labels: Se
     content, target = (as_list(row.values.get(name)) for name in names)
     if isinstance(content, str) and target is None:
         # Without a column of tags the words are only to be predicted; Prodigy leaves an empty list of spans out.
-        target = [] if "answer" in row.values else target
+        target = [] if "answer" in row.values or is_submitted(row.values) else target
         content = content if names[1] else words_of(content)
     if isinstance(content, str) and (spans := spans_of(target)) is not None:
         tokens = row.values.get("tokens") if names[0] != "tokens" else None
@@ -106,15 +125,13 @@ def _words_and_tags(reader: Reader, row: Row, names: tuple[str, str], labels: Se
 
 
 def as_list(value: Any) -> Any:
-    """A list that is written as text, as cells of CSV files hold it; any other value as it is."""
+    """A list that is written as text, as cells of CSV files hold it, or what annotators say; else the value itself."""
     if isinstance(value, str) and _LISTED.fullmatch(value):
         for read in (json.loads, ast.literal_eval):
             with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-                if isinstance(found := read(value), list):
+                if isinstance(found := answer(read(value)), list):
                     return found
-    if isinstance(value, tuple):
-        return list(value)
-    return value
+    return list(value) if isinstance(value, tuple) else answer(value)
 
 
 def _places(tokens: Any) -> list[tuple[int, int]] | None:

@@ -115,8 +115,7 @@ def open_data(command: DataCommand, directory: Path, task: str | None, labels: S
     lines += [_own(line) for line in (*encoding_lines, *reader.found(), *reader.doubts())]
     check = kind.content_problem if kind is not None else lambda _: None
     read = (content or "", target or "")
-    shaped = kind is not None and kind.words
-    rows = (lambda: rows_of(reader, read, config)) if shaped else None
+    rows = (lambda: rows_of(reader, read, config, whole=True)) if kind is not None else None
     identity = {
         "files": reader.digests(),
         "reading": {name: getattr(config, name) for name in _READING} | {"format": source.format},

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
+from podium.tasks.annotations import answered
 from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Option, Task, Training
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, found, missing, read_label
 from podium.tasks.metrics import (
@@ -99,14 +100,14 @@ class MultiLabel(Task):
         return target
 
     def recognises(self, columns: Sequence[Column]) -> bool:
-        lists = [column for column in columns if _holds_labels(column)]
+        lists = _lists(columns)
         return len(lists) == 1 and lists[0].several and any(column.texts for column in columns)
 
     def choose_target(
         self, columns: Sequence[Column], content: str, given: str | None
     ) -> tuple[str, str, Sequence[str]]:
         others = [column for column in columns if column.name != content]
-        lists = [column for column in others if _holds_labels(column)]
+        lists = _lists(others)
         names = (*self.target_names, *LABEL_NAMES)
         if given is not None:
             chosen, reason = given, "given"
@@ -229,6 +230,12 @@ def _split(text: str, separator: str) -> list[Any]:
         if isinstance(listed, list):
             return listed
     return [part for part in text.split(separator) if part.strip()]
+
+
+def _lists(columns: Sequence[Column]) -> list[Column]:
+    """Columns with lists of labels; only those with the answers of annotators where there are such."""
+    lists = [column for column in columns if _holds_labels(column)]
+    return answered(lists) or lists
 
 
 def _holds_labels(column: Column) -> bool:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from podium.tasks.annotations import annotations_of, most_frequent
+
 _WORD = re.compile(r"\w+|[^\w\s]")
 _STARTS = ("start", "start_offset", "start_char", "begin")
 _ENDS = ("end", "end_offset", "end_char")
@@ -31,19 +33,21 @@ def spans_of(value: Any) -> list[Span] | None:
         return None if inner is None else spans_of(inner)
     if not isinstance(value, list):
         return None
+    if (annotations := annotations_of(value)) is not None:
+        each = [_marked(one["result"]) for one in annotations]
+        return None if None in each else most_frequent(each) or []
     found: list[Span] = []
     for one in value:
-        if isinstance(one, Mapping) and isinstance(one.get("result"), list):
-            inner = [item for item in one["result"] if not isinstance(item, Mapping) or "start" in _body(item)]
-            nested = spans_of(inner) if not one.get("was_cancelled") else []
-            if nested is None:
-                return None
-            return nested  # of several annotators the first one counts
         span = _span(one)
         if span is None:
             return None
         found.append(span)
     return found
+
+
+def _marked(results: list[Any]) -> list[Span] | None:
+    """The spans among the results of an annotation."""
+    return spans_of([one for one in results if not isinstance(one, Mapping) or "start" in _body(one)])
 
 
 def _body(one: Mapping[str, Any]) -> Mapping[str, Any]:

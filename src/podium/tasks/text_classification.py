@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.errors import InputError
+from podium.tasks.annotations import answered
 from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Task, Training
 from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, is_number, read_label
 from podium.tasks.metrics import (
@@ -171,7 +172,13 @@ class TextClassification(Task):
             return given, "given", seen[given]
         single = [column for column in columns if column.labels and not column.several and column.name != content]
         lists = [column.name for column in single if column.lists]
+        answers = answered(single)
+        if (chosen := answers[0].name if len(answers) == 1 else by_name(answers, LABEL_NAMES)) is not None:
+            return chosen, "what annotators answered", seen[chosen]
         if (name := by_name(single, LABEL_NAMES)) is not None:
+            said = next((column.name for column in single if column.name == "answer"), "")
+            if len(seen[name]) == 1 and {"accept", "reject"} <= set(seen[said] if said else ()):
+                return said, f"whether a text was accepted as {seen[name][0]!r}", seen[said]
             return name, "by its name", seen[name]
         if len(lists) == 1:
             return lists[0], "lists of one label", seen[lists[0]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from podium.data.infer import infer
 from podium.data.staging import read_texts
 from podium.errors import DataError
+from podium.tasks.annotations import DISPUTED, REJECTED, SKIPPED, UNLABELLED
 
 from .conftest import write_jsonl
 from .test_found import dataset
@@ -76,3 +79,176 @@ class TestFastText:
         lines(tmp_path / "train.txt", [f"__label__{'ab'[n % 2]} {text}" for n, text in enumerate(TEXTS)])
         lines(tmp_path / "test.txt", ["unknown one", "unknown two"])
         assert "test.txt has nothing in its column 'label'" in "\n".join(infer(tmp_path).lines)
+
+
+def task(number: int, *annotations: Any, **more: Any) -> dict[str, Any]:
+    """A task of Label Studio: each annotation is a list of choices."""
+    return {
+        "id": number,
+        "data": {"text": f"a text, number {number}", "label": "as imported"},
+        "annotations": [
+            {"id": place, "completed_by": place, "was_cancelled": False, "result": [choice(one)], **more}
+            for place, one in enumerate(annotations)
+        ],
+        "predictions": [],
+        "project": 3,
+    }
+
+
+def choice(names: list[str]) -> dict[str, Any]:
+    return {"from_name": "sentiment", "to_name": "text", "type": "choices", "value": {"choices": names}}
+
+
+def flat(number: int, **more: Any) -> dict[str, Any]:
+    return {"text": f"a text, number {number}", "id": number, "annotator": 1, "annotation_id": number, **more}
+
+
+STUDIO = "annotations.sentiment"
+
+
+class TestLabelStudio:
+    @pytest.mark.parametrize("suffix", ["json", "jsonl"])
+    def test_choices(self, tmp_path: Path, suffix: str, prepared: Callable[..., Any]) -> None:
+        rows = [task(n, ["Good", "Bad"][n % 2 :][:1]) for n in range(24)]
+        rows += [task(30, ["Bad"], ["Good"], ["Good"]), task(31), task(32, ["Bad"], was_cancelled=True)]
+        path = tmp_path / f"x.{suffix}"
+        path.write_text(json.dumps(rows) if suffix == "json" else "".join(json.dumps(row) + "\n" for row in rows))
+        config = dataset(path)
+        assert (config.task, config.text_column, config.label_column) == ("text-classification", "data.text", STUDIO)
+        found, _ = prepared(path, text_column="data.text", label_column=STUDIO)
+        assert found.labels == ("Bad", "Good") and found.read_rows == 25
+        assert sum(found.label_counts[split]["Good"] for split in found.label_counts) == 13
+        for note in (DISPUTED, UNLABELLED, SKIPPED):
+            assert f"{note}: 1" in found.warnings
+
+    def test_ground_truth_counts_alone(self, tmp_path: Path) -> None:
+        rows = [task(n, ["Bad"], ["Bad"], ["Good"]) for n in range(9)]
+        for row in rows:
+            row["annotations"][2]["ground_truth"] = True
+        assert read_texts(dataset(write_jsonl(tmp_path / "x.jsonl", rows))).labels == {"Good"}
+
+    def test_several_choices(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        rows = [task(n, ["Good", "Bad"][: 1 + n % 2]) for n in range(24)]
+        rows[3]["annotations"][0]["result"] = []
+        path = write_jsonl(tmp_path / "x.jsonl", rows)
+        config = dataset(path)
+        assert (config.task, config.label_column) == ("multi-label", STUDIO)
+        found, _ = prepared(path, task="multi-label", text_column="data.text", label_column=STUDIO)
+        assert found.labels == ("Bad", "Good") and found.rejected == 0
+
+    @pytest.mark.parametrize("several", [False, True])
+    def test_flat_exports(self, tmp_path: Path, several: bool, prepared: Callable[..., Any]) -> None:
+        names = [
+            {"choices": ["Good", "So, so"]} if several and n % 3 == 0 else ["Good", "So, so"][n % 2] for n in range(24)
+        ]
+        rows = [flat(n, sentiment=name, was_cancelled=False) for n, name in enumerate(names)]
+        rows.append(flat(30, was_cancelled=True))
+        path = tmp_path / "x.json"
+        path.write_text(json.dumps(rows))
+        cells = [
+            [row["text"], name if isinstance(name := row.get("sentiment", ""), str) else json.dumps(name)]
+            for row in rows
+        ]
+        table = tmp_path / "x.csv"
+        with table.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["text", "sentiment", "annotation_id", "was_cancelled"])
+            writer.writerows([*cell, n, n == 24] for n, cell in enumerate(cells))
+        expected = "multi-label" if several else "text-classification"
+        for one in (path, table):
+            config = dataset(one)
+            assert (config.task, config.label_column) == (expected, "sentiment")
+            found, _ = prepared(one, task=expected, label_column="sentiment")
+            assert found.labels == ("Good", "So, so") and f"{SKIPPED}: 1" in found.warnings
+
+    def test_spans_of_cancelled_annotations_are_no_entities(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        span = {"start": 0, "end": 3, "labels": ["PER"]}
+        rows = [task(n, []) for n in range(12)]
+        for n, row in enumerate(rows):
+            row["data"]["text"] = f"Ada ran {n}"
+            row["annotations"][0]["result"] = [{"value": span, "from_name": "l", "to_name": "text", "type": "labels"}]
+        rows[8]["annotations"][0] |= {"result": [], "was_cancelled": True}
+        rows[9]["annotations"] = []
+        rows[10]["annotations"].insert(0, {"result": [], "was_cancelled": True})
+        rows[11]["annotations"].insert(0, {"result": []})
+        path = write_jsonl(tmp_path / "x.jsonl", rows)
+        assert dataset(path).task == "ner"
+        found, _ = prepared(path, task="ner", text_column="data.text", label_column="annotations")
+        assert found.read_rows == 10 and {f"{one}: 1" for one in (SKIPPED, UNLABELLED, DISPUTED)} <= {*found.warnings}
+
+
+class TestProdigy:
+    @staticmethod
+    def chosen(number: int, *labels: str, answer: str = "accept") -> dict[str, Any]:
+        options = [{"id": one, "text": one} for one in ("a", "b")]
+        return {"text": TEXTS[number], "_task_hash": number, "options": options, "accept": [*labels], "answer": answer}
+
+    def test_choices(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        rows = [self.chosen(n, "ab"[n % 2]) for n in range(22)]
+        rows += [self.chosen(22, answer="ignore"), self.chosen(23, "a", answer="reject")]
+        path = write_jsonl(tmp_path / "x.jsonl", rows)
+        config = dataset(path)
+        assert (config.task, config.label_column) == ("text-classification", "accept")
+        found, _ = prepared(path, label_column="accept")
+        assert found.read_rows == 22 and {f"{SKIPPED}: 1", f"{REJECTED}: 1"} <= {*found.warnings}
+        rows = [self.chosen(n, *"ab"[: n % 3]) for n in range(22)]
+        assert dataset(write_jsonl(path, rows)).task == "multi-label"
+
+    def test_one_label_that_is_accepted_or_rejected(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        said = ["accept", "reject", "accept", "ignore"]
+        rows = [{"text": one, "label": "spam", "answer": said[n % 4], "spans": []} for n, one in enumerate(TEXTS)]
+        path = write_jsonl(tmp_path / "x.jsonl", rows)
+        config = dataset(path)
+        assert (config.task, config.label_column) == ("text-classification", "answer")
+        assert prepared(path, label_column="answer")[0].labels == ("accept", "reject")
+
+
+def argilla(number: int, *answers: tuple[Any, str], shape: str) -> dict[str, Any]:
+    given = [{"value": value, "user_id": str(n), "status": state} for n, (value, state) in enumerate(answers)]
+    text, suggested = TEXTS[number], {"value": "a", "score": None, "agent": "m"}
+    if shape == "old":
+        return {"text": text, "topic": given, "topic-suggestion": "a", "external_id": str(number)}
+    if shape == "flat":
+        named = {"topic.responses": [one["value"] for one in given] or None}
+        named["topic.responses.users"] = [one["user_id"] for one in given] or None
+        named["topic.responses.status"] = [one["status"] for one in given] or None
+        return {"id": str(number), "_server_id": "x", "text": text, **named, "topic.suggestion": "a"}
+    responses = {"topic": given} if given else {}
+    return {"id": str(number), "fields": {"text": text}, "responses": responses, "suggestions": {"topic": suggested}}
+
+
+class TestArgilla:
+    @pytest.mark.parametrize(
+        ("shape", "column"), [("nested", "responses.topic"), ("flat", "topic.responses"), ("old", "topic")]
+    )
+    @pytest.mark.parametrize("several", [False, True])
+    def test_what_annotators_answered(
+        self, tmp_path: Path, shape: str, column: str, several: bool, prepared: Callable[..., Any]
+    ) -> None:
+        labels = [["a", "b"][: 1 + n % 2] if several else "ab"[n % 2] for n in range(21)]
+        rows = [argilla(n, (label, "submitted"), shape=shape) for n, label in enumerate(labels)]
+        rows.append(argilla(21, (labels[0], "draft"), (labels[1], "submitted"), (labels[0], "submitted"), shape=shape))
+        rows += [argilla(22, shape=shape), argilla(23, (labels[0], "discarded"), shape=shape)]
+        path = write_jsonl(tmp_path / "x.jsonl", rows)
+        config = dataset(path)
+        expected = "multi-label" if several else "text-classification"
+        assert (config.task, config.label_column) == (expected, column)
+        text = config.text_column
+        found, _ = prepared(path, task=expected, text_column=text, label_column=column)
+        assert found.labels == ("a", "b") and found.read_rows == 22
+        assert {f"{one}: 1" for one in (SKIPPED, UNLABELLED, DISPUTED)} <= {*found.warnings}
+
+    def test_flat_records_in_parquet(self, tmp_path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        rows = [argilla(n, ("ab"[n % 2], "submitted"), shape="flat") for n in range(12)]
+        pa.parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
+        config = dataset(tmp_path / "x.parquet")
+        assert (config.task, config.label_column) == ("text-classification", "topic.responses")
+        assert read_texts(config) == (TEXTS[:12], {"a", "b"})
+
+    def test_spans(self, tmp_path: Path) -> None:
+        rows = [argilla(n, ([{"start": 0, "end": 1, "label": "X"}], "submitted"), shape="nested") for n in range(12)]
+        config = dataset(write_jsonl(tmp_path / "x.jsonl", rows))
+        assert config.task == "ner" and read_texts(config).labels == {"B-X", "O"}

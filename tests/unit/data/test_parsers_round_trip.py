@@ -22,7 +22,12 @@ VALUES = st.recursive(
 OBJECTS = st.lists(st.dictionaries(st.text(max_size=8), VALUES, max_size=4), max_size=8)
 TOKENS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=" \t\r\n"), min_size=1, max_size=8)
 SENTENCES = st.lists(
-    st.lists(st.tuples(TOKENS.filter(lambda one: one != "-DOCSTART-"), TOKENS), min_size=1, max_size=6), max_size=6
+    st.lists(
+        st.tuples(TOKENS.filter(lambda one: one != "-DOCSTART-" and not one.startswith("#")), TOKENS),
+        min_size=1,
+        max_size=6,
+    ),
+    max_size=6,
 )
 LINE_ENDS = st.sampled_from(["\n", "\r\n"])
 

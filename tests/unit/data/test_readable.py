@@ -20,6 +20,7 @@ from podium.data.staging import read_texts
 
 from .conftest import write_jsonl
 from .test_found import dataset
+from .test_label_exports import choice
 from .test_shapes import DOCUMENTS, EXPORTS, TEXTS
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide.md"
@@ -123,6 +124,13 @@ def database(folder: Path) -> DatasetConfig:
     return DatasetConfig.model_validate({"name": "x", "task": "text-classification", **values})
 
 
+CHOICES: list[Callable[[str, str], dict[str, Any]]] = [
+    lambda text, label: {"data": {"text": text}, "annotations": [{"result": [choice([label])]}]},
+    lambda text, label: {"text": text, "sentiment": label, "annotation_id": 1, "annotator": 2},
+    lambda text, label: {"text": text, "options": [{"id": label}], "accept": [label], "answer": "accept"},
+    lambda text, label: {"id": 1, "text": text, "label": [label], "Comments": []},
+    lambda text, label: {"fields": {"text": text}, "responses": {"x": [{"value": label, "user_id": "1"}]}},
+]
 SCHEMES = "".join(f"Ada B-PER\nLovelace E-PER\nran{n} O\n\n" for n in range(12))
 TOKENS = "".join(f"{n},Ada{n},B-PER\n{n},ran,O\n" for n in range(12))
 CASES: dict[str, Callable[[Path], Any]] = {
@@ -151,6 +159,10 @@ CASES: dict[str, Callable[[Path], Any]] = {
         text("several.train", "".join(f"{row['text']} __label__a __label__b\n" for row in ROWS))(folder),
     ],
     "lists of labels": lambda folder: write_jsonl(folder / "x.jsonl", [{**row, "label": ["a", "b"]} for row in ROWS]),
+    "choices of annotators": lambda folder: [
+        write_jsonl(folder / f"{number}.jsonl", [export(row["text"], row["label"]) for row in ROWS])
+        for number, export in enumerate(CHOICES)
+    ],
     "lists of words and tags": lambda folder: write_jsonl(folder / "x.jsonl", WORDS),
     "`conll`": text("x.conll", SCHEMES.replace("E-PER", "I-PER")),
     "other schemes of tags": text("x.conll", SCHEMES),

@@ -17,6 +17,7 @@ from podium.data.encodings import marked
 from podium.data.sources import Role, Source, SourceFile, listing, prefix_of, shards
 from podium.errors import DataError
 from podium.keys import digest_file
+from podium.tasks.annotations import columns_of
 
 Content = Literal["text", "tokens"]
 """What a model reads of a row: one text, or a list of tokens."""
@@ -235,11 +236,12 @@ class Reader(ABC):
 
 
 def flattened(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The values, and beside them those of nested objects under dotted names, such as `data.text`."""
-    nested = {name: value for name, value in values.items() if isinstance(value, dict)}
-    if not nested:
+    """The values, those of nested objects under dotted names, such as `data.text`, and the answers of annotators."""
+    nested = {name: value for name, value in values.items() if isinstance(value, dict) and value.keys() != {"choices"}}
+    answers = columns_of(values)
+    if not nested and not answers:
         return values
-    found = dict(values)
+    found = {**values, **answers}
     for name, value in nested.items():
         found |= {f"{name}.{inner}": one for inner, one in flattened(value).items()}
     return found

@@ -135,7 +135,8 @@ class SavedDataset(Reader):
         display = prefix_of(self.source.role) + (self.source.split or Path(self.source.location).name)
         batches = data.select_columns(names).with_format("arrow").iter(batch_size=_BATCH_ROWS)
         for number, values in enumerate(_records(batches), start=1):
-            yield Row(display, number, {name: translate[name](value) for name, value in values.items()})
+            named = {name: translate[name](value) for name, value in values.items()}
+            yield Row(display, number, flattened(named))
 
     def columns(self) -> tuple[str, ...]:
         return tuple(self._load().column_names)
