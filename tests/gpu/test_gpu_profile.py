@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from podium.profiling.capture import DeepOptions, DeepProfile, deep_profile
+from podium.config.profile import ProfileConfig
+from podium.profiling.capture import DeepProfile, deep_profile
 from podium.profiling.permissions import needs, obstacle
 from podium.profiling.workload import Workload, ranges
 
@@ -31,8 +32,8 @@ def workload(tmp_path_factory: pytest.TempPathFactory) -> Workload:
 
 @pytest.fixture(scope="module")
 def profile(workload: Workload) -> DeepProfile:
-    options = DeepOptions(kernels=2, rounds=2, timeout_seconds=45)
-    return deep_profile(workload, Path(workload.rows).parent / "profile", options)
+    config = ProfileConfig(tools=("nsys", "ncu"), kernels=2, timeout_seconds=45)
+    return deep_profile(workload, Path(workload.rows).parent / "profile", config, rounds=2)
 
 
 def test_nsys_sees_the_ranges_the_kernels_and_the_copies(workload: Workload, profile: DeepProfile) -> None:

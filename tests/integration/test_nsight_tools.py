@@ -12,13 +12,14 @@ from typing import Any
 import psutil
 import pytest
 
-from podium.profiling.attempt import Plan, make_attempt
-from podium.profiling.capture import DeepOptions, DeepProfile, deep_profile
+from podium.config.profile import ProfileConfig
+from podium.profiling.attempt import Plan, Stage, make_attempt
+from podium.profiling.capture import DeepProfile, deep_profile
 from podium.profiling.ncu import csv_argv, profile_argv
 from podium.profiling.ncu_report import read_csv, read_report
 from podium.profiling.permissions import needs
 from podium.profiling.tools import SESSION, Call, Ended, end_stale_sessions, new_session, run_tool, tool_environment
-from podium.profiling.workload import Workload, argv, ranges
+from podium.profiling.workload import Workload, ranges
 from tests import nsight
 from tests.integration.small_models import save_model
 from tests.unit.profiling.fake_tools import workload
@@ -52,9 +53,11 @@ def _environment(process: psutil.Process) -> dict[str, str]:
         return {}
 
 
-def profile(folder: Path, nsys: str, launch: Any = run_tool, spec: Workload | None = None, **given: Any) -> DeepProfile:
-    options = DeepOptions(**{"tools": ("nsys",), "rounds": 0, "timeout_seconds": 240, **given}, nsys=nsys)
-    return deep_profile(spec or workload(folder), folder / "profile", options, launch)
+def profile(
+    folder: Path, nsys: str, launch: Any = run_tool, spec: Workload | None = None, rounds: int = 0, **given: Any
+) -> DeepProfile:
+    config = ProfileConfig(**{"tools": ("nsys",), "timeout_seconds": 240, **given}, nsys=nsys)
+    return deep_profile(spec or workload(folder), folder / "profile", config, launch, rounds=rounds)
 
 
 def changed(change: Callable[[list[str]], list[str]], when: str = "profile") -> Any:
@@ -203,24 +206,20 @@ def test_ncu_without_a_gpu_says_so_and_is_not_started_by_a_profile(tmp_path: Pat
     if Path("/proc/driver/nvidia/version").exists():
         pytest.skip("there is a GPU here")
     found = profile(tmp_path, nsys, tools=("nsys", "ncu"), ncu=program)
-    assert [(one.tool, one.status) for one in found.tools] == [("nsys", "ok"), ("ncu", "skipped")]
+    assert [(one.name, one.status) for one in found.tools] == [("nsys", "ok"), ("ncu", "skipped")]
     assert "no driver" in found.tools[1].reason and found.tools[1].remedy
     assert {one.permission.name for one in needs(nsys, program)} >= {"nsys", "ncu", "nvtx", "GPU"}
 
-    spec = tmp_path / "profile" / "workload.json"
+    config = ProfileConfig(timeout_seconds=120)
+    stage = Stage(workload(tmp_path), tmp_path / "profile", config, {"ncu": program}, run_tool)
     plan = Plan(
+        stage=stage,
         tool="ncu",
         target="any",
         number=1,
-        root=tmp_path / "profile",
         folder=tmp_path / "profile" / "ncu",
-        argv=lambda report, output: profile_argv(program, report, argv(spec, {"output": output})),
-        suffix=".ncu-rep",
-        variables={},
         session=new_session(),
-        versions={},
-        seconds=120,
-        expected=ranges(workload(tmp_path)),
+        argv=lambda report, output: profile_argv(program, report, stage.workload_argv(output)),
     )
-    made, report, _ = make_attempt(plan, run_tool, lambda plan: plan.report)
+    made, report, _ = make_attempt(plan, lambda plan: plan.report)
     assert (made.outcome, report) == ("setup", None) and "driver" in made.reason

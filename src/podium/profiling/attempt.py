@@ -12,12 +12,14 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from podium.config.profile import ProfileConfig
 from podium.errors import ComputationFailed
 from podium.keys import manifest_of
 from podium.profiling.commands import private_directory, write_command
+from podium.profiling.nsys import Version
 from podium.profiling.nsys_report import InvalidReport
-from podium.profiling.tools import Call, Ended, Launch, tool_environment
-from podium.profiling.workload import TIMINGS, Timings
+from podium.profiling.tools import Call, Ended, Launch, tool_environment, version_of
+from podium.profiling.workload import SPEC, TIMINGS, Timings, Workload, argv, ranges
 from podium.records.profile import Attempt, Outcome
 
 LOG = "log.txt"
@@ -62,34 +64,66 @@ class AttemptFailed(Exception):
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What all attempts of a profile share.
+
+    Attributes:
+        workload: started anew for every attempt.
+        root: directory of the profile.
+        config: of the profile.
+        programs: path of `nsys` and `ncu`.
+        launch: how a tool is started.
+    """
+
+    workload: Workload
+    root: Path
+    config: ProfileConfig
+    programs: Mapping[str, str]
+    launch: Launch
+
+    @property
+    def spec(self) -> Path:
+        """The file of the workload."""
+        return self.root / SPEC
+
+    def version(self, tool: str) -> Version:
+        """The version that the tool gives."""
+        return version_of(self.programs[tool])
+
+    def workload_argv(self, output: Path) -> list[str]:
+        """The command of the workload alone, which writes into `output`."""
+        return argv(self.spec, {"output": output})
+
+    def start(self, command: Sequence[str], folder: Path, log: Path, session: str) -> Ended:
+        """Run a command in a folder until it ends, or until its deadline."""
+        environment = tool_environment(self.workload.variables(), folder / "tmp", session)
+        return self.launch(Call(command, log, environment, folder, self.config.timeout_seconds))
+
+
+@dataclass(frozen=True)
 class Plan:
     """An attempt that is to be made.
 
     Attributes:
-        tool: `nsys` or `ncu`; `target` what of the workload it looks at, and `number` as in `Attempt`.
-        root: directory of the profile; `folder`, of this attempt, below it.
+        tool: `nsys` or `ncu`.
+        target: what of the workload it looks at, and `number` as in `Attempt`.
+        folder: of this attempt, below the directory of the profile.
+        session: name of the session of its processes.
         argv: makes the command line, given the path of the report and the directory for what the workload writes.
-        suffix: of the report.
-        expected: how often each range of the workload is opened.
     """
 
+    stage: Stage
     tool: str
     target: str
     number: int
-    root: Path
     folder: Path
-    argv: Callable[[Path, Path], Sequence[str]]
-    suffix: str
-    variables: Mapping[str, str]
     session: str
-    versions: Mapping[str, str]
-    seconds: float
-    expected: Mapping[str, int]
+    argv: Callable[[Path, Path], Sequence[str]]
 
     @property
     def report(self) -> Path:
         """Where the report must be at the end."""
-        return self.folder / f"report{self.suffix}"
+        return self.folder / f"report.{self.tool}-rep"
 
     @property
     def output(self) -> Path:
@@ -97,7 +131,7 @@ class Plan:
         return self.folder / "workload"
 
 
-def make_attempt(plan: Plan, launch: Launch, read: Callable[[Plan], R]) -> tuple[Attempt, R | None, Timings | None]:
+def make_attempt(plan: Plan, read: Callable[[Plan], R]) -> tuple[Attempt, R | None, Timings | None]:
     """Make an attempt; returns its record, what `read` found in the report, and the times of the workload.
 
     Args:
@@ -105,15 +139,17 @@ def make_attempt(plan: Plan, launch: Launch, read: Callable[[Plan], R]) -> tuple
     """
     ended, found, timings = Ended(None, 0.0), None, None
     failed: AttemptFailed | None = None
-    argv: Sequence[str] = ()
+    command: Sequence[str] = ()
     environment: dict[str, str] = {}
+    versions = {plan.tool: ".".join(map(str, plan.stage.version(plan.tool)))}
     try:
-        argv, environment = _prepare(plan)
-        ended = launch(Call(argv, plan.folder / LOG, environment, plan.folder, plan.seconds))
+        command, environment = _prepare(plan, versions)
+        ended = plan.stage.start(command, plan.folder, plan.folder / LOG, plan.session)
         if ended.exit_code is None:
             raise AttemptFailed(
                 "timeout",
-                f"{plan.tool} was still running after {plan.seconds:g} s and was stopped with all that it had started",
+                f"{plan.tool} was still running after {plan.stage.config.timeout_seconds} s and was stopped with all "
+                "that it had started",
                 "raise profile.timeout_seconds, or lower profile.iterations",
             )
         timings = _judge(plan, ended)
@@ -127,6 +163,8 @@ def make_attempt(plan: Plan, launch: Launch, read: Callable[[Plan], R]) -> tuple
     except OSError as error:
         failed = AttemptFailed("setup", f"the files of the attempt cannot be written: {error}", "free the directory")
     shutil.rmtree(plan.folder / "tmp", ignore_errors=True)
+    left = manifest_of(plan.folder) if plan.folder.is_dir() else {}
+    place = plan.folder.relative_to(plan.stage.root)
     made = Attempt(
         tool=plan.tool,
         target=plan.target,
@@ -134,38 +172,34 @@ def make_attempt(plan: Plan, launch: Launch, read: Callable[[Plan], R]) -> tuple
         number=plan.number,
         reason="" if failed is None else failed.reason,
         remedy="" if failed is None else failed.remedy,
-        argv=tuple(argv),
+        argv=tuple(command),
         cwd=str(plan.folder),
         environment=environment,
-        versions=dict(plan.versions),
+        versions=versions,
         exit_code=ended.exit_code,
         seconds=ended.seconds,
-        files={f"{plan.folder.relative_to(plan.root)}/{name}": digest for name, digest in _left(plan.folder).items()},
+        files={f"{place}/{name}": digest for name, digest in left.items()},
     )
     return made, found if failed is None else None, timings
 
 
-def _left(folder: Path) -> dict[str, str]:
-    return manifest_of(folder) if folder.is_dir() else {}
-
-
-def _prepare(plan: Plan) -> tuple[Sequence[str], dict[str, str]]:
+def _prepare(plan: Plan, versions: Mapping[str, str]) -> tuple[Sequence[str], dict[str, str]]:
     """Make the directories and the files with the command; nothing of an older attempt may count as evidence."""
     shutil.rmtree(plan.folder, ignore_errors=True)
-    for folder in (plan.root, plan.folder, plan.output, plan.folder / "rerun"):
+    for folder in (plan.stage.root, plan.folder, plan.output, plan.folder / "rerun"):
         private_directory(folder)
-    environment = tool_environment(plan.variables, plan.folder / "tmp", plan.session)
-    argv = list(plan.argv(plan.report, plan.output))
+    environment = tool_environment(plan.stage.workload.variables(), plan.folder / "tmp", plan.session)
+    command = list(plan.argv(plan.report, plan.output))
     again = list(plan.argv(plan.folder / "rerun" / plan.report.name, plan.folder / "rerun"))
     shown = {**environment, "TMPDIR": "/tmp"}
-    write_command(plan.folder, argv, again, plan.folder, shown, plan.versions)
-    return argv, environment
+    write_command(plan.folder, command, again, plan.folder, shown, versions)
+    return command, environment
 
 
 def _judge(plan: Plan, ended: Ended) -> Timings:
     """The times of the workload, once it has run to its end and the report is where it was asked for."""
     text = log_text(plan.folder / LOG)
-    timings = _timings(plan.output / TIMINGS)
+    timings = read_timings(plan.output / TIMINGS)
     there = plan.report.is_file() and plan.report.stat().st_size > 0
     code = f"{plan.tool} ended with exit code {ended.exit_code}"
     if timings is None:
@@ -174,8 +208,8 @@ def _judge(plan: Plan, ended: Ended) -> Timings:
         if there or "application returned an error code" in text:
             raise AttemptFailed("application", f"the workload failed: {code}; {_excerpt(text)}")
         raise AttemptFailed("tool", f"{code}, and neither it nor the workload left anything; {_excerpt(text)}")
-    if dict(timings.counts) != dict(plan.expected):
-        raise AttemptFailed("application", f"the workload must open {dict(plan.expected)}, but opened {timings.counts}")
+    if timings.counts != (expected := ranges(plan.stage.workload)):
+        raise AttemptFailed("application", f"the workload must open {expected}, but opened {timings.counts}")
     if there:
         return timings
     _known_failure(text)
@@ -185,7 +219,7 @@ def _judge(plan: Plan, ended: Ended) -> Timings:
             f"{code} and left only {raw.name}, which it could not import; {_excerpt(text)}",
             "install the host part of Nsight Systems where nsys looks for it: host-linux-x64 beside target-linux-x64",
         )
-    elsewhere = [str(path) for path in (plan.folder / "tmp").rglob(f"*{plan.suffix}")]
+    elsewhere = [str(path) for path in (plan.folder / "tmp").rglob(f"*{plan.report.suffix}")]
     where = f", but at {elsewhere[0]}" if elsewhere else ""
     raise AttemptFailed("tool", f"{code} and left no report at {plan.report}{where}; {_excerpt(text)}")
 
@@ -196,7 +230,8 @@ def _known_failure(text: str) -> None:
             raise AttemptFailed(outcome, f"{reason}: {_excerpt(text, pattern)}", remedy)
 
 
-def _timings(path: Path) -> Timings | None:
+def read_timings(path: Path) -> Timings | None:
+    """The times that a workload wrote; None where it did not come to its end."""
     try:
         return Timings.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):

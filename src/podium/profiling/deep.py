@@ -7,38 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from podium.config.profile import ProfileConfig
-from podium.profiling.capture import SPEC, DeepOptions, DeepProfile, deep_profile
+from podium.profiling.capture import DeepProfile
 from podium.profiling.groups import group_of
 from podium.profiling.ncu import profile_argv as ncu_argv
 from podium.profiling.ncu_report import Metric
 from podium.profiling.nsys import profile_argv as nsys_argv
 from podium.profiling.nsys_report import NsysReport
-from podium.profiling.workload import Workload, argv
-from podium.records import Kernel, Permission
+from podium.profiling.workload import SPEC, Workload, argv
+from podium.records import Kernel
 
 _COMPUTE = "sm__throughput.avg.pct_of_peak_sustained_elapsed"
 _MEMORY = "gpu__compute_memory_throughput.avg.pct_of_peak_sustained_elapsed"
 _BUSY = 40.0
 """Percent of a peak below which neither arithmetic nor memory is what a kernel waits for."""
-SecondStage = Callable[[Workload, Path, DeepOptions], DeepProfile]
+SecondStage = Callable[[Workload, Path, ProfileConfig], DeepProfile]
 
 _NS = 1e-9
 _HOST = ("Host-to-Device", "Device-to-Host")
-
-
-def profile_deep(
-    workload: Workload, config: ProfileConfig, directory: Path, stage: SecondStage | None = None
-) -> DeepProfile:
-    """The second stage with the tools that a config names, here or where `stage` runs it."""
-    tools = tuple(one for one in config.tools if one != "operators")
-    options = DeepOptions(
-        tools=tools,
-        nsys=config.nsys or "nsys",
-        ncu=config.ncu or "ncu",
-        kernels=config.kernels,
-        timeout_seconds=config.timeout_seconds,
-    )
-    return (stage or deep_profile)(workload, directory, options)
 
 
 def deep_commands(workload: Workload, config: ProfileConfig, directory: Path) -> dict[str, list[str]]:
@@ -62,9 +47,7 @@ def fields_of(found: DeepProfile, workload: Workload) -> dict[str, Any]:
         "permissions": found.permissions,
         "observers": found.observers,
         "notes": found.notes,
-        "tools": tuple(
-            Permission(name=one.tool, status=one.status, reason=one.reason, remedy=one.remedy) for one in found.tools
-        ),
+        "tools": found.tools,
     }
     if found.report is not None:
         fields["figures"] = device_figures(found.report, iterations)

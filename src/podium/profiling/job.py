@@ -13,7 +13,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,10 +22,12 @@ from podium.cluster.client import ObjectMetadata
 from podium.cluster.jobs import Advice, Jobs
 from podium.cluster.manifests import RESTRICTED, JobSpec
 from podium.config.cluster import ClusterConfig, NodePoolConfig
+from podium.config.profile import ProfileConfig
 from podium.errors import ClusterError, ConfigError, JobNotStarted, PodiumError
 from podium.execution.slots import core_slots
-from podium.profiling.capture import DeepOptions, DeepProfile, Tool, ToolStatus, deep_profile
+from podium.profiling.capture import ROUNDS, DeepProfile, deep_profile
 from podium.profiling.workload import Workload, run
+from podium.records import Permission
 from podium.records.base import ArtifactRef, Frozen
 from podium.store.store import ArtifactStore
 
@@ -64,7 +65,7 @@ class Request(Frozen):
     mode: Mode
     workload: dict[str, Any]
     model: ArtifactRef | None
-    options: DeepOptions
+    config: ProfileConfig
 
 
 class Answer(Frozen):
@@ -75,27 +76,26 @@ class Answer(Frozen):
 
 
 def job_spec(
-    mode: Mode, config: ClusterConfig, environment: Mapping[str, str], key: str, options: DeepOptions, owner: Any = None
+    mode: Mode, cluster: ClusterConfig, environment: Mapping[str, str], key: str, config: ProfileConfig
 ) -> JobSpec:
     """The Job of a profile: on the pool `profile`, with a deadline for all its attempts.
 
     Args:
-        config: its image must hold the tools for `privileged-job`; namespace and service account are those of the Job.
+        cluster: its image must hold the tools for `privileged-job`; namespace and service account are those of the Job.
         environment: where the store and the request are.
-        owner: a reference to the pod that waits for it, in the same namespace.
     """
     labels = OPERATOR_LABEL if mode == "nsight-operator" else {}
-    attempts = 2 + 2 * options.kernels + 2 * options.rounds
+    attempts = 2 + 2 * config.kernels + 2 * ROUNDS
     return JobSpec(
-        config,
+        cluster,
         ["python", "-m", "podium.profiling.job"],
         environment=environment,
         name=f"podium-profile-{key[:16]}",
         key=key,
-        pool=config.pools.get("profile", NodePoolConfig()),
-        deadline_seconds=int(attempts * options.timeout_seconds) + _START_SECONDS,
+        pool=cluster.pools.get("profile", NodePoolConfig()),
+        deadline_seconds=attempts * config.timeout_seconds + _START_SECONDS,
         security=COUNTERS if mode == "privileged-job" else RESTRICTED,
-        metadata=ObjectMetadata(dict(labels), {}, owner),
+        metadata=ObjectMetadata(dict(labels), {}, None),
     )
 
 
@@ -103,9 +103,9 @@ def profile_on_cluster(
     mode: Mode,
     workload: Workload,
     directory: Path,
-    options: DeepOptions,
+    config: ProfileConfig,
     store: ArtifactStore,
-    config: ClusterConfig,
+    cluster: ClusterConfig,
     jobs: Jobs,
     key: str,
 ) -> DeepProfile:
@@ -122,31 +122,31 @@ def profile_on_cluster(
     documents = store.documents(f"profiles/{key}")
     model = store.put_artifact("model", Path(workload.model)) if workload.model else None
     fields = workload.model_dump(mode="json", exclude={"model", "rows", "output"})
-    request = Request(mode=mode, workload=fields, model=model, options=_for_pod(mode, options))
+    request = Request(mode=mode, workload=fields, model=model, config=_for_pod(mode, config))
     documents.put(ROWS, Path(workload.rows).read_text(encoding="utf-8"))
     documents.put(REQUEST, request.model_dump_json(indent=1))
     environment = {STORE_VARIABLE: store.uri, REQUEST_VARIABLE: f"profiles/{key}"}
     try:
-        jobs.run(job_spec(mode, config, environment, key, options), lambda line: _log.info("%s", line))
+        jobs.run(job_spec(mode, cluster, environment, key, config), lambda line: _log.info("%s", line))
         answer = Answer.model_validate_json(documents.get(RESULT) or "")
     except (ClusterError, JobNotStarted) as error:
-        return nothing(options, f"the cluster does not run the Job of a profile: {error}")
+        return nothing(config, f"the cluster does not run the Job of a profile: {error}")
     except (PodiumError, ValidationError) as error:
-        return nothing(options, f"the Job of the profile gave no result: {error}", ADVICE.start)
+        return nothing(config, f"the Job of the profile gave no result: {error}", ADVICE.start)
     shutil.copytree(store.fetch(answer.files), directory, dirs_exist_ok=True, copy_function=shutil.copyfile)
     return answer.profile
 
 
-def _for_pod(mode: Mode, options: DeepOptions) -> DeepOptions:
-    """The options with the tools of the image, whatever paths they have here."""
-    tools: tuple[Tool, ...] = ("nsys",) if mode == "nsight-operator" else options.tools
-    return replace(options, tools=tools, nsys="nsys", ncu="ncu")
+def _for_pod(mode: Mode, config: ProfileConfig) -> ProfileConfig:
+    """The config with the tools of the image, whatever paths they have here."""
+    tools = ("nsys",) if mode == "nsight-operator" else config.tools
+    return config.model_copy(update={"tools": tools, "nsys": None, "ncu": None})
 
 
-def nothing(options: DeepOptions, reason: str, remedy: str = _ENABLE) -> DeepProfile:
+def nothing(config: ProfileConfig, reason: str, remedy: str = _ENABLE) -> DeepProfile:
     """A profile without attempts, and why there are none."""
     return DeepProfile(
-        tools=tuple(ToolStatus(tool=tool, status="degraded", reason=reason, remedy=remedy) for tool in options.tools)
+        tools=tuple(Permission(name=tool, status="degraded", reason=reason, remedy=remedy) for tool in config.tools)
     )
 
 
@@ -172,20 +172,20 @@ def execute(store: ArtifactStore, prefix: str, directory: Path) -> Answer:
     workload = Workload.model_validate(given)
     if request.mode == "nsight-operator":
         run(workload)
-        found = _with_operator(request.options)
+        found = _with_operator()
     else:
         with core_slots(workload.threads):
-            found = deep_profile(workload, directory, request.options)
+            found = deep_profile(workload, directory, request.config)
     answer = Answer(profile=found, files=store.put_artifact("profile", directory))
     documents.put(RESULT, answer.model_dump_json(indent=1))
     return answer
 
 
-def _with_operator(options: DeepOptions) -> DeepProfile:
+def _with_operator() -> DeepProfile:
     """The operator keeps its reports where its installation says, so nothing of them can be checked here."""
     reason = "the workload ran in a pod that the Nsight operator profiles; its report is in the operator's storage"
-    status = ToolStatus(
-        tool="nsys",
+    status = Permission(
+        name="nsys",
         status="degraded",
         reason=f"{reason} and was not checked",
         remedy="fetch it with the operator's command line, and open it in Nsight Systems",
@@ -203,7 +203,7 @@ def main() -> int:
     except PodiumError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(TypeAdapter(tuple[ToolStatus, ...]).dump_json(answer.profile.tools).decode())
+    print(TypeAdapter(tuple[Permission, ...]).dump_json(answer.profile.tools).decode())
     return 0
 
 

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from podium.keys import digest_bytes
 from podium.profiling import ncu
-from podium.profiling.attempt import AttemptFailed, Plan, make_attempt
-from podium.profiling.ncu_report import Launch as Measured
-from podium.profiling.ncu_report import Metric, can_read_reports, read_csv, read_report
+from podium.profiling.attempt import AttemptFailed, Plan, Stage, make_attempt
+from podium.profiling.ncu_report import Launch, Metric, can_read_reports, read_csv, read_report
 from podium.profiling.nsys_report import KernelTime, NsysReport
-from podium.profiling.tools import Call, Launch, new_session, tool_environment
-from podium.profiling.workload import Timings, Workload, argv, ranges
+from podium.profiling.tools import new_session
+from podium.profiling.workload import Timings
 from podium.records.profile import Attempt, Outcome
 
 METRICS_CSV = "metrics.csv"
 RETRIED: tuple[Outcome, ...] = ("timeout", "tool", "export", "invalid-report")
 """Outcomes after which an attempt is repeated once; the others would come out the same."""
-
-
-@dataclass(frozen=True)
-class NcuRun:
-    """What all runs of ncu in a profile share."""
-
-    workload: Workload
-    spec: Path
-    root: Path
-    program: str
-    versions: Mapping[str, str]
-    seconds: float
 
 
 def top_kernels(report: NsysReport, count: int) -> tuple[KernelTime, ...]:
@@ -44,7 +30,7 @@ def kernel_directory(rank: int, kernel: KernelTime) -> str:
 
 
 def measure_kernels(
-    run: NcuRun, kernels: Sequence[KernelTime], launch: Launch
+    stage: Stage, kernels: Sequence[KernelTime]
 ) -> tuple[tuple[Attempt, ...], dict[str, dict[str, Metric]], tuple[Timings, ...]]:
     """Measure each kernel.
 
@@ -59,10 +45,10 @@ def measure_kernels(
     counters: dict[str, dict[str, Metric]] = {}
     times: list[Timings] = []
     for rank, kernel in enumerate(kernels, 1):
-        folder = run.root / "ncu" / kernel_directory(rank, kernel)
+        folder = stage.root / "ncu" / kernel_directory(rank, kernel)
         for number in (1, 2):
             place = folder if number == 1 else folder / "again"
-            made, found, timings = make_attempt(_plan(run, kernel, number, place), launch, _reading(run, launch))
+            made, found, timings = make_attempt(_plan(stage, kernel, number, place), _read)
             attempts.append(made)
             if timings is not None:
                 times.append(timings)
@@ -73,39 +59,26 @@ def measure_kernels(
     return tuple(attempts), counters, tuple(times)
 
 
-def _plan(run: NcuRun, kernel: KernelTime, number: int, folder: Path) -> Plan:
+def _plan(stage: Stage, kernel: KernelTime, number: int, folder: Path) -> Plan:
     within = "forward" if number == 1 else ""
-    return Plan(
-        tool="ncu",
-        target=kernel.name,
-        number=number,
-        root=run.root,
-        folder=folder,
-        argv=lambda report, output: ncu.profile_argv(
-            run.program, report, argv(run.spec, {"output": output}), kernel, within
-        ),
-        suffix=".ncu-rep",
-        variables=run.workload.variables(),
-        session=new_session(),
-        versions=run.versions,
-        seconds=run.seconds,
-        expected=ranges(run.workload),
-    )
+
+    def argv(report: Path, output: Path) -> list[str]:
+        return ncu.profile_argv(stage.programs["ncu"], report, stage.workload_argv(output), kernel, within)
+
+    return Plan(stage, "ncu", kernel.name, number, folder, new_session(), argv)
 
 
-def _reading(run: NcuRun, launch: Launch) -> Callable[[Plan], list[Measured]]:
-    def read(plan: Plan) -> list[Measured]:
-        table = plan.folder / METRICS_CSV
-        environment = tool_environment(plan.variables, plan.folder / "tmp", plan.session)
-        ended = launch(Call(ncu.csv_argv(run.program, plan.report), table, environment, plan.folder, run.seconds))
-        if ended.exit_code != 0:
-            raise AttemptFailed("export", f"ncu --import ended with exit code {ended.exit_code}; see {table}")
-        found = read_report(plan.report) if can_read_reports() else []
-        if not found:
-            with table.open(encoding="utf-8", errors="replace") as lines:
-                found = list(read_csv(lines))
-        if not found:
-            raise AttemptFailed("invalid-report", "the report has no launch of the kernel")
-        return found
-
-    return read
+def _read(plan: Plan) -> list[Launch]:
+    """The measured launches in the report, which is exported as a table first."""
+    table = plan.folder / METRICS_CSV
+    command = ncu.csv_argv(plan.stage.programs["ncu"], plan.report)
+    ended = plan.stage.start(command, plan.folder, table, plan.session)
+    if ended.exit_code != 0:
+        raise AttemptFailed("export", f"ncu --import ended with exit code {ended.exit_code}; see {table}")
+    found = read_report(plan.report) if can_read_reports() else []
+    if not found:
+        with table.open(encoding="utf-8", errors="replace") as lines:
+            found = list(read_csv(lines))
+    if not found:
+        raise AttemptFailed("invalid-report", "the report has no launch of the kernel")
+    return found

@@ -47,16 +47,15 @@ def export_argv(program: str, report: Path, database: Path) -> list[str]:
 
 
 def stats_argv(program: str, version: Version, subjects: Sequence[str], database: Path) -> list[str]:
-    """The command that writes summaries as CSV files beside the database; see `stats_files`."""
+    """The command that writes summaries as CSV files beside the database; see `stats_file`."""
     names = ",".join(_report_name(subject, version) for subject in subjects)
     how = ["--force-overwrite=true", "--format=csv", f"--report={names}", f"--output={database.with_suffix('')}"]
     return [program, "stats", *how, str(database)]
 
 
-def stats_files(version: Version, subjects: Sequence[str], database: Path) -> dict[str, Path]:
-    """Where `stats_argv` leaves its files, by what they show. nsys writes none for what it did not record."""
-    stem = database.with_suffix("")
-    return {subject: stem.with_name(f"{stem.name}_{_report_name(subject, version)}.csv") for subject in subjects}
+def stats_file(version: Version, subject: str, database: Path) -> Path:
+    """Where `stats_argv` leaves the file of a subject. nsys writes none for what it did not record."""
+    return database.with_name(f"{database.stem}_{_report_name(subject, version)}.csv")
 
 
 def _report_name(subject: str, version: Version) -> str:

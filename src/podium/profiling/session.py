@@ -32,13 +32,13 @@ from podium.profiling.commands import private_directory, write_command
 from podium.profiling.findings import findings_of
 from podium.profiling.in_process import InProcess, InProcessSpec, phase_of
 from podium.profiling.versions import packages
-from podium.profiling.workload import TIMINGS, Timings, Workload
+from podium.profiling.workload import SPEC, TIMINGS, Timings, Workload
 from podium.records import Attempt, Outcome, Permission, ProfileRecord
 
 if TYPE_CHECKING:
     from podium.profiling.deep import SecondStage
 
-SPEC, ROWS, RECORD = "workload.json", "rows.jsonl", "record.json"
+ROWS, RECORD = "rows.jsonl", "record.json"
 OPERATORS = "operators"
 _PATHS = {"model", "rows", "output", "digest", "name"}
 _PURPOSE = Purpose("the profile", "lower profile.batch_size", "raise profile.timeout_seconds")
@@ -124,10 +124,11 @@ def profile(
             found, attempt = _in_process(workload, config, directory)
             attempts.append(attempt)
             fields = _with_inside(fields, found, attempt)
-        if set(config.tools) - {OPERATORS}:
-            from podium.profiling.deep import fields_of, profile_deep
+        if others := tuple(one for one in config.tools if one != OPERATORS):
+            from podium.profiling.capture import deep_profile
+            from podium.profiling.deep import fields_of
 
-            seen = profile_deep(workload, config, directory, stage)
+            seen = (stage or deep_profile)(workload, directory, config.model_copy(update={"tools": others}))
             attempts += seen.attempts
             fields = _with_deep(fields, fields_of(seen, workload))
     problem = next((one for one in fields.get("tools", ()) if one.status != "ok"), None)

@@ -27,8 +27,8 @@ from podium.inference.predictor import PredictorSpec, Row, load_predictor
 from podium.jsonfile import write_json
 from podium.records.base import Frozen
 
-TIMINGS = "timings.json"
-"""Where a workload writes its times: a `Timings`."""
+SPEC, TIMINGS = "workload.json", "timings.json"
+"""The file that describes a workload, and where it writes its times: a `Timings`."""
 
 SYNTHETIC = "synthetic"
 

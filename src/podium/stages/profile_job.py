@@ -7,8 +7,9 @@ from typing import Any
 
 from podium.cluster.client import Cluster
 from podium.cluster.jobs import Jobs
+from podium.config.profile import ProfileConfig
 from podium.errors import PodiumError
-from podium.profiling.capture import DeepOptions, DeepProfile
+from podium.profiling.capture import DeepProfile
 from podium.profiling.deep import SecondStage
 from podium.profiling.job import ADVICE, Mode, nothing, profile_on_cluster
 from podium.profiling.workload import Workload
@@ -26,8 +27,8 @@ def second_stage(step: StepRun) -> SecondStage | None:
         return None
     chosen: Mode = mode
 
-    def in_job(workload: Workload, directory: Path, options: DeepOptions) -> DeepProfile:
-        wanted, settings = step.config.profile, step.config.cluster
+    def in_job(workload: Workload, directory: Path, wanted: ProfileConfig) -> DeepProfile:
+        settings = step.config.cluster
         given: dict[str, Any] = {"namespace": wanted.namespace, "service_account": wanted.service_account}
         if wanted.namespace is not None:  # a claim of the run's namespace cannot be mounted in another one
             given |= {"volume_claim": None, "volume_path": None}
@@ -36,12 +37,12 @@ def second_stage(step: StepRun) -> SecondStage | None:
             check_reachable(step.store.uri, config, f"profile.mode={mode}")
             if config.image is None:
                 return nothing(
-                    options, f"profile.mode={mode} needs an image", "set profile.image=REGISTRY/podium-profiler"
+                    wanted, f"profile.mode={mode} needs an image", "set profile.image=REGISTRY/podium-profiler"
                 )
             jobs = Jobs(Cluster.connect(wanted.namespace), ADVICE, start_seconds=settings.start_seconds)
         except PodiumError as error:
-            return nothing(options, str(error))
+            return nothing(wanted, str(error))
         key = step.key.digest
-        return profile_on_cluster(chosen, workload, directory, options, step.store, config, jobs, key)
+        return profile_on_cluster(chosen, workload, directory, wanted, step.store, config, jobs, key)
 
     return in_job

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from podium.profiling import capture
-from podium.profiling.capture import DeepOptions, DeepProfile, deep_profile
+from podium.config.profile import ProfileConfig
+from podium.profiling import attempt, capture
+from podium.profiling.capture import DeepProfile, deep_profile
 from podium.profiling.permissions import Need
 from podium.profiling.tools import Call
 from podium.profiling.workload import ranges
@@ -20,14 +21,16 @@ NO_GPU = Need(Permission(name="GPU", status="skipped", reason="no GPU", remedy="
 
 @pytest.fixture(autouse=True)
 def versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture, "version_of", lambda program: (2022, 4, 2))
+    monkeypatch.setattr(attempt, "version_of", lambda program: (2022, 4, 2))
     monkeypatch.setattr(capture, "end_stale_sessions", lambda: 0)
 
 
-def profile(folder: Path, fake: FakeTools, found: tuple[Need, ...] = (NO_GPU,), **options: Any) -> DeepProfile:
-    given = {"nsys": NSYS, "ncu": NCU, "rounds": 0, "tools": ("nsys",), **options}
+def profile(
+    folder: Path, fake: FakeTools, found: tuple[Need, ...] = (NO_GPU,), rounds: int = 0, **settings: Any
+) -> DeepProfile:
+    config = ProfileConfig(**{"nsys": NSYS, "ncu": NCU, "tools": ("nsys",), **settings})
     spec = workload(folder, **({"device": "cuda"} if fake.kernels is not None else {}))
-    return deep_profile(spec, folder / "profile", DeepOptions(**given), fake, found)
+    return deep_profile(spec, folder / "profile", config, fake, found, rounds)
 
 
 def outcomes(profile: DeepProfile) -> list[str]:
@@ -133,7 +136,7 @@ def test_what_cannot_be_had_is_skipped_with_what_mends_it(tmp_path: Path) -> Non
     tools = FakeTools()
     found = profile(tmp_path, tools, (absent, NO_GPU), tools=("nsys", "ncu"))
     assert found.status == "skipped" and not tools.calls and not found.attempts
-    assert [(one.tool, one.reason, one.remedy) for one in found.tools] == [
+    assert [(one.name, one.reason, one.remedy) for one in found.tools] == [
         ("nsys", "not found", "install it"),
         ("ncu", "no GPU", "get one"),
     ]
@@ -174,7 +177,8 @@ def test_paths_that_are_not_the_defaults_reach_the_workload_absolute(tmp_path: P
     rows.write_text('"text"\n')
     spec = workload(tmp_path).model_copy(update={"kind": "classifier", "model": str(model), "rows": str(rows)})
     tools = FakeTools()
-    deep_profile(spec, tmp_path / "profile", DeepOptions(("nsys",), NSYS, NCU, rounds=0), tools, (NO_GPU,))
+    config = ProfileConfig(tools=("nsys",), nsys=NSYS)
+    deep_profile(spec, tmp_path / "profile", config, tools, (NO_GPU,), rounds=0)
     stored = json.loads((tmp_path / "profile" / "workload.json").read_text())
     assert (stored["model"], stored["rows"]) == (str(model), str(rows))
     command = (tmp_path / "profile" / "nsys" / "cmd.txt").read_text()

@@ -6,9 +6,9 @@ import pytest
 
 from podium.cluster.manifests import job_manifest
 from podium.config.cluster import ClusterConfig
+from podium.config.profile import ProfileConfig
 from podium.errors import ClusterError, JobNotStarted
-from podium.profiling import capture, job
-from podium.profiling.capture import DeepOptions
+from podium.profiling import attempt, capture, job
 from podium.profiling.permissions import Need
 from podium.records.profile import Permission
 from podium.store.store import ArtifactStore
@@ -18,12 +18,12 @@ POOL = {"selector": {"pool": "gpu"}, "device": "nvidia.com/gpu", "cpu": "4", "me
 CONFIG = ClusterConfig.model_validate(
     {"image": "podium-profiler:1", "service_account": "podium-profiling", "pools": {"profile": POOL}}
 )
-OPTIONS = DeepOptions(tools=("nsys", "ncu"), kernels=2, rounds=0, timeout_seconds=60)
+PROFILE = ProfileConfig(tools=("nsys", "ncu"), kernels=2, timeout_seconds=60)
 KEY = "0123456789abcdef0123"
 
 
 def manifest(mode: job.Mode) -> dict[str, Any]:
-    found = job_manifest(job.job_spec(mode, CONFIG, {"PODIUM_STORE": "s3://b"}, KEY, OPTIONS))
+    found = job_manifest(job.job_spec(mode, CONFIG, {"PODIUM_STORE": "s3://b"}, KEY, PROFILE))
     found["metadata"]["namespace"] = "podium-profiling"
     kubernetes_validate.validate(found, "1.32", strict=True)
     return found
@@ -44,7 +44,7 @@ def test_the_job_for_counters_has_one_capability_and_no_other_right() -> None:
     assert container["resources"]["limits"] == {"memory": "16Gi", "nvidia.com/gpu": "1"}
     assert pod["nodeSelector"] == {"pool": "gpu"} and pod["serviceAccountName"] == "podium-profiling"
     assert found["metadata"]["name"] == "podium-profile-0123456789abcdef"
-    assert found["spec"]["activeDeadlineSeconds"] == (2 + 4) * 60 + 600
+    assert found["spec"]["activeDeadlineSeconds"] == (2 + 4 + 2 * capture.ROUNDS) * 60 + 600
     assert "nvidia-nsight-profile" not in found["spec"]["template"]["metadata"]["labels"]
 
 
@@ -75,12 +75,12 @@ class Pod:
 
 def on_cluster(tmp_path: Path, pod: Pod, mode: job.Mode = "privileged-job") -> capture.DeepProfile:
     store = ArtifactStore(str(tmp_path / "store"))
-    options = DeepOptions(("nsys",), "/only/here/nsys", rounds=0)
+    wanted = ProfileConfig(tools=("nsys",), nsys="/only/here/nsys")
     return job.profile_on_cluster(
         mode,
         workload(tmp_path),
         tmp_path / "profile",
-        options,
+        wanted,
         store,
         CONFIG,
         pod,
@@ -92,12 +92,12 @@ def test_what_the_pod_found_comes_back_with_its_files(tmp_path: Path, monkeypatc
     tools = FakeTools()
     no_gpu = Need(Permission(name="GPU", status="skipped"), ("ncu",))
 
-    def in_pod(spec: Any, directory: Path, options: DeepOptions) -> capture.DeepProfile:
-        assert options.nsys == "nsys", "the image has its own"
+    def in_pod(spec: Any, directory: Path, config: ProfileConfig) -> capture.DeepProfile:
+        assert config.nsys is None, "the image has its own"
         assert spec.rows == str(directory / "rows.jsonl") and Path(spec.rows).read_text() == '"a good film"\n'
-        return capture.deep_profile(spec, directory, options, tools, (no_gpu,))
+        return capture.deep_profile(spec, directory, config, tools, (no_gpu,), rounds=0)
 
-    monkeypatch.setattr(capture, "version_of", lambda program: (2024, 5))
+    monkeypatch.setattr(attempt, "version_of", lambda program: (2024, 5))
     monkeypatch.setattr(job, "deep_profile", in_pod)
     found = on_cluster(tmp_path, Pod(tmp_path / "pod"))
     assert found.status == "ok" and [one.outcome for one in found.attempts] == ["ok"]

@@ -19,7 +19,7 @@ def test_a_whole_process_is_recorded_without_sampling(device: str, trace: str) -
 def test_reports_have_the_names_of_their_version(version: nsys.Version, name: str) -> None:
     database = Path("/profile/nsys/report.sqlite")
     assert f"--report={name}" in nsys.stats_argv("nsys", version, ["kernels"], database)
-    assert nsys.stats_files(version, ["kernels"], database) == {"kernels": Path(f"/profile/nsys/report_{name}.csv")}
+    assert nsys.stats_file(version, "kernels", database) == Path(f"/profile/nsys/report_{name}.csv")
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from podium.config.profile import ProfileConfig
 from podium.errors import ComputationFailed, InputError
 from podium.inference.predictor import Row
 from podium.profiling import in_process, session
-from podium.profiling.capture import DeepProfile, ToolStatus
+from podium.profiling.capture import DeepProfile
 from podium.profiling.deep import bound_by, deep_commands, device_figures, fields_of, kernels_of
 from podium.profiling.in_process import InProcess, InProcessSpec
 from podium.profiling.ncu_report import Metric
 from podium.profiling.nsys_report import Copies, DeviceTime, KernelTime, NsysReport
 from podium.profiling.session import Subject, commands, profile, workload_of
 from podium.profiling.workload import Timings, Workload
-from podium.records import Attempt, ProfileRecord, Roofline
+from podium.records import Attempt, Permission, ProfileRecord, Roofline
 
 ROWS: list[Row] = ["a short row", "a row that is longer"]
 SUBJECT = Subject("/models/not-the-default", "mine", "d" * 64, "text-classification", "onnx", ROWS)
@@ -63,17 +63,24 @@ def timings(workload: Workload, config: ProfileConfig, directory: Path) -> list[
 def test_the_record_joins_what_each_tool_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = InProcess(tool="onnxruntime", operators=(), figures={"busy_cores": 1.0}, facts={"a": "b"}, notes=("one",))
     deep = DeepProfile(
-        tools=(ToolStatus(tool="nsys", status="skipped", reason="no nsys", remedy="install it"),), notes=("two",)
+        tools=(Permission(name="nsys", status="skipped", reason="no nsys", remedy="install it"),), notes=("two",)
     )
     monkeypatch.setattr(session, "_timed", timings)
     fine = Attempt(tool="onnxruntime", outcome="ok")
     monkeypatch.setattr(session, "_in_process", lambda *_: (inside, fine))
-    monkeypatch.setattr("podium.profiling.deep.profile_deep", lambda *_: deep)
+    asked: list[tuple[str, ...]] = []
+
+    def second_stage(workload: Workload, directory: Path, config: ProfileConfig) -> DeepProfile:
+        asked.append(config.tools)
+        return deep
+
+    monkeypatch.setattr("podium.profiling.capture.deep_profile", second_stage)
     record = profile(SUBJECT, CONFIG, {"cpu": "x"}, tmp_path / "p", {"key": "k"})
     assert (record.status, record.code, record.reason) == ("degraded", "NSYS-SKIPPED", "nsys: no nsys")
     assert record.samples == pytest.approx((0.021, 0.021))
     assert record.figures == {"iteration_seconds": pytest.approx(0.021), "busy_cores": 1.0}
     assert [one.share for one in record.phases] == [None, *(pytest.approx(one) for one in (1 / 21, 20 / 21, 0.0))]
+    assert asked == [("nsys", "ncu")]
     assert record.attempts == (fine,) and record.notes == ("one", "two")
     assert ("model" in record.workload, record.workload["batch_size"], record.workload["rows"]) == (False, 4, 2)
     assert ProfileRecord.read(tmp_path / "p" / "record.json") == record

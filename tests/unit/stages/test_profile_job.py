@@ -7,7 +7,7 @@ import pytest
 from podium.config.cluster import ClusterConfig
 from podium.config.profile import ProfileConfig
 from podium.errors import ClusterError
-from podium.profiling.capture import DeepOptions, DeepProfile
+from podium.profiling.capture import DeepProfile
 from podium.stages import profile_job
 from tests.unit.profiling.fake_tools import workload
 
@@ -16,14 +16,14 @@ SHARED = {"volume_claim": "podium", "volume_path": "/podium"}
 
 def step(uri: str = "s3://bucket/podium", image: str | None = "podium:1", **profile: Any) -> Any:
     cluster = ClusterConfig(image=image, **SHARED)
-    config = SimpleNamespace(profile=ProfileConfig(**profile), cluster=cluster)
+    config = SimpleNamespace(profile=ProfileConfig(tools=("nsys", "ncu"), **profile), cluster=cluster)
     return SimpleNamespace(config=config, store=SimpleNamespace(uri=uri), key=SimpleNamespace(digest="k" * 64))
 
 
 def run(given: Any, folder: Path) -> DeepProfile:
     stage = profile_job.second_stage(given)
     assert stage is not None
-    return stage(workload(folder), folder / "profile", DeepOptions())
+    return stage(workload(folder), folder / "profile", given.config.profile)
 
 
 def test_by_default_the_tools_run_in_the_pod_of_the_step() -> None:
