@@ -20,7 +20,7 @@ from podium.errors import DataError, InputError
 from podium.tasks import TASKS
 from podium.tasks.annotations import set_aside
 from podium.tasks.base import Task
-from podium.tasks.columns import Choice, Column, listed, missing
+from podium.tasks.columns import Choice, Column, columns_named, indicators, is_one, joined, listed, missing
 from podium.text import did_you_mean
 
 _SHOWN = 8
@@ -85,7 +85,7 @@ def infer(
             raise InputError(f"--task must fit the format, but {kind} holds rows for {fits[0].name}, not {task}")
         why, lines = f"what {kind} holds", []
     else:
-        columns, seen = look(reader)
+        columns, seen = look(reader, label_column)
         chosen, found = _choose(columns, task, text_column, label_column)
         why, fields = "from the columns", {"text_column": found.content, "label_column": found.target}
         lines = [
@@ -140,9 +140,12 @@ def _unlabelled(sources: Sequence[Source], config: DatasetConfig, label: str) ->
     """Why the first rows of the test file have no labels; empty where they have."""
     source = next(one for one in sources if one.role == "test")
     reader = FORMATS.get(source.format)(source, config)
-    if (known := reader.columns()) and label not in known:
-        return f"has no column {label!r}"
-    rows = [row.values.get(label) for row in islice(reader.rows(), PEEK_ROWS) if isinstance(row, Row)]
+    known = reader.columns()
+    names = columns_named(label, known)
+    if known and (absent := [name for name in names if name not in known]):
+        return f"has no column {absent[0]!r}"
+    found = [row.values for row in islice(reader.rows(), PEEK_ROWS) if isinstance(row, Row)]
+    rows = [values.get(name) for values in found for name in names]
     empty = all(missing(value) or value in ("", []) for value in rows)
     return f"has nothing in its column {label!r}" if rows and empty else ""
 
@@ -176,8 +179,11 @@ def _named(file: Path, path: Path, uri: str) -> Path | str:
     return uri if file == path else f"{uri.rstrip('/')}/{file.name}"
 
 
-def look(reader: Reader) -> tuple[list[Column], int]:
+def look(reader: Reader, label: str | None = None) -> tuple[list[Column], int]:
     """The columns of the first rows, and how many rows were seen.
+
+    Args:
+        label: name of the label column, or of several columns of 0 and 1, where the user gives it.
 
     Raises:
         DataError: none of them can be read.
@@ -195,6 +201,13 @@ def look(reader: Reader) -> tuple[list[Column], int]:
         raise DataError(
             f"a data set must have rows, but {name} has none" + (f" that can be read: {first}" if first else "")
         )
+    several = columns_named(label, columns) if label else indicators(list(columns.values()), len(good))
+    if len(several) > 1 and not set(several) - columns.keys():
+        name = label or joined(several)
+        columns[name] = Column(name, parts=tuple(several))
+        for row in good:
+            with suppress(ValueError):
+                columns[name].see([one for one in several if is_one(row.values.get(one))])
     return list(columns.values()), len(rows)
 
 

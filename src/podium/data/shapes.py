@@ -20,7 +20,7 @@ from podium.data.readers.base import BadRow, Reader, Row
 from podium.errors import DataError
 from podium.tasks import TASKS
 from podium.tasks.annotations import DISPUTED, annotations_of, answer, answers_of, beside, is_submitted, set_aside
-from podium.tasks.columns import missing
+from podium.tasks.columns import columns_named, is_one, missing
 from podium.tasks.spans import align, spans_of, words_of
 from podium.tasks.tags import are_numbers, to_bio
 from podium.tasks.tags import sentence_column as usual_sentence_column
@@ -47,10 +47,13 @@ def rows_of(
     """
     task = TASKS.get(config.task)
     if not task.words:
-        wanted = {name for name in names if name} | beside(names[1])
+        several = columns_named(names[1], reader.columns() if "," in names[1] else ())
+        wanted = {name for name in (*names, *several) if name} | beside(names[1])
         for row in reader.rows(None if whole else wanted):
             if isinstance(row, BadRow):
                 yield row
+            elif len(several) > 1:
+                yield _indicated(reader, row, several, names[1], whole)
             elif whole or _counts(reader, row, names[1]):
                 yield _labelled(row, names[1], config.label_names, task.several)
         return
@@ -76,6 +79,19 @@ def _counts(reader: Reader, row: Row, target: str) -> bool:
     each = answers_of(given) or [spans_of([one]) for one in annotations_of(given) or ()]
     reader.notes[DISPUTED] += any(one != each[0] for one in each)
     return True
+
+
+def _indicated(reader: Reader, row: Row, columns: Sequence[str], name: str, whole: bool) -> Row | BadRow:
+    """The row with the names of the columns that hold a 1, in one column."""
+    labels = []
+    for column in columns:
+        try:
+            labels += [column] if is_one(row.values.get(column)) else []
+        except ValueError as error:
+            if not whole:
+                return BadRow(row.file, row.line, column, str(error), reader.unit)
+            return row  # its text can be predicted all the same
+    return row._replace(values={**row.values, name: labels})
 
 
 def _labelled(row: Row, name: str, labels: Sequence[str], several: bool) -> Row:

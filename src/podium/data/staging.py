@@ -20,6 +20,7 @@ from podium.data.sources import Source
 from podium.errors import DataError
 from podium.events import emit
 from podium.tasks import TASKS
+from podium.tasks.columns import columns_named
 from podium.text import did_you_mean
 
 EXAMPLES = 20
@@ -139,7 +140,7 @@ def column_names(reader: Reader, config: DatasetConfig) -> tuple[str, str] | Non
     def column(field: str, usual: Sequence[str]) -> str:
         wanted: str = getattr(config, field)
         for name in (wanted, *(usual if wanted == DatasetConfig.model_fields[field].default else ())):
-            if name in columns:
+            if set(columns_named(name, columns)) <= set(columns):
                 return name
         source = reader.source.files[0].name if reader.source.files else "the query's result"
         hint = did_you_mean(wanted, columns, cutoff=0.5) or "."

@@ -96,7 +96,7 @@ def open_data(command: DataCommand, directory: Path, task: str | None, labels: S
         raise InputError(
             f"the data must have what the model reads ({kind.content}), but {source.format} cannot; use {fit}"
         )
-    columns, seen = look(reader)
+    columns, seen = look(reader, command.label_column)
     names = {column.name for column in columns}
     for option, given in (("--text-column", command.text_column), ("--label-column", command.label_column)):
         if given and given not in names:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -16,6 +18,10 @@ TEXT_NAMES = ("text", "sentence", "content", "document", "review", "body", "mess
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "topic", "intent")
 
 _CLEARLY_LONGER = 2.0
+ROWS_PER_LABEL = 5
+"""A column with fewer rows for each of its different values is not taken for labels."""
+_ONE = frozenset({"1", "true"})
+_ZERO_ONE = _ONE | {"0", "false"}
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,15})\.0+")
 _TRUTHS = ("True", "False", "TRUE", "FALSE")
 
@@ -30,6 +36,7 @@ class Column:
         numbers: how many values are numbers or truth values.
         values: the different texts and numbers, as text.
         lists: the values that are lists.
+        parts: columns of 0 and 1 of which it is made: its values are the names of those with a 1.
     """
 
     name: str
@@ -38,6 +45,7 @@ class Column:
     numbers: int = 0
     values: set[str] = field(default_factory=set)
     lists: list[list[Any]] = field(default_factory=list)
+    parts: tuple[str, ...] = ()
 
     def see(self, value: Any) -> None:
         """Take one value into account."""
@@ -124,12 +132,54 @@ def by_name(columns: Sequence[Column], names: Sequence[str]) -> str | None:
 
 def ambiguous(what: str, flag: str, columns: Sequence[Column]) -> InputError:
     """The error that asks the user to name a column."""
-    return InputError(f"the {what} column cannot be told from the data; give {flag} NAME, one of: {listed(columns)}")
+    binary = [column.name for column in columns if column.values and column.values <= _ZERO_ONE]
+    several = f"; several columns of 0 and 1 as {joined(binary)}" if what == "label" and len(binary) > 1 else ""
+    return InputError(
+        f"the {what} column cannot be told from the data; give {flag} NAME, one of: {listed(columns)}{several}"
+    )
 
 
 def listed(columns: Sequence[Column]) -> str:
     """Names of the columns, for messages."""
-    return ", ".join(column.name for column in columns)
+    return ", ".join(column.name for column in columns if not column.parts)
+
+
+def columns_named(name: str, columns: Collection[str]) -> list[str]:
+    """The column of this name, or the columns of 0 and 1 whose names stand in it as in a line of CSV."""
+    several = next(csv.reader([name], skipinitialspace=True), [])
+    return several if name not in columns and len(several) > 1 else [name]
+
+
+def joined(columns: Sequence[str]) -> str:
+    """One name for several columns, see `columns_named`."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(columns)
+    return line.getvalue()
+
+
+def with_few_values(columns: Sequence[Column]) -> list[str]:
+    """Names of the columns that have several different values, each of them in several rows."""
+    most = {one.name: max(2, (one.texts + one.numbers) // ROWS_PER_LABEL) for one in columns if not one.lists}
+    return [one.name for one in columns if one.name in most and 2 <= len(one.labels) <= most[one.name]]
+
+
+def indicators(columns: Sequence[Column], rows: int) -> list[str]:
+    """The columns that hold a 0 or a 1 in each of the rows, if there are several and no column looks like labels."""
+    found = [one.name for one in columns if one.numbers + one.texts == rows and one.values <= _ZERO_ONE and one.values]
+    others = [one for one in columns if one.name not in found]
+    clear = by_name(columns, LABEL_NAMES) is None and not with_few_values(others) and not any(c.lists for c in columns)
+    return found if len(found) > 1 and clear and any(one.texts for one in others) else []
+
+
+def is_one(value: Any) -> bool:
+    """Whether a cell holds a 1 and not a 0, as numbers, texts or truth values.
+
+    Raises:
+        ValueError: it holds something else; the message completes "field 'spam': ...".
+    """
+    if (label := "" if missing(value) else read_label(value)) not in _ZERO_ONE:
+        raise ValueError(f"must be 0 or 1, but {found(value)}")
+    return label in _ONE
 
 
 def missing(value: Any) -> bool:

@@ -112,7 +112,7 @@ class MultiLabel(Task):
         if given is not None:
             chosen, reason = given, "given"
         elif len(lists) == 1:
-            chosen, reason = lists[0].name, "lists of labels"
+            chosen, reason = lists[0].name, "columns of 0 and 1" if lists[0].parts else "lists of labels"
         elif (name := by_name(lists or others, names)) is not None:
             chosen, reason = name, "by its name"
         else:

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from podium.errors import InputError
 from podium.tasks.annotations import answered
 from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Task, Training
-from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, is_number, read_label
+from podium.tasks.columns import (
+    LABEL_NAMES,
+    ROWS_PER_LABEL,
+    Column,
+    ambiguous,
+    by_name,
+    is_number,
+    read_label,
+    with_few_values,
+)
 from podium.tasks.metrics import (
     COUNTS_WHOLES,
     Additive,
@@ -33,7 +42,6 @@ from podium.tasks.metrics import (
 )
 from podium.text import shortened
 
-_ROWS_PER_LABEL = 5
 _MANY = 20
 _SEVERAL = 0.05
 _LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
@@ -137,7 +145,7 @@ class TextClassification(Task):
 
     def kinds_problem(self, kinds: Sequence[str], rows: int, column: str) -> str | None:
         whole = all(kind.lstrip("-").isdigit() for kind in kinds)
-        if whole or len(kinds) <= max(_MANY, rows // _ROWS_PER_LABEL) or not all(map(is_number, kinds)):
+        if whole or len(kinds) <= max(_MANY, rows // ROWS_PER_LABEL) or not all(map(is_number, kinds)):
             return super().kinds_problem(kinds, rows, column)
         return (
             f"a data set for {self.title} must have labels, but this looks like regression: dataset.label_column "
@@ -181,9 +189,10 @@ class TextClassification(Task):
                 return said, f"whether a text was accepted as {seen[name][0]!r}", seen[said]
             return name, "by its name", seen[name]
         if len(lists) == 1:
-            return lists[0], "lists of one label", seen[lists[0]]
-        most = {column.name: max(2, (column.texts + column.numbers) // _ROWS_PER_LABEL) for column in single}
-        few = [name for name in most if 2 <= len(seen[name]) <= most[name]]
+            made = next(column.parts for column in single if column.name == lists[0])
+            why = "a single 1 in each row seen, so they are classes" if made else "lists of one label"
+            return lists[0], why, seen[lists[0]]
+        few = with_few_values(single)
         if len(few) != 1:
             raise ambiguous("label", "--label-column", columns)
         return few[0], f"{len(seen[few[0]])} different values", seen[few[0]]

@@ -12,7 +12,7 @@ import pytest
 
 from podium.data.infer import infer
 from podium.data.staging import read_texts
-from podium.errors import DataError
+from podium.errors import DataError, InputError
 from podium.tasks.annotations import DISPUTED, REJECTED, SKIPPED, UNLABELLED
 
 from .conftest import write_jsonl
@@ -252,3 +252,59 @@ class TestArgilla:
         rows = [argilla(n, ([{"start": 0, "end": 1, "label": "X"}], "submitted"), shape="nested") for n in range(12)]
         config = dataset(write_jsonl(tmp_path / "x.jsonl", rows))
         assert config.task == "ner" and read_texts(config).labels == {"B-X", "O"}
+
+
+class TestColumnsOfZeroAndOne:
+    @staticmethod
+    def table(path: Path, cells: Callable[[int], tuple[Any, Any]], names: str = "toxic,threat") -> Path:
+        return lines(
+            path,
+            [
+                f"id,text,{names}",
+                *(f"{n},{text.replace(',', '')},{cells(n)[0]},{cells(n)[1]}" for n, text in enumerate(TEXTS)),
+            ],
+        )
+
+    def test_several_labels(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        path = self.table(tmp_path / "x.csv", lambda n: (n % 2, int(n % 3 == 0)))
+        found = infer(path)
+        assert "labels column: 'toxic,threat' (columns of 0 and 1)" in found.lines
+        assert "columns: id, text, toxic, threat (24 rows seen)" in found.lines
+        config = dataset(path)
+        assert (config.task, config.label_column) == ("multi-label", "toxic,threat")
+        data, _ = prepared(path, task="multi-label", label_column="toxic,threat")
+        assert data.labels == ("threat", "toxic") and sum(one["toxic"] for one in data.label_counts.values()) == 12
+
+    @pytest.mark.parametrize("one", [(1, 0), ("1.0", "0.0"), ("True", "False")])
+    def test_a_single_one_in_each_row_is_a_class(
+        self, tmp_path: Path, one: tuple[Any, Any], prepared: Callable[..., Any]
+    ) -> None:
+        path = self.table(tmp_path / "x.csv", lambda n: one if n % 2 else one[::-1], "good,bad")
+        found = infer(path)
+        assert "label column: 'good,bad' (a single 1 in each row seen, so they are classes)" in found.lines
+        assert prepared(path, label_column="good,bad")[0].labels == ("bad", "good")
+        path.write_text(path.read_text() + "30,both,1,1\n31,neither,0,0\n32,odd,2,0\n")
+        with pytest.raises(DataError, match=r"line 26, field 'good,bad': must be one label.*multi-label") as caught:
+            prepared(path, label_column="good,bad")
+        assert "line 27, field 'good,bad': is missing" in str(caught.value)
+        assert "line 28, field 'good': must be 0 or 1, but got str '2'" in str(caught.value)
+
+    def test_a_column_that_looks_like_labels_is_not_passed_over(self, tmp_path: Path) -> None:
+        path = self.table(tmp_path / "x.csv", lambda n: (n % 2, f"{int(n % 3 == 0)},{'ab'[n % 2]}"), "new,top,label")
+        assert dataset(path).label_column == "label"
+        path = self.table(tmp_path / "x.csv", lambda n: (n % 2, f"{int(n % 3 == 0)},{'ab'[n % 2]}"), "new,top,kind")
+        with pytest.raises(InputError, match="; several columns of 0 and 1 as new,top"):
+            infer(path)
+        assert dataset(path, label_column="new,top").task == "multi-label"
+
+    def test_a_name_may_have_a_comma(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        path = self.table(tmp_path / "x.csv", lambda n: (n % 2, int(n % 3 == 0)), '"new, or old",top')
+        config = dataset(path)
+        assert config.label_column == '"new, or old",top'
+        data, _ = prepared(path, task="multi-label", label_column=config.label_column)
+        assert data.labels == ("new, or old", "top")
+
+    def test_a_test_file_without_them_is_predicted(self, tmp_path: Path) -> None:
+        self.table(tmp_path / "train.csv", lambda n: (n % 2, int(n % 3 == 0)))
+        lines(tmp_path / "test.csv", ["id,text", "1,new"])
+        assert any("test.csv has no column 'toxic'" in line for line in infer(tmp_path).lines)

@@ -159,6 +159,10 @@ CASES: dict[str, Callable[[Path], Any]] = {
         text("several.train", "".join(f"{row['text']} __label__a __label__b\n" for row in ROWS))(folder),
     ],
     "lists of labels": lambda folder: write_jsonl(folder / "x.jsonl", [{**row, "label": ["a", "b"]} for row in ROWS]),
+    "columns of 0 and 1": text(
+        "x.csv",
+        "text,a,b\n" + "".join(f"{row['text'].replace(',', '')},{n % 2},{n % 3 % 2}\n" for n, row in enumerate(ROWS)),
+    ),
     "choices of annotators": lambda folder: [
         write_jsonl(folder / f"{number}.jsonl", [export(row["text"], row["label"]) for row in ROWS])
         for number, export in enumerate(CHOICES)
