@@ -95,6 +95,21 @@ def mean_interval(values: Sequence[float]) -> Interval:
     )
 
 
+def welch_margin(parts: Sequence[tuple[float, float]]) -> float:
+    """Half the width of Student's interval of a sum, with the degrees of freedom of Welch and Satterthwaite.
+
+    Args:
+        parts: variance of each of its independent parts, and of how many values it was estimated.
+    """
+    from scipy.special import stdtrit
+
+    total = sum(variance for variance, _ in parts)
+    if total == 0:
+        return 0.0
+    freedom = total**2 / sum(variance**2 / max(1, count - 1) for variance, count in parts)
+    return float(stdtrit(freedom, 1 - _OUTSIDE)) * math.sqrt(total)
+
+
 def throughput(batch_ns: Sequence[Sequence[int]], batch_size: int) -> Interval:
     """Rows per second from the times of full batches of each repetition.
 

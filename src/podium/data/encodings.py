@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,19 +113,14 @@ def _likely(sample: bytes) -> str:
     found = from_bytes(sample, cp_isolation=list(_LIKELY))
     best = found.best()
     if best is None:
-        return next((name for name in _LIKELY[:1] if _decodes(sample, name)), "")
+        with suppress(UnicodeDecodeError):
+            sample.decode("cp1252")
+            return "cp1252"
+        return ""
     of = {name: one.chaos for one in found for name in one.could_be_from_charset}
     western = of.get("cp1252")
     close = western is not None and western <= best.chaos + _CLOSE and best.encoding in _LATIN
     return "cp1252" if close and best.language not in ("Czech", "Polish", "Turkish", "Slovak") else best.encoding
-
-
-def _decodes(sample: bytes, encoding: str) -> bool:
-    try:
-        sample.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _piece(line: bytes, encoding: str) -> str:

@@ -89,7 +89,7 @@ def interval_of(
         low, high = (least, 1.0) if found else (0.0, 1 - least)
         method = EXACT_METHOD + _of_what(documents)
         return Interval(value=found, low=low, high=high, confidence=confidence, method=method)
-    return _interval(found, values, confidence, METHOD + _of_what(documents))
+    return percentile_interval(found, values, confidence, METHOD + _of_what(documents))
 
 
 def paired_difference(
@@ -139,7 +139,9 @@ def difference_of(
     joint = _by_document(joint, documents)
     values = joint.statistic(_resampled_sums(joint.group, joint.table, resamples, seed))
     method = PAIRED_METHOD + _of_what(documents)
-    interval = _interval(first.total() - second.total() if value is None else value, values, confidence, method)
+    interval = percentile_interval(
+        first.total() - second.total() if value is None else value, values, confidence, method
+    )
     tail = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
     return interval, min(1.0, 2 * (1 + float(tail)) / (1 + resamples))
 
@@ -253,7 +255,8 @@ def _kept_draws(rows: int, resamples: int, seed: int) -> list[NDArray[np.uint8]]
     return list(_draws(rows, resamples, seed))
 
 
-def _interval(value: float, values: Floats, confidence: float, method: str) -> Interval:
+def percentile_interval(value: float, values: Floats, confidence: float, method: str) -> Interval:
+    """A figure with the bounds that a share of `confidence` of its resamples, or draws, lies between."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return Interval(value=value, low=float(low), high=float(high), confidence=confidence, method=method)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from podium.evaluation.bootstrap import percentile_interval
 from podium.evaluation.predictions import Predictions
 from podium.records.base import Frozen, Interval
 from podium.tasks import TASKS
@@ -139,7 +140,5 @@ def _expected(pairs: _Pairs, confidence: float, seed: int) -> Interval:
         right = np.add.reduceat(true, starts, axis=1, dtype=np.int64)
         errors.append(np.abs(right - sums).sum(axis=1) / len(order))
     values = np.concatenate(errors)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
     method = f"{_DRAWS} draws of labels from the probabilities"
-    return Interval(value=float(values.mean()), low=float(low), high=float(high), confidence=confidence, method=method)
+    return percentile_interval(float(values.mean()), values, confidence, method)

@@ -13,13 +13,11 @@ from typing import Literal
 
 import numpy as np
 
-from podium.benchmarking.statistics import CONFIDENCE
+from podium.benchmarking.statistics import CONFIDENCE, welch_margin
 from podium.errors import InputError
 from podium.records import Interval, ProfileRecord
 from podium.records.base import Frozen
-from podium.selection.expression import Check, Operand, parse
-
-Verdict = Literal["pass", "fail", "cannot judge"]
+from podium.selection.expression import Check, Operand, Verdict, parse, worst
 
 ITERATION = "iteration"
 _SEED, _RESAMPLES = 0, 2000
@@ -62,9 +60,8 @@ class ProfilesDiff(Frozen):
 
     @property
     def verdict(self) -> Verdict:
-        """`fail` when any check does, else `cannot judge` when any cannot be judged."""
-        found = {one.verdict for one in self.checks}
-        return "fail" if "fail" in found else "cannot judge" if "cannot judge" in found else "pass"
+        """The worst one of the checks."""
+        return worst([one.verdict for one in self.checks])
 
 
 def diff_profiles(before: ProfileRecord, after: ProfileRecord, checks: Sequence[str] = ()) -> ProfilesDiff:
@@ -110,27 +107,12 @@ def _figures(record: ProfileRecord) -> dict[str, np.ndarray]:
 
 def _judged(name: str, before: np.ndarray, after: np.ndarray) -> Change:
     value = float(np.median(after) / np.median(before))
-    margin = _margin([np.log(before), np.log(after)])
+    margin = welch_margin([(float(np.log(one).var(ddof=1)) / len(one), len(one)) for one in (before, after)])
     low, high = value * math.exp(-margin), value * math.exp(margin)
     method = f"Welch t over the logarithms of {len(before)} and {len(after)} processes"
     ratio = Interval(value=value, low=low, high=high, confidence=CONFIDENCE, method=method)
     sides = float(np.median(before)), float(np.median(after))
     return Change(name=name, kind="range", before=sides[0], after=sides[1], ratio=ratio, real=not low <= 1 <= high)
-
-
-def _margin(samples: Sequence[np.ndarray]) -> float:
-    """Half the width of the interval of a difference of means."""
-    return _t_margin([(float(one.var(ddof=1)) / len(one), len(one)) for one in samples])
-
-
-def _t_margin(parts: Sequence[tuple[float, int]]) -> float:
-    from scipy.special import stdtrit
-
-    total = sum(variance for variance, _ in parts)
-    if total == 0:
-        return 0.0
-    freedom = total**2 / sum(variance**2 / (count - 1) for variance, count in parts if variance)
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(total)
 
 
 def _checked(check: Check, before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> CheckResult:
@@ -142,7 +124,7 @@ def _checked(check: Check, before: Mapping[str, np.ndarray], after: Mapping[str,
         raise InputError(
             f"--fail-if {check.text!r}: both terms must be above zero, but they are {left:g} and {right:g}"
         )
-    margin = _t_margin([_part(check, points, side, samples) for side, samples in sides.items()])
+    margin = welch_margin([_part(check, points, side, samples) for side, samples in sides.items()])
     distance = math.log(left / right)
     if abs(distance) <= margin:
         reason = f"{left:.4g} against {right:.4g} is within the noise of {margin:.1%}; more repetitions may tell"

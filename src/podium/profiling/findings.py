@@ -119,8 +119,8 @@ def _roofline(record: ProfileRecord) -> Iterator[_Found]:
         own, reached = next(op for op in record.operators if op.name == one.name), one.flops_per_second / roof
         if reached < _FAR and own.share >= _TOKENISING:
             text = (
-                f"{one.name} does {one.flops_per_second / 1e9:.3g} billion operations per second, {reached:.0%} of what "
-                f"its {one.intensity:.3g} operations per byte allow here ({one.bound}-bound); batches of "
+                f"{one.name} does {one.flops_per_second / 1e9:.3g} billion operations per second, {reached:.0%} of "
+                f"what its {one.intensity:.3g} operations per byte allow here ({one.bound}-bound); batches of "
                 f"{record.workload.get('batch_size', 1)} may be too small"
             )
             query = f'.roofline.points[] | select(.name=="{one.name}")'

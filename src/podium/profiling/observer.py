@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from podium.benchmarking.statistics import CONFIDENCE
 from podium.records.base import Interval
 from podium.records.profile import Observer
-
-CONFIDENCE = 0.95
 
 
 def observe(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, NoReturn
 
@@ -20,6 +20,7 @@ from podium.errors import InputError
 from podium.text import nearest
 
 Value = float | NDArray[np.float64]
+Verdict = Literal["pass", "fail", "cannot judge"]
 
 _BASELINE = "baseline"
 _LONGEST = 200
@@ -61,6 +62,11 @@ class Check:
     def holds_above(self) -> bool:
         """Whether it holds where the left term is the larger one."""
         return self.symbol in (">", ">=")
+
+
+def worst(verdicts: Collection[Verdict]) -> Verdict:
+    """`fail` when any check does, else `cannot judge` when any cannot be judged."""
+    return "fail" if "fail" in verdicts else "cannot judge" if "cannot judge" in verdicts else "pass"
 
 
 def parse(text: str, known: Sequence[str]) -> Check:

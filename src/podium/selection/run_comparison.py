@@ -13,20 +13,18 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from podium.benchmarking.statistics import CONFIDENCE
+from podium.benchmarking.statistics import CONFIDENCE, welch_margin
 from podium.errors import InputError
 from podium.evaluation.bootstrap import PAIRED_METHOD, paired_difference
 from podium.records import Interval
 from podium.records.base import Frozen
 from podium.selection.estimates import QUANTITIES, SCORES, SEED, ComparedModel, Estimate, Quantity, estimates
-from podium.selection.expression import Check, Operand, Value, parse
-
-Verdict = Literal["pass", "fail", "cannot judge"]
+from podium.selection.expression import Check, Operand, Value, Verdict, parse, worst
 
 EXACT = "exact"
 """Method of an interval without width: neither side has noise, such as the size on disk."""
@@ -104,9 +102,8 @@ class RunsComparison(Frozen):
 
     @property
     def verdict(self) -> Verdict:
-        """`fail` when any check does, else `cannot judge` when any cannot be judged."""
-        found = {result.verdict for result in self.checks}
-        return "fail" if "fail" in found else "cannot judge" if "cannot judge" in found else "pass"
+        """The worst one of the checks."""
+        return worst([result.verdict for result in self.checks])
 
 
 class _Side(NamedTuple):
@@ -287,8 +284,7 @@ class _Contrast:
         distance = abs(math.log(self.value)) if self.ratio else abs(self.value)
         main = max(self.parts, key=lambda part: part.variance)
         for factor in np.geomspace(1, max(1, _MOST[main.kind] / main.count), 200):
-            grown = [replace(one, count=one.count * factor, variance=one.variance / factor) for one in self.parts]
-            if _margin(grown) >= distance:
+            if welch_margin([(one.variance / factor, one.count * factor) for one in self.parts]) >= distance:
                 continue
             count = math.ceil(main.count * factor)
             if main.kind == "rows":
@@ -329,20 +325,10 @@ def _contrast(check: Check, run: _Side, baseline: _Side) -> _Contrast:
         )
         for source, (one, other) in moved.items()
     )
-    margin = _margin(parts)
+    margin = welch_margin([(one.variance, one.count) for one in parts])
     if not math.isfinite(margin):
         raise InputError(f"--fail-if {check.text!r}: both terms must be finite, but within their noise they are not")
     if ratio:
         value = left / right
         return _Contrast(left, right, ratio, value, value * math.exp(-margin), value * math.exp(margin), parts)
     return _Contrast(left, right, ratio, left - right, left - right - margin, left - right + margin, parts)
-
-
-def _margin(parts: Sequence[_Part]) -> float:
-    from scipy.special import stdtrit
-
-    total = sum(part.variance for part in parts)
-    if total == 0:
-        return 0.0
-    freedom = total**2 / sum(part.variance**2 / max(1, part.count - 1) for part in parts)
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(total)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from podium.config.benchmark import SelectionConfig
-from podium.evaluation.bootstrap import in_and_out_of_bag
+from podium.evaluation.bootstrap import in_and_out_of_bag, percentile_interval
 from podium.evaluation.predictions import Predictions
 from podium.records import Interval
 from podium.selection.comparison import Budget
@@ -41,10 +41,7 @@ def corrected_score(
     """
     inside, outside = in_and_out_of_bag(models, budget["metric"], budget["resamples"], budget["seed"])
     scores = outside[np.arange(len(outside)), pick(inside)]
-    confidence = budget["confidence"]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(scores, [tail, 1 - tail])
-    return Interval(value=float(scores.mean()), low=float(low), high=float(high), confidence=confidence, method=METHOD)
+    return percentile_interval(float(scores.mean()), scores, budget["confidence"], METHOD)
 
 
 def rule_of(candidates: Sequence[Candidate], config: SelectionConfig) -> Callable[[Floats], NDArray[np.intp]]:

@@ -35,10 +35,7 @@ def choose_both(
     if rows and not any(map(_has_words, columns)):
         candidates = [column for column in rows if column.name != content]
         name, why = choose(candidates, target, tags, "tags", ambiguous("tags", "--label-column", columns))
-        others = [
-            column for column in columns if column.texts and column not in rows and not _numbers_sentences(column)
-        ]
-        token, reason = choose(others, content, words, "the other texts", ambiguous("tokens", "--text-column", columns))
+        token, reason = _choose_tokens(columns, rows, content, words)
         return Choice(token, f"{reason}, one token a row", name, why)
     found = [column for column in taggable(columns, tags) if column.name != content]
     name, why = choose(found, target, tags, "lists of BIO tags", ambiguous("tags", "--label-column", columns))
@@ -61,10 +58,7 @@ def choose_words(
     if lists:
         return choose(lists, given, words, "the only lists of words", ambiguous("tokens", "--text-column", columns))
     if rows := _tokens(columns):
-        others = [
-            column for column in columns if column.texts and column not in rows and not _numbers_sentences(column)
-        ]
-        return choose(others, given, words, "the other texts", ambiguous("tokens", "--text-column", columns))
+        return _choose_tokens(columns, rows, given, words)
     try:
         name, reason = text_column(columns, None, target, "named entity recognition")
     except InputError:
@@ -108,13 +102,13 @@ def _has_tags(column: Column) -> bool:
     return are_tags(values) and any(value != OUTSIDE for value in values)
 
 
-def _token_columns(columns: Sequence[Column], tags: Sequence[Column]) -> list[Column]:
-    return [column for column in columns if column.texts and column not in tags and not _numbers_sentences(column)]
-
-
 def _is_token(column: Column) -> bool:
     return column.texts > 0 and column.length / column.texts < _LONGEST_WORD
 
 
-def _numbers_sentences(column: Column) -> bool:
-    return sentence_column([column.name]) is not None
+def _choose_tokens(
+    columns: Sequence[Column], tags: Sequence[Column], given: str | None, words: Sequence[str]
+) -> tuple[str, str]:
+    """The column of the tokens of rows that are one token each."""
+    others = [one for one in columns if one.texts and one not in tags and sentence_column([one.name]) is None]
+    return choose(others, given, words, "the other texts", ambiguous("tokens", "--text-column", columns))

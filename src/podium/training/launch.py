@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -121,13 +121,10 @@ class TrainingResult(Section):
     notes: tuple[str, ...] = ()
 
 
-def run_training(spec: FitSpec, log: Path, environment: Mapping[str, str] | None = None) -> TrainingResult:
+def run_training(spec: FitSpec, log: Path) -> TrainingResult:
     """Run `spec` as a process in its own session, once as many cores are free as it has threads.
 
     Its checkpoints stay in `spec.output`, so that the same call resumes it. Its output is appended to `log`.
-
-    Args:
-        environment: variables added to those of `training_environment`.
 
     Raises:
         InputError: ConfigError, DataError or ModelError, as the training raised it.
@@ -143,7 +140,7 @@ def run_training(spec: FitSpec, log: Path, environment: Mapping[str, str] | None
         spec.output,
         log,
         purpose=_purpose(spec),
-        environment={**training_environment(spec.threads, spec.seed), **(environment or {})},
+        environment=training_environment(spec.threads, spec.seed),
         cores=spec.threads,
         limit=spec.time_limit,
         grace=GRACE_SECONDS,
@@ -207,16 +204,14 @@ def _train(
         emit("fold_started", **spec.context, fold=fold, folds=folds)
         report = None if on_evaluation is None else partial(on_evaluation, fold)
         result: TrainingResult = ENTRANTS.get(spec.kind).train(part, report)
-    if (part.output / "predictions").is_dir():
-        kept = fold_predictions(spec.output, fold)
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.parent.mkdir(exist_ok=True)
-        (part.output / "predictions").rename(kept)
+    kept = {"predictions": fold_predictions(spec.output, fold)}
     if spec.keep_model:
-        kept = fold_models(spec.output) / f"fold-{fold}"
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.parent.mkdir(exist_ok=True)
-        (part.output / "model").rename(kept)
+        kept["model"] = fold_models(spec.output) / f"fold-{fold}"
+    for name, place in kept.items():
+        if (part.output / name).is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+            place.parent.mkdir(exist_ok=True)
+            (part.output / name).rename(place)
     shutil.rmtree(part.output, ignore_errors=True)
     emit(
         "fold_finished",

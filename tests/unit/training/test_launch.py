@@ -55,13 +55,13 @@ def behave(monkeypatch: pytest.MonkeyPatch) -> Behave:
 
 def test_result_comes_back_and_output_goes_to_the_log(spec: TrainingSpec, behave: Behave, tmp_path: Path) -> None:
     behave(
-        "print('to the log', os.environ['OMP_NUM_THREADS'], os.environ['EXTRA'], os.getpgid(0) == os.getpid())\n"
+        "print('to the log', os.environ['OMP_NUM_THREADS'], os.getpgid(0) == os.getpid())\n"
         f"answer({{'result': {RESULT!r}}})"
     )
     log = tmp_path / "logs" / "log.txt"
-    result = run_training(spec, log, {"EXTRA": "given"})
+    result = run_training(spec, log)
     assert result.metrics == {"accuracy": 0.5}
-    assert log.read_text() == "to the log 1 given True\n"
+    assert log.read_text() == "to the log 1 True\n"
 
 
 @pytest.mark.parametrize("kind", [DataError, NonFiniteLoss])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,9 @@ class Parquet(Reader):
                 wanted = None if columns is None else {*columns, *(name.partition(".")[0] for name in columns)}
                 names = [name for name in parquet.schema_arrow.names if wanted is None or name in wanted]
                 batches = parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names)
-                names_of = _feature_names(parquet.schema_arrow.metadata)
-                for number, values in enumerate(_records(batches), start=1):
-                    named = {name: _named(values[name], names_of[name]) for name in names_of.keys() & values.keys()}
-                    yield Row(file.name, number, flattened({**values, **named}))
+                classes = _feature_names(parquet.schema_arrow.metadata)
+                for number, values in enumerate(_records(batches, classes), start=1):
+                    yield Row(file.name, number, flattened(values))
 
     def columns(self) -> tuple[str, ...]:
         names: list[str] = []
@@ -84,9 +83,11 @@ def _named(value: Any, names: list[str]) -> Any:
     return None if value < 0 else names[value]
 
 
-def _records(batches: Any) -> Iterator[dict[str, Any]]:
+def _records(batches: Any, classes: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
+    """The rows of Arrow batches, with the names of numbered `classes`, given by column."""
     for batch in batches:
-        yield from batch.to_pylist()
+        for values in batch.to_pylist():
+            yield values | {name: _named(values[name], classes[name]) for name in classes.keys() & values.keys()}
 
 
 class SavedDataset(Reader):
@@ -131,12 +132,12 @@ class SavedDataset(Reader):
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         data = self._load()
         names = [name for name in data.column_names if columns is None or name in columns]
-        translate = {name: _class_names(data.features[name]) for name in names}
         display = prefix_of(self.source.role) + (self.source.split or Path(self.source.location).name)
         batches = data.select_columns(names).with_format("arrow").iter(batch_size=_BATCH_ROWS)
-        for number, values in enumerate(_records(batches), start=1):
-            named = {name: translate[name](value) for name, value in values.items()}
-            yield Row(display, number, flattened(named))
+        inner = {name: getattr(feature, "feature", feature) for name, feature in data.features.items()}
+        classes = {name: one.names for name, one in inner.items() if hasattr(one, "int2str")}
+        for number, values in enumerate(_records(batches, classes), start=1):
+            yield Row(display, number, flattened(values))
 
     def columns(self) -> tuple[str, ...]:
         return tuple(self._load().column_names)
@@ -156,17 +157,6 @@ def _splits_of(path: Path) -> list[str]:
         return [str(name) for name in json.loads((path / _DICTIONARY).read_text())["splits"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path / _DICTIONARY} must list the splits of a saved data set: {error}") from error
-
-
-def _class_names(feature: Any) -> Callable[[Any], Any]:
-    """The translation of a feature's values: class numbers become names, and -1 (by convention no label) None."""
-    if hasattr(feature, "int2str"):
-        return lambda value: None if value is None or value < 0 else feature.int2str(value)
-    inner = getattr(feature, "feature", None)
-    if inner is not None and hasattr(inner, "int2str"):
-        one = _class_names(inner)
-        return lambda values: None if values is None else [one(value) for value in values]
-    return lambda value: value
 
 
 class SqlQuery(Reader):
