@@ -54,8 +54,8 @@ def infer_format(path: Path, task: str | None = None) -> str:
 def resolve_sources(config: DatasetConfig) -> tuple[Source, ...]:
     """Find the sources a data set is read from, in the order train, validation, test.
 
-    A format that keeps several splits in one place brings its own `validation` and `test`, unless a path is given for
-    them.
+    A place that holds several splits brings its own `validation` and `test`, unless a path is given for them, or the
+    test rows are only predicted.
 
     Raises:
         DataError: a path is missing or holds no data, or its format or an encoding is not one that Podium reads.
@@ -73,6 +73,8 @@ def resolve_sources(config: DatasetConfig) -> tuple[Source, ...]:
     for role in ROLES:
         if (location := given[role]) is not None:
             sources[role] = _resolve(config, role, location)
+        elif role == "test" and config.predict_path == config.path:
+            continue
         elif (implied := FORMATS.get(sources["train"].format).implied(sources["train"], role)) is not None:
             sources[role] = implied
     return tuple(sources.values())

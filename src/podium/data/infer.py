@@ -15,13 +15,13 @@ from podium.data.encodings import guess
 from podium.data.formats import FORMATS, infer_format, resolve_sources
 from podium.data.readers.base import PEEK_ROWS, BadRow, Reader, Row
 from podium.data.shapes import as_list
-from podium.data.sources import FIELDS, Source, roles_line, split_entries
+from podium.data.sources import FIELDS, Source, prefix_of, roles_line, split_entries
 from podium.errors import DataError, InputError
 from podium.tasks import TASKS
 from podium.tasks.annotations import set_aside
 from podium.tasks.base import Task
 from podium.tasks.columns import Choice, Column, columns_named, indicators, is_one, joined, listed, missing
-from podium.text import did_you_mean
+from podium.text import did_you_mean, shortened
 
 _SHOWN = 8
 
@@ -100,13 +100,9 @@ def infer(
     for one in sources:
         opened = FORMATS.get(one.format)(one, config)
         lines += [*opened.found(), *opened.doubts()]
-    label = fields.get("label_column") if "test_path" in paths else None
-    if label and (absent := _unlabelled(sources, config, label)):
-        paths["predict_path"] = paths.pop("test_path")
-        lines.append(
-            f"{paths['predict_path'].name} {absent}, so it is no test set: test rows are split off, and the winner "
-            "predicts its rows (dataset.predict_path)"
-        )
+    if unlabelled := _unlabelled(sources, config, fields.get("label_column")):
+        paths["predict_path"] = paths.pop("test_path", path)
+        lines.append(unlabelled)
     values = {
         "name": literal(path.stem or path.name),
         **{name: literal_path(_named(file, path, uri)) for name, file in paths.items()},
@@ -136,9 +132,18 @@ def _format_of(paths: Mapping[str, Path], task: str | None) -> str:
     return first
 
 
-def _unlabelled(sources: Sequence[Source], config: DatasetConfig, label: str) -> str:
-    """Why the first rows of the test file have no labels; empty where they have."""
-    source = next(one for one in sources if one.role == "test")
+def _unlabelled(sources: Sequence[Source], config: DatasetConfig, label: str | None) -> str:
+    """That the test files have no labels, as their first rows show, for people; empty where they have."""
+    test = next((one for one in sources if one.role == "test"), None)
+    if label is None or test is None or not (why := _without_labels(test, config, label)):
+        return ""
+    held = [file.name.removeprefix(prefix_of("test")) for file in test.files]
+    each = test.split or (f"each of {shortened(held, _SHOWN)}" if len(held) > 1 else held[0])
+    what = "so it is no test set: test rows are split off, and the winner predicts its rows (dataset.predict_path)"
+    return f"{each} {why}, {what}"
+
+
+def _without_labels(source: Source, config: DatasetConfig, label: str) -> str:
     reader = FORMATS.get(source.format)(source, config)
     known = reader.columns()
     names = columns_named(label, known)

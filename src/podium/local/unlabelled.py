@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
-from podium.config.dataset import READING
+from podium.config.dataset import READING, DatasetConfig
+from podium.config.paths import locate
 from podium.config.schema import PodiumConfig
+from podium.data.formats import infer_format
 from podium.errors import PodiumError
 from podium.inference.rows import Choice
 from podium.local.inference import InferCommand, infer
@@ -36,6 +39,7 @@ def predict_unlabelled(config: PodiumConfig, winner: str, model: Path | None, di
     settings = [
         f"{name}={value}" for name, value in fixed.items() if isinstance(value, (str, bool)) and value != "auto"
     ]
+    settings += _format(path, dataset)
     asked = InferCommand(
         SystemCommand(
             str(model),
@@ -55,6 +59,14 @@ def predict_unlabelled(config: PodiumConfig, winner: str, model: Path | None, di
     except PodiumError as error:
         return f"failed: {error}; try: podium infer {model} --data {path} --all"
     return f"{directory / PREDICTIONS_FILE}  (rows of {path} without labels, by {winner})"
+
+
+def _format(path: str, dataset: DatasetConfig) -> list[str]:
+    """The format of the training rows, where the rows do not show their own, as in fastText without labels."""
+    with suppress(PodiumError):
+        infer_format(locate(path), dataset.task)
+        return []
+    return [f"format={dataset.format}"]
 
 
 def _given(column: str) -> str:

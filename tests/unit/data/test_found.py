@@ -314,6 +314,39 @@ class TestRowsWithoutLabels:
 
             prepare(DatasetConfig.model_validate({"name": "x", **given}), 1, tmp_path / "out")
 
+    @pytest.mark.parametrize("text", ["id,text\n1,new\n", "text,label\nnew,\n"])
+    def test_several_of_them_beside_several_training_files(
+        self, tmp_path: Path, text: str, prepared: Callable[..., Any]
+    ) -> None:
+        place = tmp_path / "shards"
+        names = [f"data/train-0000{n}-of-00002.csv" for n in range(2)]
+        for number, name in enumerate(names):
+            files(place, delimited().replace("number", f"number {number}"), name)
+        files(place, text, "data/test-00000-of-00002.csv", "data/test-00001-of-00002.csv")
+        config = dataset(place)
+        assert (config.path, config.test_path, config.predict_path) == (str(place), None, str(place))
+        assert any(
+            line.startswith("each of data/test-00000-of-00002.csv, data/test-00001") for line in infer(place).lines
+        )
+        found, _ = prepared(place, predict_path=str(place))
+        assert found.read_rows == 60 and [*found.sources] == names
+
+    def test_a_split_of_a_saved_data_set(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+        features = Features({"text": Value("string"), "label": ClassLabel(names=["no", "yes"])})
+        train = [{"text": f"old {n}", "label": n % 2} for n in range(20)]
+        test = [{"text": f"new {n}", "label": -1} for n in range(4)]
+        parts = {"train": train, "test": test}
+        saved = {name: Dataset.from_list(part, features=features) for name, part in parts.items()}
+        DatasetDict(saved).save_to_disk(tmp_path / "saved")
+        config = dataset(tmp_path / "saved")
+        assert config.predict_path == config.path
+        assert "test has nothing in its column 'label', so it is no test set" in "\n".join(
+            infer(tmp_path / "saved").lines
+        )
+        assert prepared(config.path, predict_path=config.path)[0].read_rows == 20
+
 
 class TestOddFiles:
     """Kinds of files that people have, each read whole, or refused with its place."""

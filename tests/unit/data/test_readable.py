@@ -152,7 +152,7 @@ CASES: dict[str, Callable[[Path], Any]] = {
     "snapshots of the hub": hub,
     "`folder`": labels,
     "files named after splits": splits,
-    "a test file without labels": unlabelled,
+    "a test file without labels, or several": unlabelled,
     "`sql`": database,
     "`fasttext`": lambda folder: [
         text("one.txt", "".join(f"__label__{row['label']} {row['text']}\n" for row in ROWS))(folder),
