@@ -41,7 +41,33 @@ def all_metrics(predictions: Predictions) -> dict[str, float]:
 def details(predictions: Predictions) -> dict[str, Any]:
     """What lies behind the metrics, see `podium.tasks.base.Task.details`.
 
-    `no_answer` counts the rows without a valid answer, where there are any.
+    `no_answer` counts the rows without a valid answer, where there are any; `only_answer` says what a model does that
+    answers all alike.
     """
-    missing = int((~predictions.answered).sum())
-    return TASKS.get(predictions.task).details(predictions) | ({"no_answer": missing} if missing else {})
+    missing, only = int((~predictions.answered).sum()), only_answer(predictions)
+    return (
+        TASKS.get(predictions.task).details(predictions)
+        | ({"no_answer": missing} if missing else {})
+        | ({"only_answer": only} if only else {})
+    )
+
+
+def only_answer(predictions: Predictions) -> str:
+    """That all rows, or all words of them, are answered alike although their truths differ, for people; else empty."""
+    task = TASKS.get(predictions.task)
+
+    def different(values: Any) -> set[Any]:
+        rows = [row for row in task.named(values, predictions.labels) if row is not None]
+        return {answer for row in rows for answer in (row if task.words else [tuple(row) if task.several else row])}
+
+    answers = different(predictions.predicted)
+    if len(answers) != 1 or len(different(predictions.truth)) < 2:
+        return ""
+    answer = answers.pop()
+    if task.words:
+        return f"gives every word the tag {answer!r}"
+    if not task.several:
+        return f"predicts one class only, {answer!r}"
+    return (
+        f"predicts the same labels for every text, {', '.join(answer)}" if answer else "predicts no label for any text"
+    )

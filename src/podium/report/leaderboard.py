@@ -46,7 +46,7 @@ def leaderboard_section(given: ReportInputs) -> Section:
     cautions = [given.plan["Caution"]] if "Caution" in given.plan else []
     blocks += [Text(warning, "warning") for warning in (*cautions, *selection.warnings)]
     for entry in selection.leaderboard:
-        if (model := given.model_of(entry)) and (only := one_class(model.details)):
+        if (model := given.model_of(entry)) and (only := model.details.get("only_answer")):
             blocks.append(Text(f"{entry.entrant} {only}.", "warning"))
     if selection.comparisons:
         blocks.append(_differences(selection.comparisons))
@@ -306,19 +306,11 @@ def error_blocks(details: Mapping[str, Any], name: str) -> list[Block]:
     elif found:
         columns, label = ("True", "Predicted", "Rows"), f"Most frequent confusions of {name}"
         blocks.append(Table(label, columns, "llr", found, "Most frequent confusions.", style="tight"))
-    if only := one_class(details):
+    if only := details.get("only_answer"):
         blocks.insert(0, Text(f"{name} {only}: it has learned nothing that tells the rows apart.", "warning"))
     if scores := details.get("scores"):
         blocks += _scores(scores, details["scores_of"], name)
     return blocks
-
-
-def one_class(details: Mapping[str, Any]) -> str:
-    """That a model answers every row with one label, where rows have several labels; else empty."""
-    labels, confusion = details.get("labels", []), details.get("confusion", [])
-    answered = [label for label, counts in zip(labels, zip(*confusion, strict=True), strict=True) if any(counts)]
-    true = [label for label, counts in zip(labels, confusion, strict=True) if any(counts)]
-    return f"predicts one class only, {answered[0]!r}" if len(answered) == 1 < len(true) else ""
 
 
 def _confusions(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[tuple[str, str, str]]:

@@ -21,7 +21,6 @@ from podium.records import (
     SelectionRecord,
 )
 from podium.report import ReportInputs, render
-from podium.report.leaderboard import one_class
 from podium.report.learning_curve import answer
 from podium.report.render import HTML_FILE, MARKDOWN_FILE, METRICS_FILE
 from podium.stages.step import StepRun, open_store
@@ -102,7 +101,7 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
         if (copies := decision.evidence.copied_rows) and copies.score:
             new = inputs.data.rows["test"] - copies.rows
             lines["Score"] += f"; {_interval_text(copies.score)} on the {new:,} that nearly repeat no row learned from"
-    if entry and (model := inputs.model_of(entry)) and (only := one_class(model.details)):
+    if entry and (model := inputs.model_of(entry)) and (only := model.details.get("only_answer")):
         lines["Winner"] += f"; it {only}"
     if measured:
         lines["Latency"] = _latency_text(measured)

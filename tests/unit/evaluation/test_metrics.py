@@ -20,6 +20,10 @@ def sentence(truth, predicted):
     return Predictions("ner", ("O",), ("0",), [truth.split()], [predicted.split()])
 
 
+def labelled(truth, predicted):
+    return Predictions("multi-label", ("x", "y"), ("0", "1"), np.array(truth), np.array(predicted))
+
+
 def test_classification_by_hand():
     given = classes([0, 0, 1, 1], [0, 1, 1, 1], [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 1, 0]])
     assert all_metrics(given) == pytest.approx(
@@ -73,3 +77,23 @@ def test_details_are_plain_json(classified, tagged):
 
     for given in (classified(), tagged()):
         assert json.loads(json.dumps(details(given))) == details(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (classes([0, 1, 1], [1, 1, 1]), "predicts one class only, 'y'"),
+        (classes([0, 1, 1], [-1, 1, 1]), "predicts one class only, 'y'"),
+        (classes([1, 1], [1, 1]), None),
+        (classes([0, 1], [1, 0]), None),
+        (classes([0, 1], [-1, -1]), None),
+        (labelled([[1, 0], [0, 1]], [[0, 0], [0, 0]]), "predicts no label for any text"),
+        (labelled([[1, 0], [0, 1]], [[1, 1], [1, 1]]), "predicts the same labels for every text, x, y"),
+        (labelled([[1, 0], [0, 1]], [[1, 0], [0, 0]]), None),
+        (sentence("B-PER O", "O O"), "gives every word the tag 'O'"),
+        (sentence("B-PER O", "O B-PER"), None),
+        (sentence("O O", "O O"), None),
+    ],
+)
+def test_one_answer_to_everything_is_said(given, said):
+    assert details(given).get("only_answer") == said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from podium.display.blocks import Section, Table, Text
-from podium.report.leaderboard import error_blocks, one_class
+from podium.report.leaderboard import error_blocks
 
 SCORES = {"scores": {"a": {"precision": 1.0, "recall": 0.5, "f1": 0.667, "support": 4}}, "scores_of": "label"}
 
@@ -24,12 +24,12 @@ def test_a_task_without_a_confusion_matrix_has_its_table_of_scores() -> None:
     assert isinstance(table, Table) and table.columns == ("Label", "Precision", "Recall", "F1", "Count")
 
 
-def many(count: int, only: int | None = None) -> dict[str, object]:
-    """Details of a model on so many labels, three rows each; it answers all with one of them, or none right of two."""
+def many(count: int) -> dict[str, object]:
+    """Details of a model on so many labels, three rows each, of which it answers none of two right."""
     labels = [f"label {number:03}" for number in range(count)]
     confusion = [[0] * count for _ in labels]
     for number, row in enumerate(confusion):
-        row[number if only is None else only] = 3
+        row[number] = 3
     scores = {
         label: {"precision": 1.0, "recall": 1.0, "f1": 0.0 if number in (7, 9) else 0.5 + number / 2000, "support": 3}
         for number, label in enumerate(labels)
@@ -47,8 +47,6 @@ def test_scores_of_many_labels_are_folded_below_the_worst() -> None:
     assert len(error_blocks(many(20), "tiny")[-1].rows) == 20  # type: ignore[union-attr]
 
 
-def test_a_model_that_answers_one_label_is_called_that() -> None:
-    assert one_class(many(5, only=2)) == "predicts one class only, 'label 002'"
-    assert one_class(many(5)) == one_class({}) == ""
-    first = error_blocks(many(5, only=2), "tiny")[0]
-    assert isinstance(first, Text) and first.style == "warning" and "tiny predicts one class only" in first.text
+def test_a_model_that_answers_all_alike_is_called_that() -> None:
+    first = error_blocks({**SCORES, "only_answer": "gives every word the tag 'O'"}, "tiny")[0]
+    assert isinstance(first, Text) and first.style == "warning" and "tiny gives every word the tag 'O':" in first.text
