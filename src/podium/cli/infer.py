@@ -5,19 +5,23 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from podium.cli.options import DEFAULT_STORE, DEFAULT_URI
+from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, stopping
 from podium.errors import InputError
 
 if TYPE_CHECKING:
     from podium.inference.rows import Choice
 
-PROMPTS = "Models that are asked with prompts"
 LIST = "list"
 """What is written in place of a model to see what there is."""
+
+
+def _asked(text: str, *names: str, **settings: Any) -> Any:
+    """An option for models that are asked with prompts."""
+    return typer.Option(*names, help=text, rich_help_panel="Models that are asked with prompts", **settings)
 
 
 def infer(
@@ -56,58 +60,24 @@ def infer(
         str, typer.Option(metavar="N|SHARE", help="Rows that the model may leave without a valid answer; no limit.")
     ] = "",
     retry: Annotated[bool, typer.Option("--retry", help="Ask rows without a valid answer again.")] = False,
-    backend: Annotated[
-        str, typer.Option(help="What asks MODEL with prompts: local, openai, ...", rich_help_panel=PROMPTS)
-    ] = "",
+    backend: Annotated[str, _asked("What asks MODEL with prompts: local, openai, ...")] = "",
     backend_setting: Annotated[
-        list[str] | None,
-        typer.Option("--backend-set", metavar="NAME=VALUE", help="Setting of it; repeatable.", rich_help_panel=PROMPTS),
+        list[str] | None, _asked("Setting of it; repeatable.", "--backend-set", metavar="NAME=VALUE")
     ] = None,
-    template: Annotated[str, typer.Option(help="Prompt: a name or a YAML file.", rich_help_panel=PROMPTS)] = "classify",
-    strategy: Annotated[
-        str, typer.Option(help="One of the template's strategies; its first.", rich_help_panel=PROMPTS)
-    ] = "",
-    labels: Annotated[
-        str,
-        typer.Option(metavar="A,B", help="What may be answered; those of the label column.", rich_help_panel=PROMPTS),
-    ] = "",
-    task: Annotated[
-        str, typer.Option(help="Task of the answers; free text without labels.", rich_help_panel=PROMPTS)
-    ] = "",
-    mode: Annotated[
-        str, typer.Option(help="decide between labels, generate text, or auto.", rich_help_panel=PROMPTS)
-    ] = "auto",
-    parser: Annotated[
-        str, typer.Option(help="How replies are read: label, json, spans, text.", rich_help_panel=PROMPTS)
-    ] = "",
-    examples: Annotated[
-        str, typer.Option(metavar="PATH", help="Answered rows that the prompt shows.", rich_help_panel=PROMPTS)
-    ] = "",
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.", rich_help_panel=PROMPTS)] = 100,
-    temperature: Annotated[
-        float, typer.Option(min=0, help="Temperature of the sampling.", rich_help_panel=PROMPTS)
-    ] = 0.0,
-    price: Annotated[
-        str, typer.Option(metavar="IN,OUT", help="Price per million tokens, where it has one.", rich_help_panel=PROMPTS)
-    ] = "",
-    write_batch: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write requests for OpenAI's batch interface.", rich_help_panel=PROMPTS),
-    ] = None,
-    read_batch: Annotated[
-        str, typer.Option(metavar="FILE", help="Take the answers from its results.", rich_help_panel=PROMPTS)
-    ] = "",
-    agree: Annotated[
-        str,
-        typer.Option(
-            metavar="BACKEND[:MODEL]",
-            help="Ask this backend as well, and compare the answers.",
-            rich_help_panel=PROMPTS,
-        ),
-    ] = "",
-    check: Annotated[
-        bool, typer.Option("--check", help="Ask the backend what it can, and predict nothing.", rich_help_panel=PROMPTS)
-    ] = False,
+    template: Annotated[str, _asked("Prompt: a name or a YAML file.")] = "classify",
+    strategy: Annotated[str, _asked("One of the template's strategies; its first.")] = "",
+    labels: Annotated[str, _asked("What may be answered; those of the label column.", metavar="A,B")] = "",
+    task: Annotated[str, _asked("Task of the answers; free text without labels.")] = "",
+    mode: Annotated[str, _asked("decide between labels, generate text, or auto.")] = "auto",
+    parser: Annotated[str, _asked("How replies are read: label, json, spans, text.")] = "",
+    examples: Annotated[str, _asked("Answered rows that the prompt shows.", metavar="PATH")] = "",
+    max_new_tokens: Annotated[int, _asked("Tokens of an answer.", min=1)] = 100,
+    temperature: Annotated[float, _asked("Temperature of the sampling.", min=0)] = 0.0,
+    price: Annotated[str, _asked("Price per million tokens, where it has one.", metavar="IN,OUT")] = "",
+    write_batch: Annotated[Path | None, _asked("Write requests for OpenAI's batch interface.", metavar="FILE")] = None,
+    read_batch: Annotated[str, _asked("Take the answers from its results.", metavar="FILE")] = "",
+    agree: Annotated[str, _asked("Ask this backend as well, and compare the answers.", metavar="BACKEND[:MODEL]")] = "",
+    check: Annotated[bool, _asked("Ask the backend what it can, and predict nothing.", "--check")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Rows that a local model computes together.")] = 32,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code of the model.")] = False,
@@ -187,15 +157,12 @@ def infer(
         show(command, Path.cwd(), console)
         return
     called = shlex.join(["podium", *sys.argv[1:]])
-    try:
+    with stopping("stopped; run the same command again to go on"):
         if agree:
             name, _, other = agree.partition(":")
             compare_backends(command, prompted(name, other or model), Path.cwd(), console, called)
         else:
             predict(command, Path.cwd(), console, called)
-    except KeyboardInterrupt:
-        typer.echo("stopped; run the same command again to go on", err=True)
-        raise typer.Exit(130) from None
 
 
 def _choice(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -104,6 +105,16 @@ def _parameters(function: Callable[..., Any], without: str = "") -> list[inspect
     kinds = get_type_hints(SimpleNamespace(__annotations__=annotations), function.__globals__, include_extras=True)
     parameters = inspect.signature(function).parameters
     return [parameters[name].replace(annotation=kind) for name, kind in kinds.items()]
+
+
+@contextmanager
+def stopping(said: str) -> Iterator[None]:
+    """End the command with exit code 130 where Ctrl-C stops the body, after saying what that means."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(said, err=True)
+        raise typer.Exit(130) from None
 
 
 def must_exist(place: str, option: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, Output
+from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, Output, stopping
 from podium.cli.results import EXIT_CODES
 from podium.errors import InputError
 
@@ -85,11 +85,8 @@ def profile(
     if dry_run:
         typer.echo(json.dumps(local.dry_run(planned), indent=1))
         return
-    try:
+    with stopping("stopped; nothing is stored of this profile"):
         record, reused = local.run_profile(planned)
-    except KeyboardInterrupt:
-        typer.echo("stopped; nothing is stored of this profile", err=True)
-        raise typer.Exit(130) from None
     if output == "json":
         typer.echo(json.dumps(local.as_json(planned, record, reused), indent=1))
     else:

@@ -10,7 +10,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from podium.cli.options import DEFAULT_STORE, DEFAULT_URI, ConfigFile, Output, Overrides, Preset, run_form, taking
+from podium.cli.options import (
+    DEFAULT_STORE,
+    DEFAULT_URI,
+    ConfigFile,
+    Output,
+    Overrides,
+    Preset,
+    run_form,
+    stopping,
+    taking,
+)
 from podium.config.form import RunForm
 from podium.errors import ConfigError, DataError
 
@@ -53,11 +63,8 @@ def run(
 
     from podium.local.run import run_locally
 
-    try:
+    with stopping("stopped; run the same command again to go on from what is stored"):
         run_locally(resolved, Console(file=sys.stdout), shlex.join(["podium", *sys.argv[1:]]))
-    except KeyboardInterrupt:
-        typer.echo("stopped; run the same command again to go on from what is stored", err=True)
-        raise typer.Exit(130) from None
 
 
 def benchmark(
@@ -114,11 +121,8 @@ def benchmark(
         trust_remote_code=trust_remote_code,
     )
     as_text = output == "text"
-    try:
+    with stopping("stopped; what was measured is stored, the rest is measured when you call it again"):
         results = benchmark_models(command, Path.cwd(), Console(file=sys.stdout if as_text else sys.stderr))
-    except KeyboardInterrupt:
-        typer.echo("stopped; what was measured is stored, the rest is measured when you call it again", err=True)
-        raise typer.Exit(130) from None
     if as_text:
         print_results(results, Console())
     else:

@@ -88,6 +88,10 @@ class IntervalRow(NamedTuple):
     figures: str
     ranges: tuple[Range, ...]
 
+    @classmethod
+    def of(cls, label: str, figures: str, interval: Interval, style: str = "first") -> IntervalRow:
+        return cls(label, figures, (Range.of(style, interval),))
+
 
 @dataclass(frozen=True)
 class IntervalChart:

@@ -7,7 +7,7 @@ from typing import Any
 
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Columns, Facts, Section, Table, Text
-from podium.display.charts import Axis, IntervalChart, IntervalRow, Line, Mark, Plot, PlotChart, Range
+from podium.display.charts import Axis, IntervalChart, IntervalRow, Line, Mark, Plot, PlotChart
 from podium.evaluation.bootstrap import METHOD
 from podium.evaluation.calibration import Calibration
 from podium.evaluation.evaluated import Against, Evaluation, MetricDifference
@@ -84,10 +84,7 @@ def _metrics(found: Evaluation) -> Section:
     chart = IntervalChart(
         "; ".join(f"{one.title} {numbers.score(one.interval.value)}" for one in shown),
         "",
-        tuple(
-            IntervalRow(one.title, numbers.score(one.interval.value), (Range.of("first", one.interval),))
-            for one in shown
-        ),
+        tuple(IntervalRow.of(one.title, numbers.score(one.interval.value), one.interval) for one in shown),
     )
     table = Table("Metrics", ("Metric", "Value", "Interval"), "lrr", rows, style="tight")
     lead = f"{found.confidence:.0%} intervals: {found.metrics[0].interval.method}, {found.resamples:,} resamples."
@@ -113,10 +110,7 @@ def _comparison(found: Evaluation, against: Against) -> Section:
     chart = IntervalChart(
         "; ".join(f"{one.title} {numbers.difference(one.difference)}" for one in shown),
         "difference",
-        tuple(
-            IntervalRow(one.title, numbers.signed(one.difference.value), (Range.of("first", one.difference),))
-            for one in shown
-        ),
+        tuple(IntervalRow.of(one.title, numbers.signed(one.difference.value), one.difference) for one in shown),
         zero_line=True,
     )
     lead = f"This: {found.run.name}. Other: {against.other.name} ({against.other.model}). {shared(against)}"

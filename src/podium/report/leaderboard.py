@@ -253,11 +253,7 @@ def leaderboard_chart(
 def comparison_chart(comparisons: Sequence[Comparison]) -> IntervalChart:
     """Difference to the best, with its interval, per challenger."""
     rows = tuple(
-        IntervalRow(
-            f"{one.challenger} − {one.reference}",
-            numbers.signed(one.difference.value),
-            (Range.of("first", one.difference),),
-        )
+        IntervalRow.of(f"{one.challenger} − {one.reference}", numbers.signed(one.difference.value), one.difference)
         for one in comparisons
     )
     said = "; ".join(

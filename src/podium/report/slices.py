@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Row, Section, Table, Text
-from podium.display.charts import IntervalChart, IntervalRow, Range
+from podium.display.charts import IntervalChart, IntervalRow
 from podium.evaluation.evaluated import Evaluation, MetricResult
 from podium.evaluation.slices import LEAST_ROWS, Slicing
 
@@ -36,21 +36,15 @@ def _slicing(found: Evaluation, one: Slicing) -> Section:
     metrics = of_slices(found)
     first = metrics[0]
     ranges = [(part, part.scores[first.name]) for part in one.slices]
-    whole = IntervalRow("all rows", numbers.score(first.interval.value), (Range.of("second", first.interval),))
+    compared = [
+        IntervalRow.of(_short(part.value), numbers.score(score.value), score, "hollow" if part.small else "first")
+        for part, score in ranges
+    ]
+    whole = IntervalRow.of("all rows", numbers.score(first.interval.value), first.interval, "second")
     chart = IntervalChart(
         f"{first.title} by {one.column}: " + "; ".join(f"{part.value} {numbers.score(s.value)}" for part, s in ranges),
         first.title,
-        (
-            *(
-                IntervalRow(
-                    _short(part.value),
-                    numbers.score(score.value),
-                    (Range.of("hollow" if part.small else "first", score),),
-                )
-                for part, score in ranges
-            ),
-            whole,
-        ),
+        (*compared, whole),
         (("first", "slice"), ("hollow", "small slice"), ("second", "all rows")),
     )
     rows = [
