@@ -231,8 +231,6 @@ class Cluster:
         """Delete an object and what it owns; it may be gone already.
 
         Args:
-            kind: kind of the object.
-            name: name of the object.
             wait_seconds: how long to wait until the object is gone.
             owned_first: delete what it owns first. False deletes the object first, for owners whose controller
                 creates again what is missing.

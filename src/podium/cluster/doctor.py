@@ -78,10 +78,6 @@ class Finding:
 def examine(config: PodiumConfig, cluster: Cluster) -> Iterator[Finding]:
     """Check what a run with this config needs of a cluster. Nothing is created or changed.
 
-    Args:
-        config: decides what is needed: the engine, pools, volume, store and tracking.
-        cluster: the client, whose rights are those that are checked.
-
     Raises:
         ClusterError: the API server does not answer, or does not know who asks.
     """
@@ -200,13 +196,7 @@ def _trial_pod(config: PodiumConfig, name: str) -> Manifest:
 
 
 def pulled(cluster: Cluster, config: PodiumConfig, seconds: float = PULL_SECONDS) -> Finding:
-    """Whether the image can be pulled: a pod is started on the pool of trials, for as long as that takes, and deleted.
-
-    Args:
-        cluster: the client, which may create and delete pods.
-        config: names image, pull secrets of the service account, and pool.
-        seconds: how long the pull may take.
-    """
+    """Whether the image can be pulled: a pod is started on the pool of trials, for so long as it takes, and deleted."""
     title, image = "image", config.cluster.image
     pod = _trial_pod(config, f"podium-doctor-{uuid.uuid4().hex[:8]}")
     # It takes hardly anything, so that it starts beside what works there.

@@ -80,7 +80,6 @@ class Jobs:
         when `on_line` raises. It is left running when the API server does not answer: the next call adopts it.
 
         Args:
-            spec: the Job.
             on_line: called with every line of the output as it is written, of an adopted Job with those from its start.
 
         Raises:
@@ -227,7 +226,6 @@ class Jobs:
         """Look for pods that are not created or do not start. The time of each begins when it was first seen here.
 
         Args:
-            selector: of the pods.
             spec: spec or template of the Jobs.
             names: Jobs that have not ended.
 

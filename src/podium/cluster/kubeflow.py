@@ -97,12 +97,7 @@ class Kubeflow:
             return self.client.create_experiment(name, "Runs of Podium", self.namespace or None)
 
     def runs(self, experiment_id: str | None = None, name_part: str = "") -> Iterator[Any]:
-        """Podium's runs that are not archived, the newest first.
-
-        Args:
-            experiment_id: of this experiment only.
-            name_part: what their name must hold.
-        """
+        """Podium's runs that are not archived, the newest first; `name_part` is what their name must hold."""
         where = {"experiment_id": experiment_id} if experiment_id else {"namespace": self.namespace or None}
         given = {"sort_by": "created_at desc", "filter": _named(name_part, "IS_SUBSTRING") if name_part else None}
         for run in _pages(lambda token: self.client.list_runs(token, _PAGE, **given, **where), "runs"):

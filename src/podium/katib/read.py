@@ -58,7 +58,6 @@ def check_model(model: type[BaseModel], value: Any, path: str = "") -> None:
     """Check that `value` has only fields of a generated model, of the declared types.
 
     Args:
-        model: of Katib's or Kubernetes' API.
         value: as loaded; null counts as absent.
         path: where `value` is found, dotted; empty for the whole resource.
 

@@ -76,7 +76,6 @@ def local_command(katib: KatibExperiment, spec: Mapping[str, Any], metrics_file:
     """The command of a rendered Job or TrainJob.
 
     Args:
-        katib: the experiment.
         spec: made by `podium.katib.experiment.render`.
         metrics_file: replaces the collector's path in command, args and env.
 

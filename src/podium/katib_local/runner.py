@@ -149,12 +149,7 @@ class MetricReader:
     """Takes the lines of one trial, one after another, and says what was observed."""
 
     def __init__(self, collector: MetricsCollector, metrics: Sequence[str]) -> None:
-        """Start before the first line.
-
-        Args:
-            collector: format and filters.
-            metrics: names of the metrics to collect, the objective first.
-        """
+        """`metrics` are the names of those that are collected, the objective first."""
         self._json = collector.format == "JSON"
         self._place = collector.path if collector.kind == "File" else "the output"
         self._filters = [go_expression(found) for found in collector.metrics_format or (_DEFAULT_FILTER,)]

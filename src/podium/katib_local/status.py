@@ -55,13 +55,7 @@ every second one, so that a change costs no more in a long study."""
 def experiment_resource(
     katib: KatibExperiment, trials: Sequence[TrialRecord], outcome: Outcome | None
 ) -> dict[str, Any]:
-    """The Experiment with its status.
-
-    Args:
-        katib: the experiment.
-        trials: all of them, by number.
-        outcome: of the study; None while it goes on.
-    """
+    """The Experiment with its status; the outcome of a study that goes on is None."""
     names: dict[str, list[str]] = {state: [] for state in _LISTS}
     for trial in trials:
         names[_state(trial, over=outcome is not None)].append(trial_name(katib, trial.number))
@@ -97,14 +91,7 @@ def _state(trial: TrialRecord, over: bool) -> str:
 
 
 def trial_resource(katib: KatibExperiment, trial: TrialRecord, log: Path, over: bool) -> dict[str, Any]:
-    """The Trial with its status.
-
-    Args:
-        katib: the experiment.
-        trial: as the ledger has it.
-        log: of the trial.
-        over: whether the experiment is.
-    """
+    """The Trial with its status; `over` says whether the experiment is."""
     experiment = to_katib(katib)["spec"]
     state = _state(trial, over)
     spec = {
@@ -180,14 +167,7 @@ class StatusWriter:
     def __init__(
         self, katib: KatibExperiment, directory: Path, trials: Sequence[TrialRecord], outcome: Outcome | None
     ) -> None:
-        """Start with the trials of earlier sessions, which the first write shows.
-
-        Args:
-            katib: the experiment.
-            directory: of the study; its logs are in `logs`.
-            trials: that the study has.
-            outcome: of the study.
-        """
+        """Start with the trials of earlier sessions, which the first write shows."""
         self.outcome = outcome
         self._katib = katib
         self._directory = directory

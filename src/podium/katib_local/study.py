@@ -50,7 +50,6 @@ class LocalStudy:
 
         Args:
             katib: the experiment, whose template fits this machine.
-            root: the directory below which store and studies are.
             fresh: take the next study of this name, which is empty.
 
         Raises:

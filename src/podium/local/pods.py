@@ -63,8 +63,6 @@ def logs(server: Kubeflow, run: Any, step: str, *, wait: bool) -> Iterator[str]:
     """The logs of the pods of a run that are there still, each line with its step.
 
     Args:
-        server: that the run is of.
-        run: whose logs.
         step: of this step only; empty for all.
         wait: follow the logs of pods that run until they end.
 

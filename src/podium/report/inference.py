@@ -20,9 +20,7 @@ def inference_page(
     """The page of a run.
 
     Args:
-        facts: name and value of what ran.
         metrics: as `metrics.json` holds them.
-        rows: the first predictions, by column.
     """
     outcomes: Mapping[str, int] = metrics["outcomes"]
     shares = [[name, f"{count:,}", f"{count / metrics['rows']:.1%}"] for name, count in outcomes.items()]

@@ -35,7 +35,6 @@ def katib_engine(step: StepRun, trial: CrossValidationTrial, ledger: str) -> Kat
     """The engine of a study whose trials do in pods what `trial` does on this machine.
 
     Args:
-        step: the step that runs the study.
         trial: a trial of this machine; in pods it uses the processors of the node pool.
         ledger: prefix of the study's ledger in the store.
 

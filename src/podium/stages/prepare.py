@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -110,24 +110,12 @@ def prepare(form: RunForm, kfp_run_id: str) -> tuple[RunRecord, Record, Record, 
 
 
 def all_stored(run: RunRecord, found: dict[str, Record]) -> bool:
-    """Whether the results of all steps are stored, as far as this pod can tell.
-
-    Args:
-        run: the run.
-        found: results by title; those that are stored are added.
-    """
-    for step, entrant in nodes(run.config.entrants):
-        title = step.title(entrant)
-        if title not in found:
-            try:
-                *_, stored = plan_step(step, entrant, run, found)
-            except InputError:
-                # Only the pod that measures has the device or the cores that the key of its result names.
-                return False
-            if stored is None:
-                return False
-            found[title] = stored
-    return True
+    """Whether the results of all steps are stored, as far as this pod can tell; see `foreseen` for `found`."""
+    try:
+        return all(stored is not None for *_, stored in foreseen(run, found))
+    except InputError:
+        # Only the pod that measures has the device or the cores that the key of its result names.
+        return False
 
 
 def close(form: RunForm, kfp_run_id: str, state: str) -> None:
@@ -135,7 +123,6 @@ def close(form: RunForm, kfp_run_id: str, state: str) -> None:
 
     Args:
         form: as `prepare` got it, of which only where the run is recorded matters.
-        kfp_run_id: id of the Kubeflow run.
         state: how the pipeline ended, in KFP's words.
 
     Raises:
@@ -253,16 +240,38 @@ def plan(run: RunRecord) -> str:
     """
     locate_entrants(run.config)
     found: dict[str, Record] = {}
-    rows = []
+    lines = lines_of(list(foreseen(run, found)))
+    return "\n".join([*lines, f"{len(lines) - len(found)} of {len(lines)} steps would run; nothing was computed"])
+
+
+Foreseen = tuple[str, str, str, Record | None]
+"""Title of a step, its key, what would happen to it, and the stored result that would be reused."""
+
+
+def foreseen(run: RunRecord, found: dict[str, Record], until: str = "") -> Iterator[Foreseen]:
+    """What would happen to the steps of a run, in order.
+
+    Args:
+        found: results by title, whose steps are left out; stored ones are added.
+        until: name of the first step that is not looked at.
+    """
     for step, entrant in nodes(run.config.entrants):
-        title = step.title(entrant)
-        key, reason, stored = plan_step(step, entrant, run, found)
-        if stored is not None:
-            found[title] = stored
-        rows.append((title, "run" if stored is None else "reuse", key, reason))
-    width = max(len(title) for title, *_ in rows)
-    lines = [f"{title:<{width}}  {action:<5}  {key[:12]:<12}  {reason}" for title, action, key, reason in rows]
-    return "\n".join([*lines, f"{len(rows) - len(found)} of {len(rows)} steps would run; nothing was computed"])
+        if step.name == until:
+            return
+        if (title := step.title(entrant)) not in found:
+            key, reason, stored = plan_step(step, entrant, run, found)
+            if stored is not None:
+                found[title] = stored
+            yield title, key, reason, stored
+
+
+def lines_of(steps: Sequence[Foreseen]) -> list[str]:
+    """A line for each step."""
+    width = max(len(title) for title, *_ in steps)
+    return [
+        f"{title:<{width}}  {'run' if stored is None else 'reuse':<5}  {key[:12]:<12}  {reason}"
+        for title, key, reason, stored in steps
+    ]
 
 
 def plan_step(step: Step, entrant: str, run: RunRecord, found: Mapping[str, Record]) -> tuple[str, str, Record | None]:

@@ -51,7 +51,6 @@ def publish(run: str, record: Record, page: Any, summary: Any, metrics: Any, con
 
     Args:
         run: path of the run's record.
-        record: the result of this step.
         page: the artifact whose file becomes the HTML page.
         summary: the artifact whose file becomes the Markdown summary.
         metrics: a Metrics artifact, which takes the winner's figures.

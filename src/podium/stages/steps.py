@@ -183,7 +183,6 @@ def perform(name: str, run: str, *inputs: str | Sequence[str], entrant: str = ""
     In a pod the last step also ends the parent run in MLflow; on a laptop the local runner does.
 
     Args:
-        name: of the step.
         run: path of the run's record.
         inputs: paths of the records of `Step.inputs`, in their order; a list where the step gathers those of all
             entrants.
@@ -201,13 +200,7 @@ def perform(name: str, run: str, *inputs: str | Sequence[str], entrant: str = ""
 
 
 def reuse(run: str, data: str, plan: str) -> records.Record:
-    """Read every result of a run, all of which are stored, and return that of the last step.
-
-    Args:
-        run: path of the run's record.
-        data: path of the result of `prepare`.
-        plan: path of the result of `plan`.
-    """
+    """Read every result of a run, all of which are stored, and return that of the last step; all are given as paths."""
     record = records.RunRecord.read(run)
     found = {name: step_named(name).read(path) for name, path in (("prepare", data), ("plan", plan))}
     for step, entrant in nodes(record.config.entrants):

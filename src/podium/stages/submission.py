@@ -6,22 +6,23 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from podium.config.cluster import NodePoolConfig
 from podium.config.form import RunForm
+from podium.config.form import parameters as parameters_of
 from podium.config.paths import PACKAGE, is_remote
 from podium.config.pods import POOLS, WAITING, PodForm
 from podium.config.schema import PodiumConfig
 from podium.errors import ConfigError, InputError, PodiumError
 from podium.keys import canonical_json, digest_bytes
-from podium.records import Record, RunRecord
-from podium.stages.prepare import check_shared, plan_step, resolve_form
+from podium.records import RunRecord
+from podium.stages.prepare import check_shared, foreseen, lines_of, resolve_form
 from podium.stages.step import StepInputs
-from podium.stages.steps import STEPS, nodes, step_named
+from podium.stages.steps import STEPS, step_named
 from podium.text import hint, redact
 
 MAX_BYTES = 10_000
@@ -105,8 +106,6 @@ class Submission:
         """Check what pods will get as far as that is possible here.
 
         Args:
-            form: what is to be run.
-            pods: values of the pod form.
             directory: where the user is.
             read: whether to read the data here; without, pods are the first to check data and columns.
 
@@ -159,12 +158,9 @@ class Submission:
 
     def name(self, version: str) -> str:
         """The name of the run in Kubeflow: what is run, and its key."""
-        what = re.sub(r"[^\w.-]+", "-", self.config.dataset.name if not self.form.data_path else self._data_name)
+        data = self.form.data_path.rstrip("/").rpartition("/")[2] or "data"
+        what = re.sub(r"[^\w.-]+", "-", data if self.form.data_path else self.config.dataset.name)
         return f"{what[:40].strip('-')}-{self.key(version)[:12]}"
-
-    @property
-    def _data_name(self) -> str:
-        return self.form.data_path.rstrip("/").rpartition("/")[2] or "data"
 
     def pools(self) -> list[list[str]]:
         """A table of the pods: pool, steps, image and what each requests."""
@@ -207,17 +203,8 @@ class Submission:
         if self.form.data_path and not self.read:
             return ["the data is not read here, so what would be reused is not known before `prepare`"]
         run = RunRecord(run_id="plan", config=self.config)
-        found: dict[str, Record] = {}
-        lines = []
         try:
-            for step, entrant in nodes(self.config.entrants):
-                if step.name == "benchmark":
-                    break
-                title = step.title(entrant)
-                key, reason, stored = plan_step(step, entrant, run, found)
-                if stored is not None:
-                    found[title] = stored
-                lines.append(f"{title:<20}  {'run' if stored is None else 'reuse':<5}  {key[:12]:<12}  {reason}")
+            lines = lines_of(list(foreseen(run, {}, until="benchmark")))
         except (PodiumError, OSError) as error:
             return [f"what is stored is not known here: {redact(str(error)).splitlines()[0]}"]
         return [*lines, "what follows depends on the node that measures"]
@@ -253,8 +240,4 @@ def config_of(parameters: Mapping[str, Any], directory: Path) -> PodiumConfig | 
 
 
 def _defaults() -> dict[str, Any]:
-    found = {}
-    for one in (one for form in (RunForm, PodForm) for one in fields(form)):
-        value = one.default if one.default_factory is MISSING else one.default_factory()
-        found[one.name] = list(value) if isinstance(value, tuple) else value
-    return found
+    return {one.name: one.default for form in (RunForm, PodForm) for one in parameters_of(form)}

@@ -130,7 +130,6 @@ def continued(experiment: Experiment, ended: int, failed: int, began: int) -> Ex
     """The rest of a study, for an Experiment of its own.
 
     Args:
-        experiment: the whole study.
         ended: number of trials that use up its budget.
         failed: how many of them failed.
         began: number of trials that were begun. A new suggestion service knows none of them; it gets another seed,
@@ -180,15 +179,6 @@ class Experiments:
     def __init__(
         self, cluster: Cluster, metadata: ObjectMetadata, experiment: Experiment, place: str, job: JobSpec
     ) -> None:
-        """See how a study is to be searched.
-
-        Args:
-            cluster: where its Experiments are.
-            metadata: of the Experiments.
-            experiment: the whole study.
-            place: of the study's ledger.
-            job: executes a trial that is not named yet and has no params.
-        """
         self._cluster = cluster
         self._experiment = experiment
         self._place = place

@@ -69,14 +69,7 @@ class StudyTrials:
     def __init__(
         self, experiment: Experiment, ledger: TrialLedger, on_trial: OnTrial, name_of: Callable[[int], str]
     ) -> None:
-        """Read the trials of a study.
-
-        Args:
-            experiment: the whole study.
-            ledger: its ledger.
-            on_trial: called for every trial that ends.
-            name_of: gives a trial that Katib did not begin a name on the cluster, by its number.
-        """
+        """`name_of` gives a trial that Katib did not begin a name on the cluster, by its number."""
         self._experiment = experiment
         self._ledger = ledger
         self._on_trial = on_trial
