@@ -61,11 +61,9 @@ def evaluate(
     )
     reading = Reading(task, label_column, positive, tuple(by or ()), data)
     found, directory = evaluate_run(run, against, places, reading, folder.parent / "evaluations", name)
-    if output == "json":
-        typer.echo((directory / JSON_FILE).read_text(encoding="utf-8"), nl=False)
-        return
-    if output == "html":
-        typer.echo((directory / HTML_FILE).read_text(encoding="utf-8"), nl=False)
+    if output != "text":
+        file = directory / {"json": JSON_FILE, "html": HTML_FILE}[output]
+        typer.echo(file.read_text(encoding="utf-8"), nl=False)
         return
     typer.echo(as_text(found, terminal=sys.stdout.isatty()), nl=False)
     typer.echo(f"\nreport: {directory / HTML_FILE}")

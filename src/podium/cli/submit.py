@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -72,10 +73,11 @@ def submit(
 ) -> None:
     """Take a labelled data set to a proven champion, on Kubeflow Pipelines; the same submission twice is one run."""
     from podium.cluster.kubeflow import Kubeflow
-    from podium.local.kubeflow import data_key_of, facts_of, follow
+    from podium.local.kubeflow import facts_of, follow, results_of
     from podium.pipelines.register import compiled
 
-    say = _sayer(output)
+    # Where standard output is for a machine, lines for people go to standard error.
+    say = partial(typer.echo, err=output == "json")
     _, version = compiled()
     key = submission.key(version)
     server = Kubeflow(endpoint, namespace)
@@ -83,7 +85,8 @@ def submit(
     run = _joined(server, found.experiment_id, key) if found and submission.config.run_mode != "force_new" else None
     show_plan(submission, server, f"{submission.name(version)} in experiment {experiment} at {server.endpoint}", say)
     if run is not None and run.state == "SUCCEEDED":
-        before, now = data_key_of(run), submission.data_key()
+        results, now = results_of(run), submission.data_key()
+        before = results.keys.get("prepare", "") if results else ""
         if before and now and before != now:
             say(f"the data has changed since run {run.run_id}; what is still valid is reused")
             run = None
@@ -114,11 +117,6 @@ def submit(
     if output == "json":
         typer.echo(json.dumps(facts_of(server, run), indent=1))
     _end(server, run, say)
-
-
-def _sayer(output: str) -> Callable[[str], None]:
-    """Where lines for people go: to standard error where standard output is for a machine."""
-    return lambda text: typer.echo(text, err=output == "json")
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from podium.display.charts import IntervalChart, ParallelChart, PlotChart
 
@@ -66,7 +66,6 @@ class Table:
     caption: str = ""
     heading: int = 0
     style: Literal["", "tight", "matrix"] = ""
-    kind: ClassVar[str] = "table"
 
     def __post_init__(self) -> None:
         widths = {len(self.columns), len(self.align), *(len(row.cells) for row in self.lines)}
@@ -84,7 +83,6 @@ class Text:
 
     text: str
     style: Literal["", "muted", "small", "warning"] = ""
-    kind: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,6 @@ class Facts:
 
     items: Sequence[tuple[str, str]]
     narrow: bool = False
-    kind: ClassVar[str] = "facts"
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,6 @@ class Points:
     """A list of sentences, each with a short code behind it or an empty string."""
 
     items: Sequence[tuple[str, str]]
-    kind: ClassVar[str] = "points"
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,6 @@ class Code:
     """Text to be copied as it is, such as a command."""
 
     text: str
-    kind: ClassVar[str] = "code"
 
 
 @dataclass(frozen=True)
@@ -125,7 +120,6 @@ class Section:
     blocks: Sequence[Block]
     folded: Literal["", "closed", "open"] = ""
     mark: str = ""
-    kind: ClassVar[str] = "section"
 
 
 @dataclass(frozen=True)
@@ -133,7 +127,6 @@ class Columns:
     """Sections side by side where the page is wide enough."""
 
     sections: Sequence[Section]
-    kind: ClassVar[str] = "columns"
 
 
 Block = Table | Text | Facts | Points | Code | Section | Columns | IntervalChart | PlotChart | ParallelChart

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from podium.records import Interval
 
@@ -109,7 +109,6 @@ class IntervalChart:
     legend: tuple[tuple[str, str], ...] = ()
     from_zero: bool = False
     zero_line: bool = False
-    kind: ClassVar[str] = "intervals"
 
     @property
     def axis(self) -> Axis:
@@ -158,7 +157,6 @@ class PlotChart:
     alt: str
     plots: tuple[Plot, ...]
     legend: tuple[tuple[str, str], ...] = ()
-    kind: ClassVar[str] = "plots"
 
 
 class Coordinate(NamedTuple):
@@ -187,7 +185,6 @@ class ParallelChart:
     coordinates: tuple[Coordinate, ...]
     paths: tuple[Path, ...]
     legend: tuple[tuple[str, str], ...] = ()
-    kind: ClassVar[str] = "parallel"
 
     def x(self, number: int) -> float:
         """Horizontal place of a coordinate in percent."""

@@ -48,6 +48,15 @@ def run(options: Namespace, read: Callable[[bytes], S], work: Callable[[S], Any]
     return 0
 
 
+def redirect_output(log: Path) -> None:
+    """Append the standard output and error of this process, and of those that it starts, to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with log.open("ab") as stream:
+        for standard in (1, 2):
+            os.dup2(stream.fileno(), standard)
+
+
 def end(exit_code: int) -> NoReturn:
     """End this process at once: its result is written, and taking torch down in order would take most of a second."""
     sys.stdout.flush()

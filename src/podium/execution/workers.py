@@ -25,6 +25,7 @@ from podium.execution.calls import WorkerCall, answer_with, wait_any
 from podium.execution.ending import end_with_parent, ending_with, signals_deferred
 from podium.execution.environment import training_environment, variables_set
 from podium.execution.failures import PROCESS, Purpose, out_of_memory_kills
+from podium.execution.program import redirect_output
 from podium.execution.slots import core_slots
 
 _HUGE_PAGES = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -188,7 +189,7 @@ def _run_call(request: Connection, answer: Connection) -> None:
     except EOFError:
         return
     function, args, log, environment, threads, directory = pickle.loads(pickled)
-    _redirect_output(log)
+    redirect_output(log)
     os.environ.clear()
     os.environ.update(environment)
     # Looked up again: what the server's libraries found when they were imported is that of the server's environment.
@@ -204,15 +205,6 @@ def _run_call(request: Connection, answer: Connection) -> None:
             return function(*args)
 
     answer_with(call, answer)
-
-
-def _redirect_output(log: Path) -> None:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    for standard in (1, 2):
-        os.dup2(descriptor, standard)
-    os.close(descriptor)
 
 
 def _prepare_server(parent: int, preload: Sequence[str], main_name: str | None, main_file: str | None) -> None:

@@ -89,7 +89,7 @@ def open_prompted(command: PromptCommand, data: DataCommand, directory: Path) ->
         raise InputError(
             f"strategy {strategy!r} shows {count} examples, so --examples must name a file with answered rows"
         )
-    backend_class(command.backend)
+    BACKENDS.get(command.backend)  # refuses a name that there is not
     content_task = (command.task or TASKS.names()[0]) if _reads_text(template, strategy) or command.task else None
 
     def system(found: OpenData, survey: Survey) -> PromptedModel:
@@ -132,15 +132,6 @@ def open_prompted(command: PromptCommand, data: DataCommand, directory: Path) ->
     )
 
 
-def backend_class(name: str) -> type[Backend]:
-    """The backend of a name.
-
-    Raises:
-        InputError: there is none, or it cannot be imported.
-    """
-    return BACKENDS.get(name)
-
-
 def open_backend(command: PromptCommand, **more: Any) -> Backend:
     """The backend of a command, ready to answer; `more` are settings that go before those of the user.
 
@@ -148,7 +139,7 @@ def open_backend(command: PromptCommand, **more: Any) -> Backend:
         InputError: it has no such setting, or the value does not fit.
         ModelError: the model is not there.
     """
-    kind = backend_class(command.backend)
+    kind: type[Backend] = BACKENDS.get(command.backend)
     if command.batch_files and kind is not OpenAI:
         raise InputError(f"batch files are those of --backend openai, but got --backend {command.backend}")
     hints, parameters = get_type_hints(kind.__init__), inspect.signature(kind).parameters

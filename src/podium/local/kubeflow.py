@@ -277,22 +277,12 @@ def _at_work(kind: Kind, manifest: Manifest) -> bool:
     return condition(manifest, "Complete", "Succeeded", "Failed") is None
 
 
-def verdict_of(run: Any) -> str:
-    """The verdict of a run where its store can be reached, else nothing."""
-    if run.state != "SUCCEEDED":
-        return ""
+def results_of(run: Any) -> Results | None:
+    """What a run came to; None unless it has succeeded and its store can be reached."""
     try:
-        return Results.of(run).verdict
+        return Results.of(run) if run.state == "SUCCEEDED" else None
     except (PodiumError, OSError):
-        return ""
-
-
-def data_key_of(run: Any) -> str:
-    """The key of the data of a run that has succeeded; empty where its store cannot be reached."""
-    try:
-        return Results.of(run).keys.get("prepare", "")
-    except (PodiumError, OSError):
-        return ""
+        return None
 
 
 def state_of(run: Any) -> str:
@@ -313,7 +303,7 @@ def ended(run: Any) -> Any:
 
 def facts_of(server: Kubeflow, run: Any) -> dict[str, Any]:
     """A run for tools."""
-    key = _KEY.fullmatch(run.display_name)
+    key, results = _KEY.fullmatch(run.display_name), results_of(run)
     return {
         "run_id": run.run_id,
         "name": run.display_name,
@@ -321,6 +311,6 @@ def facts_of(server: Kubeflow, run: Any) -> dict[str, Any]:
         "state": state_of(run),
         "created_at": run.created_at.isoformat(),
         "finished_at": ended(run).isoformat() if ended(run) else None,
-        "verdict": verdict_of(run),
+        "verdict": results.verdict if results else "",
         "url": server.link("runs", run.run_id),
     }

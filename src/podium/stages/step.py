@@ -35,6 +35,7 @@ from podium.errors import (
 )
 from podium.events import ENV_STEP, emit
 from podium.execution.ending import sigterm_unwinds
+from podium.execution.program import redirect_output
 from podium.jsonfile import write_json
 from podium.keys import Key
 from podium.records import FailedEntrant, Record, RunRecord
@@ -234,7 +235,7 @@ def step_context(step: str) -> Iterator[Path | None]:
     directory = _directory(step)
     if directory:
         directory.mkdir(parents=True, exist_ok=True)
-        _redirect_output(directory / "log.txt")
+        redirect_output(directory / "log.txt")
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
     )
@@ -270,14 +271,6 @@ def _failure(error: BaseException) -> dict[str, Any]:
         return {"message": "stopped by a signal", "exit_code": 130}
     message = disk_full_message(error) if is_disk_full(error) else f"{type(error).__name__}: {error}"
     return {"message": message, "exit_code": 1}
-
-
-def _redirect_output(log: Path) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with log.open("ab") as stream:
-        os.dup2(stream.fileno(), 1)
-        os.dup2(stream.fileno(), 2)
 
 
 def _compute(step: Step, inputs: StepInputs, key: Key, store: ArtifactStore, directory: Path | None) -> Record:

@@ -103,7 +103,7 @@ def test_a_run_directory_says_that_the_step_failed_and_has_what_it_hands_on(
 ) -> None:
     failing(monkeypatch, errors.OutOfMemory("no room"))
     monkeypatch.setenv(ENV_RUN_DIR, str(tmp_path))
-    monkeypatch.setattr(module, "_redirect_output", lambda log: log.write_text(""))
+    monkeypatch.setattr(module, "redirect_output", lambda log: log.write_text(""))
     found = execute(HPO, given)
     folder = tmp_path / "steps" / "hpo-minilm"
     assert json.loads((folder / "status.json").read_text())["status"] == "failed"
