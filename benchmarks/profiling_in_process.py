@@ -17,8 +17,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from podium.models.backbone import inspect_model
-from podium.profiling import onnx_profile, operators, workload
-from podium.profiling.workload import SYNTHETIC, Ranges, Workload, batches, iterate, load
+from podium.profiling import operators, workload
+from podium.profiling.workload import SYNTHETIC, Workload, batches, load, timed
 
 WORDS = ("the quick brown fox jumps over the lazy dog and then it runs back home again " * 12).split()
 ROWS = [" ".join(WORDS[: 8 * number]) for number in (1, 3, 5, 9, 14)]
@@ -47,10 +47,10 @@ def workload_of(model: str, rows: Path) -> Workload:
 
 def measure(made: Workload, trace: Path, turns: int, count: int) -> None:
     subject, rows = load(made), batches(made)
-    iterate(subject, rows, count, Ranges())
+    timed(subject, rows, count)
 
     def plain() -> float:
-        return sum(operators.unprofiled(subject, rows, count).iterations)
+        return sum(timed(subject, rows, count).iterations)
 
     def by_python() -> float:
         started = time.process_time()
@@ -59,7 +59,7 @@ def measure(made: Workload, trace: Path, turns: int, count: int) -> None:
 
     profilers: dict[str, Callable[[], float]] = {"cProfile": by_python}
     if made.variant.startswith("onnx"):
-        profilers = {"onnxruntime": lambda: sum(onnx_profile.profiled(made, rows, count, trace).iterations)}
+        profilers = {"onnxruntime": lambda: sum(operators.profiled_graph(made, rows, count, trace).iterations)}
     elif hasattr(getattr(subject, "predictor", subject), "model"):
         profilers = {"torch": lambda: sum(operators.profiled(subject, rows, count, trace, cuda=False).iterations)}
     for name, profiled in profilers.items():

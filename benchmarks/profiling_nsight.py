@@ -58,7 +58,7 @@ def read_apart(ranges: int) -> None:
 
 
 def read_here(path: Path) -> None:
-    from podium.profiling.nsys_report import read_database
+    from podium.profiling.nsys import read_database
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started, processor = time.perf_counter(), time.process_time()

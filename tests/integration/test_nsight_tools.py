@@ -15,8 +15,7 @@ import pytest
 from podium.config.profile import ProfileConfig
 from podium.profiling.attempt import Plan, Stage, make_attempt
 from podium.profiling.capture import DeepProfile, deep_profile
-from podium.profiling.ncu import csv_argv, profile_argv
-from podium.profiling.ncu_report import read_csv, read_report
+from podium.profiling.ncu import csv_argv, profile_argv, read_csv, read_report
 from podium.profiling.permissions import needs
 from podium.profiling.tools import SESSION, Call, Ended, end_stale_sessions, new_session, run_tool, tool_environment
 from podium.profiling.workload import Workload, ranges

@@ -177,7 +177,7 @@ def dry_run(planned: Planned) -> dict[str, Any]:
         "commands": commands(workload, planned.config, planned.directory),
     }
     if set(planned.config.tools) - {"operators"}:
-        from podium.profiling.deep import deep_commands
+        from podium.profiling.capture import deep_commands
 
         found["commands"] |= deep_commands(workload, planned.config, planned.directory)
     return found

@@ -16,13 +16,15 @@ from podium.config.profile import ProfileConfig
 from podium.errors import ComputationFailed
 from podium.keys import manifest_of
 from podium.profiling.commands import private_directory, write_command
-from podium.profiling.nsys import Version
-from podium.profiling.nsys_report import InvalidReport
+from podium.profiling.nsys import InvalidReport, Version
 from podium.profiling.tools import Call, Ended, Launch, tool_environment, version_of
 from podium.profiling.workload import SPEC, TIMINGS, Timings, Workload, argv, ranges
 from podium.records.profile import Attempt, Outcome
 
 LOG = "log.txt"
+RETRIED: tuple[Outcome, ...] = ("timeout", "tool", "export", "invalid-report")
+"""Outcomes after which an attempt is repeated once; the others would come out the same."""
+
 _SHOWN_LINES = 4
 _MAX_LOG = 200_000
 

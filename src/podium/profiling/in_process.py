@@ -21,7 +21,7 @@ from podium.profiling.observer import compare
 from podium.profiling.roofline import data_sheet_peaks, measure_peaks, with_points
 from podium.profiling.static import count_flops, graph_parts, modules_of
 from podium.profiling.trace import Trace, memory_line, operators_of, read_trace, within
-from podium.profiling.workload import Ranges, Timings, Workload, batches, iterate, load, range_names
+from podium.profiling.workload import Timings, Workload, batches, load, range_names, timed
 from podium.records import Kernel, Module, Observer, Operator, Phase, Roofline
 from podium.records.base import Frozen
 
@@ -59,7 +59,7 @@ def profile(spec: InProcessSpec) -> InProcess:
     """Profile the workload in this process."""
     workload = spec.workload
     subject, rows = load(workload), batches(workload)
-    iterate(subject, rows, workload.warmup, Ranges())
+    timed(subject, rows, workload.warmup)
     busy = _busy_cores(subject, rows, workload.iterations)
     predictor = getattr(subject, "predictor", getattr(subject, "generator", subject))
     model = getattr(predictor, "model", None)
@@ -85,14 +85,14 @@ def _of_network(
         trace.stat().st_size, spec.traced, spec.max_trace_mb, psutil.virtual_memory().available
     )
     plain, watched = _in_turns(
-        lambda: operators.unprofiled(subject, rows, spec.traced),
+        lambda: timed(subject, rows, spec.traced),
         lambda: operators.profiled(subject, rows, spec.traced, trace, cuda),
     )
     read = read_trace(trace)
     counted = batches(workload)
     flops, notes = {}, [f"the trace was expected to take {expected / 1e6:.1f} MB and took {read.size / 1e6:.1f} MB"]
     try:
-        flops = count_flops(model, lambda: iterate(subject, counted, spec.traced, Ranges()), spec.traced)
+        flops = count_flops(model, lambda: timed(subject, counted, spec.traced), spec.traced)
     except Exception as error:  # a model whose own code the counter cannot follow is profiled all the same
         notes.append(f"operations could not be counted by torch: {error}")
     found = operators_of(read, spec.traced)
@@ -130,15 +130,13 @@ def _of_network(
 def _of_graph(spec: InProcessSpec, subject: Any, rows: Any, trace: Path, busy: dict[str, float]) -> InProcess:
     import onnxruntime
 
-    from podium.profiling import onnx_profile
-
     workload = spec.workload
-    onnx_profile.profiled(workload, rows, 1, trace)
+    operators.profiled_graph(workload, rows, 1, trace)
     # The first run loads the graph, and is far longer than any other: the estimate is an upper bound.
     operators.check_size(trace.stat().st_size, spec.traced, spec.max_trace_mb, psutil.virtual_memory().available)
     plain, watched = _in_turns(
-        lambda: operators.unprofiled(subject, rows, spec.traced),
-        lambda: onnx_profile.profiled(workload, rows, spec.traced, trace),
+        lambda: timed(subject, rows, spec.traced),
+        lambda: operators.profiled_graph(workload, rows, spec.traced, trace),
     )
     read = read_trace(trace)
     found = operators_of(read, spec.traced)
@@ -167,7 +165,7 @@ def _of_graph(spec: InProcessSpec, subject: Any, rows: Any, trace: Path, busy: d
 def _busy_cores(subject: Any, rows: Any, count: int) -> dict[str, float]:
     """Cores that the process kept busy, in the mean over some iterations."""
     started, used = time.perf_counter(), time.process_time()
-    iterate(subject, rows, count, Ranges())
+    timed(subject, rows, count)
     return {"busy_cores": (time.process_time() - used) / (time.perf_counter() - started)}
 
 

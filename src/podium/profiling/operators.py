@@ -1,9 +1,10 @@
-"""Runs torch's profiler over some iterations of a workload, in turns with unprofiled ones."""
+"""Runs a profiler over some iterations of a workload: torch's, that of ONNX Runtime, or Python's own."""
 
 from __future__ import annotations
 
 import cProfile
 import pstats
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 from podium.errors import InputError
 from podium.inference.predictor import Row
 from podium.profiling.groups import group_of
-from podium.profiling.workload import Ranges, Subject, Timings, iterate
+from podium.profiling.workload import PredictorSubject, Subject, Timings, Workload, timed
 from podium.records import Operator
 
 TRACE = "trace.json"
 _MEMORY_PER_TRACE_BYTE = 12
 """Memory that recording and reading a trace takes, in bytes for each of its bytes: measured, rounded up."""
 _MOST_FUNCTIONS = 25
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 def check_size(traced_bytes: float, iterations: int, max_mb: int, available_bytes: float) -> float:
@@ -45,26 +47,28 @@ def profiled(subject: Subject, rows: Iterator[list[Row]], count: int, trace: Pat
     from torch.profiler import ProfilerActivity, profile, record_function
 
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
-    opened = Ranges()
-    opened.around = record_function
     with profile(activities=activities, record_shapes=True, profile_memory=True, with_stack=False) as recorder:
-        iterate(subject, rows, count, opened)
+        found = timed(subject, rows, count, record_function)
     recorder.export_chrome_trace(str(trace))
-    return Timings(seconds=opened.seconds)
+    return found
 
 
-def unprofiled(subject: Subject, rows: Iterator[list[Row]], count: int) -> Timings:
-    """Run some iterations in ranges, without a profiler."""
-    opened = Ranges()
-    iterate(subject, rows, count, opened)
-    return Timings(seconds=opened.seconds)
+def profiled_graph(workload: Workload, rows: Iterator[list[Row]], count: int, trace: Path) -> Timings:
+    """Run some iterations of a package in a session that notes the time of every node, and leave them in `trace`."""
+    from podium.models.onnx_package import OnnxPackage
+
+    prefix = str(trace.with_suffix(""))
+    package = OnnxPackage(Path(workload.model), workload.threads, _PROVIDERS[workload.device], profile=prefix)
+    found = timed(PredictorSubject(package), rows, count)
+    shutil.move(package.end_profile(), trace)
+    return found
 
 
 def functions(subject: Subject, rows: Iterator[list[Row]], count: int) -> tuple[Operator, ...]:
     """The Python functions that take most time, for a model that is Python and numpy alone."""
     recorder = cProfile.Profile()
     recorder.enable()
-    iterate(subject, rows, count, Ranges())
+    timed(subject, rows, count)
     recorder.disable()
     table: dict[tuple[str, int, str], Any] = pstats.Stats(recorder).stats  # type: ignore[attr-defined]
     total = sum(own for _, _, own, _, _ in table.values()) or 1.0

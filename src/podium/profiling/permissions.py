@@ -14,7 +14,7 @@ from pathlib import Path
 
 from podium.devices.hardware import kernel_text
 from podium.profiling.attempt import ADMIN_ONLY, DCGM_PAUSE
-from podium.profiling.ncu_report import can_read_reports
+from podium.profiling.ncu import can_read_reports
 from podium.profiling.nsys import Version, parse_version
 from podium.profiling.tools import answer, find_tool
 from podium.records.profile import Permission, Status

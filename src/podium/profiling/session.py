@@ -36,7 +36,7 @@ from podium.profiling.workload import SPEC, TIMINGS, Timings, Workload
 from podium.records import Attempt, Outcome, Permission, ProfileRecord
 
 if TYPE_CHECKING:
-    from podium.profiling.deep import SecondStage
+    from podium.profiling.capture import SecondStage
 
 ROWS, RECORD = "rows.jsonl", "record.json"
 OPERATORS = "operators"
@@ -125,8 +125,7 @@ def profile(
             attempts.append(attempt)
             fields = _with_inside(fields, found, attempt)
         if others := tuple(one for one in config.tools if one != OPERATORS):
-            from podium.profiling.capture import deep_profile
-            from podium.profiling.deep import fields_of
+            from podium.profiling.capture import deep_profile, fields_of
 
             seen = (stage or deep_profile)(workload, directory, config.model_copy(update={"tools": others}))
             attempts += seen.attempts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from bisect import bisect_right
 from collections import defaultdict
@@ -29,7 +28,6 @@ class Span:
     name: str
     start: float
     seconds: float
-    category: str
     shapes: tuple[tuple[int, ...], ...] = ()
     item_bytes: int = 4
     own: float = 0.0
@@ -45,7 +43,7 @@ class Trace:
         ranges: named ranges of the workload.
         kernels: of a GPU.
         memory: moments in seconds with the bytes that are allocated then.
-        size: of the file in bytes, unpacked.
+        size: of the file in bytes.
     """
 
     spans: list[Span] = field(default_factory=list)
@@ -56,9 +54,8 @@ class Trace:
 
 
 def read_trace(path: Path) -> Trace:
-    """Read a trace, packed or not."""
+    """Read a trace from its file."""
     data = path.read_bytes()
-    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     content = json.loads(data)
     events = content["traceEvents"] if isinstance(content, dict) else content
     found = trace_of(events)
@@ -76,7 +73,7 @@ def trace_of(events: Iterable[Mapping[str, Any]]) -> Trace:
             found.memory.append((start, float(about.get("Total Allocated", 0))))
         if event.get("ph") != "X":
             continue
-        span = Span(name, start, float(event.get("dur", 0.0)) * _MICRO, category)
+        span = Span(name, start, float(event.get("dur", 0.0)) * _MICRO)
         if category == "cpu_op":
             span.shapes = tuple(_shapes(about.get("Input Dims", ())))
             span.item_bytes = _item_bytes(about.get("Input type", ()))

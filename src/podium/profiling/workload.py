@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from itertools import cycle, islice
@@ -130,17 +130,17 @@ class Ranges:
 
     Attributes:
         seconds: by name.
-        around: makes a context for each range.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, around: Callable[[str], AbstractContextManager[Any]] = nullcontext) -> None:
+        """Time ranges; `around` makes a context for each, given its name."""
         self.seconds: dict[str, list[float]] = {}
-        self.around: Any = lambda name: nullcontext()
+        self._around = around
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
         """Time the body, which must have waited for the device when it ends."""
-        with _nvtx(name), self.around(name):
+        with _nvtx(name), self._around(name):
             started = time.perf_counter()
             yield
             self.seconds.setdefault(name, []).append(time.perf_counter() - started)
@@ -244,8 +244,20 @@ def run(workload: Workload) -> Timings:
     rows = batches(workload)
     with opened("load"):
         subject = load(workload)
-    iterate(subject, rows, workload.warmup, lambda name: nullcontext())
+    iterate(subject, rows, workload.warmup, nullcontext)
     iterate(subject, rows, workload.iterations, opened)
+    return Timings(seconds=opened.seconds)
+
+
+def timed(
+    subject: Subject,
+    rows: Iterator[list[Row]],
+    count: int,
+    around: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+) -> Timings:
+    """Run the next `count` batches in ranges of their own, with a context around each; returns the times."""
+    opened = Ranges(around)
+    iterate(subject, rows, count, opened)
     return Timings(seconds=opened.seconds)
 
 

@@ -9,8 +9,7 @@ from podium.cluster.client import Cluster
 from podium.cluster.jobs import Jobs
 from podium.config.profile import ProfileConfig
 from podium.errors import PodiumError
-from podium.profiling.capture import DeepProfile
-from podium.profiling.deep import SecondStage
+from podium.profiling.capture import DeepProfile, SecondStage
 from podium.profiling.job import ADVICE, Mode, nothing, profile_on_cluster
 from podium.profiling.workload import Workload
 from podium.stages.on_cluster import check_reachable

@@ -14,11 +14,10 @@ from podium.config.profile import ProfileConfig
 from podium.errors import ComputationFailed, InputError
 from podium.inference.predictor import Row
 from podium.profiling import in_process, session
-from podium.profiling.capture import DeepProfile
-from podium.profiling.deep import bound_by, deep_commands, device_figures, fields_of, kernels_of
+from podium.profiling.capture import DeepProfile, bound_by, deep_commands, device_figures, fields_of, kernels_of
 from podium.profiling.in_process import InProcess, InProcessSpec
-from podium.profiling.ncu_report import Metric
-from podium.profiling.nsys_report import Copies, DeviceTime, KernelTime, NsysReport
+from podium.profiling.ncu import Metric
+from podium.profiling.nsys import Copies, DeviceTime, KernelTime, NsysReport
 from podium.profiling.session import Subject, commands, profile, workload_of
 from podium.profiling.workload import Timings, Workload
 from podium.records import Attempt, Permission, ProfileRecord, Roofline
