@@ -75,11 +75,16 @@ class DataArtifact:
 
 def contents_of(path: Path, split: Role) -> Iterator[Any]:
     """The texts, or lists of words, of a split of the prepared data set in `path`, read a batch at a time."""
+    return (content for content, _ in rows_of(path, split))
+
+
+def rows_of(path: Path, split: Role) -> Iterator[tuple[Any, Any]]:
+    """Content and target, a label index or a list of them, of every row of a split, read as by `contents_of`."""
     import pyarrow as pa
 
     with pa.OSFile(str(path / split / _DATA_FILE), "rb") as file, pa.ipc.open_stream(file) as batches:
         for batch in batches:
-            yield from batch.column(1).to_pylist()
+            yield from zip(batch.column(1).to_pylist(), batch.column(2).to_pylist(), strict=True)
 
 
 def write_artifact(

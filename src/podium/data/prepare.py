@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from podium.config.schema import DatasetConfig
-from podium.data.artifact import write_artifact
+from podium.data.artifact import rows_of, write_artifact
 from podium.data.formats import fingerprint, resolve_sources
 from podium.data.index import documents, keep_rows
+from podium.data.named_labels import named_labels
 from podium.data.partition import partition
 from podium.data.readers.base import FALLBACK
 from podium.data.sources import ROLES, Source
@@ -26,8 +27,11 @@ from podium.data.staging import REWRITTEN, Staged, stage
 from podium.errors import DataError, StoreError, disk_full_message, is_disk_full
 from podium.records import PreparedData
 from podium.tasks import TASKS
+from podium.tasks.base import Task
 from podium.tasks.columns import alike
 from podium.text import shortened
+
+_SHOWN = 10
 
 
 def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
@@ -59,6 +63,7 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
         used = np.unique(of_kinds[np.concatenate([parts.train, parts.validation, parts.test])])
         labels = TASKS.get(config.task).label_space(set().union(*(kinds[number] for number in used)))
         counts = write_artifact(staged, parts, labels, output, of_rows)
+        cautions = tuple(_cautions(output, labels, counts, TASKS.get(config.task)))
     return PreparedData(
         name=config.name,
         task=config.task,
@@ -77,6 +82,7 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
             *doubts,
             *parts.warnings,
         ),
+        cautions=cautions,
         sources=fingerprint(config),
     )
 
@@ -99,13 +105,36 @@ def _warnings(sources: tuple[Source, ...], staged: Staged, config: DatasetConfig
 
 def _label_doubts(counts: dict[str, dict[str, int]], config: DatasetConfig) -> Iterator[str]:
     task = TASKS.get(config.task)
-    totals: Counter[str] = Counter()
-    for of_split in counts.values():
-        for label, number in of_split.items():
-            totals.update(dict.fromkeys(task.kinds([label] if task.several else label), number))
+    totals = sum((_by_kind(task, of_split) for of_split in counts.values()), Counter[str]())
     for group in alike(totals):
         yield f"{task.kinds_word} that differ only in case, blanks or marks: {group}; if they are one, make them equal"
     yield from task.label_doubts(totals, config.label_column)
+
+
+def _cautions(data: Path, labels: tuple[str, ...], counts: dict[str, dict[str, int]], task: Task) -> Iterator[str]:
+    """Why scores on these rows say less than they seem to."""
+    by_split = {split: _by_kind(task, of_split) for split, of_split in counts.items()}
+    learned = sorted(by_split["train"] + by_split["validation"])
+    if untested := [repr(kind) for kind in learned if not by_split["test"][kind]]:
+        shown = shortened(untested, _SHOWN)
+        yield f"{task.kinds_word} that no test row has, so that no score tells how they are answered: {shown}"
+    if task.several:
+        return
+    named = named_labels(rows_of(data, "train"), labels, sum(counts["train"].values()))
+    if named:
+        own, looked = named
+        yield (
+            f"texts that name their own label and no other: {own:,} of {looked:,} train rows; a model can read it off, "
+            "so the score holds for new texts only if they name it, too"
+        )
+
+
+def _by_kind(task: Task, counts: dict[str, int]) -> Counter[str]:
+    """How often the labels or tags of every kind occur."""
+    found: Counter[str] = Counter()
+    for label, number in counts.items():
+        found.update(dict.fromkeys(task.kinds([label] if task.several else label), number))
+    return found
 
 
 @contextmanager

@@ -175,6 +175,8 @@ class PreparedData(Frozen):
         read_rows: all rows that were read.
         duplicates: rows that were dropped because their content occurs elsewhere.
         rejected: rows that break the schema and were dropped.
+        warnings: what looks wrong, or was changed.
+        cautions: why scores on these rows say less than they seem to.
         sources: digest of every file, by its display name.
     """
 
@@ -189,6 +191,7 @@ class PreparedData(Frozen):
     rejected: int
     rejected_examples: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
     sources: dict[str, str]
 
     @property

@@ -138,6 +138,7 @@ def _answer(given: ReportInputs) -> Answer:
         text += f" It {lost} {baseline_named(one.reference)}: {numbers.difference(one.difference)}."
     if given.competed:
         text += f" **{given.competed}.**"
+    text += "".join(f" **Caution: {caution}.**" for caution in given.data.cautions)
     parameters = f"{numbers.count(winner.parameters)} parameters"
     figures = [
         ("Winner", winner.entrant, f"{parameters}, {measured.variant}" if measured else parameters),
@@ -270,7 +271,7 @@ def _data(given: ReportInputs) -> Section:
         ("Labels", str(len(data.labels))),
         ("Digest of sources", digest_manifest(data.sources)),
     ]
-    warnings = [Text(warning, "warning") for warning in data.warnings]
+    warnings = [Text(warning, "warning") for warning in (*data.cautions, *data.warnings)]
     blocks: list[Block] = [Columns([Section("", [Facts(facts), *warnings]), Section("", _label_tables(given))])]
     if data.rejected_examples:
         examples = [(example[:_LONGEST_EXAMPLE], "") for example in data.rejected_examples]

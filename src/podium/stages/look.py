@@ -123,7 +123,7 @@ def _counts(found: Look, known: set[str]) -> Iterator[str]:
     yield f"words in a row: {', '.join(quantiles)}"
     for example in data.rejected_examples[:_EXAMPLES]:
         yield f"bad: {example}"
-    yield from (f"look at this: {warning}" for warning in data.warnings if warning not in known)
+    yield from (f"look at this: {warning}" for warning in (*data.cautions, *data.warnings) if warning not in known)
 
 
 def totals_of(data: PreparedData) -> dict[str, int]:

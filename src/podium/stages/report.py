@@ -128,7 +128,7 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
 
 
 def _rows_text(data: DataRecord) -> str:
-    """What became of every row that was read."""
+    """What became of every row that was read, and what scores on them cannot tell."""
     gone = (
         (data.left_out, "left out by dataset.max_rows"),
         (data.duplicates, "duplicate dropped" if data.duplicates == 1 else "duplicates dropped"),
@@ -136,7 +136,8 @@ def _rows_text(data: DataRecord) -> str:
     )
     splits = ", ".join(f"{rows:,} {split}" for split, rows in data.rows.items())
     used = f"{sum(data.rows.values()):,} of {data.read_rows:,} rows used ({splits})"
-    return "; ".join([used, *(f"{count:,} {why}" for count, why in gone if count)])
+    used = "; ".join([used, *(f"{count:,} {why}" for count, why in gone if count)])
+    return "\n".join([used, *(f"Caution: {caution}" for caution in data.cautions)])
 
 
 def _labels_text(review: LabelReview) -> str:

@@ -98,9 +98,11 @@ def text_column(columns: Sequence[Column], given: str | None, label: str | None,
     ranked = sorted(mean, key=mean.__getitem__, reverse=True)
     if not ranked:
         raise InputError(f"a data set for {task} must have a text column, but its columns are: {listed(columns)}")
-    if len(ranked) > 1 and mean[ranked[0]] < _CLEARLY_LONGER * mean[ranked[1]]:
-        raise ambiguous("text", "--text-column", columns)
-    return ranked[0], "the longest text"
+    named = by_name(textual, LABEL_NAMES)
+    for names in (ranked, [name for name in ranked if name != named]):
+        if len(names) == 1 or mean[names[0]] >= _CLEARLY_LONGER * mean[names[1]]:
+            return names[0], "the longest text" if names is ranked else f"the texts beside {named!r}"
+    raise ambiguous("text", "--text-column", columns)
 
 
 def choose(

@@ -109,6 +109,7 @@ def test_a_rare_entity_type_is_a_warning(tmp_path: Path, prepared: Prepare) -> N
     rows = [f"t{n} B-PER\n\n" for n in range(40)] + ["only B-LOC\n\n"]
     (tmp_path / "rows.conll").write_text("".join(rows))
     found, _ = prepared(tmp_path / "rows.conll", task="ner")
+    assert found.cautions == ("entity types that no test row has, so that no score tells how they are answered: 'LOC'",)
     assert found.warnings == ("entity types in fewer than 4 sentences cannot be in every fold and split: 'LOC' has 1",)
     assert found.labels == ("O", "B-LOC", "B-PER", "I-LOC", "I-PER")
 

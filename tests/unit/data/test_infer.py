@@ -53,6 +53,13 @@ def test_columns_by_contents(tmp_path: Path) -> None:
     assert (found["text_column"], found["label_column"]) == ("said", "verdict")
 
 
+def test_short_texts_are_told_from_a_column_that_is_named_like_labels(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("utterance,Intent\n" + "".join(f"lamp {n} on,switch{n % 3}\n" for n in range(30)))
+    found = infer(tmp_path / "x.csv").lines
+    assert "text column: 'utterance' (the texts beside 'Intent')" in found
+    assert "label column: 'Intent' (by its name)" in found
+
+
 def test_an_empty_cell_is_no_label(tmp_path: Path) -> None:
     lines = "".join(f"{LONG} {n},{'' if n % 3 else 'ab'[n % 2]},{'' if n % 3 else 'x'}\n" for n in range(60))
     (tmp_path / "x.csv").write_text(f"said,verdict,flag\n{lines}")

@@ -36,6 +36,22 @@ def test_the_artifact_holds_every_row_once(tmp_path: Path, prepared: Prepare) ->
     assert seen == {f"rows.jsonl:{line}": row for line, row in enumerate(rows, 1)}
 
 
+def test_what_scores_cannot_tell_is_a_caution(tmp_path: Path, prepared: Prepare) -> None:
+    rows = [
+        {"text": f"row {n}" + (f" ({label.upper()})" if n % 4 else ""), "label": label}
+        for label in "abc"
+        for n in range(9)
+    ]
+    path, test = write_jsonl(tmp_path / "train.jsonl", rows), write_jsonl(tmp_path / "test.jsonl", labelled(a=3, c=3))
+    assert prepared(path, test_path=str(test))[0].cautions == (
+        "labels that no test row has, so that no score tells how they are answered: 'b'",
+        "texts that name their own label and no other: 15 of 18 train rows; a model can read it off, so the score "
+        "holds for new texts only if they name it, too",
+    )
+    rows = [{"text": f"row {label}{n} {'abc'[n % 3]}", "label": label} for label in "abc" for n in range(9)]
+    assert prepared(write_jsonl(tmp_path / "named.jsonl", rows))[0].cautions == ()
+
+
 def test_development_and_folds(tmp_path: Path, prepared: Prepare) -> None:
     _, artifact = prepared(write_jsonl(tmp_path / "rows.jsonl", labelled(a=50, b=50)), folds=4)
     assert artifact.development["id"] == [*artifact.train["id"], *artifact.validation["id"]]
