@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from podium.config.compose import describe_fields
+from podium.config.describe import describe_fields
 from podium.config.fields import group_options
 from podium.selection import decision, winner
 from podium.stages.steps import STEPS

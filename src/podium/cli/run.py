@@ -132,7 +132,7 @@ def benchmark(
 @config.command()
 def show(overrides: Overrides = None, preset: Preset = RunForm.run_preset, config_file: ConfigFile = "") -> None:
     """Print the resolved config, and where each value came from."""
-    from podium.config.compose import render_config
+    from podium.config.describe import render_config
     from podium.stages.prepare import resolve_form
 
     form = RunForm(run_preset=preset, run_config=config_file, run_overrides=tuple(overrides or ()))
@@ -144,6 +144,6 @@ def explain(
     name: Annotated[str, typer.Argument(help="A field or section, e.g. training.epochs; all when left out.")] = "",
 ) -> None:
     """Say what config fields mean, their defaults, and whether they change keys."""
-    from podium.config.compose import explain_fields
+    from podium.config.describe import explain_fields
 
     typer.echo(explain_fields(name))

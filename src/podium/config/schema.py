@@ -17,7 +17,6 @@ from podium.config.dataset import DatasetConfig
 from podium.config.entrants import ENTRANTS
 from podium.config.plan import PlanConfig
 from podium.config.profile import ProfileConfig
-from podium.config.report import ReportConfig
 from podium.config.search import HpoConfig, SearchedFields
 from podium.config.section import Defining, Place, Positive, Section
 from podium.keys import NotKeyed
@@ -176,6 +175,17 @@ TUNABLE = (
     "lora_alpha",
 )
 """Training fields that a search space may name."""
+
+
+class ReportConfig(Section):
+    """What the report shows beside figures."""
+
+    examples: int = Field(
+        0,
+        ge=0,
+        le=50,
+        description="Rows with a suspicious label that are shown with their text. `0`: no text is shown.",
+    )
 
 
 class TrackingConfig(Section):
