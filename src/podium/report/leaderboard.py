@@ -76,22 +76,20 @@ def comparison_table(
 def _table(given: ReportInputs) -> Table:
     """Champions and baselines by test score; a champion comes before a baseline that is as good."""
     selection, test = given.selection, given.selection.leaderboard[0].test
-    rows = [
-        (-one.test.value, _champion(one, rank, given)) for rank, one in enumerate(selection.leaderboard, start=1)
-    ] + [
-        (-one.test.value, Row(("–", Cell(one.name, tag="baseline"), scored(one.test), *["–"] * 6), muted=True))
+    rows = [(-one.test.value, _champion(one, given)) for one in selection.leaderboard] + [
+        (-one.test.value, Row((Cell(one.name, tag="baseline"), scored(one.test), *["–"] * 6), muted=True))
         for one in selection.baselines
     ]
     gone = [*((one.entrant, "failed") for one in given.failed), *((name, "left out") for name in given.left_out)]
-    rows += [(math.inf, Row(("–", Cell(name, tag=tag), *["–"] * 7), muted=True)) for name, tag in gone]
+    rows += [(math.inf, Row((Cell(name, tag=tag), *["–"] * 7), muted=True)) for name, tag in gone]
     metric = numbers.metric_name(selection.metric)
     columns = (
-        *("Rank", "Candidate", f"Test {metric}", "Baselines", "Cross-validation", "Trials", "Ahead of runner-up"),
+        *("Candidate", f"Test {metric}", "Baselines", "Cross-validation", "Trials", "Ahead of runner-up"),
         *("Parameters", "Size"),
     )
     caption = f"By {metric} on the test split; intervals at {test.confidence:.0%} by {test.method}."
     ordered = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
-    return Table("Leaderboard", columns, "rlrlrrrrr", ordered, caption, heading=1)
+    return Table("Leaderboard", columns, "lrlrrrrr", ordered, caption)
 
 
 def _prompted(given: ReportInputs) -> list[Block]:
@@ -143,7 +141,7 @@ def _facts(model: ModelRecord | None) -> dict[str, Any]:
     return found
 
 
-def _champion(entry: LeaderboardEntry, rank: int, given: ReportInputs) -> Row:
+def _champion(entry: LeaderboardEntry, given: ReportInputs) -> Row:
     selection, ahead = given.selection, entry.runner_up
     own = [one for one in selection.baseline_comparisons if one.challenger == entry.entrant]
     worse = [
@@ -153,7 +151,7 @@ def _champion(entry: LeaderboardEntry, rank: int, given: ReportInputs) -> Row:
     ]
     beaten = "all" if len(own) > 1 else "".join(one.reference for one in own)
     cells = (
-        *(str(rank), entry.entrant, scored(entry.test)),
+        *(entry.entrant, scored(entry.test)),
         Cell(", ".join(worse), style="lost") if worse else f"beats {beaten}" if beaten else "–",
         *(f"{numbers.score(entry.cv_score)} ± {numbers.score(entry.cv_std)}", str(entry.trials)),
         Cell(numbers.signed(ahead.difference.value), f"{ahead.reference}, p {numbers.p_equals(ahead.p_value)}")

@@ -186,7 +186,7 @@ def test_entrants_that_the_plan_left_out_are_named_with_the_reason():
     text = " ".join(Page(found.html).text.split())
     assert "2 of 3 entrants competed; large left out by the plan." in text
     assert "large was left out by the plan: it does not fit into 5 min" in text
-    assert "| – | large (left out) |" in found.markdown
+    assert "| large (left out) |" in found.markdown
 
 
 def test_entrants_that_failed_are_named_with_cause_and_log():
@@ -198,7 +198,7 @@ def test_entrants_that_failed_are_named_with_cause_and_log():
     assert "2 of 3 entrants competed; deberta-v3-small failed." in text
     assert "deberta-v3-small failed in step refit: a training must fit into memory, but it ran out; lower" in text
     assert "(log: /runs/1/steps/hpo-x/log.txt)" in text
-    assert "| – | deberta-v3-small (failed) |" in found.markdown
+    assert "| deberta-v3-small (failed) |" in found.markdown
     assert found.metrics["failed_entrants"] == 1
 
 
