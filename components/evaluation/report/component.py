@@ -22,6 +22,7 @@ def report(
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
     confusion: dsl.Output[dsl.ClassificationMetrics],
+    predictions: dsl.Output[dsl.Dataset],
 ):
     """Render one self-contained page, a Markdown summary, and metrics for the KFP UI.
 
@@ -41,7 +42,9 @@ def report(
         summary: The report in short, as Markdown.
         metrics: The winner's figures.
         confusion: What the winner predicts for rows of each label, where a row has one label.
+        predictions: The winner's answers to the rows of `dataset.predict_path`, as CSV; no file without such rows.
     """
+    from podium.local.unlabelled import publish_predictions
     from podium.stages.report import publish
     from podium.stages.steps import perform
 
@@ -49,3 +52,4 @@ def report(
     last = selection.path, measurements.path, decision.path, learning_curve.path, profile.path
     record = perform("report", run.path, data.path, plan.path, baselines.path, *found, *last)
     publish(run.path, record, page, summary, metrics, confusion)
+    publish_predictions(run.path, record, predictions.path)

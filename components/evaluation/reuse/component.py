@@ -14,6 +14,7 @@ def reuse(
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
     confusion: dsl.Output[dsl.ClassificationMetrics],
+    predictions: dsl.Output[dsl.Dataset],
 ):
     """Show the report of a run whose results are all stored.
 
@@ -25,8 +26,12 @@ def reuse(
         summary: The report in short, as Markdown.
         metrics: The winner's figures.
         confusion: What the winner predicts for rows of each label, where a row has one label.
+        predictions: The winner's answers to the rows of `dataset.predict_path`, as CSV; no file without such rows.
     """
+    from podium.local.unlabelled import publish_predictions
     from podium.stages.report import publish
     from podium.stages.steps import reuse as reuse_all
 
-    publish(run.path, reuse_all(run.path, data.path, plan.path), page, summary, metrics, confusion)
+    record = reuse_all(run.path, data.path, plan.path)
+    publish(run.path, record, page, summary, metrics, confusion)
+    publish_predictions(run.path, record, predictions.path)

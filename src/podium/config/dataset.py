@@ -32,8 +32,8 @@ class DatasetConfig(Section):
     )
     predict_path: Annotated[str | None, Place(recorded=True), NotKeyed("only predicted at the end")] = Field(
         None,
-        description="Rows without labels; a run on this machine writes the winner's `predictions.csv` for them. The "
-        "same as `path`: its test files or split.",
+        description="Rows without labels; the winner predicts them at the end, into `predictions.csv`. The same as "
+        "`path`: its test files or split.",
     )
     licence: Annotated[str | None, NotKeyed("shown to people, changes no result")] = Field(
         None, description="Licence of the data, shown in the report."

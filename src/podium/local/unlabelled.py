@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,8 +19,12 @@ from podium.inference.rows import Choice
 from podium.local.inference import InferCommand, infer
 from podium.local.inference_data import DataCommand
 from podium.local.inference_system import SystemCommand
+from podium.records import DecisionRecord, ModelRecord, Record, RunRecord
+from podium.stages.step import open_store
 
 PREDICTIONS_FILE = "predictions.csv"
+
+_log = logging.getLogger(__name__)
 
 
 def predict_unlabelled(config: PodiumConfig, winner: str, model: Path | None, directory: Path, command: str) -> str:
@@ -67,6 +73,33 @@ def _format(path: str, dataset: DatasetConfig) -> list[str]:
         infer_format(locate(path), dataset.task)
         return []
     return [f"format={dataset.format}"]
+
+
+def publish_predictions(run: str, report: Record, file: str) -> None:
+    """In a pod, predict the rows of `dataset.predict_path`, where there are any, into the file of a KFP artifact.
+
+    There is no file where nothing won or the rows cannot be predicted; the log then says why. The pod has no device,
+    whichever was measured.
+
+    Args:
+        run: path of the run's record.
+        report: the result of the last step.
+        file: path of the artifact.
+    """
+    config = RunRecord.read(run).config
+    if not config.dataset.predict_path:
+        return
+    config = config.model_copy(update={"benchmark": config.benchmark.model_copy(update={"device": "cpu"})})
+    store = open_store(config)
+    decision = store.get(DecisionRecord, report.parents[DecisionRecord.kind])
+    winner = (decision and decision.winner) or ""
+    refit = store.get(ModelRecord, report.parents.get(f"{ModelRecord.kind}.{winner}", ""))
+    with store.scratch() as folder:
+        said = predict_unlabelled(config, winner, store.fetch(refit.artifacts["model"]) if refit else None, folder, "")
+        _log.info("rows without labels: %s", said)
+        if (made := folder / PREDICTIONS_FILE).is_file():
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(made, file)
 
 
 def _given(column: str) -> str:

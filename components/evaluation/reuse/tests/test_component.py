@@ -14,8 +14,10 @@ def test_it_shows_the_stored_answer_and_ends_the_run(in_smoke_folder, output, tm
     prepare.python_func(run=run, data=data, plan=plan, run_preset="smoke", kfp_run_id="0123456789")
     metrics = dsl.Metrics(name="metrics", uri=str(tmp_path / "metrics"))
     confusion = dsl.ClassificationMetrics(name="confusion", uri=str(tmp_path / "confusion"))
-    page, summary = output("page.html"), output("summary.md")
-    reuse.python_func(run=run, data=data, plan=plan, page=page, summary=summary, metrics=metrics, confusion=confusion)
+    page, summary, predictions = output("page.html"), output("summary.md"), output("predictions")
+    outputs = {"metrics": metrics, "confusion": confusion, "predictions": predictions}
+    reuse.python_func(run=run, data=data, plan=plan, page=page, summary=summary, **outputs)
+    assert not (tmp_path / "predictions").exists(), "there are no rows without labels"
     assert (tmp_path / "page.html").read_bytes() == (in_smoke_folder.directory / "report.html").read_bytes()
     assert "PROMOTE" in (tmp_path / "summary.md").read_text()
     assert metrics.metadata["promoted"] == 1.0 and "confusionMatrix" in confusion.metadata
