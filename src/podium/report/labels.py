@@ -28,7 +28,7 @@ def labels_section(given: ReportInputs) -> Section:
     found = f"{review.suspected:,} of {review.rows:,} development rows have a label that looks wrong."
     blocks: list[Block] = [Text(lead, "muted"), Text(found)]
     if review.status == "degraded":
-        blocks.append(Text(f"Take few of them for errors: {review.reason}.", "warning"))
+        blocks.append(Text(f"They are many: {review.reason}.", "warning"))
     if review.check:
         blocks.append(Text(_check(review.check), "small"))
     if not review.suspected:

@@ -138,6 +138,7 @@ def _answer(given: ReportInputs) -> Answer:
         text += f" It {lost} {baseline_named(one.reference)}: {numbers.difference(one.difference)}."
     if given.competed:
         text += f" **{given.competed}.**"
+    text += "".join(f" **{one.text}**" for one in found if one.code == verdicts.TEST_ROWS_DIFFER)
     text += "".join(f" **Caution: {caution}.**" for caution in given.data.cautions)
     parameters = f"{numbers.count(winner.parameters)} parameters"
     figures = [

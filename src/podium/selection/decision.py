@@ -29,6 +29,10 @@ WORSE_THAN_BASELINE = "worse-than-baseline"
 BASELINE_NOT_BEATEN = "baseline-not-beaten"
 COPIED_ROWS = "copied-rows"
 NOTHING_BUT_COPIES = "nothing-shown-without-copies"
+TEST_ROWS_DIFFER = "test-rows-differ"
+
+_FAR = 2.0
+"""So many times as far below the score in cross-validation as its interval reaches, a test score is no chance."""
 
 Decision = tuple[Verdict, tuple[Reason, ...]]
 
@@ -111,7 +115,9 @@ def decide(winner: Candidate | None, evidence: Evidence) -> Decision:
         text = f"{winner.name} was promoted before and {withdrawn}. Force the promotion to promote it again."
         return "HOLD", (Reason(code=ROLLED_BACK, text=text), *missing)
     if incumbent is None:
-        text = f"{winner.name} may be promoted: there is no incumbent to beat."
+        text = "There is no incumbent to beat."
+        if not stopping:
+            text = f"{winner.name} may be promoted: there is no incumbent to beat."
         verdict, reasons = _verdict("PROMOTE", NO_INCUMBENT, text)
     elif comparison is None:
         text = f"{winner.name} cannot be compared with {_title(incumbent)}: {evidence.not_comparable}"
@@ -197,7 +203,21 @@ def _missing_evidence(winner: Candidate, evidence: Evidence) -> tuple[list[Reaso
     if evidence.copied_rows is not None:
         copies = _of_copies(winner, evidence.copied_rows, rows)
         (lost if copies.code == NOTHING_BUT_COPIES else remarks).append(copies)
+    remarks += _of_other_rows(winner)
     return [*reasons, *lost, *remarks], [*reasons, *lost] if policy.must_beat_baselines else reasons
+
+
+def _of_other_rows(winner: Candidate) -> list[Reason]:
+    """That the test score is far below that of cross-validation, which the choice of the trial does not explain."""
+    test, folds = winner.test, winner.entry
+    if folds.cv_score - test.value <= max(_FAR * (test.high - test.value), _FAR * folds.cv_std):
+        return []
+    text = (
+        f"{winner.name} scores {test.value:.4f} on the test rows, but {folds.cv_score:.4f} in cross-validation on the "
+        "rows that it learned from, which is more than chance explains: the test rows are of another kind, so expect "
+        "the higher score of new rows like those, and the lower one of rows like the test rows."
+    )
+    return [Reason(code=TEST_ROWS_DIFFER, text=text)]
 
 
 def _of_copies(winner: Candidate, copies: CopiedRows, rows: int) -> Reason:

@@ -18,6 +18,10 @@ LABEL_ISSUES = "label_issues"
 ISSUES_FILE = "label_issues.csv"
 _LEAST_PRECISION = 1 / 3
 """Of the check: what it is where half of the suspected labels are wrong and the data have as many as the check adds."""
+_UNSURE = (
+    "either many labels are wrong, or the models are too unsure of this data to tell wrong labels from hard rows; "
+    "look at the clearest ones to see which it is"
+)
 _SHOWN = 50
 
 
@@ -36,7 +40,7 @@ def review_labels(step: StepRun, studies: Sequence[StudyRecord]) -> tuple[LabelR
     degraded = check.precision is None or check.precision < _LEAST_PRECISION
     review = LabelReview(
         status="degraded" if degraded else "ok",
-        reason="the models are too unsure of this data to tell wrong labels from hard rows" if degraded else "",
+        reason=_UNSURE if degraded else "",
         entrants=tuple(models),
         rows=len(next(iter(models.values()))),
         suspected=len({one.row for one in issues}),

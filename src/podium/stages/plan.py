@@ -72,6 +72,8 @@ rows save time for linear models only, and are tried last."""
 
 WHOLE = 0.95
 """Share of the rows that are not to be cut, where the length follows from the data."""
+MOSTLY = 0.5
+"""Share of whole rows below which a plan warns that texts are cut."""
 SHORTEST, LENGTHS = 32, 16
 """Lengths are a multiple of `LENGTHS` tokens, and a limit does not cut below `SHORTEST`."""
 MOST_EPOCHS = 30
@@ -329,11 +331,20 @@ class Planner:
                 (self._development, budget.epochs),
             )
         )
+        cautions = []
         if shown and self.config.plan.fit and (trial < FEW_TRIAL * usual or refit < FEW_REFIT * usual):
-            lines["Caution"] = (
+            cautions.append(
                 f"transformers are hardly trained, with {trial} updates of their weights in a trial and {refit} in the "
                 f"refit, where {usual} usually are enough; with a longer --time-limit one of them may be the best"
             )
+        if shown and whole < MOSTLY:
+            median = max(pace.lengths[len(pace.lengths) // 2] for pace in shown.values())
+            cautions.append(
+                f"transformers read the first {budget.length} tokens of a text alone, and half of the texts have at "
+                f"least {median:,}"
+            )
+        if cautions:
+            lines["Caution"] = "; ".join(cautions)
         parts = ", ".join(f"{part} {duration(seconds)}" for part, seconds in expected.items())
         total = sum(expected.values())
         of_limit = "no time limit" if limit is None else f"the limit is {duration(limit)}"

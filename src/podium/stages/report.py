@@ -141,10 +141,10 @@ def _rows_text(data: DataRecord) -> str:
 
 
 def _labels_text(review: LabelReview) -> str:
-    unsure = f"; {review.reason}" if review.reason else ""
-    return (
-        f"{review.suspected:,} of {review.rows:,} development rows look mislabelled: see Labels in the report{unsure}"
-    )
+    rows = f"{review.suspected:,} of {review.rows:,} development rows"
+    if review.status == "degraded":
+        return f"{rows} are suspected: {review.reason}; see Labels in the report"
+    return f"{rows} look mislabelled: see Labels in the report"
 
 
 def _interval_text(interval: Interval) -> str:

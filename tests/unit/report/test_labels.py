@@ -47,7 +47,7 @@ def test_what_was_not_searched_says_why() -> None:
 
 def test_a_search_that_tells_little_warns() -> None:
     said = words(render(with_review(status="degraded", reason="they are unsure")), "labels")
-    assert "Take few of them for errors: they are unsure." in said
+    assert "They are many: they are unsure." in said
 
 
 def test_nothing_suspected_needs_no_table() -> None:

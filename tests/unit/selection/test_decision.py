@@ -85,6 +85,20 @@ def test_by_interval_on_the_same_rows(a, comparison, bounds, min_gain, expected)
     assert verdict(a, incumbent(), PromotionConfig(min_gain=min_gain), paired) == expected
 
 
+@pytest.mark.parametrize(("cv_score", "cv_std", "far"), [(0.95, 0.01, True), (0.95, 0.05, False), (0.91, 0.0, False)])
+def test_a_test_score_far_below_cross_validation_is_said(entry, cv_score, cv_std, far):
+    winner = candidate(entry("a").model_copy(update={"cv_score": cv_score, "cv_std": cv_std}))
+    found, reasons = decided(winner, None)
+    assert (found, [reason.code for reason in reasons]) == ("PROMOTE", ["no-incumbent"] + ["test-rows-differ"] * far)
+    if far:
+        assert "scores 0.9000 on the test rows, but 0.9500 in cross-validation" in reasons[-1].text
+
+
+def test_what_is_held_is_not_said_to_be_promotable(a):
+    _, reasons = decided(a, None, PromotionConfig(min_test_rows=101))
+    assert reasons[-1].text == "There is no incumbent to beat."
+
+
 def test_an_incumbent_that_cannot_be_compared_is_held_with_the_reason(a):
     found, (reason,) = decided(a, incumbent(), problem="it has the labels x, y")
     assert (found, reason.code) == ("HOLD", "not-comparable")

@@ -199,4 +199,6 @@ def test_a_plan_warns_where_transformers_are_hardly_trained() -> None:
     pressed = plan(config("plan.time_limit=4m"), data(3000), {"linear": LINEAR, "minilm": pace(0.02)})
     assert "hardly trained" in pressed["lines"]["Caution"] and "600 usually" in pressed["lines"]["Caution"]
     assert "Caution" not in plan(config(), data(3000), {"linear": LINEAR, "minilm": pace(0.0003)})["lines"]
+    long = plan(config(), data(3000), {"minilm": pace(0.0003, longest_row=5000)})["lines"]["Caution"]
+    assert long == "transformers read the first 256 tokens of a text alone, and half of the texts have at least 2,500"
     assert "Caution" not in plan(config("plan.time_limit=3m"), data(3000), {"linear": LINEAR})["lines"]
