@@ -59,7 +59,6 @@ class Bench:
 
     @cached_property
     def middle_row(self) -> Row:
-        """The row of median length."""
         return sorted(self.call.rows, key=row_length)[len(self.call.rows) // 2]
 
     @property

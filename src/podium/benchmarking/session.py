@@ -59,7 +59,6 @@ class ModelFiles:
 
     @property
     def title(self) -> str:
-        """Name and variant, for people."""
         return f"{self.name} ({self.variant})"
 
 

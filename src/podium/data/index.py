@@ -116,7 +116,6 @@ class RowIndex:
         return len(self._packed) // _PACK.size
 
     def add(self, row: ValidRow, role: Role, unit: str) -> None:
-        """Take in one valid row."""
         number, _ = self._files.setdefault(row.file, (len(self._files), unit))
         kinds = self.kinds.setdefault(frozenset(TASKS.get(self.task).kinds(row.target)), len(self.kinds))
         text = row.target if isinstance(row.target, str) else "\0".join(row.target)

@@ -36,7 +36,6 @@ class Scored:
     exact: float | None = None
 
     def of(self, rows: Integers) -> Additive:
-        """The metric of some of the rows."""
         return replace(self.sums, group=self.sums.group[rows])
 
 
@@ -79,7 +78,6 @@ class Answered:
 
     @property
     def unanswered(self) -> int:
-        """How many rows have no valid answer."""
         return sum(one is None for one in self.answers)
 
 

@@ -120,7 +120,7 @@ def slicing(one: Answered, column: str, confidence: float, resamples: int, seed:
     return Slicing(
         column=column,
         slices=tuple(slices),
-        disparities=tuple(_disparity(one, metric, names, kept, seed) for metric in one.metrics),
+        disparities=tuple(_disparity(one, metric, slices, names, kept, seed) for metric in one.metrics),
         parity=_parity(one, names[kept], kept, notes),
         notes=tuple(notes),
     )
@@ -189,21 +189,19 @@ def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else " ".join(str(value).split())
 
 
-def _disparity(one: Answered, metric: Scored, names: Names, kept: NDArray[np.int64], seed: int) -> Disparity:
-    from fairlearn.metrics import MetricFrame
-
-    def score(rows: Any, _: Any) -> float:
-        return metric.of(np.asarray(rows, dtype=np.int64)).total()
-
-    frame = MetricFrame(metrics=score, y_true=kept, y_pred=kept, sensitive_features=names[kept])
-    by_value, ratio = frame.by_group, float(frame.ratio())
-    difference = float(frame.difference())
+def _disparity(
+    one: Answered, metric: Scored, slices: Sequence[Slice], names: Names, kept: NDArray[np.int64], seed: int
+) -> Disparity:
+    large = sorted((part for part in slices if not part.small), key=lambda part: part.value)
+    values = {part.value: part.scores[metric.name].value for part in large}
+    lowest, highest = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+    difference = values[highest] - values[lowest]
     return Disparity(
         metric=metric.name,
-        lowest=str(by_value.idxmin()),
-        highest=str(by_value.idxmax()),
+        lowest=lowest,
+        highest=highest,
         difference=difference,
-        ratio=ratio if math.isfinite(ratio) else None,
+        ratio=values[lowest] / values[highest] if values[highest] else None,
         p_value=_p_value(metric, names, kept, difference, seed) if one.documents is None else None,
     )
 

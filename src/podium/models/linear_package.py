@@ -85,7 +85,6 @@ class LinearPackage:
         return [of_row(row).astype(np.float32) for row in encoded]
 
     def answers(self, rows: Any, encoded: Any, outputs: Sequence[NDArray[np.float32]]) -> list[Any]:
-        """The answers for rows, from their logits."""
         return [self._answer(scores) for scores in outputs]
 
     def tokens(self, rows: Sequence[str | list[str]]) -> list[int]:

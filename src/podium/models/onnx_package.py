@@ -84,7 +84,6 @@ class OnnxPackage:
         return found
 
     def answers(self, rows: Sequence[Any], encoded: Sequence[Encoding], outputs: NDArray[np.float32]) -> list[Any]:
-        """The answers for rows, from the scores of `forward`."""
         return [answer(one, self.labels, self.decoding) for one in self._of_rows(rows, encoded, outputs)]
 
     def _of_rows(self, rows: Sequence[Any], encoded: Any, scores: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -89,7 +89,6 @@ class Stage:
         return self.root / SPEC
 
     def version(self, tool: str) -> Version:
-        """The version that the tool gives."""
         return version_of(self.programs[tool])
 
     def workload_argv(self, output: Path) -> list[str]:

@@ -60,7 +60,6 @@ class ProfilesDiff(Frozen):
 
     @property
     def verdict(self) -> Verdict:
-        """The worst one of the checks."""
         return worst([one.verdict for one in self.checks])
 
 

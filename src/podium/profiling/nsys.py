@@ -83,7 +83,6 @@ def stats_file(version: Version, subject: str, database: Path) -> Path:
 
 
 def _report_name(subject: str, version: Version) -> str:
-    """The name that a version of nsys gives to the report of a subject."""
     old, new = _REPORTS[subject]
     return new if version >= _RENAMED else old
 

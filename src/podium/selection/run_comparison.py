@@ -102,7 +102,6 @@ class RunsComparison(Frozen):
 
     @property
     def verdict(self) -> Verdict:
-        """The worst one of the checks."""
         return worst([result.verdict for result in self.checks])
 
 

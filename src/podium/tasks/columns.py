@@ -48,7 +48,6 @@ class Column:
     parts: tuple[str, ...] = ()
 
     def see(self, value: Any) -> None:
-        """Take one value into account."""
         if isinstance(value, str):
             self.texts += 1
             self.length += len(value)

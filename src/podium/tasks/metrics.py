@@ -77,7 +77,6 @@ class Metric:
     title: str = ""
 
     def value(self, answers: Answers) -> float:
-        """The metric of answers."""
         return self.exact(answers) if self.exact else self.sums(answers).total()
 
 

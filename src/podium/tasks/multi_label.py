@@ -139,7 +139,6 @@ class MultiLabel(Task):
         return weights
 
     def loss(self, logits: Any, labels: Any, weights: Any, smoothing: float) -> Any:
-        """Binary cross-entropy of every label."""
         from torch.nn import functional
 
         smoothed = labels * (1 - smoothing) + smoothing / 2
@@ -214,7 +213,6 @@ class MultiLabel(Task):
         return {"scores": score_rows(answers.labels, columns), "scores_of": "label"}
 
     def baseline(self, rows: Training, contents: Sequence[str], labels: Sequence[str]) -> Decoded:
-        """The most frequent set of labels."""
         counts = Counter(tuple(row) for row in rows.targets)
         best = min(counts, key=lambda row: (-counts[row], row))
         return Decoded(self.truth([best] * len(contents), labels))

@@ -21,15 +21,13 @@ from podium.tracking.connection import load_mlflow
 WEIGHTS = "model"
 """Folder of a packaged model that holds the files of the model directory."""
 
-_RUNNERS = {GRAPH: "onnx_package", ABOUT: "linear_package", prompted.ABOUT: "prompted"}
-"""The module or package of `podium.models` that runs a package, by the file that tells what package it is."""
-
-_REQUIRED = {
-    "onnx_package": ("onnxruntime", "tokenizers"),
-    "linear_package": (),
-    "prompted": ("torch", "transformers", "jinja2"),
+_RUNNERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    GRAPH: ("onnx_package", ("onnxruntime", "tokenizers")),
+    ABOUT: ("linear_package", ()),
+    prompted.ABOUT: ("prompted", ("torch", "transformers", "jinja2")),
 }
-"""What these modules need beside numpy."""
+"""The module or package of `podium.models` that runs a package, and what it needs beside numpy, by the file that tells
+what package it is."""
 
 
 def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | None, folder: Path) -> None:
@@ -54,9 +52,9 @@ def describe_model(path: Path, model: ModelRecord, model_id: str, run_id: str | 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     with warnings.catch_warnings(action="ignore"):
-        runner = next((module for file, module in _RUNNERS.items() if (path / file).is_file()), None)
+        runner = next((found for file, found in _RUNNERS.items() if (path / file).is_file()), None)
         if runner is not None:
-            _describe_package(path, runner, task, folder, common)
+            _describe_package(path, *runner, task, folder, common)
         else:
             _describe_transformers(path, task, model, folder, common)
     (folder / "LICENSE.txt").unlink(missing_ok=True)
@@ -86,12 +84,10 @@ def _describe_transformers(path: Path, task: Task, model: ModelRecord, folder: P
     shutil.rmtree(folder / WEIGHTS)
 
 
-def _describe_package(path: Path, runner: str, task: Task, folder: Path, common: dict[str, Any]) -> None:
-    """A pyfunc of what the package needs alone; it takes the column of the contents: `text` or `tokens`.
-
-    Args:
-        runner: module or package of `podium.models` that runs the package.
-    """
+def _describe_package(
+    path: Path, runner: str, required: tuple[str, ...], task: Task, folder: Path, common: dict[str, Any]
+) -> None:
+    """A pyfunc of what the package needs alone; it takes the column of the contents: `text` or `tokens`."""
     mlflow = load_mlflow()
     import pandas as pd
 
@@ -106,7 +102,7 @@ def _describe_package(path: Path, runner: str, task: Task, folder: Path, common:
         code_paths=[str(code.parent if code.name == "__init__.py" else code)],
         artifacts={"package": str(path)},
         input_example=pd.DataFrame(example),
-        pip_requirements=[_pinned(name) for name in (*_REQUIRED[runner], "numpy", "pandas")],
+        pip_requirements=[_pinned(name) for name in (*required, "numpy", "pandas")],
         **common,
     )
     written = mlflow.models.Model.load(str(folder))

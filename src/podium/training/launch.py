@@ -88,7 +88,6 @@ class TrainingSpec(FitSpec):
 
     @property
     def time_limit(self) -> float | None:
-        """See `FitSpec`."""
         return self.config.timeout_seconds
 
     def fingerprint(self, data_digest: str, backbone_digest: str) -> str:

@@ -99,7 +99,6 @@ class Scenario(ABC, Generic[S, D]):
         """
 
     def settings(self, config: BenchmarkConfig) -> D:
-        """The settings of this scenario."""
         found: D = config.settings_of(self.name)
         return found
 

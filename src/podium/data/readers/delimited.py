@@ -136,7 +136,6 @@ class Delimited(Reader):
         return Layout(delimiter, header, names, named, doubt, quote, skipped)
 
     def _records(self, file: SourceFile, layout: Layout) -> Iterator[tuple[int, list[str]] | BadRow]:
-        """The records below the header."""
         lines = _Lines(islice(self.lines(file), layout.skipped, None), self.config.max_row_bytes)
         below = not layout.header
         while True:
