@@ -6,6 +6,7 @@ import codecs
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from podium.data.compressed import open_file
@@ -73,15 +74,14 @@ def guess(files: Iterable[tuple[str, Path]]) -> Guess | None:
     for name, path in files:
         with open_file(path) as stream:
             head = stream.read(4)
-        if marked(head, "") or (unmarked := _without_mark(head)):
-            if not marked(head, "") and not lines:
-                lines, where = [head], f"{name} line 1"
-                return Guess(unmarked, False, "", where)
+        if marked(head, ""):
+            continue
+        if unmarked := _without_mark(head):
+            if not lines:
+                return Guess(unmarked, False, "", f"{name} line 1")
             continue
         with open_file(path) as stream:
-            number = 0
-            while line := stream.readline(_CHUNK):
-                number += 1
+            for number, line in enumerate(iter(partial(stream.readline, _CHUNK), b""), 1):
                 if line.isascii():
                     continue
                 try:

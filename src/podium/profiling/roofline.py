@@ -40,7 +40,7 @@ def cost_of(name: str, shapes: Sequence[Shape], item_bytes: int = 4) -> Cost | N
     if kind in ("mm", "bmm", "linear", "matmul", "gemm", "fusedmatmul", "fusedgemm", "matmulintegertofloat") and (
         len(given) >= 2 and given[0] and given[1]
     ):
-        return _product(given[0], given[1], kind in ("linear",), item_bytes)
+        return _product(given[0], given[1], kind == "linear", item_bytes)
     if "scaled_dot_product" in kind and len(given) >= 3 and len(given[0]) == 4:
         batch, heads, rows, width = given[0]
         keys = given[1][2]

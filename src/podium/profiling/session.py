@@ -22,7 +22,7 @@ from podium.errors import ComputationFailed, InputError, TimeLimitExceeded
 from podium.events import emit
 from podium.execution.environment import inference_environment
 from podium.execution.failures import Purpose
-from podium.execution.launch import command, run_program
+from podium.execution.launch import Process, command, run_program
 from podium.execution.slots import core_slots
 from podium.inference.predictor import Row
 from podium.jsonfile import write_text
@@ -161,7 +161,8 @@ def _timed(workload: Workload, config: ProfileConfig, directory: Path) -> list[T
     found = []
     for number in range(1, config.repetitions + 1):
         output = folder / str(number)
-        with work.start(workload, spec, folder / "log.txt", {"output": str(output)}) as process:
+        run, environment = work.argv(spec, {"output": output}), inference_environment(workload.threads)
+        with Process(run, folder / "log.txt", environment=environment) as process:
             if process.wait(config.timeout_seconds) is None:
                 raise TimeLimitExceeded(
                     f"the workload must end within profile.timeout_seconds={config.timeout_seconds} s, but did not; "

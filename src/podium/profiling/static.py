@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,7 @@ def graph_parts(path: Path) -> tuple[Module, ...]:
     graph = onnx.load(str(path), load_external_data=False).graph
     sizes: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for tensor in graph.initializer:
-        count = 1
-        for length in tensor.dims:
-            count *= length
+        count = math.prod(tensor.dims)
         width = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         for name in ("(whole)", ".".join(tensor.name.split(".")[:_DEPTH])):
             sizes[name][0] += count

@@ -12,12 +12,11 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Protocol
 
 import psutil
 
@@ -71,11 +70,8 @@ class Ended:
     seconds: float
 
 
-class Launch(Protocol):
-    """Starts a tool and returns once it has ended; a ComputationFailed where it cannot be started."""
-
-    def __call__(self, call: Call) -> Ended:
-        """Run it, at most until its deadline."""
+Launch = Callable[[Call], Ended]
+"""Runs a tool until it ends, at most until its deadline; a ComputationFailed where it cannot be started."""
 
 
 def run_tool(call: Call) -> Ended:

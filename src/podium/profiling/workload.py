@@ -15,14 +15,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from podium.config.benchmark import VariantName
 from podium.errors import InputError
 from podium.execution.environment import inference_variables
-from podium.execution.launch import Process
 from podium.inference.predictor import PredictorSpec, Row, load_predictor
 from podium.jsonfile import write_json
 from podium.records.base import Frozen
@@ -162,11 +161,8 @@ def _annotate() -> Any:
     return annotate
 
 
-class Subject(Protocol):
-    """A loaded model that runs a batch in ranges."""
-
-    def __call__(self, rows: list[Row], ranges: Any) -> Any:
-        """Answer the rows, each part of the work in its range."""
+Subject = Callable[[list[Row], Any], Any]
+"""A loaded model that answers rows, each part of the work in its range."""
 
 
 def load(workload: Workload) -> Subject:
@@ -265,13 +261,6 @@ def iterate(subject: Subject, rows: Iterator[list[Row]], count: int, opened: Any
     """Run the next `count` batches in ranges."""
     for _ in range(count):
         subject(next(rows), opened)
-
-
-def start(workload: Workload, spec: Path, log: Path, overrides: Mapping[str, Any] | None = None) -> Process:
-    """Start the workload of a spec file in a fresh process, unprofiled."""
-    from podium.execution.environment import inference_environment
-
-    return Process(argv(spec, overrides), log, environment=inference_environment(workload.threads))
 
 
 def read(spec: Path, overrides: Sequence[str] = ()) -> Workload:
