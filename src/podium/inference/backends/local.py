@@ -161,10 +161,9 @@ class Local(Backend):
                 return
             seeds = [_seed(one) for one in fitting]
             limit, start = first.max_new_tokens, schema_start(first.schema)
-            for rows, texts, seconds in model.generate(prompts, limit, first.temperature, seeds, start):
-                shares = _shares(seconds, [sizes[row] + text.tokens for row, text in zip(rows, texts, strict=True)])
-                for row, text, share in zip(rows, texts, shares, strict=True):
-                    yield fitting[row].id, _text(model, text, sizes[row], share)
+            for rows, texts in model.generate(prompts, limit, first.temperature, seeds, start):
+                for row, text in zip(rows, texts, strict=True):
+                    yield fitting[row].id, _text(model, text, sizes[row])
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemory(
                 f"one row must fit into memory, but it ran out with {max(sizes)} tokens; shorten the prompts, or use "
@@ -184,7 +183,7 @@ def _decision(options: Sequence[str], logs: Any, size: int, tokens: Sequence[Seq
     )
 
 
-def _text(model: Any, found: Any, size: int, seconds: float) -> Reply:
+def _text(model: Any, found: Any, size: int) -> Reply:
     answer, reasoning = split_reasoning(found.text)
     return Reply(
         outcome="truncated" if found.cut else "ok",
@@ -192,7 +191,7 @@ def _text(model: Any, found: Any, size: int, seconds: float) -> Reply:
         reasoning=reasoning,
         prompt_tokens=size,
         output_tokens=found.tokens,
-        seconds=seconds,
+        seconds=found.seconds,
     )
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import copy
 import inspect
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +23,9 @@ import transformers
 from numpy.typing import NDArray
 
 from .chat import Chat
+from .generating import Generated, Generation
 from .positions import longest_input
 from .precision import PRECISIONS, fastest_precision
-from .replies import is_whole
 
 _LEAST_PREFIX = 16
 """Tokens from which on a shared beginning is worth a cache of its own."""
@@ -37,14 +37,6 @@ _PADDED = 1.15
 """How many tokens such a batch may have with its padding, over those without."""
 _SCORES = 1 << 27
 """Numbers of a batch's scores over the vocabulary at most."""
-
-
-class Generated(NamedTuple):
-    """What was generated for a prompt: the text with its special tokens, their number, and whether it was cut off."""
-
-    text: str
-    tokens: int
-    cut: bool
 
 
 class CausalModel:
@@ -94,18 +86,19 @@ class CausalModel:
             self.model.to(device)
         if "position_ids" not in inspect.signature(self.model.forward).parameters:
             raise ValueError(f"a prompted model must take position_ids, but {type(self.model).__name__} does not")
-        self._device = torch.device(device)
+        if odd := _other_layers(config):
+            raise ValueError(
+                f"every layer of a prompted model must have full or sliding attention, but {folder} has {odd}; "
+                "serve it, for example with vLLM, and use the backend openai"
+            )
+        self.device = torch.device(device)
         self.longest = longest_input(self.model)
         self._window: int | None = getattr(text, "sliding_window", None)
         self._layers: Sequence[str] = getattr(text, "layer_types", None) or ()
         self.chat = Chat(self.tokenizer)
         stops = self.model.generation_config.eos_token_id
-        self._stops = {self.tokenizer.eos_token_id, self.chat.end[0], *(stops if isinstance(stops, list) else [stops])}
+        self.stops = {self.tokenizer.eos_token_id, self.chat.end[0], *(stops if isinstance(stops, list) else [stops])}
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
-
-    def share(self, prompts: Sequence[Sequence[int]]) -> None:
-        """Compute what these prompts begin with, so that calls with one prompt need not do it again."""
-        self._shared(prompts)
 
     def multiplied_weights(self) -> int:
         """Weights that every token is multiplied with: all but a table of input embeddings that does nothing else."""
@@ -123,40 +116,40 @@ class CausalModel:
 
         Yields, batch by batch: numbers of the prompts, an array of shape (prompts, options), and the seconds it took.
         """
-        block = _Block(options, self._device)
+        block = _Block(options, self.device)
         started = time.perf_counter()
-        cache, prefix = self._shared(prompts)
-        for rows in self._batches(prompts, prefix, len(block.ids), len(block.ids) + 1, tight=True):
+        cache, prefix = self.shared(prompts)
+        for rows in self.batches(prompts, prefix, len(block.ids), len(block.ids) + 1):
             found = self._halved(lambda part: self._score([prompts[row] for row in part], prefix, cache, block), rows)
             yield rows, found, time.perf_counter() - started
             started = time.perf_counter()
 
     def _score(self, prompts: Sequence[Sequence[int]], prefix: int, cache: Any, block: _Block) -> NDArray[np.float64]:
-        count, size = len(prompts), max(map(len, prompts)) - prefix
-        ids, real = self._padded(prompts, prefix, size)
-        ends = torch.tensor([len(one) for one in prompts], device=self._device)
+        ids, real = self.padded(prompts, prefix)
+        count, size = ids.shape
+        ends = torch.tensor([len(one) for one in prompts], device=self.device)
         ids = torch.cat([ids, block.ids.expand(count, -1)], dim=1)
         own = (real.cumsum(dim=1) - 1).clamp(min=0) + prefix
         positions = torch.cat([own, ends[:, None] + block.depths], dim=1)
         total = size + len(block.ids)
-        seen = torch.zeros(count, total, total, dtype=torch.bool, device=self._device)
+        seen = torch.zeros(count, total, total, dtype=torch.bool, device=self.device)
         seen[:, :, :size] = real[:, None, :]
-        seen[:, :size, :size] &= torch.ones(size, size, dtype=torch.bool, device=self._device).tril()
+        seen[:, :size, :size] &= torch.ones(size, size, dtype=torch.bool, device=self.device).tril()
         seen[:, size:, size:] = block.mask
         seen = torch.cat([seen.new_ones(count, total, prefix), seen], dim=2)
-        keys = torch.cat([torch.arange(prefix, device=self._device).expand(count, -1), positions], dim=1)
+        keys = torch.cat([torch.arange(prefix, device=self.device).expand(count, -1), positions], dim=1)
         with torch.inference_mode():
             scores = self.model(
                 input_ids=ids,
                 attention_mask=self._masks(seen, positions, keys),
                 position_ids=positions,
-                past_key_values=self._copied(cache, count),
+                past_key_values=self.copied(cache, count),
                 use_cache=cache is not None,
                 logits_to_keep=len(block.ids) + 1,
             ).logits
             logs = scores.float().log_softmax(dim=-1)
             each = logs[:, block.sources, block.targets].double()
-            sums = torch.zeros(count, block.count, dtype=torch.float64, device=self._device)
+            sums = torch.zeros(count, block.count, dtype=torch.float64, device=self.device)
             return sums.index_add_(1, block.owners, each).cpu().numpy()  # type: ignore[no-any-return]
 
     def _masks(self, seen: torch.Tensor, positions: torch.Tensor, keys: torch.Tensor) -> Any:
@@ -164,7 +157,7 @@ class CausalModel:
 
         def additive(allowed: torch.Tensor) -> torch.Tensor:
             lowest = torch.finfo(self.model.dtype).min
-            return torch.zeros(allowed.shape, dtype=self.model.dtype, device=self._device).masked_fill(~allowed, lowest)
+            return torch.zeros(allowed.shape, dtype=self.model.dtype, device=self.device).masked_fill(~allowed, lowest)
 
         full = seen[:, None]
         if self._window is None:
@@ -184,7 +177,7 @@ class CausalModel:
         temperature: float,
         seeds: Sequence[int],
         start: str | None = None,
-    ) -> Iterator[tuple[list[int], list[Generated], float]]:
+    ) -> Iterator[tuple[list[int], list[Generated]]]:
         """Continue every prompt up to the end of the turn, or to `max_new_tokens`.
 
         Args:
@@ -192,104 +185,57 @@ class CausalModel:
             seeds: of the sampling, one per prompt.
             start: `{` or `[` ends an answer with the first whole JSON value that begins so.
 
-        Yields, batch by batch: numbers of the prompts, what was generated for each, and the seconds it took.
+        Yields: numbers of prompts that have ended, and what was generated for each.
         """
-        started = time.perf_counter()
-        cache, prefix = self._shared(prompts)
-        common = (prefix, cache, max_new_tokens, temperature, start)
-        for rows in self._batches(prompts, prefix, max_new_tokens, 1):
-            found = self._halved(
-                lambda part: self._continued([prompts[row] for row in part], [seeds[row] for row in part], *common),
-                rows,
-            )
-            yield rows, found, time.perf_counter() - started
-            started = time.perf_counter()
+        yield from Generation(self, prompts, max_new_tokens, temperature, seeds, start)
 
-    def _continued(
-        self,
-        prompts: Sequence[Sequence[int]],
-        seeds: Sequence[int],
-        prefix: int,
-        cache: Any,
-        max_new_tokens: int,
-        temperature: float,
-        start: str | None,
-    ) -> list[Generated]:
-        ids, real = self._padded(prompts, prefix, max(map(len, prompts)) - prefix)
-        mask = torch.cat([real.new_ones(len(prompts), prefix), real], dim=1)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, prefix:]
-        past = self._copied(cache, len(prompts)) or transformers.DynamicCache(config=self.model.config)
-        draws = [torch.Generator().manual_seed(seed) for seed in seeds]
-        active, written = list(range(len(prompts))), [list[int]() for _ in prompts]
-        whole = set[int]()
-        with torch.inference_mode():
-            for step in range(max_new_tokens):
-                scores = (
-                    self.model(
-                        input_ids=ids,
-                        attention_mask=mask.long(),
-                        position_ids=positions,
-                        past_key_values=past,
-                        use_cache=True,
-                        logits_to_keep=1,
-                    )
-                    .logits[:, -1]
-                    .float()
-                )
-                chosen = _chosen(scores, temperature, [draws[row] for row in active])
-                going = []
-                for place, (row, token) in enumerate(zip(active, chosen, strict=True)):
-                    written[row].append(token)
-                    if token in self._closing and start and is_whole(self.tokenizer.decode(written[row]), start):
-                        whole.add(row)
-                    elif token not in self._stops:
-                        going.append(place)
-                if not going or step + 1 == max_new_tokens:
-                    break
-                if len(going) < len(active):
-                    kept = torch.tensor(going, device=self._device)
-                    past.batch_select_indices(kept)
-                    mask, positions = mask[kept], positions[kept]
-                    active, chosen = [active[place] for place in going], [chosen[place] for place in going]
-                ids = torch.tensor(chosen, device=self._device)[:, None]
-                mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
-                positions = positions[:, -1:] + 1
-        return [self._generated(tokens, row in whole) for row, tokens in enumerate(written)]
+    def continued(self, ids: torch.Tensor, real: torch.Tensor, cache: Any) -> torch.Tensor:
+        """Read tokens behind those in a cache, which then has them, too; scores of the next, shape (rows, vocabulary).
 
-    def _generated(self, tokens: list[int], whole: bool) -> Generated:
-        stopped = tokens[-1] in self._stops
-        text = self.tokenizer.decode(tokens[:-1] if stopped else tokens)
-        return Generated(text, len(tokens), not stopped and not whole)
+        Args:
+            ids: shape (rows, tokens).
+            real: which tokens are no padding, of those in the cache and then of these, shape (rows, all tokens).
+        """
+        keys = (real.cumsum(dim=1) - 1).clamp(min=0)
+        positions = keys[:, -ids.shape[1] :]
+        # A window counts tokens of the row, and the masks that the model makes itself count padding.
+        mask = real.long() if self._window is None else self._masks(_seen(real, ids.shape[1]), positions, keys)
+        scores: torch.Tensor = self.model(
+            input_ids=ids.to(self.device),
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        return scores
 
     @cached_property
-    def _closing(self) -> set[int]:
+    def closing(self) -> set[int]:
         """Tokens with which a JSON value may end."""
         return {
             number for token, number in self.tokenizer.get_vocab().items() if "}" in str(token) or "]" in str(token)
-        } - self._stops
+        } - self.stops
 
     # Batches
 
-    def _batches(
-        self, prompts: Sequence[Sequence[int]], prefix: int, more: int, scored: int, tight: bool = False
-    ) -> Iterator[list[int]]:
+    def batches(self, prompts: Sequence[Sequence[int]], prefix: int, more: int, scored: int) -> Iterator[list[int]]:
         """Numbers of prompts, longest first, so that a batch holds little padding and a lack of memory shows at once.
+
+        A batch that is large enough ends before rows that need much padding.
 
         Args:
             more: tokens that come to every prompt.
             scored: positions of every prompt whose scores over the vocabulary are computed.
-            tight: whether a batch that is large enough ends before rows that need much padding. Where text is written,
-                every step reads all weights once for a batch, so that more rows are worth their padding.
         """
         order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
-        tokens = _TOKENS[self._device.type]
+        tokens = _TOKENS[self.device.type]
         most = max(1, _SCORES // (scored * self.model.config.get_text_config().vocab_size))
         at = 0
         while at < len(order):
             longest = len(prompts[order[at]]) - prefix + more
             size = max(1, min(most, tokens // longest))
-            if tight:
-                size = self._unpadded([len(prompts[row]) - prefix + more for row in order[at : at + size]])
+            size = self._unpadded([len(prompts[row]) - prefix + more for row in order[at : at + size]])
             yield order[at : at + size]
             at += size
 
@@ -297,12 +243,12 @@ class CausalModel:
         """How many of the first rows, longest first, make a batch with little padding."""
         real = 0
         for count, size in enumerate(sizes):
-            if real >= _ENOUGH[self._device.type] and sizes[0] * (count + 1) > _PADDED * (real + size):
+            if real >= _ENOUGH[self.device.type] and sizes[0] * (count + 1) > _PADDED * (real + size):
                 return count
             real += size
         return len(sizes)
 
-    def _halved(self, run: Any, rows: list[int]) -> Any:
+    def _halved(self, run: Callable[[list[int]], NDArray[np.float64]], rows: list[int]) -> NDArray[np.float64]:
         """What `run` gives for the rows, in smaller parts where they do not fit the memory of the device."""
         try:
             return run(rows)
@@ -312,23 +258,25 @@ class CausalModel:
         torch.cuda.empty_cache()
         middle = len(rows) // 2
         parts = [self._halved(run, part) for part in (rows[:middle], rows[middle:])]
-        return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [*parts[0], *parts[1]]
+        return np.concatenate(parts)
 
-    def _padded(self, prompts: Sequence[Sequence[int]], prefix: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token numbers behind the prefix, padded on the left to `size`, and where they are no padding."""
+    def padded(self, prompts: Sequence[Sequence[int]], prefix: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token numbers behind the prefix, padded on the left, and where they are no padding, shape (rows, tokens)."""
+        size = max(map(len, prompts)) - prefix
         ids = torch.zeros(len(prompts), size, dtype=torch.long)
         real = torch.zeros(len(prompts), size, dtype=torch.bool)
         for row, prompt in enumerate(prompts):
             own = torch.tensor(prompt[prefix:])
             ids[row, size - len(own) :], real[row, size - len(own) :] = own, True
-        return ids.to(self._device), real.to(self._device)
+        return ids.to(self.device), real.to(self.device)
 
-    def _shared(self, prompts: Sequence[Sequence[int]]) -> tuple[Any, int]:
+    def shared(self, prompts: Sequence[Sequence[int]]) -> tuple[Any, int]:
         """The key-value cache of what all prompts begin with, and its tokens; None and 0 where that is too short.
 
-        The last token of a prompt is never part of it. Sliding windows forget the beginning, so nothing is shared.
+        It is kept for further calls. The last token of a prompt is never part of it. The cache keeps all tokens, also
+        for layers with a sliding window, which is a matter of their masks then.
         """
-        if not prompts or self._window is not None:
+        if not prompts:
             return None, 0
         low, high = min(map(list, prompts)), max(map(list, prompts))
         limit = min(map(len, prompts)) - 1
@@ -340,15 +288,16 @@ class CausalModel:
             return cache, known
         if len(prompts) < 2 or size < _LEAST_PREFIX:
             return None, 0
-        cache = transformers.DynamicCache(config=self.model.config)
+        cache = transformers.DynamicCache()
         with torch.inference_mode():
-            ids = torch.tensor([low[:size]], device=self._device)
+            ids = torch.tensor([low[:size]], device=self.device)
             self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         self._prefix = (tuple(low[:size]), cache)
         return cache, size
 
     @staticmethod
-    def _copied(cache: Any, count: int) -> Any:
+    def copied(cache: Any, count: int) -> Any:
+        """A cache of its own for that many rows that begin with the same tokens; None for none."""
         if cache is None:
             return None
         own = copy.deepcopy(cache)
@@ -386,10 +335,17 @@ class _Block:
         self.mask = (own[:, None] == own[None, :]) & (self.depths[:, None] >= self.depths[None, :])
 
 
-def _chosen(scores: torch.Tensor, temperature: float, draws: Sequence[torch.Generator]) -> list[int]:
-    """The next token of each row."""
-    if temperature == 0:
-        found: list[int] = scores.argmax(dim=-1).tolist()
-        return found
-    likely = (scores / temperature).softmax(dim=-1).cpu()
-    return [int(torch.multinomial(row, 1, generator=draw)) for row, draw in zip(likely, draws, strict=True)]
+def _seen(real: torch.Tensor, count: int) -> torch.Tensor:
+    """What the last `count` tokens see of all before them and of themselves, shape (rows, count, tokens)."""
+    size = real.shape[1]
+    return real[:, None, :] & real.new_ones(size, size).tril()[-count:]
+
+
+def _other_layers(config: Any) -> str:
+    """Kinds of layers whose state cannot be masked or joined, such as recurrent ones; empty if there are none.
+
+    They would mix what stands side by side in one pass.
+    """
+    kinds = set(getattr(config.get_text_config(), "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    states = {type(layer).__name__ for layer in transformers.DynamicCache(config=config).layers}
+    return ", ".join(sorted(kinds | states - {"DynamicLayer", "DynamicSlidingWindowLayer", "DummyLayer"}))

@@ -29,8 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ABOUT
-from .causal_lm import CausalModel, Generated
+from .causal_lm import CausalModel
 from .chat import template_environment
+from .generating import Generated
 from .replies import read_json, read_label, read_tags, schema_start, split_reasoning
 
 YES_NO = ("yes", "no")
@@ -131,7 +132,7 @@ class PromptPackage:
     def _replies(self, prompts: Sequence[Sequence[int]]) -> list[Generated]:
         replies: dict[int, Generated] = {}
         limit, seeds, start = self.about["max_new_tokens"], [0] * len(prompts), schema_start(self.about["answer"])
-        for places, texts, _ in self.model.generate(prompts, limit, 0.0, seeds, start):
+        for places, texts in self.model.generate(prompts, limit, 0.0, seeds, start):
             replies |= dict(zip(places, texts, strict=True))
         return [replies[place] for place in range(len(prompts))]
 
@@ -200,7 +201,7 @@ class PromptPackage:
         """Have what all prompts begin with computed once, also where texts come one by one."""
         if not self._is_shared:
             rows: list[Any] = [["a"], ["1"]] if self.decoding == "tokens" else ["a", "1"]
-            self.model.share(self.prompts(rows)[:: len(self.labels) if self.decoding == "multi" else 1])
+            self.model.shared(self.prompts(rows)[:: len(self.labels) if self.decoding == "multi" else 1])
             self._is_shared = True
 
     def messages(self, text: str, asked: str | None, labels: Sequence[str]) -> list[dict[str, str]]:
