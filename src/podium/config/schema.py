@@ -136,6 +136,10 @@ class LlmConfig(Section):
         "", description="Prompt template: a name, or a YAML file. Empty: the one that suits the task."
     )
     strategy: str = Field("zero-shot", description="One of the strategies of the template.")
+    label_descriptions: dict[str, str] = Field(
+        default_factory=dict,
+        description="What labels mean, by label, or types of entities, by type, as prompts say it.",
+    )
     examples: int = Field(4, ge=0, description="Training rows that a prompt shows, where its strategy shows any.")
     example_choice: Literal["random", "similar"] = Field(
         "random",

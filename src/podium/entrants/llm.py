@@ -10,9 +10,11 @@ from podium.config.benchmark import VariantName
 from podium.config.parameters import AnyParameter, CategoricalParameter
 from podium.config.schema import EntrantConfig, LlmConfig, PodiumConfig
 from podium.entrants.base import EntrantKind
+from podium.errors import ConfigError
 from podium.records.plan import Pace
 from podium.tasks import TASKS
 from podium.tasks.base import Task
+from podium.text import did_you_mean, shortened
 from podium.training.launch import FitSpec, TrainingResult
 
 if TYPE_CHECKING:
@@ -106,6 +108,13 @@ class Llm(EntrantKind):
         from podium.entrants.llm_training import template_of
 
         template_of(spec)
+        known = TASKS.get(spec.task).kinds_of(spec.labels)
+        for label in spec.config.label_descriptions:
+            if label not in known:
+                raise ConfigError(
+                    f"llm.label_descriptions must name labels of the data, which are {shortened(known, 20)}, "
+                    f"but got {label!r}{did_you_mean(label, known)}"
+                )
 
     def measure(self, spec: Any) -> Pace:
         from podium.entrants.llm_training import measure

@@ -178,6 +178,7 @@ def _loaded(folder: Path, precision: str, device: str, trust_remote_code: bool) 
 def _asked(spec: LlmSpec, artifact: Any, held: Sequence[str]) -> Asked:
     """The prompt for some held-out texts, made of training rows that are no copies of them."""
     config, task, development = spec.config, TASKS.get(spec.task), artifact.development
+    kinds = task.kinds_of(spec.labels)
     template, strategy = template_of(spec)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(spec.threads)
@@ -204,14 +205,15 @@ def _asked(spec: LlmSpec, artifact: Any, held: Sequence[str]) -> Asked:
         "task": spec.task,
         "decoding": task.decoding,
         "labels": list(spec.labels),
-        **({"types": list(task.kinds_of(spec.labels))} if task.words else {}),
+        **({"types": list(kinds)} if task.words else {}),
+        "descriptions": config.label_descriptions,
         "mode": "generate" if generates(spec, strategy) else "decide",
         "template": {"name": template.name, "version": template.version, "digest": template.digest},
         "strategy": config.strategy,
         "system": strategy.system,
         "user": strategy.user,
         "example": strategy.example,
-        "answer": template.answer_schema(config.strategy, task.kinds_of(spec.labels)),
+        "answer": template.answer_schema(config.strategy, kinds),
         "examples": [] if similar else examples,
         "pool": examples if similar else [],
         "shown": min(wanted, len(examples)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from podium.errors import ConfigError, InputError
@@ -31,6 +31,7 @@ class Prompting:
         parser: name of the parser; empty for the one that suits task and strategy.
         mode: `decide` between the labels, `generate` text, or `auto`: decide where the answer is one label and no JSON.
         examples: rows with their answers.
+        descriptions: what labels mean, by label.
         content: column that the template sees as `text`, whatever its name; None for none.
     """
 
@@ -42,6 +43,7 @@ class Prompting:
     mode: Mode = "auto"
     examples: tuple[Example, ...] = ()
     content: str | None = None
+    descriptions: Mapping[str, str] = field(default_factory=dict)
     max_new_tokens: int = 100
     temperature: float = 0.0
     seed: int = 0
@@ -90,6 +92,7 @@ class PromptedModel(System):
             "strategy": how.strategy,
             "task": how.task,
             "labels": list(how.labels),
+            "descriptions": dict(how.descriptions),
             "decides": self.decides,
             "parser": {"name": self.parser.name, "version": self.parser.version},
             "generation": {
@@ -113,7 +116,9 @@ class PromptedModel(System):
         if how.template.name == REQUESTS_TEMPLATE:
             messages: tuple[Message, ...] = self._given(row)["messages"]
             return messages
-        return render(how.template, how.strategy, self._variables(row.values), self._names, how.examples)
+        return render(
+            how.template, how.strategy, self._variables(row.values), self._names, how.examples, None, how.descriptions
+        )
 
     def count_tokens(self, rows: Sequence[InputRow]) -> list[int | None]:
         return [self.backend.count_tokens(self.messages(row)) for row in rows]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jinja2
@@ -61,8 +62,9 @@ class Template(Frozen):
     """What a model is asked for a row.
 
     Its texts see every column of the row as a variable and all of them as `row`; `labels`, for words the types of
-    entities; `asked`, the label that is asked for where each is asked for alone; and in `example` the `answer` of an
-    example, for words the list of its entities. These names go before columns of the same name, which `row` still has.
+    entities; `descriptions`, what labels mean, by label, as far as it is known; `asked`, the label that is asked for
+    where each is asked for alone; and in `example` the `answer` of an example, for words the list of its entities.
+    These names go before columns of the same name, which `row` still has.
     The filter `json` writes a value as JSON.
 
     Attributes:
@@ -174,19 +176,21 @@ def render(
     labels: Sequence[str],
     examples: Sequence[Example] = (),
     asked: str | None = None,
+    descriptions: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Message, ...]:
     """The conversation that asks for one row: the system message, the examples as earlier turns, and the row.
 
     Args:
         row: its columns by name.
         asked: the label that is asked for, where a template asks for each alone.
+        descriptions: what labels mean, by label.
 
     Raises:
         ConfigError: the template names a column that the row does not have, or does what the sandbox forbids; the
             message names template, line and columns.
     """
     texts = template.strategy(strategy)
-    own = {"labels": list(labels), "asked": asked}
+    own = {"labels": list(labels), "descriptions": dict(descriptions), "asked": asked}
 
     def text(part: Part, columns: Mapping[str, Any], **more: Any) -> str:
         source = getattr(texts, part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import UnionType
@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from jinja2 import Environment, meta
 from pydantic import TypeAdapter, ValidationError
 
-from podium.errors import InputError
+from podium.errors import ConfigError, InputError
 from podium.inference.backends import BACKENDS
 from podium.inference.backends.base import Backend
 from podium.inference.backends.openai import OpenAI
@@ -25,6 +25,7 @@ from podium.inference.rows import Choice, Survey
 from podium.local.inference_data import DataCommand, OpenData, open_data
 from podium.local.inference_system import OpenSystem
 from podium.models.prompted.replies import entities_of
+from podium.strict_yaml import Yaml12, read_yaml
 from podium.tasks import TASKS
 from podium.tasks.columns import missing
 from podium.text import did_you_mean, file_name, shortened
@@ -48,6 +49,7 @@ class PromptCommand:
         settings: `NAME=VALUE` of the backend.
         examples: file with rows that have answers; empty for none.
         batch_files: whether requests are written to a file, or `batch_results` has what came of them.
+        descriptions: what labels mean, by label.
         price: per million tokens of prompts and of answers; None where the endpoint has none.
     """
 
@@ -70,6 +72,7 @@ class PromptCommand:
     trust_remote_code: bool = False
     batch_files: bool = False
     batch_results: str = ""
+    descriptions: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_prompted(command: PromptCommand, data: DataCommand, directory: Path) -> OpenSystem:
@@ -107,6 +110,7 @@ def open_prompted(command: PromptCommand, data: DataCommand, directory: Path) ->
             command.mode,  # type: ignore[arg-type]
             _examples(command, data, directory, found, survey, count, content_task),
             found.source.content,
+            command.descriptions,
             command.max_new_tokens,
             command.temperature,
             command.seed,
@@ -130,6 +134,26 @@ def open_prompted(command: PromptCommand, data: DataCommand, directory: Path) ->
         price=None if command.price is None else _priced(command.price),
         longest_output=command.max_new_tokens,
     )
+
+
+def read_labels(given: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The labels of `A,B`, or those of a YAML file that maps labels to what they mean; and what they mean, by label.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no such mapping.
+    """
+    path = Path(given)
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        return tuple(one.strip() for one in given.split(",") if one.strip()), {}
+    try:
+        documents = read_yaml(path.read_text(encoding="utf-8"), Yaml12, given)
+        found = TypeAdapter(dict[str, str]).validate_python(documents[0].value if len(documents) == 1 else None)
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise ConfigError(
+            f"--labels {given} must be a YAML file of lines `LABEL: what it means`; quote a label or a text that YAML "
+            f"takes for a number or a truth value: {error}"
+        ) from error
+    return tuple(found), found
 
 
 def open_backend(command: PromptCommand, **more: Any) -> Backend:

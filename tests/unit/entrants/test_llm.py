@@ -53,6 +53,16 @@ def with_config(spec: LlmSpec, **fields: Any) -> LlmSpec:
     return spec.model_copy(update={"config": spec.config.model_copy(update=fields)})
 
 
+def test_prompts_say_what_labels_mean(spec: LlmSpec) -> None:
+    package = package_of(with_config(spec, label_descriptions={TEXT_LABELS[0]: "money and firms"}))
+    assert f"{TEXT_LABELS[0]}: money and firms\n" in package.messages("a text", None, package.labels)[0]["content"]
+
+
+def test_meanings_of_labels_that_the_data_lacks_are_refused(spec: LlmSpec) -> None:
+    with pytest.raises(ConfigError, match=rf"which are .*{TEXT_LABELS[0]}.*but got '{TEXT_LABELS[0]}s'.*did you mean"):
+        LLM.check(with_config(spec, label_descriptions={f"{TEXT_LABELS[0]}s": "money"}))
+
+
 def package_of(spec: LlmSpec) -> PromptPackage:
     artifact = DataArtifact(spec.data)
     return _asked(spec, artifact, list(artifact.test["text"])).package

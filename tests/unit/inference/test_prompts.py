@@ -47,6 +47,17 @@ def test_shipped_templates_render_every_strategy(name: str) -> None:
         assert messages[-1].role == "user" and "text" in messages[-1].content
 
 
+@pytest.mark.parametrize("name", ["classify", "classify-each", "entities"])
+def test_shipped_templates_say_what_labels_mean_where_it_is_known(name: str) -> None:
+    template = template_named(name)
+    for strategy in template.strategies:
+        plain = render(template, strategy, {"text": "a text"}, ("x", "y"), asked="x")
+        described = render(template, strategy, {"text": "a text"}, ("x", "y"), asked="x", descriptions={"x": "is it X"})
+        before, after = ("\n".join(one.content for one in messages) for messages in (plain, described))
+        assert "is it X" in after and "\n\n\n" not in after and "y:" not in after
+        assert after.replace("x: is it X\n", "").replace(" (is it X)", "") == before
+
+
 def test_columns_labels_and_examples_reach_the_texts(tmp_path: Path) -> None:
     template = template_named(str(written(tmp_path)))
     found = render(template, "few-shot", ROW, ("x", "y"), [Example({"title": "C", "text": "d"}, "y")], asked="x")

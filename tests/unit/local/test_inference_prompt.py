@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from conftest import podium_here
+from podium.errors import ConfigError
 from podium.inference.stored import load_run
+from podium.local.inference_prompt import read_labels
 from tests.unit.inference.backends.chat_server import Answer, completion, said, serving
 
 LABELS = ("politics", "sport", "tech")
@@ -53,6 +55,47 @@ def test_labels_come_from_the_label_column_and_answers_are_scored(folder: Path) 
     assert load_run(run, folder).predictions().probabilities is not None
     again = told(folder, *ECHO, "--text-column", "headline", "--all", "--max-new-tokens", "7")
     assert directory(again, folder) != run, "another limit may give other answers"
+
+
+def test_labels_of_a_file_are_shown_with_what_they_mean(folder: Path) -> None:
+    (folder / "labels.yaml").write_text("sport: games and players\npolitics: government\ntech: gadgets\n")
+    output = told(
+        folder,
+        "parrot",
+        "--backend",
+        "echo",
+        "--data",
+        "news.jsonl",
+        "--text-column",
+        "headline",
+        "--labels",
+        "labels.yaml",
+    )
+    run = values(directory(output, folder) / "run.json")
+    assert "sport: games and players\n" in output.replace("    ", "") and run["labels"] == ["sport", "politics", "tech"]
+    (folder / "labels.yaml").write_text("sport: games and players\npolitics: nothing else\ntech: gadgets\n")
+    again = told(
+        folder,
+        "parrot",
+        "--backend",
+        "echo",
+        "--data",
+        "news.jsonl",
+        "--text-column",
+        "headline",
+        "--labels",
+        "labels.yaml",
+    )
+    assert directory(again, folder) != directory(output, folder), "another prompt may give other answers"
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "1: one\n2: two\n", "a: [b]\n", ""])
+def test_a_file_of_labels_that_is_no_mapping_to_texts_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.yaml").write_text(text)
+    with pytest.raises(
+        ConfigError, match=r"--labels .*labels.yaml must be a YAML file of lines `LABEL: what it means`"
+    ):
+        read_labels(str(tmp_path / "labels.yaml"))
 
 
 def test_a_template_may_read_any_columns_and_answer_free_text(folder: Path) -> None:

@@ -5,8 +5,10 @@ transformers saves them, and `prompt.json`, which has
 
 - `task`; `decoding`, `single`, `multi` or `tokens`; `labels`, and where words are tagged `types`, those of entities;
   and `mode`, `decide` or `generate`;
-- `system`, `user` and `example`, Jinja templates that see the text as `text` and in `row`, `labels`, and `asked`, the
-  label in question where each is asked for alone; and `answer`, the JSON schema of a generated answer or null;
+- `descriptions`, what labels mean, by label;
+- `system`, `user` and `example`, Jinja templates that see the text as `text` and in `row`, `labels`, `descriptions`,
+  and `asked`, the label in question where each is asked for alone;
+- `answer`, the JSON schema of a generated answer or null;
 - `examples` that every prompt shows, or `pool`, of which every prompt shows the `shown` most similar ones, each with
   `text` and `answer`, which for words is the list of entities;
 - `max_length`, tokens after which a text is cut; `max_new_tokens`; `prior`, what is subtracted from the logits, or
@@ -206,7 +208,7 @@ class PromptPackage:
 
     def messages(self, text: str, asked: str | None, labels: Sequence[str]) -> list[dict[str, str]]:
         """The conversation that asks for one text."""
-        common = {"labels": list(labels), "asked": asked}
+        common = {"labels": list(labels), "descriptions": self.about["descriptions"], "asked": asked}
 
         def rendered(part: str, content: str, **more: Any) -> str:
             return self._texts[part].render({"text": content, "row": {"text": content}, **common, **more}).strip()
