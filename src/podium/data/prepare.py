@@ -63,7 +63,9 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
         used = np.unique(of_kinds[np.concatenate([parts.train, parts.validation, parts.test])])
         labels = TASKS.get(config.task).label_space(set().union(*(kinds[number] for number in used)))
         counts = write_artifact(staged, parts, labels, output, of_rows)
-        cautions = tuple(_cautions(output, labels, counts, TASKS.get(config.task)))
+        cautions = [*_cautions(output, labels, counts, TASKS.get(config.task))]
+        if (index.column("role") < ROLES.index("test")).all() and of_rows is None:
+            cautions += _of_shared_values(staged)
     return PreparedData(
         name=config.name,
         task=config.task,
@@ -82,7 +84,7 @@ def prepare(config: DatasetConfig, seed: int, output: Path) -> PreparedData:
             *doubts,
             *parts.warnings,
         ),
-        cautions=cautions,
+        cautions=tuple(cautions),
         sources=fingerprint(config),
     )
 
@@ -126,6 +128,15 @@ def _cautions(data: Path, labels: tuple[str, ...], counts: dict[str, dict[str, i
         yield (
             f"texts that name their own label and no other: {own:,} of {looked:,} train rows; a model can read it off, "
             "so the score holds for new texts only if they name it, too"
+        )
+
+
+def _of_shared_values(staged: Staged) -> Iterator[str]:
+    for column, values in staged.shared.deciding():
+        yield (
+            f"rows with the same {column!r} nearly always have the same label, and its {values:,} values stand on both "
+            f"sides of the splits, so the score says little of rows with a new {column!r}; give some as a test file "
+            "(dataset.test_path)"
         )
 
 

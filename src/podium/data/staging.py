@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from podium.config.schema import DatasetConfig
 from podium.data.formats import open_reader, resolve_sources
 from podium.data.index import RowIndex, ValidRow, check_row, row_id
-from podium.data.readers.base import BadRow, Reader
+from podium.data.readers.base import BadRow, Reader, Row
 from podium.data.shapes import rows_of
+from podium.data.shared_values import SharedValues
 from podium.data.sources import Source
 from podium.errors import DataError
 from podium.events import emit
@@ -47,6 +48,7 @@ class Staged:
         rejected: rows that break the schema; `examples` names the first of them.
         notes: counted remarks of readers and checks.
         doubts: what is uncertain about how the files are read.
+        shared: what the other columns of the train rows say of their labels.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Staged:
     examples: list[str] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     doubts: list[str] = field(default_factory=list)
+    shared: SharedValues = field(default_factory=SharedValues)
 
 
 def stage(sources: Sequence[Source], config: DatasetConfig, path: Path) -> Staged:
@@ -112,6 +115,8 @@ def _checked(sources: Sequence[Source], config: DatasetConfig, staged: Staged) -
             elif not staged.rejected or config.on_bad_row == "drop":
                 staged.index.add(row, source.role, reader.unit)
                 staged.notes[REWRITTEN] += row.rewritten
+                if source.role == "train" and isinstance(read, Row):
+                    staged.shared.see(read.values, names, str(row.target))
                 yield row
             if staged.read % 512 == 0 and time.monotonic() - reported > _PROGRESS_SECONDS:
                 emit("rows", done=staged.read, total=None)

@@ -52,6 +52,20 @@ def test_what_scores_cannot_tell_is_a_caution(tmp_path: Path, prepared: Prepare)
     assert prepared(write_jsonl(tmp_path / "named.jsonl", rows))[0].cautions == ()
 
 
+def test_a_column_that_decides_the_label_is_a_caution(tmp_path: Path, prepared: Prepare) -> None:
+    def rows(label: Callable[[int], int]) -> list[dict[str, Any]]:
+        about = ({"id": f"r{n}", "author": f"author {n % 15}", "stars": label(n)} for n in range(300))
+        return [{"text": f"row {n}", "label": "ab"[label(n)], **one} for n, one in enumerate(about)]
+
+    own, other = rows(lambda n: n % 15 % 2), rows(lambda n: n % 2)
+    path = write_jsonl(tmp_path / "own.jsonl", own)
+    (said,) = prepared(path)[0].cautions
+    assert said.startswith("rows with the same 'author' nearly always have the same label, and its 15 values stand")
+    assert prepared(write_jsonl(tmp_path / "other.jsonl", other))[0].cautions == (), "authors of both minds"
+    test = write_jsonl(tmp_path / "test.jsonl", [{**row, "text": f"new {row['text']}"} for row in own])
+    assert prepared(path, test_path=str(test))[0].cautions == ()
+
+
 def test_development_and_folds(tmp_path: Path, prepared: Prepare) -> None:
     _, artifact = prepared(write_jsonl(tmp_path / "rows.jsonl", labelled(a=50, b=50)), folds=4)
     assert artifact.development["id"] == [*artifact.train["id"], *artifact.validation["id"]]
