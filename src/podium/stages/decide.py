@@ -1,136 +1,33 @@
-"""Steps `select` and `decide`: champions compared, the evidence on winner and incumbent, the verdict, and the
-registry.
-"""
+"""Step `decide`: the evidence on winner and incumbent, the verdict, and the registry."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 
 from podium import records
 from podium.benchmarking.session import MeasurementRequest, ModelFiles
 from podium.devices.hardware import available_cores
-from podium.errors import BenchmarkError, DamagedArtifact, ModelError, StepFailed, StudyFailed
+from podium.errors import BenchmarkError, DamagedArtifact, ModelError, StepFailed
 from podium.evaluation.bootstrap import bootstrap_interval
 from podium.evaluation.predictions import Predictions
 from podium.keys import digest_tree
-from podium.selection.champions import fold_test, leaderboard
-from podium.selection.comparison import (
-    Budget,
-    baseline_named,
-    compare,
-    compare_with_best,
-    compare_with_guessing,
-    described,
-    shown_better,
-)
+from podium.selection.comparison import compare
 from podium.selection.decision import FORCED, Judgement, judge
 from podium.selection.winner import Candidate, choose, contenders, pareto_fronts
 from podium.selection.winner_score import corrected_score, rule_of
 from podium.stages.benchmark import hardware_of, measuring_service, measuring_session
 from podium.stages.copied_rows import copied_rows
 from podium.stages.keys import lone_measurement_key
-from podium.stages.labels import review_labels
 from podium.stages.promotion import who
-from podium.stages.step import StepRun, all_failed
+from podium.stages.select import against_baselines, comparison_budget
+from podium.stages.step import StepRun
 from podium.stages.steps import judged_against
-from podium.stages.train import MAJORITY, keep_predictions
+from podium.stages.train import keep_predictions
 from podium.tracking.base import CHALLENGER, CHAMPION, TAG_DECISION, TAG_FILES
-
-
-def comparison_budget(step: StepRun) -> Budget:
-    """How two models are compared in this run."""
-    config, part = step.config, step.config.selection
-    return Budget(metric=config.hpo.metric, confidence=part.confidence, resamples=part.resamples, seed=config.seed)
-
-
-def select(step: StepRun) -> records.SelectionRecord:
-    """Rank the champions, compare each with the best and with every baseline, all on the same held-out rows.
-
-    An entrant that failed is no candidate, and nothing of the result depends on it.
-
-    Raises:
-        InputError, StepFailed: every entrant failed.
-        StudyFailed: no study has enough trials.
-        InputError: studies and models do not pair up, or models and baselines are not for the same rows and labels.
-    """
-    baseline, models, failed = step.one(records.BaselineRecord), step.all(records.ModelRecord), step.failed
-    if not models:
-        raise all_failed(failed)
-    gone = {one.entrant for one in failed}
-    studies = [study for study in step.all(records.StudyRecord) if study.entrant not in gone]
-    config, budget, metric = step.config.selection, comparison_budget(step), step.config.hpo.metric
-    how = {"confidence": config.confidence, "data_fraction": step.config.hpo.data_fraction}
-    ranked, warnings = leaderboard(studies, models, metric, config.min_trials, **how)
-    if not ranked:
-        raise StudyFailed(f"no entrant can be a champion: {'; '.join(warnings)}")
-    predictions = {
-        model.entrant: Predictions.load(step.store.fetch(model.artifacts["predictions"])) for model in models
-    }
-    baselines = {
-        one.name: Predictions.load(step.store.fetch(baseline.artifacts[one.name])) for one in baseline.baselines
-    }
-    tests = {name: bootstrap_interval(held, **budget) for name, held in predictions.items()}
-    ranked = tuple(entry.model_copy(update={"test": tests[entry.entrant]}) for entry in ranked)
-    against_baselines = tuple(
-        chain.from_iterable(
-            _against_baselines((entry.entrant, predictions[entry.entrant]), baselines, budget) for entry in ranked
-        )
-    )
-    entries = [
-        records.BaselineEntry(
-            name=one.name, test=bootstrap_interval(baselines[one.name], **budget), seconds=one.seconds
-        )
-        for one in baseline.baselines
-    ]
-    scores = {entry.entrant: entry.test for entry in ranked} | {f"baseline.{one.name}": one.test for one in entries}
-    step.tracker.log_metrics(
-        step.mlflow_run_id, {f"{name}.test_{metric}": interval.value for name, interval in scores.items()}
-    )
-    folds = {study.entrant: study.best_trial.fold_scores for study in studies}
-    named = [(entry.entrant, folds[entry.entrant]) for entry in ranked]
-    fold_tests = (fold_test(one, named[0], **how) for one in named[1:])
-    unbeaten = (
-        f"{item.challenger} does not measurably beat {baseline_named(item.reference)}: the difference in {item.metric} "
-        f"is {described(item.difference)}"
-        for item in against_baselines
-        if not shown_better(item)
-    )
-    majority = max((one.test.value for one in entries if one.name == MAJORITY), default=-1.0)
-    futile = (
-        f"The search of {study.entrant} found nothing better than the majority baseline: {metric} "
-        f"{study.best_score:.3f} in cross-validation, {majority:.3f} by the baseline on the test rows. Its best trial "
-        "is an arbitrary one; train for longer (--time-limit, hpo.epochs, hpo.data_fraction) or widen its search space"
-        for study in studies
-        if study.best_score <= majority
-    )
-    review, artifacts = review_labels(step, [study for study in studies if study.entrant in dict(named)])
-    return records.SelectionRecord(
-        **step.stamp,
-        metric=metric,
-        rows=len(predictions[ranked[0].entrant]),
-        leaderboard=ranked,
-        comparisons=compare_with_best(ranked, predictions, **budget),
-        baselines=tuple(sorted(entries, key=lambda one: (-one.test.value, one.name))),
-        baseline_comparisons=against_baselines,
-        fold_tests=tuple(test for test in fold_tests if test is not None),
-        warnings=(*warnings, *futile, *unbeaten),
-        labels=review,
-        artifacts=artifacts,
-    )
-
-
-def _against_baselines(
-    own: tuple[str, Predictions], baselines: Mapping[str, Predictions], budget: Budget
-) -> tuple[records.Comparison, ...]:
-    """A model, given as its name and its predictions, against every baseline and against guessing."""
-    guessed = compare_with_guessing(*own, **budget)
-    found = [compare(own, (name, baselines[name]), **budget) for name in sorted(baselines)]
-    return (*found, *([guessed] if guessed else []))
 
 
 def decide(step: StepRun) -> records.DecisionRecord:
@@ -243,7 +140,7 @@ def gather(step: StepRun, incumbent: records.Incumbent | None) -> tuple[records.
     own = (winner.name, held(winner.entry.entrant, winner.variant))
     stored = step.one(records.BaselineRecord).artifacts
     baselines = {name: Predictions.load(step.store.fetch(ref)) for name, ref in stored.items()}
-    evidence = evidence.model_copy(update={"baseline_comparisons": _against_baselines(own, baselines, budget)})
+    evidence = evidence.model_copy(update={"baseline_comparisons": against_baselines(own, baselines, budget)})
     data = step.one(records.DataRecord)
     development = data.rows["train"] + data.rows["validation"]
     copies = copied_rows(step.store.fetch(data.artifacts["data"]), development, own, budget)

@@ -92,7 +92,7 @@ STEPS = (
     Step("baseline", ("prepare",), records.BaselineRecord, keys.baseline_key, "train:baseline"),
     Step("hpo", ("prepare",), records.StudyRecord, _study_key, "hpo:compute", True, is_complete, pool="search"),
     Step("refit", ("prepare", "hpo"), records.ModelRecord, _refit_key, "train:refit", True, pool="train"),
-    Step("select", ("baseline", "hpo", "refit"), records.SelectionRecord, keys.selection_key, "decide:select"),
+    Step("select", ("baseline", "hpo", "refit"), records.SelectionRecord, keys.selection_key, "select:compute"),
     Step(
         name="benchmark",
         inputs=("prepare", "select", "refit"),

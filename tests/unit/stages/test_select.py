@@ -14,7 +14,7 @@ from podium.evaluation.predictions import Predictions
 from podium.keys import Key
 from podium.records import Baseline, BaselineRecord, ModelRecord, Record
 from podium.selection.comparison import GUESSING
-from podium.stages.decide import select
+from podium.stages.select import compute as select
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
 from podium.tracking import Tracker
