@@ -53,7 +53,8 @@ def keep_data(store: ArtifactStore, folder: Path, copied: int) -> DataRecord:
     for split, texts in {"train": train, "validation": [text(2000)], "test": held}.items():
         place = folder / "data" / split
         place.mkdir(parents=True)
-        table = pa.table({"id": [f"{split}:{row}" for row in range(len(texts))], "text": texts})
+        ids = [f"{split}:{row}" for row in range(len(texts))]
+        table = pa.table({"id": ids, "text": texts, "label": [0] * len(texts)})
         with pa.ipc.new_stream(str(place / "data-00000-of-00001.arrow"), table.schema) as writer:
             writer.write_table(table)
     rows = {"train": len(train), "validation": 1, "test": len(held)}
