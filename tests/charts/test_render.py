@@ -32,6 +32,7 @@ from .support import (
 
 EVERY_WAY = pytest.mark.parametrize("values", [None, *CI], ids=lambda path: path.stem if path else "defaults")
 CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "MutatingWebhookConfiguration"}
+PODS_CONTAINERS = ("initContainers", "containers")
 CUSTOM = {("kueue.x-k8s.io/v1beta2", "LocalQueue"), ("kueue.x-k8s.io/v1beta1", "LocalQueue")}
 """What Kubernetes has no schema of."""
 
@@ -84,12 +85,32 @@ def test_every_pod_meets_pod_security_restricted(values: Path | None) -> None:
         assert pod["securityContext"]["runAsUser"] == 10001
         assert pod["enableServiceLinks"] is False
         mounted = {volume["name"] for volume in pod["volumes"]}
-        for container in pod["containers"]:
+        for container in (*pod.get("initContainers", ()), *pod["containers"]):
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
             assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
             assert {mount["name"] for mount in container["volumeMounts"]} <= mounted
             assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
             assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
+
+
+def test_a_cluster_may_choose_the_user_of_pods() -> None:
+    for name, pod in pod_specs(installed("user=null", values=CHART / "ci" / "kubeflow-values.yaml")):
+        assert against_restricted(pod) == [], name
+        assert not pod["securityContext"].keys() & {"runAsUser", "runAsGroup", "fsGroup"}
+
+
+def test_the_database_of_mlflow_is_upgraded_on_request_by_a_pod_like_the_server() -> None:
+    def pod(*settings: str) -> Manifest:
+        found: Manifest = only(installed(*settings), "Deployment")["spec"]["template"]["spec"]
+        return found
+
+    assert "initContainers" not in pod()
+    for settings in ((), ("mlflow.database.existingSecret=db", "secrets={bucket}")):
+        (first,), (server,) = (pod(*settings, "mlflow.database.upgrade=true")[name] for name in PODS_CONTAINERS)
+        assert first["command"] == ["mlflow", "db", "upgrade", "$(MLFLOW_BACKEND_STORE_URI)"]
+        for same in ("image", "env", "resources", "securityContext", "volumeMounts"):
+            assert first[same] == server[same]
+        assert first.get("envFrom") == server.get("envFrom")
 
 
 def test_the_evaluator_finds_what_restricted_refuses() -> None:
@@ -173,13 +194,24 @@ def test_network_policies_leave_open_what_is_needed() -> None:
     }
     run, mlflow = policies["podium-run"], policies["podium-mlflow"]
     ports = [[port["port"] for port in rule["ports"]] for rule in run["egress"]]
-    assert ports == [[53, 53], [443, 6443], [5000]]
+    assert ports == [[53, 53, 5353, 5353], [443, 6443], [5000]]
     assert "ingress" not in run
     assert mlflow["ingress"][0]["from"] == [{"podSelector": {}}]
     external = installed(values=CHART / "ci" / "external-mlflow-values.yaml")
     (policy,) = of_kind(external, "NetworkPolicy")
     assert policy["spec"]["egress"][-1] == {"ports": [{"port": 8080, "protocol": "TCP"}]}
     assert of_kind(installed("networkPolicy.enabled=false"), "NetworkPolicy") == []
+
+
+def test_trials_reach_store_and_katib_and_are_reached_by_their_own_nodes_alone() -> None:
+    found = of_kind(installed(values=CHART / "ci" / "katib-values.yaml"), "NetworkPolicy")
+    (policy,) = (item["spec"] for item in found if item["metadata"]["name"] == "podium-trial")
+    labels = {"name": "podium", "instance": "podium", "component": "trial"}
+    trials = {"podSelector": {"matchLabels": {f"app.kubernetes.io/{name}": value for name, value in labels.items()}}}
+    assert policy["podSelector"] == trials["podSelector"] and policy["ingress"] == [{"from": [trials]}]
+    ports = [port["port"] for rule in policy["egress"] for port in rule.get("ports", ())]
+    assert {443, 6443, 6789, 6788} <= {*ports}
+    assert {"to": [trials]} in policy["egress"]
 
 
 def test_mlflow_answers_to_the_names_of_its_service() -> None:

@@ -82,10 +82,12 @@ labels:
 
 {{- define "podium.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
+{{- with .Values.user }}
+runAsUser: {{ int . }}
+runAsGroup: {{ int . }}
+fsGroup: {{ int . }}
 fsGroupChangePolicy: OnRootMismatch
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
@@ -177,12 +179,15 @@ tolerations:
 {{- join "," (concat $hosts (list "localhost" "localhost:*" "127.0.0.1:*") .Values.mlflow.allowedHosts) }}
 {{- end }}
 
+{{/* A policy sees the ports of pods: those of DNS have 53, and on OpenShift 5353. */}}
 {{- define "podium.dnsEgress" -}}
 - ports:
-    - port: 53
+    {{- range list 53 5353 }}
+    - port: {{ . }}
       protocol: UDP
-    - port: 53
+    - port: {{ . }}
       protocol: TCP
+    {{- end }}
 {{- end }}
 
 {{- define "podium.openEgress" -}}

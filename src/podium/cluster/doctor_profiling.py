@@ -10,7 +10,9 @@ from podium.config.schema import PodiumConfig
 from podium.errors import ClusterError
 
 _ENFORCED = "pod-security.kubernetes.io/enforce"
-_ENABLE = "helm upgrade --reuse-values --set profiling.enabled=true, and set profile.namespace to its namespace"
+_ENABLE = (
+    "helm upgrade --reset-then-reuse-values --set profiling.enabled=true, and set profile.namespace to its namespace"
+)
 
 
 def examine_profiling(config: PodiumConfig, cluster: Cluster) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from podium.cluster.client import POD, Cluster, Manifest
+from podium.cluster.client import POD, Cluster, Manifest, labels_of
 from podium.errors import ClusterError
 
 _OF_THIS_POD = re.compile(
@@ -22,6 +22,9 @@ The webhooks of workload identity give each pod of a service account its own.
 
 _BY_KUBERNETES = "node.kubernetes.io/"
 """Tolerations that every pod gets."""
+
+_LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/part-of")
+"""Labels that name what a pod belongs to, by which the chart's NetworkPolicy of trials chooses."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class Inherited:
         service_account: whom the pod acts as.
         selector: labels of its nodes.
         tolerations: taints of nodes that it tolerates.
+        labels: what installed it, with `trial` as the component.
     """
 
     environment: tuple[Mapping[str, Any], ...] = ()
@@ -45,6 +49,7 @@ class Inherited:
     service_account: str | None = None
     selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, Any], ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pod: Manifest, variable: str) -> Inherited:
@@ -59,6 +64,7 @@ class Inherited:
         working = (one for one in containers if any(item["name"] == variable for item in one.get("env") or ()))
         container = next(working, containers[0])
         taints = (one for one in spec.get("tolerations") or () if not one.get("key", "").startswith(_BY_KUBERNETES))
+        labels = {name: value for name, value in labels_of(pod).items() if name in _LABELS}
         return cls(
             environment=tuple(item for item in container.get("env") or () if _is_for_all(item)),
             secrets=tuple(item for item in container.get("envFrom") or () if "secretRef" in item),
@@ -66,6 +72,7 @@ class Inherited:
             service_account=spec.get("serviceAccountName"),
             selector=spec.get("nodeSelector") or {},
             tolerations=tuple(taints),
+            labels=labels and labels | {"app.kubernetes.io/component": "trial"},
         )
 
 

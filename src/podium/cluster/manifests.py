@@ -91,7 +91,7 @@ def job_manifest(spec: JobSpec) -> Manifest:
         "command": list(spec.command),
         "env": _environment(spec),
     }
-    template = {"metadata": {"labels": labels}, "spec": _pod(spec)}
+    template = {"metadata": {"labels": {**spec.inherited.labels, **labels}}, "spec": _pod(spec)}
     body = _job(spec, template, work) if kind is JOB else _train_job(spec, template, work)
     if spec.deadline_seconds is not None:
         body["activeDeadlineSeconds"] = spec.deadline_seconds
@@ -106,13 +106,16 @@ def job_manifest(spec: JobSpec) -> Manifest:
 
 
 def _job(spec: JobSpec, template: Manifest, work: Manifest) -> Manifest:
-    """The fields of a Job. A pod that is lost with a spot node is started again without counting as a failure."""
+    """The fields of a Job. A pod that is lost with a spot node is started again without counting as a failure.
+
+    The pod asks the API server for nothing, so it gets no token of its service account, which may do more.
+    """
     (container,) = template["spec"]["containers"]
     container |= {**work, "resources": _resources(spec.pool)}
     own = ({"secretRef": {"name": name}} for name in spec.config.secrets)
     if secrets := {one["secretRef"]["name"]: dict(one) for one in (*spec.inherited.secrets, *own)}:
         container["envFrom"] = list(secrets.values())
-    template["spec"]["restartPolicy"] = "Never"
+    template["spec"] |= {"restartPolicy": "Never", "automountServiceAccountToken": False, "enableServiceLinks": False}
     fields: Manifest = {"backoffLimit": 0, "ttlSecondsAfterFinished": KEPT_SECONDS, "template": template}
     if spec.pool.spot:
         disrupted = {"type": "DisruptionTarget", "status": "True"}

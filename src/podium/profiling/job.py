@@ -53,7 +53,9 @@ ADVICE = Advice(
     deadline="raise profile.timeout_seconds",
     start="correct cluster.image, the node pool `profile`, or set profiling.enabled=true in the chart",
 )
-_ENABLE = "helm upgrade --reuse-values --set profiling.enabled=true, and name its namespace as profile.namespace"
+_ENABLE = (
+    "helm upgrade --reset-then-reuse-values --set profiling.enabled=true, and name its namespace as profile.namespace"
+)
 _START_SECONDS = 600
 
 _log = logging.getLogger(__name__)

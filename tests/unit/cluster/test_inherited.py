@@ -18,7 +18,9 @@ from podium.hpo.engines.katib.experiments import trial_job
 TOKEN = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "HF_TOKEN", "optional": True}}}
 ENDPOINT = {"name": "AWS_ENDPOINT_URL", "value": "http://store:9000"}
 TAINT = {"key": "team", "operator": "Exists"}
+CHART = {"app.kubernetes.io/name": "podium", "app.kubernetes.io/instance": "team"}
 POD: dict[str, Any] = {
+    "metadata": {"labels": {**CHART, "app.kubernetes.io/component": "run", "batch.kubernetes.io/job-name": "run"}},
     "spec": {
         "serviceAccountName": "runs",
         "imagePullSecrets": [{"name": "registry"}],
@@ -43,18 +45,30 @@ POD: dict[str, Any] = {
                 ],
             },
         ],
-    }
+    },
 }
 
 
-def of_a_trial(**config: Any) -> dict[str, Any]:
+def template_of_a_trial(**config: Any) -> dict[str, Any]:
     given = Inherited.of(POD, "KFP_POD_NAME")
     job = trial_job(ClusterConfig.model_validate({"image": "podium:1", **config}), {"PODIUM_STORE": "s3://b"}, given)
     manifest = job_manifest(job)
     manifest["metadata"]["name"] = "trial"
     kubernetes_validate.validate(manifest, "1.32", strict=True)
-    spec: dict[str, Any] = manifest["spec"]["template"]["spec"]
+    template: dict[str, Any] = manifest["spec"]["template"]
+    return template
+
+
+def of_a_trial(**config: Any) -> dict[str, Any]:
+    spec: dict[str, Any] = template_of_a_trial(**config)["spec"]
     return spec
+
+
+def test_a_trial_is_labelled_as_part_of_the_same_installation() -> None:
+    labels = template_of_a_trial()["metadata"]["labels"]
+    assert labels.items() >= {**CHART, "app.kubernetes.io/component": "trial"}.items()
+    assert "batch.kubernetes.io/job-name" not in labels
+    assert Inherited.of({**POD, "metadata": {}}, "KFP_POD_NAME").labels == {}
 
 
 def test_the_pod_of_a_trial_gets_what_the_pod_of_the_step_was_given() -> None:
@@ -76,7 +90,7 @@ def test_what_the_config_names_takes_precedence() -> None:
 
 def test_the_entries_of_a_secret_have_the_names_that_they_have_here() -> None:
     source = {"secretRef": {"name": "store", "optional": True}, "prefix": "TEAM_"}
-    pod = {"spec": {"containers": [{"name": "main", "envFrom": [source]}]}}
+    pod = {"metadata": {}, "spec": {"containers": [{"name": "main", "envFrom": [source]}]}}
     job = trial_job(ClusterConfig(image="podium:1"), {}, Inherited.of(pod, "KFP_POD_NAME"))
     (container,) = job_manifest(job)["spec"]["template"]["spec"]["containers"]
     assert container["envFrom"] == [source]

@@ -85,6 +85,11 @@ def test_a_pod_meets_the_restricted_standard() -> None:
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
+def test_the_pod_of_a_job_gets_no_token_of_its_service_account() -> None:
+    pod = job_manifest(spec())["spec"]["template"]["spec"]
+    assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
+
+
 def test_a_profiler_may_have_more_rights() -> None:
     (container,) = job_manifest(spec(security=PROFILER))["spec"]["template"]["spec"]["containers"]
     assert container["securityContext"] == PROFILER
