@@ -94,7 +94,7 @@ def test_every_pod_meets_pod_security_restricted(values: Path | None) -> None:
 
 
 def test_a_cluster_may_choose_the_user_of_pods() -> None:
-    for name, pod in pod_specs(installed("user=null", values=CHART / "ci" / "kubeflow-values.yaml")):
+    for name, pod in pod_specs(installed("clusterUser=true", values=CHART / "ci" / "kubeflow-values.yaml")):
         assert against_restricted(pod) == [], name
         assert not pod["securityContext"].keys() & {"runAsUser", "runAsGroup", "fsGroup"}
 

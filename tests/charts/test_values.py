@@ -87,7 +87,7 @@ def test_the_examples_of_the_guide_are_accepted(tmp_path: Path) -> None:
         (file := tmp_path / f"{number}.yaml").write_text(textwrap.dedent(block))
         assert only(installed(values=file), "Job")
     commands = re.findall(r"^ {4}helm (?:install|upgrade) (?:.*\\\n)*.*", text, re.MULTILINE)
-    assert len(commands) == 2
+    assert len(commands) == 3
     for command in commands:
         assert installed(*re.findall(r"--set (\S+)", command))
 

@@ -186,6 +186,12 @@ def test_another_config_is_another_job_and_the_same_one_stays(cluster: Cluster, 
     assert name_of(jobs_of_runs(cluster)[0]) != name_of(before)
 
 
+def test_a_claim_that_exists_gets_no_other_access_modes(cluster: Cluster, installed: list[Manifest]) -> None:
+    changed = ("--set", "volume.accessModes={ReadWriteOnce}", "--set", "store.uri=s3://bucket/podium")
+    with pytest.raises(AssertionError, match=r"volume\.accessModes must be those of the claim podium"):
+        helm(cluster, "upgrade", RELEASE, CHART, "--values", VALUES, *CLASS, *changed)
+
+
 def test_taken_away_it_leaves_the_claims_that_hold_data_and_says_so(
     cluster: Cluster, installed: list[Manifest]
 ) -> None:

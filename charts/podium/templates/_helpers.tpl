@@ -82,10 +82,10 @@ labels:
 
 {{- define "podium.podSecurity" -}}
 runAsNonRoot: true
-{{- with .Values.user }}
-runAsUser: {{ int . }}
-runAsGroup: {{ int . }}
-fsGroup: {{ int . }}
+{{- if not .Values.clusterUser }}
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
 fsGroupChangePolicy: OnRootMismatch
 {{- end }}
 seccompProfile:

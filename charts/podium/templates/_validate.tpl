@@ -49,4 +49,20 @@
 {{- if and $v.profiling.enabled (eq $v.profiling.namespace .Release.Namespace) }}
 {{- fail (printf "profiling.namespace=%s is the namespace of the release, whose pods meet the Pod Security Standard restricted; name another one" $v.profiling.namespace) }}
 {{- end }}
+{{- if and $v.volume.enabled (not $v.volume.existingClaim) }}
+{{- include "podium.sameClaim" (dict "root" . "name" (include "podium.fullname" .) "path" "volume" "volume" $v.volume) }}
+{{- end }}
+{{- if and $v.mlflow.enabled $v.mlflow.volume.enabled (not $v.mlflow.volume.existingClaim) }}
+{{- include "podium.sameClaim" (dict "root" . "name" (include "podium.mlflowName" .) "path" "mlflow.volume" "volume" $v.mlflow.volume) }}
+{{- end }}
+{{- end }}
+
+{{/* A claim that exists cannot get other access modes: a dict of root, name, and path and values of the volume. */}}
+{{- define "podium.sameClaim" -}}
+{{- $namespace := .root.Release.Namespace }}
+{{- with lookup "v1" "PersistentVolumeClaim" $namespace .name }}
+{{- if ne (toJson .spec.accessModes) (toJson $.volume.accessModes) }}
+{{- fail (printf "%s.accessModes must be those of the claim %s, %s, which cannot be changed, but is %s; leave it, name another claim in %s.existingClaim, or delete this one with what it holds (kubectl delete pvc -n %s %s)" $.path $.name (toJson .spec.accessModes) (toJson $.volume.accessModes) $.path $namespace $.name) }}
+{{- end }}
+{{- end }}
 {{- end }}
