@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from podium.inference.prompts import template_named
+from podium.models import prompted
 from podium.models.prompted.package import PromptPackage
 from podium.records import ArtifactRef
 from podium.tracking.package import WEIGHTS, describe_model
@@ -60,6 +61,8 @@ def test_it_answers_as_the_package_does_without_podium(fields: dict[str, Any], t
         column, answer, asked = "tokens", "tags", [text.split() or ["."] for text in ASKED]
     folder = tmp_path / "mlflow"
     describe_model(package, model_record("a" * 64, **about), "m-" + "0" * 32, None, folder)
+    loaded = {name: module for name, module in sys.modules.items() if name.startswith("podium.models.prompted.")}
+    assert loaded == {name: getattr(prompted, name.rpartition(".")[2]) for name in loaded}
     shutil.copytree(package, folder / WEIGHTS)
     code = (
         "import sys, json, mlflow, pandas as pd\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -93,24 +95,41 @@ def _describe_package(
 
     module = import_module(f"podium.models.{runner}")
     example = {task.content: [text.split() if task.words else text for text in task.examples]}
+    file = Path(str(module.__file__))
+    code = file.parent if file.name == "__init__.py" else file
     # mlflow runs the logged code here as well, to make the example's answer.
-    sys.modules[runner] = module
-    code = Path(str(module.__file__))
-    mlflow.pyfunc.save_model(
-        str(folder),
-        python_model=str(Path(__file__).with_name("served_package.py")),
-        code_paths=[str(code.parent if code.name == "__init__.py" else code)],
-        artifacts={"package": str(path)},
-        input_example=pd.DataFrame(example),
-        pip_requirements=[_pinned(name) for name in (*required, "numpy", "pandas")],
-        **common,
-    )
+    with _importable(runner, code.parent):
+        mlflow.pyfunc.save_model(
+            str(folder),
+            python_model=str(Path(__file__).with_name("served_package.py")),
+            code_paths=[str(code)],
+            artifacts={"package": str(path)},
+            input_example=pd.DataFrame(example),
+            pip_requirements=[_pinned(name) for name in (*required, "numpy", "pandas")],
+            **common,
+        )
     written = mlflow.models.Model.load(str(folder))
     flavor = written.flavors["python_function"]
     flavor["artifacts"]["package"] = {"uri": f"podium:{WEIGHTS}", "path": WEIGHTS}
     flavor["model_code_path"] = "served_package.py"  # mlflow looks for it in the model, and notes where it was before
     written.save(str(folder / "MLmodel"))
     shutil.rmtree(folder / "artifacts")
+
+
+@contextmanager
+def _importable(name: str, folder: Path) -> Iterator[None]:
+    """Let a module or package of `folder` be imported by its bare name, apart from Podium's own modules.
+
+    An alias of Podium's package under that name would get the modules that are imported below it as attributes, in the
+    place of its own.
+    """
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for loaded in [one for one in sys.modules if one.partition(".")[0] == name]:
+            del sys.modules[loaded]
 
 
 def _pinned(name: str) -> str:

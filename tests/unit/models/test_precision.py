@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,7 @@ def probes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """What the next probes find, from the last one."""
     found = ["fp32", "bf16"]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    # As `from` finds it: other tests of this process may have imported the package a second time.
-    module = import_module("podium.models.prompted.precision")
-    monkeypatch.setattr(module, "fastest_precision", lambda *_: found.pop())
+    monkeypatch.setattr("podium.models.prompted.precision.fastest_precision", lambda *_: found.pop())
     return found
 
 
