@@ -66,7 +66,6 @@ class Kind:
 
     @property
     def root(self) -> str:
-        """Path of its API."""
         return f"/{'apis' if '/' in self.api_version else 'api'}/{self.api_version}"
 
 

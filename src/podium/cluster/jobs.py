@@ -59,7 +59,6 @@ class Jobs:
     """The Jobs and TrainJobs of the namespace of a client. Use it from one thread.
 
     Attributes:
-        cluster: the client.
         advice: what the user can do about failures.
         start_seconds: how long a pod may take to start.
         stop_seconds: how long to wait until a deleted Job is gone.

@@ -129,7 +129,6 @@ class Kubeflow:
             )
 
     def schedules(self) -> list[Any]:
-        """Podium's recurring runs."""
         where = self.namespace or None
         pages = _pages(lambda token: self.client.list_recurring_runs(token, _PAGE, namespace=where), "recurring_runs")
         return [one for one in pages if self._is_own(one)]

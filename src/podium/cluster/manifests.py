@@ -39,8 +39,6 @@ class JobSpec:
 
     Attributes:
         config: what all Jobs share: image, service account, secrets, volume and the runtime of TrainJobs.
-        command: the command line.
-        environment: variables by name.
         name: of the Job; empty in a template, whose copies get names of their own.
         key: identifies the work: an existing Job is adopted if it has the same name and key.
         container: name of the container of a Job; in a TrainJob its runtime gives the name.
@@ -68,7 +66,6 @@ class JobSpec:
 
     @property
     def kind(self) -> Kind:
-        """Job or TrainJob."""
         return JOB if self.nodes == 1 else TRAIN_JOB
 
     @property

@@ -52,5 +52,4 @@ class PlanConfig(Section):
 
     @property
     def decides(self) -> bool:
-        """Whether anything is to be planned."""
         return self.fit or self.time_limit is not None

@@ -248,7 +248,6 @@ class PodiumConfig(Section):
 
     @property
     def model_name(self) -> str:
-        """Name under which the winner is registered."""
         return self.tracking.model_name or _model_name(self.dataset.name)
 
     @model_validator(mode="after")

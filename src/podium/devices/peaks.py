@@ -38,7 +38,6 @@ class GpuPeak:
 
     @property
     def bytes_per_second(self) -> float:
-        """Bandwidth of its memory."""
         return self.gigabytes_per_second * _GIGA
 
 

@@ -135,7 +135,6 @@ class Line(NamedTuple):
 
     @property
     def pieces(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-        """The two ends of each piece."""
         return list(pairwise(self.points))
 
 

@@ -52,7 +52,6 @@ class WorkerCall:
         self.sentinel = process.sentinel
 
     def poll(self) -> bool:
-        """Whether it has ended."""
         self._receive(0)
         return self._outcome is not None
 

@@ -195,7 +195,6 @@ class TrialLedger:
         return found
 
     def drop_predictions(self, trial: TrialRecord) -> None:
-        """Remove the predictions of the folds of a trial."""
         for fold in trial.fold_scores:
             self.documents.remove(_predictions_name(trial.number, int(fold)))
 

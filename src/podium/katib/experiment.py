@@ -60,11 +60,7 @@ class KatibExperiment:
 
     Attributes:
         experiment: its name is the name of the resource.
-        template: how a trial is executed.
-        collector: where its metrics are read from.
         namespace: None leaves it to the client.
-        labels: of the resource.
-        annotations: of the resource.
 
     Raises:
         ConfigError: Katib's webhook, or an engine of Podium, would refuse it; the message has the dotted path.

@@ -54,9 +54,7 @@ class TrialParameter(_Part):
     """A placeholder `${trialParameters.<name>}` of the trial spec, and the source of its value.
 
     Attributes:
-        name: of the placeholder.
         reference: a parameter of the space, or metadata of the trial such as `${trialSpec.Name}`.
-        description: for people.
     """
 
     name: str
@@ -216,7 +214,6 @@ class MetricsCollector:
     """Where the metrics of a trial are read from: its output, or a file it writes.
 
     Attributes:
-        kind: StdOut or File.
         path: absolute path of the file in the primary container; empty for StdOut.
         format: TEXT for lines in which `metrics_format` finds names and values; JSON for one object a line.
         metrics_format: regular expressions whose first two groups are name and value; empty for Katib's default.
@@ -243,7 +240,6 @@ class MetricsCollector:
         return cls(cast(Any, kind), place, cast(Any, written), tuple(chosen.get("metricsFormat", ())))
 
     def to_katib(self) -> dict[str, Any]:
-        """The collector as Katib writes it."""
         source: dict[str, Any] = {}
         if self.kind == "File":
             source["fileSystemPath"] = {"kind": "File", "path": self.path, "format": self.format}
@@ -252,7 +248,6 @@ class MetricsCollector:
         return {"collector": {"kind": self.kind}, **({"source": source} if source else {})}
 
     def check(self, path: str) -> None:
-        """Check the collector, which is at `path`."""
         here = f"{path}.source.fileSystemPath"
         if self.kind == "StdOut" and (self.path or self.format != "TEXT"):
             raise ConfigError(

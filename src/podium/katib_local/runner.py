@@ -54,10 +54,8 @@ class CommandRunner:
     rule, or reported an objective that is not finite.
 
     Attributes:
-        katib: the experiment.
         logs: directory with the log of each trial, as the engine names them.
         files: directory below which each trial has a directory for the file of its metrics.
-        event_fields: none; see `TrialFunction`.
     """
 
     katib: KatibExperiment
@@ -263,7 +261,6 @@ class _Reports:
         return False
 
     def flush(self) -> None:
-        """Write the reports that are not in the ledger yet."""
         if len(self._made) > self._written:
             self._ledger.report(self._claim, *self._made[self._written :])
             self._written = len(self._made)

@@ -176,7 +176,6 @@ class StatusWriter:
         self._changes = 0
 
     def show(self, trial: TrialRecord) -> None:
-        """Show a trial as it is now."""
         if self._trials.get(trial.number) == trial:
             return
         self._trials[trial.number] = trial
@@ -190,7 +189,6 @@ class StatusWriter:
                 self._write_trials()
 
     def resource(self) -> dict[str, Any]:
-        """The Experiment as it is now."""
         return experiment_resource(self._katib, [trial for _, trial in sorted(self._trials.items())], self.outcome)
 
     def write(self) -> None:

@@ -39,9 +39,7 @@ class LocalStudy:
     The caller holds the lease of its `study_key` while it runs.
 
     Attributes:
-        katib: the experiment.
         directory: of its logs and files for people.
-        ledger: of its trials.
         found: trials that it has already.
     """
 

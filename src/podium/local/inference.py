@@ -252,7 +252,6 @@ def _answer(
 
 @contextmanager
 def _reporting(run: RunDirectory, key: Key, console: Console) -> Iterator[Callable[[Progress], None]]:
-    """Shows progress on the console while rows are answered."""
     pause = _LIVE_SECONDS if console.is_terminal else _LINE_SECONDS
     began = last = time.monotonic()
 

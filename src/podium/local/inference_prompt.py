@@ -41,7 +41,6 @@ class PromptCommand:
     """How a model is asked.
 
     Attributes:
-        backend: name of the backend.
         model: what the backend calls it: a path, a hub id, or the name at an endpoint.
         template: name or path; strategy empty for the template's first.
         labels: empty to take those in the label column, if there is one.

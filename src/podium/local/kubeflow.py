@@ -259,7 +259,6 @@ def _delete_waiting(cluster: Cluster, left: list[tuple[Kind, Manifest]]) -> Iter
 
 
 def _alive(cluster: Cluster, run_id: str) -> list[tuple[Kind, Manifest]]:
-    """The objects of a run that are still at work."""
     found: list[tuple[Kind, Manifest]] = []
     for kind, label in ((POD, RUN_LABEL), (POD, OWN_LABEL), (JOB, OWN_LABEL), (EXPERIMENT, OWN_LABEL)):
         try:

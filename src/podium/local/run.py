@@ -134,7 +134,6 @@ class RunDirectory:
     """Files of one local run, in a new directory below `output`.
 
     Attributes:
-        path: the directory.
         run_id: its name: the start time and six random digits.
         events: the file that every step appends its progress events to.
 

@@ -351,7 +351,6 @@ class Evidence(Frozen):
     withdrawn: dict[str, str] = {}
 
     def score_of(self, entrant: str) -> Interval:
-        """The held-out score of an entrant's refit."""
         return next(entry.test for entry in self.leaderboard if entry.entrant == entrant)
 
 

@@ -309,7 +309,6 @@ class FailedEntrant(Record):
 
     @property
     def title(self) -> str:
-        """Of the step that failed."""
         return f"{self.step}-{self.entrant}"
 
     @property
@@ -351,7 +350,6 @@ class Variant(Frozen):
         code: why not `ok`: a stable word for machines, empty when `ok`; `reason`, the same for people.
         check: null for `eager`, which is the reference, and where there was nothing to check.
         size_mb: of its files in MB (10^6 bytes).
-        build_seconds: making and checking it.
     """
 
     entrant: str

@@ -28,12 +28,10 @@ R = TypeVar("R", bound=records.Record)
 
 
 def _each(kind: type[R]) -> cached_property[tuple[R, ...]]:
-    """The results of a kind."""
     return cached_property(lambda given: tuple(one for one in given.steps.values() if isinstance(one, kind)))
 
 
 def _one(kind: type[R]) -> cached_property[R]:
-    """The only result of a kind."""
     return cached_property(lambda given: next(one for one in given.steps.values() if isinstance(one, kind)))
 
 
@@ -113,16 +111,13 @@ class ReportInputs:
         return corrected
 
     def model_of(self, entry: records.LeaderboardEntry) -> records.ModelRecord | None:
-        """The refit behind a leaderboard entry."""
         return next((model for model in self.models if model.entrant == entry.entrant), None)
 
     def measurements_of(self, entry: records.LeaderboardEntry) -> list[records.Measurement]:
-        """The measured variants of a champion."""
         identity = (entry.entrant, entry.model_digest)
         return [item for item in self.benchmark.measurements if (item.entrant, item.model_digest) == identity]
 
     def is_winner(self, one: records.Measurement | records.Variant | records.VariantScore) -> bool:
-        """Whether this variant won."""
         return (one.entrant, one.variant) == (self.decision.winner, self.decision.winner_variant)
 
     @property

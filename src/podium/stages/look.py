@@ -35,7 +35,6 @@ class Look:
 
     Attributes:
         inferred: lines for people: what was inferred from what.
-        dataset: the config that the data is read with.
         data: what `prepare` found; None where it refuses the data.
         words: quantiles of the number of words of a row, by their names.
         problem: why `prepare` refuses the data; empty where it does not.
@@ -93,7 +92,6 @@ def look_before_planning(run: RunRecord) -> tuple[list[str], str]:
 
 
 def _prepared(dataset: DatasetConfig, seed: int) -> dict[str, Any]:
-    """What `prepare` found, and the lengths of the rows, as fields of a `Look`."""
     with tempfile.TemporaryDirectory() as scratch:
         data = prepare(dataset, seed, Path(scratch) / "data")
         contents = (row for split in ROLES for row in contents_of(Path(scratch) / "data", split))

@@ -57,7 +57,6 @@ class StepInputs:
     """What a step works from.
 
     Attributes:
-        run: the run it belongs to.
         records: the results of the steps that it reads, in the order of the graph.
         entrant: of a step that runs once per entrant; it then reads the results of this entrant alone.
     """
@@ -79,7 +78,6 @@ class StepInputs:
 
     @property
     def failed(self) -> tuple[FailedEntrant, ...]:
-        """The entrants that failed in an earlier step."""
         return tuple({one.entrant: one for one in self.all(FailedEntrant)}.values())
 
     @property
@@ -93,9 +91,6 @@ class StepRun(StepInputs):
     """What a computing step works with.
 
     Attributes:
-        store: where its artifacts go.
-        tracker: where its figures go.
-        key: the key of the result it computes.
         mlflow_run_id: its own tracking run; empty when tracking is off.
         parents: keys of the results it reads, by kind.
         directory: its folder in the run directory, or None in a pod.
@@ -121,7 +116,6 @@ class Step:
     Attributes:
         name: in the graph, in KFP and on the command line.
         inputs: names of the earlier steps whose results it reads.
-        record: the class of its result.
         key: what the result depends on.
         compute: the function that makes the result, imported when it is needed: `module:function` in `podium.stages`.
         per_entrant: whether there is one for each entrant.

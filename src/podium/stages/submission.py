@@ -88,8 +88,6 @@ class Submission:
     """A run to be submitted.
 
     Attributes:
-        form: what is to be run.
-        pods: values of the pod form.
         config: the resolved config, as far as it is known here.
         inferred: what was inferred from the data, in lines for people.
         read: whether the data was read here.

@@ -46,7 +46,6 @@ class Lease:
 
     Attributes:
         files: where the generations are kept.
-        folder: their folder.
         title: what log messages call the lease.
         heartbeat_seconds: time between two rewrites of the counter.
         silence_seconds: how long the counter may stand still before the holder counts as dead.

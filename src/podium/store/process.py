@@ -36,7 +36,6 @@ class ProcessIdentity(BaseModel):
 
     @classmethod
     def current(cls) -> ProcessIdentity:
-        """The calling process."""
         return cls(host=_host(), pid=os.getpid(), started=psutil.Process().create_time())
 
     @property
