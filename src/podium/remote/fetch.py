@@ -23,7 +23,6 @@ import time
 from base64 import b64decode
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -294,6 +293,10 @@ def _link(files: Mapping[str, _File], tree: Path) -> None:
             link.hardlink_to(file.target)
         except OSError:
             shutil.copyfile(file.target, link)
-    with suppress(OSError):  # another process was faster
+    try:
         staging.rename(tree.parent)
-    shutil.rmtree(staging, ignore_errors=True)
+    except OSError:
+        if not tree.is_dir():  # no other process was faster
+            raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

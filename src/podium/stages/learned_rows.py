@@ -9,7 +9,7 @@ from typing import Any
 from podium import records
 from podium.data.artifact import DataArtifact
 from podium.data.index import comparable
-from podium.errors import PodiumError
+from podium.errors import DamagedArtifact
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
 
@@ -30,7 +30,7 @@ def learned_from(store: ArtifactStore, model: str, contents: Sequence[Any]) -> l
         if data is None:
             return None
         rows = DataArtifact(store.fetch(data.artifacts["data"])).development[TASKS.get(data.task).content]
-    except PodiumError:
+    except DamagedArtifact:
         return None
     known = {_digest(data.task, content) for content in rows}
     return [content is not None and _digest(data.task, content) in known for content in contents]

@@ -19,7 +19,7 @@ from podium.config.paths import locate
 from podium.config.schema import DatasetConfig
 from podium.data.formats import fingerprint
 from podium.data.infer import infer
-from podium.errors import InputError, ModelError
+from podium.errors import InputError, ModelError, StoreError
 from podium.models.backbone import locate_backbone
 from podium.remote import fetch as module
 from podium.remote.fetch import fetch
@@ -68,6 +68,31 @@ def test_a_folder_keeps_its_tree_and_a_file_of_it_is_not_fetched_twice(memory: s
         "neg/1.txt": "bad",
     }
     assert fetch(f"{memory}/set/pos/1.txt").samefile(tree / "pos" / "1.txt")
+
+
+def test_a_folder_that_cannot_be_put_in_its_place_is_an_error_unless_another_process_did(
+    memory: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(f"{memory}/set/1.txt", "one")
+    rename = Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if target.parent.name == "trees":
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(StoreError, match=r"the disk .* is full"):
+        fetch(f"{memory}/set")
+
+    def late(path: Path, target: Path) -> Path:
+        if target.parent.name == "trees":
+            shutil.copytree(path, target)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    assert (fetch(f"{memory}/set") / "1.txt").read_text() == "one"
+    assert len(list((cache / "trees").iterdir())) == 1, "what this process made is gone"
 
 
 def test_only_the_files_of_the_patterns_are_fetched(memory: str) -> None:
