@@ -75,6 +75,11 @@ class ReportInputs:
         return lines
 
     @property
+    def cautions(self) -> tuple[str, ...]:
+        """Why the scores say less than they seem to, by the data and by the plan."""
+        return (*self.data.cautions, *([self.plan["Caution"]] if "Caution" in self.plan else []))
+
+    @property
     def competed(self) -> str:
         """How many of the entrants competed, where some failed or were left out by the plan; else empty."""
         why = {

@@ -139,7 +139,7 @@ def _answer(given: ReportInputs) -> Answer:
     if given.competed:
         text += f" **{given.competed}.**"
     text += "".join(f" **{one.text}**" for one in found if one.code == verdicts.TEST_ROWS_DIFFER)
-    text += "".join(f" **Caution: {caution}.**" for caution in given.data.cautions)
+    text += "".join(f" **Caution: {caution}.**" for caution in given.cautions)
     parameters = f"{numbers.count(winner.parameters)} parameters"
     figures = [
         ("Winner", winner.entrant, f"{parameters}, {measured.variant}" if measured else parameters),

@@ -189,6 +189,18 @@ def test_entrants_that_the_plan_left_out_are_named_with_the_reason():
     assert "| large (left out) |" in found.markdown
 
 
+def test_what_speaks_against_the_score_stands_beside_it():
+    inputs, said = sample(), Reason(code="test-rows-differ", text="It scores 0.4 on the test rows, but 0.9 elsewhere.")
+    changes = {
+        "decision": inputs.decision.model_copy(update={"reasons": (*inputs.decision.reasons, said)}),
+        "data": inputs.data.model_copy(update={"cautions": ("texts that name their own label: 8 of 9",)}),
+        "plan": PlanRecord(key="0" * 64, entrants=("minilm", "bert-tiny"), lines={"Caution": "hardly trained"}),
+    }
+    answer = " ".join(Page(render(sample(**changes)).html).text.split()).partition("held-out rows")[2][:1000]
+    for text in (said.text, "Caution: texts that name their own label: 8 of 9.", "Caution: hardly trained."):
+        assert text in answer
+
+
 def test_entrants_that_failed_are_named_with_cause_and_log():
     inputs = sample()
     entrants = {**inputs.run.config.entrants, "deberta-v3-small": EntrantConfig(path="pkg:deberta/model")}
