@@ -52,14 +52,12 @@ class Repetition(Frozen):
     Attributes:
         session: names what was measured in turns with this repetition: those of other models with the same session
             and number, on the same rows in the same order; empty where it is not known.
-        number: of the repetition within the session.
         pid: the process, to show that repetitions did not share one.
         load_seconds: time to read model and tokenizer from the directory onto the device, libraries already imported.
         warm_up_ns: times of the calls before measuring; `settled` says whether they reached a steady state.
         peak_rss_mb: largest resident memory of the process in MB (10^6 bytes), libraries included.
         peak_device_mb: largest memory allocated on the GPU in MB; None on a CPU.
         environment: what this process ran in, as text by name.
-        samples: raw samples by name of the scenario.
     """
 
     session: str = ""

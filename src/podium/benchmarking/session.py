@@ -127,7 +127,6 @@ class MeasurementRequest:
     """A model to measure.
 
     Attributes:
-        key: of its measurement.
         parents: keys of what it was made from, by kind.
         notes: what is added to the notes of the measurement.
     """
@@ -144,7 +143,6 @@ class MeasuringService:
 
     Attributes:
         store: keeps the measurements; its leases keep two callers from measuring the same model at once.
-        hardware: fingerprint of what is measured on.
         reuse: whether a stored measurement is taken.
         mlflow_run_id: of the tracking run that asks; None without one.
         logs: directory that gets logs and calls of the processes; None for a temporary one.
@@ -337,7 +335,6 @@ def summarise(
     Args:
         taken: the repetitions by name of the scenario; those of the first one give memory and load time.
         parameters: what the scenarios computed beforehand, by their names.
-        size_mb: of the model's files.
     """
     repetitions = next(iter(taken.values()))
     results, levels, notes = {}, [dict[str, float]() for _ in repetitions], list[str]()

@@ -66,7 +66,6 @@ def check_row(row: Row, names: tuple[str, str], config: DatasetConfig, unit: str
     Contents are compared in Unicode NFC, with `\\n` line ends and without surrounding white space.
 
     Args:
-        names: of the columns with content and target.
         unit: what row numbers of the source count.
     """
     task = TASKS.get(config.task)
@@ -100,7 +99,6 @@ class RowIndex:
     """Small facts of every valid row, in the order read.
 
     Attributes:
-        task: name of the task.
         vocabulary: number of every label or tag, in order of first appearance.
         kinds: number of every different set of kinds (`Task.kinds`) that a row has, in order of first appearance.
     """

@@ -55,7 +55,6 @@ def partition(
 
     Args:
         groups: of rows of equal content.
-        rows: kept ones.
         documents: of all rows, as `podium.data.index.documents` gives them.
 
     Raises:

@@ -65,7 +65,6 @@ class Source:
     Attributes:
         role: the split its rows belong to; rows of `train` are split further where no file fixes a split.
         location: a local path as text, or a URL for formats that are read from one.
-        format: name of the format.
         files: the files that hold the rows, in reading order; empty for formats that are read from a URL.
         split: the part of `location` that holds these rows, for formats that keep several splits in one place.
         ignored: names of entries beside the data that hold no rows.

@@ -30,7 +30,6 @@ class EntrantKind(ABC):
     and that `podium.tracking.package.describe_model` recognises by its files and makes MLflow serve.
 
     Attributes:
-        name: as configs, specs and records give it.
         settings: the section of its hyperparameters, with their defaults: how it is trained.
         section: where a config of a run has them.
         spec: the description of one training, a `FitSpec` whose `kind` is `name` and whose `config` is a `settings`.
@@ -106,9 +105,6 @@ class EntrantKind(ABC):
     def check(self, spec: Any) -> None:
         """Check before the first trial, in a worker, that what is trained fits the task.
 
-        Args:
-            spec: of the class `spec`.
-
         Raises:
             ModelError: it does not.
         """
@@ -122,7 +118,6 @@ class EntrantKind(ABC):
         """The hyperparameters of a refit, which has no held-out fold to stop on.
 
         Args:
-            config: those of the best trial.
             folds: what each fold of the best trial ended with: its metrics, and the `epoch` they were measured at.
         """
         return config
@@ -147,7 +142,6 @@ class EntrantKind(ABC):
         where the spec keeps it.
 
         Args:
-            spec: of the class `spec`.
             on_evaluation: called after every evaluation of a fold but the last, with the result that the fold would
                 have if it ended here, and with the share of the training done, between 0 and 1. An exception that it
                 raises ends the training.

@@ -50,7 +50,6 @@ class Inputs(NamedTuple):
 
     Attributes:
         settings: `features` of the package.
-        vocabulary: names of the features.
         matrix: sparse, of shape (inputs, features).
         idf: weight of each feature; None where features have none.
     """
@@ -117,8 +116,6 @@ def fit(
     take a full-batch solver minutes.
 
     Args:
-        labels: names of the labels.
-        rows: what it learns from.
         seed: of the order in which words are gone through.
         threads: how many labels of words are fitted at once.
     """
@@ -270,7 +267,6 @@ def _one_of(classifier: Callable[..., Any], matrix: Any, classes: NDArray[np.int
     """A model where each input has one label, which is given by its number.
 
     Args:
-        classifier: makes a classifier of scikit-learn.
         weights: of each label in the loss.
     """
     counts = np.bincount(classes, minlength=len(weights))

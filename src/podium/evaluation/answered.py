@@ -45,12 +45,9 @@ class Answered:
 
     Attributes:
         name: as the user asked for it.
-        model: what answered.
-        source: where the answers were read from.
         task: of the registry, or `FREE_TEXT`.
         answers: None where there is no valid answer.
         right: whether each answer is right as a whole, shape (rows,).
-        metrics: by importance.
         columns: what the rows can be sliced by, in their order.
         predictions: None for free text.
         positive: the label that is looked for; empty where all count alike.
@@ -86,7 +83,6 @@ def of_predictions(predictions: Predictions, positive: str = "", **about: Any) -
 
     Args:
         positive: the label that precision, recall and F1 are also given of.
-        about: further fields of `Answered`.
 
     Raises:
         InputError: there is no such label, or rows have several labels.

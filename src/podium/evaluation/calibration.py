@@ -41,7 +41,6 @@ class Calibration(Frozen):
 
     Attributes:
         of: what the probabilities are of, in words.
-        count: number of probabilities.
         left_out: rows without a valid answer.
         expected: mean error of a model that is calibrated perfectly, with the bounds of 95 of 100 such errors.
         curve: the bins that hold any probability.

@@ -139,10 +139,6 @@ class Evaluation(Frozen):
 def evaluate(one: Answered, other: Answered | None = None, by: Sequence[str] = (), key: str = "") -> Evaluation:
     """Evaluate a model.
 
-    Args:
-        other: the model that it is compared with.
-        by: the columns that its rows are sliced by.
-
     Raises:
         InputError: a column is missing, or the two models share no rows or differ in their truth.
     """

@@ -29,7 +29,6 @@ def beyond_guessing(predictions: Predictions, metric: str, confidence: float, se
 
     Args:
         metric: one that may be an objective, so that it needs no probabilities.
-        confidence: coverage of the interval.
 
     Raises:
         InputError: the metric is not supported by the predictions.

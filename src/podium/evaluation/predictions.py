@@ -27,7 +27,6 @@ class Predictions:
         task: name of the task, which decides what `truth` and `predicted` hold (`Task.checked`).
         labels: names of the labels, in the order of the model's outputs.
         ids: unique row ids, which pair the predictions of two models.
-        truth: the true answer of each row.
         predicted: the model's answer for each row; a row can be without a valid answer, see `answered`.
         probabilities: (rows, labels) where the task and the model have them; 0 in rows without a valid answer.
         documents: name of the document of each row; None where each row stands alone.

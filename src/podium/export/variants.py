@@ -119,10 +119,8 @@ class BuildCall(Frozen):
     """Which variants of one model to make and check.
 
     Attributes:
-        eager: the model as it was refitted.
         data: directory of the data artifact whose test rows are predicted.
         reference: directory of the eager model's predictions on those rows.
-        metric: the quality that is compared.
         margin: the loss of quality from which on a variant fails.
         seed: seeds the bootstrap and the choice of the rows whose logits are compared.
         output: directory that gets a folder per variant, with `model` and `predictions`.

@@ -28,7 +28,6 @@ class LinearPackage:
     """A linear model of texts or of words in sentences, loaded and ready.
 
     Attributes:
-        task: name of the task in Podium.
         decoding: how logits become answers, see `__call__`. Rows are lists of words for `tokens`, otherwise texts.
         labels: in the order of the logits.
     """
@@ -144,7 +143,6 @@ def word_features(sentence: Sequence[str], window: int) -> Iterator[list[str]]:
     """The features of each word of a sentence by name; every word has the same number of them.
 
     Args:
-        sentence: the words.
         window: how many words to either side are looked at.
     """
     edge = [""] * window

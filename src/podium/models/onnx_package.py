@@ -29,7 +29,6 @@ class OnnxPackage:
     """A sequence or token classifier, loaded and ready.
 
     Attributes:
-        task: name of the task in Podium.
         decoding: how logits become answers, see `answer`. Rows are lists of words for `tokens`, otherwise texts.
         labels: in the order of the logits.
         max_length: how many tokens it reads at most; None for no limit, or where the package does not say.

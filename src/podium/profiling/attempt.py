@@ -71,10 +71,6 @@ class Stage:
 
     Attributes:
         workload: started anew for every attempt.
-        root: directory of the profile.
-        config: of the profile.
-        programs: path of `nsys` and `ncu`.
-        launch: how a tool is started.
     """
 
     workload: Workload
@@ -106,10 +102,8 @@ class Plan:
     """An attempt that is to be made.
 
     Attributes:
-        tool: `nsys` or `ncu`.
         target: what of the workload it looks at, and `number` as in `Attempt`.
         folder: of this attempt, below the directory of the profile.
-        session: name of the session of its processes.
         argv: makes the command line, given the path of the report and the directory for what the workload writes.
     """
 

@@ -92,10 +92,8 @@ def deep_profile(
     Nothing that fails is raised: it is in the attempts and in the status of its tool. The caller holds core slots.
 
     Args:
-        workload: started anew for every attempt.
         directory: absolute; gets `nsys/`, `ncu/RANK-DIGEST/`, the spec of the workload and `attempts.json`.
         config: its `tools` are some of `nsys` and `ncu`.
-        launch: how a tool is started.
         found: the table of what the tools need, where it is known already.
         rounds: 0 leaves the observer effect out.
     """

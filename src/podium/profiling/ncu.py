@@ -34,9 +34,7 @@ def profile_argv(
     Clocks are left as they are, so that times are those of the deployed model, and no right to set them is needed.
 
     Args:
-        program: name or path of ncu.
         report: path of the report, with the suffix `.ncu-rep`.
-        workload: the command line of the workload.
         kernel: as nsys saw it; None for any.
         within: the range of the workload in which launches count; empty: everywhere.
     """

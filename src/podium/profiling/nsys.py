@@ -54,11 +54,9 @@ def profile_argv(program: str, device: str, report: Path, session: str, workload
     Sampling and context switches are off: they need rights, and they slow down what is measured.
 
     Args:
-        program: name or path of nsys.
         device: of the workload, `cpu` or `cuda`.
         report: path of the report, with the suffix `.nsys-rep`.
         session: name of the session, by which its agent is found again.
-        workload: the command line of the workload.
     """
     argv = [program, "profile", f"--trace={_TRACES[device]}", "--sample=none", "--cpuctxsw=none"]
     argv += [f"--session-new={session}", "--wait=primary", "--force-overwrite=true", f"--output={report}"]

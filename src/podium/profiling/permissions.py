@@ -37,7 +37,6 @@ class Need:
     """A row of the table.
 
     Attributes:
-        permission: what people see.
         blocks: tools that are not started because of it.
     """
 
@@ -60,12 +59,7 @@ class Machine:
 
 
 def needs(nsys: str = "nsys", ncu: str = "ncu", machine: Machine | None = None) -> tuple[Need, ...]:
-    """The table of this machine.
-
-    Args:
-        nsys: name or path of the tool, and so is `ncu`.
-        machine: another than this one, for tests.
-    """
+    """The table of this machine."""
     seen = machine or Machine()
     gpus = _gpus(seen)
     return (

@@ -106,7 +106,6 @@ def profile(
 
     Args:
         stamp: the fields of `Record` that the result carries.
-        stage: runs the second stage; None: here.
 
     Raises:
         InputError: the trace would be too large, or the model cannot be loaded.

@@ -13,11 +13,7 @@ _DEPTH, _MOST = 3, 40
 
 
 def modules_of(model: Any, flops: dict[str, float] | None = None) -> tuple[Module, ...]:
-    """The modules of a torch model down to a depth, the whole first; weights that are shared count once in each.
-
-    Args:
-        flops: operations by full name of a module.
-    """
+    """The modules of a torch model down to a depth, the whole first; weights that are shared count once in each."""
     found = []
     for name, module in model.named_modules():
         if name.count(".") >= _DEPTH:

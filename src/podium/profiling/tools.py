@@ -142,7 +142,6 @@ def tool_environment(variables: Mapping[str, str], temporary: Path, session: str
     """All variables of an attempt: allow-listed ones of this process, and those of the workload.
 
     Args:
-        variables: that the workload runs with.
         temporary: where the tool puts its temporary files, made when needed.
     """
     temporary.mkdir(parents=True, exist_ok=True)

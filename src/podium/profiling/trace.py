@@ -40,8 +40,6 @@ class Trace:
 
     Attributes:
         spans: operators of the CPU, or nodes of a graph.
-        ranges: named ranges of the workload.
-        kernels: of a GPU.
         memory: moments in seconds with the bytes that are allocated then.
         size: of the file in bytes.
     """

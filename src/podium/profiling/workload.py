@@ -125,11 +125,7 @@ def range_names(workload: Workload) -> tuple[str, ...]:
 
 
 class Ranges:
-    """Times ranges, and shows them to NVTX tools and to a further observer, such as torch's profiler.
-
-    Attributes:
-        seconds: by name.
-    """
+    """Times ranges, and shows them to NVTX tools and to a further observer, such as torch's profiler."""
 
     def __init__(self, around: Callable[[str], AbstractContextManager[Any]] = nullcontext) -> None:
         """Time ranges; `around` makes a context for each, given its name."""

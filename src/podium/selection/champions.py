@@ -38,11 +38,9 @@ def leaderboard(
     smaller model, then by name.
 
     Args:
-        studies: one study per entrant.
         models: the refit of each study's best trial, in any order.
         metric: test metric that ranks, larger is better.
         min_trials: succeeded trials a study must have.
-        confidence: of the test between the two best trials.
         data_fraction: share of its training rows that each fold was trained on.
 
     Raises:
@@ -131,7 +129,6 @@ def fold_test(
 
     Args:
         challenger: its name, and its scores by fold; as is `reference`.
-        confidence: coverage of the interval.
         data_fraction: share of its training rows that each fold was trained on.
     """
     from scipy.special import stdtr, stdtrit

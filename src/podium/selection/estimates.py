@@ -75,7 +75,6 @@ class ComparedModel:
         predictions: on held-out rows; None where they are not stored.
         scores: quality with intervals, for what `predictions` do not give.
         repetitions: raw samples; empty where they are not stored.
-        notes: what is missing, and why.
     """
 
     name: str

@@ -209,12 +209,7 @@ def _costs(one: Candidate, other: Candidate, cost: str) -> str:
 
 
 def broken(name: str, measured: Callable[[str], float | None], constraints: ConstraintsConfig) -> tuple[Reason, ...]:
-    """The constraints that a model does not meet, or is not shown to meet.
-
-    Args:
-        name: of the model.
-        measured: the value of a quantity, or None.
-    """
+    """The constraints that a model does not meet, or is not shown to meet."""
     reasons = []
     for bounded, bound in constraints:
         if bound is None:

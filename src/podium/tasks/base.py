@@ -78,11 +78,9 @@ class Task(ABC):
         kinds_word: the word for what splits and folds are balanced by, see `kinds`.
         every_kind: whether every split and every fold must have rows of every kind. Otherwise kinds that are too rare
             for that are only warned of.
-        several: whether the target of a row is a list.
         content_names: usual names of the content column beside the default of `dataset.text_column`.
         target_names: usual names of the target column beside the default of `dataset.label_column`.
         rewritten: what a warning calls the labels or tags that `read_target` rewrote, before their number.
-        options: settings of the task by name.
         head: suffix of the transformers class with the head, such as `ForSequenceClassification`.
         problem_type: `problem_type` of the model's configuration, from which transformers takes the loss.
         pipeline: the pipeline of transformers that serves the model, and the tag of its model card.
@@ -233,7 +231,6 @@ class Task(ABC):
 
         Args:
             targets: label index or indices of each row.
-            labels: how many labels there are.
         """
         encoded = dict(tokenizer(list(contents), truncation=True, max_length=max_length, padding=False))
         return {
@@ -261,7 +258,6 @@ class Task(ABC):
 
         Args:
             targets: label index or indices of each row.
-            labels: how many labels there are.
 
         Returns:
             Label indices of shape (inputs,), or of shape (inputs, labels) a 1 for each label that an input has.

@@ -31,11 +31,8 @@ class Column:
     """One column, according to the rows seen.
 
     Attributes:
-        texts: how many values are texts.
-        length: characters of all these texts together.
-        numbers: how many values are numbers or truth values.
+        length: characters of all texts together.
         values: the different texts and numbers, as text.
-        lists: the values that are lists.
         parts: columns of 0 and 1 of which it is made: its values are the names of those with a 1.
     """
 

@@ -69,7 +69,6 @@ class Connection(Tracker):
         """Run `action(client)`, again while it fails for a passing reason and patience lasts.
 
         Args:
-            doing: what is being done, for the error message.
             done: finds what an earlier attempt created although its answer was lost, or None; called before an action
                 is repeated that must not create something twice.
 

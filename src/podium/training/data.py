@@ -96,8 +96,6 @@ class HeldOut:
     """Rows to predict, longest first: batches then hold little padding, and a lack of memory shows at once.
 
     Attributes:
-        task: name of the task.
-        tokens: tokenised rows.
         rows: the same rows with their ids, targets and documents.
         ascending: positions in `tokens` that bring the rows into the order of their split.
     """

@@ -41,7 +41,6 @@ class FitSpec(Section):
         labels: those of the data set, in the order of the model's outputs.
         data: directory of the `data` artifact.
         data_digest: digest of that artifact, the name its tokenised form is cached under; computed when empty.
-        config: the hyperparameters.
         metric: what early stopping watches and progress shows; higher is better.
         fold: train on the other folds and score this one; None: train on all of development, predict the test rows.
         keep_model: leave `{output}/model` after a fold too, with the weights that its score was measured with.

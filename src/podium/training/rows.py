@@ -79,8 +79,6 @@ def model_card(
 
     Args:
         library: what loads the model, as the hub names it.
-        summary: what was trained.
-        use: Python code that loads the model.
         rows: how many rows there were, by what they were used for.
     """
     counts = {f"{name} rows": f"{count:,}" for name, count in rows.items()}

@@ -203,12 +203,10 @@ class Schedule(TrainerCallback):  # type: ignore[misc]
 
     Attributes:
         evaluations: per epoch; None evaluates once at the end, 0 never.
-        checkpoints: per epoch.
         metric: what progress shows and `patience` watches.
         patience: after how many evaluations without improvement the training stops; None never stops it.
         started: when the training began, on `time.monotonic()`.
         timeout: seconds after which the training fails; None for no limit.
-        fields: added to every progress event.
         on_evaluation: called after every evaluation with all of them so far, the share of the training done, and
             whether the model still has the weights that were evaluated. It has not while a resumed training
             repeats the evaluations from before its interruption.

@@ -34,13 +34,7 @@ class NoSettings(Section):
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured, and how: what `Scenario.summarise` knows beside the samples.
-
-    Attributes:
-        variant: the measured form of the model.
-        environment: what the processes ran in, as text by name.
-        parameters: what `Scenario.parameters` returned before.
-    """
+    """What was measured, and how: what `Scenario.summarise` knows beside the samples."""
 
     config: BenchmarkConfig
     variant: str = "eager"
@@ -60,11 +54,8 @@ class Scenario(ABC, Generic[S, D]):
 
     Attributes:
         name: in the config, records and figures.
-        title: heading of its table.
-        explanation: one sentence below the heading.
         Settings: its config section, which users set as `benchmark.settings.NAME.FIELD`; every field has a default
             and a description.
-        Samples: what `measure` returns.
         shares_process: whether it is measured with the model that the scenarios before it have loaded and warmed up,
             in turns with other models. Otherwise it gets processes of its own.
         from_start: whether its processes start only when their turn has come, so that the start itself can be timed.

@@ -125,7 +125,6 @@ class ThroughputSamples(Samples):
     """Raw samples of one process.
 
     Attributes:
-        batch_ns: time of each full batch.
         batch_tokens: model input tokens of the timed batches, without padding.
         weights: weights that every input token is multiplied with; None where they cannot be counted.
         energy_j: energy of the device over the timed batches; None where it cannot be read, for `energy_note`.

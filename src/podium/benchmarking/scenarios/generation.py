@@ -42,7 +42,6 @@ class GenerationSamples(Samples):
     Attributes:
         first_token_ns: time from prompt text to the first token on the host, of each request.
         inter_token_ns: times between the tokens of each request.
-        prompt_tokens: of each request.
     """
 
     first_token_ns: list[int]

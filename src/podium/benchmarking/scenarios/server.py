@@ -48,7 +48,6 @@ class Probe(Samples):
     """One stream of arrivals.
 
     Attributes:
-        rate: arrivals per second.
         held: whether the quantile was within the bound.
         latency_ns: from arrival to completion, in order of arrival; cut off once the bound was sure to be missed.
     """

@@ -37,7 +37,6 @@ class Row(NamedTuple):
     Attributes:
         file: display name of the source file.
         line: number of the line (or of the row, in formats without lines) from 1; 0 if the whole file is the row.
-        values: field values by column name.
         document: line where the document of the row begins; 0 if no document begins before it.
     """
 
@@ -87,7 +86,6 @@ class Reader(ABC):
         encoded: whether rows are texts in an encoding, which `dataset.encoding` names.
         lenient: whether `sniffs` takes so much for this format that all others are asked before.
         by_query: whether rows come from `dataset.query` at a URL and not from files.
-        source: what this instance reads.
         config: how it reads: encodings, the longest row, the query.
         notes: counted remarks, such as rows decoded with the fallback encoding; they restart with `rows`.
     """

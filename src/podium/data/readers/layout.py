@@ -29,10 +29,7 @@ class Layout:
     """What was found in the first lines of a file.
 
     Attributes:
-        delimiter: what parts its fields.
         header: whether its first line names the columns.
-        names: of the columns.
-        quote: what may stand around a field.
         skipped: lines above the first record that say something about the file.
         named: how many fields a record has at least: columns without a name at the end may be missing.
         doubt: what is uncertain, with the setting that decides it; empty where nothing is.
