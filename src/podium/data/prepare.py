@@ -19,9 +19,9 @@ from podium.config.schema import DatasetConfig
 from podium.data.artifact import rows_of, write_artifact
 from podium.data.formats import fingerprint, resolve_sources
 from podium.data.index import documents, keep_rows
-from podium.data.named_labels import named_labels
 from podium.data.partition import partition
 from podium.data.readers.base import FALLBACK
+from podium.data.shortcuts import ends_of, named_labels, numbered_labels
 from podium.data.sources import ROLES, Source
 from podium.data.staging import REWRITTEN, Staged, stage
 from podium.errors import DataError, StoreError, disk_full_message, is_disk_full
@@ -122,12 +122,16 @@ def _cautions(data: Path, labels: tuple[str, ...], counts: dict[str, dict[str, i
         yield f"{task.kinds_word} that no test row has, so that no score tells how they are answered: {shown}"
     if task.several:
         return
-    named = named_labels(rows_of(data, "train"), labels, sum(counts["train"].values()))
-    if named:
-        own, looked = named
+    looked = ends_of(rows_of(data, "train"), sum(counts["train"].values()))
+    if own := named_labels(looked, labels):
         yield (
-            f"texts that name their own label and no other: {own:,} of {looked:,} train rows; a model can read it off, "
-            "so the score holds for new texts only if they name it, too"
+            f"texts that name their own label and no other: {own:,} of {len(looked):,} train rows; a model can read it "
+            "off, so the score holds for new texts only if they name it, too"
+        )
+    if own := numbered_labels(looked):
+        yield (
+            f"texts with a number of their own that nearly decides the label: {own:,} of {len(looked):,} train rows; "
+            "if it is an id, take it out, since new texts have others"
         )
 
 

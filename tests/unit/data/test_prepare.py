@@ -50,6 +50,11 @@ def test_what_scores_cannot_tell_is_a_caution(tmp_path: Path, prepared: Prepare)
     )
     rows = [{"text": f"row {label}{n} {'abc'[n % 3]}", "label": label} for label in "abc" for n in range(9)]
     assert prepared(write_jsonl(tmp_path / "named.jsonl", rows))[0].cautions == ()
+    rows = [{"text": f"ticket {1000 + n}", "label": "abc"[n // 20]} for n in range(60)]
+    (said,) = prepared(write_jsonl(tmp_path / "ids.jsonl", rows))[0].cautions
+    assert said.startswith("texts with a number of their own that nearly decides the label: 42 of 42 train rows")
+    rows = [{"text": f"ticket {1000 + n}", "label": "abc"[n % 3]} for n in range(60)]
+    assert prepared(write_jsonl(tmp_path / "other.jsonl", rows))[0].cautions == ()
 
 
 def test_a_column_that_decides_the_label_is_a_caution(tmp_path: Path, prepared: Prepare) -> None:
