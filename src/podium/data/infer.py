@@ -20,7 +20,7 @@ from podium.errors import DataError, InputError
 from podium.tasks import TASKS
 from podium.tasks.annotations import set_aside
 from podium.tasks.base import Task
-from podium.tasks.columns import Choice, Column, columns_named, indicators, is_one, joined, listed, missing
+from podium.tasks.columns import Choice, Column, columns_named, indicators, inner_names, is_one, joined, listed, missing
 from podium.text import did_you_mean, shortened
 
 _SHOWN = 8
@@ -212,7 +212,8 @@ def look(reader: Reader, label: str | None = None) -> tuple[list[Column], int]:
         columns[name] = Column(name, parts=tuple(several))
         for row in good:
             with suppress(ValueError):
-                columns[name].see([one for one in several if is_one(row.values.get(one))])
+                cells = zip(several, inner_names(several, columns), strict=True)
+                columns[name].see([label for column, label in cells if is_one(row.values.get(column))])
     return list(columns.values()), len(rows)
 
 

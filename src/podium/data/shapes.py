@@ -20,7 +20,7 @@ from podium.data.readers.base import BadRow, Reader, Row
 from podium.errors import DataError
 from podium.tasks import TASKS
 from podium.tasks.annotations import DISPUTED, annotations_of, answer, answers_of, beside, is_submitted, set_aside
-from podium.tasks.columns import columns_named, is_one, missing
+from podium.tasks.columns import columns_named, inner_names, is_one, missing
 from podium.tasks.spans import align, spans_of, words_of
 from podium.tasks.tags import are_numbers, to_bio
 from podium.tasks.tags import sentence_column as usual_sentence_column
@@ -30,7 +30,10 @@ OVERLAPPING = "spans that were left out because a longer one is over them"
 TOKEN_ROWS = "sentences put together from one token a row"
 
 _NAME_FILES = ("labels.txt", "label_list.txt", "tags.txt", "classes.txt")
-_LISTED = re.compile(r"\s*(\[.*\]|\{\s*\"choices\".*\})\s*", re.DOTALL)
+_LISTED = re.compile(r"\s*(\[.*\]|\(.*\)|\{.*\}|set\(\))\s*", re.DOTALL)
+_ITEM = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?[0-9]+"""
+_ARRAY = re.compile(rf"\s*\[\s*(?:{_ITEM})(?:\s+(?:{_ITEM}))+\s*\]\s*")
+"""A numpy array as pandas writes it into a cell: blanks part its items, so that Python would join the texts."""
 
 
 def rows_of(
@@ -84,9 +87,9 @@ def _counts(reader: Reader, row: Row, target: str) -> bool:
 def _indicated(reader: Reader, row: Row, columns: Sequence[str], name: str, whole: bool) -> Row | BadRow:
     """The row with the names of the columns that hold a 1, in one column."""
     labels = []
-    for column in columns:
+    for column, label in zip(columns, inner_names(columns, row.values), strict=True):
         try:
-            labels += [column] if is_one(row.values.get(column)) else []
+            labels += [label] if is_one(row.values.get(column)) else []
         except ValueError as error:
             if not whole:
                 return BadRow(row.file, row.line, column, str(error), reader.unit)
@@ -143,11 +146,17 @@ def _words_and_tags(reader: Reader, row: Row, names: tuple[str, str], labels: Se
 def as_list(value: Any) -> Any:
     """A list that is written as text, as cells of CSV files hold it, or what annotators say; else the value itself."""
     if isinstance(value, str) and _LISTED.fullmatch(value):
-        for read in (json.loads, ast.literal_eval):
-            with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-                if isinstance(found := answer(read(value)), list):
-                    return found
+        for read in (_array, json.loads, ast.literal_eval):
+            with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+                if isinstance(found := answer(read(value)), (list, tuple, set)):
+                    return sorted(found) if isinstance(found, set) else list(found)
     return list(value) if isinstance(value, tuple) else answer(value)
+
+
+def _array(text: str) -> list[Any]:
+    if not _ARRAY.fullmatch(text):
+        raise ValueError("it is no array")
+    return [ast.literal_eval(item) for item in re.findall(_ITEM, text)]
 
 
 def _places(tokens: Any) -> list[tuple[int, int]] | None:

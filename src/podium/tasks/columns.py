@@ -18,6 +18,7 @@ TEXT_NAMES = ("text", "sentence", "content", "document", "review", "body", "mess
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "topic", "intent")
 
 _CLEARLY_LONGER = 2.0
+_WORDS = 3
 ROWS_PER_LABEL = 5
 """A column with fewer rows for each of its different values is not taken for labels."""
 _ONE = frozenset({"1", "true"})
@@ -88,8 +89,19 @@ def text_column(columns: Sequence[Column], given: str | None, label: str | None,
     if given is not None:
         return given, "given"
     textual = [column for column in columns if column.texts and column.name != label]
+    name, reason = _text_among(textual, columns, task)
+    unread = [one for one in textual if one.name != name and _has_sentences(one) and not by_name([one], LABEL_NAMES)]
+    return name, reason + (f"; not read, though of texts, too: {listed(unread)}" if unread else "")
+
+
+def _text_among(textual: Sequence[Column], columns: Sequence[Column], task: str) -> tuple[str, str]:
     if (name := by_name(textual, TEXT_NAMES)) is not None:
         return name, "by its name"
+    if (name := by_name([one for one in columns if any(one.lists) and one not in textual], TEXT_NAMES)) is not None:
+        raise InputError(
+            f"a text must be one text, but column {name!r} has lists; join each list into one text, or name another "
+            "column with --text-column"
+        )
     mean = {column.name: column.length / column.texts for column in textual}
     ranked = sorted(mean, key=mean.__getitem__, reverse=True)
     if not ranked:
@@ -99,6 +111,12 @@ def text_column(columns: Sequence[Column], given: str | None, label: str | None,
         if len(names) == 1 or mean[names[0]] >= _CLEARLY_LONGER * mean[names[1]]:
             return names[0], "the longest text" if names is ranked else f"the texts beside {named!r}"
     raise ambiguous("text", "--text-column", columns)
+
+
+def _has_sentences(column: Column) -> bool:
+    """Whether most values are different and have three words or more."""
+    long = sum(len(value.split()) >= _WORDS for value in column.values)
+    return 2 * long >= column.texts > 0
 
 
 def choose(
@@ -146,6 +164,13 @@ def columns_named(name: str, columns: Collection[str]) -> list[str]:
     """The column of this name, or the columns of 0 and 1 whose names stand in it as in a line of CSV."""
     several = next(csv.reader([name], skipinitialspace=True), [])
     return several if name not in columns and len(several) > 1 else [name]
+
+
+def inner_names(columns: Sequence[str], known: Collection[str]) -> Sequence[str]:
+    """The names as they are inside the object that all of these columns are fields of: `spam` for `cats.spam`."""
+    outer = {name.rpartition(".")[0] for name in columns}
+    within = len(outer) == 1 and outer <= set(known)
+    return [name.rpartition(".")[2] for name in columns] if within else columns
 
 
 def joined(columns: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from podium.errors import InputError
 from podium.tasks.annotations import answered
 from podium.tasks.base import NO_ANSWER, Decoded, LabelChoice, Option, Task, Training
-from podium.tasks.columns import LABEL_NAMES, Column, ambiguous, by_name, found, missing, read_label
+from podium.tasks.columns import LABEL_NAMES, TEXT_NAMES, Column, ambiguous, by_name, found, missing, read_label
 from podium.tasks.metrics import (
     COUNTS_WHOLES,
     Additive,
@@ -101,7 +101,9 @@ class MultiLabel(Task):
 
     def recognises(self, columns: Sequence[Column]) -> bool:
         lists = _lists(columns)
-        return len(lists) == 1 and lists[0].several and any(column.texts for column in columns)
+        single = [column for column in columns if column.labels and not column.lists]
+        clear = answered(lists) or by_name(lists, LABEL_NAMES) or not by_name(single, LABEL_NAMES)
+        return len(lists) == 1 and lists[0].several and bool(clear) and any(column.texts for column in columns)
 
     def choose_target(
         self, columns: Sequence[Column], content: str, given: str | None
@@ -237,7 +239,9 @@ def _lists(columns: Sequence[Column]) -> list[Column]:
 
 
 def _holds_labels(column: Column) -> bool:
-    """Whether a column has lists, whose items are texts, whole numbers or truth values."""
+    """Whether a column has lists, whose items are texts, whole numbers or truth values, and no name of texts."""
+    if by_name([column], TEXT_NAMES) is not None:
+        return False
     items = [item for row in column.lists for item in row]
     return bool(items) and all(
         isinstance(item, (str, int)) or (isinstance(item, float) and item.is_integer()) for item in items

@@ -39,6 +39,22 @@ class TestListsOfOne:
         with pytest.raises(DataError, match=r"line 25, field 'label': is missing"):
             prepared(path)
 
+    @pytest.mark.parametrize(
+        ("cell", "labels"),
+        [
+            ("['a' 'b']", {"a", "b"}),
+            ("['an a'\n \"b's\"]", {"an a", "b's"}),
+            ("{'a', 'b'}", {"a", "b"}),
+            ("('a', 'b')", {"a", "b"}),
+            ("[0 12]", {"0", "12"}),
+        ],
+    )
+    def test_as_python_and_numpy_write_several(self, tmp_path: Path, cell: str, labels: set[str]) -> None:
+        with (tmp_path / "x.csv").open("w", newline="") as stream:
+            csv.writer(stream).writerows([("text", "labels"), *((text, cell) for text in TEXTS)])
+        config = dataset(tmp_path / "x.csv")
+        assert config.task == "multi-label" and read_texts(config).labels == labels
+
     @pytest.mark.parametrize("name", ["label", "answers"])
     def test_in_cells(self, tmp_path: Path, name: str) -> None:
         path = lines(tmp_path / "x.csv", [f"text,{name}", *(f"a text {n},\"['{'ab'[n % 2]}']\"" for n in range(24))])
@@ -308,3 +324,33 @@ class TestColumnsOfZeroAndOne:
         self.table(tmp_path / "train.csv", lambda n: (n % 2, int(n % 3 == 0)))
         lines(tmp_path / "test.csv", ["id,text", "1,new"])
         assert any("test.csv has no column 'toxic'" in line for line in infer(tmp_path).lines)
+
+    def test_fields_of_one_object(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        rows = [{"text": text, "cats": {"spam": float(n % 2), "ad": float(n % 3 == 0)}} for n, text in enumerate(TEXTS)]
+        path = write_jsonl(tmp_path / "x.jsonl", rows)
+        config = dataset(path)
+        assert (config.task, config.label_column) == ("multi-label", "cats.spam,cats.ad")
+        assert prepared(path, task="multi-label", label_column=config.label_column)[0].labels == ("ad", "spam")
+
+
+class TestWhichColumnIsMeant:
+    def test_a_column_named_label_comes_before_a_list_of_something(self, tmp_path: Path) -> None:
+        rows = [{"text": one, "label": "ab"[n % 2], "keywords": ["x", "y"][: 1 + n % 2]} for n, one in enumerate(TEXTS)]
+        config = dataset(write_jsonl(tmp_path / "x.jsonl", rows))
+        assert (config.task, config.label_column) == ("text-classification", "label")
+        for row in rows:
+            row["labels"] = row.pop("keywords")
+        assert dataset(write_jsonl(tmp_path / "x.jsonl", rows)).task == "multi-label"
+
+    def test_lists_of_paragraphs_are_no_labels(self, tmp_path: Path) -> None:
+        rows = [{"id": f"row {n}", "text": [one, one], "label": "ab"[n % 2]} for n, one in enumerate(TEXTS)]
+        with pytest.raises(InputError, match=r"column 'text' has lists; join each list into one text"):
+            dataset(write_jsonl(tmp_path / "x.jsonl", rows))
+
+    def test_texts_that_are_not_read_are_named(self, tmp_path: Path) -> None:
+        rows = [
+            {"title": f"about number {n}", "text": f"{one} and more", "label": "ab"[n % 2], "url": f"http://x/{n}"}
+            for n, one in enumerate(TEXTS)
+        ]
+        path = write_jsonl(tmp_path / "x.jsonl", rows)
+        assert "text column: 'text' (by its name; not read, though of texts, too: title)" in infer(path).lines
