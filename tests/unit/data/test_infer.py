@@ -39,7 +39,7 @@ def test_columns_by_name(tmp_path: Path) -> None:
         "files: 1 as train (films.jsonl); validation and test are split off it",
         "format: jsonl",
         "task: text-classification (from the columns)",
-        "text column: 'Review' (by its name)",
+        "text column: 'Review' (by its name; not read, though of texts, too: title)",
         "label column: 'Sentiment' (by its name)",
         "labels seen: 0, 1",
         "columns: id, Review, Sentiment, title (20 rows seen)",
