@@ -111,7 +111,8 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
     if selection.labels.suspected:
         lines["Labels"] = _labels_text(selection.labels)
     verdict = f"{decision.verdict} ({inputs.competed})" if inputs.competed else decision.verdict
-    lines["Verdict"] = "\n".join([verdict, *(f"- {reason.text}" for reason in decision.reasons)])
+    remarks = [*(reason.text for reason in decision.reasons), *(f"Caution: {one}." for one in inputs.data.cautions)]
+    lines["Verdict"] = "\n".join([verdict, *(f"- {remark}" for remark in remarks)])
     if inputs.failed:
         lines["Failed"] = "\n".join(f"{one.title}: {one.brief}\n  log: {one.log}" for one in inputs.failed)
     return {
@@ -128,7 +129,7 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
 
 
 def _rows_text(data: DataRecord) -> str:
-    """What became of every row that was read, and what scores on them cannot tell."""
+    """What became of every row that was read."""
     gone = (
         (data.left_out, "left out by dataset.max_rows"),
         (data.duplicates, "duplicate dropped" if data.duplicates == 1 else "duplicates dropped"),
@@ -136,8 +137,7 @@ def _rows_text(data: DataRecord) -> str:
     )
     splits = ", ".join(f"{rows:,} {split}" for split, rows in data.rows.items())
     used = f"{sum(data.rows.values()):,} of {data.read_rows:,} rows used ({splits})"
-    used = "; ".join([used, *(f"{count:,} {why}" for count, why in gone if count)])
-    return "\n".join([used, *(f"Caution: {caution}" for caution in data.cautions)])
+    return "; ".join([used, *(f"{count:,} {why}" for count, why in gone if count)])
 
 
 def _labels_text(review: LabelReview) -> str:

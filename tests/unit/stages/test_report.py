@@ -44,6 +44,13 @@ def test_the_verdict_says_what_the_plan_left_out() -> None:
     assert "large was left out by the plan: it does not fit" in page and "2 of 3 entrants competed" in page
 
 
+def test_the_verdict_ends_with_the_cautions_of_the_data() -> None:
+    data = sample().data.model_copy(update={"cautions": ("texts that name their own label: 8 of 9",)})
+    assert _summary(sample(data=data))["lines"]["Verdict"].endswith(
+        "\n- Caution: texts that name their own label: 8 of 9."
+    )
+
+
 def test_one_duplicate_is_no_plural() -> None:
     one = sample(data=sample().data.model_copy(update={"duplicates": 1}))
     assert "; 1 duplicate dropped" in _summary(one)["lines"]["Data"]
