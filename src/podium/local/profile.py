@@ -25,9 +25,9 @@ from podium.profiling.workload import SYNTHETIC, Workload
 from podium.records import ProfileRecord
 from podium.stages.keys import lone_profile_key
 from podium.stages.prepare import resolve_form
+from podium.stages.profile import PAGE, publish
 from podium.store.store import ArtifactStore
 
-PAGE = "profile.html"
 _KEY = re.compile(r"(?:profile/)?[0-9a-f]{4,64}")
 _SYNTHETIC_ROWS = ("a short row", "a row with a few more words in it than that", "one " * 30, "two words")
 
@@ -115,19 +115,11 @@ def run_profile(planned: Planned) -> tuple[ProfileRecord, bool]:
         shutil.rmtree(planned.directory, ignore_errors=True)
         stamp = {"key": planned.key.digest}
         found = profile(planned.subject, planned.config, planned.hardware, planned.directory, stamp)
-        write_page(found, planned.directory)
+        publish(found, planned.directory / PAGE)
         kept = {"profile": planned.store.put_artifact("profile", planned.directory)}
         found = found.model_copy(update={"artifacts": kept})
         planned.store.put(planned.key, found)
     return found, False
-
-
-def write_page(record: ProfileRecord, directory: Path) -> Path:
-    """Write the page of a profile beside its files."""
-    from podium.report.profile_page import page_html
-
-    (directory / PAGE).write_text(page_html(record), encoding="utf-8")
-    return directory / PAGE
 
 
 def _restore(record: ProfileRecord, directory: Path, store: ArtifactStore) -> None:

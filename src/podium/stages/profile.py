@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from podium.jsonfile import write_text
 from podium.keys import Key
 from podium.records import ArtifactRef, BenchmarkRecord, DataRecord, DecisionRecord, ProfileRecord
 from podium.stages.step import StepInputs, StepRun
@@ -58,7 +59,7 @@ def compute(step: StepRun) -> ProfileRecord:
     with step.store.scratch() as scratch:
         folder = (step.directory or scratch) / "profile"
         record = profile(subject, config, hardware, folder, step.stamp, second_stage(step))
-        (folder / PAGE).write_text(_page(record), encoding="utf-8")
+        publish(record, folder / PAGE)
         record = record.model_copy(update={"artifacts": {"profile": step.store.put_artifact("profile", folder)}})
         for file in (folder / PAGE, folder / "record.json"):
             step.tracker.log_file(step.mlflow_run_id, file, "profile")
@@ -67,16 +68,11 @@ def compute(step: StepRun) -> ProfileRecord:
     return record
 
 
-def publish(record: ProfileRecord, page: str) -> None:
-    """Show a profile in the UI of Kubeflow Pipelines: `page` is the path of the artifact that becomes its page."""
-    Path(page).parent.mkdir(parents=True, exist_ok=True)
-    Path(page).write_text(_page(record), encoding="utf-8")
-
-
-def _page(record: ProfileRecord) -> str:
+def publish(record: ProfileRecord, page: str | Path) -> None:
+    """Write the page of a profile, such as that of an artifact, which Kubeflow Pipelines shows in its UI."""
     from podium.report.profile_page import page_html
 
-    return page_html(record)
+    write_text(Path(page), page_html(record))
 
 
 def _seconds(record: ProfileRecord) -> dict[str, float]:
