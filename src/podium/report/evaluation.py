@@ -126,8 +126,9 @@ def _comparison(found: Evaluation, against: Against) -> Section:
         _crossed(against),
     ]
     if against.changes:
+        ways = {True: Cell("", tag="became right"), False: Cell("", tag="became wrong")}
         changed = [
-            (one.row, said(one.truth), said(one.before), said(one.after), Cell("", tag=_way(one.now_right)))
+            (one.row, said(one.truth), said(one.before), said(one.after), ways[one.now_right])
             for one in against.changes[:_SHOWN_CHANGES]
         ]
         table = Table("Rows that changed", ("Row", "Truth", "Other", "This", ""), "lllll", changed)
@@ -146,10 +147,6 @@ def shared(against: Against) -> str:
         if count
     ]
     return f"Both answered {against.rows:,} rows{'; ' + ', '.join(alone) if alone else ''}."
-
-
-def _way(now_right: bool) -> str:
-    return "became right" if now_right else "became wrong"
 
 
 def _crossed(against: Against) -> Table:

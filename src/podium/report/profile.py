@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Code, Columns, Facts, Points, Section, Table, Text
@@ -297,19 +296,13 @@ def _tools(record: ProfileRecord) -> Section:
         table = Table("What the tools need", ("What", "State", "Seen", "Mended by"), "llll", rows_)
         blocks.append(Section("What the tools need of this machine", [table], "closed"))
     blocks += [Text(note, "small") for note in record.notes]
-    traces = [
-        name for one in record.attempts for name in one.files if name.endswith(("trace.json", ".nsys-rep", ".ncu-rep"))
-    ]
+    traces = [name for one in record.attempts for name in one.files if name.endswith(_TRACES)]
     if traces:
-        links: Sequence[tuple[str, str]] = [(name, _opens(name)) for name in traces]
-        blocks.append(Facts(links))
+        tools = {True: "open it at https://ui.perfetto.dev", False: "open it in NVIDIA's Nsight tools"}
+        blocks.append(Facts([(name, tools[name.endswith(".json")]) for name in traces]))
     return Section("Tools", blocks)
 
 
 def _attempt(one: Attempt) -> tuple[Cell | str, ...]:
     code = numbers.MISSING if one.exit_code is None else str(one.exit_code)
     return (one.tool, one.target[:60], one.outcome, code, numbers.duration(one.seconds), Cell(one.reason, one.remedy))
-
-
-def _opens(name: str) -> str:
-    return "open it at https://ui.perfetto.dev" if name.endswith(".json") else "open it in NVIDIA's Nsight tools"

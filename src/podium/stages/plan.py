@@ -235,7 +235,7 @@ class Planner:
             length = self._length() if fit else length
             # A text is mostly told by its beginning, but a word beyond the end has no answer.
             if not TASKS.get(self.data.task).words:
-                length = min(length, max(SHORTEST, _multiple(length * level.length)))
+                length = min(length, max(SHORTEST, LENGTHS * round(length * level.length / LENGTHS)))
         if self._is_open("training.epochs"):
             wanted = min(MOST_EPOCHS, max(1, math.ceil(most / updates))) if fit else epochs
             epochs = max(wanted * level.epochs, min(wanted, 2 * least / updates))
@@ -352,10 +352,6 @@ class Planner:
         if limit is not None and total > limit:
             lines["Time"] += ", which is too short even for the least that is tried"
         return lines
-
-
-def _multiple(length: float) -> int:
-    return max(1, round(length / LENGTHS)) * LENGTHS
 
 
 def _rounded(epochs: float) -> float:

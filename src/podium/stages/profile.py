@@ -64,7 +64,8 @@ def compute(step: StepRun) -> ProfileRecord:
         for file in (folder / PAGE, folder / "record.json"):
             step.tracker.log_file(step.mlflow_run_id, file, "profile")
     step.tracker.log_params(step.mlflow_run_id, {"model": record.model, "status": record.status})
-    step.tracker.log_metrics(step.mlflow_run_id, {**record.figures, **_seconds(record)})
+    seconds = {f"{one.name}_seconds": one.median for one in record.phases}
+    step.tracker.log_metrics(step.mlflow_run_id, {**record.figures, **seconds})
     return record
 
 
@@ -73,8 +74,3 @@ def publish(record: ProfileRecord, page: str | Path) -> None:
     from podium.report.profile_page import page_html
 
     write_text(Path(page), page_html(record))
-
-
-def _seconds(record: ProfileRecord) -> dict[str, float]:
-    """Seconds of each phase, by a name for MLflow."""
-    return {f"{one.name}_seconds": one.median for one in record.phases}
