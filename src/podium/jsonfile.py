@@ -20,6 +20,6 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
+def write_json(path: Path, value: Any) -> None:
     """Replace the content of `path` with `value` as JSON, atomically."""
-    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False))
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False))

@@ -6,7 +6,16 @@ from hypothesis import strategies as st
 
 from podium.config.benchmark import ConstraintsConfig, PromotionConfig, SelectionConfig
 from podium.errors import InputError
-from podium.records import RULE, Comparison, DecisionRecord, Evidence, Incumbent, Interval, LeaderboardEntry
+from podium.records import (
+    RULE,
+    Comparison,
+    CopiedRows,
+    DecisionRecord,
+    Evidence,
+    Incumbent,
+    Interval,
+    LeaderboardEntry,
+)
 from podium.selection.decision import decide, judge, replay
 from podium.selection.winner import Candidate
 from tests.unit.selection.evidence import evidence_of
@@ -28,7 +37,18 @@ def a(entry) -> Candidate:
     return candidate(entry("a"))
 
 
-def decided(winner, champion, policy=FREE, comparison=None, *, baselines=(), withdrawn="", holder=None, problem=""):
+def decided(
+    winner,
+    champion,
+    policy=FREE,
+    comparison=None,
+    *,
+    baselines=(),
+    withdrawn="",
+    holder=None,
+    problem="",
+    copies=None,
+):
     whole = policy if isinstance(policy, SelectionConfig) else SelectionConfig(promotion=policy)
     against = {
         "incumbent": champion,
@@ -36,6 +56,7 @@ def decided(winner, champion, policy=FREE, comparison=None, *, baselines=(), wit
         "not_comparable": problem,
         "incumbent_measurement": holder,
         "withdrawn": {winner.identity: withdrawn} if withdrawn else {},
+        "copied_rows": copies,
         "baseline_comparisons": tuple(one.model_copy(update={"challenger": winner.name}) for one in baselines),
     }
     return decide(winner, evidence_of((), policy=whole, rows=100).model_copy(update=against))
@@ -149,6 +170,22 @@ def test_what_is_worse_than_a_baseline_is_rejected_also_where_its_gain_is_too_sm
     policy = PromotionConfig(must_beat_baselines=True, min_gain=0.5)
     found, codes = verdict(a, incumbent(), policy, comparison("a", "news", 0.1, 0.05, 0.2), baselines=against)
     assert (found, codes) == ("REJECT", ["worse-than-baseline", "gain-too-small"])
+
+
+def test_what_is_not_better_than_the_incumbent_is_held_for_that_before_a_baseline_that_it_does_not_beat(a, comparison):
+    against, paired = [comparison("a", "majority", 0.05, -0.1, 0.2)], comparison("a", "news", 0.0, -0.1, 0.1)
+    found, codes = verdict(a, incumbent(), PromotionConfig(), paired, baselines=against)
+    assert (found, codes) == ("HOLD", ["not-measurably-better", "baseline-not-beaten"])
+
+
+@pytest.mark.parametrize(("searched", "count"), [(1.0, "7 of 100"), (0.5, "At least 7 of 100")])
+def test_copies_are_counted_as_far_as_they_were_looked_for(a, searched, count):
+    score = Interval(value=0.9, low=0.8, high=0.95, confidence=0.95, method="m")
+    found, reasons = decided(a, None, copies=CopiedRows(rows=7, searched=searched, score=score))
+    assert (found, [reason.code for reason in reasons]) == ("PROMOTE", ["no-incumbent", "copied-rows"])
+    assert reasons[1].text.startswith(f"{count} held-out rows nearly repeat rows")
+    found, reasons = decided(a, None, PromotionConfig(), copies=CopiedRows(rows=100, searched=searched))
+    assert (found, reasons[0].code) == ("HOLD", "nothing-shown-without-copies")
 
 
 def evidence(entry, comparison, measurement, **changes) -> Evidence:
