@@ -63,9 +63,11 @@ def _phases(record: ProfileRecord) -> Iterator[_Found]:
             )
             yield _Found("SPREAD", text, query, _RARE * (one.high - one.median))
         if one.name == "decode" and whole:
-            tokens = int(record.workload.get("output_tokens", 0)) - 1
-            per_token = one.median / max(1, tokens * int(record.workload.get("batch_size", 1)))
-            text = f"Decoding takes {_milli(one.median)} ({share:.0%}), {_milli(per_token)} per token"
+            text = f"Decoding takes {_milli(one.median)} ({share:.0%})"
+            if record.workload.get("kind") != "prompted":  # Such a model writes as many tokens as its answers have.
+                tokens = int(record.workload.get("output_tokens", 0)) - 1
+                per_token = one.median / max(1, tokens * int(record.workload.get("batch_size", 1)))
+                text += f", {_milli(per_token)} per token"
             yield _Found("DECODE", text, query, one.median)
 
 

@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +25,7 @@ from podium.execution.environment import inference_environment
 from podium.execution.failures import Purpose
 from podium.execution.launch import Process, command, run_program
 from podium.execution.slots import core_slots
-from podium.inference.predictor import Row
+from podium.inference.predictor import PROMPT_PACKAGE, Row
 from podium.jsonfile import write_text
 from podium.keys import digest_file, manifest_of
 from podium.profiling import workload as work
@@ -61,13 +62,12 @@ def workload_of(subject: Subject, config: ProfileConfig, directory: Path) -> Wor
 
     Raises InputError for a device that is not there, and for a language model with batches.
     """
-    kind = work.SYNTHETIC if not subject.path else "generation" if subject.task == "generation" else "classifier"
     try:
         return Workload(
             model=subject.path,
             name=subject.name,
             digest=subject.digest,
-            kind=kind,
+            kind=_kind(subject),
             variant=subject.variant,
             task=subject.task,
             rows=str(directory.absolute() / ROWS),
@@ -83,6 +83,18 @@ def workload_of(subject: Subject, config: ProfileConfig, directory: Path) -> Wor
         )
     except ValidationError as error:
         raise InputError(f"{subject.name} cannot be profiled: {error}") from error
+
+
+def _kind(subject: Subject) -> Any:
+    """The kind of the workload; a damaged package is left to whoever loads it."""
+    if not subject.path:
+        return work.SYNTHETIC
+    if subject.task == "generation":
+        return "generation"
+    about: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        about = json.loads((Path(subject.path) / PROMPT_PACKAGE).read_text(encoding="utf-8"))
+    return "prompted" if about.get("mode") == "generate" else "classifier"
 
 
 def commands(workload: Workload, config: ProfileConfig, directory: Path) -> dict[str, list[str]]:

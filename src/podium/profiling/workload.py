@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
@@ -38,8 +38,8 @@ class Workload(Frozen):
     Attributes:
         model: absolute path of a model directory or package; empty for the small random module of `synthetic`.
         name: that people know the model by, and `digest`, of its files.
-        kind: `classifier` for anything that answers rows, `generation` for a causal language model that continues
-            them, `synthetic` for a module that needs no files.
+        kind: `classifier` for anything that answers rows, `prompted` for a prompted model that writes its answers,
+            `generation` for a causal language model that continues rows, `synthetic` for a module that needs no files.
         task: that the rows are labelled for.
         rows: absolute path of a file with a row per line: a JSON string, or a list of words.
         iterations: batches that are run in ranges, after `warmup` batches outside of them.
@@ -51,7 +51,7 @@ class Workload(Frozen):
     model: str = ""
     name: str = SYNTHETIC
     digest: str = ""
-    kind: Literal["classifier", "generation", "synthetic"] = "classifier"
+    kind: Literal["classifier", "prompted", "generation", "synthetic"] = "classifier"
     variant: VariantName = "eager"
     task: str = "text-classification"
     rows: str
@@ -120,7 +120,7 @@ def ranges(workload: Workload) -> dict[str, int]:
 
 def range_names(workload: Workload) -> tuple[str, ...]:
     """The ranges of one iteration, in order."""
-    middle = ("prefill", "decode") if workload.kind == "generation" else ("forward",)
+    middle = ("prefill", "decode") if workload.kind in ("prompted", "generation") else ("forward",)
     return ("tokenise", *middle, "postprocess")
 
 
@@ -181,7 +181,7 @@ def load(workload: Workload) -> Subject:
 
         Generator.prepare(spec)
         return GeneratorSubject(Generator(spec), workload)
-    return PredictorSubject(load_predictor(spec))
+    return (PromptedSubject if workload.kind == "prompted" else PredictorSubject)(load_predictor(spec))
 
 
 class PredictorSubject:
@@ -195,6 +195,46 @@ class PredictorSubject:
             encoded = self.predictor.encode(rows)
         with ranges("forward"):
             outputs = self.predictor.forward(encoded)
+        with ranges("postprocess"):
+            found: list[Any] = self.predictor.answers(rows, encoded, outputs)
+            return found
+
+
+class PromptedSubject(PredictorSubject):
+    """A prompted model that writes its answers: it reads prompts in one range, and writes tokens in another.
+
+    Its first step that reads one token a row ends the reading. Of more rows than it continues together, the prompts
+    that are read later count as writing.
+    """
+
+    def __call__(self, rows: list[Row], ranges: Any) -> list[Any]:
+        with ranges("tokenise"):
+            encoded = self.predictor.encode(rows)
+        model = self.predictor.model
+        plain, calls, reading = model.continued, 0, True
+        with ExitStack() as phase:
+
+            def decode() -> None:
+                nonlocal reading
+                reading = False
+                phase.close()
+                phase.enter_context(ranges("decode"))
+
+            def continued(ids: Any, *given: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                if reading and calls > 1 and ids.shape[1] == 1:
+                    decode()
+                return plain(ids, *given)
+
+            phase.enter_context(ranges("prefill"))
+            model.continued = continued
+            try:
+                outputs = self.predictor.forward(encoded)
+            finally:
+                del model.continued
+            if reading:  # No answer has a second token.
+                decode()
         with ranges("postprocess"):
             found: list[Any] = self.predictor.answers(rows, encoded, outputs)
             return found

@@ -47,6 +47,8 @@ def test_a_language_model_has_its_time_per_token() -> None:
         profile_record(workload=work, phases=(phase("decode", 0.016, 0.8), phase("prefill", 0.004, 0.2)))
     )
     assert "0.5 ms per token" in next(one.text for one in found if one.code == "DECODE")
+    found = findings_of(profile_record(workload=work | {"kind": "prompted"}, phases=(phase("decode", 0.016, 0.8),)))
+    assert next(one.text for one in found if one.code == "DECODE").endswith("16 ms (80%)"), "of unknown length"
 
 
 def test_a_slower_model_is_told_beyond_noise_and_the_rest_is_not() -> None:

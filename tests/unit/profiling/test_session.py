@@ -49,6 +49,14 @@ def test_the_kind_of_a_workload_follows_from_the_model(path: str, task: str, kin
     assert workload_of(SUBJECT._replace(path=path, task=task), CONFIG, tmp_path).kind == kind
 
 
+@pytest.mark.parametrize(
+    ("about", "kind"), [('{"mode": "generate"}', "prompted"), ('{"mode": "decide"}', "classifier"), ("{", "classifier")]
+)
+def test_a_prompted_model_that_writes_is_a_kind_of_its_own(about: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "prompt.json").write_text(about)
+    assert workload_of(SUBJECT._replace(path=str(tmp_path)), CONFIG, tmp_path / "profile").kind == kind
+
+
 def test_a_workload_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="mine cannot be profiled"):
         workload_of(SUBJECT._replace(path="relative/model"), CONFIG, tmp_path)

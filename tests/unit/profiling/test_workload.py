@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from podium.errors import InputError
 from podium.profiling import workload as module
 from podium.profiling.commands import script, write_command
-from podium.profiling.workload import PredictorSubject, Ranges, Timings, Workload, argv, batches, main, ranges, read
+from podium.profiling.workload import (
+    PredictorSubject,
+    PromptedSubject,
+    Ranges,
+    Timings,
+    Workload,
+    argv,
+    batches,
+    main,
+    ranges,
+    read,
+)
 
 
 @pytest.fixture
@@ -93,8 +107,9 @@ def test_a_whole_run_opens_every_range_as_often_as_expected(
     assert shown == ["load", *["tokenise", "forward", "postprocess"] * 3]
 
 
-def test_ranges_of_generation(rows: Path) -> None:
-    mine = Workload(model="/m", kind="generation", rows=str(rows), iterations=2)
+@pytest.mark.parametrize("kind", ["generation", "prompted"])
+def test_ranges_of_generation(rows: Path, kind: Any) -> None:
+    mine = Workload(model="/m", kind=kind, rows=str(rows), iterations=2)
     assert ranges(mine) == {"load": 1, "tokenise": 2, "prefill": 2, "decode": 2, "postprocess": 2}
 
 
@@ -109,6 +124,51 @@ def test_without_nvtx_ranges_are_timed_all_the_same(monkeypatch: pytest.MonkeyPa
 def test_a_wrong_call_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == main([str(tmp_path / "none.json")]) == 2
     assert "none.json must be a workload" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("calls", "read", "written"),
+    [
+        ([5, 9, 1, 1, 1], 2, 3),
+        ([1, 1, 1], 1, 2),  # A prompt of which only the last token is not shared.
+        ([5, 1, 7, 1], 1, 3),
+        ([5], 1, 0),
+    ],
+)
+def test_a_prompted_model_reads_prompts_and_writes_tokens_in_ranges(calls: list[int], read: int, written: int) -> None:
+    now, during = "", []
+
+    @contextmanager
+    def ranges(name: str) -> Iterator[None]:
+        nonlocal now
+        opened.append(name)
+        before, now = now, name
+        yield
+        now = before
+
+    class Model:
+        def continued(self, ids: Any, real: Any, cache: Any) -> None:
+            during.append(now)
+
+    class Prompted:
+        model = Model()
+
+        def encode(self, rows: list[str]) -> list[str]:
+            return rows
+
+        def forward(self, encoded: list[str]) -> list[str]:
+            for size in calls:
+                self.model.continued(np.zeros((2, size)), None, None)
+            return encoded
+
+        def answers(self, rows: list[str], encoded: list[str], outputs: list[str]) -> list[str]:
+            return outputs
+
+    opened: list[str] = []
+    assert PromptedSubject(Prompted())(["a"], ranges) == ["a"]
+    assert opened == ["tokenise", "prefill", "decode", "postprocess"]
+    assert during == ["prefill"] * read + ["decode"] * written
+    assert "continued" not in vars(Prompted.model), "the model is as it was"
 
 
 def test_a_predictor_runs_its_three_parts_in_ranges() -> None:
