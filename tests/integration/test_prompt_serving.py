@@ -32,7 +32,7 @@ def save_prompted(folder: Path, **fields: Any) -> Path:
         **{"task": "text-classification", "decoding": "single", "labels": ["ham", "spam"], "mode": "decide"},
         **{"system": strategy.system, "user": strategy.user, "example": strategy.example, "answer": None},
         **{"examples": [], "pool": [], "shown": 0, "max_length": 32, "max_new_tokens": 4, "prior": [0.5, -0.5]},
-        "precision": "fp32",
+        **{"precision": "fp32", "descriptions": {}},
         **fields,
     }
     (folder / "prompt.json").write_text(json.dumps(about))
