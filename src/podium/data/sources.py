@@ -140,9 +140,11 @@ def split_entries(path: Path) -> dict[Role, Path]:
     if described_splits(path, nested_files(path)) is not None:
         return {}
     files = data_files(path)[0]
-    if not files:
+    if not any(_role(file, path) for file in files):
         folders, _ = by_split([entry for entry in visible(path) if entry.is_dir()], path)
-        return {role: found[0] for role, found in folders.items()} if _single(folders) else {}
+        # Files at the top, such as a vocabulary, lie beside the data where folders of labels do.
+        whole = not files or all(any(entry.is_dir() for entry in visible(one[0])) for one in folders.values())
+        return {role: found[0] for role, found in folders.items()} if whole and _single(folders) else {}
     roles, _ = by_split(files, path)
     if not roles and files and all(_stem(file) in _STEMS for file in files) and "train" not in map(_stem, files):
         raise DataError(f"--data names a directory with splits but no train file: {path}; add it, or name one file")

@@ -160,7 +160,7 @@ class TextClassification(Task):
                 label: number
                 for label, number in counts.items()
                 if len(parts := [one.strip() for one in label.split(separator)]) > 1
-                and all(one in counts for one in parts)
+                and any(one in counts for one in parts)
             }
             if (found := sum(several.values())) >= max(1, _SEVERAL * rows):
                 return [

@@ -416,3 +416,42 @@ def test_an_unknown_encoding_is_said_before_anything_is_read(tmp_path: Path) -> 
     files(tmp_path, delimited(), "x.csv")
     with pytest.raises(DataError, match=r"dataset\.encoding must be an encoding that Python knows, but got 'nope'"):
         dataset(tmp_path / "x.csv", encoding="nope")
+
+
+class TestMoreOddFiles:
+    def test_folders_of_splits_beside_a_vocabulary(self, tmp_path: Path) -> None:
+        for split in ("train", "test"):
+            for label in ("pos", "neg"):
+                files(tmp_path, f"a {label} text", f"{split}/{label}/1.txt", f"{split}/{label}/2.txt")
+        files(tmp_path, "x", "imdb.vocab", "README", "train/unsup/1.txt", "train/urls_pos.txt")
+        config = dataset(tmp_path)
+        assert {row.values["label"] for row in rows(config)} == {"pos", "neg"} and config.test_path
+        assert "2 not read (unsup, urls_pos.txt)" in infer(tmp_path).lines[1]
+
+    def test_a_table_beside_folders_of_splits_is_the_data(self, tmp_path: Path) -> None:
+        files(tmp_path, delimited(), "reviews.csv", "train/1.png", "test/1.png")
+        assert dataset(tmp_path).format == "csv"
+
+    def test_records_without_any_value(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        lines = ["text,label,,", *(f"a text {n},{n % 2},," for n in range(20)), *[",,,"] * 3]
+        files(tmp_path, "".join(f"{line}\n" for line in lines), "x.csv")
+        found, _ = prepared(tmp_path / "x.csv")
+        assert found.read_rows == 20 and "records without any value, which were left out: 3" in found.warnings
+
+    def test_json_as_chat_tools_have_it(self, tmp_path: Path) -> None:
+        pairs = [[f"a text {n}", "ab"[n % 2]] for n in range(20)]
+        examples = [{"text": text, "intent": label, "entities": []} for text, label in pairs]
+        (tmp_path / "rasa.json").write_text(json.dumps({"nlu": {"common_examples": examples, "regex_features": []}}))
+        config = dataset(tmp_path / "rasa.json")
+        assert (config.text_column, config.label_column) == ("text", "intent") and len(rows(config)) == 20
+        (tmp_path / "pairs.json").write_text(json.dumps(pairs))
+        config = dataset(tmp_path / "pairs.json")
+        assert (config.text_column, config.label_column) == ("column_1", "column_2") and len(rows(config)) == 20
+        (tmp_path / "clinc.json").write_text(json.dumps({"train": pairs, "test": pairs}))
+        with pytest.raises(DataError, match="holds several lists of rows: train, test; put each into a file"):
+            dataset(tmp_path / "clinc.json")
+
+    def test_several_labels_of_which_only_one_stands_alone(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        lines = ["text,label", *(f"a text {n},{'a;b' if n % 3 else 'a'}" for n in range(20))]
+        files(tmp_path, "".join(f"{line}\n" for line in lines), "x.csv")
+        assert any("--task multi-label" in line for line in prepared(tmp_path / "x.csv")[0].warnings)

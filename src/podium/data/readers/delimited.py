@@ -27,6 +27,7 @@ from podium.data.sources import Source, SourceFile
 from podium.errors import DataError
 
 MENDED = "records whose quotes were read with blanks before them, or with backslashes in them"
+EMPTY = "records without any value, which were left out"
 BEYOND = "records with a value in a column without a name; is a delimiter in a text that is not quoted?"
 
 _SAMPLE_LINES = 200
@@ -74,6 +75,9 @@ class Delimited(Reader):
             for record in self._records(file, layout):
                 if isinstance(record, BadRow):
                     yield record
+                    continue
+                if not any(field.strip() for field in record[1]):
+                    self.notes[EMPTY] += 1
                     continue
                 if unnamed and any(record[1][place] for place in unnamed):
                     self.notes[BEYOND] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -9,9 +10,12 @@ from podium.data.readers.base import BadRow, Content, Reader, Row, encoding_of, 
 from podium.data.sources import Role, Source, SourceFile, visible
 from podium.errors import DataError
 
+_UNLABELLED = re.compile(r"unsup(ervised)?|unlabell?ed", re.IGNORECASE)
+"""Names of folders whose texts have no label."""
+
 
 class Folder(Reader):
-    """The text is what a file holds, the label the name of its folder."""
+    """The text is what a file holds, the label the name of its folder. Folders of texts without labels are not read."""
 
     name = "folder"
     encoded = True
@@ -27,8 +31,9 @@ class Folder(Reader):
         if not path.is_dir():
             raise DataError(f"dataset.format=folder needs a directory with one folder per label, but {path} is a file")
         entries = visible(path)
+        labels = [entry for entry in entries if entry.is_dir() and not _UNLABELLED.fullmatch(entry.name)]
         files: list[SourceFile] = []
-        for label in filter(Path.is_dir, entries):
+        for label in labels:
             for member in visible(label):
                 if member.is_dir():
                     raise DataError(
@@ -38,7 +43,7 @@ class Folder(Reader):
                 files.append(SourceFile(f"{label.name}/{member.name}", member))
         if not files:
             raise DataError(f"dataset.format=folder needs folders with one file per row, but {path} holds none")
-        return cls._source(path, role, files, [entry.name for entry in entries if not entry.is_dir()])
+        return cls._source(path, role, files, [entry.name for entry in entries if entry not in labels])
 
     @classmethod
     def implied(cls, train: Source, role: Role) -> Source | None:

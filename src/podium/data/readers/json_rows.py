@@ -194,8 +194,10 @@ def rows_of_document(file: str, value: dict[str, Any]) -> list[Any]:
     Raises:
         DataError: it holds several lists of rows.
     """
+    while len(value) == 1 and isinstance(inside := next(iter(value.values())), dict):
+        value = inside
     lists = {name: one for name, one in value.items() if isinstance(one, list)}
-    objects = [name for name, one in lists.items() if one and all(isinstance(row, dict) for row in one)]
+    objects = [name for name, one in lists.items() if one and all(isinstance(row, (dict, list)) for row in one)]
     tables = [name for name in objects if name not in _OF_A_ROW]
     if len(tables) == 1 and not any(isinstance(one, str) and " " in one for one in value.values()):
         return list(lists[tables[0]])
@@ -222,6 +224,8 @@ def _object(name: str, number: int, value: Any) -> Row | BadRow:
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict):
         # The training data of spaCy: a text and its annotations.
         value = {"text": value[0], **value[1]}
+    if isinstance(value, list) and len(value) > 1 and {str} <= set(map(type, value)) <= {str, int, float}:
+        value = {f"column_{place}": one for place, one in enumerate(value, 1)}
     if isinstance(value, dict):
         return Row(name, number, flattened(value))
     return BadRow(name, number, None, f"must be an object with named fields, but got {type(value).__name__}")
