@@ -17,6 +17,8 @@ from itertools import product
 import numpy as np
 from scipy.stats import norm
 
+from podium.evaluation.bootstrap import bootstrap_interval
+from podium.evaluation.metrics import score
 from podium.evaluation.predictions import Predictions
 from podium.records import Comparison, Interval
 from podium.selection.comparison import lower_bound
@@ -60,42 +62,65 @@ def _comparison(value: float, low: float, high: float, differing: int) -> Compar
 
 def scores(simulations: int, seed: int) -> None:
     """Print a table of bias and coverage at 95 % confidence."""
-    print("| rows | models | true accuracies | bias | bias, corrected | covers | covers, corrected |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    fields = ((0.9,) * 2, (0.9,) * 6, (0.92, 0.9, 0.88, 0.85), (0.95, 0.8))
-    for rows, field in product((100, 300, 1000), fields):
-        generator = np.random.default_rng((seed, rows, len(field)))
-        found = np.array([_one_choice(generator, rows, field, number) for number in range(simulations)])
+    print("| rows | with yes | metric | models | right on yes, on no | bias | bias, corrected | covers | corrected |")
+    print("| " + "--- | " * 9)
+    alike = (0.9, 0.9)
+    fields: tuple[tuple[str, float, tuple[tuple[float, float], ...]], ...] = (
+        ("accuracy", 0.5, (alike,) * 2),
+        ("accuracy", 0.5, (alike,) * 6),
+        ("accuracy", 0.5, ((0.92, 0.92), alike, (0.88, 0.88), (0.85, 0.85))),
+        ("accuracy", 0.5, ((0.95, 0.95), (0.8, 0.8))),
+        ("macro_f1", 0.03, ((0.7, 0.99),) * 6),
+        ("macro_f1", 0.03, ((0.7, 0.995), (0.0, 1.0))),
+    )
+    for rows, (metric, share, field) in product((100, 300, 1000), fields):
+        generator = np.random.default_rng((seed, rows, len(field), round(100 * share)))
+        found = np.array([_one_choice(generator, rows, share, metric, field, one) for one in range(simulations)])
         bias, corrected, covers, covers_corrected = found.mean(axis=0)
-        low, high = min(field), max(field)
+        (low, high), shown = (min(field), max(field)), "{:g}, {:g}".format
         print(
-            f"| {rows} | {len(field)} | {low:g} to {high:g} | {bias:+.4f} | {corrected:+.4f} | {covers:.1%} | "
-            f"{covers_corrected:.1%} |",
+            f"| {rows} | {share:.0%} | {metric} | {len(field)} | "
+            f"{shown(*low)}{'' if low == high else f' to {shown(*high)}'} | {bias:+.4f} | {corrected:+.4f} | "
+            f"{covers:.1%} | {covers_corrected:.1%} |",
             flush=True,
         )
 
 
 def _one_choice(
-    generator: np.random.Generator, rows: int, accuracies: tuple[float, ...], seed: int
+    generator: np.random.Generator,
+    rows: int,
+    share: float,
+    metric: str,
+    field: tuple[tuple[float, float], ...],
+    seed: int,
 ) -> tuple[float, float, bool, bool]:
     """Errors of the winner's score and of the corrected one, and whether their intervals cover the truth."""
     shared = generator.standard_normal(rows)[:, None]
-    own = generator.standard_normal((rows, len(accuracies)))
-    right = (np.sqrt(0.7) * shared + np.sqrt(0.3) * own) < norm.ppf(accuracies)
-    truth = generator.integers(2, size=rows)
+    own = generator.standard_normal((rows, len(field)))
+    truth = (generator.random(rows) < share).astype(np.int64)
+    truth[:2] = 0, 1
+    of_yes, of_no = norm.ppf(np.array(field)).T
+    right = np.sqrt(0.7) * shared + np.sqrt(0.3) * own < np.where(truth[:, None], of_yes, of_no)
     ids = tuple(map(str, range(rows)))
     models = [
         Predictions("text-classification", LABELS, ids, truth, np.where(column, truth, 1 - truth)) for column in right.T
     ]
-    measured = right.mean(axis=0)
-    winner = int(measured.argmax())
-    found = corrected_score(
-        models, lambda drawn: drawn.argmax(axis=1), metric="accuracy", confidence=0.95, resamples=300, seed=seed
-    )
-    resampled = generator.binomial(rows, measured[winner], size=RESAMPLES) / rows
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    true = accuracies[winner]
-    return measured[winner] - true, found.value - true, low <= true <= high, found.low <= true <= found.high
+    measured = [score(one, metric) for one in models]
+    winner = int(np.argmax(measured))
+    budget = {"metric": metric, "confidence": 0.95, "resamples": 300, "seed": seed}
+    found = corrected_score(models, winner, lambda drawn: drawn.argmax(axis=1), **budget)
+    plain = bootstrap_interval(models[winner], metric, 0.95, RESAMPLES, seed)
+    true = _true(metric, share, *field[winner])
+    return measured[winner] - true, found.value - true, plain.low <= true <= plain.high, found.low <= true <= found.high
+
+
+def _true(metric: str, share: float, on_yes: float, on_no: float) -> float:
+    """The score of a model on very many rows."""
+    yes, no = share * on_yes, (1 - share) * on_no
+    if metric == "accuracy":
+        return yes + no
+    wrong = 1 - yes - no
+    return yes / (2 * yes + wrong) + no / (2 * no + wrong)
 
 
 def main() -> None:

@@ -2,8 +2,11 @@
 
 Bootstrap bias correction (Tsamardinos, Greasidou and Borboudakis, Bootstrapping the Out-of-sample Predictions for
 Efficient and Accurate Cross-validation, Machine Learning 107, 2018): every resample of the held-out rows chooses a
-winner anew, and the rows that are not in the resample score it. The mean of these scores is the estimate, their
-quantiles are its interval. `benchmarks/selection_rule.py score` measures bias and coverage.
+winner anew, and the rows that are not in the resample score it. What it scores there less than the winner of all rows
+is what the choice gained, and is taken from the winner's own score and from its score on the resample; the mean and
+the quantiles of these are the estimate and its interval. The scores out of the resample are not the estimate
+themselves: they are of a third of the rows, which may hold hardly any of a rare label, and are too low and far apart
+even where every resample chooses the same. `benchmarks/selection_rule.py score` measures bias and coverage.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from scipy.special import ndtri
 
 from podium.config.benchmark import SelectionConfig
 from podium.evaluation.bootstrap import in_and_out_of_bag, percentile_interval
+from podium.evaluation.metrics import score
 from podium.evaluation.predictions import Predictions
 from podium.records import Interval
 from podium.selection.comparison import Budget
@@ -27,12 +31,13 @@ METHOD = "bootstrap bias corrected"
 
 
 def corrected_score(
-    models: Sequence[Predictions], pick: Callable[[Floats], NDArray[np.intp]], **budget: Unpack[Budget]
+    models: Sequence[Predictions], winner: int, pick: Callable[[Floats], NDArray[np.intp]], **budget: Unpack[Budget]
 ) -> Interval:
-    """The score to expect of the model that `pick` chooses among `models`.
+    """The score to expect of the winner, which is one of `models`.
 
     Args:
         models: held-out predictions of the candidates, for the same rows.
+        winner: the index of the one that was chosen on all rows.
         pick: the index of the chosen model for each resample, shape (resamples,), from the scores of all models on
             each, shape (resamples, models).
 
@@ -40,8 +45,9 @@ def corrected_score(
         InputError: the metric is not supported by the predictions, or they are not for the same rows.
     """
     inside, outside = in_and_out_of_bag(models, budget["metric"], budget["resamples"], budget["seed"])
-    scores = outside[np.arange(len(outside)), pick(inside)]
-    return percentile_interval(float(scores.mean()), scores, budget["confidence"], METHOD)
+    gained = outside[:, winner] - outside[np.arange(len(outside)), pick(inside)]
+    value = score(models[winner], budget["metric"]) - float(gained.mean())
+    return percentile_interval(value, np.clip(inside[:, winner] - gained, 0.0, 1.0), budget["confidence"], METHOD)
 
 
 def rule_of(candidates: Sequence[Candidate], config: SelectionConfig) -> Callable[[Floats], NDArray[np.intp]]:

@@ -146,7 +146,8 @@ def gather(step: StepRun, incumbent: records.Incumbent | None) -> tuple[records.
     copies = copied_rows(step.store.fetch(data.artifacts["data"]), development, own, budget)
     evidence = evidence.model_copy(update={"copied_rows": copies})
     if any(item.differing for item in evidence.comparisons):
-        corrected = corrected_score([own for _, own in named], rule_of(able, evidence.policy), **budget)
+        chosen = [name for name, _ in named].index(winner.name)
+        corrected = corrected_score([one for _, one in named], chosen, rule_of(able, evidence.policy), **budget)
         evidence = evidence.model_copy(update={"winner_score": corrected})
     if incumbent is None or incumbent.identity == winner.identity:
         return evidence, None

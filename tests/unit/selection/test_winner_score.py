@@ -7,7 +7,7 @@ import pytest
 
 from podium.config.benchmark import SelectionConfig
 from podium.errors import InputError
-from podium.evaluation.bootstrap import in_and_out_of_bag, resampled_scores
+from podium.evaluation.bootstrap import bootstrap_interval, in_and_out_of_bag, resampled_scores
 from podium.evaluation.predictions import Predictions
 from podium.selection.winner import Candidate
 from podium.selection.winner_score import corrected_score, rule_of
@@ -34,17 +34,32 @@ def test_out_of_bag_rows_are_those_that_a_resample_leaves_out():
 def test_models_that_differ_by_chance_alone_lose_what_the_choice_gained():
     models = [predictions(0.9, seed, rows=200) for seed in range(10)]
     measured = [np.mean(one.truth == one.predicted) for one in models]
-    found = corrected_score(models, best, **BUDGET)
+    winner = int(np.argmax(measured))
+    found = corrected_score(models, winner, best, **BUDGET)
     assert max(measured) - np.mean(measured) > 0.02
     assert found.value == pytest.approx(np.mean(measured), abs=0.01)
     assert found.low < 0.9 < found.high
-    assert corrected_score(models, best, **BUDGET) == found
+    assert corrected_score(models, winner, best, **BUDGET) == found
 
 
 def test_a_clear_winner_loses_nothing():
     models = [predictions(0.98, 1, rows=500), predictions(0.6, 2, rows=500)]
-    measured = float(np.mean(models[0].truth == models[0].predicted))
-    assert corrected_score(models, best, **BUDGET).value == pytest.approx(measured, abs=0.002)
+    found, own = corrected_score(models, 0, best, **BUDGET), bootstrap_interval(models[0], **BUDGET)
+    assert found.value == own.value
+    assert (found.low, found.high) == pytest.approx((own.low, own.high), abs=0.005)
+
+
+def test_a_clear_winner_loses_nothing_where_a_label_is_rare():
+    """A third of the rows may hold hardly any of it: macro F1 of them alone is lower, and far apart."""
+    rows = np.arange(300)
+    truth = (rows % 33 == 0).astype(np.int64)
+    answers = truth * (rows < 200) + (rows == 5)
+    ids = tuple(map(str, rows))
+    own, other = (Predictions("text-classification", ("no", "yes"), ids, truth, one) for one in (answers, 0 * truth))
+    budget = {**BUDGET, "metric": "macro_f1"}
+    corrected, measured = corrected_score([own, other], 0, best, **budget), bootstrap_interval(own, **budget)
+    assert measured.value - 0.01 < corrected.value <= measured.value
+    assert (corrected.low, corrected.high) == pytest.approx((measured.low, measured.high), abs=0.03)
 
 
 def test_documents_are_left_out_whole():
@@ -57,7 +72,7 @@ def test_documents_are_left_out_whole():
 
 def test_models_for_other_rows_are_refused():
     with pytest.raises(InputError):
-        corrected_score([predictions(0.9, 1), predictions(0.9, 1, first=5)], best, **BUDGET)
+        corrected_score([predictions(0.9, 1), predictions(0.9, 1, first=5)], 0, best, **BUDGET)
 
 
 def test_each_resample_chooses_by_the_rule_of_the_run(entry, measurement):
@@ -76,6 +91,4 @@ def test_each_resample_chooses_by_the_rule_of_the_run(entry, measurement):
 
 def test_predictions_of_one_model_are_its_own_score():
     one: Predictions = predictions(0.9, 1, rows=300)
-    assert corrected_score([one, one], best, **BUDGET).value == pytest.approx(
-        float(np.mean(one.truth == one.predicted)), abs=0.002
-    )
+    assert corrected_score([one, one], 0, best, **BUDGET).value == np.mean(one.truth == one.predicted)
