@@ -18,7 +18,7 @@ from podium.cluster.jobs import obstacle_of
 from podium.cluster.kubeflow import FINAL, Kubeflow
 from podium.errors import ClusterError, InputError, PodiumError, StepFailed
 from podium.local.pods import ENDED, OWN_LABEL, RUN_LABEL, TASKS, PodWatch, namespace_of, step_of, times_of
-from podium.records import DecisionRecord, ModelRecord, Record, ReportRecord
+from podium.records import ArtifactRef, DecisionRecord, ModelRecord, Record, ReportRecord
 from podium.stages.steps import KFP_RUNS, STEPS
 from podium.stages.submission import config_of
 from podium.store.store import ArtifactStore
@@ -138,11 +138,13 @@ class Results:
 
     Attributes:
         keys: of the results, by title of the step.
+        predictions: the winner's answers to rows without labels.
     """
 
     store: ArtifactStore
     verdict: str
     keys: Mapping[str, str]
+    predictions: ArtifactRef | None = None
 
     @classmethod
     def of(cls, run: Any) -> Results:
@@ -164,13 +166,15 @@ class Results:
                 f"the store {redact(uri)} has no results of run {run.run_id}: its report was not made there"
             )
         note = json.loads(text)
-        return cls(store, note["verdict"], note["results"])
+        predictions = note.get("predictions")
+        answers = ArtifactRef.model_validate(predictions) if predictions else None
+        return cls(store, note["verdict"], note["results"], answers)
 
     def report(self) -> ReportRecord:
         return self._one(ReportRecord, self.keys["report"])
 
     def fetch(self, folder: Path) -> dict[str, Path]:
-        """Copy the report, and the winner's model if there is one, into a folder; returns what lies where."""
+        """Copy the report, and what there is of the winner's model and answers; returns what lies where in a folder."""
         report = self.report()
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(self.store.fetch(report.artifacts["report"]), folder, dirs_exist_ok=True, copy_function=_copy)
@@ -181,6 +185,11 @@ class Results:
             shutil.rmtree(folder / "model", ignore_errors=True)
             shutil.copytree(self.store.fetch(model.artifacts["model"]), folder / "model", copy_function=_copy)
             found["Model"] = folder / "model"
+        if self.predictions:
+            from podium.local.unlabelled import PREDICTIONS_FILE
+
+            _copy(str(self.store.fetch(self.predictions) / PREDICTIONS_FILE), str(folder / PREDICTIONS_FILE))
+            found["Unseen"] = folder / PREDICTIONS_FILE
         return found
 
     def _one(self, kind: type[R], key: str) -> R:

@@ -21,6 +21,7 @@ from podium.local.inference_data import DataCommand
 from podium.local.inference_system import SystemCommand
 from podium.records import DecisionRecord, ModelRecord, Record, RunRecord
 from podium.stages.step import open_store
+from podium.stages.steps import note_predictions
 
 PREDICTIONS_FILE = "predictions.csv"
 
@@ -79,17 +80,18 @@ def publish_predictions(run: str, report: Record, file: str) -> None:
     """In a pod, predict the rows of `dataset.predict_path`, where there are any, into the file of a KFP artifact.
 
     There is no file where nothing won or the rows cannot be predicted; the log then says why. The pod has no device,
-    whichever was measured.
+    whichever was measured. `podium fetch` finds the answers in the store.
 
     Args:
         run: path of the run's record.
         report: the result of the last step.
         file: path of the artifact.
     """
-    config = RunRecord.read(run).config
-    if not config.dataset.predict_path:
+    record = RunRecord.read(run)
+    if not record.config.dataset.predict_path:
         return
-    config = config.model_copy(update={"benchmark": config.benchmark.model_copy(update={"device": "cpu"})})
+    on_cpu = record.config.benchmark.model_copy(update={"device": "cpu"})
+    config = record.config.model_copy(update={"benchmark": on_cpu})
     store = open_store(config)
     decision = store.get(DecisionRecord, report.parents[DecisionRecord.kind])
     winner = (decision and decision.winner) or ""
@@ -98,8 +100,10 @@ def publish_predictions(run: str, report: Record, file: str) -> None:
         said = predict_unlabelled(config, winner, store.fetch(refit.artifacts["model"]) if refit else None, folder, "")
         _log.info("rows without labels: %s", said)
         if (made := folder / PREDICTIONS_FILE).is_file():
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(made, file)
+            for place in (Path(file), folder / "kept" / PREDICTIONS_FILE):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(made, place)
+            note_predictions(record, store.put_artifact("predictions", folder / "kept"))
 
 
 def _given(column: str) -> str:

@@ -228,6 +228,13 @@ def note_results(run: records.RunRecord, results: Collection[records.Record]) ->
         open_store(run.config).documents(KFP_RUNS).put(f"{kfp_run_id}.json", json.dumps(note, indent=1))
 
 
+def note_predictions(run: records.RunRecord, predictions: records.ArtifactRef) -> None:
+    """Add the winner's answers to rows without labels to what is noted of a Kubeflow run."""
+    notes, name = open_store(run.config).documents(KFP_RUNS), f"{run.tags.get(TAG_KFP_RUN, '')}.json"
+    if (text := notes.get(name)) is not None:
+        notes.put(name, json.dumps({**json.loads(text), "predictions": predictions.model_dump(mode="json")}, indent=1))
+
+
 def artifact_uris(run: str, record: records.Record) -> dict[str, str]:
     """Where the artifacts of a record lie, as metadata of the KFP artifact; `run` is the path of the run's record."""
     store = open_store(records.RunRecord.read(run).config)

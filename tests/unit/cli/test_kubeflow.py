@@ -14,7 +14,7 @@ from podium.local import kubeflow as local
 from podium.records import ReportRecord
 from podium.report import ReportInputs
 from podium.stages import submission
-from podium.stages.steps import note_results
+from podium.stages.steps import note_predictions, note_results
 from podium.store.store import ArtifactStore
 from podium.tracking.base import TAG_KFP_RUN
 from tests.integration.kube.server import ApiServer
@@ -140,6 +140,14 @@ class TestResults:
         ]
         assert (tmp_path / "here" / "report.html").read_text() == "<html>"
         assert (tmp_path / "here" / "model" / "config.json").read_text() == "{}"
+        (tmp_path / "answers").mkdir()
+        (tmp_path / "answers" / "predictions.csv").write_text("id,label\n")
+        tagged = shown.run.model_copy(update={"tags": {TAG_KFP_RUN: run}})
+        there = tagged.model_copy(update={"config": tagged.config.model_copy(update={"store": store.uri})})
+        note_predictions(there, store.put_artifact("predictions", tmp_path / "answers"))
+        output = podium(kfp_server, "fetch", run, "--to", str(tmp_path / "here")).output
+        assert f"Unseen   {tmp_path}/here/predictions.csv\nVerdict  PROMOTE\n" in output
+        assert (tmp_path / "here" / "predictions.csv").read_text() == "id,label\n"
         (facts,) = json.loads(podium(kfp_server, "runs", "--output", "json").output)
         assert facts["verdict"] == "PROMOTE"
         monkeypatch.setattr(submission.Submission, "data_key", lambda _: shown.data.key)

@@ -48,7 +48,10 @@ def published(folder: Path, monkeypatch: pytest.MonkeyPatch, path: str | None, w
     decision = GIVEN.decision.model_copy(update={"winner": winner})
     stored = {decision.key: decision, MODEL.key: MODEL}
     (folder / "scratch").mkdir()
+    noted: list[Any] = []
+    monkeypatch.setattr(unlabelled, "note_predictions", lambda run, kept: noted.append(kept))
     store = SimpleNamespace(
+        put_artifact=lambda name, place: [one.name for one in place.iterdir()],
         get=lambda kind, key: stored.get(key),
         fetch=lambda reference: folder / "model",
         scratch=lambda: nullcontext(folder / "scratch"),
@@ -56,7 +59,9 @@ def published(folder: Path, monkeypatch: pytest.MonkeyPatch, path: str | None, w
     monkeypatch.setattr(unlabelled, "open_store", lambda config: store)
     report = ReportRecord(key="r", summary={}, parents={"decision": decision.key, "refit.minilm": MODEL.key})
     publish_predictions(str(folder / "run.json"), report, str(folder / "artifacts" / "predictions"))
-    return (folder / "artifacts" / "predictions").is_file()
+    there = (folder / "artifacts" / "predictions").is_file()
+    assert noted == ([[PREDICTIONS_FILE]] if there else [])
+    return there
 
 
 def test_the_winner_answers_on_the_processor_of_the_pod(
