@@ -46,6 +46,8 @@ from podium.local.inference_data import DataCommand, OpenData, open_data, own_op
 from podium.local.inference_prompt import PromptCommand, open_prompted
 from podium.local.inference_system import OpenSystem, SystemCommand, open_system
 from podium.local.progress import progress_view, report_to
+from podium.stages.learned_rows import seen_rows
+from podium.store.store import ArtifactStore
 from podium.text import file_name, redact
 
 METRICS_FILE, ENVIRONMENT_FILE, REPORT_FILE, EVENTS_FILE = (
@@ -211,7 +213,7 @@ def infer(command: InferCommand, directory: Path, console: Console, called: str)
             metrics = totals(journal, work.data.source, work.survey, work.system)
             metrics |= {"asked_alone": run.value("alone")} if run.value("alone") else {}
             examples = list(islice(rows(), _REPORTED_ROWS))
-            metrics |= _scores(work, run.path)
+            metrics |= _scores(work, run.path, command)
         if work.about.price is not None:
             metrics["price"] = work.about.price(metrics["prompt_tokens"], metrics["output_tokens"])
         write_json(run.path / METRICS_FILE, metrics)
@@ -278,17 +280,23 @@ def _pace(now: Progress) -> dict[str, float | None]:
     return {"rate": rate, "left": (now.total - now.done) / rate if rate else None}
 
 
-def _scores(work: Opened, path: Path) -> dict[str, Any]:
+def _scores(work: Opened, path: Path, command: InferCommand) -> dict[str, Any]:
     """The metrics of the task where the data has labels, each with its interval; or why there are none."""
     if work.data.target is None or work.system.task is None:
         return {}
     try:
-        predictions = load_run(path, path.parent).predictions()
+        run = load_run(path, path.parent)
+        predictions = run.predictions()
         names = metrics_of(predictions)
         found = {name: bootstrap_interval(predictions, name, _CONFIDENCE, _RESAMPLES, 0) for name in names}
     except PodiumError as error:
         return {"not_scored": str(error)}
-    return {"scored_rows": len(predictions), "scores": {name: one.model_dump() for name, one in found.items()}}
+    trained, seen = command.system, None
+    if isinstance(trained, SystemCommand):
+        seen = seen_rows(run, predictions.ids, lambda: ArtifactStore(trained.store))
+    learned = {"learned_rows": sum(seen)} if seen else {}
+    scores = {name: one.model_dump() for name, one in found.items()}
+    return {"scored_rows": len(predictions), **learned, "scores": scores}
 
 
 def _summary(metrics: dict[str, Any], work: Opened) -> Iterator[str]:
@@ -308,6 +316,11 @@ def _summary(metrics: dict[str, Any], work: Opened) -> Iterator[str]:
             for name, one in metrics["scores"].items()
         )
         yield f"against column {work.data.target!r} of {metrics['scored_rows']:,} rows: {', '.join(scores)}"
+    if learned := metrics.get("learned_rows"):
+        yield (
+            f"the model learned from {learned:,} of these {metrics['scored_rows']:,} rows, so these are not the scores "
+            f"of new rows; podium evaluate {work.run_id} --by seen tells them apart"
+        )
     if "not_scored" in metrics:
         yield f"not scored: {metrics['not_scored']}"
     if failed := sum(count for outcome, count in metrics["outcomes"].items() if outcome in FAILED):

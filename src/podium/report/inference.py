@@ -32,6 +32,9 @@ def inference_page(
         ]
         caption = f"Against the labels of {metrics['scored_rows']:,} rows; rows without a valid answer count as wrong."
         results.append(Table("Scores", ("metric", "value", "95 % interval"), "lrr", lines, caption, style="tight"))
+    if learned := metrics.get("learned_rows"):
+        said = f"The model learned from {learned:,} of these rows, so these are not the scores of new rows."
+        results.append(Text(said, "warning"))
     if reason := metrics.get("not_scored"):
         results.append(Text(f"Not scored: {reason}", "warning"))
     if cut := metrics.get("rows_at_longest_input"):

@@ -21,7 +21,7 @@ from podium.evaluation.slices import unknown_column
 from podium.inference.stored import JOURNAL_FILE, StoredRun, load_run
 from podium.stages.batch_results import is_results, open_results
 from podium.stages.found_models import FoundModel, find_model, names_stored, title_of
-from podium.stages.learned_rows import learned_from
+from podium.stages.learned_rows import seen_rows
 from podium.stages.process import RUN_FILE
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
@@ -114,7 +114,7 @@ def _of_inference(name: str, run: StoredRun, places: Places, reading: Reading) -
     left, notes = len(run.ids) - len(known), []
     if left:
         notes.append(f"{left:,} rows without a label are left out")
-    seen = _seen(run, contents, places)
+    seen = seen_rows(run, found.ids, places.store)
     if seen is not None:
         derived[SEEN] = ["yes" if one else "no" for one in seen]
         if any(seen):
@@ -129,16 +129,6 @@ def _of_inference(name: str, run: StoredRun, places: Places, reading: Reading) -
             raise unknown_column(run.run.id, column, [*dict.fromkeys((*derived, *run.columns))])
     outcomes = outcomes_of([run.lines[row] for row in known])
     return replace(found, columns=derived, outcomes=outcomes, notes=tuple(notes))
-
-
-def _seen(run: StoredRun, contents: Sequence[Any] | None, places: Places) -> list[bool] | None:
-    """Whether the model learned from each row; None where that is not known."""
-    if contents is None or not run.model_digest:
-        return None
-    try:
-        return learned_from(places.store(), run.model_digest, contents)
-    except InputError:  # there is no store
-        return None
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from podium import records
 from podium.data.artifact import DataArtifact
 from podium.data.index import comparable
-from podium.errors import DamagedArtifact
+from podium.errors import DamagedArtifact, InputError
+from podium.inference.stored import StoredRun
 from podium.store.store import ArtifactStore
 from podium.tasks import TASKS
+
+
+def seen_rows(run: StoredRun, ids: Sequence[str], store: Callable[[], ArtifactStore]) -> list[bool] | None:
+    """Whether the model of a run of `podium infer` learned from each of some of its rows; None where it is not known.
+
+    Args:
+        store: returns the store, or raises `InputError` where there is none.
+    """
+    texts = run.columns.get(run.run.content or "")
+    if texts is None or not run.model_digest:
+        return None
+    place = {row: number for number, row in enumerate(run.ids)}
+    try:
+        return learned_from(store(), run.model_digest, [texts[place[row]] for row in ids])
+    except InputError:
+        return None
 
 
 def learned_from(store: ArtifactStore, model: str, contents: Sequence[Any]) -> list[bool] | None:

@@ -87,6 +87,17 @@ def test_labels_are_scored_where_the_data_has_them(folder: Path) -> None:
         assert said in page
 
 
+def test_scores_of_rows_that_the_model_learned_from_are_warned_of(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podium.local.inference.seen_rows", lambda run, ids, store: [row == "n3" for row in ids])
+    output = told(folder, "linear", "--data", "labelled.jsonl", "--all", "--id-column", "no")
+    run = directory(output, folder)
+    assert "the model learned from 1 of these 40 rows, so these are not the scores of new rows; podium" in output
+    assert json.loads((run / "metrics.json").read_text())["learned_rows"] == 1
+    assert "The model learned from 1 of these rows" in (run / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("column", "said"),
     [("lang", "no label column: 'label' is not used, since it has en, which the model cannot answer"), ("", "'label'")],
