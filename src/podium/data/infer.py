@@ -15,7 +15,7 @@ from podium.data.encodings import guess
 from podium.data.formats import FORMATS, infer_format, resolve_sources
 from podium.data.readers.base import PEEK_ROWS, BadRow, Reader, Row
 from podium.data.shapes import as_list
-from podium.data.sources import FIELDS, Source, prefix_of, roles_line, split_entries
+from podium.data.sources import FIELDS, Source, prefix_of, roles_line, says_splits, split_entries
 from podium.errors import DataError, InputError
 from podium.tasks import TASKS
 from podium.tasks.annotations import set_aside
@@ -96,6 +96,12 @@ def infer(
             more = ", …" if len(found.labels) > _SHOWN else ""
             lines.append(f"labels seen: {', '.join(found.labels[:_SHOWN])}{more}")
         lines.append(f"columns: {listed(columns)} ({seen} rows seen)")
+        lines += [
+            f"column {column.name!r} has {', '.join(sorted(column.values))}, but splits are drawn anew; to keep them, "
+            "write the rows of each into a file named after it, in one folder"
+            for column in columns
+            if len(sources) == 1 and says_splits(column.values)
+        ]
     lines += encoding_lines
     for one in sources:
         opened = FORMATS.get(one.format)(one, config)

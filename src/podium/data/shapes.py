@@ -116,7 +116,7 @@ def _labelled(row: Row, name: str, labels: Sequence[str], several: bool) -> Row:
 
 def _words_and_tags(reader: Reader, row: Row, names: tuple[str, str], labels: Sequence[str]) -> Row | BadRow:
     content, target = (as_list(row.values.get(name)) for name in names)
-    if isinstance(content, str) and target is None:
+    if isinstance(content, str) and target in (None, ""):
         # Without a column of tags the words are only to be predicted; Prodigy leaves an empty list of spans out.
         target = [] if "answer" in row.values or is_submitted(row.values) else target
         content = content if names[1] else words_of(content)
@@ -169,7 +169,7 @@ def _places(tokens: Any) -> list[tuple[int, int]] | None:
 def _is_token(row: Row, names: tuple[str, str]) -> bool:
     """Whether a row is one token with its tag."""
     content, target = (as_list(row.values.get(name)) for name in names)
-    return bool(names[1]) and isinstance(target, str) and isinstance(content, (str, int, float))
+    return bool(names[1]) and isinstance(target, str) and target != "" and isinstance(content, (str, int, float))
 
 
 def sentence_column(reader: Reader, config: DatasetConfig) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -169,6 +169,12 @@ def _role(file: Path, root: Path) -> Role | None:
         if said:
             return said.pop() if len(said) == 1 else None
     return None
+
+
+def says_splits(values: Collection[str]) -> bool:
+    """Whether the values of a column are names of splits, with one for training among several."""
+    roles = {_WORDS.get(value.lower()) for value in values}
+    return len(roles) > 1 and "train" in roles and None not in roles
 
 
 @dataclass(frozen=True)

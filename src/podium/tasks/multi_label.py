@@ -115,6 +115,9 @@ class MultiLabel(Task):
             chosen, reason = given, "given"
         elif len(lists) == 1:
             chosen, reason = lists[0].name, "columns of 0 and 1" if lists[0].parts else "lists of labels"
+            if max(map(len, lists[0].lists)) == 1 and lists[0].several:
+                reason += ", of one or none; if those without one are only not labelled yet, give --task "
+                reason += "text-classification and dataset.on_bad_row=drop"
         elif (name := by_name(lists or others, names)) is not None:
             chosen, reason = name, "by its name"
         else:

@@ -455,3 +455,18 @@ class TestMoreOddFiles:
         lines = ["text,label", *(f"a text {n},{'a;b' if n % 3 else 'a'}" for n in range(20))]
         files(tmp_path, "".join(f"{line}\n" for line in lines), "x.csv")
         assert any("--task multi-label" in line for line in prepared(tmp_path / "x.csv")[0].warnings)
+
+    @pytest.mark.parametrize("line", ["{label}\t{text}", "{text}\t{label}\t"])
+    def test_a_first_label_may_be_a_usual_name_of_a_column(self, tmp_path: Path, line: str) -> None:
+        lines = [line.format(text=f"a text {n}", label="pos" if n % 2 == 0 else "neg") for n in range(20)]
+        files(tmp_path, "".join(f"{one}\n" for one in lines), "x.txt")
+        config = dataset(tmp_path / "x.txt")
+        assert {row.values[config.label_column] for row in rows(config)} == {"pos", "neg"} and len(rows(config)) == 20
+
+    def test_a_column_of_splits_is_named(self, tmp_path: Path) -> None:
+        lines = ["text,label,part", *(f"a text {n},{n % 2},{'train' if n % 4 else 'test'}" for n in range(20))]
+        files(tmp_path, "".join(f"{one}\n" for one in lines), "x.csv")
+        assert any(
+            one.startswith("column 'part' has test, train, but splits are drawn anew")
+            for one in infer(tmp_path / "x.csv").lines
+        )

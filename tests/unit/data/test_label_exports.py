@@ -55,6 +55,11 @@ class TestListsOfOne:
         config = dataset(tmp_path / "x.csv")
         assert config.task == "multi-label" and read_texts(config).labels == labels
 
+    def test_lists_of_one_or_none_are_doubted(self, tmp_path: Path) -> None:
+        rows = [{"text": text, "label": ["ab"[n % 2]] if n % 5 else []} for n, text in enumerate(TEXTS)]
+        found = infer(write_jsonl(tmp_path / "x.jsonl", rows))
+        assert found.task == "multi-label" and any("of one or none; if those" in line for line in found.lines)
+
     @pytest.mark.parametrize("name", ["label", "answers"])
     def test_in_cells(self, tmp_path: Path, name: str) -> None:
         path = lines(tmp_path / "x.csv", [f"text,{name}", *(f"a text {n},\"['{'ab'[n % 2]}']\"" for n in range(24))])
@@ -191,6 +196,15 @@ class TestLabelStudio:
         assert dataset(path).task == "ner"
         found, _ = prepared(path, task="ner", text_column="data.text", label_column="annotations")
         assert found.read_rows == 10 and {f"{one}: 1" for one in (SKIPPED, UNLABELLED, DISPUTED)} <= {*found.warnings}
+
+    def test_spans_in_cells_of_which_the_first_is_empty(self, tmp_path: Path) -> None:
+        span = json.dumps([{"start": 0, "end": 1, "text": "a", "labels": ["X"]}])
+        with (tmp_path / "x.csv").open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["annotation_id", "label", "text", "was_cancelled"])
+            writer.writerows([n, span if n else "", text, False] for n, text in enumerate(TEXTS))
+        config = dataset(tmp_path / "x.csv")
+        assert config.task == "ner" and len(read_texts(config).rows) == 24
 
 
 class TestProdigy:

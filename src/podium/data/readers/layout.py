@@ -112,23 +112,27 @@ def _agreement(lines: Sequence[str], delimiter: str) -> float:
 def find_header(file: str, records: Sequence[Sequence[str]], given: bool | None) -> tuple[bool, str]:
     """Whether the first record names the columns, and what is doubtful about that.
 
-    It does, unless a field of it is a value of a column with few different ones, or a number above numbers: a column
-    with a usual name settles it.
+    It does, unless a field of it is a value of a column with few different ones, or a number above numbers: other
+    fields with usual names settle it.
     """
     if given is not None or not records:
         return given is not False, ""
     first = [field.strip() for field in records[0]]
     usual = {*_KNOWN, *(name for task in TASKS.all() for name in (*task.content_names, *task.target_names))}
-    lowered = {field.lower() for field in first}
-    if lowered & usual or not all(first) or len(lowered) < len(first):
-        return True, ""
     rows = [row for row in records[1:] if len(row) == len(first)]
     columns = [{row[place].strip() for row in rows} for place in range(len(first))]
+    while len(first) > 1 and not first[-1] and columns[-1] <= {""}:
+        first, columns = first[:-1], columns[:-1]
     repeated = [
         name
         for name, values in zip(first, columns, strict=True)
         if name in values and len(values) <= max(2, min(_FEW, len(rows) // 2))
     ]
+    lowered = {field.lower() for field in first}
+    named = lowered & usual
+    # A single usual name may be a label all the same, as is `pos` of a review.
+    if len(named) > 1 or named - {name.lower() for name in repeated} or not all(first) or len(lowered) < len(first):
+        return True, ""
     above = [
         name
         for name, values in zip(first, columns, strict=True)
