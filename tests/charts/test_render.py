@@ -203,6 +203,24 @@ def test_network_policies_leave_open_what_is_needed() -> None:
     assert of_kind(installed("networkPolicy.enabled=false"), "NetworkPolicy") == []
 
 
+def test_every_pod_is_covered_by_a_policy() -> None:
+    for values in CI:
+        found = installed(values=values)
+        chosen = [item["spec"]["podSelector"].get("matchLabels", {}) for item in of_kind(found, "NetworkPolicy")]
+        owners = [item for item in found if item["kind"] in ("Deployment", "Job", "Pod")]
+        for item in owners:
+            labels = item.get("spec", {}).get("template", item)["metadata"]["labels"]
+            asks = item["kind"] != "Pod" or of_kind(found, "Deployment")
+            assert not asks or any(one and one.items() <= labels.items() for one in chosen), (values.stem, title(item))
+
+
+def test_what_is_profiled_is_reached_by_nobody() -> None:
+    found = of_kind(installed(values=CHART / "ci" / "profiling-values.yaml"), "NetworkPolicy")
+    (policy,) = (item for item in found if item["metadata"]["namespace"] == "team-profiling")
+    assert policy["spec"]["podSelector"] == {"matchExpressions": [{"key": "podium/key", "operator": "Exists"}]}
+    assert "ingress" not in policy["spec"] and policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
 def test_trials_reach_store_and_katib_and_are_reached_by_their_own_nodes_alone() -> None:
     found = of_kind(installed(values=CHART / "ci" / "katib-values.yaml"), "NetworkPolicy")
     (policy,) = (item["spec"] for item in found if item["metadata"]["name"] == "podium-trial")

@@ -209,3 +209,14 @@ tolerations:
     - port: {{ ternary (last (splitList ":" $url.host)) $port (regexMatch ":[0-9]+$" $url.host) }}
       protocol: TCP
 {{- end }}
+
+{{/* Egress to the MLflow of the chart. */}}
+{{- define "podium.mlflowEgress" -}}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "podium.selectorLabels" (dict "root" . "component" "mlflow") | nindent 10 }}
+  ports:
+    - port: 5000
+      protocol: TCP
+{{- end }}
