@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,9 +33,6 @@ def data(
         data_text_column=text_column,
         data_label_column=label_column,
     )
-    shipped = Path(__file__).parents[1] / "config" / "conf" / "dataset" / f"{path}.yaml"
-    if shipped.is_file() and not Path(path).exists():
-        form = replace(form, data_path="", run_overrides=(f"dataset={path}", *form.run_overrides))
     try:
         found = look_at(form, Path.cwd())
     except InputError as error:

@@ -35,6 +35,11 @@ def group_options() -> Mapping[str, tuple[str, ...]]:
     return {group.name: tuple(sorted(file.stem for file in group.glob("*.yaml"))) for group in groups}
 
 
+def shipped_data() -> tuple[str, ...]:
+    """Names of the data sets that come with Podium."""
+    return tuple(name for name in group_options()["dataset"] if name != "custom")
+
+
 @dataclass(frozen=True)
 class OneOf:
     """One of several sections.

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from podium.config.dataset import READING, DatasetConfig
+from podium.config.fields import shipped_data
 from podium.config.form import RunForm
 from podium.config.paths import is_remote, is_uri, locate, resolve
 from podium.data.formats import FORMATS, infer_format, resolve_sources
@@ -128,15 +129,7 @@ def open_data(command: DataCommand, directory: Path, task: str | None, labels: S
 
 def _config(command: DataCommand, directory: Path, task: str | None) -> tuple[DatasetConfig, str]:
     """How the data is read, and its place as people may see it."""
-    given: dict[str, str] = {}
-    for setting in command.settings:
-        name, equals, value = setting.partition("=")
-        if not equals or name not in _READING:
-            raise InputError(
-                f"--set must be NAME=VALUE with one of {', '.join(_READING)}, but got {setting!r}"
-                f"{did_you_mean(name, _READING)}"
-            )
-        given[name] = value
+    given = values_of("--set", command.settings, _READING)
     shipped = shipped_data()
     if command.data in shipped and not (directory / command.data).exists():
         config = resolve_form(RunForm(run_overrides=(f"dataset={command.data}",)), directory).config.dataset
@@ -180,10 +173,18 @@ def _own(text: str) -> str:
     return re.sub(rf"dataset\.({names})\b(?!=)", r"--set \1=…", text)
 
 
-def shipped_data() -> list[str]:
-    """Names of the data sets that come with Podium."""
-    folder = Path(__file__).parents[1] / "config" / "conf" / "dataset"
-    return sorted(file.stem for file in folder.glob("*.yaml") if file.stem != "custom")
+def values_of(option: str, settings: Sequence[str], known: Sequence[str], whose: str = "") -> dict[str, str]:
+    """What an option sets, from texts `NAME=VALUE`; an InputError for another form or an unknown name."""
+    found = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or name not in known:
+            raise InputError(
+                f"{option} must be NAME=VALUE with one of {', '.join(known) or 'no setting'}{whose}, but got "
+                f"{setting!r}{did_you_mean(name, known)}"
+            )
+        found[name] = value
+    return found
 
 
 def _source(config: DatasetConfig, split: str) -> Source:

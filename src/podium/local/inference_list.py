@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from podium.config.fields import shipped_data
 from podium.config.schema import TrackingConfig
 from podium.data.formats import FORMATS
 from podium.errors import PodiumError
@@ -13,7 +14,7 @@ from podium.inference.backends import BACKENDS
 from podium.inference.prompts import TEMPLATES, template_named
 from podium.inference.stored import RUN_FILE
 from podium.inference.writers import WRITERS
-from podium.local.inference_data import shipped_data
+from podium.local.models import no_registry
 from podium.tracking import tracker_for
 
 _NO_RUNS = "none yet"
@@ -36,8 +37,7 @@ def listing(store: str, tracking_uri: str, folder: Path) -> str:
 
 
 def _models(store: str, tracking_uri: str) -> Iterator[str]:
-    file = Path(tracking_uri.removeprefix("sqlite:///"))
-    if not tracking_uri.startswith("sqlite:///") or file.exists():
+    if not no_registry(tracking_uri):
         try:
             for one in tracker_for(TrackingConfig(uri=tracking_uri)).champions():
                 yield f"{one.name}@champion  (version {one.version})"

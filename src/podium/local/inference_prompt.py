@@ -22,7 +22,7 @@ from podium.inference.backends.openai_batch import BatchFiles
 from podium.inference.prompted import Mode, PromptedModel, Prompting
 from podium.inference.prompts import Example, Template, template_named
 from podium.inference.rows import Choice, Survey
-from podium.local.inference_data import DataCommand, OpenData, open_data
+from podium.local.inference_data import DataCommand, OpenData, open_data, values_of
 from podium.local.inference_system import OpenSystem
 from podium.models.prompted.replies import entities_of
 from podium.strict_yaml import Yaml12, read_yaml
@@ -173,14 +173,8 @@ def open_backend(command: PromptCommand, **more: Any) -> Backend:
         "trust_remote_code": command.trust_remote_code,
     }
     values: dict[str, Any] = {name: value for name, value in own.items() if name in parameters}
-    for setting in command.settings:
-        name, equals, text = setting.partition("=")
-        known = [one for one in parameters if one not in own]
-        if not equals or name not in known:
-            raise InputError(
-                f"--backend-set must be NAME=VALUE with one of {', '.join(known) or 'no setting'} for "
-                f"{command.backend}, but got {setting!r}{did_you_mean(name, known)}"
-            )
+    known = [one for one in parameters if one not in own]
+    for name, text in values_of("--backend-set", command.settings, known, f" for {command.backend}").items():
         try:
             hint = hints.get(name, str)
             value = text.split(",") if get_origin(hint) is not None and get_origin(hint) is not UnionType else text

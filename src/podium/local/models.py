@@ -56,7 +56,7 @@ def locate(text: str, directory: Path, store: str, tracking_uri: str, downloads:
     if text.startswith("models:/") and not match:
         raise InputError(f"a registered model is NAME@alias or NAME/VERSION, but got {text!r}")
     text = text.removeprefix("models:/")
-    if match and (match[2] or not _no_registry(tracking_uri)):
+    if match and (match[2] or not no_registry(tracking_uri)):
         return _registered(text, match, store, tracking_uri, downloads)
     if names_stored(text, runs):
         found = find_model(
@@ -77,13 +77,13 @@ def locate(text: str, directory: Path, store: str, tracking_uri: str, downloads:
     return LocatedModel(tidy(name), f"{redact(text)} ({path})", path, digest_tree(path), facts.variants[0], facts)
 
 
-def _no_registry(tracking_uri: str) -> bool:
+def no_registry(tracking_uri: str) -> bool:
     """Whether the file of the registry is missing, so that NAME/VERSION can only be a hub id."""
     return tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).exists()
 
 
 def _registered(text: str, match: re.Match[str], store: str, tracking_uri: str, downloads: Path) -> LocatedModel:
-    if _no_registry(tracking_uri):
+    if no_registry(tracking_uri):
         raise InputError(
             f"{tracking_uri} does not exist, so there is no {text}; run `podium run` first, or name your registry with "
             "--tracking-uri"

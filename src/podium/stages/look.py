@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from podium.config.fields import shipped_data
 from podium.config.form import RunForm
 from podium.config.schema import DatasetConfig
 from podium.data.artifact import contents_of
@@ -52,7 +53,7 @@ class Look:
 
 
 def look_at(form: RunForm, directory: Path) -> Look:
-    """Look at all rows of the data that a form names.
+    """Look at all rows of the data that a form names: a file, folder or URI, or a data set that comes with Podium.
 
     Where rows are bad, what is left without them is counted, and the problem says that a run would refuse them.
 
@@ -60,6 +61,9 @@ def look_at(form: RunForm, directory: Path) -> Look:
         ConfigError, InputError: a value is wrong, or a column cannot be inferred.
         DataError: the data cannot be read.
     """
+    name = form.data_path
+    if name in shipped_data() and not (directory / name).exists():
+        form = replace(form, data_path="", run_overrides=(f"dataset={name}", *form.run_overrides))
     composed = resolve_form(form, directory)
     return look_through(composed.config.dataset, composed.config.seed, composed.inferred)
 
