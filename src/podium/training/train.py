@@ -41,24 +41,10 @@ OnEvaluation = Callable[[Evaluation, float], None]
 
 
 def train(spec: TrainingSpec, on_evaluation: OnEvaluation | None = None) -> TrainingResult:
-    """Run one training in this process, resuming it from its newest checkpoint when there is one.
+    """See `podium.entrants.base.EntrantKind.train`.
 
-    A refit leaves `{output}/model` and `{output}/predictions`. A fold leaves its result, `{output}/predictions` where
-    they have probabilities, and `{output}/model` where the spec keeps it. Sets torch's threads, all global seeds and
-    the libraries' verbosity of this process.
-
-    Args:
-        on_evaluation: called after every evaluation of a fold but the last, with the result that the fold would have if
-            it ended here, and with the share of the training done, between 0 and 1. A resumed training first repeats
-            the calls from before its interruption. An exception that it raises ends the training.
-
-    Raises:
-        ConfigError: a setting does not fit the backbone or the device.
-        DataError: the data does not fit the spec.
-        ModelError: the backbone does not fit the task.
-        NonFiniteLoss: the loss or a metric became NaN or infinite.
-        OutOfMemory: host or device memory ran out.
-        TimeLimitExceeded: `config.timeout_seconds` passed.
+    A training is resumed from its newest checkpoint when there is one; it first repeats the calls of `on_evaluation`
+    from before its interruption. Sets torch's threads, all global seeds and the libraries' verbosity of this process.
     """
     # Progress bars and load reports of the libraries stay out of captured logs.
     transformers.utils.logging.set_verbosity_error()

@@ -175,6 +175,7 @@ def test_fingerprint_ignores_places_and_batching_of_evaluation() -> None:
     assert make().fingerprint("d", "b") != make().fingerprint("d", "c")
 
 
+@pytest.mark.slow
 def test_everything_that_a_training_needs_is_loaded() -> None:
     wanted = {"torch", "transformers.trainer", "podium.training.train", "sklearn.metrics", "seqeval.metrics"}
     code = f"import sys, {', '.join(PRELOAD)}; print({wanted} - set(sys.modules))"
