@@ -240,7 +240,7 @@ def _reasons(
         )
         reasons = [Reason(code=WINNER_AS_GOOD, text=text)]
         text = f"{winner.name} is cheaper than {best.name}: {_costs(winner, best, config.cost)}."
-        rivals = [one for one in candidates[1:] if not one.failures and one.name != best.name]
+        rivals = [one for one in candidates[1:] if not one.failures]
         if close := [one.name for one in rivals if not cheaper(winner, one, config.cost)]:
             text += f" Its cost is the lowest measured, but not apart from that of {', '.join(close)}."
         reasons.append(Reason(code=WINNER_CHEAPER, text=text))
