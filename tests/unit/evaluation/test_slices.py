@@ -86,6 +86,15 @@ def test_a_positive_label_and_a_slice_without_it() -> None:
     assert found_in(with_column(predictions, of_label, "yes"), "source").parity[0].equalised_odds is None
 
 
+def test_parity_of_rows_with_several_labels_is_that_of_each_label() -> None:
+    truth = np.tile([[1, 1], [1, 0]], (30, 1))
+    given = np.where(np.arange(60)[:, None] < 30, truth, [[0, 1]])
+    predictions = Predictions("multi-label", ("a", "b"), tuple(map(str, range(60))), truth, given)
+    found = found_in(with_column(predictions, ["x"] * 30 + ["y"] * 30), "source").parity
+    assert [(one.label, one.demographic_parity) for one in found] == [("a", 1.0), ("b", 0.5)]
+    assert [one.equalised_odds for one in found] == [None, 1.0], "every row has the label a"
+
+
 def test_documents_texts_and_sentences(tagged) -> None:
     one = tagged(rows=90)
     documents = tuple(str(row // 3) for row in range(90))
@@ -107,6 +116,7 @@ def test_numbers_are_cut_into_quarters_and_rare_values_put_together() -> None:
     assert notes == ["its 100 different numbers are cut at the quartiles of the rows"]
     assert [int((names == one).sum()) for one in order] == [25, 25, 25, 25, 1]
     assert sliced([3, 1, 2.0, 1, None])[1] == ["1", "2", "3", MISSING]
+    assert sliced([2.5, 1.0])[1] == ["1", "2.5"]
     assert sliced([True, False, True])[1] == ["true", "false"]
     names, order, notes = sliced([f"v{number}" for number in range(50)] + ["v1"])
     assert (len(order), order[0], order[-1]) == (20, "v1", OTHERS)
