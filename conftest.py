@@ -9,6 +9,7 @@ import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from filelock import FileLock
@@ -81,7 +82,13 @@ def podium_here(folder: Path, *arguments: str) -> Finished:
     from podium.cli.app import main
 
     output, code = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True), 0
-    with pytest.MonkeyPatch.context() as patch, chdir(folder), redirect_stdout(output), redirect_stderr(output):
+    with (
+        mock.patch.dict(os.environ),  # What the command sets holds for its own process.
+        pytest.MonkeyPatch.context() as patch,
+        chdir(folder),
+        redirect_stdout(output),
+        redirect_stderr(output),
+    ):
         for name in os.environ.keys() - _environment().keys():
             patch.delenv(name)
         patch.setattr(sys, "argv", ["podium", *arguments])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -94,6 +95,7 @@ def infer(
     """Predict new rows; the same command goes on where it was stopped, and repeats and loses none."""
     from rich.console import Console
 
+    from podium.execution.environment import SLEEPING
     from podium.local.inference import InferCommand
     from podium.local.inference import dry_run as show
     from podium.local.inference import infer as predict
@@ -108,6 +110,7 @@ def infer(
         typer.echo(listing(store, tracking_uri, folder))
         return
 
+    os.environ.update(SLEEPING | os.environ)
     named, descriptions = read_labels(labels)
 
     def prompted(name: str, asked: str) -> PromptCommand:

@@ -14,18 +14,21 @@ _THREADS = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
+SLEEPING = {"OMP_WAIT_POLICY": "passive"}
+"""Has threads that wait for each other sleep; torch reads it when it is imported. Threads that spin take the time of
+those that they wait for, so that two threads beside other work are up to ten times as slow."""
+
 
 def training_environment(threads: int, seed: int = 0) -> dict[str, str]:
     """This process's environment, changed for a training that gives the same result each time.
 
     Every numeric library gets `threads`, and `seed` is that of Python's hashing. Entrants are local directories by the
-    time a training starts, so the hub is switched off. Threads that wait for each other sleep: beside other work,
-    threads that spin take the time of those that they wait for, and a training of two threads is ten times as slow.
+    time a training starts, so the hub is switched off.
     """
     return {
         **os.environ,
         **_variables(threads),
-        "OMP_WAIT_POLICY": "passive",
+        **SLEEPING,
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONHASHSEED": str(seed % (1 << 32)),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,26 @@ def test_errors_about_the_data_name_the_options_of_this_command(folder: Path) ->
     assert "is not utf-8; set --set encoding=…, or --set fallback_encoding=… for files" in output
     output = told(folder, "linear", "--data", "latin.csv", "--set", "encoding=latin-1")
     assert "rows: 2 of 2 (the first 5)\n" in output
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "passive"), ("active", "active")])
+def test_threads_of_a_model_sleep_while_they_wait(
+    given: str | None, expected: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries read the variable once, when the first of them is loaded: before the model."""
+    from podium.local import inference_system
+
+    found, opened = [], inference_system.open_system
+
+    def watched(*given: Any) -> Any:
+        found.append(os.environ.get("OMP_WAIT_POLICY"))
+        return opened(*given)
+
+    monkeypatch.setattr("podium.local.inference.open_system", watched)
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    else:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+        monkeypatch.setattr("conftest._environment", lambda: dict(os.environ))
+    told(folder, "linear", "--data", "news.csv")
+    assert found == [expected]
