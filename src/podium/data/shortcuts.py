@@ -17,15 +17,15 @@ NUMBERED, DECIDED = 0.9, 0.7
 """Share of the texts that have a number of their own, and of the disagreement of their labels that is gone between
 neighbours by this number, from which on the numbers are worth a word."""
 
-_ROWS = 5_000
-_HEAD, _TAIL = 2_000, 500
+_ROWS = 2_000
+_HEAD, _TAIL = 1_000, 500
 """Characters of a text that are looked at: what was added stands at one of its ends."""
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"[0-9]{3,18}")
 
 
 def ends_of(rows: Iterable[tuple[str, int]], count: int) -> Rows:
-    """The ends of some texts with their labels; of more than 5,000 rows every second, third, ... is taken.
+    """The ends of some texts with their labels; of more than 2,000 rows every second, third, ... is taken.
 
     Args:
         count: how many rows there are.
