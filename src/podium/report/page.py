@@ -47,6 +47,8 @@ BRIEFLY = {
     verdicts.NOT_COMPARABLE: "It cannot be compared with the incumbent, which stays.",
 }
 """The verdict in one sentence, by the code of the reason that it is based on."""
+BESIDE_THE_SCORE = (verdicts.TEST_ROWS_DIFFER, verdicts.FEW_TEST_ROWS)
+"""Codes of the reasons that are said with the score."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _answer(given: ReportInputs) -> Answer:
         text += f" It {lost} {baseline_named(one.reference)}: {numbers.difference(one.difference)}."
     if given.competed:
         text += f" **{given.competed}.**"
-    text += "".join(f" **{one.text}**" for one in found if one.code == verdicts.TEST_ROWS_DIFFER)
+    text += "".join(f" **{one.text}**" for one in found if one.code in BESIDE_THE_SCORE)
     text += "".join(f" **Caution: {caution}.**" for caution in given.cautions)
     parameters = f"{numbers.count(winner.parameters)} parameters"
     figures = [

@@ -30,7 +30,10 @@ BASELINE_NOT_BEATEN = "baseline-not-beaten"
 COPIED_ROWS = "copied-rows"
 NOTHING_BUT_COPIES = "nothing-shown-without-copies"
 TEST_ROWS_DIFFER = "test-rows-differ"
+FEW_TEST_ROWS = "few-test-rows"
 
+_FEW = 30
+"""Test rows below which the score in cross-validation, of many more, is worth a word."""
 _FAR = 2.0
 """So many times as far below the score in cross-validation as its interval reaches, a test score is no chance."""
 
@@ -203,7 +206,7 @@ def _missing_evidence(winner: Candidate, evidence: Evidence) -> tuple[list[Reaso
     if evidence.copied_rows is not None:
         copies = _of_copies(winner, evidence.copied_rows, rows)
         (lost if copies.code == NOTHING_BUT_COPIES else remarks).append(copies)
-    remarks += _of_other_rows(winner)
+    remarks += _of_other_rows(winner) or _of_few_rows(winner, rows)
     return [*reasons, *lost, *remarks], [*reasons, *lost] if policy.must_beat_baselines else reasons
 
 
@@ -218,6 +221,17 @@ def _of_other_rows(winner: Candidate) -> list[Reason]:
         "the higher score of new rows like those, and the lower one of rows like the test rows."
     )
     return [Reason(code=TEST_ROWS_DIFFER, text=text)]
+
+
+def _of_few_rows(winner: Candidate, rows: int) -> list[Reason]:
+    """That the test rows are few, and what the more rows of cross-validation say."""
+    if not 0 < rows < _FEW:
+        return []
+    text = (
+        f"{rows} test rows tell little: in cross-validation on the rows that it learned from, {winner.name} scores "
+        f"{winner.entry.cv_score:.4f}."
+    )
+    return [Reason(code=FEW_TEST_ROWS, text=text)]
 
 
 def _of_copies(winner: Candidate, copies: CopiedRows, rows: int) -> Reason:

@@ -44,6 +44,7 @@ def decided(
     comparison=None,
     *,
     baselines=(),
+    rows=100,
     withdrawn="",
     holder=None,
     problem="",
@@ -59,7 +60,7 @@ def decided(
         "copied_rows": copies,
         "baseline_comparisons": tuple(one.model_copy(update={"challenger": winner.name}) for one in baselines),
     }
-    return decide(winner, evidence_of((), policy=whole, rows=100).model_copy(update=against))
+    return decide(winner, evidence_of((), policy=whole, rows=rows).model_copy(update=against))
 
 
 def verdict(*given, **evidence):
@@ -113,6 +114,15 @@ def test_a_test_score_far_below_cross_validation_is_said(entry, cv_score, cv_std
     assert (found, [reason.code for reason in reasons]) == ("PROMOTE", ["no-incumbent"] + ["test-rows-differ"] * far)
     if far:
         assert "scores 0.9000 on the test rows, but 0.9500 in cross-validation" in reasons[-1].text
+
+
+def test_few_test_rows_are_said_with_the_score_in_cross_validation(a):
+    assert verdict(a, None, rows=30) == ("PROMOTE", ["no-incumbent"])
+    found, reasons = decided(a, None, rows=12)
+    assert (found, reasons[-1].code) == ("PROMOTE", "few-test-rows")
+    assert reasons[-1].text == (
+        "12 test rows tell little: in cross-validation on the rows that it learned from, a (eager) scores 0.9000."
+    )
 
 
 def test_what_is_held_is_not_said_to_be_promotable(a):
