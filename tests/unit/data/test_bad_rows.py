@@ -177,11 +177,11 @@ class TestCsv:
 
 
 class TestJsonArray:
-    def test_elements_are_numbered_by_line(self, tmp_path: Path, configure: Configure) -> None:
+    def test_elements_are_numbered(self, tmp_path: Path, configure: Configure) -> None:
         (tmp_path / "rows.json").write_text('\n[\n{"text":\n"x"},\n  5,\n{}]')
         found = read(configure(tmp_path / "rows.json"))
-        assert [row.line for row in found] == [3, 5, 6]
-        assert str(found[1]) == "rows.json line 5: must be an object with named fields, but got int"
+        assert [row.line for row in found] == [1, 2, 3]
+        assert str(found[1]) == "rows.json row 2: must be an object with named fields, but got int"
 
     @pytest.mark.parametrize(
         ("text", "said"),

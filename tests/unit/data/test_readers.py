@@ -29,10 +29,15 @@ class TestJsonLinesForNer(TestJsonLines):
 
 class TestJsonArray(ReaderContract):
     format = "json"
+    indent: int | None = 1
 
     def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        (folder / "rows.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
+        (folder / "rows.json").write_text(json.dumps(rows, indent=self.indent, ensure_ascii=False), encoding="utf-8")
         return {"path": str(folder / "rows.json")}
+
+
+class TestJsonArrayOnOneLine(TestJsonArray):
+    indent = None
 
 
 class TestCsv(ReaderContract):

@@ -226,7 +226,7 @@ class Reader(ABC):
                 text = data.decode(self.config.fallback_encoding)
                 self.notes[FALLBACK] += 1
                 return text
-        return BadRow(file, number, field, reason)
+        return BadRow(file, number, field, reason, self.unit)
 
     def too_long(self) -> str:
         """The reason that a row exceeds the limit, and what to do."""

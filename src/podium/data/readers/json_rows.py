@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class JsonLines(Reader):
 
     def _row(self, name: str, number: int, line: str) -> Row | BadRow:
         try:
-            return _object(name, number, json.loads(line.rstrip("\r\n")))
+            return _object(name, number, json.loads(line.rstrip("\r\n")), self.unit)
         except json.JSONDecodeError as error:
             return BadRow(name, number, None, f"is not JSON: {error.msg} (column {error.colno})")
         except (ValueError, RecursionError) as error:
@@ -55,12 +56,14 @@ class JsonLines(Reader):
 class JsonArray(Reader):
     """One array of JSON objects, parsed element by element: memory never holds the whole array.
 
-    The text of the elements that follow is in a window, which slides and grows as far as the longest element needs.
+    Rows are counted from 1, since all of them may stand on one line. The text of the elements that follow is in a
+    window, which slides and grows as far as the longest element needs.
     A document that is an object is read whole: a list of rows in one of its fields, or a table as pandas writes it.
     """
 
     name = "json"
     encoded = True
+    unit = "row"
 
     @classmethod
     def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
@@ -93,9 +96,8 @@ class JsonArray(Reader):
         self._at += 1
         if first == "" or self._next() == "]":
             return
-        while True:
-            number = self._line
-            value, text = self._element(f"{file.name} line {number}")
+        for number in count(1):
+            value, text = self._element(f"{file.name} line {self._line}")
             if not text.isascii() and _ESCAPED.search(text):
                 # It has bytes outside the declared encoding.
                 data = text.encode(self._encoding, "surrogateescape")
@@ -220,7 +222,7 @@ def rows_of_document(file: str, value: dict[str, Any]) -> list[Any]:
     return [value]
 
 
-def _object(name: str, number: int, value: Any) -> Row | BadRow:
+def _object(name: str, number: int, value: Any, unit: str = JsonArray.unit) -> Row | BadRow:
     if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict):
         # The training data of spaCy: a text and its annotations.
         value = {"text": value[0], **value[1]}
@@ -228,4 +230,5 @@ def _object(name: str, number: int, value: Any) -> Row | BadRow:
         value = {f"column_{place}": one for place, one in enumerate(value, 1)}
     if isinstance(value, dict):
         return Row(name, number, flattened(value))
-    return BadRow(name, number, None, f"must be an object with named fields, but got {type(value).__name__}")
+    reason = f"must be an object with named fields, but got {type(value).__name__}"
+    return BadRow(name, number, None, reason, unit)
