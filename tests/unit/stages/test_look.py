@@ -38,6 +38,15 @@ def test_what_was_found_is_shown(tmp_path: Path) -> None:
     assert json.loads(json.dumps(as_json(found)))["files"] == {"train": ["x.csv"]}
 
 
+def test_the_name_of_a_shipped_data_set_is_taken_for_it_unless_a_file_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podium.stages.look.look_through", lambda dataset, *_: dataset)
+    assert look_at(RunForm(data_path="bbc-news"), tmp_path).path.startswith("pkg:")
+    write(tmp_path / "bbc-news")
+    assert look_at(RunForm(data_path="bbc-news"), tmp_path).path == str(tmp_path / "bbc-news")
+
+
 def test_what_a_run_refuses_is_refused_and_counted(tmp_path: Path) -> None:
     found = look(write(tmp_path / "x.csv", ",a", "cut"))
     assert "2 of 42 do not" in found.problem and "x.csv line 42, field 'text'" in found.problem
