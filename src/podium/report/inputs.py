@@ -86,10 +86,10 @@ class ReportInputs:
             ", ".join(one.entrant for one in self.failed): "failed",
             ", ".join(self.left_out): "left out by the plan",
         }
-        told = [f"{names} {what}" for names, what in why.items() if names]
+        said = [f"{names} {what}" for names, what in why.items() if names]
         planned = len(self.run.config.entrants)
         count, here = planned + len(self.left_out), planned - len(self.failed)
-        return "; ".join([f"{here} of {count} entrants competed", *told]) if told else ""
+        return "; ".join([f"{here} of {count} entrants competed", *said]) if said else ""
 
     @property
     def left_out(self) -> dict[str, str]:

@@ -14,17 +14,17 @@ from podium.records import CopiedRows
 from podium.selection.comparison import Budget, compare_with_guessing
 
 LEAST = 0.05
-"""Share of the held-out rows from which on their copies are worth a word: fewer change a score by less than that."""
+"""Share of the held-out rows from which copies are mentioned: fewer change a score by less than that."""
 
 _CHARACTERS = 50_000_000
-"""Of development rows that are looked through: about 10 s of the processor, by the 0.6 s that BBC's 3 million take."""
+"""Most characters of development rows that are searched: about 10 s of processor time (BBC's 3 million take 0.6 s)."""
 
 
 def copied_rows(data: Path, development: int, winner: tuple[str, Predictions], budget: Budget) -> CopiedRows | None:
     """The copies among the held-out rows, and the winner's score on the others; None for less than `LEAST` of them.
 
-    Exact copies within a data set are dropped when it is prepared, but not near ones, such as a review that was posted
-    twice, and neither those between files that fix the splits.
+    Exact copies within a data set are dropped when it is prepared. Near copies, such as a review that was posted twice,
+    are not, nor are copies between files that fix the splits.
 
     Args:
         data: the prepared data set.

@@ -54,8 +54,8 @@ def skipped_curve(inputs: StepInputs, key: Key) -> CurveRecord | None:
 def compute(step: StepRun) -> CurveRecord:
     """Cross-validate the winner on each share of the rows, and extrapolate its score to twice the rows.
 
-    A training that fails leaves its point out. Points that an earlier session finished are kept, with whichever other
-    shares they were asked for.
+    A training that fails leaves its point out. Points that an earlier session finished are kept, even if it was asked
+    for other shares besides.
     """
     from podium.stages.train import training_spec
 

@@ -244,7 +244,7 @@ def decision_key(
 
 
 def points_key(inputs: StepInputs, study: records.StudyRecord) -> Key:
-    """Key of the cross-validations of a study's best trial on shares of the rows, whichever shares these are."""
+    """Key of the cross-validations of a study's best trial on shares of the rows; it leaves out which shares."""
     config, entrant = inputs.config, study.entrant
     return Key.of(
         "curve-points",

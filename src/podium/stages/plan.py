@@ -233,7 +233,7 @@ class Planner:
         length, epochs = config.training.max_length, config.training.epochs
         if self._is_open("training.max_length") and self._transformers:
             length = self._length() if fit else length
-            # A text is mostly told by its beginning, but a word beyond the end has no answer.
+            # The beginning of a text mostly shows its label, but a word that is cut off has no answer.
             if not TASKS.get(self.data.task).words:
                 length = min(length, max(SHORTEST, LENGTHS * round(length * level.length / LENGTHS)))
         if self._is_open("training.epochs"):

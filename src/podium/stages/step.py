@@ -190,10 +190,10 @@ def execute(step: Step, inputs: StepInputs) -> Record:
 
 def all_failed(failed: Sequence[FailedEntrant]) -> PodiumError:
     """The error of a run in which every entrant failed; an InputError where the input is to blame for all of them."""
-    told = [f"step {one.title}: {one.error}\n  log: {one.log}" for one in failed]
+    said = [f"step {one.title}: {one.error}\n  log: {one.log}" for one in failed]
     wrong = all(issubclass(getattr(errors, one.reason), InputError) for one in failed)
     text = (
-        told[0] if len(told) == 1 else "\n".join(["an entrant must be left to compete, but every one failed:", *told])
+        said[0] if len(said) == 1 else "\n".join(["an entrant must be left to compete, but every one failed:", *said])
     )
     return (InputError if wrong else StepFailed)(text)
 

@@ -1,7 +1,7 @@
 """Names for processes, by which other processes can tell whether they have ended.
 
 A process id means something only within one pid namespace of one boot of one machine. The host part names that, so
-containers that share a host name are still told apart.
+containers that share a host name are still distinguished.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class _Session:
         return self._trials.progress.outcome is None and not self._search_ended
 
     def _seen(self, kind: Kind, selector: str) -> Iterator[list[Manifest]]:
-        """What there is of a kind, again and again; followed trials that are missing are let go of before."""
+        """The objects of a kind, asked for again and again; trials that are gone are no longer followed."""
         while True:
             found = self._cluster.find(kind, selector)
             for name in self._trials.followed.keys() - set(map(name_of, found)):
