@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -250,8 +249,3 @@ def _excerpt(text: str, pattern: str = "") -> str:
     lines = [line.strip() for line in text.splitlines()]
     chosen = [line for line in lines if pattern and re.search(pattern, line)][:1] or lines[-_SHOWN_LINES:]
     return " | ".join(chosen) or "its log is empty"
-
-
-def show_json(attempts: Sequence[Attempt]) -> str:
-    """The attempts as JSON, to be kept beside their files."""
-    return json.dumps([one.model_dump(mode="json") for one in attempts], indent=1)

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from podium.config.profile import ProfileConfig
-from podium.jsonfile import write_text
+from podium.jsonfile import write_json, write_text
 from podium.profiling import nsys
 from podium.profiling.attempt import (
     LOG,
@@ -20,11 +20,10 @@ from podium.profiling.attempt import (
     log_text,
     make_attempt,
     read_timings,
-    show_json,
 )
 from podium.profiling.commands import private_directory
 from podium.profiling.groups import group_of
-from podium.profiling.ncu import Metric, dcgm_paused, measure_kernels, top_kernels
+from podium.profiling.ncu import Metric, dcgm_paused, measure_kernels
 from podium.profiling.ncu import profile_argv as ncu_argv
 from podium.profiling.nsys import InvalidReport, NsysReport, read_database, read_summary
 from podium.profiling.observer import compare, observe
@@ -117,7 +116,7 @@ def deep_profile(
     if "ncu" in config.tools and stopping["ncu"] is None and report is not None and report.kernels:
         measured, counters, observed, said = _with_ncu(stage, report, plain)
         attempts, observers, notes = (*attempts, *measured), (*observers, *observed), [*notes, *said]
-    write_text(directory / ATTEMPTS, show_json(attempts))
+    write_json(directory / ATTEMPTS, [one.model_dump(mode="json") for one in attempts])
     statuses = tuple(_status(tool, stopping[tool], attempts, report, workload) for tool in config.tools)
     return DeepProfile(
         tools=statuses,
@@ -243,7 +242,7 @@ def _with_ncu(
     """Measure the kernels that took most time, with DCGM paused."""
     with dcgm_paused() as paused:
         notes = ["DCGM was paused meanwhile, and resumed"] if paused else []
-        attempts, counters, times = measure_kernels(stage, top_kernels(report, stage.config.kernels))
+        attempts, counters, times = measure_kernels(stage, report)
     profiled = [median(one.iterations) for one in times]
     pairs = min(len(plain), len(profiled))
     observers = (compare("ncu", plain[:pairs], profiled[:pairs]),) if pairs > 1 else ()

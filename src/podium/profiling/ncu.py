@@ -130,20 +130,10 @@ def read_report(path: Path) -> list[Launch]:
     return found
 
 
-def top_kernels(report: NsysReport, count: int) -> tuple[KernelTime, ...]:
-    """The kernels that take most time, the first of them most; those without a name cannot be found by ncu."""
-    return tuple(one for one in report.kernels if one.name)[:count]
-
-
-def kernel_directory(rank: int, kernel: KernelTime) -> str:
-    """Name of the directory of a kernel: its rank, and a digest of its name, which is too long for a file name."""
-    return f"{rank:02}-{digest_bytes(kernel.name.encode())[:8]}"
-
-
 def measure_kernels(
-    stage: Stage, kernels: Sequence[KernelTime]
+    stage: Stage, report: NsysReport
 ) -> tuple[tuple[Attempt, ...], dict[str, dict[str, Metric]], tuple[Timings, ...]]:
-    """Measure each kernel.
+    """Measure the kernels that take most time; those without a name cannot be found by ncu.
 
     Where no launch in the range `forward` was seen, the kernel is measured again wherever it is launched: then its
     launch may be one of the warm-up.
@@ -155,8 +145,10 @@ def measure_kernels(
     attempts: list[Attempt] = []
     counters: dict[str, dict[str, Metric]] = {}
     times: list[Timings] = []
-    for rank, kernel in enumerate(kernels, 1):
-        folder = stage.root / "ncu" / kernel_directory(rank, kernel)
+    named = [one for one in report.kernels if one.name]
+    for rank, kernel in enumerate(named[: stage.config.kernels], 1):
+        # A name is too long for that of a file.
+        folder = stage.root / "ncu" / f"{rank:02}-{digest_bytes(kernel.name.encode())[:8]}"
         for number in (1, 2):
             place = folder if number == 1 else folder / "again"
             made, found, timings = make_attempt(_plan(stage, kernel, number, place), _read)
