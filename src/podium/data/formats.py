@@ -25,6 +25,7 @@ FORMATS: Registry[type[Reader]] = Registry(
         "csv": "podium.data.readers.delimited:Csv",
         "tsv": "podium.data.readers.delimited:Tsv",
         "parquet": "podium.data.readers.tables:Parquet",
+        "arrow": "podium.data.readers.tables:Arrow",
         "fasttext": "podium.data.readers.fasttext:FastText",
         "conll": "podium.data.readers.conll:Conll",
         "folder": "podium.data.readers.folder:Folder",

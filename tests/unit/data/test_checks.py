@@ -152,7 +152,7 @@ def test_an_unknown_format(tmp_path: Path, prepared: Prepare) -> None:
     message = refused(prepared, tmp_path / "rows.doc")
     assert (
         "'.doc'" in message
-        and "jsonl, json, csv, tsv, parquet, fasttext, conll, folder, xlsx, sql, datasets" in message
+        and "jsonl, json, csv, tsv, parquet, arrow, fasttext, conll, folder, xlsx, sql, datasets" in message
     )
 
 

@@ -77,6 +77,14 @@ def parquet(path: Path, rows: list[dict[str, Any]] = ROWS) -> Path:
     return path
 
 
+def arrow(folder: Path) -> Path:
+    import pyarrow as pa
+    import pyarrow.feather
+
+    pa.feather.write_feather(pa.Table.from_pylist(ROWS), folder / "x.feather")
+    return folder / "x.feather"
+
+
 def saved(folder: Path) -> Path:
     from datasets import Dataset
 
@@ -148,6 +156,7 @@ CASES: dict[str, Callable[[Path], Any]] = {
     "`zip`": zipped,
     "`xlsx`": workbook,
     "`parquet`": lambda folder: parquet(folder / "x.parquet"),
+    "`arrow`, `feather`": arrow,
     "`datasets`": saved,
     "snapshots of the hub": hub,
     "`folder`": labels,

@@ -103,6 +103,23 @@ class TestParquetForNer(TestParquet):
     task = "ner"
 
 
+class TestArrow(ReaderContract):
+    format = "arrow"
+    suffix = ".feather"
+
+    def write(self, folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        import pyarrow as pa
+
+        table, path = pa.Table.from_pylist(rows), folder / f"rows{self.suffix}"
+        with (pa.ipc.new_file if self.suffix == ".feather" else pa.ipc.new_stream)(path, table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
+        return {"path": str(path)}
+
+
+class TestArrowStream(TestArrow):
+    suffix = ".arrow"
+
+
 class TestConll(ReaderContract):
     format = "conll"
     task = "ner"

@@ -1,11 +1,12 @@
-"""Sources whose rows come in columns: Parquet files, folders saved by Hugging Face `datasets`, and SQL queries."""
+"""Sources whose rows come in columns: Parquet and Arrow files, folders saved by Hugging Face `datasets`, and SQL queries."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,49 +15,92 @@ from podium.data.readers.base import BadRow, Content, Reader, Row, flattened
 from podium.data.sources import Role, Source, SourceFile, prefix_of
 from podium.errors import DataError
 
+_ARROW_FILE = b"ARROW1"
 _BATCH_ROWS = 256
 _FETCHED_ROWS = 500
 _DICTIONARY = "dataset_dict.json"
 _STATE = "state.json"
 
 
-class Parquet(Reader):
-    """Apache Parquet, read in small batches and only in the columns that are needed."""
+class Columnar(Reader):
+    """Files that hold columns, read in small batches and only in the columns that are needed."""
 
-    name = "parquet"
-    extensions = (".parquet", ".pq")
     unit = "row"
 
-    @classmethod
-    def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
-        return head.startswith(b"PAR1")
+    @abstractmethod
+    def opened(self, file: SourceFile) -> AbstractContextManager[tuple[Any, Callable[[list[str]], Iterable[Any]]]]:
+        """The Arrow schema of a file, and what gives the batches of some of its columns."""
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
         for file in self.source.files:
-            with _parquet(file) as parquet:
+            with self.opened(file) as (schema, batches_of):
                 wanted = None if columns is None else {*columns, *(name.partition(".")[0] for name in columns)}
-                names = [name for name in parquet.schema_arrow.names if wanted is None or name in wanted]
-                batches = parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names)
-                classes = _feature_names(parquet.schema_arrow.metadata)
-                for number, values in enumerate(_records(batches, classes), start=1):
+                names = [name for name in schema.names if wanted is None or name in wanted]
+                classes = _feature_names(schema.metadata)
+                for number, values in enumerate(_records(batches_of(names), classes), start=1):
                     yield Row(file.name, number, flattened(values))
 
     def columns(self) -> tuple[str, ...]:
         names: list[str] = []
         for file in self.source.files:
-            with _parquet(file) as parquet:
-                names += parquet.schema_arrow.names
+            with self.opened(file) as (schema, _):
+                names += schema.names
         return tuple(dict.fromkeys(names))
 
 
-def _parquet(file: SourceFile) -> Any:
-    import pyarrow
-    import pyarrow.parquet
+class Parquet(Columnar):
+    """Apache Parquet."""
 
-    try:
-        return pyarrow.parquet.ParquetFile(open_file(file.path) if file.path.suffix in SUFFIXES else file.path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{file.name} must be a Parquet file, but cannot be read as one: {error}") from error
+    name = "parquet"
+    extensions = (".parquet", ".pq")
+
+    @classmethod
+    def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
+        return head.startswith(b"PAR1")
+
+    @contextmanager
+    def opened(self, file: SourceFile) -> Iterator[tuple[Any, Callable[[list[str]], Iterable[Any]]]]:
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            parquet = pyarrow.parquet.ParquetFile(open_file(file.path) if file.path.suffix in SUFFIXES else file.path)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(f"{file.name} must be a Parquet file, but cannot be read as one: {error}") from error
+        with parquet:
+            yield parquet.schema_arrow, lambda names: parquet.iter_batches(batch_size=_BATCH_ROWS, columns=names)
+
+
+class Arrow(Columnar):
+    """Apache Arrow's own files and streams, Feather among them, as `datasets` keeps them, too."""
+
+    name = "arrow"
+    extensions = (".arrow", ".feather")
+
+    @classmethod
+    def sniffs(cls, head: bytes, path: Path, content: Content | None) -> bool:
+        return head.startswith(_ARROW_FILE)
+
+    @contextmanager
+    def opened(self, file: SourceFile) -> Iterator[tuple[Any, Callable[[list[str]], Iterable[Any]]]]:
+        import pyarrow
+
+        with open_file(file.path) as stream:
+            whole = stream.read(len(_ARROW_FILE)) == _ARROW_FILE
+            stream.seek(0)
+            try:
+                arrow = (pyarrow.ipc.open_file if whole else pyarrow.ipc.open_stream)(stream)
+            except (pyarrow.ArrowException, OSError) as error:
+                raise DataError(f"{file.name} must be an Arrow file, but cannot be read as one: {error}") from error
+            parts = (arrow.get_batch(place) for place in range(arrow.num_record_batches)) if whole else arrow
+            yield (
+                arrow.schema,
+                lambda names: (
+                    part.select(names).slice(start, _BATCH_ROWS)
+                    for part in parts
+                    for start in range(0, part.num_rows, _BATCH_ROWS)
+                ),
+            )
 
 
 def _feature_names(metadata: Any) -> dict[str, list[str]]:
