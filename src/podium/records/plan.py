@@ -19,6 +19,7 @@ class Pace(Frozen):
         lengths: percentiles 0 to 100 of the tokens of a row.
         longest: tokens that the model reads at most; null for no limit.
         precision: the fastest precision of a training.
+        unknown: share of the tokens that stand for text which its tokenizer does not know.
     """
 
     start_seconds: float
@@ -29,6 +30,7 @@ class Pace(Frozen):
     lengths: tuple[int, ...] = ()
     longest: int | None = None
     precision: str = "fp32"
+    unknown: float = 0.0
 
     def at(self, length: int) -> float:
         """Time of a row that is cut to `length` tokens, as a multiple of that of the rows that were measured."""

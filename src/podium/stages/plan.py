@@ -74,6 +74,8 @@ WHOLE = 0.95
 """Share of the rows that are not to be cut, where the length follows from the data."""
 MOSTLY = 0.5
 """Share of whole rows below which a plan warns that texts are cut."""
+UNKNOWN = 0.1
+"""Share of unknown tokens from which on a plan says that a transformer cannot read the texts."""
 SHORTEST, LENGTHS = 32, 16
 """Lengths are a multiple of `LENGTHS` tokens, and a limit does not cut below `SHORTEST`."""
 MOST_EPOCHS = 30
@@ -342,6 +344,11 @@ class Planner:
             cautions.append(
                 f"transformers read the first {budget.length} tokens of a text alone, and half of the texts have at "
                 f"least {median:,}"
+            )
+        if blind := {name: pace.unknown for name, pace in self._transformers.items() if pace.unknown >= UNKNOWN}:
+            cautions.append(
+                f"{' and '.join(blind)} cannot read {max(blind.values()):.0%} of the tokens of these texts; name a "
+                "model for their language or script with --backbone"
             )
         if cautions:
             lines["Caution"] = "; ".join(cautions)

@@ -59,7 +59,7 @@ def measure(spec: TrainingSpec) -> Pace:
     def encoded(part: Any, length: int) -> dict[str, list[Any]]:
         return task.encode(tokenizer, part[task.content], part[task.target], len(spec.labels), length)
 
-    lengths = encoded(rows, min(MOST_TOKENS, longest or MOST_TOKENS))["length"]
+    counted = encoded(rows, min(MOST_TOKENS, longest or MOST_TOKENS))
     wanted = spec.config.batch_size if device.type == "cuda" else ROWS
     size = min(wanted, len(rows))
     timed = encoded(rows.select(range(min(4 * size, len(rows)))), min(TOKENS, longest or TOKENS))
@@ -93,10 +93,19 @@ def measure(spec: TrainingSpec) -> Pace:
         predict_seconds=_timed(predict, batches) / size,
         in_epochs=True,
         tokens=float(np.mean(timed["length"])),
-        lengths=tuple(int(value) for value in np.percentile(lengths, range(101), method="higher")),
+        lengths=tuple(int(value) for value in np.percentile(counted["length"], range(101), method="higher")),
         longest=longest,
         precision=precision,
+        unknown=unknown_share(tokenizer, counted["input_ids"]),
     )
+
+
+def unknown_share(tokenizer: Any, rows: Sequence[Sequence[int]]) -> float:
+    """Share of the tokens of rows that stand for text which the tokenizer has no token for."""
+    unknown = tokenizer.unk_token_id
+    if unknown in (None, tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id):
+        return 0.0  # text of any kind has tokens, and the name is a leftover
+    return float(np.mean(np.concatenate([np.asarray(row) for row in rows]) == unknown))
 
 
 def _batches(encoded: dict[str, list[Any]], size: int, collator: Any, device: torch.device) -> Sequence[Any]:

@@ -195,6 +195,14 @@ def test_words_are_not_cut_to_save_time() -> None:
     assert lengths[0] == 96 > lengths[1]
 
 
+def test_a_plan_warns_where_a_transformer_cannot_read_the_texts() -> None:
+    found = plan(config(), data(1000), {"bert-tiny": pace(0.0001, unknown=0.64), "minilm": pace(0.0001, unknown=0.01)})
+    assert found["lines"]["Caution"] == (
+        "bert-tiny cannot read 64% of the tokens of these texts; name a model for their language or script with "
+        "--backbone"
+    )
+
+
 def test_a_plan_warns_where_transformers_are_hardly_trained() -> None:
     pressed = plan(config("plan.time_limit=4m"), data(3000), {"linear": LINEAR, "minilm": pace(0.02)})
     assert "hardly trained" in pressed["lines"]["Caution"] and "600 usually" in pressed["lines"]["Caution"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,6 +35,12 @@ def test_a_pace_has_times_and_the_lengths_of_the_rows(maker: str, request: pytes
     assert 0 < pace.tokens <= module.TOKENS and pace.in_epochs
     assert pace.whole(pace.lengths[-1]) == 1.0 and pace.whole(0) == 0.0
     assert pace.at(16) < pace.at(32)
+
+
+def test_what_a_tokenizer_does_not_know_is_counted() -> None:
+    one = SimpleNamespace(unk_token_id=1, eos_token_id=2, bos_token_id=None, pad_token_id=0)
+    assert module.unknown_share(one, [[2, 1, 5], [1, 1, 1, 7, 2]]) == 0.5
+    assert module.unknown_share(SimpleNamespace(**{**vars(one), "unk_token_id": 2}), [[2, 1]]) == 0
 
 
 def test_a_linear_pace_depends_on_no_length(text_spec: SpecMaker) -> None:
