@@ -1,4 +1,4 @@
-"""Sources whose rows come in columns: Parquet and Arrow files, folders saved by Hugging Face `datasets`, and SQL queries."""
+"""Sources whose rows come in columns: Parquet and Arrow files, folders of Hugging Face `datasets`, and SQL queries."""
 
 from __future__ import annotations
 
