@@ -210,6 +210,16 @@ class Reader(ABC):
                 else:
                     yield number, text.removeprefix("\ufeff") if number == 1 else text
 
+    def filled_lines(self) -> Iterator[tuple[str, int, str] | BadRow]:
+        """Yield file, number and text of all lines that are not blank, and bad rows; errors as for `lines`."""
+        self.notes.clear()
+        for file in self.source.files:
+            for item in self.lines(file):
+                if isinstance(item, BadRow):
+                    yield item
+                elif not item[1].isspace():
+                    yield file.name, *item
+
     def decoded(
         self, data: bytes, file: str, number: int, field: str | None = None, encoding: str = ""
     ) -> str | BadRow:

@@ -26,11 +26,9 @@ class FastText(Reader):
         return sum(_LABEL.search(line) is not None for line in lines) >= _LABELLED * len(lines)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
-        self.notes.clear()
-        for file in self.source.files:
-            for item in self.lines(file):
-                if isinstance(item, BadRow):
-                    yield item
-                elif not (line := item[1]).isspace():
-                    values = {"text": _LABEL.sub("", line).strip(), "label": _LABEL.findall(line)}
-                    yield Row(file.name, item[0], values)
+        for item in self.filled_lines():
+            if isinstance(item, BadRow):
+                yield item
+            else:
+                name, number, line = item
+                yield Row(name, number, {"text": _LABEL.sub("", line).strip(), "label": _LABEL.findall(line)})

@@ -36,13 +36,8 @@ class JsonLines(Reader):
         return first != b"[" and not _is_one_document(head)
 
     def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
-        self.notes.clear()
-        for file in self.source.files:
-            for item in self.lines(file):
-                if isinstance(item, BadRow):
-                    yield item
-                elif not item[1].isspace():
-                    yield self._row(file.name, *item)
+        for item in self.filled_lines():
+            yield item if isinstance(item, BadRow) else self._row(*item)
 
     def _row(self, name: str, number: int, line: str) -> Row | BadRow:
         try:
