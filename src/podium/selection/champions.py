@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from podium.errors import InputError
+from podium.hpo.study import ranked
 from podium.records import FoldTest, Interval, LeaderboardEntry, ModelRecord, StudyRecord
 
 METHOD = "corrected resampled t"
@@ -157,10 +158,10 @@ def fold_test(
 
 def against_runner_up(study: StudyRecord, *, confidence: float, data_fraction: float) -> FoldTest | None:
     """The best trial of a study against the second best of those that succeeded; ties go to the earlier trial."""
-    others = [trial for trial in study.trials if trial.status == "succeeded" and trial.number != study.best]
+    others = [trial for trial in ranked(study.trials, study.direction) if trial.number != study.best]
     if not others:
         return None
-    second = max(others, key=lambda trial: (trial.score or -math.inf, -trial.number))
+    second = others[0]
     return fold_test(
         (f"trial {study.best}", study.best_trial.fold_scores),
         (f"trial {second.number}", second.fold_scores),

@@ -76,4 +76,11 @@ def test_the_runner_up_is_the_second_best_that_succeeded(study):
     assert against_runner_up(study(scores=(0.9, None), best=0), **LEVEL) is None
 
 
+def test_a_runner_up_may_have_a_score_of_zero(study):
+    given = study(scores=(0.9, -0.2, 0.0), best=0)
+    uneven = given.trials[2].model_copy(update={"fold_scores": {"0": -0.1, "1": 0.1}})
+    found = against_runner_up(given.model_copy(update={"trials": (*given.trials[:2], uneven)}), **LEVEL)
+    assert found.reference == "trial 2"
+
+
 LEVEL = {"confidence": 0.95, "data_fraction": 1.0}
