@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,16 +16,28 @@ from podium.config.dataset import READING, DatasetConfig
 from podium.config.paths import locate
 from podium.config.schema import PodiumConfig
 from podium.data.formats import infer_format
+from podium.devices.hardware import available_cores
 from podium.errors import PodiumError
+from podium.execution import program
+from podium.execution.failures import Purpose
+from podium.execution.launch import run_program
 from podium.inference.rows import Choice
 from podium.local.inference import InferCommand, infer
 from podium.local.inference_data import DataCommand
 from podium.local.inference_system import SystemCommand
 from podium.records import DecisionRecord, ModelRecord, Record, RunRecord
+from podium.records.base import Frozen
 from podium.stages.step import open_store
 from podium.stages.steps import note_predictions
 
 PREDICTIONS_FILE = "predictions.csv"
+
+_SECONDS = 2 * 3600.0
+"""That predicting may take in the pod of the report, which has six hours."""
+
+_PURPOSE = Purpose(
+    "the prediction of rows without labels", "give pool_cpu_memory more", "predict them with podium infer"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +94,8 @@ def publish_predictions(run: str, report: Record, file: str) -> None:
     """In a pod, predict the rows of `dataset.predict_path`, where there are any, into the file of a KFP artifact.
 
     There is no file where nothing won or the rows cannot be predicted; the log then says why. The pod has no device,
-    whichever was measured. `podium fetch` finds the answers in the store.
+    whichever was measured. A process of its own predicts, so that neither its memory nor its time ends the run.
+    `podium fetch` finds the answers in the store.
 
     Args:
         run: path of the run's record.
@@ -96,8 +111,22 @@ def publish_predictions(run: str, report: Record, file: str) -> None:
     decision = store.get(DecisionRecord, report.parents[DecisionRecord.kind])
     winner = (decision and decision.winner) or ""
     refit = store.get(ModelRecord, report.parents.get(f"{ModelRecord.kind}.{winner}", ""))
+    model = store.fetch(refit.artifacts["model"]) if refit else None
     with store.scratch() as folder:
-        said = predict_unlabelled(config, winner, store.fetch(refit.artifacts["model"]) if refit else None, folder, "")
+        call = UnlabelledCall(config=config, winner=winner, model=model, folder=folder)
+        try:
+            said = run_program(
+                "podium.local.unlabelled",
+                call,
+                folder,
+                folder / "log.txt",
+                purpose=_PURPOSE,
+                environment=os.environ,
+                cores=available_cores(),
+                limit=_SECONDS,
+            )
+        except PodiumError as error:
+            said = f"failed: {error}"
         _log.info("rows without labels: %s", said)
         if (made := folder / PREDICTIONS_FILE).is_file():
             for place in (Path(file), folder / "kept" / PREDICTIONS_FILE):
@@ -106,5 +135,28 @@ def publish_predictions(run: str, report: Record, file: str) -> None:
             note_predictions(record, store.put_artifact("predictions", folder / "kept"))
 
 
+class UnlabelledCall(Frozen):
+    """What `predict_unlabelled` takes, as the spec of a program."""
+
+    config: PodiumConfig
+    winner: str
+    model: Path | None
+    folder: Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Predict the rows that a spec names, and write the line for people; returns the exit code."""
+    options = program.argument_parser("podium.local.unlabelled", "Predict rows without labels.").parse_args(arguments)
+    return program.run(
+        options,
+        UnlabelledCall.model_validate_json,
+        lambda call: predict_unlabelled(call.config, call.winner, call.model, call.folder, ""),
+    )
+
+
 def _given(column: str) -> str:
     return column if column not in ("text", "") else ""
+
+
+if __name__ == "__main__":
+    program.end(main())

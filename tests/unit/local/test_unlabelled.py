@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from podium.errors import DataError
+from podium.errors import DataError, OutOfMemory
 from podium.local import unlabelled
 from podium.local.inference import InferCommand
 from podium.local.inference_system import SystemCommand
-from podium.local.unlabelled import PREDICTIONS_FILE, publish_predictions
+from podium.local.unlabelled import PREDICTIONS_FILE, UnlabelledCall, predict_unlabelled, publish_predictions
 from podium.records import ReportRecord
 from tests.unit.report.samples import sample
 
@@ -33,7 +33,15 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[InferCommand]
             raise DataError("there is no such file")
         (directory / PREDICTIONS_FILE).write_text("id,label\n")
 
+    def run_program(module: str, spec: UnlabelledCall, *_: Any, limit: float, **__: Any) -> str:
+        assert module == unlabelled.__name__ and limit < 6 * 3600, "the report is not lost with its pod"
+        if "huge" in str(spec.config.dataset.predict_path):
+            raise OutOfMemory("the prediction must fit into memory")
+        call = UnlabelledCall.model_validate_json(spec.model_dump_json())
+        return predict_unlabelled(call.config, call.winner, call.model, call.folder, "")
+
     monkeypatch.setattr(unlabelled, "infer", infer)
+    monkeypatch.setattr(unlabelled, "run_program", run_program)
     return found
 
 
@@ -80,6 +88,7 @@ def test_the_winner_answers_on_the_processor_of_the_pod(
         (None, "minilm", ""),
         ("test.csv", None, "skipped: no entrant won"),
         ("absent.csv", "minilm", "failed: there is no such file; try: podium infer"),
+        ("huge.csv", "minilm", "failed: the prediction must fit into memory"),
     ],
 )
 def test_without_answers_there_is_no_file_and_the_log_says_why(
