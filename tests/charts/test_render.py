@@ -203,6 +203,13 @@ def test_network_policies_leave_open_what_is_needed() -> None:
     assert of_kind(installed("networkPolicy.enabled=false"), "NetworkPolicy") == []
 
 
+def test_no_pod_gets_a_sidecar_of_istio() -> None:
+    for item in installed(values=CHART / "ci" / "kubeflow-values.yaml"):
+        if item["kind"] in ("Deployment", "Job", "Pod"):
+            pod = item["spec"].get("template", item)
+            assert pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false", title(item)
+
+
 def test_every_pod_is_covered_by_a_policy() -> None:
     for values in CI:
         found = installed(values=values)

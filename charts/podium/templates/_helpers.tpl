@@ -16,8 +16,8 @@ app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/part-of: podium
 {{- end }}
 
-{{/* Those of pods that end, which a sidecar of Istio would keep from it. */}}
-{{- define "podium.jobPodLabels" -}}
+{{/* Those of all pods: without a sidecar of Istio. It keeps pods from their end, and MLflow from those that have none. */}}
+{{- define "podium.unmeshedLabels" -}}
 {{ include "podium.podLabels" . }}
 sidecar.istio.io/inject: "false"
 {{- end }}

@@ -65,7 +65,7 @@ podFailurePolicy:
 template:
   metadata:
     labels:
-      {{- include "podium.jobPodLabels" (dict "root" . "component" "run") | nindent 6 }}
+      {{- include "podium.unmeshedLabels" (dict "root" . "component" "run") | nindent 6 }}
   spec:
     restartPolicy: Never
     serviceAccountName: {{ include "podium.serviceAccount" . }}

@@ -15,6 +15,9 @@ from podium.keys import digest_bytes
 KEY_LABEL = "podium/key"
 """Label of Jobs and their pods: the first digits of the digest of their key."""
 
+_UNMESHED: Mapping[str, str] = {"sidecar.istio.io/inject": "false"}
+"""Label of pods that get no sidecar of Istio, as namespaces of Kubeflow add one: it would keep them from their end."""
+
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 KEPT_SECONDS = 3600
 """How long a Job that ended is kept, so that its log and the reason of its end can be read."""
@@ -88,7 +91,7 @@ def job_manifest(spec: JobSpec) -> Manifest:
         "command": list(spec.command),
         "env": _environment(spec),
     }
-    template = {"metadata": {"labels": {**spec.inherited.labels, **labels}}, "spec": _pod(spec)}
+    template = {"metadata": {"labels": {**_UNMESHED, **spec.inherited.labels, **labels}}, "spec": _pod(spec)}
     body = _job(spec, template, work) if kind is JOB else _train_job(spec, template, work)
     if spec.deadline_seconds is not None:
         body["activeDeadlineSeconds"] = spec.deadline_seconds

@@ -230,7 +230,9 @@ def note_results(run: records.RunRecord, results: Collection[records.Record]) ->
 
 def note_predictions(run: records.RunRecord, predictions: records.ArtifactRef) -> None:
     """Add the winner's answers to rows without labels to what is noted of a Kubeflow run."""
-    notes, name = open_store(run.config).documents(KFP_RUNS), f"{run.tags.get(TAG_KFP_RUN, '')}.json"
+    if not (kfp_run_id := run.tags.get(TAG_KFP_RUN)):
+        return
+    notes, name = open_store(run.config).documents(KFP_RUNS), f"{kfp_run_id}.json"
     if (text := notes.get(name)) is not None:
         notes.put(name, json.dumps({**json.loads(text), "predictions": predictions.model_dump(mode="json")}, indent=1))
 

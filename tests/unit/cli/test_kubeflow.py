@@ -144,7 +144,8 @@ class TestResults:
         (tmp_path / "answers" / "predictions.csv").write_text("id,label\n")
         tagged = shown.run.model_copy(update={"tags": {TAG_KFP_RUN: run}})
         there = tagged.model_copy(update={"config": tagged.config.model_copy(update={"store": store.uri})})
-        note_predictions(there, store.put_artifact("predictions", tmp_path / "answers"))
+        for one in (there, there.model_copy(update={"tags": {}})):
+            note_predictions(one, store.put_artifact("predictions", tmp_path / "answers"))
         output = podium(kfp_server, "fetch", run, "--to", str(tmp_path / "here")).output
         assert f"Unseen   {tmp_path}/here/predictions.csv\nVerdict  PROMOTE\n" in output
         assert (tmp_path / "here" / "predictions.csv").read_text() == "id,label\n"

@@ -74,7 +74,8 @@ def test_the_profile_of_the_pool_is_in_the_pod() -> None:
     assert container["volumeMounts"] == [{"name": "shm", "mountPath": "/dev/shm"}]
     labels = {"a": "b", "podium/key": key_label("k")}
     assert manifest["metadata"] == {"name": "work", "labels": {**labels, "kueue.x-k8s.io/queue-name": "team-a"}}
-    assert manifest["spec"]["template"]["metadata"]["labels"] == labels
+    no_sidecar = {"sidecar.istio.io/inject": "false"}
+    assert manifest["spec"]["template"]["metadata"]["labels"] == {**labels, **no_sidecar}, "so that the pod ends"
     assert (manifest["spec"]["backoffLimit"], manifest["spec"]["activeDeadlineSeconds"]) == (0, 600)
 
 
