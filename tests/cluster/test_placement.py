@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 import pytest
 
 from podium.cluster.client import JOB, NAMESPACE, NODE, POD, Cluster, Manifest, condition, name_of
-from podium.cluster.doctor import room_for
+from podium.cluster.doctor import room_for, waiting
 from podium.cluster.jobs import Jobs
 from podium.cluster.manifests import JobSpec
-from podium.cluster.waiting import waiting
 from podium.config.cluster import ClusterConfig, NodePoolConfig
 from podium.errors import ClusterError
 from tests.charts.support import tool
@@ -89,7 +88,7 @@ def test_pods_with_a_device_go_where_it_is_and_others_never(cluster: Cluster, de
 
     # The only device is taken: the second pod waits, and the doctor says for what.
     def explained() -> bool:
-        said = {title: reason for title, reason, _ in waiting(cluster)}
+        said = {one.name: one.text for one in waiting(cluster)}
         title = cluster.title(POD, name_of(pods(cluster, "second")[0]))
         return f"Insufficient {DEVICE}" in said.get(title, "")
 

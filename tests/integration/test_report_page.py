@@ -13,7 +13,7 @@ import pytest
 from podium.profiling.findings import findings_of
 from podium.report import render
 from podium.report.evaluation import as_html
-from podium.report.profile_page import page_html
+from podium.report.render import profile_html
 from tests.unit.profiling.samples import kernel, profile_record
 from tests.unit.report.samples import sample
 from tests.unit.report.test_evaluation import compared
@@ -98,7 +98,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     profile = folder / "profile" / "report.html"
     profile.parent.mkdir()
     record = profile_record(kernels=(kernel("ampere_sgemm_128x64_tn" * 6, "memory"),))
-    profile.write_text(page_html(record.model_copy(update={"findings": findings_of(record)})))
+    profile.write_text(profile_html(record.model_copy(update={"findings": findings_of(record)})))
     return {name: folder / name / "report.html" for name in (*PAGES, "evaluation", "profile")}
 
 

@@ -28,7 +28,6 @@ from podium.cluster.client import (
 from podium.cluster.jobs import obstacle_of
 from podium.cluster.manifests import KEY_LABEL, JobSpec, job_manifest
 from podium.cluster.room import allocatable, fits, free_on, open_to, why_none
-from podium.cluster.waiting import waiting
 from podium.config.cluster import NodePoolConfig
 from podium.config.paths import is_uri
 from podium.config.schema import PodiumConfig
@@ -54,6 +53,13 @@ PULL_SECONDS, OBSTACLE_SECONDS, _POLL_SECONDS = 600.0, 15.0, 1.0
 """How long an image may be pulled, and how long a reason for which it is not may last until it counts."""
 
 _SMALL = {"cpu": "50m", "memory": "64Mi"}
+_WAITING = {
+    "Unschedulable": "ask for less (chart: --set nodePools.POOL.cpu=1, podium submit: --pool POOL.cpu=1), correct the "
+    "pool's selector or tolerations, or add a node",
+    "SchedulingGated": "wait for Kueue to admit it, or correct the pool's queue",
+    "CreateContainerConfigError": "create the Secret or ConfigMap that it names, or correct the name",
+}
+"""What mends a pod that waits, by Kubernetes' reason; for other reasons its image is to be corrected."""
 
 Status = Literal["ok", "failed", "skipped"]
 
@@ -94,14 +100,31 @@ def examine(config: PodiumConfig, cluster: Cluster) -> Iterator[Finding]:
         yield _namespace(cluster)
         yield _admitted(cluster, config)
     yield from room_for(cluster, config.cluster.pools)
-    for title, reason, remedy in waiting(cluster):
-        yield Finding(title, "failed", f"does not start: {reason}", remedy)
+    yield from waiting(cluster)
     for queue in _queues(config):
         yield _exists(cluster, queues, queue, "ask for a LocalQueue of that name, or correct the pool's queue")
     if claim := config.cluster.volume_claim:
         yield _exists(cluster, VOLUME_CLAIM, claim, "create the claim, or correct cluster.volume_claim")
     yield _store(config)
     yield _tracking(config)
+
+
+def waiting(cluster: Cluster) -> Iterator[Finding]:
+    """The pods of the chart, of trials and of pipelines that do not start; nothing where pods cannot be seen."""
+    found: dict[str, Manifest] = {}
+    try:
+        for selector in ("app.kubernetes.io/name=podium", KEY_LABEL, "pipeline/runid"):
+            found |= {name_of(pod): pod for pod in cluster.find(POD, selector)}
+    except ClusterError as error:
+        if error.status != 403:
+            raise
+    for name, pod in sorted(found.items()):
+        if (obstacle := obstacle_of(pod)) is not None:
+            reason, message, _ = obstacle
+            remedy = _WAITING.get(
+                reason, "correct the image, or give its registry's credentials to the service account"
+            )
+            yield Finding(cluster.title(POD, name), "failed", f"does not start: {reason}: {message}", remedy)
 
 
 def leftovers(cluster: Cluster) -> list[str]:

@@ -1,4 +1,4 @@
-"""Renders a run as one self-contained HTML page, as Markdown, and as figures for other tools."""
+"""Renders a run or a profile as one self-contained HTML page, a run as Markdown and as figures for other tools, too."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from podium.display.blocks import Block, Code, Columns, Facts, Points, Section, Table, Text
+from podium.records import ProfileRecord
 from podium.report.inputs import ReportInputs
 from podium.report.page import Page, page_of
+from podium.report.profile import profile_sections
 
 HTML_FILE, MARKDOWN_FILE, METRICS_FILE = "report.html", "report.md", "metrics.json"
 _MARKUP = re.compile(r"([\\`*_\[\]|#~])")
@@ -36,6 +38,18 @@ def render(inputs: ReportInputs) -> Rendered:
     """Render the report of a run."""
     page = page_of(inputs)
     return Rendered(as_html(page), as_markdown(page), _metrics(inputs))
+
+
+def profile_html(record: ProfileRecord) -> str:
+    """The page of a profile."""
+    work, sections = record.workload, profile_sections(record)
+    if record.status == "skipped":
+        return as_html(Page("Profile", "", sections))
+    lead = (
+        f"{work.get('iterations')} iterations of {work.get('batch_size')} rows on {work.get('device')} with "
+        f"{work.get('threads')} threads · {record.created_at:%Y-%m-%d %H:%M UTC}"
+    )
+    return as_html(Page(f"{record.model}: where does the time go?", lead, sections))
 
 
 def as_html(page: Page) -> str:

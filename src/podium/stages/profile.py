@@ -71,6 +71,6 @@ def compute(step: StepRun) -> ProfileRecord:
 
 def publish(record: ProfileRecord, page: str | Path) -> None:
     """Write the page of a profile, such as that of an artifact, which Kubeflow Pipelines shows in its UI."""
-    from podium.report.profile_page import page_html
+    from podium.report.render import profile_html
 
-    write_text(Path(page), page_html(record))
+    write_text(Path(page), profile_html(record))

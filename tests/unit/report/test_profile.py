@@ -7,7 +7,7 @@ from podium.display.charts import PlotChart
 from podium.profiling.findings import findings_of
 from podium.records import ProfileRecord
 from podium.report.profile import profile_section, profile_sections
-from podium.report.profile_page import page_html
+from podium.report.render import profile_html
 from tests.unit.profiling.samples import kernel, profile_record
 
 
@@ -24,7 +24,7 @@ def test_the_page_has_a_section_for_what_was_found_and_none_for_the_rest() -> No
     assert names == ["findings", "phases", "operators", "roofline", "memory", "modules", "observer", "tools"]
     found = [name for name, _, _ in profile_sections(record.model_copy(update={"kernels": (kernel("sgemm"),)}))]
     assert "kernels" in found
-    page = page_html(record)
+    page = profile_html(record)
     assert "minilm (eager): where does the time go?" in page and "https://ui.perfetto.dev" in page
     assert "apt-get install nsys" in page and "<script" not in page
 
@@ -48,4 +48,4 @@ def test_a_skipped_profile_says_why_and_how_to_get_one() -> None:
     (said,) = profile_section(record).blocks
     assert isinstance(said, Text)
     assert said.text == "This run has no profile: profile.tools is empty; with profile=operators it has one."
-    assert "Nothing was profiled: profile.tools is empty." in page_html(record)
+    assert "Nothing was profiled: profile.tools is empty." in profile_html(record)
