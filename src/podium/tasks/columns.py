@@ -15,7 +15,7 @@ from typing import Any
 from podium.errors import InputError
 
 TEXT_NAMES = ("text", "sentence", "content", "document", "review", "body", "message", "comment", "tweet", "article")
-LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "topic", "intent")
+LABEL_NAMES = ("label", "labels", "class", "category", "target", "sentiment", "topic", "intent", "gold_label")
 
 _CLEARLY_LONGER = 2.0
 _WORDS = 3
@@ -190,7 +190,8 @@ def indicators(columns: Sequence[Column], rows: int) -> list[str]:
     """The columns that hold a 0 or a 1 in each of the rows, if there are several and no column looks like labels."""
     found = [one.name for one in columns if one.numbers + one.texts == rows and one.values <= _ZERO_ONE and one.values]
     others = [one for one in columns if one.name not in found]
-    clear = by_name(columns, LABEL_NAMES) is None and not with_few_values(others) and not any(c.lists for c in columns)
+    labelled = by_name([one for one in columns if one.values or one.lists], LABEL_NAMES)
+    clear = labelled is None and not with_few_values(others) and not any(c.lists for c in columns)
     return found if len(found) > 1 and clear and any(one.texts for one in others) else []
 
 

@@ -419,6 +419,22 @@ def test_an_unknown_encoding_is_said_before_anything_is_read(tmp_path: Path) -> 
 
 
 class TestMoreOddFiles:
+    def test_a_comment_with_as_many_commas_as_the_names_below_it(self, tmp_path: Path) -> None:
+        lines = ["# exported in May, by a tool", "text,label", *(f"a text {n},{n % 2}" for n in range(20))]
+        files(tmp_path, "".join(f"{line}\n" for line in lines), "x.csv")
+        config = dataset(tmp_path / "x.csv")
+        assert config.label_column == "label" and len(rows(config)) == 20
+
+    def test_texts_as_bytes_and_labels_in_an_object(self, tmp_path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        found = [{"text": f"é {n}".encode(), "labels": {"spam": n % 2, "ad": n % 3 // 2}} for n in range(20)]
+        pa.parquet.write_table(pa.Table.from_pylist(found), tmp_path / "x.parquet")
+        config = dataset(tmp_path / "x.parquet")
+        assert (config.task, config.label_column) == ("multi-label", "labels.spam,labels.ad")
+        assert rows(config)[1].values["text"] == "é 1"
+
     def test_folders_of_splits_beside_a_vocabulary(self, tmp_path: Path) -> None:
         for split in ("train", "test"):
             for label in ("pos", "neg"):

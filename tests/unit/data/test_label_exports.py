@@ -356,6 +356,11 @@ class TestWhichColumnIsMeant:
             row["labels"] = row.pop("keywords")
         assert dataset(write_jsonl(tmp_path / "x.jsonl", rows)).task == "multi-label"
 
+    def test_the_votes_beside_a_gold_label_are_not_several_labels(self, tmp_path: Path) -> None:
+        rows = [{"text": one, "gold_label": "ab"[n % 2], "votes": [*"ab", "ab"[n % 2]]} for n, one in enumerate(TEXTS)]
+        config = dataset(write_jsonl(tmp_path / "x.jsonl", rows))
+        assert (config.task, config.label_column) == ("text-classification", "gold_label")
+
     def test_lists_of_paragraphs_are_no_labels(self, tmp_path: Path) -> None:
         rows = [{"id": f"row {n}", "text": [one, one], "label": "ab"[n % 2]} for n, one in enumerate(TEXTS)]
         with pytest.raises(InputError, match=r"column 'text' has lists; join each list into one text"):

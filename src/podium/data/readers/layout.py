@@ -62,8 +62,10 @@ def lines_above(lines: Sequence[str]) -> int:
 
 
 def _fewer(comment: str, below: str) -> bool:
-    """Whether a line has fewer delimiters of a kind than the line below, so that it is no record beside it."""
-    return any(comment.count(one) < below.count(one) for one in NAMES if one != " ")
+    """Whether a line is no record beside the line below: it has fewer delimiters of a kind, or is above usual names."""
+    parts = [below.lower().strip().split(one) for one in NAMES if one != " "]
+    named = any(len({field.strip(' "') for field in fields} & {*TEXT_NAMES, *LABEL_NAMES}) > 1 for fields in parts)
+    return named or any(comment.count(one) < below.count(one) for one in NAMES if one != " ")
 
 
 def find_quote(lines: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +128,20 @@ def _named(value: Any, names: list[str]) -> Any:
 
 
 def _records(batches: Any, classes: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
-    """The rows of Arrow batches, with the names of numbered `classes`, given by column."""
+    """The rows of Arrow batches, with the names of numbered `classes`, given by column, and bytes in UTF-8 as texts."""
     for batch in batches:
+        raw = [column.name for column in batch.schema if str(column.type).endswith("binary")]
         for values in batch.to_pylist():
-            yield values | {name: _named(values[name], classes[name]) for name in classes.keys() & values.keys()}
+            texts = {name: _text(values[name]) for name in raw}
+            named = {name: _named(values[name], classes[name]) for name in classes.keys() & values.keys()}
+            yield values | texts | named
+
+
+def _text(value: bytes | None) -> str | bytes | None:
+    """The text that bytes hold, as some writers leave out that a column has texts; other bytes as they are."""
+    with suppress(UnicodeDecodeError):
+        return None if value is None else value.decode()
+    return value
 
 
 class SavedDataset(Reader):
