@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-_ROWS = 100_000
+_ROWS = 20_000
 _FIRST = 200
 """Rows that are looked at, and after which a column is left alone whose values are nearly all different."""
 _LONGEST = 100
