@@ -337,8 +337,8 @@ class _Block:
 
 def _seen(real: torch.Tensor, count: int) -> torch.Tensor:
     """What the last `count` tokens see of all before them and of themselves, shape (rows, count, tokens)."""
-    size = real.shape[1]
-    return real[:, None, :] & real.new_ones(size, size).tril()[-count:]
+    places = torch.arange(real.shape[1], device=real.device)
+    return real[:, None, :] & (places <= places[-count:, None])
 
 
 def _other_layers(config: Any) -> str:
