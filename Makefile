@@ -47,7 +47,7 @@ test-all: test test-slow  ## Everything
 test-cluster: setup  ## Tests against the cluster that KUBECONFIG names
 	$(BIN)/python -m pytest -q tests/cluster
 
-test-gpu: setup  ## Profile on one GPU with nsys and ncu, in five minutes; skips where they are missing
+test-gpu: setup  ## Profile and prompt on one GPU, in five minutes; skips where it or a tool is missing
 	$(BIN)/python -m pytest -q -rs tests/gpu
 
 chaos: setup  ## Kill studies at random moments, a hundred times
