@@ -110,11 +110,11 @@ def diff(
     """
     from podium.local.profile import find_profile
     from podium.profiling.diff import diff_profiles
-    from podium.report.profile_diff import as_text
+    from podium.report.profile import diff_text
 
     baseline, other = (find_profile(one, store, Path.cwd()) for one in (before, after))
     found = diff_profiles(baseline, other, fail_if or ())
-    typer.echo(found.model_dump_json(indent=1) if output == "json" else as_text(found).rstrip())
+    typer.echo(found.model_dump_json(indent=1) if output == "json" else diff_text(found).rstrip())
     raise typer.Exit(EXIT_CODES[found.verdict])
 
 

@@ -1,4 +1,4 @@
-"""The sections of a profile: for its own page, and in short for the report of a run."""
+"""The sections of a profile, on its own page and in the report of a run, and the differences between two profiles."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import math
 from podium.display import numbers
 from podium.display.blocks import Block, Cell, Code, Columns, Facts, Points, Section, Table, Text
 from podium.display.charts import LOW_HEIGHT, Axis, Line, Mark, Plot, PlotChart, Tick
+from podium.profiling.diff import Change, ProfilesDiff
 from podium.records import Attempt, ProfileRecord
 
 _OPERATORS, _KERNELS, _SHORT = 15, 10, 5
 _SHORTER = {"postprocess": "after"}
 """Names of phases that do not fit beside a chart."""
 _TRACES = ("trace.json", ".nsys-rep", ".ncu-rep")
+_NAMED = 28
+"""Columns of the name of what changed."""
 _MILLI, _GIGA, _MEGA = 1e3, 1e9, 1e6
 _FIGURES = {
     "busy_cores": ("Cores kept busy", 1.0, ""),
@@ -306,3 +309,24 @@ def _tools(record: ProfileRecord) -> Section:
 def _attempt(one: Attempt) -> tuple[Cell | str, ...]:
     code = numbers.MISSING if one.exit_code is None else str(one.exit_code)
     return (one.tool, one.target[:60], one.outcome, code, numbers.duration(one.seconds), Cell(one.reason, one.remedy))
+
+
+def diff_text(found: ProfilesDiff) -> str:
+    """The difference of two profiles for a terminal: lines for every range and group, then notes and checks."""
+    lines = [f"{found.before} → {found.after}, per iteration", ""]
+    lines += [_diff_line(one) for one in found.changes if one.kind == "range"]
+    groups = [one for one in found.changes if one.kind == "group" and max(one.before, one.after) > 0]
+    if groups:
+        lines += ["", "groups of operators, one trace each, not judged:", *map(_diff_line, groups)]
+    lines += ["", *(f"note: {one}" for one in found.notes)] if found.notes else []
+    for one in found.checks:
+        lines.append(f"{one.verdict}: {one.check}{f' ({one.reason})' if one.reason else ''}")
+    return "\n".join(lines) + "\n"
+
+
+def _diff_line(one: Change) -> str:
+    figures = f"{one.name:<{_NAMED}} {one.before * 1e3:>10.3f} ms {one.after * 1e3:>10.3f} ms"
+    if one.ratio is None:
+        return f"{figures}  {one.after / one.before:>6.2f}×" if one.before else f"{figures}     new"
+    word = "within noise" if not one.real else "slower" if one.ratio.value > 1 else "faster"
+    return f"{figures}  {one.ratio.value:>6.2f}× ({one.ratio.low:.2f} to {one.ratio.high:.2f})  {word}"

@@ -7,7 +7,7 @@ import pytest
 from podium.errors import InputError
 from podium.profiling.diff import diff_profiles
 from podium.profiling.findings import findings_of
-from podium.report.profile_diff import as_text
+from podium.report.profile import diff_text
 from tests.unit.profiling.samples import kernel, phase, profile_record
 
 
@@ -57,7 +57,7 @@ def test_a_slower_model_is_told_beyond_noise_and_the_rest_is_not() -> None:
     assert changes["forward"].real and changes["forward"].ratio.value == pytest.approx(1.5)  # type: ignore[union-attr]
     assert changes["tokenise"].real is False
     assert changes["matrix product"].ratio is None, "one trace says nothing of its own noise"
-    text = as_text(found)
+    text = diff_text(found)
     assert "slower" in text and "within noise" in text and "matrix product" in text
     assert found.verdict == "pass" and found.notes == ()
 
