@@ -162,8 +162,7 @@ def variant_key(
     """Key of a deployable variant: the model, how it is made and with what, and how it is checked."""
     return Key.of(
         "variant",
-        **_measured(model),
-        trust_remote_code=config.entrants[model.entrant].trust_remote_code,
+        **_measured(config, model),
         data=data.artifacts["data"].digest,
         predictions=model.artifacts["predictions"].digest,
         metric=model.metric,
@@ -182,7 +181,7 @@ def measurement_key(
 ) -> Key:
     """Key of one measurement: artifact, variant, scenario and hardware."""
     how = _made(variant, hardware["device"])
-    return Key.of("measurement", **_benchmark_parts(config, data, hardware), **_measured(model), **how)
+    return Key.of("measurement", **_benchmark_parts(config, data, hardware), **_measured(config, model), **how)
 
 
 def lone_measurement_key(
@@ -212,7 +211,7 @@ def benchmark_key(
     return Key.of(
         "benchmark",
         **_benchmark_parts(config, data, hardware),
-        models={model.entrant: _measured(model) for model in models},
+        models={model.entrant: _measured(config, model) for model in models},
         variants=[_made(variant, hardware["device"]) for variant in config.benchmark.variants],
         max_quality_loss=config.benchmark.max_quality_loss,
     )
@@ -347,8 +346,12 @@ def _profiled(config: ProfileConfig, hardware: Mapping[str, str]) -> dict[str, A
     return {"profile": config, "hardware": dict(hardware), "versions": versions(config)}
 
 
-def _measured(model: records.ModelRecord) -> dict[str, Any]:
-    return {"entrant": model.entrant, "model": model.artifacts["model"].digest}
+def _measured(config: PodiumConfig, model: records.ModelRecord) -> dict[str, Any]:
+    return {
+        "entrant": model.entrant,
+        "model": model.artifacts["model"].digest,
+        "trust_remote_code": config.entrants[model.entrant].trust_remote_code,
+    }
 
 
 def _made(variant: VariantName, device: str) -> dict[str, Any]:

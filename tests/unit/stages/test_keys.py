@@ -128,7 +128,21 @@ def mutated(value: Any, path: tuple[str, ...]) -> Any:
 
 
 LEAVES = dict(leaves(CONFIG))
-CANDIDATES = ("classify-each", "similar", "generate", False, "balanced", "fp32", "lora", "char_wb", 2, 17, 0.3, 9.0)
+CANDIDATES = (
+    "classify-each",
+    "similar",
+    "generate",
+    False,
+    "balanced",
+    "fp32",
+    "lora",
+    "char_wb",
+    2,
+    17,
+    0.3,
+    9.0,
+    {"a": "b"},
+)
 
 
 def other_settings(section: Section, name: str) -> Section:
@@ -177,7 +191,10 @@ VARIANTS = {"variant", "linear variant", "llm variant"}
         ("hpo.llm_space", {"llm family", "llm study"}),
         ("hpo.space.warmup_ratio.high", {"family", "study"}),
         ("entrants.minilm.kind", {"family", "study", "refit", "curve"}),
-        ("entrants.minilm.trust_remote_code", {"study", "refit", "variant", "curve", "profile"}),
+        (
+            "entrants.minilm.trust_remote_code",
+            {"study", "refit", "variant", "measurement", "benchmark", "curve", "profile"},
+        ),
         ("entrants.linear.kind", {"linear family", "linear study", "linear refit"}),
         ("selection.resamples", {"selection"}),
         ("selection.min_trials", {"selection"}),
