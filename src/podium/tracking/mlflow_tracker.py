@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -252,11 +252,12 @@ class MlflowTracker(Runs):
         return self._call(f"looking up {selector} of {model_name}", get)
 
     def champions(self) -> list[TrackedModel]:
-        names = self._call(
-            "listing registered models",
-            lambda client: [one.name for one in client.search_registered_models() if base.CHAMPION in one.aliases],
-        )
-        return [found for name in sorted(names) if (found := self.registered(name)) is not None]
+        def holders(client: Any) -> list[str]:
+            found = _every(lambda most, token: client.search_registered_models(max_results=most, page_token=token))
+            return sorted(model.name for model in found if base.CHAMPION in model.aliases)
+
+        names = self._call("listing registered models", holders)
+        return [found for name in names if (found := self.registered(name)) is not None]
 
     def versions(self, model_key: str) -> list[TrackedModel]:
         def get(client: Any) -> list[TrackedModel]:
@@ -275,17 +276,18 @@ class MlflowTracker(Runs):
         return self._call(f"reading {file} of run {run_id}", read)
 
     def _search(self, wanted: str) -> list[TrackedRun]:
-        every = load_mlflow().utils.get_results_from_paginated_fn
-
         def search(client: Any) -> list[TrackedRun]:
-            experiments = every(
-                lambda most, token: client.search_experiments(max_results=most, page_token=token), _PAGE
-            )
+            experiments = _every(lambda most, token: client.search_experiments(max_results=most, page_token=token))
             ids = [item.experiment_id for item in experiments]
-            runs = every(lambda most, token: client.search_runs(ids, wanted, 1, most, page_token=token), _PAGE)
+            runs = _every(lambda most, token: client.search_runs(ids, wanted, 1, most, page_token=token))
             return [_tracked(run) for run in runs]
 
         return self._call("searching runs", search)
+
+
+def _every(ask: Callable[[int, str | None], Any]) -> list[Any]:
+    """The answers of all pages of a search, which takes the size of a page and the token of the next one."""
+    return list(load_mlflow().utils.get_results_from_paginated_fn(ask, _PAGE))
 
 
 def _tags(model: ModelRecord) -> dict[str, str]:

@@ -102,6 +102,27 @@ class ModelConformance(Conformance):
         tracker.move_champion(name, second, how="rollback", by="me@host", reason="it loses names")
         assert list(withdrawn(tracker.moves(name))) == [f"{digest}+onnx"]
 
+    def test_the_champions_of_all_pages_are_listed(
+        self, tracker: Tracker, uri: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from mlflow import MlflowClient
+
+        client, search = MlflowClient(uri, registry_uri=uri), MlflowClient.search_registered_models
+        run = tracker.open_run("run", {})
+        names = [f"page-{fresh()[:8]}" for _ in range(4)]
+        for name in names:
+            client.create_registered_model(name)
+            client.create_model_version(name, client.get_run(run).info.artifact_uri, run)
+        for name in names[1:]:
+            client.set_registered_model_alias(name, "champion", "1")
+
+        def by_two(client: MlflowClient, max_results: int = 2, page_token: str | None = None) -> object:
+            return search(client, max_results=2, page_token=page_token)
+
+        monkeypatch.setattr(MlflowClient, "search_registered_models", by_two)
+        found = [one.name for one in tracker.champions()]
+        assert [name for name in found if name in names] == sorted(names[1:])
+
     def test_moving_to_the_champion_changes_nothing(self, tracker: Tracker, weights: Path) -> None:
         name, _, (first, *_) = self.three_versions(tracker, weights)
         tracker.move_champion(name, first, how="forced", by="a@b", reason="again")
