@@ -325,22 +325,28 @@ class Planner:
             cut = f"longer rows are cut ({1 - whole:.0%})" if whole < 1 else "no row is cut"
             lines["Length"] = f"{budget.length} tokens; {cut}"
         lines["Search"] = f"{trials}; {refits}"
-        usual, batch = self._updates[0], self.config.training.batch_size
-        trial, refit = (
-            round(rows * epochs / batch)
-            for rows, epochs in (
-                (budget.rows * self._per_fold, budget.trial_epochs),
-                (self._development, budget.epochs),
-            )
-        )
-        cautions = []
-        if shown and self.config.plan.fit and (trial < FEW_TRIAL * usual or refit < FEW_REFIT * usual):
+        if cautions := self._cautions(budget, shown):
+            lines["Caution"] = "; ".join(cautions)
+        parts = ", ".join(f"{part} {duration(seconds)}" for part, seconds in expected.items())
+        total = sum(expected.values())
+        of_limit = "no time limit" if limit is None else f"the limit is {duration(limit)}"
+        lines["Time"] = f"about {duration(total)} expected ({parts}); {of_limit}"
+        if limit is not None and total > limit:
+            lines["Time"] += ", which is too short even for the least that is tried"
+        return lines
+
+    def _cautions(self, budget: Budget, transformers: Mapping[str, Pace]) -> list[str]:
+        """What may keep the transformers below what they could reach; `transformers` are those that compete."""
+        usual, batch, cautions = self._updates[0], self.config.training.batch_size, []
+        trial = round(budget.rows * self._per_fold * budget.trial_epochs / batch)
+        refit = round(self._development * budget.epochs / batch)
+        if transformers and self.config.plan.fit and (trial < FEW_TRIAL * usual or refit < FEW_REFIT * usual):
             cautions.append(
                 f"transformers are hardly trained, with {trial} updates of their weights in a trial and {refit} in the "
                 f"refit, where {usual} usually are enough; with a longer --time-limit one of them may be the best"
             )
-        if shown and whole < MOSTLY:
-            median = max(pace.lengths[len(pace.lengths) // 2] for pace in shown.values())
+        if any(pace.whole(budget.length) < MOSTLY for pace in transformers.values()):
+            median = max(pace.lengths[len(pace.lengths) // 2] for pace in transformers.values())
             cautions.append(
                 f"transformers read the first {budget.length} tokens of a text alone, and half of the texts have at "
                 f"least {median:,}"
@@ -350,15 +356,7 @@ class Planner:
                 f"{' and '.join(blind)} cannot read {max(blind.values()):.0%} of the tokens of these texts; name a "
                 "model for their language or script with --backbone"
             )
-        if cautions:
-            lines["Caution"] = "; ".join(cautions)
-        parts = ", ".join(f"{part} {duration(seconds)}" for part, seconds in expected.items())
-        total = sum(expected.values())
-        of_limit = "no time limit" if limit is None else f"the limit is {duration(limit)}"
-        lines["Time"] = f"about {duration(total)} expected ({parts}); {of_limit}"
-        if limit is not None and total > limit:
-            lines["Time"] += ", which is too short even for the least that is tried"
-        return lines
+        return cautions
 
 
 def _rounded(epochs: float) -> float:
