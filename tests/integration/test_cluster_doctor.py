@@ -89,13 +89,22 @@ def test_each_lack_is_named_with_what_mends_it(
     assert text in failed[name].text and remedy in failed[name].remedy
 
 
-def test_a_pod_that_admission_refuses(api: ApiServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ('violates PodSecurity "restricted:latest"', "correct cluster.image"),
+        ("failed quota: team: must specify limits.cpu for: main", "a LimitRange with a default"),
+        ("exceeded quota: team, requested: requests.cpu=1, used: 8, limited: 8", "wait for room in the quota"),
+    ],
+)
+def test_a_pod_that_admission_refuses(api: ApiServer, tmp_path: Path, words: str, remedy: str) -> None:
     def refuse(pod: Any, old: Any) -> None:
-        raise Refused(403, "Forbidden", 'pods "podium-doctor" is forbidden: violates PodSecurity "restricted:latest"')
+        raise Refused(403, "Forbidden", f'pods "podium-doctor" is forbidden: {words}')
 
     api.checks["pods"] = refuse
     seen = found(connected(api, "team"), config(tmp_path, *KATIB))["pod of a trial"]
-    assert seen.status == "failed" and "violates PodSecurity" in seen.text
+    assert seen.status == "failed" and words in seen.text and remedy in seen.remedy
+    assert "give the service account" not in seen.text, "no right is missing"
     assert api.list("pods", "team") == []
 
 

@@ -52,6 +52,9 @@ _HINTS = {
     422: "correct what it names",
 }
 
+_NOT_ADMITTED = re.compile(r"is forbidden: (?!User )")
+"""In the words of a quota, a LimitRange or Pod Security, which are answered with the status of a missing right."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -373,4 +376,6 @@ def _explained(error: Exception, title: str) -> ClusterError:
         reason = f"{answer.get('reason') or error.reason}: {answer['message']}"
     except (ValueError, KeyError, TypeError, AttributeError):
         reason = str(error.reason)
+    if status == 403 and _NOT_ADMITTED.search(reason):
+        hint = "the namespace refuses what it asks for, and no Role changes that"
     return ClusterError(f"{title}: {error.status} {reason}; {hint}", status=status)

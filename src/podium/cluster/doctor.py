@@ -218,6 +218,12 @@ def _trial_pod(config: PodiumConfig, name: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
+_ADMISSION_REMEDIES = {
+    "must specify": "give the namespace a LimitRange with a default of what must be specified (docs/cluster.md)",
+    "exceeded quota": "wait for room in the quota, have it raised, or request less in cluster.pools",
+}
+
+
 def pulled(cluster: Cluster, config: PodiumConfig, seconds: float = PULL_SECONDS) -> Finding:
     """Whether the image can be pulled: a pod is started on the pool of trials, for so long as it takes, and deleted."""
     title, image = "image", config.cluster.image
@@ -229,7 +235,7 @@ def pulled(cluster: Cluster, config: PodiumConfig, seconds: float = PULL_SECONDS
     except ClusterError as error:
         if "cannot create resource" in str(error):
             return Finding(title, "skipped", "only who may create pods can pull it")
-        return Finding(title, "failed", str(error), "correct cluster.image, cluster.service_account or the pool")
+        return Finding(title, "failed", str(error), _admission_remedy(str(error)))
     start = time.monotonic()
     try:
         while (passed := time.monotonic() - start) < seconds:
@@ -249,6 +255,13 @@ def pulled(cluster: Cluster, config: PodiumConfig, seconds: float = PULL_SECONDS
         cluster.delete(POD, name_of(pod))
 
 
+def _admission_remedy(refusal: str) -> str:
+    for words, remedy in _ADMISSION_REMEDIES.items():
+        if words in refusal:
+            return remedy
+    return "correct cluster.image, cluster.service_account or the pool"
+
+
 def _admitted(cluster: Cluster, config: PodiumConfig) -> Finding:
     """Whether the API server would take a trial's pod: Pod Security, quotas, limits and webhooks have their say."""
     name = "pod of a trial"
@@ -257,7 +270,7 @@ def _admitted(cluster: Cluster, config: PodiumConfig) -> Finding:
     except ClusterError as error:
         if "cannot create resource" in str(error):
             return Finding(name, "skipped", "only who may create pods can try one (dry run)")
-        return Finding(name, "failed", str(error), "correct cluster.image, cluster.service_account or the pool")
+        return Finding(name, "failed", str(error), _admission_remedy(str(error)))
     return Finding(
         name, "ok", f"would be taken, with image {config.cluster.image} (whether it can be pulled is not seen)"
     )
