@@ -8,7 +8,17 @@ from functools import partial
 from podium.errors import InputError
 from podium.records import RULE, Comparison, CopiedRows, DecisionRecord, Evidence, Incumbent, Reason, Verdict, refit_of
 from podium.selection.comparison import as_good, baseline_named, described, shown_better, shown_worse
-from podium.selection.winner import CONSTRAINT_BROKEN, UNITS, Candidate, Choice, bounds_of, broken, choose, quantity
+from podium.selection.winner import (
+    CONSTRAINT_BROKEN,
+    UNITS,
+    Candidate,
+    Choice,
+    bounds_of,
+    broken,
+    choose,
+    quantity,
+    unstable,
+)
 
 NO_WINNER = "no-winner"
 NO_INCUMBENT = "no-incumbent"
@@ -159,8 +169,9 @@ def _by_cost(winner: Candidate, evidence: Evidence, held: tuple[Reason, ...]) ->
     assert incumbent and holder and comparison
     policy, asked = evidence.policy, evidence.policy.promotion.min_saving
     unmet = broken(_title(incumbent), partial(quantity, holder), policy.constraints)
+    unsure = unstable(_title(incumbent), holder)
     if faults := [reason.text for reason in unmet if reason.code == CONSTRAINT_BROKEN]:
-        return "PROMOTE", (Reason(code=INCUMBENT_BREAKS, text=" ".join(faults)), *held)
+        return "PROMOTE", (Reason(code=INCUMBENT_BREAKS, text=" ".join(faults)), *held, *unsure)
     own, theirs = (bounds_of(item, policy.cost) if item else None for item in (winner.measurement, holder))
     if own is None or theirs is None or theirs[0] <= 0 or own[2] >= theirs[0]:
         return "HOLD", held
@@ -174,10 +185,10 @@ def _by_cost(winner: Candidate, evidence: Evidence, held: tuple[Reason, ...]) ->
         why = f"but selection.promotion.min_saving {rule}, so its cost does not promote it"
     elif as_good(comparison, policy.margin):
         text = f"{seen}, and selection.promotion.min_saving asks for {asked:.0%}."
-        return "PROMOTE", (Reason(code=CHEAPER, text=text), *held)
+        return "PROMOTE", (Reason(code=CHEAPER, text=text), *held, *unsure)
     else:
         why = f"but it is not shown to be as good within selection.margin={policy.margin:g}"
-    return "HOLD", (*held, Reason(code=CHEAPER_ONLY, text=f"{seen}, {why}."))
+    return "HOLD", (*held, Reason(code=CHEAPER_ONLY, text=f"{seen}, {why}."), *unsure)
 
 
 def _missing_evidence(winner: Candidate, evidence: Evidence) -> tuple[list[Reason], list[Reason]]:

@@ -245,10 +245,16 @@ def _reasons(
             text += f" Its cost is the lowest measured, but not apart from that of {', '.join(close)}."
         reasons.append(Reason(code=WINNER_CHEAPER, text=text))
     for one in {winner.name: winner, best.name: best}.values():
-        if one.measurement is not None and one.measurement.unstable:
-            text = f"The benchmark of {one.name} was unstable, so its cost is known less well than its interval says."
-            reasons.append(Reason(code=UNSTABLE, text=text))
+        reasons += unstable(one.name, one.measurement)
     return (*reasons, *(reason for one in candidates for reason in one.failures))
+
+
+def unstable(name: str, measurement: Measurement | None) -> list[Reason]:
+    """That a model's cost is not known well, where its benchmark was unstable."""
+    if measurement is None or not measurement.unstable:
+        return []
+    text = f"The benchmark of {name} was unstable, so its cost is known less well than its interval says."
+    return [Reason(code=UNSTABLE, text=text)]
 
 
 def _price(

@@ -281,6 +281,17 @@ def test_what_a_saving_is_goes_by_the_declared_cost(entry, measurement, comparis
     assert "saves at least 75% of the size_mb of news version 3: at most 5 against at least 20 MB" in reasons[0].text
 
 
+def test_an_unstable_benchmark_of_the_incumbent_is_said_with_what_is_saved(entry, measurement, comparison):
+    winner, kept = candidate(entry("a"), measured(measurement)), measured(measurement, p50=(30.0, 20.0, 40.0))
+    shaky = kept.model_copy(update={"unstable": True})
+    paired = comparison("a (eager)", "news", 0.0, -0.01, 0.01)
+    for min_saving, code in ((0.2, "cheaper-than-incumbent"), (None, "only-cheaper")):
+        policy = SelectionConfig(promotion=PromotionConfig(min_saving=min_saving))
+        _, codes = verdict(winner, incumbent(), policy, paired, holder=shaky)
+        assert code in codes and codes[-1] == "measurement-unstable"
+        assert "measurement-unstable" not in verdict(winner, incumbent(), policy, paired, holder=kept)[1]
+
+
 def test_an_incumbent_that_breaks_a_constraint_goes_to_what_is_not_worse(entry, measurement, comparison):
     winner = candidate(entry("a"), measured(measurement))
     policy = SelectionConfig(constraints=ConstraintsConfig(memory_mb=600))
