@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -71,6 +71,20 @@ def rows_of(
             yield row
         elif whole or _counts(reader, row, names[1]):
             yield _words_and_tags(reader, row, names, labels)
+
+
+class Shaped(Reader):
+    """All rows of another reader in the shape that the task of `config` reads, and the columns that they then have."""
+
+    def __init__(self, reader: Reader, names: tuple[str, str], config: DatasetConfig) -> None:
+        super().__init__(reader.source, config)
+        self._reader, self._names = reader, names
+
+    def rows(self, columns: Collection[str] | None = None) -> Iterator[Row | BadRow]:
+        return rows_of(self._reader, self._names, self.config, whole=True)
+
+    def columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self._reader.columns(), *filter(None, self._names))))
 
 
 def _counts(reader: Reader, row: Row, target: str) -> bool:

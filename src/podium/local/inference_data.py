@@ -18,7 +18,7 @@ from podium.config.paths import is_remote, is_uri, locate, resolve
 from podium.data.formats import FORMATS, infer_format, resolve_sources
 from podium.data.infer import found_encoding, look
 from podium.data.readers.base import Reader
-from podium.data.shapes import rows_of
+from podium.data.shapes import Shaped
 from podium.data.sources import Role, Source
 from podium.errors import InputError
 from podium.inference.rows import RowSource, id_column
@@ -115,8 +115,7 @@ def open_data(command: DataCommand, directory: Path, task: str | None, labels: S
     lines.append(f"columns: {listed(columns)} ({seen} rows seen)")
     lines += [_own(line) for line in (*encoding_lines, *reader.found(), *reader.doubts())]
     check = kind.content_problem if kind is not None else lambda _: None
-    read = (content or "", target or "")
-    rows = (lambda: rows_of(reader, read, config, whole=True)) if kind is not None else None
+    read = Shaped(reader, (content or "", target or ""), config) if kind is not None else reader
     identity = {
         "files": reader.digests(),
         "reading": {name: getattr(config, name) for name in _READING} | {"format": source.format},
@@ -124,7 +123,7 @@ def open_data(command: DataCommand, directory: Path, task: str | None, labels: S
         "content": content,
         "id": named,
     }
-    return OpenData(config.name, place, RowSource(reader, content, check, named, rows), target, identity, lines)
+    return OpenData(config.name, place, RowSource(read, content, check, named), target, identity, lines)
 
 
 def _config(command: DataCommand, directory: Path, task: str | None) -> tuple[DatasetConfig, str]:

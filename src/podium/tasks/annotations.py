@@ -21,6 +21,8 @@ _TASKS = ("annotations", "completions")
 """Fields of a task of Label Studio that hold what annotators did; the second one is the old name."""
 _ANSWERS = re.compile(r"(annotations|completions|responses)\..+|.+\.responses")
 _PRODIGY = frozenset({"_input_hash", "_task_hash", "accept", "options", "spans"})
+_STUDIO = frozenset({"annotation_id", "annotator"})
+"""Columns of flat exports of Label Studio."""
 _SUBMITTED = (None, "submitted")
 
 
@@ -80,7 +82,7 @@ def answers_of(value: Any) -> list[Any] | None:
 
 def beside(target: str) -> set[str]:
     """The columns beside that of the target which say whether a row has been labelled."""
-    return {f"{target}.status", f"{target}-suggestion", "annotation_id", "was_cancelled", "answer", *_PRODIGY}
+    return {f"{target}.status", f"{target}-suggestion", "was_cancelled", "answer", *_STUDIO, *_PRODIGY}
 
 
 def most_frequent(answers: Sequence[Any]) -> Any:
@@ -100,10 +102,10 @@ def set_aside(values: Mapping[str, Any], target: str) -> str:
     said = values.get("answer")
     if said in ("ignore", "reject") and _PRODIGY & values.keys() and not (said == "reject" and target == "answer"):
         return SKIPPED if said == "ignore" else REJECTED
-    if str(values.get("was_cancelled")).lower() == "true" and "annotation_id" in values:
+    if str(values.get("was_cancelled")).lower() == "true" and values.keys() >= _STUDIO:
         return SKIPPED
     for field in _TASKS:
-        if field in values and "data" in values:
+        if field in values and isinstance(values.get("data"), Mapping):
             if not values[field]:
                 return UNLABELLED
             if annotations_of(values[field]) == []:
@@ -117,7 +119,7 @@ def set_aside(values: Mapping[str, Any], target: str) -> str:
 
 def is_submitted(values: Mapping[str, Any]) -> bool:
     """Whether an annotator of Label Studio has submitted a row, so that no choice and no span means none."""
-    return "annotation_id" in values or any(annotations_of(values.get(field)) for field in _TASKS)
+    return values.keys() >= _STUDIO or any(annotations_of(values.get(field)) for field in _TASKS)
 
 
 def _choices(annotation: Mapping[str, Any]) -> list[Mapping[str, Any]]:

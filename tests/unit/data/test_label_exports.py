@@ -142,6 +142,13 @@ class TestLabelStudio:
         for note in (DISPUTED, UNLABELLED, SKIPPED):
             assert f"{note}: 1" in found.warnings
 
+    def test_columns_of_these_names_alone_mean_nothing(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
+        rows = [{"data": text, "annotations": [[0, 1, "X"]] if n % 2 else []} for n, text in enumerate(TEXTS)]
+        path = write_jsonl(tmp_path / "x.jsonl", rows)
+        assert prepared(path, task="ner", text_column="data", label_column="annotations")[0].read_rows == 24
+        rows = [{"text": text, "annotation_id": n, "labels": "a, b"} for n, text in enumerate(TEXTS)]
+        assert prepared(write_jsonl(path, rows), task="multi-label")[0].labels == ("a", "b")
+
     def test_ground_truth_counts_alone(self, tmp_path: Path) -> None:
         rows = [task(n, ["Bad"], ["Bad"], ["Good"]) for n in range(9)]
         for row in rows:
@@ -173,8 +180,8 @@ class TestLabelStudio:
         table = tmp_path / "x.csv"
         with table.open("w", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(["text", "sentiment", "annotation_id", "was_cancelled"])
-            writer.writerows([*cell, n, n == 24] for n, cell in enumerate(cells))
+            writer.writerow(["text", "sentiment", "annotation_id", "annotator", "was_cancelled"])
+            writer.writerows([*cell, n, 1, n == 24] for n, cell in enumerate(cells))
         expected = "multi-label" if several else "text-classification"
         for one in (path, table):
             config = dataset(one)
@@ -201,8 +208,8 @@ class TestLabelStudio:
         span = json.dumps([{"start": 0, "end": 1, "text": "a", "labels": ["X"]}])
         with (tmp_path / "x.csv").open("w", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(["annotation_id", "label", "text", "was_cancelled"])
-            writer.writerows([n, span if n else "", text, False] for n, text in enumerate(TEXTS))
+            writer.writerow(["annotation_id", "annotator", "label", "text", "was_cancelled"])
+            writer.writerows([n, 1, span if n else "", text, False] for n, text in enumerate(TEXTS))
         config = dataset(tmp_path / "x.csv")
         assert config.task == "ner" and len(read_texts(config).rows) == 24
 
