@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,26 +50,15 @@ def open_results(path: Path, data: str, task: str, label_column: str) -> StoredR
         )
     results = read_results(path)
     kind = TASKS.get(task or TASKS.names()[0])
-    file = Path(data)
-    form = infer_format(file, kind.name)
-    fields = {"name": file.stem, "path": str(file.resolve()), "task": kind.name, "format": form}
-    config = DatasetConfig.model_validate(fields)
-    rows = [
-        (row_id(row.file, row.line), row.values)
-        for source in resolve_sources(config)
-        for row in open_reader(source, config).rows()
-        if isinstance(row, Row)
-    ]
+    rows = _rows(Path(data), kind.name)
     names = list(dict.fromkeys(name for _, values in rows for name in values))
     if label_column not in names:
         raise InputError(
             f"--label-column must name a column of {data}, but {label_column!r} is none of {', '.join(names)}"
         )
-    counts = {name: sum(str(values.get(name)) in results for _, values in rows) for name in names}
-    best = max(names, key=counts.__getitem__)
-    column = best if counts[best] else None
-    asked = [(str(values.get(column)) if column else place, values) for place, values in rows]
-    asked = [(row, values) for row, values in asked if row in results]
+    by_column = [[(str(values.get(name)), values) for _, values in rows] for name in names]
+    *of_columns, of_places = [[one for one in found if one[0] in results] for found in (*by_column, rows)]
+    asked = max(of_columns, key=len) or of_places
     if not asked:
         raise InputError(
             f"the custom_id of a result must be the id of a row, but no column of {data} has any of {path}"
@@ -94,6 +83,19 @@ def open_results(path: Path, data: str, task: str, label_column: str) -> StoredR
     )
     columns = {name: [values.get(name) for _, values in asked] for name in names}
     return StoredRun(path, run, tuple(row for row, _ in asked), columns, tuple(lines))
+
+
+def _rows(file: Path, task: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """The rows of a file by their place in it."""
+    form = infer_format(file, task)
+    fields = {"name": file.stem, "path": str(file.resolve()), "task": task, "format": form}
+    config = DatasetConfig.model_validate(fields)
+    return [
+        (row_id(row.file, row.line), row.values)
+        for source in resolve_sources(config)
+        for row in open_reader(source, config).rows()
+        if isinstance(row, Row)
+    ]
 
 
 def _line(row: str, result: dict[str, Any], labels: Sequence[str], words: Any) -> JournalLine:
