@@ -42,7 +42,9 @@ class DatasetConfig(Section):
     format: str = Field("auto", description="Name of the format. `auto`: found by extension and contents.")
     query: str | None = Field(None, description="A SELECT statement; required by `format=sql`.")
     text_column: str = Field("text", description="Column of the text or tokens.")
-    label_column: str = Field("label", description="Column of the label, labels or tags.")
+    label_column: str = Field(
+        "label", description="Column of the label, labels or tags; several columns of 0 and 1 as `A,B`."
+    )
     options: dict[str, bool | int | float | str] = Field(
         default_factory=dict, description="Settings of the task, by name."
     )
