@@ -173,9 +173,6 @@ class State:
     def _on_epoch(self, event: dict[str, Any]) -> None:
         self._note(event, f"epoch {event['epoch']:.1f}")
 
-    def _on_training_progress(self, event: dict[str, Any]) -> None:
-        self._note(event, f"training step {event['done']} of {event['total']}")
-
     def _on_trial_finished(self, event: dict[str, Any]) -> str:
         study = self.studies[event["step"]]
         trial = study.trials[event["number"]]
