@@ -162,10 +162,9 @@ def _stem(file: Path) -> str:
 def _role(file: Path, root: Path) -> Role | None:
     """The split that a name says, if it says one only; the file's own name counts before those of its folders."""
     for part in reversed(file.relative_to(root).parts):
-        stem = part.split(".")[0] if part == file.name else part
-        said = {_WORDS[word] for one in _WORD.findall(stem) if (word := one.lower()) in _WORDS}
-        if stem.lower() in _STEMS:
-            said = {_STEMS[stem.lower()]}
+        said = {_WORDS[word] for one in _WORD.findall(part) if (word := one.lower()) in _WORDS}
+        if (stem := part.split(".")[0].lower()) in _STEMS:
+            said = {_STEMS[stem]}
         if said:
             return said.pop() if len(said) == 1 else None
     return None

@@ -66,6 +66,8 @@ class TestSplits:
             (("train/a.csv", "train/b.csv", "test/a.csv"), {"train": 2, "test": 1}),
             (("train_en.csv", "train_de.csv"), {"train": 2}),
             (("part-1.csv", "part-2.csv"), {"train": 2}),
+            (("en.train.csv", "en.dev.csv", "en.test.csv"), {"train": 1, "validation": 1, "test": 1}),
+            (("news.train", "news.valid"), {"train": 1, "validation": 1}),
             (("contest.csv", "strain.csv"), {"train": 2}),
             (("train.csv", "test.csv", "sample_submission.csv", "README.md"), {"train": 1, "test": 1}),
         ],
