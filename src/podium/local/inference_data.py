@@ -216,7 +216,9 @@ def _target(
     try:
         found = kind.choose_columns(columns, content, None)
     except InputError:
-        return None, none
+        fitting = [one.name for one in columns if one.name != content and set() < one.values - {""} <= set(labels)]
+        only = fitting[0] if len(fitting) == 1 else None
+        return only, none if only is None else f"label column: {only!r} (its values are labels of the model)"
     if not labels:
         # Without labels to compare with, only the name tells that a column holds labels.
         sure = kind.words or found.target_reason == "by its name"

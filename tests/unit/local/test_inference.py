@@ -99,6 +99,12 @@ def test_scores_of_rows_that_the_model_learned_from_are_warned_of(
     assert "The model learned from 1 of these rows" in (run / "report.html").read_text()
 
 
+def test_of_several_columns_the_one_with_labels_of_the_model_is_taken(folder: Path) -> None:
+    rows = [row | {"kind": LABELS[n % 5], "part": "ab"[n % 2]} for n, row in enumerate(ROWS)]
+    (folder / "odd.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    assert "label column: 'kind' (its values are labels of the model)" in told(folder, "linear", "--data", "odd.jsonl")
+
+
 @pytest.mark.parametrize(
     ("column", "said"),
     [("lang", "no label column: 'label' is not used, since it has en, which the model cannot answer"), ("", "'label'")],
