@@ -30,7 +30,9 @@ class DatasetConfig(Section):
     validation_path: Annotated[str | None, Place(recorded=True), NotKeyed("keyed by the digest of its bytes")] = Field(
         None, description="Fixed validation rows. `null`: taken from `path`."
     )
-    predict_path: Annotated[str | None, Place(recorded=True), NotKeyed("only predicted at the end")] = Field(
+    predict_path: Annotated[
+        str | None, Place(recorded=True), NotKeyed("only predicted; what is learned from is keyed by its bytes")
+    ] = Field(
         None,
         description="Rows without labels; the winner predicts them at the end, into `predictions.csv`. The same as "
         "`path`: its test files or split.",

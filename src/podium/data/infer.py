@@ -106,7 +106,8 @@ def infer(
     for one in sources:
         opened = FORMATS.get(one.format)(one, config)
         lines += [*opened.found(), *opened.doubts()]
-    if unlabelled := _unlabelled(sources, config, fields.get("label_column")):
+    label = fields.get("label_column") if reader.fixed_columns is None else reader.fixed_columns[1]
+    if unlabelled := _unlabelled(sources, config, label):
         paths["predict_path"] = paths.pop("test_path", path)
         lines.append(unlabelled)
     values = {

@@ -18,6 +18,7 @@ from podium.data.formats import open_reader, resolve_sources
 from podium.data.infer import infer
 from podium.data.readers.base import Row
 from podium.errors import DataError
+from podium.local.inference_data import DataCommand, open_data
 
 from .conftest import write_jsonl
 
@@ -332,6 +333,15 @@ class TestRowsWithoutLabels:
         )
         found, _ = prepared(place, predict_path=str(place))
         assert found.read_rows == 60 and [*found.sources] == names
+
+    def test_tokens_without_tags(self, tmp_path: Path) -> None:
+        files(tmp_path, "".join(f"Ada B-PER\nran{n} O\n\n" for n in range(20)), "train.txt")
+        files(tmp_path, "Ada\nran\n\nBob\nsat\n", "test.txt")
+        config = dataset(tmp_path)
+        assert (config.task, config.predict_path) == ("ner", str(tmp_path / "test.txt"))
+        assert "test.txt has no column 'tags', so it is no test set" in "\n".join(infer(tmp_path).lines)
+        found = open_data(DataCommand("test.txt", settings=["format=conll"]), tmp_path, "ner", ("O", "B-PER", "I-PER"))
+        assert [row.content for row in found.source] == [["Ada", "ran"], ["Bob", "sat"]]
 
     def test_a_split_of_a_saved_data_set(self, tmp_path: Path, prepared: Callable[..., Any]) -> None:
         from datasets import ClassLabel, Dataset, DatasetDict, Features, Value

@@ -139,7 +139,7 @@ def conll(path: Path, sizes: list[int], start: str = START) -> Path:
 
 
 def test_the_reader_names_the_line_where_a_document_begins(tmp_path: Path, configure: Configure) -> None:
-    text = "before O\n" + START + "a O\n\nb O\n-DOCSTART-\nbad\n\nc O\n"
+    text = "before O\n" + START + "a O\n\nb O\n-DOCSTART-\nbad\nd O\n\nc O\n"
     (tmp_path / "rows.conll").write_text(text)
     found = read(configure(tmp_path / "rows.conll", task="ner"))
     assert [row.document for row in found if isinstance(row, Row)] == [0, 2, 2, 7]

@@ -25,7 +25,7 @@ class Conll(Reader):
     """The first column of a line is the token, the last one its tag; tabs or spaces separate them.
 
     `dataset.text_column` and `dataset.label_column` may be other columns, by number from 1 or by the names that a line
-    `# global.columns = …` gives. Comments before a sentence are left out.
+    `# global.columns = …` gives. Comments before a sentence are left out. A sentence of tokens alone has no tags.
     """
 
     name = "conll"
@@ -73,6 +73,7 @@ class Conll(Reader):
     def _sentences(self, file: SourceFile) -> Iterator[Row | BadRow]:
         """A sentence is rejected for the first error in it."""
         document = first = size = 0
+        alone: tuple[int, str] | None = None
         named: list[str] = []
         places: tuple[int, int] | None = None
         tokens: list[str] = []
@@ -90,12 +91,12 @@ class Conll(Reader):
             columns = _columns(line)
             if columns and columns[0] != DOCUMENT_START:
                 first, size = first or number, size + len(line)
-                if len(columns) < 2:
-                    reason = f"must have a token and a tag, but has only {columns[0]!r}"
-                    bad = bad or BadRow(file.name, number, "tags", reason)
-                elif size > self.config.max_row_bytes:
+                if size > self.config.max_row_bytes:
                     reason = f"{self.too_long()} (or blank lines between sentences are missing)"
                     bad = bad or BadRow(file.name, first, None, reason)
+                elif len(columns) < 2:
+                    tokens.append(columns[0])
+                    alone = alone or (number, columns[0])
                 elif bad is None:
                     places = places or self._places(named)
                     if len(columns) <= max(places):
@@ -106,10 +107,19 @@ class Conll(Reader):
                     tags.append(columns[places[1]])
                 continue
             if bad or tokens:
-                yield bad or Row(file.name, first, {"tokens": tokens, "tags": tags}, document)
-            tokens, tags, bad, first, size = [], [], None, 0, 0
+                yield bad or _sentence(file.name, first, tokens, tags, alone, document)
+            tokens, tags, bad, first, size, alone = [], [], None, 0, 0, None
             if columns:
                 document = number
+
+
+def _sentence(
+    file: str, first: int, tokens: list[str], tags: list[str], alone: tuple[int, str] | None, document: int
+) -> Row | BadRow:
+    """The row of a sentence; `alone` is the line and text of its first token without a tag."""
+    if alone and tags:
+        return BadRow(file, alone[0], "tags", f"must have a token and a tag, but has only {alone[1]!r}")
+    return Row(file, first, {"tokens": tokens} if alone else {"tokens": tokens, "tags": tags}, document)
 
 
 def _is_comment(line: str) -> bool:
