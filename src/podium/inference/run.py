@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ from podium.errors import InputError, ModelError, RunOutOfBudget
 from podium.inference.backends.base import Outcome
 from podium.inference.journal import FAILED, Entry, Journal
 from podium.inference.rows import InputRow, RowSource, Survey, plain
-from podium.inference.stored import FINISHED, ID_COLUMN, JOURNAL_FILE, OWN_PREFIX, PREDICTIONS_STEM, RUN_FILE
+from podium.inference.stored import ID_COLUMN, JOURNAL_FILE, OWN_PREFIX, PREDICTIONS_STEM, RUN_FILE
 from podium.inference.writers import Writer
 from podium.jsonfile import write_json
 from podium.keys import Key, digest_file
@@ -87,10 +87,7 @@ class Budget:
 
     errors: int | None = 0
     unanswered: int | None = None
-    found: Counter[str] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        self.found = Counter()
+    found: Counter[str] = field(default_factory=Counter, init=False)
 
     def count(self, row: str, outcome: Outcome, error: str | None) -> None:
         """Take an outcome into account.
@@ -370,8 +367,3 @@ def refuse_unable(survey: Survey, budget: Budget) -> None:
             f"{more}\nCorrect them, leave them out with --where, or record them as errors with --max-errors"
             f" {survey.bad}"
         )
-
-
-def finished(directory: RunDirectory) -> None:
-    """Say that the predictions are whole."""
-    directory.update(FINISHED)

@@ -33,12 +33,11 @@ from podium.inference.run import (
     System,
     answer_rows,
     budget_of,
-    finished,
     joined,
     refuse_unable,
     totals,
 )
-from podium.inference.stored import load_run
+from podium.inference.stored import FINISHED, load_run
 from podium.inference.writers import WRITERS, Writer, writer_for
 from podium.jsonfile import write_json, write_text
 from podium.keys import Key
@@ -209,7 +208,7 @@ def infer(command: InferCommand, directory: Path, console: Console, called: str)
             work.system.longest = run.value("longest")
             rows = joined(work.data.source, work.survey, journal, work.system)
             predictions = run.write_predictions(rows, work.writer, command.output)
-            finished(run)
+            run.update(FINISHED)
             metrics = totals(journal, work.data.source, work.survey, work.system)
             metrics |= {"asked_alone": run.value("alone")} if run.value("alone") else {}
             examples = list(islice(rows(), _REPORTED_ROWS))
