@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from podium.benchmarking.calls import Repetition
+from podium.benchmarking.scenarios.classifiers import ThroughputSamples
 from podium.evaluation.predictions import Predictions
 from podium.selection.estimates import ComparedModel, Estimate, estimates, rows_of
 from tests.unit.selection.simulated import made_up, measurement, repetitions
@@ -50,6 +52,42 @@ def test_the_spread_of_draws_is_that_of_the_repetitions_not_of_the_lengths() -> 
     assert all(np.std(p50(seed, spread=0.0).draws) / p50(seed).value < 0.02 for seed in range(3))
     spreads = [np.std(found.draws) / found.value for found in (p50(seed, spread=0.1, count=5) for seed in range(6))]
     assert np.mean(spreads) == pytest.approx(0.1 / np.sqrt(5), rel=0.4)
+
+
+def test_the_interval_is_students_with_the_spread_of_all_pairs_of_two_repetitions() -> None:
+    """Two values are drawn as (a, a), (a, b), (b, a) or (b, b), and their mean varies by half of their distance."""
+    found = repetitions(1, count=2)
+    load = estimates(made_up("run", 1, measurement=measurement(found), repetitions=found))["load"]
+    seconds = [one.load_seconds for one in found]
+    assert load.interval is not None and load.value == pytest.approx(np.mean(seconds))
+    error = abs(seconds[0] - seconds[1]) / 2
+    assert load.interval.high - np.mean(seconds) == pytest.approx(12.706 * error, rel=0.05)
+    assert load.draws.mean() == pytest.approx(load.value)
+
+
+def with_energy(found: list[Repetition], *joules: float | None) -> Estimate:
+    """Repetitions of ten batches each, which took so many joules."""
+    read = [
+        one.model_copy(
+            update={
+                "samples": {
+                    **one.samples,
+                    "throughput": one.of("throughput", ThroughputSamples).model_copy(update={"energy_j": energy}),
+                }
+            }
+        )
+        for one, energy in zip(found, joules, strict=True)
+    ]
+    return estimates(made_up("run", 1, measurement=measurement(found), repetitions=read))["energy"]
+
+
+def test_energy_is_that_of_one_row_and_is_known_where_every_repetition_read_it() -> None:
+    found = repetitions(1)
+    size = measurement(found).batch_size
+    energy = with_energy(found, 10.0, 20.0, 30.0)
+    assert energy.value == pytest.approx(20.0 / (10 * size)) and energy.interval is not None
+    missing = with_energy(found, 10.0, None, 30.0)
+    assert (missing.value, missing.problem) == (None, "there is no power meter")
 
 
 def test_equal_models_have_equal_draws() -> None:
