@@ -194,27 +194,6 @@ class TestSubmit:
         assert "pool train: 1 of 2 nodes, 1 of them with room now" in output
         assert "pool benchmark: no node has the labels" in output
 
-    def test_pods_that_compute_nothing_request_little(self, kfp_server: Kfp, volume: tuple[str, ...]) -> None:
-        given = ("--pool", "profile.device=nvidia.com/gpu", "--pool", "profile.memory=64Gi", "--pool", "cpu.memory=3Gi")
-        given += ("--pool", 'profile.selector={"disk": "fast"}', "--pool", 'search.selector={"disk": "fast"}')
-        command = ("submit", *SMALL, *volume, *given, "-y", "--detach")
-        katib = ("hpo.engine=katib", "hpo.parallel_trials=2", "cluster.image=podium")
-
-        def parameters(*more: str) -> dict[str, object]:
-            podium(kfp_server, *command, *more)
-            found = kfp_server.runs[-1]["runtime_config"]["parameters"]
-            assert isinstance(found, dict)
-            return found
-
-        skipped = parameters()
-        assert (skipped["pool_profile_cpu"], skipped["pool_profile_memory"]) == ("1", "3Gi"), "as those that report"
-        assert not skipped.keys() & {"pool_profile_device", "pool_profile_selector", "pool_search_cpu"}
-        asked_for = parameters("profile=operators", *katib)
-        assert asked_for["pool_profile_device"] == "nvidia.com/gpu"
-        assert (asked_for["pool_search_cpu"], asked_for["pool_search_memory"]) == ("100m", "1Gi"), "it waits for trials"
-        assert asked_for["pool_search_selector"] == {"disk": "fast"}, "which trials take from it"
-        assert parameters(*katib, "--pool", "search.memory=2Gi")["pool_search_memory"] == "2Gi"
-
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from podium.config.schema import EntrantConfig
 from podium.keys import Key
 from podium.records import Measurement
 from podium.report import render
+from podium.stages import report as module
 from podium.stages.report import _latency_text, _summary, compute
 from podium.stages.step import StepRun
 from podium.store.store import ArtifactStore
@@ -66,22 +68,20 @@ def test_less_than_a_millisecond_has_two_decimals(monkeypatch: pytest.MonkeyPatc
         assert _latency_text(measured).startswith(text)
 
 
-def test_the_registered_version_names_the_profile_of_the_winner(tmp_path: Path) -> None:
-    given, tagged = sample(), []
+def test_the_registered_version_names_the_profile_of_the_winner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, tagged, profile = sample(), [], profile_record()
+    report = SimpleNamespace(save=lambda folder: (folder.mkdir(parents=True), (folder / "report.html").touch()))
+    monkeypatch.setattr(module, "render", lambda shown: report)
+    monkeypatch.setattr(module, "_summary", lambda shown: {})
+    monkeypatch.setattr(module, "_texts", lambda step: {})
 
     class Tags(Tracker):
         def tag_version(self, *what: Any) -> None:
             tagged.append(what)
 
-    def reported(profile: Any) -> None:
-        steps = {**given.steps, "profile": profile}
-        store = ArtifactStore(str(tmp_path / "store"))
-        step = StepRun(given.run, tuple(steps.values()), store=store, tracker=Tags(), key=Key.of("report"))
-        compute(replace(step, run=given.run.model_copy(update={"config": quiet})))
-
-    quiet = given.run.config.model_copy(update={"report": given.run.config.report.model_copy(update={"examples": 0})})
-    reported(given.profile)
-    assert not tagged, "a profile that was skipped is none"
-    profile = profile_record()
-    reported(profile)
-    assert tagged == [("bbc-news", "4", {"podium.profile": profile.key})]
+    for one in (given.profile, profile):
+        steps, store = {**given.steps, "profile": one}, ArtifactStore(str(tmp_path / one.status))
+        compute(StepRun(given.run, tuple(steps.values()), store=store, tracker=Tags(), key=Key.of("report")))
+    assert tagged == [("bbc-news", "4", {"podium.profile": profile.key})], "and none where it was skipped"

@@ -61,17 +61,17 @@ class ModelConformance(Conformance):
         assert held(tracker, name) == {"champion": second, "previous": first, "challenger": third}
         assert [item.version for item in tracker.versions(models[1].key)] == [second]
 
-    def test_a_model_is_registered_once(self, tracker: Tracker, weights: Path) -> None:
+    def test_a_model_is_registered_once_and_its_profile_is_named_later(self, tracker: Tracker, weights: Path) -> None:
         name, models, versions = self.three_versions(tracker, weights)
-        assert tracker.register(name, tracker.open_run("again", {}), weights, models[1]) == versions[1]
-
-    def test_a_version_is_tagged_after_it_was_registered(self, tracker: Tracker, weights: Path) -> None:
-        name, _, versions = self.three_versions(tracker, weights)
-        step = tracker.open_step(tracker.open_run("run", {}), "profile", keyed("profile", key := fresh()))
+        run = tracker.open_run("again", {})
+        assert tracker.register(name, run, weights, models[1]) == versions[1]
+        step = tracker.open_step(run, "profile", keyed("profile", key := fresh()))
         tracker.tag_version(name, versions[0], {TAG_PROFILE: key})
-        nodes = lineage(tracker, f"{name}/{versions[0]}")
-        assert [node.run_id for node in nodes if node.kind == "profile"] == [step]
-        assert not [node for node in lineage(tracker, f"{name}/{versions[1]}") if node.kind == "profile"]
+        profiles = [
+            [node.run_id for node in lineage(tracker, f"{name}/{version}") if node.kind == "profile"]
+            for version in versions[:2]
+        ]
+        assert profiles == [[step], []]
 
     def test_another_variant_of_a_model_is_a_version_of_its_own(self, tracker: Tracker, weights: Path) -> None:
         name, models, versions = self.three_versions(tracker, weights)
