@@ -62,6 +62,7 @@ def test_the_interval_is_students_with_the_spread_of_all_pairs_of_two_repetition
     assert load.interval is not None and load.value == pytest.approx(np.mean(seconds))
     error = abs(seconds[0] - seconds[1]) / 2
     assert load.interval.high - np.mean(seconds) == pytest.approx(12.706 * error, rel=0.05)
+    assert load.interval.low == pytest.approx(2 * load.value - load.interval.high)
     assert load.draws.mean() == pytest.approx(load.value)
 
 
