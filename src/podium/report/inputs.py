@@ -12,6 +12,7 @@ from podium import records
 from podium.devices.hardware import installed_versions
 from podium.display.numbers import duration
 from podium.selection.comparison import shown_better
+from podium.selection.decision import FEW_TEST_ROWS, TEST_ROWS_DIFFER
 
 NAMES = ["podium", "torch", "transformers", "datasets", "scikit-learn", "seqeval", "optuna", "mlflow", "kfp", "numpy"]
 """Packages whose versions shape results and their speed."""
@@ -78,6 +79,16 @@ class ReportInputs:
     def cautions(self) -> tuple[str, ...]:
         """Why the scores say less than they seem to, by the data and by the plan."""
         return (*self.data.cautions, *([self.plan["Caution"]] if "Caution" in self.plan else []))
+
+    @property
+    def doubts(self) -> list[records.Reason]:
+        """Reasons of the decision that are said with the score, since it may not hold for new rows."""
+        return [one for one in self.decision.reasons if one.code in (TEST_ROWS_DIFFER, FEW_TEST_ROWS)]
+
+    @property
+    def careful(self) -> bool:
+        """Whether the winner is promoted though something speaks against taking its score at its word."""
+        return self.decision.verdict == "PROMOTE" and bool(self.data.cautions or self.doubts)
 
     @property
     def competed(self) -> str:

@@ -47,8 +47,6 @@ BRIEFLY = {
     verdicts.NOT_COMPARABLE: "It cannot be compared with the incumbent, which stays.",
 }
 """The verdict in one sentence, by the code of the reason that it is based on."""
-BESIDE_THE_SCORE = (verdicts.TEST_ROWS_DIFFER, verdicts.FEW_TEST_ROWS)
-"""Codes of the reasons that are said with the score."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ class Answer:
     Attributes:
         verdict: of a decision; empty where nothing was decided.
         briefly: the verdict in a sentence; may be empty.
+        careful: whether something beside the score speaks against taking it at its word.
         text: what was found; `**` surrounds what is emphasised.
         figures: name, value and a remark on it.
     """
@@ -66,6 +65,7 @@ class Answer:
     briefly: str
     text: str
     figures: Sequence[tuple[str, str, str]] = ()
+    careful: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _answer(given: ReportInputs) -> Answer:
         text += f" It {lost} {baseline_named(one.reference)}: {numbers.difference(one.difference)}."
     if given.competed:
         text += f" **{given.competed}.**"
-    text += "".join(f" **{one.text}**" for one in found if one.code in BESIDE_THE_SCORE)
+    text += "".join(f" **{one.text}**" for one in given.doubts)
     text += "".join(f" **Caution: {caution}.**" for caution in given.cautions)
     parameters = f"{numbers.count(winner.parameters)} parameters"
     figures = [
@@ -159,7 +159,10 @@ def _answer(given: ReportInputs) -> Answer:
             ("Memory", f"{numbers.figure(measured.peak_rss_mb)} MB", "peak of the process"),
         ]
     size = measured.size_mb if measured else winner.size_mb
-    return Answer(verdict, briefly, text, [*figures, ("Size", f"{numbers.figure(size)} MB", "on disk")])
+    figures.append(("Size", f"{numbers.figure(size)} MB", "on disk"))
+    if careful := given.careful:
+        briefly = f"{briefly} Read the caution first."
+    return Answer(verdict, briefly, text, figures, careful)
 
 
 def _reasons(given: ReportInputs) -> list[Reason]:

@@ -110,7 +110,8 @@ def _summary(inputs: ReportInputs) -> dict[str, Any]:
         lines["Time"] = inputs.profile.findings[0].text
     if selection.labels.suspected:
         lines["Labels"] = _labels_text(selection.labels)
-    verdict = f"{decision.verdict} ({inputs.competed})" if inputs.competed else decision.verdict
+    verdict = f"{decision.verdict}, with caution" if inputs.careful else decision.verdict
+    verdict += f" ({inputs.competed})" if inputs.competed else ""
     remarks = [*(reason.text for reason in decision.reasons), *(f"Caution: {one}." for one in inputs.data.cautions)]
     lines["Verdict"] = "\n".join([verdict, *(f"- {remark}" for remark in remarks)])
     if inputs.failed:

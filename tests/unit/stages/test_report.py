@@ -11,8 +11,9 @@ import pytest
 
 from podium.config.schema import EntrantConfig
 from podium.keys import Key
-from podium.records import Measurement
+from podium.records import Measurement, Reason, Verdict
 from podium.report import render
+from podium.selection.decision import FEW_TEST_ROWS
 from podium.stages import report as module
 from podium.stages.report import _latency_text, _summary, compute
 from podium.stages.step import StepRun
@@ -48,9 +49,19 @@ def test_the_verdict_says_what_the_plan_left_out() -> None:
 
 def test_the_verdict_ends_with_the_cautions_of_the_data() -> None:
     data = sample().data.model_copy(update={"cautions": ("texts that name their own label: 8 of 9",)})
-    assert _summary(sample(data=data))["lines"]["Verdict"].endswith(
-        "\n- Caution: texts that name their own label: 8 of 9."
-    )
+    found = _summary(sample(data=data))["lines"]["Verdict"]
+    assert found.startswith("PROMOTE, with caution\n")
+    assert found.endswith("\n- Caution: texts that name their own label: 8 of 9.")
+    page, usual = render(sample(data=data)).html, render(sample()).html
+    assert "Read the caution first." in page and "Read the caution first." not in usual
+    assert 'class="headline is-PROMOTE careful"' in page and 'class="headline is-PROMOTE"' in usual
+
+
+@pytest.mark.parametrize(("verdict", "said"), [("PROMOTE", "PROMOTE, with caution"), ("HOLD", "HOLD")])
+def test_a_promotion_whose_score_may_not_hold_is_one_with_caution(verdict: Verdict, said: str) -> None:
+    reason = Reason(code=FEW_TEST_ROWS, text="Only 12 rows.")
+    decision = sample().decision.model_copy(update={"verdict": verdict, "reasons": (reason,)})
+    assert _summary(sample(decision=decision))["lines"]["Verdict"] == f"{said}\n- Only 12 rows."
 
 
 def test_one_duplicate_is_no_plural() -> None:
