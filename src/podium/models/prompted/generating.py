@@ -155,6 +155,8 @@ class Generation:
         while self._waiting or self._going:
             try:
                 with torch.inference_mode():
+                    if self._tokens is None:
+                        self._read()  # One prompt, which shows how many more the memory holds.
                     self._read()
                     self._step()
             except torch.OutOfMemoryError:
