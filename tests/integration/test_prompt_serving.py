@@ -19,7 +19,7 @@ from podium.tracking.package import WEIGHTS, describe_model
 from tests.unit.models.toys import save_causal_model
 from tests.unit.tracking.support import model_record
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ASKED = ["a good thing", "日本", ""]
 
