@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Part of every key: raise it when the meaning of a stored result changes."""
 
 
