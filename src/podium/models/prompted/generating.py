@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _ROWS = {"cpu": 64, "cuda": 256}
 """Rows that are continued together at most, by device; more gain little and make each row wait."""
-_MEMORY = 1 << 30
-"""Bytes that their key-value cache may take on a CPU; on a GPU it is a quarter of what is free."""
+_MEMORY = 1 << 29
+"""Bytes that their key-value cache may take on a CPU, beside what is read next; on a GPU a quarter of what is free."""
 _ENDED = 0.25
 """Share of the rows that must have ended before others take their place, since all of the cache is copied then."""
 _SPARE = 64
@@ -91,7 +91,10 @@ class _Batch:
 
     @classmethod
     def joined(cls, parts: Sequence[_Batch], going: set[int]) -> _Batch | None:
-        """The rows of several batches that go on, without the tokens that none of them has; None if there are none."""
+        """The rows of several batches that go on, without the tokens that none of them has; None if there are none.
+
+        The batches are given up: their caches are freed layer by layer, so that memory holds hardly more than one.
+        """
         picked = []
         for part in parts:
             if places := [place for place, row in enumerate(part.rows) if row in going]:
@@ -114,6 +117,8 @@ class _Batch:
                     for name in ("keys", "values")
                 )
                 layer.update(keys, values)
+            for part, *_ in picked:
+                part.cache.layers[number] = None
         return cls(
             [part.rows[place] for part, places, _ in picked for place in places],
             torch.cat(
