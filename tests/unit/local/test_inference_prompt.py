@@ -58,34 +58,14 @@ def test_labels_come_from_the_label_column_and_answers_are_scored(folder: Path) 
 
 
 def test_labels_of_a_file_are_shown_with_what_they_mean(folder: Path) -> None:
-    (folder / "labels.yaml").write_text("sport: games and players\npolitics: government\ntech: gadgets\n")
-    output = told(
-        folder,
-        "parrot",
-        "--backend",
-        "echo",
-        "--data",
-        "news.jsonl",
-        "--text-column",
-        "headline",
-        "--labels",
-        "labels.yaml",
-    )
+    arguments = ("parrot", "--backend", "echo", "--data", "news.jsonl", "--text-column", "headline")
+    labels = "sport: games and players\npolitics: government\ntech: gadgets\n"
+    (folder / "labels.yaml").write_text(labels)
+    output = told(folder, *arguments, "--labels", "labels.yaml")
     run = values(directory(output, folder) / "run.json")
     assert "sport: games and players\n" in output.replace("    ", "") and run["labels"] == ["sport", "politics", "tech"]
-    (folder / "labels.yaml").write_text("sport: games and players\npolitics: nothing else\ntech: gadgets\n")
-    again = told(
-        folder,
-        "parrot",
-        "--backend",
-        "echo",
-        "--data",
-        "news.jsonl",
-        "--text-column",
-        "headline",
-        "--labels",
-        "labels.yaml",
-    )
+    (folder / "labels.yaml").write_text(labels.replace("government", "nothing else"))
+    again = told(folder, *arguments, "--labels", "labels.yaml")
     assert directory(again, folder) != directory(output, folder), "another prompt may give other answers"
 
 
